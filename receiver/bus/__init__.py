@@ -1,0 +1,1 @@
+"""Redis: every key name, script and command of this project lives in this room."""

@@ -1,0 +1,150 @@
+"""`Eviction`: the one fact this service publishes, and its wire form.
+
+Every way in (back-channel, front-channel, SSF, revocation, admin) ends in an `Eviction`; everything below
+it is shared. The wire form is CloudEvents 1.0 structured JSON, described for users in docs/events.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from receiver.errors import BadEventError
+
+Scope = Literal["session", "user"]
+Input = Literal["backchannel", "frontchannel", "ssf", "revocation", "admin"]
+
+EVENT_TYPE = "logout-receiver.eviction.v1"
+"""CloudEvents `type`. A change that an existing consumer cannot read gets a new suffix."""
+
+
+def eviction_id(issuer: str, jti: str) -> str:
+    """The event id: stable for (iss, jti), so that a redelivery is recognised (`jti` is unique per issuer).
+
+    Returns:
+        32 lower-case hexadecimal digits.
+    """
+    return hashlib.sha256(f"{issuer}\n{jti}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eviction:
+    """Who must be dropped, from when, and where the order came from.
+
+    Attributes:
+        id: Stable for (iss, jti); handlers are idempotent by it.
+        tenant: Configured name of the tenant.
+        iss: The issuer, byte for byte as in the token.
+        client_id: The RP the token was addressed to; None when the order names no RP.
+        sub: Subject at that issuer; None when the order names a session only.
+        sid: Session at that issuer; None when the order names a user only.
+        jti: The token's id; None for orders that carry none.
+        scope: `session` means the session `sid`; `user` means every session of `sub` that authenticated
+            at or before `logout_at`.
+        logout_at: NumericDate seconds on the OP's clock; a session that authenticated later lives.
+        received_at: NumericDate seconds on our clock when the order came in.
+        input: The way in.
+        reason: Free text from the OP or operator; None when not given.
+        accounts: MSAL `home_account_id`s known for this user; may be empty.
+    """
+
+    id: str
+    tenant: str
+    iss: str
+    client_id: str | None = None
+    sub: str | None = None
+    sid: str | None = None
+    jti: str | None = None
+    scope: Scope
+    logout_at: int
+    received_at: float
+    input: Input = "backchannel"
+    reason: str | None = None
+    accounts: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The wire form, compact, with the member order of docs/events.md."""
+        return json.dumps(
+            {
+                "specversion": "1.0",
+                "type": EVENT_TYPE,
+                "id": self.id,
+                "source": self.iss,
+                "time": _rfc3339(self.received_at),
+                "datacontenttype": "application/json",
+                "data": {
+                    "tenant": self.tenant,
+                    "iss": self.iss,
+                    "client_id": self.client_id,
+                    "sub": self.sub,
+                    "sid": self.sid,
+                    "jti": self.jti,
+                    "scope": self.scope,
+                    "logout_at": self.logout_at,
+                    "input": self.input,
+                    "reason": self.reason,
+                    "accounts": list(self.accounts),
+                },
+            },
+            separators=(",", ":"),
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Eviction:
+        """Read the wire form; unknown members are ignored, so that a newer publisher can add some.
+
+        Raises:
+            BadEventError: not JSON, another `type`, or a member of the wrong shape.
+        """
+        try:
+            event = json.loads(text)
+            if event["type"] != EVENT_TYPE:
+                raise BadEventError(f"this version reads {EVENT_TYPE} only; upgrade the app's logout-receiver package")
+            data = event["data"]
+            return cls(
+                id=_text(event["id"]),
+                tenant=_text(data["tenant"]),
+                iss=_text(data["iss"]),
+                client_id=_optional(data["client_id"]),
+                sub=_optional(data["sub"]),
+                sid=_optional(data["sid"]),
+                jti=_optional(data["jti"]),
+                scope=_one_of(data["scope"], Scope),
+                logout_at=_integer(data["logout_at"]),
+                received_at=datetime.fromisoformat(event["time"]).timestamp(),
+                input=_one_of(data["input"], Input),
+                reason=_optional(data.get("reason")),
+                accounts=tuple(_text(account) for account in data["accounts"]),
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise BadEventError(f"not an eviction event: {type(error).__name__}") from error
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _one_of(value: object, literal: Any) -> Any:
+    if value not in get_args(literal):
+        raise ValueError
+    return value

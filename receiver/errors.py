@@ -1,0 +1,131 @@
+"""Every error raised on purpose, each with a stable code.
+
+The families say whose fault it is, and so what the sender should do:
+
+* `RequestRejectedError`: the OP's message is wrong; sending the same bytes again will not help.
+* `DependencyError`: ours, or the OP's key endpoint; the same request may succeed later.
+* `ConfigurationError`: the operator's; found at start-up, ends the process with exit code 2.
+
+Codes are API: they appear in the response's `error_description`, in the log field `code`, in the metric
+label `code` and in docs/errors.md. Messages are for the operator's log only and never contain a token,
+a `sub` or a `sid`. HTTP statuses belong to the one table in `ingress.responses`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """What exactly was wrong, one word per rule."""
+
+    # The HTTP request and its form (BCL §2.5)
+    METHOD = "method"
+    NO_ROUTE = "no_route"
+    MEDIA_TYPE = "media_type"
+    ENCODING = "content_encoding"
+    MISSING_TOKEN = "missing_token"
+    DUPLICATE_PARAM = "duplicate_param"
+    TOO_LARGE = "too_large"
+    TIMEOUT = "timeout"
+    BUSY = "busy"
+    # The token's shape (RFC 7515, RFC 7516, RFC 7519)
+    MALFORMED = "malformed"
+    DUPLICATE_MEMBER = "duplicate_member"
+    ALG = "alg"
+    CRIT = "crit"
+    TYP = "typ"
+    ENCRYPTED = "encrypted"
+    NOT_ENCRYPTED = "not_encrypted"
+    NOT_SIGNED = "not_signed"
+    DECRYPTION = "decryption"
+    # Keys and signature
+    UNKNOWN_KID = "unknown_kid"
+    WEAK_KEY = "weak_key"
+    KEY_ISSUER = "key_issuer"
+    SIGNATURE = "signature"
+    # Claims (BCL §2.4, §2.6)
+    ISSUER = "issuer"
+    ISSUER_MISMATCH = "issuer_mismatch"
+    AUDIENCE = "audience"
+    EXPIRED = "expired"
+    EXP_MISSING = "exp_missing"
+    NOT_YET_VALID = "not_yet_valid"
+    IAT_MISSING = "iat_missing"
+    IAT_FUTURE = "iat_future"
+    TOO_OLD = "too_old"
+    JTI_MISSING = "jti_missing"
+    NO_SUBJECT = "no_subject"
+    SID_MISSING = "sid_missing"
+    NONCE = "nonce"
+    EVENTS = "events"
+    # Ours, or the OP's endpoints
+    JWKS_UNAVAILABLE = "jwks_unavailable"
+    PUBLISH = "publish"
+    DRAINING = "draining"
+    INTERNAL = "internal"
+    # The operator's
+    CONFIGURATION = "configuration"
+    # The app's, in the consumer library
+    BAD_EVENT = "bad_event"
+
+
+class ReceiverError(Exception):
+    """Base of every deliberate error.
+
+    Attributes:
+        code: The stable code.
+    """
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def message(self) -> str:
+        """One sentence for the operator: what is wrong and what to do."""
+        return str(self.args[0])
+
+
+class RequestRejectedError(ReceiverError):
+    """The sender's message is wrong, and stays wrong when it is sent again."""
+
+
+class MalformedRequestError(RequestRejectedError):
+    """The HTTP request is not a logout request (BCL §2.5)."""
+
+
+class LogoutTokenError(RequestRejectedError):
+    """The logout token fails a rule (BCL §2.6)."""
+
+
+class DependencyError(ReceiverError):
+    """Something we need is down; the same request may succeed later."""
+
+
+class JWKSUnavailableError(DependencyError):
+    """The tenant's keys cannot be had: nothing cached, and the OP's endpoint does not answer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.JWKS_UNAVAILABLE, message)
+
+
+class PublishError(DependencyError):
+    """The eviction could not be made durable, so it must not be acknowledged."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.PUBLISH, message)
+
+
+class ConfigurationError(ReceiverError):
+    """The configuration is wrong; the process does not start."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.CONFIGURATION, message)
+
+
+class BadEventError(ReceiverError):
+    """A stream entry is not an eviction event this version understands."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.BAD_EVENT, message)
