@@ -1,0 +1,37 @@
+"""Every Redis key this project reads or writes, and what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_PREFIX = "{logout}"
+"""The braces make it a cluster hash tag: all keys share one slot, so one script may touch them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Key names under one prefix.
+
+    Attributes:
+        prefix: Default `{logout}`. Publisher and consumers must agree on it; on Redis Cluster keep the braces.
+    """
+
+    prefix: str = DEFAULT_PREFIX
+
+    @property
+    def events(self) -> str:
+        """Stream: one entry per eviction, field `event` (JSON) and `n` (consecutive number)."""
+        return f"{self.prefix}:events"
+
+    @property
+    def sequence(self) -> str:
+        """Integer: the last `n` given to an entry."""
+        return f"{self.prefix}:sequence"
+
+    def jti(self, eviction_id: str) -> str:
+        """String: stream id of the entry already published for this (iss, jti); expires."""
+        return f"{self.prefix}:jti:{eviction_id}"
+
+    def jwks(self, tenant: str) -> str:
+        """String: the last good JWKS of a tenant with the time it was fetched, shared by all receivers."""
+        return f"{self.prefix}:jwks:{tenant}"

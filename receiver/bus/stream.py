@@ -1,0 +1,51 @@
+"""Read the eviction stream from a position, and notice when entries went missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry as stored.
+
+    Attributes:
+        entry_id: `<milliseconds>-<counter>`, increasing.
+        number: Consecutive; a jump means entries were trimmed or lost before they were read.
+        event: The event JSON.
+    """
+
+    entry_id: str
+    number: int
+    event: bytes
+
+
+async def read_after(
+    client: redis.asyncio.Redis, keys: Keys, entry_id: str, *, block_ms: int, count: int = 100
+) -> list[Entry]:
+    """Entries after `entry_id`, oldest first; empty when none came within `block_ms` milliseconds.
+
+    The client's socket timeout must be longer than `block_ms`.
+    """
+    reply = await client.xread({keys.events: entry_id}, count=count, block=block_ms)
+    if not reply:
+        return []
+    streams = reply.values() if isinstance(reply, dict) else (entries for _, entries in reply)
+    return [
+        Entry(entry_id.decode(), int(fields.get(b"n", 0)), fields.get(b"event", b""))
+        for entries in streams
+        for entry_id, fields in _flat(entries)
+    ]
+
+
+def _flat(entries: list[object]) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    # RESP3 replies nest one list deeper than RESP2 ones in some versions of the client.
+    if entries and isinstance(entries[0], list):
+        return [pair for inner in entries for pair in inner]  # type: ignore[attr-defined]
+    return entries  # type: ignore[return-value]

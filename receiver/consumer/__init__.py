@@ -1,0 +1,9 @@
+"""What a web app imports: hear of evictions, and forget the user.
+
+Needs `redis` only. `receiver.consumer.msal_cache` works on MSAL Python caches.
+"""
+
+from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
+from receiver.core.eviction import Eviction
+
+__all__ = ["Eviction", "Subscriber", "ThreadSubscriber"]

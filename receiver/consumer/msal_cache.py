@@ -1,0 +1,68 @@
+"""Forget one account in an MSAL Python token cache, in memory or in Redis.
+
+MSAL's own `remove_account` works for one client; these remove the account for every client that shares
+the cache, and leave every other account as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from receiver.bus.blobs import rewrite
+from receiver.core import msal_cache
+
+if TYPE_CHECKING:
+    import msal
+    import redis
+
+
+def forget_account(cache: msal.SerializableTokenCache, home_account_id: str, *, logout_at: int | None = None) -> int:
+    """Remove one account's tokens and account, for every client, from a live cache object.
+
+    Args:
+        cache: Any MSAL `TokenCache`; a serializable one is marked as changed, so the app saves it.
+        home_account_id: MSAL's account key (an event's `accounts`).
+        logout_at: Seconds; a client that signed in later keeps its tokens. None removes all.
+
+    Returns:
+        Entries removed; 0 when the account was not there.
+    """
+    # MSAL's public remove_* methods rebuild the dictionary key and so miss entries written by another
+    # MSAL library; its lock is what every reader and writer of the cache takes.
+    with cache._lock:  # noqa: SLF001
+        removed = msal_cache.remove_account(cache._cache, home_account_id, logout_at=logout_at)  # noqa: SLF001
+        if removed and hasattr(cache, "has_state_changed"):
+            cache.has_state_changed = True
+    return removed
+
+
+def forget_account_in_redis(client: redis.Redis, key: str, home_account_id: str, *, logout_at: int | None = None) -> int:
+    """Remove one account from a serialised cache shared in Redis, safely against concurrent writers.
+
+    The value is swapped by compare-and-set, its lifetime kept, every other account unchanged. When other
+    writers win five times running the key is deleted instead: all its users sign in again.
+
+    Args:
+        client: redis-py client with `decode_responses=False` (the default).
+        key: The string key that holds the output of `SerializableTokenCache.serialize()`.
+        home_account_id: MSAL's account key (an event's `accounts`).
+        logout_at: Seconds; a client that signed in later keeps its tokens. None removes all.
+
+    Returns:
+        Entries removed; 0 when the account or the key was not there.
+
+    Raises:
+        ValueError: the value is not a plain MSAL cache (encrypted, or another layout); nothing was changed.
+        redis.RedisError: Redis did not answer.
+    """
+    removed = 0
+
+    def without_account(value: bytes) -> bytes | None:
+        nonlocal removed
+        blob = msal_cache.parse(value)
+        removed = msal_cache.remove_account(blob, home_account_id, logout_at=logout_at)
+        return json.dumps(blob).encode() if removed else None
+
+    rewrite(client, key, without_account)
+    return removed
