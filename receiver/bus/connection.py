@@ -67,3 +67,12 @@ def describe(error: BaseException) -> str:
 
 Failure = (redis.RedisError, OSError, TimeoutError)
 """What a Redis command may raise; caught in this room only."""
+
+
+async def ping(client: redis.asyncio.Redis) -> str:
+    """Empty when Redis answers, else what went wrong."""
+    try:
+        await client.ping()
+    except Failure as error:
+        return describe(error)
+    return ""

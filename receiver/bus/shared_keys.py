@@ -1,0 +1,53 @@
+"""The last good JWK Set of each tenant, kept in Redis so that a fresh pod can verify while the OP is down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.bus.connection import Failure
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKeys:
+    """A JWK Set as the OP sent it.
+
+    Attributes:
+        fetched_at: NumericDate seconds.
+        document: The parsed JSON.
+    """
+
+    fetched_at: float
+    document: dict[str, object]
+
+
+class SharedKeys:
+    """Best effort: when Redis is away, `load` finds nothing and `store` does nothing."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, keep_s: float) -> None:
+        self._client = client
+        self._keys = keys
+        self._keep_s = int(keep_s)
+
+    async def load(self, tenant: str) -> StoredKeys | None:
+        """What any receiver stored last for this tenant."""
+        try:
+            text = await self._client.get(self._keys.jwks(tenant))
+            stored = json.loads(text) if text else None
+            return StoredKeys(float(stored["fetched_at"]), dict(stored["jwks"])) if stored else None
+        except (*Failure, ValueError, KeyError, TypeError):
+            return None
+
+    async def store(self, tenant: str, keys: StoredKeys) -> None:
+        """Keep a set for `keep_s` seconds."""
+        text = json.dumps({"fetched_at": keys.fetched_at, "jwks": keys.document})
+        try:
+            await self._client.set(self._keys.jwks(tenant), text, ex=self._keep_s)
+        except Failure:
+            return

@@ -1,0 +1,136 @@
+"""The `receiver` command. Exit codes: 0 good, 1 a check failed, 2 usage or configuration."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from receiver import __version__
+from receiver.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from receiver.ops.settings import Settings
+
+GOOD, CHECK_FAILED, USAGE = 0, 1, 2
+
+HEALTHCHECK_TIMEOUT_S = 2.0
+"""Seconds `receiver healthcheck` waits for an answer."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are one line on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ConfigurationError as error:
+        print(f"receiver: {error.message}", file=sys.stderr)
+        return USAGE
+    except ModuleNotFoundError as error:
+        # The consumer library is installed without the server's dependencies on purpose.
+        print(f"receiver: {error.name} is missing; install `logout-receiver[server]`", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return GOOD
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="receiver", description="OIDC back-channel logout to durable evictions.")
+    parser.add_argument("--version", action="version", version=f"logout-receiver {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("--config", type=Path, metavar="FILE", help="YAML settings (or RECEIVER_CONFIG)")
+    configured.add_argument(
+        "--set", action="append", metavar="KEY=VALUE", help="one setting, for instance public.port=8081"
+    )
+
+    serve = commands.add_parser("serve", parents=[configured], help="take in logout tokens")
+    serve.set_defaults(run=_serve)
+    demo = commands.add_parser("demo", help="show the whole point: two apps, one OP, one logout")
+    demo.add_argument("--once", action="store_true", help="play the story, print it, and exit")
+    demo.set_defaults(run=_demo)
+    config = commands.add_parser("config", help="look at the settings").add_subparsers(required=True, metavar="what")
+    for name, run, text in (
+        ("check", _config_check, "validate; exit 0 or 2"),
+        ("show", _config_show, "print the settings in force, secrets hidden"),
+    ):
+        config.add_parser(name, parents=[configured], help=text).set_defaults(run=run)
+    config.add_parser("schema", help="print the JSON Schema of the file").set_defaults(run=_config_schema)
+    health = commands.add_parser("healthcheck", parents=[configured], help="exit 0 if the receiver here is ready")
+    health.add_argument("--url", help="readiness address; default: this configuration's own")
+    health.set_defaults(run=_healthcheck)
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from receiver.ops import settings
+
+    return settings.load(options.config, options.set)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from receiver.ingress.server import serve
+    from receiver.ops import logs
+
+    settings = _settings(options)
+    logs.setup(settings.log.level)
+    asyncio.run(serve(settings))
+    return GOOD
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from receiver.demo import run_demo
+
+    return run_demo(once=options.once)
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    if not settings.all_tenants:
+        raise ConfigurationError("no tenants: set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file")
+    print(f"ok: {len(settings.all_tenants)} tenant(s), Redis at {_redacted(settings)['redis']['url']}")
+    return GOOD
+
+
+def _config_show(options: argparse.Namespace) -> int:
+    import yaml
+
+    print(yaml.safe_dump(_redacted(_settings(options)), sort_keys=False), end="")
+    return GOOD
+
+
+def _config_schema(_: argparse.Namespace) -> int:
+    from receiver.ops.settings import Settings
+
+    print(json.dumps(Settings.model_json_schema(), indent=2))
+    return GOOD
+
+
+def _redacted(settings: Settings) -> dict[str, dict[str, object]]:
+    from receiver.ops.settings import redacted
+
+    return redacted(settings)
+
+
+def _healthcheck(options: argparse.Namespace) -> int:
+    url = options.url
+    if url is None:
+        internal = _settings(options).internal
+        host = "127.0.0.1" if internal.host in {"0.0.0.0", "::"} else internal.host  # noqa: S104  # compared only
+        url = f"http://{host}:{internal.port}/readyz"
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError("--url: expected an http address")
+    try:
+        with urllib.request.urlopen(url, timeout=HEALTHCHECK_TIMEOUT_S):  # noqa: S310  # scheme checked above
+            return GOOD
+    except (urllib.error.URLError, OSError) as error:
+        print(f"receiver: not ready: {error}", file=sys.stderr)
+        return CHECK_FAILED

@@ -1,0 +1,126 @@
+"""`Tenant`: one issuer and our registration with it, and the directory that finds it for a token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+BothClaims = Literal["session", "user"]
+
+TENANT_ID_PLACEHOLDER = "{tenantid}"
+"""What a multi-tenant issuer has in place of the tenant's GUID, as Entra's metadata spells it."""
+
+GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """What is accepted from one issuer. Built from the settings; every default is the strict one.
+
+    Attributes:
+        name: Label in paths, logs and metrics.
+        issuer: Exact `iss`; may contain `{tenantid}` for an Entra application that serves many tenants.
+        client_ids: Our RPs at this issuer; `aud` must name one.
+        allowed_tenant_ids: GUIDs that may stand for `{tenantid}`; must not be empty when it is used.
+        algorithms: Signature algorithms accepted (BCL §2.6 step 3).
+        client_algorithms: The same for single clients, in place of `algorithms`.
+        discovery_url: Metadata address; None derives it from the issuer.
+        jwks_uri: Key address; None takes it from discovery.
+        key_cooldown_s: Seconds between two key fetches caused by unknown `kid`s.
+        require_key_issuer: Keys that carry an `issuer` member are used for that issuer only.
+        clock_skew_s: Seconds the OP's clock may differ from ours.
+        max_age_s: Seconds after `iat` a token is accepted, whatever `exp` says.
+        require_exp: False accepts a token without `exp`, bounded by `max_age_s`.
+        require_typ: True accepts only `typ: logout+jwt`.
+        require_sid: True refuses a token without `sid` (`backchannel_logout_session_required`).
+        both_claims: What `sub` and `sid` together mean: that session, or every session of the user.
+        account_from_sub: MSAL's `home_account_id` is the `sub` for this OP (it sends no `client_info`).
+        encrypted: True refuses tokens that are not encrypted (BCL §2.6 step 1).
+        decryption_key: Serialised private JWK set, JSON; None accepts no encrypted token.
+        key_management_algorithms: JWE `alg` values accepted.
+        content_encryption_algorithms: JWE `enc` values accepted.
+        allow_http: True lets issuer and key addresses be plain http outside loopback.
+    """
+
+    name: str
+    issuer: str
+    client_ids: frozenset[str]
+    allowed_tenant_ids: frozenset[str] = frozenset()
+    algorithms: frozenset[str] = frozenset({"RS256"})
+    client_algorithms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    discovery_url: str | None = None
+    jwks_uri: str | None = None
+    key_cooldown_s: float = 60.0
+    require_key_issuer: bool = False
+    clock_skew_s: float = 60.0
+    max_age_s: float = 600.0
+    require_exp: bool = True
+    require_typ: bool = False
+    require_sid: bool = False
+    both_claims: BothClaims = "session"
+    account_from_sub: bool = True
+    encrypted: bool = False
+    decryption_key: str | None = field(default=None, repr=False)
+    key_management_algorithms: frozenset[str] = frozenset({"RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"})
+    content_encryption_algorithms: frozenset[str] = frozenset({"A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM"})
+    allow_http: bool = False
+
+    @property
+    def metadata_url(self) -> str:
+        """Where this tenant's discovery document is (OpenID Connect Discovery 1.0 §4)."""
+        return self.discovery_url or self.issuer.rstrip("/") + "/.well-known/openid-configuration"
+
+    @property
+    def accepted_algorithms(self) -> frozenset[str]:
+        """Every algorithm any of the clients may use; the client's own set is checked once `aud` is known."""
+        return self.algorithms.union(*self.client_algorithms.values())
+
+    def algorithms_for(self, client_id: str) -> frozenset[str]:
+        """The algorithms registered for one client."""
+        return self.client_algorithms.get(client_id, self.algorithms)
+
+    def accepts_issuer(self, iss: str, tid: object = None) -> bool:
+        """Whether `iss` is this tenant's issuer, byte for byte, or its template filled with an allowed GUID.
+
+        Args:
+            iss: The claim.
+            tid: The token's `tid` claim; under a template it must equal the GUID in `iss`.
+        """
+        if TENANT_ID_PLACEHOLDER not in self.issuer:
+            return iss == self.issuer
+        return (
+            isinstance(tid, str)
+            and GUID.fullmatch(tid) is not None
+            and tid in self.allowed_tenant_ids
+            and iss == self.issuer.replace(TENANT_ID_PLACEHOLDER, tid)
+        )
+
+    def could_issue(self, iss: str) -> bool:
+        """Whether `iss` has this tenant's shape; used to choose a tenant before anything is verified."""
+        if TENANT_ID_PLACEHOLDER not in self.issuer:
+            return iss == self.issuer
+        head, _, tail = self.issuer.partition(TENANT_ID_PLACEHOLDER)
+        return iss.startswith(head) and iss.endswith(tail) and len(iss) > len(head) + len(tail)
+
+
+class TenantDirectory:
+    """The configured tenants, looked up by issuer or by name. Nothing is ever built from a token's `iss`."""
+
+    def __init__(self, tenants: tuple[Tenant, ...]) -> None:
+        self._by_name = {tenant.name: tenant for tenant in tenants}
+        self._by_issuer = {t.issuer: t for t in tenants if TENANT_ID_PLACEHOLDER not in t.issuer}
+        self._templated = tuple(t for t in tenants if TENANT_ID_PLACEHOLDER in t.issuer)
+
+    def __iter__(self) -> Iterator[Tenant]:
+        return iter(self._by_name.values())
+
+    def by_name(self, name: str) -> Tenant | None:
+        """The tenant of that name."""
+        return self._by_name.get(name)
+
+    def by_unverified_issuer(self, unverified_iss: str) -> Tenant | None:
+        """The tenant this issuer belongs to; an exact issuer wins over a template."""
+        exact = self._by_issuer.get(unverified_iss)
+        return exact or next((t for t in self._templated if t.could_issue(unverified_iss)), None)

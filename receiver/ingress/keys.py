@@ -1,0 +1,219 @@
+"""Each tenant's keys: discovery, fetching, refreshing, and keeping good ones through an outage.
+
+One fetch at a time per tenant, however many requests wait for it. When to fetch is decided by
+`core.key_freshness`; what is a usable set by `core.jwks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from receiver.bus.shared_keys import SharedKeys, StoredKeys
+from receiver.core.jwks import KeySet, parse_key_set
+from receiver.core.key_freshness import KeyAge
+from receiver.core.tenants import TENANT_ID_PLACEHOLDER
+from receiver.errors import JWKSUnavailableError
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ingress.fetch import Fetcher
+    from receiver.ops.metrics import Metrics
+
+log = logging.getLogger("receiver.keys")
+
+TICK_S = 5.0
+"""Seconds between two looks at whether keys are due; each tenant's fetch is spread by up to a tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """How long keys are trusted (settings `keys`).
+
+    Attributes:
+        fresh_s: Seconds before they are fetched again.
+        max_stale_s: Seconds they are kept while the OP cannot be reached.
+    """
+
+    fresh_s: float
+    max_stale_s: float
+
+
+class TenantKeys:
+    """The keys of one tenant."""
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        *,
+        fetcher: Fetcher,
+        shared: SharedKeys,
+        policy: KeyPolicy,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._tenant = tenant
+        self._fetcher = fetcher
+        self._shared = shared
+        self._policy = policy
+        self._metrics = metrics
+        self._clock = clock
+        self._age = KeyAge()
+        self._key_set: KeySet | None = None
+        self._fetch: asyncio.Task[None] | None = None
+        self._last_error = "not fetched yet"
+
+    @property
+    def last_error(self) -> str:
+        """Why the last fetch failed, for the operator; empty after a good one."""
+        return self._last_error
+
+    async def current(self) -> KeySet:
+        """Keys to verify with, fetched first when there are none.
+
+        Raises:
+            JWKSUnavailableError: none known, and none to be had now.
+        """
+        now_s = self._clock()
+        if self._key_set is not None and self._age.is_usable(now_s, max_stale_s=self._policy.max_stale_s):
+            return self._key_set
+        if self._fetch is not None or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
+            await self._refresh("start")
+        if self._key_set is None or not self._age.is_usable(self._clock(), max_stale_s=self._policy.max_stale_s):
+            raise JWKSUnavailableError(f"no keys for tenant {self._tenant.name}: {self._last_error}")
+        return self._key_set
+
+    async def newer_than(self, known: KeySet) -> KeySet | None:
+        """A set newer than the one that lacked a `kid`, fetched if the cool-down allows it; else None."""
+        if self._key_set is not known:
+            return self._key_set
+        now_s = self._clock()
+        joins = self._fetch is not None
+        if not joins and not self._age.may_refresh_for_unknown_kid(now_s, cooldown_s=self._tenant.key_cooldown_s):
+            return None
+        if not joins:
+            self._age = replace(self._age, forced_at=now_s)
+        await self._refresh("unknown_kid")
+        return self._key_set if self._key_set is not known else None
+
+    async def refresh_if_due(self) -> None:
+        """The periodic refresh."""
+        if self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
+            await self._refresh("timer" if self._key_set else "start")
+
+    async def _refresh(self, trigger: str) -> None:
+        if self._fetch is None:
+            self._fetch = asyncio.create_task(self._fetch_once(trigger), name=f"keys-{self._tenant.name}")
+            self._fetch.add_done_callback(self._fetched)
+        # A request that is cancelled must not cancel the fetch others wait for.
+        await asyncio.shield(self._fetch)
+
+    def _fetched(self, _: asyncio.Task[None]) -> None:
+        self._fetch = None
+
+    async def _fetch_once(self, trigger: str) -> None:
+        if self._key_set is None:
+            await self._take_shared()
+        if self._key_set is not None and not self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s) and trigger == "start":
+            return
+        self._age = replace(self._age, attempted_at=self._clock())
+        try:
+            document = await self._fetch_document()
+            key_set = parse_key_set(document)
+            if not key_set.keys and self._key_set is not None:
+                raise ValueError("the new JWK Set has no usable key; the old one is kept")  # noqa: TRY301
+        except (JWKSUnavailableError, ValueError) as error:
+            self._last_error = str(error)
+            self._count("error", trigger)
+            emit(
+                log, logging.WARNING, "keys.refresh_failed", tenant=self._tenant.name, trigger=trigger,
+                reason=self._last_error, kept=self._key_set is not None,
+            )  # fmt: skip
+            return
+        now_s = self._clock()
+        self._adopt(key_set, now_s)
+        self._last_error = ""
+        self._count("ok", trigger)
+        self._metrics.jwks_last_success.labels(self._tenant.name).set(now_s)
+        emit(
+            log, logging.INFO, "keys.refreshed", tenant=self._tenant.name, trigger=trigger,
+            usable=len(key_set.keys), unusable=len(key_set.unusable),
+        )  # fmt: skip
+        await self._shared.store(self._tenant.name, StoredKeys(now_s, document))
+
+    async def _take_shared(self) -> None:
+        stored = await self._shared.load(self._tenant.name)
+        if stored is None or not KeyAge(stored.fetched_at).is_usable(self._clock(), max_stale_s=self._policy.max_stale_s):
+            return
+        try:
+            key_set = parse_key_set(stored.document)
+        except ValueError:
+            return
+        self._adopt(key_set, stored.fetched_at)
+        emit(log, logging.INFO, "keys.shared", tenant=self._tenant.name, age_s=int(self._clock() - stored.fetched_at))
+
+    def _adopt(self, key_set: KeySet, fetched_at: float) -> None:
+        self._key_set = key_set
+        self._age = replace(self._age, fetched_at=fetched_at)
+
+    async def _fetch_document(self) -> dict[str, object]:
+        tenant = self._tenant
+        jwks_uri = tenant.jwks_uri or await self._discover_jwks_uri()
+        return await self._fetcher.get_json(jwks_uri, allow_http=tenant.allow_http)
+
+    async def _discover_jwks_uri(self) -> str:
+        """The `jwks_uri` of a discovery document that is really this issuer's (Discovery 1.0 §4.3)."""
+        tenant = self._tenant
+        url = tenant.metadata_url.replace(TENANT_ID_PLACEHOLDER, "organizations")
+        metadata = await self._fetcher.get_json(url, allow_http=tenant.allow_http)
+        if metadata.get("issuer") != tenant.issuer:
+            raise JWKSUnavailableError(f"{url}: its issuer is not the configured {tenant.issuer}; compare them letter by letter")
+        jwks_uri = metadata.get("jwks_uri")
+        if not isinstance(jwks_uri, str):
+            raise JWKSUnavailableError(f"{url}: has no jwks_uri")
+        return jwks_uri
+
+    def _count(self, result: str, trigger: str) -> None:
+        self._metrics.jwks_refreshes.labels(self._tenant.name, result, trigger).inc()
+
+
+class KeyStore:
+    """The keys of all tenants, and the task that keeps them fresh."""
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        *,
+        fetcher: Fetcher,
+        shared: SharedKeys,
+        policy: KeyPolicy,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._by_tenant = {
+            tenant.name: TenantKeys(
+                tenant, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock
+            )
+            for tenant in tenants
+        }
+
+    def of(self, tenant: Tenant) -> TenantKeys:
+        """That tenant's keys."""
+        return self._by_tenant[tenant.name]
+
+    async def keep_fresh(self) -> None:
+        """Fetch what is due, for ever; run it as a task."""
+        while True:
+            await asyncio.gather(*(keys.refresh_if_due() for keys in self._by_tenant.values()))
+            # Spread, so that replicas started together do not call the OP together.
+            await asyncio.sleep(TICK_S * random.uniform(0.8, 1.2))  # noqa: S311  # not a secret
+
+    def problems(self) -> dict[str, str]:
+        """Tenants whose last fetch failed, and why."""
+        return {name: keys.last_error for name, keys in self._by_tenant.items() if keys.last_error}

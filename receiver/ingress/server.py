@@ -1,0 +1,182 @@
+"""Composition of `receiver serve`: start in order, run until told to stop, drain in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from receiver.bus.connection import connect
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.keys import Keys
+from receiver.bus.publish import EvictionPublisher
+from receiver.bus.shared_keys import SharedKeys
+from receiver.core.tenants import TenantDirectory
+from receiver.errors import ConfigurationError
+from receiver.ingress.fetch import Fetcher
+from receiver.ingress.internal import InternalListener, State
+from receiver.ingress.keys import KeyPolicy, KeyStore
+from receiver.ingress.public import PublicListener
+from receiver.ingress.redis_watch import RedisWatch
+from receiver.ingress.service import LogoutService
+from receiver.ops.logs import emit
+from receiver.ops.metrics import Metrics
+from receiver.ops.settings import EMBEDDED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from receiver.ops.settings import Settings
+
+log = logging.getLogger("receiver.server")
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        ConfigurationError: a listener cannot be opened, or a configured file cannot be read.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as server:
+        emit(
+            log, logging.INFO, "startup", public=f"{settings.public.host}:{server.public_port}",
+            internal=f"{settings.internal.host}:{server.internal_port}",
+            tenants=[tenant.name for tenant in settings.all_tenants],
+        )  # fmt: skip
+        _advise(settings)
+        await stop.wait()
+        emit(log, logging.INFO, "shutdown", reason="signal")
+        await server.drain()
+    emit(log, logging.INFO, "stopped")
+
+
+class Server:
+    """A running receiver.
+
+    Attributes:
+        public_port: The port really taken.
+        internal_port: The port really taken.
+        metrics: Its metrics.
+        state: Its readiness.
+    """
+
+    def __init__(self, settings: Settings, state: State, metrics: Metrics, publisher: EvictionPublisher) -> None:
+        self._settings = settings
+        self._publisher = publisher
+        self._public: web.AppRunner | None = None
+        self.state = state
+        self.metrics = metrics
+        self.public_port = 0
+        self.internal_port = 0
+
+    async def open_public(self, app: web.Application) -> None:
+        """Start to take requests."""
+        self._public = web.AppRunner(
+            app, access_log=None, shutdown_timeout=self._settings.shutdown.drain_s, auto_decompress=False
+        )
+        self.public_port = await _listen(self._public, "public", self._settings.public.host, self._settings.public.port)
+
+    async def drain(self) -> None:
+        """Turn readiness off, let requests in flight finish, and see every event handed over acknowledged."""
+        if self._public is None:
+            return
+        public, self._public = self._public, None
+        self.state.draining = True
+        await asyncio.sleep(self._settings.shutdown.delay_s)
+        await public.cleanup()
+        await self._publisher.flush()
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Server]:
+    """A receiver with both listeners open; everything it opened is closed on the way out.
+
+    Args:
+        settings: What to run.
+        clock: NumericDate seconds; all token and key rules use it.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        url = settings.redis.url
+        if url == EMBEDDED:
+            embedded = EmbeddedRedis()
+            await asyncio.to_thread(embedded.start)
+            stack.push_async_callback(asyncio.to_thread, embedded.stop)
+            url = embedded.url
+        client = connect(
+            url, timeout_s=settings.redis.timeout_s, username=settings.redis.username, password=settings.redis.secret
+        )
+        stack.push_async_callback(client.aclose)
+        keys = Keys(settings.redis.prefix)
+        metrics = Metrics()
+        fetcher = Fetcher(
+            timeout_s=settings.outbound.timeout_s,
+            max_bytes=settings.outbound.max_bytes,
+            ca_file=settings.outbound.ca_file,
+            proxy_url=settings.outbound.proxy_url,
+        )
+        await fetcher.open()
+        stack.push_async_callback(fetcher.aclose)
+        tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
+        key_store = KeyStore(
+            tenants,
+            fetcher=fetcher,
+            shared=SharedKeys(client, keys, keep_s=settings.keys.max_stale_s),
+            policy=KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s),
+            metrics=metrics,
+            clock=clock,
+        )
+        publisher = EvictionPublisher(
+            client, keys, max_events=settings.events.max_events, dedupe_s=settings.events.dedupe_s
+        )
+        watch = RedisWatch(client, metrics)
+        await watch.check()
+        for job in (watch.watch(), key_store.keep_fresh()):
+            stack.push_async_callback(_cancel, asyncio.create_task(job))
+        state = State(watch, key_store)
+        server = Server(settings, state, metrics, publisher)
+        internal = web.AppRunner(InternalListener(state, metrics).build(), access_log=None, shutdown_timeout=1.0)
+        stack.push_async_callback(internal.cleanup)
+        server.internal_port = await _listen(internal, "internal", settings.internal.host, settings.internal.port)
+        service = LogoutService(tenants, key_store, publisher, clock=clock)
+        await server.open_public(PublicListener(service, settings.public, metrics).build())
+        stack.push_async_callback(server.drain)
+        yield server
+
+
+async def _listen(runner: web.AppRunner, name: str, host: str, port: int) -> int:
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigurationError(f"{name}: cannot listen on {host}:{port}: {error.strerror}") from error
+    return int(runner.addresses[0][1])
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _advise(settings: Settings) -> None:
+    if settings.redis.url == EMBEDDED:
+        emit(
+            log, logging.WARNING, "redis.embedded",
+            action="events live in a child process and end with it; set redis.url to the Redis your apps share",
+        )  # fmt: skip
+    if not settings.all_tenants:
+        emit(
+            log, logging.WARNING, "tenants.none",
+            action="every logout is refused; set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in a file given "
+            "by --config; `receiver config schema` shows every key, `receiver demo` the whole point",
+        )  # fmt: skip

@@ -1,0 +1,102 @@
+"""What happens to one logout: parse, find the tenant, screen, get keys, verify, publish, and only then say yes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.core import logout_token as lt
+from receiver.core.jws import parse_jws
+from receiver.errors import Code, LogoutTokenError, MalformedRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.bus.publish import EvictionPublisher, Published
+    from receiver.core.eviction import Eviction
+    from receiver.core.jws import UnverifiedToken
+    from receiver.core.logout_token import LogoutToken
+    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ingress.keys import KeyStore
+
+
+@dataclass(slots=True)
+class Trace:
+    """What is known about a request so far, for its one log line and its metrics; filled in on the way.
+
+    Attributes:
+        received_at: NumericDate seconds.
+        tenant: Set once the claimed issuer turned out to be a configured one.
+        token: Set once the token parsed.
+        eviction: Set once the token was accepted.
+        published: Set once Redis acknowledged.
+    """
+
+    received_at: float
+    tenant: Tenant | None = None
+    token: UnverifiedToken | None = None
+    eviction: Eviction | None = None
+    published: Published | None = None
+
+
+class LogoutService:
+    """Accepts logout tokens. A call that returns means the eviction is durable."""
+
+    def __init__(
+        self, tenants: TenantDirectory, keys: KeyStore, publisher: EvictionPublisher, *, clock: Callable[[], float]
+    ) -> None:
+        self._tenants = tenants
+        self._keys = keys
+        self._publisher = publisher
+        self._clock = clock
+
+    def begin(self) -> Trace:
+        """Start the record of one request, now."""
+        return Trace(self._clock())
+
+    def tenant_in_path(self, name: str) -> Tenant:
+        """The tenant a path names.
+
+        Raises:
+            MalformedRequestError: `no_route`.
+        """
+        tenant = self._tenants.by_name(name)
+        if tenant is None:
+            raise MalformedRequestError(Code.NO_ROUTE, "the path names no configured tenant")
+        return tenant
+
+    async def accept(self, compact: str, trace: Trace, *, path_tenant: Tenant | None = None) -> Published:
+        """Take one logout token all the way to a durable event.
+
+        Args:
+            compact: The token as received.
+            trace: Filled in on the way, also when this raises.
+            path_tenant: The tenant the request's path names; the token must be from it.
+
+        Raises:
+            LogoutTokenError: the token fails a rule; nothing was published.
+            JWKSUnavailableError: its keys cannot be had now.
+            PublishError: Redis did not acknowledge.
+        """
+        token = trace.token = parse_jws(compact)
+        tenant = trace.tenant = lt.peek_tenant(token, self._tenants)
+        if path_tenant is not None and path_tenant is not tenant:
+            raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the path is for tenant {path_tenant.name}, the token is not")
+        lt.screen(token, tenant, trace.received_at)
+        accepted = await self._verify(token, tenant, trace.received_at)
+        trace.eviction = accepted.to_eviction(tenant, trace.received_at)
+        trace.published = await self._publisher.publish(trace.eviction)
+        return trace.published
+
+    async def _verify(self, token: UnverifiedToken, tenant: Tenant, received_at: float) -> LogoutToken:
+        keys = self._keys.of(tenant)
+        key_set = await keys.current()
+        try:
+            return lt.accept(token, tenant, key_set, received_at)
+        except LogoutTokenError as error:
+            if error.code is not Code.UNKNOWN_KID:
+                raise
+            newer = await keys.newer_than(key_set)
+            if newer is None:
+                raise
+        return lt.accept(token, tenant, newer, received_at)

@@ -1,0 +1,1 @@
+"""Settings, logs and metrics: what an operator sees and sets."""

@@ -1,0 +1,68 @@
+"""Every metric, once. Labels hold configured names and error codes, never anything from a token."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from receiver import __version__
+
+UNKNOWN_TENANT = "unknown"
+"""Label for requests that name no configured tenant."""
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_HUMAN = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own.
+
+    Attributes:
+        registry: What `/metrics` shows.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        Info("logout_build", "Version of the running receiver.", registry=registry).info({"version": __version__})
+        self.requests = Counter(
+            "logout_requests_total",
+            "Logout requests by outcome (ok, duplicate, rejected, error) and error code.",
+            ["tenant", "input", "outcome", "code"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "logout_request_duration_seconds",
+            "Time from the request's headers to its answer.",
+            ["input"],
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.publish_seconds = Histogram(
+            "logout_publish_seconds",
+            "Time from handing an eviction to Redis to its acknowledgement.",
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.delivery_seconds = Histogram(
+            "logout_delivery_seconds",
+            "Time from the OP issuing the token (iat) to the published event.",
+            ["tenant"],
+            buckets=_HUMAN,
+            registry=registry,
+        )
+        self.jwks_refreshes = Counter(
+            "logout_jwks_refreshes_total",
+            "Key fetches by result (ok, error) and trigger (start, timer, unknown_kid).",
+            ["tenant", "result", "trigger"],
+            registry=registry,
+        )
+        self.jwks_last_success = Gauge(
+            "logout_jwks_last_success_timestamp_seconds",
+            "When the tenant's keys were last fetched from the OP, as Unix time.",
+            ["tenant"],
+            registry=registry,
+        )
+        self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=registry)
+        self.held_tokens = Gauge(
+            "logout_held_tokens", "Tokens waiting for their OP's keys before they can be verified.", registry=registry
+        )
