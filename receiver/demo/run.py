@@ -1,0 +1,82 @@
+"""`run_demo`: raise the stage, play the story, and stay up for a browser if asked to."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from receiver.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from receiver.demo.stage import Stage
+
+
+def run_demo(*, once: bool, subscribe: bool = True, patience_s: float = 10.0) -> int:
+    """Play the story on real parts, print it, and check every sentence of it against real state.
+
+    Args:
+        once: True ends after the story. False then stays up for a browser until Ctrl-C.
+        subscribe: False starts the apps without their subscriber: the story must then fail.
+        patience_s: Seconds the story waits for the apps to forget a user.
+
+    Returns:
+        0 when everything that should be gone is gone and everything else stayed; 1 otherwise.
+
+    Raises:
+        ConfigurationError: the demo's own requirements are not installed, or there is no redis-server.
+    """
+    try:
+        from receiver.demo.stage import Stage, StageError
+        from receiver.demo.story import Story
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the demo needs {error.name}, which is not installed: pip install 'logout-receiver[demo]'"
+        ) from error
+    started = time.monotonic()
+    print("Starting Redis, an OpenID Provider, the receiver and two web apps, all on this machine ...", flush=True)
+    try:
+        with _terminable(), Stage(stable_ports=not once, subscribe=subscribe) as stage:
+            print(f"Ready after {time.monotonic() - started:.1f} s.")
+            as_told = Story(stage, patience_s=patience_s).play()
+            if not once:
+                _stay_up(stage)
+    except StageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped before the story ended.", file=sys.stderr)
+        return 1
+    return 0 if as_told else 1
+
+
+def _stay_up(stage: Stage) -> None:
+    print("\nNow it is your turn. Everything stays up until you press Ctrl-C.\n")
+    for name, address in {**stage.urls, "sign out": stage.sign_out_url}.items():
+        print(f"   {name:9} {address}")
+    print(f"\n   Passwords: {', '.join(f'{user} / {password}' for user, password in stage.users.items())}")
+    print(f"   Settings and logs, until the end: {stage.directory}", flush=True)
+    try:
+        while (ended := stage.ended_part()) is None:
+            time.sleep(0.5)
+        print(f"The {ended} process ended by itself; stopping the others.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nStopping.")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that no child is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
