@@ -1,0 +1,108 @@
+{{- define "logout-receiver.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* 50, not 63: the longest suffix must still fit into a DNS label. */}}
+{{- define "logout-receiver.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "logout-receiver.commonLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "logout-receiver.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/* The component keeps the test pod, which carries the same name and instance, out of the Services. */}}
+{{- define "logout-receiver.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "logout-receiver.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: receiver
+{{- end }}
+
+{{- define "logout-receiver.labels" -}}
+{{ include "logout-receiver.commonLabels" . }}
+app.kubernetes.io/component: receiver
+{{- end }}
+
+{{- define "logout-receiver.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "logout-receiver.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "logout-receiver.image" -}}
+{{- $name := .Values.image.repository }}
+{{- with .Values.image.registry }}
+{{- $name = printf "%s/%s" . $name }}
+{{- end }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $name .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- define "logout-receiver.secretsPath" -}}
+/var/run/secrets/logout-receiver
+{{- end }}
+
+{{/*
+The settings the pod spec depends on. They reach the service in the ConfigMap, or as environment when the ConfigMap is
+somebody else's, so that ports, mounts and grace period cannot disagree with what the service does.
+*/}}
+{{- define "logout-receiver.ownSettings" -}}
+public:
+  host: {{ .Values.listen.host | quote }}
+  port: {{ .Values.listen.publicPort | int }}
+internal:
+  host: {{ .Values.listen.host | quote }}
+  port: {{ .Values.listen.internalPort | int }}
+shutdown:
+  drain_s: {{ .Values.shutdown.drainSeconds | int }}
+{{- if .Values.redisPassword.existingSecret }}
+redis:
+  password_file: {{ include "logout-receiver.secretsPath" . }}/redis/password
+{{- end }}
+{{- end }}
+
+{{- define "logout-receiver.config" -}}
+{{- mergeOverwrite (deepCopy .Values.config) (include "logout-receiver.ownSettings" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{- define "logout-receiver.validate" -}}
+{{- $config := .Values.config }}
+{{- if .Values.existingConfigMap }}
+{{- if $config.tenants }}
+{{- fail "Set either config.tenants or existingConfigMap, not both: the tenants would be ignored." }}
+{{- end }}
+{{- else }}
+{{- if not $config.tenants }}
+{{- fail "No tenants: list the issuers that send logout tokens in config.tenants, or name a ConfigMap in existingConfigMap." }}
+{{- end }}
+{{- if not (dig "redis" "url" "" $config) }}
+{{- fail "No Redis: set config.redis.url to the Redis that the applications' token caches live on." }}
+{{- end }}
+{{- if or (dig "redis" "password" "" $config) (regexMatch "://[^/@]*:[^/@]+@" (dig "redis" "url" "" $config)) }}
+{{- fail "A ConfigMap is no place for the Redis password: put it into a Secret and name that in redisPassword.existingSecret." }}
+{{- end }}
+{{- range $section, $settings := include "logout-receiver.ownSettings" . | fromYaml }}
+{{- range $key, $value := $settings }}
+{{- if hasKey (dig $section dict $config) $key }}
+{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown or redisPassword instead." $section $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,702 @@
+# ruff: noqa: INP001  # not a package: the tests import their neighbours by name
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import CHART, Render
+from helm_python.chart import Chart, lint
+from helm_python.errors import HelmRenderError, HelmValuesError
+from kubernetes_validate.utils import latest_version
+from values_table import descriptions, updated_readme
+
+ROOT = CHART.parent
+TOOLS = Path(sys.executable).parent
+CASES = {path.name.removesuffix("-values.yaml"): path for path in sorted(CHART.glob("ci/*-values.yaml"))}
+MINIMAL: dict[str, Any] = yaml.safe_load(CASES["minimal"].read_text())
+ALLOWED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+WARNING = 2
+PASSWORD_IN_CONFIG = (
+    "A ConfigMap is no place for the Redis password: put it into a Secret "
+    "and name that in redisPassword.existingSecret."
+)
+
+Object = dict[str, Any]
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Object:
+    """The values of each file in helm/ci."""
+    values: Object = yaml.safe_load(CASES[request.param].read_text())
+    return values
+
+
+@pytest.fixture
+def objects(case: Object, render: Render) -> list[Object]:
+    """What each file in helm/ci renders to."""
+    return render(case)
+
+
+def with_values(**values: Any) -> Object:
+    """The least the chart asks for, and these."""
+    return MINIMAL | values
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    """The objects of one kind."""
+    return [found for found in objects if found["kind"] == kind]
+
+
+def deployment(objects: list[Object]) -> Object:
+    """The one Deployment."""
+    [found] = of_kind(objects, "Deployment")
+    return found
+
+
+def pod_spec(objects: list[Object]) -> Object:
+    """The spec of the service's pods."""
+    spec: Object = deployment(objects)["spec"]["template"]["spec"]
+    return spec
+
+
+def container(objects: list[Object]) -> Object:
+    """The one container of the service's pods."""
+    [found] = pod_spec(objects)["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def own_config(objects: list[Object]) -> Object:
+    """The service's configuration, as it finds it in its file."""
+    [config_map] = of_kind(objects, "ConfigMap")
+    assert list(config_map["data"]) == ["config.yaml"]
+    config: Object = yaml.safe_load(config_map["data"]["config.yaml"])
+    return config
+
+
+# --- rendering and values
+
+
+def test_each_set_of_values_lints_strictly(case: Object) -> None:
+    """Helm's linter has neither warnings nor errors, at the oldest version promised."""
+    report = lint(CHART, case, strict=True, kube_version="v1.30.0")
+
+    assert report["errors"] == []
+    assert [message for message in report["messages"] if message["severity"] >= WARNING] == []
+
+
+def test_defaults_alone_say_what_is_missing(render: Render) -> None:
+    """Without tenants the chart stops with one sentence that says what to set."""
+    with pytest.raises(HelmRenderError) as refusal:
+        render({})
+
+    assert str(refusal.value).endswith(
+        "No tenants: list the issuers that send logout tokens in config.tenants, "
+        "or name a ConfigMap in existingConfigMap."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"config": {"tenants": MINIMAL["config"]["tenants"]}},
+            "No Redis: set config.redis.url to the Redis that the applications' token caches live on.",
+        ),
+        (
+            {"config": {"tenants": MINIMAL["config"]["tenants"], "redis": {"url": "redis://:hunter2@redis:6379/0"}}},
+            PASSWORD_IN_CONFIG,
+        ),
+        (
+            {"config": MINIMAL["config"] | {"redis": {"url": "redis://redis:6379/0", "password": "hunter2"}}},
+            PASSWORD_IN_CONFIG,
+        ),
+        (
+            {"config": MINIMAL["config"] | {"internal": {"port": 1234}}},
+            "config.internal.port is set by the chart: use listen, shutdown or redisPassword instead.",
+        ),
+        (
+            with_values(existingConfigMap="ours"),
+            "Set either config.tenants or existingConfigMap, not both: the tenants would be ignored.",
+        ),
+    ],
+)
+def test_contradictions_are_refused(render: Render, values: Object, sentence: str) -> None:
+    """Values that would be ignored, leak or not work are refused with a sentence that says what to do."""
+    with pytest.raises(HelmRenderError) as refusal:
+        render(values)
+
+    assert str(refusal.value).endswith(f": {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"replicas": 3}, "at '': additional properties 'replicas' not allowed"),
+        ({"image": {"name": "x"}}, "at '/image': additional properties 'name' not allowed"),
+        ({"ingress": {"host": "x"}}, "at '/ingress': additional properties 'host' not allowed"),
+        ({"replicaCount": "3"}, "at '/replicaCount': got string, want integer"),
+        ({"service": {"port": 70000}}, "at '/service/port': maximum: got 70,000, want 65,535"),
+        ({"listen": {"publicPort": 80}}, "at '/listen/publicPort': minimum: got 80, want 1,024"),
+        ({"shutdown": {"preStopSeconds": 0}}, "at '/shutdown/preStopSeconds': minimum: got 0, want 1"),
+        ({"podLabels": {"a": True}}, "at '/podLabels/a': got boolean, want string"),
+        ({"image": {"digest": "abc"}}, "at '/image/digest': 'abc' does not match pattern '^(sha256:[0-9a-f]{64})?$'"),
+        ({"ingress": {"enabled": True}}, "at '/ingress/hosts': minItems: got 0, want 1"),
+        ({"httpRoute": {"enabled": True}}, "at '/httpRoute/parentRefs': minItems: got 0, want 1"),
+        ({"config": {"tenants": [{"name": "x"}]}}, "at '/config/tenants/0': missing property 'issuer'"),
+        ({"image": None}, "at '': missing property 'image'"),
+    ],
+)
+def test_schema_names_the_wrong_value(chart: Chart, values: Object, complaint: str) -> None:
+    """A misspelt key or a wrong type is refused by name before anything is rendered."""
+    with pytest.raises(HelmValuesError) as refusal:
+        chart.render(with_values(**values))
+
+    complaints = [line.removeprefix("- ") for line in str(refusal.value).splitlines() if line.startswith("- ")]
+    assert complaints == [complaint]
+
+
+def test_schema_is_self_contained() -> None:
+    """No part of the schema is fetched from elsewhere: the chart installs without internet access."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    references = re.findall(r'"\$ref": "([^"]*)"', json.dumps(schema))
+    assert references
+    assert all(reference.startswith("#/definitions/") for reference in references)
+
+
+def test_schema_knows_every_value() -> None:
+    """Each value in values.yaml is in the schema, and the schema allows no other at the top."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    assert set(schema["properties"]) == set(yaml.safe_load((CHART / "values.yaml").read_text()))
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("value", ["resources", "strategy", "podLabels", "startupProbe", "affinity", "securityContext"])
+def test_optional_value_can_be_removed(render: Render, value: str) -> None:
+    """Setting an optional value to null, Helm's way to delete a default, still renders."""
+    assert deployment(render(with_values(**{value: None})))
+
+
+# --- the objects
+
+
+@pytest.mark.parametrize("version", ["1.30", latest_version()])
+def test_objects_are_valid_kubernetes(objects: list[Object], version: str) -> None:
+    """Every object passes the strict schema of the oldest and the newest Kubernetes."""
+    custom = [found for found in objects if found["apiVersion"] == "gateway.networking.k8s.io/v1"]
+    built_in = [found for found in objects if found not in custom]
+
+    assert len(built_in) >= 4
+    for found in built_in:
+        kubernetes_validate.validate(found, version, strict=True)
+    assert [found["kind"] for found in custom] in ([], ["HTTPRoute"])
+
+
+def test_validation_would_notice_a_misspelt_field(render: Render) -> None:
+    """The strict schema is strict: an unknown field is not let through."""
+    broken = deployment(render(MINIMAL))
+    broken["spec"]["replica"] = 1
+
+    with pytest.raises(kubernetes_validate.ValidationError, match="'replica' was unexpected"):
+        kubernetes_validate.validate(broken, "1.30", strict=True)
+
+
+def pod_specs(objects: list[Object]) -> list[Object]:
+    """The specs of the service's pods and of the test pod."""
+    return [pod_spec(objects)] + [pod["spec"] for pod in of_kind(objects, "Pod")]
+
+
+def restricted_violations(spec: Object) -> list[str]:
+    """What keeps this pod from the `restricted` Pod Security Standard, and from our own stricter rules."""
+    pod = spec.get("securityContext", {})
+    violations = [name for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)]
+    violations += [
+        f"volume {volume['name']}"
+        for volume in spec.get("volumes", [])
+        if not (set(volume) - {"name"}) <= ALLOWED_VOLUMES
+    ]
+    for each in spec.get("initContainers", []) + spec["containers"]:
+        own = each.get("securityContext", {})
+        effective = pod | own
+        requirements = {
+            "runAsNonRoot": effective.get("runAsNonRoot") is True,
+            "runAsUser": effective.get("runAsUser") != 0,
+            "seccompProfile": effective.get("seccompProfile", {}).get("type") in {"RuntimeDefault", "Localhost"},
+            "privileged": not own.get("privileged"),
+            "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
+            "capabilities.drop": "ALL" in own.get("capabilities", {}).get("drop", []),
+            "capabilities.add": set(own.get("capabilities", {}).get("add", [])) <= {"NET_BIND_SERVICE"},
+            "hostPort": not any(port.get("hostPort") for port in each.get("ports", [])),
+            "procMount": own.get("procMount", "Default") == "Default",
+            "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
+            "automountServiceAccountToken": spec.get("automountServiceAccountToken") is False,
+        }
+        violations += [name for name, met in requirements.items() if not met]
+    return violations
+
+
+def test_every_pod_is_restricted(objects: list[Object]) -> None:
+    """Service and test pod meet the `restricted` standard, with a read-only root and no API token."""
+    assert [restricted_violations(spec) for spec in pod_specs(objects)] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("values", "violations"),
+    [
+        ({"podSecurityContext": {"runAsNonRoot": False, "runAsUser": 0}}, ["runAsNonRoot", "runAsUser"]),
+        ({"podSecurityContext": {"seccompProfile": {"type": "Unconfined"}}}, ["seccompProfile"]),
+        (
+            {"securityContext": {"capabilities": {"drop": [], "add": ["SYS_ADMIN"]}}},
+            ["capabilities.drop", "capabilities.add"],
+        ),
+        ({"securityContext": {"privileged": True}}, ["privileged"]),
+        ({"securityContext": {"allowPrivilegeEscalation": True}}, ["allowPrivilegeEscalation"]),
+        ({"securityContext": {"readOnlyRootFilesystem": False}}, ["readOnlyRootFilesystem"]),
+        ({"extraVolumes": [{"name": "host", "hostPath": {"path": "/"}}]}, ["volume host"]),
+    ],
+)
+def test_the_restriction_check_notices(render: Render, values: Object, violations: list[str]) -> None:
+    """The check above sees each way to loosen a pod."""
+    assert restricted_violations(pod_spec(render(with_values(**values)))) == violations
+
+
+def test_services_reach_the_pods_ports(objects: list[Object]) -> None:
+    """Each Service selects the service's pods, not the test pod, and ends at the port its listener is given."""
+    pod = deployment(objects)["spec"]["template"]["metadata"]["labels"]
+    [smoke] = of_kind(objects, "Pod")
+    ports = {port["name"]: port["containerPort"] for port in container(objects)["ports"]}
+    public, internal = sorted(of_kind(objects, "Service"), key=lambda found: len(found["metadata"]["name"]))
+
+    for service in (public, internal):
+        assert service["spec"]["selector"].items() <= pod.items()
+        assert not service["spec"]["selector"].items() <= smoke["metadata"]["labels"].items()
+    assert [port["targetPort"] for port in public["spec"]["ports"]] == ["public"]
+    assert [port["targetPort"] for port in internal["spec"]["ports"]] == ["internal"]
+    assert internal["metadata"]["name"] == public["metadata"]["name"] + "-internal"
+    assert internal["spec"]["type"] == "ClusterIP"
+    if config_maps := of_kind(objects, "ConfigMap"):
+        config = yaml.safe_load(config_maps[0]["data"]["config.yaml"])
+        assert ports == {"public": config["public"]["port"], "internal": config["internal"]["port"]}
+    else:
+        env = {entry["name"]: entry["value"] for entry in container(objects)["env"]}
+        assert {name: str(port) for name, port in ports.items()} == {
+            "public": env["RECEIVER_PUBLIC__PORT"],
+            "internal": env["RECEIVER_INTERNAL__PORT"],
+        }
+
+
+def test_selectors_agree(objects: list[Object]) -> None:
+    """Deployment, budget and spread constraints all mean the same pods."""
+    selector = deployment(objects)["spec"]["selector"]
+    spread = pod_spec(objects)["topologySpreadConstraints"]
+
+    others = [budget["spec"]["selector"] for budget in of_kind(objects, "PodDisruptionBudget")]
+    others += [constraint["labelSelector"] for constraint in spread]
+    assert others
+    assert all(other == selector for other in others)
+
+
+def test_extra_labels_cannot_take_pods_out_of_the_selector(render: Render) -> None:
+    """A pod label that collides with one of the chart's is overruled."""
+    objects = render(with_values(podLabels={"app.kubernetes.io/component": "mine"}))
+
+    template = deployment(objects)["spec"]["template"]
+    assert template["metadata"]["labels"]["app.kubernetes.io/component"] == "receiver"
+
+
+def test_only_the_public_path_is_routed(render: Render) -> None:
+    """Ingress and HTTPRoute pass on /backchannel-logout to the public Service and nothing else."""
+    objects = render(yaml.safe_load(CASES["full"].read_text()))
+    [ingress], [route] = of_kind(objects, "Ingress"), of_kind(objects, "HTTPRoute")
+
+    assert ingress["spec"]["rules"] == [
+        {
+            "host": host,
+            "http": {
+                "paths": [
+                    {
+                        "path": "/backchannel-logout",
+                        "pathType": "Prefix",
+                        "backend": {"service": {"name": "logout", "port": {"name": "http"}}},
+                    }
+                ]
+            },
+        }
+        for host in ("logout.example.com", "logout.example.org")
+    ]
+    assert "defaultBackend" not in ingress["spec"]
+    assert route["spec"] == {
+        "parentRefs": [{"name": "public", "namespace": "gateways"}],
+        "hostnames": ["logout.example.com"],
+        "rules": [
+            {
+                "matches": [{"path": {"type": "PathPrefix", "value": "/backchannel-logout"}}],
+                "backendRefs": [{"name": "logout", "port": 8443}],
+            }
+        ],
+    }
+
+
+def test_nothing_is_routed_unless_asked(render: Render) -> None:
+    """With the least values there is neither an Ingress nor an HTTPRoute."""
+    kinds = sorted(found["kind"] for found in render(MINIMAL))
+
+    assert kinds == [
+        "ConfigMap",
+        "Deployment",
+        "Pod",
+        "PodDisruptionBudget",
+        "Service",
+        "Service",
+        "ServiceAccount",
+    ]
+
+
+@pytest.mark.parametrize(("replicas", "budgets"), [(0, 0), (1, 0), (2, 1), (3, 1)])
+def test_budget_only_where_a_pod_can_be_spared(render: Render, replicas: int, budgets: int) -> None:
+    """A single pod gets no disruption budget; several do."""
+    objects = render(with_values(replicaCount=replicas))
+
+    assert len(of_kind(objects, "PodDisruptionBudget")) == budgets
+
+
+def test_grace_period_outlasts_the_drain(objects: list[Object], case: Object) -> None:
+    """A pod is not killed before the preStop sleep and the drain are over."""
+    shutdown = {"preStopSeconds": 5, "drainSeconds": 20} | case.get("shutdown", {})
+
+    assert container(objects)["lifecycle"] == {"preStop": {"sleep": {"seconds": shutdown["preStopSeconds"]}}}
+    assert pod_spec(objects)["terminationGracePeriodSeconds"] == sum(shutdown.values()) + 10
+
+
+def test_grace_period_covers_the_services_own_delay(render: Render) -> None:
+    """Seconds the service itself waits before it drains are added, rounded up."""
+    objects = render(with_values(config=MINIMAL["config"] | {"shutdown": {"delay_s": 2.5}}))
+
+    assert pod_spec(objects)["terminationGracePeriodSeconds"] == 5 + 3 + 20 + 10
+    assert own_config(objects)["shutdown"] == {"delay_s": 2.5, "drain_s": 20}
+
+
+def test_probes_ask_the_internal_listener(objects: list[Object]) -> None:
+    """Start-up and liveness ask /livez, readiness /readyz, on the port that is never routed."""
+    probes = {name: container(objects)[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+
+    assert probes == {
+        "startupProbe": {"path": "/livez", "port": "internal"},
+        "livenessProbe": {"path": "/livez", "port": "internal"},
+        "readinessProbe": {"path": "/readyz", "port": "internal"},
+    }
+
+
+def test_cluster_adds_no_environment(objects: list[Object]) -> None:
+    """Kubernetes adds no RECEIVER_* variables of its own, which the service would refuse."""
+    assert [spec["enableServiceLinks"] for spec in pod_specs(objects)] == [False, False]
+
+
+def test_changed_config_restarts_the_pods(render: Render) -> None:
+    """The pods' checksum follows the configuration, and only that."""
+
+    def checksum(values: Object) -> str:
+        annotations = deployment(render(values))["spec"]["template"]["metadata"]["annotations"]
+        return str(annotations["checksum/config"])
+
+    changed = with_values(config=MINIMAL["config"] | {"log": {"level": "debug"}})
+    assert checksum(changed) != checksum(MINIMAL)
+    assert checksum(with_values(replicaCount=5)) == checksum(MINIMAL)
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ({}, "logout-receiver:0.1.0"),
+        ({"registry": "registry.example.com", "tag": "9"}, "registry.example.com/logout-receiver:9"),
+        ({"tag": "9", "digest": "sha256:" + "0" * 64}, "logout-receiver@sha256:" + "0" * 64),
+    ],
+)
+def test_image_reference(render: Render, image: Object, reference: str) -> None:
+    """A digest wins over a tag, a tag over the chart's appVersion; the test pod runs the same image."""
+    images = {each["image"] for spec in pod_specs(render(with_values(image=image))) for each in spec["containers"]}
+
+    assert images == {reference}
+
+
+def test_longest_release_name_still_fits(render: Render) -> None:
+    """With Helm's longest release name every object still has a valid and distinct name."""
+    objects = render(MINIMAL, name="r" * 53)
+
+    names = [(found["kind"], found["metadata"]["name"]) for found in objects]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", name) for _, name in names)
+
+
+# --- configuration
+
+
+def test_config_is_passed_on_with_the_charts_own_settings(render: Render) -> None:
+    """The configuration file holds what was given under `config`, and the listeners, drain time and password file."""
+    full = yaml.safe_load(CASES["full"].read_text())
+
+    assert own_config(render(full)) == {
+        "public": {"host": "::", "port": 18080},
+        "internal": {"host": "::", "port": 19090},
+        "shutdown": {"drain_s": 45},
+        "redis": {
+            "url": "rediss://redis.example.com:6380/0",
+            "username": "logout-receiver",
+            "password_file": "/var/run/secrets/logout-receiver/redis/password",
+        },
+        "log": {"level": "warning"},
+        "outbound": {"ca_file": "/etc/ca/ca.crt"},
+        "tenants": full["config"]["tenants"],
+    }
+
+
+def test_password_file_is_mounted(render: Render) -> None:
+    """The Secret's key appears as exactly the file the configuration names."""
+    objects = render(yaml.safe_load(CASES["full"].read_text()))
+    [mount] = [mount for mount in container(objects)["volumeMounts"] if mount["name"] == "redis-password"]
+    [volume] = [volume for volume in pod_spec(objects)["volumes"] if volume["name"] == "redis-password"]
+
+    assert volume["secret"]["secretName"] == "redis"
+    [item] = volume["secret"]["items"]
+    assert item["key"] == "redis-password"
+    assert f"{mount['mountPath']}/{item['path']}" == own_config(objects)["redis"]["password_file"]
+    assert "subPath" not in mount
+
+
+def with_local_files(settings: Object, directory: Path) -> Object:
+    """These settings, naming files that exist here instead of those mounted in a pod."""
+    password = directory / "password"
+    password.write_text("hunter2")
+    local = {
+        "/var/run/secrets/logout-receiver/redis/password": str(password),
+        "/etc/ca/ca.crt": str(Path(__file__).with_name("ca.crt")),
+    }
+    text = json.dumps(settings)
+    for mounted, here in local.items():
+        text = text.replace(json.dumps(mounted), json.dumps(here))
+    replaced: Object = json.loads(text)
+    return replaced
+
+
+def test_the_service_accepts_the_rendered_config(objects: list[Object], tmp_path: Path) -> None:
+    """`receiver config check` accepts what the chart puts into the ConfigMap and the environment."""
+    env = {entry["name"]: entry["value"] for entry in container(objects).get("env", [])}
+    config = own_config(objects) if of_kind(objects, "ConfigMap") else MINIMAL["config"]
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(with_local_files(config, tmp_path)))
+    python = os.environ.get("RECEIVER_PYTHON", str(ROOT / ".venv/bin/python"))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
+
+    checked = subprocess.run(
+        [python, "-m", "receiver", "config", "check", "--config", file],
+        cwd=ROOT,
+        env=inherited | with_local_files(env, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+# --- the test pod
+
+
+class FakeRelease(BaseHTTPRequestHandler):
+    """Answers like an installed release, apart from what a test changes."""
+
+    answers: dict[str, tuple[int, str | None]]
+
+    def do_GET(self) -> None:
+        """Answer any request to a path as the test says."""
+        status, cache_control = self.answers[self.path]
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(status)
+        if cache_control:
+            self.send_header("Cache-Control", cache_control)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815  # the base class looks it up by this name
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test output clean."""
+
+
+@pytest.fixture
+def release() -> Iterator[tuple[str, dict[str, tuple[int, str | None]]]]:
+    """A stand-in for the two Services: its address, and its answers to change."""
+    answers = {"/backchannel-logout": (400, "no-store"), "/readyz": (200, None), "/metrics": (404, None)}
+    handler = type("Handler", (FakeRelease,), {"answers": answers})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}", answers
+        server.shutdown()
+        thread.join()
+
+
+def run_smoke(objects: list[Object], address: str) -> subprocess.CompletedProcess[str]:
+    """Run what the test pod runs, with both Services at this address."""
+    [pod] = of_kind(objects, "Pod")
+    [smoke] = pod["spec"]["containers"]
+    assert smoke["command"] == ["/opt/app/bin/python", "-c"]
+    script, *_ = smoke["args"]
+    return subprocess.run(
+        [sys.executable, "-c", script, address, address], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_smoke_asks_both_services(objects: list[Object]) -> None:
+    """The test pod's addresses are the two Services of this release."""
+    [pod] = of_kind(objects, "Pod")
+    services = {f"{s['metadata']['name']}:{s['spec']['ports'][0]['port']}" for s in of_kind(objects, "Service")}
+
+    assert set(pod["spec"]["containers"][0]["args"][1:]) == services
+
+
+def test_smoke_passes_on_a_good_release(render: Render, release: tuple[str, Object]) -> None:
+    """`helm test` succeeds when the token is refused and the service is ready."""
+    address, _ = release
+
+    run = run_smoke(render(MINIMAL), address)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.count("ok: ") == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "line"),
+    [
+        (
+            "/backchannel-logout",
+            (200, "no-store"),
+            "FAILED: a malformed logout token is refused, uncached: got (200, 'no-store'), not (400, 'no-store')",
+        ),
+        (
+            "/backchannel-logout",
+            (400, None),
+            "FAILED: a malformed logout token is refused, uncached: got (400, None), not (400, 'no-store')",
+        ),
+        ("/readyz", (503, None), "FAILED: the service is ready: got 503, not 200"),
+        ("/metrics", (200, None), "FAILED: the public Service does not carry metrics: got 200, not 404"),
+    ],
+)
+def test_smoke_fails_on_a_bad_release(
+    render: Render, release: tuple[str, Object], path: str, answer: tuple[int, str | None], line: str
+) -> None:
+    """`helm test` fails, and says why, when the release does not answer as it should."""
+    address, answers = release
+    answers[path] = answer
+
+    run = run_smoke(render(MINIMAL), address)
+
+    assert run.returncode == 1
+    assert line in run.stdout.splitlines()
+
+
+# --- files
+
+
+def test_every_value_is_described() -> None:
+    """Each value, or a parent of it, has a `# --` comment."""
+    text = (CHART / "values.yaml").read_text()
+    described = descriptions(text)
+
+    def undescribed(values: Object, above: str) -> list[str]:
+        found: list[str] = []
+        for name, value in values.items():
+            path = f"{above}{name}"
+            if path in described:
+                continue
+            found += undescribed(value, f"{path}.") if isinstance(value, dict) and value else [path]
+        return found
+
+    assert undescribed(yaml.safe_load(text), "") == []
+
+
+def test_readme_table_is_current() -> None:
+    """The README lists the values as they are; `python tests/helm/values_table.py` brings it up to date."""
+    assert (CHART / "README.md").read_text() == updated_readme()
+
+
+def test_yaml_files_are_tidy() -> None:
+    """The linter yamllint has no complaint about the chart's own YAML."""
+    rules = "{extends: default, rules: {document-start: disable, line-length: {max: 120}}}"
+    files = [CHART / "Chart.yaml", CHART / "values.yaml", *CASES.values()]
+
+    linted = subprocess.run(
+        [TOOLS / "yamllint", "--strict", "-d", rules, *files], capture_output=True, text=True, check=False
+    )
+
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+
+
+def test_chart_installs_the_projects_version(chart: Chart) -> None:
+    """The chart's appVersion, the image's label and the package have one version."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    assert chart.metadata["appVersion"] == version
+    assert f"ARG VERSION={version}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_dockerfile_passes_hadolint() -> None:
+    """The linter hadolint has no complaint about the Dockerfile."""
+    linted = subprocess.run(
+        [TOOLS / "hadolint", "--failure-threshold", "style", ROOT / "Dockerfile"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+
+
+def test_dockerfile_and_chart_agree(chart: Chart) -> None:
+    """User, ports and the place of the interpreter are the same in the image and in the chart."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    values = chart.values
+    ids = values["podSecurityContext"]
+
+    assert f"USER {ids['runAsUser']}:{ids['runAsGroup']}\n" in dockerfile
+    assert f"EXPOSE {values['listen']['publicPort']} {values['listen']['internalPort']}\n" in dockerfile
+    assert 'ENTRYPOINT ["/opt/app/bin/receiver"]\n' in dockerfile
+
+
+def test_build_context_holds_exactly_what_is_copied() -> None:
+    """Whatever the Dockerfile copies is let through by .dockerignore, and nothing else."""
+    copies = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert "*" in ignore
+    assert {line[1:] for line in ignore if line.startswith("!")} == set(" ".join(copies).split())
+
+
+def test_dockerfile_keeps_to_the_common_dialect() -> None:
+    """No heredoc and no COPY --link, which older builders refuse."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert "<<" not in dockerfile
+    assert "--link" not in dockerfile
