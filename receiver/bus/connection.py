@@ -52,7 +52,11 @@ def connect_sync(url: str, *, timeout_s: float, **options: Any) -> redis.Redis:
     """The same for code without an event loop."""
     check_url(url)
     return redis.Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 1), **_set(options)
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 1),
+        **_set(options),
     )
 
 
@@ -62,7 +66,11 @@ def _set(options: dict[str, Any]) -> dict[str, Any]:
 
 def describe(error: BaseException) -> str:
     """What went wrong with Redis, in one line, without addresses or credentials."""
-    return f"{type(error).__name__}: {str(error)[:160]}" if isinstance(error, redis.ResponseError) else type(error).__name__
+    return (
+        f"{type(error).__name__}: {str(error)[:160]}"
+        if isinstance(error, redis.ResponseError)
+        else type(error).__name__
+    )
 
 
 Failure = (redis.RedisError, OSError, TimeoutError)

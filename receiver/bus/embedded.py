@@ -100,7 +100,11 @@ class EmbeddedRedis:
             *self._arguments,
         ]
         self._child = subprocess.Popen(  # noqa: S603  # the argument list is ours
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _answers_ping(self._port):

@@ -11,13 +11,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from receiver.bus.connection import Failure, describe
 from receiver.errors import PublishError
 
 if TYPE_CHECKING:
+    import redis.asyncio
+
     from receiver.bus.keys import Keys
     from receiver.core.eviction import Eviction
 
@@ -120,8 +121,14 @@ class EvictionPublisher:
         keys = self._keys
         async with self._client.pipeline(transaction=False) as pipeline:
             for eviction in evictions:
-                pipeline.evalsha(
-                    self._script.sha, 3, keys.events, keys.jti(eviction.id), keys.sequence, eviction.to_json(), *self._tail
+                pipeline.evalsha(  # type: ignore[unused-awaitable]  # a pipeline queues, it does not send
+                    self._script.sha,
+                    3,
+                    keys.events,
+                    keys.jti(eviction.id),
+                    keys.sequence,
+                    eviction.to_json(),
+                    *self._tail,
                 )
             replies = await pipeline.execute(raise_on_error=False)
         return [

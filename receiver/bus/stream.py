@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -33,7 +33,7 @@ async def read_after(
 
     The client's socket timeout must be longer than `block_ms`.
     """
-    reply = await client.xread({keys.events: entry_id}, count=count, block=block_ms)
+    reply: Any = await client.xread({keys.events: entry_id}, count=count, block=block_ms)
     if not reply:
         return []
     streams = reply.values() if isinstance(reply, dict) else (entries for _, entries in reply)
@@ -44,8 +44,8 @@ async def read_after(
     ]
 
 
-def _flat(entries: list[object]) -> list[tuple[bytes, dict[bytes, bytes]]]:
+def _flat(entries: list[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
     # RESP3 replies nest one list deeper than RESP2 ones in some versions of the client.
     if entries and isinstance(entries[0], list):
-        return [pair for inner in entries for pair in inner]  # type: ignore[attr-defined]
-    return entries  # type: ignore[return-value]
+        return [pair for inner in entries for pair in inner]
+    return entries

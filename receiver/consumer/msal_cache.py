@@ -37,7 +37,9 @@ def forget_account(cache: msal.SerializableTokenCache, home_account_id: str, *, 
     return removed
 
 
-def forget_account_in_redis(client: redis.Redis, key: str, home_account_id: str, *, logout_at: int | None = None) -> int:
+def forget_account_in_redis(
+    client: redis.Redis, key: str, home_account_id: str, *, logout_at: int | None = None
+) -> int:
     """Remove one account from a serialised cache shared in Redis, safely against concurrent writers.
 
     The value is swapped by compare-and-set, its lifetime kept, every other account unchanged. When other

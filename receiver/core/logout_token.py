@@ -128,7 +128,8 @@ def verify(token: UnverifiedToken, tenant: Tenant, key_set: KeySet) -> None:
             check_key_issuer(key, str(token.claims.get("iss")), token.claims.get("tid"))
     if not any(_signed_by(key, token) for key in keys):
         raise LogoutTokenError(
-            Code.SIGNATURE, "the signature does not match the OP's key: forged, altered, or another OP's token"
+            Code.SIGNATURE,
+            "the signature does not match the OP's key: forged, altered, or another OP's token",
         )
 
 
@@ -153,7 +154,9 @@ def _validate(token: UnverifiedToken, tenant: Tenant, now_s: float) -> LogoutTok
         jti=jti,
         iat=iat,
         exp=exp,
-        reason=reason if isinstance(reason, str) and len(reason) <= rules.MAX_ID_CHARS and reason.isprintable() else None,
+        reason=reason
+        if isinstance(reason, str) and len(reason) <= rules.MAX_ID_CHARS and reason.isprintable()
+        else None,
     )
 
 

@@ -34,7 +34,9 @@ class Fetcher:
         proxy_url: HTTP proxy; None connects directly.
     """
 
-    def __init__(self, *, timeout_s: float, max_bytes: int, ca_file: Path | None = None, proxy_url: str | None = None) -> None:
+    def __init__(
+        self, *, timeout_s: float, max_bytes: int, ca_file: Path | None = None, proxy_url: str | None = None
+    ) -> None:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._proxy_url = proxy_url

@@ -107,6 +107,12 @@ class TenantKeys:
         if self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
             await self._refresh("timer" if self._key_set else "start")
 
+    async def aclose(self) -> None:
+        """Give up a fetch in progress."""
+        if self._fetch is not None:
+            self._fetch.cancel()
+            await asyncio.wait([self._fetch])
+
     async def _refresh(self, trigger: str) -> None:
         if self._fetch is None:
             self._fetch = asyncio.create_task(self._fetch_once(trigger), name=f"keys-{self._tenant.name}")
@@ -120,7 +126,11 @@ class TenantKeys:
     async def _fetch_once(self, trigger: str) -> None:
         if self._key_set is None:
             await self._take_shared()
-        if self._key_set is not None and not self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s) and trigger == "start":
+        if (
+            self._key_set is not None
+            and not self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s)
+            and trigger == "start"
+        ):
             return
         self._age = replace(self._age, attempted_at=self._clock())
         try:
@@ -149,14 +159,22 @@ class TenantKeys:
 
     async def _take_shared(self) -> None:
         stored = await self._shared.load(self._tenant.name)
-        if stored is None or not KeyAge(stored.fetched_at).is_usable(self._clock(), max_stale_s=self._policy.max_stale_s):
+        if stored is None or not KeyAge(stored.fetched_at).is_usable(
+            self._clock(), max_stale_s=self._policy.max_stale_s
+        ):
             return
         try:
             key_set = parse_key_set(stored.document)
         except ValueError:
             return
         self._adopt(key_set, stored.fetched_at)
-        emit(log, logging.INFO, "keys.shared", tenant=self._tenant.name, age_s=int(self._clock() - stored.fetched_at))
+        emit(
+            log,
+            logging.INFO,
+            "keys.shared",
+            tenant=self._tenant.name,
+            age_s=int(self._clock() - stored.fetched_at),
+        )
 
     def _adopt(self, key_set: KeySet, fetched_at: float) -> None:
         self._key_set = key_set
@@ -173,7 +191,9 @@ class TenantKeys:
         url = tenant.metadata_url.replace(TENANT_ID_PLACEHOLDER, "organizations")
         metadata = await self._fetcher.get_json(url, allow_http=tenant.allow_http)
         if metadata.get("issuer") != tenant.issuer:
-            raise JWKSUnavailableError(f"{url}: its issuer is not the configured {tenant.issuer}; compare them letter by letter")
+            raise JWKSUnavailableError(
+                f"{url}: its issuer is not the configured {tenant.issuer}; compare them letter by letter"
+            )
         jwks_uri = metadata.get("jwks_uri")
         if not isinstance(jwks_uri, str):
             raise JWKSUnavailableError(f"{url}: has no jwks_uri")
@@ -197,9 +217,7 @@ class KeyStore:
         clock: Callable[[], float],
     ) -> None:
         self._by_tenant = {
-            tenant.name: TenantKeys(
-                tenant, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock
-            )
+            tenant.name: TenantKeys(tenant, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock)
             for tenant in tenants
         }
 
@@ -213,6 +231,11 @@ class KeyStore:
             await asyncio.gather(*(keys.refresh_if_due() for keys in self._by_tenant.values()))
             # Spread, so that replicas started together do not call the OP together.
             await asyncio.sleep(TICK_S * random.uniform(0.8, 1.2))  # noqa: S311  # not a secret
+
+    async def aclose(self) -> None:
+        """Give up all fetches in progress."""
+        for keys in self._by_tenant.values():
+            await keys.aclose()
 
     def problems(self) -> dict[str, str]:
         """Tenants whose last fetch failed, and why."""

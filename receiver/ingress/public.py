@@ -11,19 +11,22 @@ from aiohttp import web
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress import responses
 from receiver.ingress.form import read_logout_token
+from receiver.ingress.service import Trace
 from receiver.ops.logs import emit
 from receiver.ops.metrics import UNKNOWN_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from receiver.ingress.service import LogoutService, Trace
+    from receiver.ingress.service import LogoutService
     from receiver.ops.metrics import Metrics
     from receiver.ops.settings import PublicSettings
 
 log = logging.getLogger("receiver.request")
 
 PATH = "/backchannel-logout"
+
+TRACE: web.RequestKey[Trace] = web.RequestKey("trace", Trace)
 
 
 class PublicListener:
@@ -48,7 +51,7 @@ class PublicListener:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         started = time.perf_counter()
-        trace = request["trace"] = self._service.begin()
+        trace = request[TRACE] = self._service.begin()
         error: ReceiverError | None = None
         self._in_flight += 1
         try:
@@ -66,11 +69,13 @@ class PublicListener:
             self._in_flight -= 1
         if error is not None:
             response = responses.refused(error, self._policy)
+        # No software version for scanners.
+        response.headers["Server"] = "logout-receiver"
         self._record(trace, error, response.status, time.perf_counter() - started)
         return response
 
     async def _logout(self, request: web.Request) -> web.StreamResponse:
-        trace: Trace = request["trace"]
+        trace = request[TRACE]
         name = request.match_info.get("tenant")
         path_tenant = self._service.tenant_in_path(name) if name is not None else None
         token = await read_logout_token(
@@ -121,7 +126,9 @@ def _unverified(trace: Trace) -> dict[str, object]:
         "unverified_alg": trace.token.alg,
         "unverified_typ": trace.token.header.get("typ"),
     }
-    return {name: value if isinstance(value, str) else repr(value) for name, value in picked.items() if value is not None}
+    return {
+        name: value if isinstance(value, str) else repr(value) for name, value in picked.items() if value is not None
+    }
 
 
 def _as_refusal(http: web.HTTPException) -> ReceiverError:

@@ -112,7 +112,10 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
             stack.push_async_callback(asyncio.to_thread, embedded.stop)
             url = embedded.url
         client = connect(
-            url, timeout_s=settings.redis.timeout_s, username=settings.redis.username, password=settings.redis.secret
+            url,
+            timeout_s=settings.redis.timeout_s,
+            username=settings.redis.username,
+            password=settings.redis.secret,
         )
         stack.push_async_callback(client.aclose)
         keys = Keys(settings.redis.prefix)
@@ -134,6 +137,7 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
             metrics=metrics,
             clock=clock,
         )
+        stack.push_async_callback(key_store.aclose)
         publisher = EvictionPublisher(
             client, keys, max_events=settings.events.max_events, dedupe_s=settings.events.dedupe_s
         )

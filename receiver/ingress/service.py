@@ -43,7 +43,12 @@ class LogoutService:
     """Accepts logout tokens. A call that returns means the eviction is durable."""
 
     def __init__(
-        self, tenants: TenantDirectory, keys: KeyStore, publisher: EvictionPublisher, *, clock: Callable[[], float]
+        self,
+        tenants: TenantDirectory,
+        keys: KeyStore,
+        publisher: EvictionPublisher,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self._tenants = tenants
         self._keys = keys

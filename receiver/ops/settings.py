@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from receiver.bus.connection import check_url
@@ -101,12 +109,14 @@ class EventSettings(_Section):
     """The eviction stream."""
 
     max_events: int = Field(
-        100_000, ge=1, description="Entries kept, approximately. A consumer away for longer is told to flush everything."
+        100_000,
+        ge=1,
+        description="Entries kept, approximately. A consumer away for longer is told to flush everything.",
     )
     dedupe_s: int = Field(
         86_400,
         ge=60,
-        description="Seconds a token's (iss, jti) is remembered; a repeat within it is answered 200 without a second event.",
+        description="Seconds a token's (iss, jti) is remembered; a repeat within it is answered 200, published once.",
     )
 
 
@@ -145,7 +155,9 @@ class ShutdownSettings(_Section):
     """What happens after SIGTERM."""
 
     delay_s: float = Field(
-        0.0, ge=0, description="Seconds to go on serving after readiness turned 503; for balancers that are slow to see it."
+        0.0,
+        ge=0,
+        description="Seconds to go on serving after readiness turned 503; for balancers that are slow to see it.",
     )
     drain_s: float = Field(20.0, ge=0, description="Seconds requests in flight have to finish.")
 
@@ -168,7 +180,9 @@ class TenantSettings(_Section):
         None, gt=0, description="Seconds between two key fetches caused by unknown key ids. Default 60."
     )
     require_key_issuer: bool | None = Field(None, description="Honour the issuer member of keys (Entra).")
-    clock_skew_s: float | None = Field(None, ge=0, le=600, description="Clock difference tolerated, seconds. Default 60.")
+    clock_skew_s: float | None = Field(
+        None, ge=0, le=600, description="Clock difference tolerated, seconds. Default 60."
+    )
     max_age_s: float | None = Field(
         None, gt=0, description="Seconds after iat a token is accepted whatever its exp says. Default 600."
     )
@@ -176,10 +190,12 @@ class TenantSettings(_Section):
     require_typ: bool | None = Field(None, description="Accept only typ logout+jwt. Default false.")
     require_sid: bool | None = Field(None, description="Refuse tokens without sid. Default false.")
     both_claims: BothClaims | None = Field(
-        None, description="What sub and sid together mean: `session` (default) or `user`, every session of the user."
+        None,
+        description="What sub and sid together mean: `session` (default) or `user`, every session of the user.",
     )
     account_from_sub: bool | None = Field(
-        None, description="MSAL's home_account_id is the sub, as for every OP without client_info. Default true."
+        None,
+        description="MSAL's home_account_id is the sub, as for every OP without client_info. Default true.",
     )
     encrypted: bool | None = Field(None, description="Refuse logout tokens that are not encrypted. Default false.")
     decryption_key_file: Path | None = Field(
@@ -189,7 +205,8 @@ class TenantSettings(_Section):
         None, description="JWE alg values accepted. Default RSA-OAEP-256, ECDH-ES and ECDH-ES+A256KW."
     )
     content_encryption_algorithms: list[str] | None = Field(
-        None, description="JWE enc values accepted. Default A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM."
+        None,
+        description="JWE enc values accepted. Default A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM.",
     )
     allow_http: bool = Field(False, description="Let this issuer be plain http outside loopback. For tests only.")
 
@@ -206,7 +223,10 @@ class TenantSettings(_Section):
             url = getattr(self, name)
             if url is not None:
                 _check_address(name, url, allow_http=self.allow_http)
-        names = {*(self.algorithms or ()), *(a for list_ in (self.client_algorithms or {}).values() for a in list_)}
+        names = {
+            *(self.algorithms or ()),
+            *(a for list_ in (self.client_algorithms or {}).values() for a in list_),
+        }
         if unsupported := sorted(names - FAMILIES.keys()):
             raise ValueError(f"algorithms: {', '.join(unsupported)} not supported; one of {', '.join(FAMILIES)}")
         if strangers := sorted(set(self.client_algorithms or {}) - set(self.client_ids)):
@@ -225,7 +245,9 @@ class TenantSettings(_Section):
         Raises:
             ConfigurationError: the decryption key cannot be read.
         """
-        given = self.model_dump(exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file"}, exclude_none=True)
+        given = self.model_dump(
+            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file"}, exclude_none=True
+        )
         merged: dict[str, Any] = {**PRESETS[self.preset], **given}
         for name in (
             "allowed_tenant_ids",
@@ -246,7 +268,11 @@ class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     public: PublicSettings = PublicSettings()
@@ -306,7 +332,7 @@ class _FileSource(PydanticBaseSettingsSource):
 
     values: dict[str, Any] = {}  # noqa: RUF012  # replaced, never changed
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: D102
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         del field
         return self.values.get(field_name), field_name, False
 

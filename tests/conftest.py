@@ -1,0 +1,59 @@
+"""Fixtures: a clock, a real Redis, an OP, a receiver."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import redis.asyncio
+
+from receiver.bus.embedded import EmbeddedRedis
+from tests.support.clock import Clock
+from tests.support.op import OP
+from tests.support.receiver import Receiver, start_receiver, t1
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("RECEIVER_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis_client(redis_server: EmbeddedRedis) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of the suite's Redis, emptied for each test."""
+    client = redis.asyncio.Redis.from_url(redis_server.url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def op(clock: Clock) -> AsyncIterator[OP]:
+    async with OP(clock) as running_op:
+        yield running_op
+
+
+@pytest.fixture
+async def receiver(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
+) -> AsyncIterator[Receiver]:
+    """A receiver for tenant t1, client c1, strict defaults."""
+    async with start_receiver(redis_server.url, redis_client, clock, [t1(op)]) as running_receiver:
+        yield running_receiver

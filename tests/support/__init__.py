@@ -1,0 +1,1 @@
+"""What tests share: a clock, keys, an OP that really signs, and a running receiver."""

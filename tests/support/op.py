@@ -1,0 +1,115 @@
+"""An OP on loopback: real keys, real signatures, a real HTTP server for discovery and keys."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from tests.support.keys import KeyPair, b64, rsa_pair
+
+if TYPE_CHECKING:
+    from tests.support.clock import Clock
+
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+ABSENT = object()
+"""Given as a claim or header member, leaves it out."""
+
+
+def encode_token(header: dict[str, Any] | bytes, payload: dict[str, Any] | bytes, key: KeyPair | None) -> str:
+    """A compact JWS over exactly these parts; without a key its signature is empty."""
+    parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
+    signing_input = ".".join(b64(part) for part in parts)
+    alg = header.get("alg", "RS256") if isinstance(header, dict) else "RS256"
+    signature = key.sign(alg, signing_input.encode()) if key else b""
+    return f"{signing_input}.{b64(signature)}"
+
+
+class OP:
+    """One issuer. Start it with `async with`; change what it answers while it runs.
+
+    Attributes:
+        keys: Published key documents; replace to rotate.
+        jwks_fetches: How often the key set was asked for.
+        status: What discovery and keys answer; 500 plays an outage.
+        other_requests: Paths asked for that an OP never has, to prove nobody was tricked into calling.
+    """
+
+    def __init__(self, clock: Clock, *, path: str = "/t1", signing_key: KeyPair | None = None) -> None:
+        self.clock = clock
+        self.path = path
+        self.signing_key = signing_key or rsa_pair("k1")
+        self.keys: list[dict[str, Any]] = [self.signing_key.published()]
+        self.jwks_fetches = 0
+        self.discovery_fetches = 0
+        self.status = 200
+        self.jwks_body: bytes | None = None
+        self.metadata: dict[str, Any] = {}
+        self.other_requests: list[str] = []
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def issuer(self) -> str:
+        return self.origin + self.path
+
+    async def __aenter__(self) -> OP:
+        app = web.Application()
+        app.router.add_get(self.path + "/.well-known/openid-configuration", self._discovery)
+        app.router.add_get(self.path + "/jwks", self._jwks)
+        app.router.add_route("*", "/{other:.*}", self._other)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _discovery(self, _: web.Request) -> web.Response:
+        self.discovery_fetches += 1
+        document = {"issuer": self.issuer, "jwks_uri": self.issuer + "/jwks", **self.metadata}
+        return web.json_response(document, status=self.status)
+
+    async def _jwks(self, _: web.Request) -> web.Response:
+        self.jwks_fetches += 1
+        if self.jwks_body is not None:
+            return web.Response(body=self.jwks_body, status=self.status)
+        return web.json_response({"keys": self.keys}, status=self.status)
+
+    async def _other(self, request: web.Request) -> web.Response:
+        self.other_requests.append(request.path)
+        return web.Response(status=404)
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """A valid payload with some members changed."""
+        now = int(self.clock())
+        payload = {
+            "iss": self.issuer,
+            "sub": "u1",
+            "sid": "s1",
+            "aud": "c1",
+            "iat": now,
+            "exp": now + 120,
+            "jti": str(uuid.uuid4()),
+            "events": {LOGOUT_EVENT: {}},
+            **changes,
+        }
+        return {name: value for name, value in payload.items() if value is not ABSENT}
+
+    def header(self, **changes: Any) -> dict[str, Any]:
+        """A valid header with some members changed."""
+        header = {"alg": "RS256", "kid": self.signing_key.kid, "typ": "logout+jwt", **changes}
+        return {name: value for name, value in header.items() if value is not ABSENT}
+
+    def token(self, *, header: dict[str, Any] | None = None, key: KeyPair | None = None, **claims: Any) -> str:
+        """A logout token, valid but for the changes asked for, really signed."""
+        return encode_token(self.header(**(header or {})), self.claims(**claims), key or self.signing_key)
