@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  # not a package: the tests import their neighbours by name
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

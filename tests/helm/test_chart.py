@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  # not a package: the tests import their neighbours by name
 import json
 import os
 import re

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  # not a package: the tests import their neighbours by name
 """The README's table of values, made from the comments in values.yaml; run it to bring the README up to date."""
 
 import json
