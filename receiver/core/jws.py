@@ -48,6 +48,7 @@ class UnverifiedToken:
         signature: The signature bytes; empty for an unsecured JWS.
         alg: The header's `alg`.
         kid: The header's `kid`; None when absent.
+        encrypted: Whether it came inside a JWE.
     """
 
     header: Mapping[str, object]
@@ -56,6 +57,7 @@ class UnverifiedToken:
     signature: bytes
     alg: str
     kid: str | None
+    encrypted: bool = False
 
 
 def check_shape(token: str) -> int:

@@ -6,15 +6,16 @@ among configured tenants. *Screen* only ever refuses. *Verify* is cryptography. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jwt.algorithms import get_default_algorithms
 
 from receiver.core import claims as rules
 from receiver.core.eviction import Eviction, Scope, eviction_id
+from receiver.core.jwe import decrypt
 from receiver.core.jwks import FAMILIES, KeySet, VerificationKey, check_key_issuer, select_keys
-from receiver.core.jws import UnverifiedToken, check_type
+from receiver.core.jws import JWE_SEGMENTS, JWS_SEGMENTS, UnverifiedToken, check_shape, check_type, parse_jws
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
@@ -73,6 +74,34 @@ class LogoutToken:
         )
 
 
+def parse(compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = None) -> tuple[UnverifiedToken, Tenant]:
+    """Take a token apart, opening it first where it is encrypted, and find the tenant it claims to come from.
+
+    Args:
+        compact: The token as received.
+        tenants: The configured tenants.
+        path_tenant: The tenant the request's path names; the token must be from it.
+
+    Raises:
+        LogoutTokenError: what `jws.parse_jws`, `jwe.decrypt` and `peek_tenant` raise; `not_signed` for an
+            encrypted token with something else than a signed one inside; `issuer_mismatch`.
+    """
+    if check_shape(compact) == JWE_SEGMENTS:
+        plaintext, opened_by = decrypt(compact, tenants if path_tenant is None else [path_tenant])
+        if plaintext.count(".") != JWS_SEGMENTS - 1:
+            raise LogoutTokenError(Code.NOT_SIGNED, "the encrypted token holds no signed token")
+        token = replace(parse_jws(plaintext), encrypted=True)
+        tenant = peek_tenant(token, tenants)
+        if tenant.decryption_key != opened_by.decryption_key:
+            raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the token was encrypted to the key of {opened_by.name}")
+    else:
+        token = parse_jws(compact)
+        tenant = peek_tenant(token, tenants)
+    if path_tenant is not None and path_tenant is not tenant:
+        raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the path is for tenant {path_tenant.name}, the token is not")
+    return token, tenant
+
+
 def peek_tenant(token: UnverifiedToken, tenants: TenantDirectory) -> Tenant:
     """The configured tenant this token claims to come from. No address is ever built from the claim.
 
@@ -90,11 +119,16 @@ def screen(token: UnverifiedToken, tenant: Tenant, now_s: float) -> None:
     """Refuse what even a good signature could not save, so that junk costs neither a key fetch nor a verification.
 
     Raises:
-        LogoutTokenError: `alg`, `typ`, or the first claim rule the token fails.
+        LogoutTokenError: `alg`, `not_encrypted`, `typ`, or the first claim rule the token fails.
     """
     # BCL §2.6 step 3: "An alg with the value none MUST NOT be used for Logout Tokens."
     if token.alg not in tenant.accepted_algorithms or token.alg not in _ALGORITHMS:
         raise LogoutTokenError(Code.ALG, "alg is not one this tenant accepts; see its algorithms setting")
+    # BCL §2.6 step 1: a token that is not encrypted although encryption was registered SHOULD be rejected.
+    if tenant.encrypted and not token.encrypted:
+        raise LogoutTokenError(
+            Code.NOT_ENCRYPTED, "the token is not encrypted, and this tenant requires it (encrypted)"
+        )
     check_type(token.header, require_typ=tenant.require_typ)
     _validate(token, tenant, now_s)
 

@@ -143,14 +143,14 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         )
         watch = RedisWatch(client, metrics)
         await watch.check()
-        for job in (watch.watch(), key_store.keep_fresh()):
-            stack.push_async_callback(_cancel, asyncio.create_task(job))
         state = State(watch, key_store)
         server = Server(settings, state, metrics, publisher)
         internal = web.AppRunner(InternalListener(state, metrics).build(), access_log=None, shutdown_timeout=1.0)
         stack.push_async_callback(internal.cleanup)
         server.internal_port = await _listen(internal, "internal", settings.internal.host, settings.internal.port)
-        service = LogoutService(tenants, key_store, publisher, clock=clock)
+        service = LogoutService(tenants, key_store, publisher, settings=settings.keys, metrics=metrics, clock=clock)
+        for job in (watch.watch(), key_store.keep_fresh(), service.held.watch()):
+            stack.push_async_callback(_cancel, asyncio.create_task(job))
         await server.open_public(PublicListener(service, settings.public, metrics).build())
         stack.push_async_callback(server.drain)
         yield server

@@ -1,23 +1,27 @@
-"""What happens to one logout: parse, find the tenant, screen, get keys, verify, publish, and only then say yes."""
+"""What happens to one logout: parse, find its tenant, screen, get keys, verify, publish, and only then say yes."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.core import logout_token as lt
-from receiver.core.jws import parse_jws
-from receiver.errors import Code, LogoutTokenError, MalformedRequestError
+from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, MalformedRequestError
+from receiver.ingress.held import HeldToken, HeldTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.bus.publish import EvictionPublisher, Published
     from receiver.core.eviction import Eviction
+    from receiver.core.jwks import KeySet
     from receiver.core.jws import UnverifiedToken
     from receiver.core.logout_token import LogoutToken
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ingress.keys import KeyStore
+    from receiver.ops.metrics import Metrics
+    from receiver.ops.settings import KeySettings
 
 
 @dataclass(slots=True)
@@ -48,12 +52,23 @@ class LogoutService:
         keys: KeyStore,
         publisher: EvictionPublisher,
         *,
+        settings: KeySettings,
+        metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._tenants = tenants
         self._keys = keys
         self._publisher = publisher
+        self._metrics = metrics
         self._clock = clock
+        self.held = HeldTokens(
+            self._finish_held,
+            keys,
+            capacity=settings.held_tokens,
+            keep_s=settings.held_s,
+            metrics=metrics,
+            clock=clock,
+        )
 
     def begin(self) -> Trace:
         """Start the record of one request, now."""
@@ -83,25 +98,42 @@ class LogoutService:
             JWKSUnavailableError: its keys cannot be had now.
             PublishError: Redis did not acknowledge.
         """
-        token = trace.token = parse_jws(compact)
-        tenant = trace.tenant = lt.peek_tenant(token, self._tenants)
-        if path_tenant is not None and path_tenant is not tenant:
-            raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the path is for tenant {path_tenant.name}, the token is not")
+        token, tenant = lt.parse(compact, self._tenants, path_tenant)
+        trace.token, trace.tenant = token, tenant
         lt.screen(token, tenant, trace.received_at)
         accepted = await self._verify(token, tenant, trace.received_at)
         trace.eviction = accepted.to_eviction(tenant, trace.received_at)
-        trace.published = await self._publisher.publish(trace.eviction)
+        trace.published = await self._publish(trace.eviction)
         return trace.published
 
     async def _verify(self, token: UnverifiedToken, tenant: Tenant, received_at: float) -> LogoutToken:
         keys = self._keys.of(tenant)
-        key_set = await keys.current()
+        known: KeySet | None = None
         try:
-            return lt.accept(token, tenant, key_set, received_at)
-        except LogoutTokenError as error:
-            if error.code is not Code.UNKNOWN_KID:
-                raise
-            newer = await keys.newer_than(key_set)
-            if newer is None:
-                raise
-        return lt.accept(token, tenant, newer, received_at)
+            known = await keys.current()
+            try:
+                return lt.accept(token, tenant, known, received_at)
+            except LogoutTokenError as error:
+                if error.code is not Code.UNKNOWN_KID:
+                    raise
+                newer = await keys.newer_than(known)
+                if newer is None:
+                    # Within the cool-down nobody can tell a forged kid from a key rotated a moment ago.
+                    self.held.hold(HeldToken(token, tenant, received_at, known))
+                    raise
+            return lt.accept(token, tenant, newer, received_at)
+        except JWKSUnavailableError:
+            self.held.hold(HeldToken(token, tenant, received_at, known))
+            raise
+
+    async def _publish(self, eviction: Eviction) -> Published:
+        started = time.perf_counter()
+        published = await self._publisher.publish(eviction)
+        self._metrics.publish_seconds.observe(time.perf_counter() - started)
+        if not published.duplicate:
+            self._metrics.delivery_seconds.labels(eviction.tenant).observe(max(0.0, self._clock() - eviction.logout_at))
+        return published
+
+    async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Published:
+        accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)
+        return await self._publish(accepted.to_eviction(held.tenant, held.received_at))

@@ -22,7 +22,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # A `_created` series beside every counter doubles the scrape and nobody reads it.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
         self.registry = CollectorRegistry()
         registry = self.registry
         Info("logout_build", "Version of the running receiver.", registry=registry).info({"version": __version__})
@@ -68,5 +68,11 @@ class Metrics:
         self.held_tokens = Gauge(
             "logout_held_tokens",
             "Tokens waiting for their OP's keys before they can be verified.",
+            registry=registry,
+        )
+        self.held = Counter(
+            "logout_held_total",
+            "Tokens that waited for keys, by outcome (accepted, refused, expired, displaced).",
+            ["tenant", "outcome"],
             registry=registry,
         )

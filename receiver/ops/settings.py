@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from receiver.bus.connection import check_url
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.core.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
 from receiver.core.jwks import FAMILIES
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER, BothClaims, Tenant
@@ -223,6 +224,12 @@ class TenantSettings(_Section):
             url = getattr(self, name)
             if url is not None:
                 _check_address(name, url, allow_http=self.allow_http)
+        for name, supported in (
+            ("key_management_algorithms", KEY_MANAGEMENT),
+            ("content_encryption_algorithms", CONTENT_ENCRYPTION),
+        ):
+            if strange := sorted(set(getattr(self, name) or ()) - supported):
+                raise ValueError(f"{name}: {strange[0]} not supported; one of {', '.join(sorted(supported))}")
         names = {
             *(self.algorithms or ()),
             *(a for list_ in (self.client_algorithms or {}).values() for a in list_),
@@ -261,6 +268,7 @@ class TenantSettings(_Section):
             merged["client_algorithms"] = {k: frozenset(v) for k, v in merged["client_algorithms"].items()}
         if self.decryption_key_file is not None:
             merged["decryption_key"] = read_secret(self.decryption_key_file)
+            decryption_keys(merged["decryption_key"])
         return Tenant(name=self.name, issuer=self.issuer, client_ids=frozenset(self.client_ids), **merged)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
@@ -59,7 +59,7 @@ class OP:
     def issuer(self) -> str:
         return self.origin + self.path
 
-    async def __aenter__(self) -> OP:
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get(self.path + "/.well-known/openid-configuration", self._discovery)
         app.router.add_get(self.path + "/jwks", self._jwks)

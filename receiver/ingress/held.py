@@ -1,0 +1,136 @@
+"""Tokens that could not be verified because their key was not to be had: kept, and verified when it is.
+
+An OP that signs with a key it has just published, or that is unreachable for a minute, sends its logout
+token once. So a well-formed token of a configured tenant waits here, bounded in number and time, and is
+judged by the moment it was received. Waiting tokens never cause more key fetches than the cool-down allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.errors import DependencyError, LogoutTokenError, ReceiverError
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from receiver.core.jwks import KeySet
+    from receiver.core.jws import UnverifiedToken
+    from receiver.core.tenants import Tenant
+    from receiver.ingress.keys import KeyStore
+    from receiver.ops.metrics import Metrics
+
+log = logging.getLogger("receiver.held")
+
+TICK_S = 1.0
+"""Seconds between two looks at whether a tenant's keys have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldToken:
+    """A token waiting for its key.
+
+    Attributes:
+        token: Screened, not verified.
+        tenant: The tenant it claims to come from.
+        received_at: NumericDate seconds.
+        known: The key set that lacked its key; None when there was none at all.
+    """
+
+    token: UnverifiedToken
+    tenant: Tenant
+    received_at: float
+    known: KeySet | None
+
+
+class HeldTokens:
+    """The waiting room.
+
+    Args:
+        finish: Verifies with the given keys and publishes; raises as the service does.
+        capacity: Tokens kept in all; the oldest give way.
+        keep_s: Seconds one is kept.
+    """
+
+    def __init__(
+        self,
+        finish: Callable[[HeldToken, KeySet], Awaitable[object]],
+        keys: KeyStore,
+        *,
+        capacity: int,
+        keep_s: float,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._finish = finish
+        self._keys = keys
+        self._keep_s = keep_s
+        self._capacity = capacity
+        self._metrics = metrics
+        self._clock = clock
+        self._held: deque[HeldToken] = deque()
+
+    def hold(self, held: HeldToken) -> None:
+        """Keep a token; never raises."""
+        if not self._capacity:
+            return
+        if len(self._held) >= self._capacity:
+            self._count(self._held.popleft(), "displaced")
+        self._held.append(held)
+        self._metrics.held_tokens.set(len(self._held))
+        emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held))
+
+    async def watch(self) -> None:
+        """Look for ever whether keys have come; run it as a task."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self.retry()
+
+    async def retry(self) -> None:
+        """Try every waiting token whose tenant has newer keys; forget those that waited too long."""
+        batch, self._held = self._held, deque()
+        newer: dict[tuple[str, int], KeySet | None] = {}
+        for held in batch:
+            if self._clock() - held.received_at > self._keep_s:
+                self._count(held, "expired")
+                continue
+            lookup = (held.tenant.name, id(held.known))
+            if lookup not in newer:
+                newer[lookup] = await self._newer_keys(held)
+            key_set = newer[lookup]
+            if key_set is None or not await self._try(held, key_set):
+                self._held.append(held)
+        self._metrics.held_tokens.set(len(self._held))
+
+    async def _newer_keys(self, held: HeldToken) -> KeySet | None:
+        keys = self._keys.of(held.tenant)
+        try:
+            return await keys.current() if held.known is None else await keys.newer_than(held.known)
+        except DependencyError:
+            return None
+
+    async def _try(self, held: HeldToken, key_set: KeySet) -> bool:
+        """Whether this token is done with, one way or the other."""
+        try:
+            await self._finish(held, key_set)
+        except DependencyError:
+            return False
+        except LogoutTokenError as error:
+            self._count(held, "refused", error)
+        else:
+            self._count(held, "accepted")
+        return True
+
+    def _count(self, held: HeldToken, outcome: str, error: ReceiverError | None = None) -> None:
+        self._metrics.held.labels(held.tenant.name, outcome).inc()
+        level = logging.INFO if outcome == "accepted" else logging.WARNING
+        emit(
+            log, level, f"logout.held_{outcome}", tenant=held.tenant.name,
+            held_s=round(self._clock() - held.received_at, 3), code=error.code if error else None,
+            reason=error.message if error else None,
+        )  # fmt: skip
