@@ -121,11 +121,7 @@ def _redacted(settings: Settings) -> dict[str, dict[str, object]]:
 
 
 def _healthcheck(options: argparse.Namespace) -> int:
-    url = options.url
-    if url is None:
-        internal = _settings(options).internal
-        host = "127.0.0.1" if internal.host in {"0.0.0.0", "::"} else internal.host  # noqa: S104  # compared only
-        url = f"http://{host}:{internal.port}/readyz"
+    url = options.url or _own_readiness(_settings(options))
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError("--url: expected an http address")
     try:
@@ -134,3 +130,9 @@ def _healthcheck(options: argparse.Namespace) -> int:
     except (urllib.error.URLError, OSError) as error:
         print(f"receiver: not ready: {error}", file=sys.stderr)
         return CHECK_FAILED
+
+
+def _own_readiness(settings: Settings) -> str:
+    # "Every address" is where one listens, not where one asks.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.internal.host, settings.internal.host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.internal.port}/readyz"

@@ -1,0 +1,146 @@
+"""Settings: where they come from, what wins, and that mistakes are named."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from receiver.errors import ConfigurationError
+from receiver.ops.settings import EMBEDDED, load, redacted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TENANT = {"name": "main", "issuer": "https://op.example/t1", "client_ids": ["portal"]}
+
+
+def write(path: Path, values: object) -> Path:
+    """A settings file."""
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_nothing_configured_is_a_first_run() -> None:
+    """Without file and environment Redis is embedded and there is no tenant, so nobody's server is touched."""
+    settings = load()
+
+    assert settings.redis.url == EMBEDDED
+    assert [] == settings.all_tenants
+
+
+def test_one_tenant_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issuer and client ids in the environment are a whole configuration."""
+    monkeypatch.setenv("RECEIVER_ISSUER", "https://op.example/t1")
+    monkeypatch.setenv("RECEIVER_CLIENT_IDS", "portal, orders")
+    settings = load()
+
+    [tenant] = [tenant.to_tenant() for tenant in settings.all_tenants]
+    assert ("main", "https://op.example/t1") == (tenant.name, tenant.issuer)
+    assert {"portal", "orders"} == tenant.client_ids
+    assert settings.redis.url == "redis://localhost:6379/0"
+
+
+def test_command_line_wins_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source overrides single keys of the next, and leaves the others."""
+    file = write(tmp_path / "c.yaml", {"public": {"port": 1, "host": "127.0.0.1", "retry_after_s": 9}})
+    monkeypatch.setenv("RECEIVER_PUBLIC__PORT", "2")
+    monkeypatch.setenv("RECEIVER_PUBLIC__HOST", "127.0.0.2")
+    settings = load(file, ["public.port=3"])
+
+    assert (3, "127.0.0.2", 9) == (settings.public.port, settings.public.host, settings.public.retry_after_s)
+
+
+def test_file_named_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RECEIVER_CONFIG names the file when the command line does not."""
+    monkeypatch.setenv("RECEIVER_CONFIG", str(write(tmp_path / "c.yaml", {"tenants": [TENANT]})))
+
+    assert ["main"] == [tenant.name for tenant in load().all_tenants]
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown section": ({"publik": {}}, "publik is not a setting"),
+    "unknown key": ({"public": {"prot": 1}}, "public.prot is not a setting"),
+    "unknown tenant key": ({"tenants": [{**TENANT, "isuer": "x"}]}, "tenants.0.isuer is not a setting"),
+    "http issuer": ({"tenants": [{**TENANT, "issuer": "http://op.example"}]}, "plain http"),
+    "no client": ({"tenants": [{**TENANT, "client_ids": []}]}, "client_ids"),
+    "unknown preset": ({"tenants": [{**TENANT, "preset": "adfs"}]}, "unknown preset"),
+    "unsupported algorithm": ({"tenants": [{**TENANT, "algorithms": ["HS256"]}]}, "HS256 not supported"),
+    "two of one name": ({"tenants": [TENANT, TENANT]}, "same name"),
+    "two of one issuer": ({"tenants": [TENANT, {**TENANT, "name": "b"}]}, "same issuer"),
+    "template without list": ({"tenants": [{**TENANT, "issuer": "https://l.example/{tenantid}/v2.0"}]}, "allowed"),
+    "encrypted without key": ({"tenants": [{**TENANT, "encrypted": True}]}, "needs decryption_key_file"),
+    "weak encryption": ({"tenants": [{**TENANT, "key_management_algorithms": ["RSA1_5"]}]}, "RSA1_5 not supported"),
+    "bad redis scheme": ({"redis": {"url": "http://x"}}, "scheme"),
+    "issuer alone": ({"issuer": "https://op.example"}, "go together"),
+}
+
+
+@pytest.mark.parametrize(("values", "text"), WRONG.values(), ids=WRONG.keys())
+def test_mistake_is_named(tmp_path: Path, values: dict[str, Any], text: str) -> None:
+    """A wrong file is refused in one line that names the key."""
+    file = write(tmp_path / "c.yaml", values)
+    with pytest.raises(ConfigurationError) as caught:
+        load(file)
+
+    assert text in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt environment variable is an error, not silence."""
+    monkeypatch.setenv("RECEIVER_PUBLIK__PORT", "1")
+
+    with pytest.raises(ConfigurationError, match="RECEIVER_PUBLIK__PORT is not a setting"):
+        load()
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", "{1: 2}"])
+def test_file_that_is_no_settings_file(tmp_path: Path, text: str) -> None:
+    """A file that is not YAML, or not a mapping, is refused by name."""
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+
+    with pytest.raises(ConfigurationError, match=r"c\.yaml"):
+        load(file)
+
+
+def test_secret_file_is_read_each_time(tmp_path: Path) -> None:
+    """A rotated password is picked up from its file without a restart."""
+    secret = tmp_path / "password"
+    secret.write_text("one\n")
+    settings = load(write(tmp_path / "c.yaml", {"redis": {"password_file": str(secret)}}))
+
+    assert settings.redis.secret == "one"
+    secret.write_text("two\n")
+    assert settings.redis.secret == "two"
+
+
+def test_missing_secret_file_is_named(tmp_path: Path) -> None:
+    """A secret that is not mounted is an error with its path, when it is needed."""
+    settings = load(write(tmp_path / "c.yaml", {"redis": {"password_file": str(tmp_path / "absent")}}))
+
+    with pytest.raises(ConfigurationError, match="absent"):
+        _ = settings.redis.secret
+
+
+def test_shown_settings_hide_secrets(tmp_path: Path) -> None:
+    """What `config show` prints holds no password, neither its own nor the URL's."""
+    values = {"redis": {"url": "redis://user:hunter2@host/0", "password": "hunter3"}}
+    shown = json.dumps(redacted(load(write(tmp_path / "c.yaml", values))))
+
+    assert "hunter" not in shown
+    assert "redis://user:***@host/0" in shown
+
+
+def test_preset_gives_way_to_the_tenants_own_setting(tmp_path: Path) -> None:
+    """A preset fills in what is left open; what the tenant sets wins."""
+    tenants = [
+        {**TENANT, "name": "a", "issuer": "https://a.example", "preset": "hydra"},
+        {**TENANT, "name": "b", "issuer": "https://b.example", "preset": "hydra", "require_exp": True},
+    ]
+    settings = load(write(tmp_path / "c.yaml", {"tenants": tenants}))
+
+    assert [False, True] == [tenant.to_tenant().require_exp for tenant in settings.all_tenants]
