@@ -32,9 +32,11 @@ def run_demo(*, once: bool, subscribe: bool = True, patience_s: float = 10.0) ->
         ConfigurationError: the demo's own requirements are not installed, or there is no redis-server.
     """
     try:
+        from receiver.demo import timeline
         from receiver.demo.stage import Stage, StageError
         from receiver.demo.story import Story
-    except ImportError as error:
+        from receiver.demo.timeline import Happened
+    except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the demo needs {error.name}, which is not installed: pip install 'logout-receiver[demo]'"
         ) from error
@@ -43,19 +45,22 @@ def run_demo(*, once: bool, subscribe: bool = True, patience_s: float = 10.0) ->
     try:
         with _terminable(), Stage(stable_ports=not once, subscribe=subscribe) as stage:
             print(f"Ready after {time.monotonic() - started:.1f} s.")
-            as_told = Story(stage, patience_s=patience_s).play()
+            timeline.report(stage.redis, Happened.CHAPTER, title="The story, played by a script")
+            good = Story(stage, patience_s=patience_s).play()
             if not once:
-                _stay_up(stage)
+                timeline.report(stage.redis, Happened.CHAPTER, title="Your turn")
+                good = _stay_up(stage) and good
     except StageError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped before the story ended.", file=sys.stderr)
         return 1
-    return 0 if as_told else 1
+    return 0 if good else 1
 
 
-def _stay_up(stage: Stage) -> None:
+def _stay_up(stage: Stage) -> bool:
+    """Wait for Ctrl-C; False when a part ended by itself before."""
     print("\nNow it is your turn. Everything stays up until you press Ctrl-C.\n")
     for name, address in {**stage.urls, "sign out": stage.sign_out_url}.items():
         print(f"   {name:9} {address}")
@@ -64,9 +69,11 @@ def _stay_up(stage: Stage) -> None:
     try:
         while (ended := stage.ended_part()) is None:
             time.sleep(0.5)
-        print(f"The {ended} process ended by itself; stopping the others.", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nStopping.")
+        return True
+    print(f"The {ended} process ended by itself; stopping the others.\n{stage.logs()}", file=sys.stderr)
+    return False
 
 
 @contextmanager

@@ -150,7 +150,7 @@ class Stage:
                 ca_file=str(certificates.ca_file),
                 redis_url=redis_url,
                 subscribe=self._subscribe,
-                links={label: address for label, address in links.items() if label != app},
+                links={label: address for label, address in links.items() if label not in {app, "sign out"}},
             ).write(self.directory / f"{app}.json")
         PageSettings(
             port=self._ports["timeline"],

@@ -57,6 +57,7 @@ class Story:
                 self._check_gone(alice)
                 self._check_kept(bob, before)
                 self._sign_in_again(alice)
+                self._sign_out_all([alice, bob])
         except requests.RequestException as error:
             self._check(False, f"a page did not answer: {error}")
             print(self._stage.logs())
@@ -148,6 +149,15 @@ class Story:
         self._check(alice.passwords_given == before + 1, "the OP asked for her password again")
         for app in APPS:
             self._check_acts_as(alice, app)
+
+    def _sign_out_all(self, people: list[Person]) -> None:
+        print("\n8. Both sign out.")
+        for person in people:
+            person.sign_out(self._stage.sign_out_url)
+        posts = self._entries(Happened.LOGOUT_POSTED)
+        heard = self._wait_for(lambda: all(self._has_heard_all(app, posts) for app in APPS))
+        left = sum(token_cache.holdings(self._stage.redis).values())
+        self._check(heard and not left, f"the shared cache holds {left or 'no'} tokens of anybody")
 
     def _check_acts_as(self, person: Person, app: str) -> None:
         status = person.status(self._stage.urls[app])

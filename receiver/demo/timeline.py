@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.keys import Keys
-from receiver.core.eviction import Eviction
+from receiver.core.eviction import Eviction, eviction_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,7 @@ MAX_ENTRIES = 1000
 class Happened(StrEnum):
     """Kinds of entries, in the order a sign-in and a sign-out produce them."""
 
+    CHAPTER = "chapter"  # title
     OP_SIGNED_IN = "op.signed_in"  # username, sub, sid, client_id
     APP_SIGNED_IN = "app.signed_in"  # app, username, account
     TOKENS_CACHED = "app.tokens_cached"  # app, username, account, added
@@ -66,10 +67,17 @@ def read_all(client: redis.Redis, keys: Keys | None = None) -> list[Entry]:
         Entry(Happened(raw[b"kind"].decode()), float(raw[b"at"]), json.loads(raw[b"data"]))
         for _, raw in _range(client, STREAM)
     ]
-    published = [
-        Entry(Happened.EVICTION, _milliseconds(entry_id) / 1000, _eviction_data(raw[b"event"]))
-        for entry_id, raw in _range(client, (keys or Keys()).events)
-    ]
+    posted_at = {
+        eviction_id(entry.data["claims"]["iss"], entry.data["claims"]["jti"]): entry.at
+        for entry in ours
+        if entry.kind is Happened.LOGOUT_POSTED
+    }
+    published = []
+    for entry_id, raw in _range(client, (keys or Keys()).events):
+        data = _eviction_data(raw[b"event"])
+        # A stream id is cut to the millisecond, which could put an eviction before the POST that caused it.
+        at = max(_milliseconds(entry_id) / 1000, posted_at.get(data["eviction_id"], 0))
+        published.append(Entry(Happened.EVICTION, at, data))
     return sorted(ours + published, key=lambda entry: entry.at)
 
 

@@ -41,7 +41,16 @@ class Line:
     claims: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Lines that belong together, oldest first."""
+
+    title: str
+    lines: list[Line]
+
+
 SENTENCES = {
+    Happened.CHAPTER: ("", "{title}"),
     Happened.OP_SIGNED_IN: ("OP", "{username} gave the password, on the way to {client_id}"),
     Happened.APP_SIGNED_IN: ("{app}", "{username} is signed in at {app}"),
     Happened.TOKENS_CACHED: ("{app}", "{username}'s tokens are in the shared cache: {kind_names}"),
@@ -49,10 +58,21 @@ SENTENCES = {
     Happened.LOGOUT_POSTED: ("OP", "posts a logout token for {client_id}"),
     Happened.LOGOUT_ANSWERED: ("receiver", "{answer} to the token for {client_id}"),
     Happened.EVICTION: ("receiver", "put the eviction of {who} on the stream"),
-    Happened.APP_FORGOT: ("{app}", "heard it: {removed} cache entries of {who} removed"),
+    Happened.APP_FORGOT: ("{app}", "{forgot}"),
     Happened.APP_DROPPED_SESSION: ("{app}", "{username}'s browser came back and is signed out"),
 }
 """Actor and sentence for each kind of entry."""
+
+
+def chapters(entries: list[Entry]) -> list[Chapter]:
+    """The entries as sentences, oldest first, in chapters, newest first: what is going on stays in sight."""
+    told: list[Chapter] = []
+    for entry, line in zip(entries, lines(entries), strict=True):
+        if entry.kind is Happened.CHAPTER or not told:
+            told.append(Chapter(entry.data.get("title", ""), []))
+        if entry.kind is not Happened.CHAPTER:
+            told[-1].lines.append(line)
+    return told[::-1]
 
 
 def lines(entries: list[Entry]) -> list[Line]:
@@ -69,10 +89,13 @@ def lines(entries: list[Entry]) -> list[Line]:
 def _line(entry: Entry, names: dict[str, str], posted_at: dict[str, float]) -> Line:
     data = entry.data
     accounts = data.get("accounts") or [data.get("account", "")]
+    who = ", ".join(names.get(account, account) for account in accounts)
+    forgot = f"forgot {who}: {data.get('removed')} entries removed from the shared cache"
     words = {
         **data,
-        "who": ", ".join(names.get(account, account) for account in accounts),
-        "kind_names": ", ".join(KINDS[kind] for kind in data.get("kinds", [])),
+        "who": who,
+        "kind_names": ", ".join(name for kind, name in KINDS.items() if kind in data.get("kinds", [])),
+        "forgot": forgot if data.get("removed") else f"heard it too; nothing of {who} was left",
         "apps": ", ".join(data.get("client_ids", [])),
         "answer": f"answered {data['status']}" if data.get("status") else "did not answer",
     }
@@ -126,7 +149,7 @@ def main() -> None:
     def snapshot() -> dict[str, Any]:
         entries = timeline.read_all(client)
         return {
-            "lines": [asdict(line) for line in lines(entries)],
+            "chapters": [asdict(chapter) for chapter in chapters(entries)],
             "state": present_state(client, entries, list(settings.users)),
         }
 

@@ -36,12 +36,13 @@ TIMEOUT_S = 5.0
 
 
 class WebApp:
-    """The app's requests. Its Flask session holds which MSAL account the browser is, and no token."""
+    """The app's requests. Its Flask session holds which MSAL account the browser is and the OP's `sid`, no token."""
 
     def __init__(self, settings: AppSettings, client: redis.Redis) -> None:
         self._settings = settings
         self._redis = client
         self._home = f"http://localhost:{settings.port}"
+        self._ended_sids: set[str] = set()
 
     @functools.cached_property
     def _metadata(self) -> dict[str, Any]:
@@ -89,9 +90,10 @@ class WebApp:
             return f"Sign-in failed: {result.get('error_description', result['error'])}", 400
         cache.save()
         # This OP sends no client_info, so MSAL's home_account_id is the sub.
-        sub = result["id_token_claims"]["sub"]
+        sub, sid = result["id_token_claims"]["sub"], result["id_token_claims"]["sid"]
         account = next(known for known in client.get_accounts() if known["home_account_id"] == sub)
         flask.session["account"] = {name: account[name] for name in ("home_account_id", "environment", "username")}
+        flask.session["sid"] = sid
         who = {"username": account["username"], "account": sub}
         self._report(Happened.APP_SIGNED_IN, **who)
         self._report(Happened.TOKENS_CACHED, **who, kinds=self._kinds_held(account["username"]))
@@ -131,7 +133,9 @@ class WebApp:
         token = (result or {}).get("access_token")
         status["silent_call"] = "token" if token else "nothing"
         status["userinfo"] = self._userinfo(token) if token else None
-        if any(known["home_account_id"] == account["home_account_id"] for known in client.get_accounts()):
+        held = any(known["home_account_id"] == account["home_account_id"] for known in client.get_accounts())
+        # The account may be back already, signed in anew: that revives no browser of the session that ended.
+        if held and flask.session["sid"] not in self._ended_sids:
             status["signed_in_as"] = account["username"]
         else:
             flask.session.clear()
@@ -163,6 +167,8 @@ class WebApp:
 
     def forget(self, eviction: Eviction) -> None:
         """Drop what the shared cache holds of these accounts; a client that signed in later keeps its tokens."""
+        if eviction.sid is not None:
+            self._ended_sids.add(eviction.sid)
         for account in eviction.accounts:
             removed = forget_account_in_redis(self._redis, token_cache.KEY, account, logout_at=eviction.logout_at)
             self._report(Happened.APP_FORGOT, account=account, eviction_id=eviction.id, removed=removed)
@@ -182,7 +188,7 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the timeline tells of requests, the log of errors
     server = make_server("127.0.0.1", settings.port, app.flask_app(), threaded=True)
     if settings.subscribe:
-        # This is the one line that an app's team adds.
+        # What the app's team adds for a global sign-out: this one line, and `forget` above.
         ThreadSubscriber(settings.redis_url, app.forget, app=settings.name, on_reset=app.forget_everyone).start()
     server.serve_forever()
 

@@ -39,6 +39,7 @@ def test_once_succeeds(told: subprocess.CompletedProcess[str]) -> None:
         "✓ portal: the silent token call that worked before now answers: nothing",
         "✓ orders: the silent token call that worked before now answers: nothing",
         "✓ the shared cache holds the same 6 tokens of bob",
+        "✓ the shared cache holds no tokens of anybody",
     ],
 )
 def test_story_tells(told: subprocess.CompletedProcess[str], line: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.demo import timeline
 from receiver.demo.timeline import Entry, Happened
-from receiver.demo.timeline_page import lines, present_state
+from receiver.demo.timeline_page import chapters, lines, present_state
 
 if TYPE_CHECKING:
     import redis
@@ -83,7 +83,7 @@ def test_published_evictions_are_read_from_the_receivers_stream(client: redis.Re
             Happened.APP_FORGOT,
             {"app": "portal", "eviction_id": ID, "account": "alice-sub", "removed": 7},
             "portal",
-            "heard it: 7 cache entries of alice removed",
+            "forgot alice: 7 entries removed from the shared cache",
         ),
         (
             Happened.APP_DROPPED_SESSION,
@@ -98,6 +98,42 @@ def test_each_kind_has_a_sentence(kind: Happened, data: dict[str, Any], actor: s
     *_, line = lines([Entry(Happened.OP_SIGNED_IN, 1.0, SIGNED_IN), Entry(kind, 2.0, data)])
 
     assert (line.actor, line.text) == (actor, text)
+
+
+def test_app_that_comes_second_finds_nothing() -> None:
+    """The cache is shared: the second app to hear of it has nothing left to remove, and says so."""
+    data = {"app": "orders", "eviction_id": ID, "account": "alice-sub", "removed": 0}
+
+    _, line = lines([Entry(Happened.OP_SIGNED_IN, 1.0, SIGNED_IN), Entry(Happened.APP_FORGOT, 2.0, data)])
+
+    assert line.text == "heard it too; nothing of alice was left"
+
+
+def test_newest_chapter_comes_first() -> None:
+    """Chapters are shown newest first, the lines in each oldest first."""
+    entries = [
+        Entry(Happened.CHAPTER, 1.0, {"title": "First"}),
+        Entry(Happened.OP_SIGNED_IN, 2.0, SIGNED_IN),
+        Entry(Happened.APP_SIGNED_IN, 3.0, {"app": "portal", "username": "alice"}),
+        Entry(Happened.CHAPTER, 4.0, {"title": "Second"}),
+    ]
+
+    told = chapters(entries)
+
+    assert [(chapter.title, [line.at for line in chapter.lines]) for chapter in told] == [
+        ("Second", []),
+        ("First", [2.0, 3.0]),
+    ]
+
+
+def test_eviction_never_stands_before_its_post(client: redis.Redis) -> None:
+    """A stream id has milliseconds only; the order of cause and effect is kept all the same."""
+    eviction = Eviction(id=ID, tenant="demo", iss=ISSUER, jti="j-1", scope="session", logout_at=1, received_at=1.0)
+    posted = timeline.fields(Happened.LOGOUT_POSTED, {"client_id": "portal", "claims": CLAIMS}, at=5.0006)
+    client.xadd(timeline.STREAM, posted)
+    client.xadd("{logout}:events", {"event": eviction.to_json(), "n": 1}, id="5000-0")
+
+    assert [entry.kind for entry in timeline.read_all(client)] == [Happened.LOGOUT_POSTED, Happened.EVICTION]
 
 
 def test_milliseconds_count_from_the_post_of_that_token() -> None:
