@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from receiver import __version__
 from receiver.errors import ConfigurationError
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return GOOD
+    except BrokenPipeError:
+        # Whoever reads us, `head` for instance, has seen enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return GOOD
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,10 +69,27 @@ def _parser() -> argparse.ArgumentParser:
     ):
         config.add_parser(name, parents=[configured], help=text).set_defaults(run=run)
     config.add_parser("schema", help="print the JSON Schema of the file").set_defaults(run=_config_schema)
+    _add_diagnosis(commands, configured)
     health = commands.add_parser("healthcheck", parents=[configured], help="exit 0 if the receiver here is ready")
     health.add_argument("--url", help="readiness address; default: this configuration's own")
     health.set_defaults(run=_healthcheck)
     return parser
+
+
+def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
+    explain = commands.add_parser(
+        "explain", parents=[configured], help="judge one logout token, rule by rule",
+        description="Judges one logout token rule by rule, as `receiver serve` would. Nothing is published.",
+    )  # fmt: skip
+    explain.add_argument("token", nargs="?", default="-", help="the token; - or none reads it from stdin")
+    explain.add_argument("--jwks", type=Path, metavar="FILE", help="verify with this JWK Set, without any network")
+    explain.add_argument("--now", type=float, metavar="SECONDS", help="judge by this time (NumericDate)")
+    explain.add_argument("--tenant", metavar="NAME", help="the tenant the request's path names")
+    explain.set_defaults(run=_explain)
+    for command in (explain,):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    for command in (explain,):
+        command.add_argument("--show-subject", action="store_true", help="print sub and sid too")
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -90,6 +112,31 @@ def _demo(options: argparse.Namespace) -> int:
     from receiver.demo import run_demo
 
     return run_demo(once=options.once)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from receiver.diagnosis import explain
+
+    token = explain.read_token(options.token)
+    now_s = explain.time_to_judge_by(options.now)
+    explanation = asyncio.run(
+        explain.explain(
+            token, _settings(options), now_s=now_s, jwks=options.jwks, tenant_name=options.tenant,
+            show_subject=options.show_subject,
+        )
+    )  # fmt: skip
+    _show(explain.to_json(explanation) if options.json else explain.to_text(explanation, colours=_colours()))
+    return CHECK_FAILED if explanation.judgement.error else GOOD
+
+
+def _colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _show(text: str) -> None:
+    from receiver.diagnosis.terminal import fit
+
+    print(fit(text, sys.stdout.encoding), flush=True)
 
 
 def _config_check(options: argparse.Namespace) -> int:

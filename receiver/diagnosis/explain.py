@@ -1,0 +1,215 @@
+"""`receiver explain`: get the keys, judge one logout token, and say it in text or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.core.claims import MAX_NUMERIC_DATE
+from receiver.core.jwks import KeySet, parse_key_set
+from receiver.core.tenants import TenantDirectory
+from receiver.diagnosis.claim_text import instant
+from receiver.diagnosis.judgement import Judgement, judge, tenant_for
+from receiver.diagnosis.op import DatingFetcher, fetch_key_set
+from receiver.diagnosis.rules import Case
+from receiver.diagnosis.terminal import DIM, GREEN, RED, mark, paint, plain, widths
+from receiver.errors import ConfigurationError, JWKSUnavailableError
+from receiver.ingress.responses import Policy, status_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from receiver.core.tenants import Tenant
+    from receiver.ops.settings import Settings
+
+MAX_INPUT_BYTES = 1024 * 1024
+"""Bytes read from standard input; more than any token, so that a wrong file is refused and not swallowed."""
+
+MARKS = {"passed": ("✓", GREEN), "failed": ("✗", RED), "skipped": ("\u2013", DIM)}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A judgement, and what it was made from.
+
+    Attributes:
+        judgement: The verdict and every rule.
+        tenant: Whose rules were applied; None when nothing leads to a configured tenant.
+        now_s: NumericDate seconds judged by.
+        keys_from: File or address of the keys; None when there were none.
+        status: The HTTP status the service would answer.
+    """
+
+    judgement: Judgement
+    tenant: Tenant | None
+    now_s: float
+    keys_from: str | None
+    status: int
+
+
+def read_token(argument: str) -> str:
+    """The token from the command line, or from standard input for `-`; white space around it is not part of it.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    text = argument if argument != "-" else sys.stdin.buffer.read(MAX_INPUT_BYTES).decode("utf-8", "replace")
+    token = text.strip().removeprefix("logout_token=")
+    if not token:
+        raise ConfigurationError("no token: give it as the argument, or on standard input")
+    return token
+
+
+def time_to_judge_by(given: float | None) -> float:
+    """NumericDate seconds: those given, else now.
+
+    Raises:
+        ConfigurationError: not a time.
+    """
+    if given is None:
+        return time.time()
+    if not 0 <= given <= MAX_NUMERIC_DATE:
+        raise ConfigurationError("--now: expected seconds since 1970, for instance 1795176000")
+    return given
+
+
+async def explain(
+    compact: str,
+    settings: Settings,
+    *,
+    now_s: float,
+    jwks: Path | None = None,
+    tenant_name: str | None = None,
+    show_subject: bool = False,
+) -> Explanation:
+    """Judge one token as `receiver serve` with these settings would.
+
+    Args:
+        compact: The token.
+        settings: The service's.
+        now_s: NumericDate seconds to judge by.
+        jwks: A JWK Set file to verify with; None fetches the tenant's keys from its OP.
+        tenant_name: The tenant the request's path would name.
+        show_subject: Whether `sub` and `sid` may appear.
+
+    Raises:
+        ConfigurationError: no such tenant, or the file is not a usable JWK Set.
+    """
+    tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
+    path_tenant = None
+    if tenant_name is not None and (path_tenant := tenants.by_name(tenant_name)) is None:
+        names = ", ".join(tenant.name for tenant in tenants) or "none"
+        raise ConfigurationError(f"--tenant {plain(tenant_name)}: no such tenant; configured: {names}")
+    tenant = tenant_for(compact, tenants, path_tenant)
+    keys_from: str | None = None
+    keys: KeySet | JWKSUnavailableError | None = None
+    if jwks is not None:
+        keys_from, keys = str(jwks), read_key_set(jwks)
+    elif tenant is not None:
+        try:
+            keys_from, keys = await _fetch(settings, tenant)
+        except JWKSUnavailableError as error:
+            keys = error
+    judgement = judge(
+        Case(
+            compact=compact,
+            tenants=tenants,
+            tenant=tenant,
+            keys=keys,
+            now_s=now_s,
+            path_tenant=path_tenant,
+            show_subject=show_subject,
+        )
+    )
+    return Explanation(judgement, tenant, now_s, keys_from, _status(judgement, settings))
+
+
+async def _fetch(settings: Settings, tenant: Tenant) -> tuple[str, KeySet]:
+    fetcher = DatingFetcher(settings.outbound)
+    await fetcher.open()
+    try:
+        return await fetch_key_set(fetcher, tenant)
+    finally:
+        await fetcher.aclose()
+
+
+def read_key_set(path: Path) -> KeySet:
+    """A JWK Set from a file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or holds no usable key.
+    """
+    try:
+        return parse_key_set(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigurationError(f"--jwks {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        reason = "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)
+        raise ConfigurationError(f"--jwks {path}: {reason}; expected a JWK Set with public keys") from error
+
+
+def _status(judgement: Judgement, settings: Settings) -> int:
+    if judgement.error is None:
+        return 200
+    public = settings.public
+    policy = Policy(unavailable_status=public.unavailable_status, retry_after_s=public.retry_after_s)
+    return status_for(judgement.error, policy)
+
+
+def to_json(explanation: Explanation) -> str:
+    """The documented shape: `verdict`, `tenant`, `judged_at`, `keys_from`, `rules`."""
+    judgement = explanation.judgement
+    error = judgement.error
+    return json.dumps(
+        {
+            "verdict": {
+                "outcome": "refused" if error else "accepted",
+                "code": error.code.value if error else None,
+                "status": explanation.status,
+                "message": error.message if error else None,
+            },
+            "tenant": explanation.tenant.name if explanation.tenant else None,
+            "judged_at": explanation.now_s,
+            "keys_from": explanation.keys_from,
+            "rules": [
+                {
+                    "rule": finding.rule,
+                    "section": finding.section,
+                    "outcome": finding.outcome,
+                    "code": finding.code.value if finding.code else None,
+                    "text": finding.text,
+                    "advice": finding.advice,
+                }
+                for finding in judgement.findings
+            ],
+        },
+        indent=2,
+    )
+
+
+def to_text(explanation: Explanation, *, colours: bool = False) -> str:
+    """One line per rule, the advice below a failed one, and the verdict last."""
+    tenant = f"by the rules of tenant {explanation.tenant.name}" if explanation.tenant else "no tenant's rules apply"
+    keys = f", keys from {explanation.keys_from}" if explanation.keys_from else ""
+    lines = [plain(f"{tenant}, judged at {instant(explanation.now_s)}{keys}"), ""]
+    findings = explanation.judgement.findings
+    rule_width, section_width = widths([(finding.rule, finding.section) for finding in findings])
+    for finding in findings:
+        sign = mark(finding.outcome, MARKS, colours=colours)
+        code = f"{finding.code.value}: " if finding.code else ""
+        text = plain(code + finding.text)
+        lines.append(f"{sign} {finding.rule:<{rule_width}}  {finding.section:<{section_width}}  {text}")
+        if finding.advice:
+            lines.append(f"{'':{rule_width + section_width + 6}}→ {finding.advice}")
+    return "\n".join([*lines, "", _verdict(explanation, colours=colours)])
+
+
+def _verdict(explanation: Explanation, *, colours: bool) -> str:
+    error = explanation.judgement.error
+    if error is None:
+        return paint("accepted: the service answers 200 and publishes the eviction", GREEN, colours=colours)
+    answer = plain(f"refused: the service answers {explanation.status} {error.code.value}: {error.message}")
+    return paint(answer, RED, colours=colours)

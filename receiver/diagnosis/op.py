@@ -1,0 +1,153 @@
+"""What an OP publishes, fetched as the service fetches it: discovery document, JWK Set, and its clock."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from receiver.core.jwks import KeySet, parse_key_set
+from receiver.core.tenants import TENANT_ID_PLACEHOLDER
+from receiver.errors import JWKSUnavailableError
+from receiver.ingress.fetch import Fetcher
+
+if TYPE_CHECKING:
+    from receiver.core.tenants import Tenant
+    from receiver.ops.settings import OutboundSettings
+
+Document = dict[str, object]
+
+
+class DatingFetcher(Fetcher):
+    """A fetcher that also notes how far each host's clock is from ours.
+
+    Attributes:
+        ahead_s: URL to seconds the `Date` of its last answer was ahead of our clock.
+    """
+
+    def __init__(self, outbound: OutboundSettings) -> None:
+        super().__init__(
+            timeout_s=outbound.timeout_s,
+            max_bytes=outbound.max_bytes,
+            ca_file=outbound.ca_file,
+            proxy_url=outbound.proxy_url,
+        )
+        self.ahead_s: dict[str, float] = {}
+
+    async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:
+        ahead_s = clock_ahead(response.headers.get("Date"), response.headers.get("Age"), time.time())
+        if ahead_s is not None:
+            self.ahead_s[url] = ahead_s
+        return await super()._read(response, url)
+
+
+def clock_ahead(date: str | None, age: str | None, now_s: float) -> float | None:
+    """Seconds a server's clock is ahead of ours; None when it does not say.
+
+    Args:
+        date: The `Date` header (RFC 9110 §6.6.1), whole seconds.
+        age: The `Age` header: a cache in between kept the answer, and its `Date`, that many seconds.
+        now_s: NumericDate seconds on our clock.
+    """
+    if date is None:
+        return None
+    try:
+        return parsedate_to_datetime(date).timestamp() + (int(age) if age else 0) - now_s
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A document of the OP, or why it cannot be had.
+
+    Attributes:
+        url: Where it was looked for.
+        document: Its JSON object; None when it could not be had.
+        problem: Why not, and what to do; empty when it could.
+    """
+
+    url: str
+    document: Document | None
+    problem: str = ""
+
+
+def metadata_url(tenant: Tenant) -> str:
+    """Where the tenant's discovery document is; a multi-tenant issuer's is the one for organizations."""
+    return tenant.metadata_url.replace(TENANT_ID_PLACEHOLDER, "organizations")
+
+
+async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> Published:
+    """The document at `url`, or the reason in words; never raises for what the network does."""
+    try:
+        return Published(url, await fetcher.get_json(url, allow_http=tenant.allow_http))
+    except JWKSUnavailableError as error:
+        return Published(url, None, explain_failure(error))
+
+
+async def fetch_key_set(fetcher: Fetcher, tenant: Tenant) -> tuple[str, KeySet]:
+    """The tenant's keys as the service would have them right after a fetch, and where they came from.
+
+    Raises:
+        JWKSUnavailableError: they cannot be had, or cannot be used.
+    """
+    jwks_uri = tenant.jwks_uri
+    if jwks_uri is None:
+        metadata = await fetch(fetcher, metadata_url(tenant), tenant)
+        if metadata.document is None:
+            raise JWKSUnavailableError(metadata.problem)
+        if metadata.document.get("issuer") != tenant.issuer:
+            raise JWKSUnavailableError(f"{metadata.url}: its issuer is not the configured {tenant.issuer}")
+        found = metadata.document.get("jwks_uri")
+        if not isinstance(found, str):
+            raise JWKSUnavailableError(f"{metadata.url}: has no jwks_uri")
+        jwks_uri = found
+    published = await fetch(fetcher, jwks_uri, tenant)
+    if published.document is None:
+        raise JWKSUnavailableError(published.problem)
+    try:
+        return jwks_uri, parse_key_set(published.document)
+    except ValueError as error:
+        raise JWKSUnavailableError(f"{jwks_uri}: {error}") from error
+
+
+def explain_failure(error: JWKSUnavailableError) -> str:
+    """Why a fetch failed, and what the operator should look at."""
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        return f"{error.message.partition(': ')[0]}: {explain_certificate(cause.certificate_error)}"
+    if isinstance(cause, aiohttp.ClientConnectorSSLError):
+        return f"{error.message}; is this port TLS, and is the OP's TLS at least 1.2?"
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return f"{error.message.partition(': ')[0]}: its host name does not resolve here; check the issuer and DNS"
+    if isinstance(cause, aiohttp.ClientConnectorError | TimeoutError):
+        return f"{error.message}; check egress, firewall and outbound.proxy_url"
+    return error.message
+
+
+_CERTIFICATE_EXPIRED = 10
+_CERTIFICATE_NOT_YET_VALID = 9
+_HOSTNAME_MISMATCH = 62
+_UNTRUSTED = {18: "it is self-signed", 19: "its root is not trusted here", 20: "its issuer is not trusted here",
+              21: "its chain is incomplete"}  # fmt: skip
+"""OpenSSL's X509_V_ERR_* numbers (openssl-verification-options(1)) that operators meet."""
+
+
+def explain_certificate(error: Exception) -> str:
+    """Why a TLS certificate was refused, and what to do; verification is never switched off."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS failed: {type(error).__name__}"
+    if error.verify_code in _UNTRUSTED:
+        reason = _UNTRUSTED[error.verify_code]
+        return f"TLS certificate refused, {reason}: set outbound.ca_file to the CA's PEM, or send the whole chain"
+    if error.verify_code == _CERTIFICATE_EXPIRED:
+        return "TLS certificate refused, it has expired: renew it at the OP, and check the clock here"
+    if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
+        return "TLS certificate refused, it is not valid yet: check the clock here"
+    if error.verify_code == _HOSTNAME_MISMATCH:
+        return "TLS certificate refused, it is for another host name: check the issuer's host, and proxies between"
+    return f"TLS certificate refused: {error.verify_message}"
