@@ -143,7 +143,7 @@ def check_subject(claims: Claims, tenant: Tenant) -> tuple[str | None, str | Non
         LogoutTokenError: `no_subject`, `sid_missing` or `malformed`.
     """
     sub, sid = claims.get("sub"), claims.get("sid")
-    if sub in {None, ""} and sid in {None, ""}:
+    if sub in (None, "") and sid in (None, ""):  # tuples: a hostile value may be unhashable
         raise LogoutTokenError(Code.NO_SUBJECT, "neither sub nor sid: nobody to sign out")
     for name, value in (("sub", sub), ("sid", sid)):
         if value is None:
