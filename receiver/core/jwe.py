@@ -78,7 +78,7 @@ def decrypt(compact: str, tenants: Iterable[Tenant]) -> tuple[str, Tenant]:
     allowed = [
         tenant
         for tenant in able
-        if alg in tenant.key_management_algorithms and header.get("enc") in tenant.content_encryption_algorithms
+        if alg in tenant.key_management_algorithms and str(header.get("enc")) in tenant.content_encryption_algorithms
     ]
     if not allowed:
         raise LogoutTokenError(Code.ALG, "the encryption alg or enc is not one the tenant accepts")
