@@ -66,7 +66,7 @@ def test_story_fails_when_nobody_listens(capsys: pytest.CaptureFixture[str]) -> 
     """With apps that do not subscribe the same story ends with 1: alice's tokens are still there and still work."""
     exit_code = run_demo(once=True, subscribe=False, patience_s=0.5)
 
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert exit_code == 1
     assert "✓ the receiver answered 200" in printed
     assert "✗ portal has not forgotten alice" in printed
