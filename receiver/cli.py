@@ -86,9 +86,13 @@ def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
     explain.add_argument("--now", type=float, metavar="SECONDS", help="judge by this time (NumericDate)")
     explain.add_argument("--tenant", metavar="NAME", help="the tenant the request's path names")
     explain.set_defaults(run=_explain)
-    for command in (explain,):
+    doctor = commands.add_parser("doctor", parents=[configured], help="check OPs and Redis, live; exit 0 or 1")
+    doctor.set_defaults(run=_doctor)
+    tail = commands.add_parser("tail", parents=[configured], help="print evictions as they are published")
+    tail.set_defaults(run=_tail)
+    for command in (explain, doctor, tail):
         command.add_argument("--json", action="store_true", help="print JSON")
-    for command in (explain,):
+    for command in (explain, tail):
         command.add_argument("--show-subject", action="store_true", help="print sub and sid too")
 
 
@@ -127,6 +131,30 @@ def _explain(options: argparse.Namespace) -> int:
     )  # fmt: skip
     _show(explain.to_json(explanation) if options.json else explain.to_text(explanation, colours=_colours()))
     return CHECK_FAILED if explanation.judgement.error else GOOD
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from receiver.diagnosis import doctor
+
+    checks = asyncio.run(doctor.examine(_settings(options)))
+    _show(doctor.to_json(checks) if options.json else doctor.to_text(checks, colours=_colours()))
+    return GOOD if doctor.passed(checks) else CHECK_FAILED
+
+
+def _tail(options: argparse.Namespace) -> int:
+    from receiver.diagnosis import tail
+
+    def write(line: tail.Line) -> None:
+        _show((tail.to_json if options.json else tail.to_text)(line, show_subject=options.show_subject))
+
+    def warn(text: str) -> None:
+        print(f"receiver: {text}", file=sys.stderr, flush=True)
+
+    settings = _settings(options)
+    if not options.json:
+        _show(tail.HEADER)
+    asyncio.run(tail.tail(settings, write, warn))
+    return GOOD
 
 
 def _colours() -> bool:

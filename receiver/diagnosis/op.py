@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -26,7 +27,7 @@ class DatingFetcher(Fetcher):
     """A fetcher that also notes how far each host's clock is from ours.
 
     Attributes:
-        ahead_s: URL to seconds the `Date` of its last answer was ahead of our clock.
+        ahead_s: Host and port to seconds the `Date` of its last answer was ahead of our clock.
     """
 
     def __init__(self, outbound: OutboundSettings) -> None:
@@ -41,7 +42,7 @@ class DatingFetcher(Fetcher):
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:
         ahead_s = clock_ahead(response.headers.get("Date"), response.headers.get("Age"), time.time())
         if ahead_s is not None:
-            self.ahead_s[url] = ahead_s
+            self.ahead_s[urlsplit(url).netloc] = ahead_s
         return await super()._read(response, url)
 
 

@@ -1,0 +1,176 @@
+"""Look at a Redis without changing it: what kind it is, whether we may publish, what it would lose.
+
+What an ACL or a managed service hides is reported as unknown (None), never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from receiver.bus import stream
+from receiver.bus.connection import Failure, describe
+from receiver.errors import PublishError
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+PROBE_SCRIPT = """
+redis.call('SET', KEYS[1], 0, 'EX', 1)
+redis.call('GET', KEYS[1])
+redis.call('INCR', KEYS[1])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1, '*', 'event', '', 'n', 0)
+redis.call('SET', KEYS[2], '', 'EX', 1)
+return 1
+"""
+"""The commands of the publish script, on two keys of its own that are gone a second later.
+
+`ACL DRYRUN` would need administrator rights and would not see a read-only replica, a full memory or a disk
+that cannot be written; this does. The order matters: whatever is refused, nothing stays behind.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisFacts:
+    """What a Redis says of itself; None is "cannot see".
+
+    Attributes:
+        problem: Why it cannot be reached, in one line; empty when it answers.
+        info_hidden: Why INFO was refused; empty when it was not.
+        version: Of the Redis protocol it speaks, `(6, 2, 14)`.
+        product: `redis`, `valkey` or what else it calls itself.
+        role: `master` or `slave`.
+        replicas: Replicas connected.
+        max_memory_bytes: Its limit; 0 is none.
+        max_memory_policy: What it does at the limit.
+        evicted_keys: Keys it has thrown away since it started.
+        append_only: Whether it keeps an append-only file.
+        append_fsync: `always`, `everysec` or `no`.
+        append_only_failing: Whether its last write to that file failed.
+        save: Its snapshot schedule; empty is no snapshots.
+        publish_problem: Why the probe of the publish script was refused; empty when it was not.
+    """
+
+    problem: str = ""
+    info_hidden: str = ""
+    version: tuple[int, ...] | None = None
+    product: str | None = None
+    role: str | None = None
+    replicas: int | None = None
+    max_memory_bytes: int | None = None
+    max_memory_policy: str | None = None
+    evicted_keys: int | None = None
+    append_only: bool | None = None
+    append_fsync: str | None = None
+    append_only_failing: bool = False
+    save: str | None = None
+    publish_problem: str = ""
+
+
+async def inspect(client: redis.asyncio.Redis, keys: Keys) -> RedisFacts:
+    """Ask a Redis for everything that decides whether an acknowledged eviction is safe in it; never raises."""
+    try:
+        await client.ping()
+    except Failure as error:
+        return RedisFacts(problem=describe(error))
+    publish_problem = await _probe(client, keys)
+    settings = await _config(client)
+    try:
+        info: dict[str, Any] = await client.info()
+    except Failure as error:
+        return RedisFacts(info_hidden=describe(error), publish_problem=publish_problem, **settings)
+    settings.setdefault("max_memory_policy", _text(info.get("maxmemory_policy")))
+    settings.setdefault("max_memory_bytes", _number(info.get("maxmemory")))
+    settings.setdefault("append_only", bool(info["aof_enabled"]) if "aof_enabled" in info else None)
+    return RedisFacts(
+        version=_version(info.get("redis_version")),
+        product=_text(info.get("server_name")) or "redis",
+        role=_text(info.get("role")),
+        replicas=_number(info.get("connected_slaves")),
+        evicted_keys=_number(info.get("evicted_keys")),
+        append_only_failing=info.get("aof_last_write_status", "ok") != "ok",
+        publish_problem=publish_problem,
+        **settings,
+    )
+
+
+async def _probe(client: redis.asyncio.Redis, keys: Keys) -> str:
+    scratch = f"{keys.prefix}:probe:{secrets.token_hex(8)}"
+    try:
+        sha = await client.script_load(PROBE_SCRIPT)
+        await client.evalsha(sha, 2, f"{scratch}:a", f"{scratch}:b")
+    except Failure as error:
+        return describe(error)
+    return ""
+
+
+async def _config(client: redis.asyncio.Redis) -> dict[str, Any]:
+    """Settings by field of `RedisFacts`; without those CONFIG refuses to show, as managed services do."""
+    seen: dict[str, Any] = {}
+    # One by one: Redis before 7.0 takes a single name.
+    for name, field in _CONFIG.items():
+        try:
+            shown: dict[Any, Any] = await client.config_get(name)
+        except Failure:
+            continue
+        if (value := _text(shown.get(name))) is not None:
+            seen[field] = value
+    if "max_memory_bytes" in seen:
+        seen["max_memory_bytes"] = _number(seen["max_memory_bytes"])
+    if "append_only" in seen:
+        seen["append_only"] = seen["append_only"] == "yes"
+    return seen
+
+
+_CONFIG = {
+    "maxmemory": "max_memory_bytes",
+    "maxmemory-policy": "max_memory_policy",
+    "appendonly": "append_only",
+    "appendfsync": "append_fsync",
+    "save": "save",
+}
+
+
+def _text(value: object) -> str | None:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else None
+
+
+def _number(value: object) -> int | None:
+    try:
+        return int(value) if isinstance(value, int | str | bytes) else None
+    except ValueError:
+        return None
+
+
+def _version(value: object) -> tuple[int, ...] | None:
+    numbers = re.match(r"\d+(\.\d+)*", str(value))
+    return tuple(map(int, numbers[0].split("."))) if numbers else None
+
+
+async def newest_entry_id(client: redis.asyncio.Redis, keys: Keys) -> str:
+    """The id of the newest entry of the event stream; `0-0` when it is empty.
+
+    Raises:
+        PublishError: Redis cannot be read.
+    """
+    try:
+        newest: Any = await client.xrevrange(keys.events, count=1)
+    except Failure as error:
+        raise PublishError(f"cannot read the event stream: {describe(error)}") from error
+    return newest[0][0].decode() if newest else "0-0"
+
+
+async def read_events(client: redis.asyncio.Redis, keys: Keys, entry_id: str, *, block_ms: int) -> list[stream.Entry]:
+    """`stream.read_after`, with Redis's failures as ours.
+
+    Raises:
+        PublishError: Redis cannot be read.
+    """
+    try:
+        return await stream.read_after(client, keys, entry_id, block_ms=block_ms)
+    except Failure as error:
+        raise PublishError(f"cannot read the event stream: {describe(error)}") from error

@@ -1,0 +1,111 @@
+"""`receiver doctor`: ask the OPs and Redis, judge, and say it one line each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from receiver.bus.connection import connect
+from receiver.bus.inspect import inspect
+from receiver.bus.keys import Keys
+from receiver.diagnosis.checks import Area, Check
+from receiver.diagnosis.op import DatingFetcher, Published, fetch, metadata_url
+from receiver.diagnosis.op_checks import OPFacts, check_op
+from receiver.diagnosis.redis_checks import check_redis
+from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, mark, plain, widths
+from receiver.ops.settings import EMBEDDED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from receiver.core.tenants import Tenant
+    from receiver.ops.settings import Settings
+
+MARKS = {"ok": ("✓", GREEN), "failed": ("✗", RED), "warning": ("!", YELLOW), "note": ("·", DIM)}
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Every check of these settings, Redis first, then tenant by tenant."""
+    fetcher = DatingFetcher(settings.outbound)
+    await fetcher.open()
+    try:
+        redis_checks, *op_checks = await asyncio.gather(
+            _examine_redis(settings),
+            *(_examine_op(fetcher, tenant.to_tenant()) for tenant in settings.all_tenants),
+        )
+    finally:
+        await fetcher.aclose()
+    checks = [*redis_checks, *(check for checks in op_checks for check in checks)]
+    if not settings.all_tenants:
+        fix = "Set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file given by --config."
+        checks.append(Area("tenants").failed("configured", "none: every logout is refused", fix))
+    return checks
+
+
+async def _examine_redis(settings: Settings) -> list[Check]:
+    if settings.redis.url == EMBEDDED:
+        text = "embedded: events live in a child process of `receiver serve` and end with it"
+        return [Area("redis").warning("reachable", text, "Set redis.url to the Redis your apps share.")]
+    client = connect(
+        settings.redis.url,
+        timeout_s=settings.redis.timeout_s,
+        username=settings.redis.username,
+        password=settings.redis.secret,
+    )
+    try:
+        return list(check_redis(await inspect(client, Keys(settings.redis.prefix))))
+    finally:
+        await client.aclose()
+
+
+async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:
+    metadata: Published | None = None
+    jwks_uri: object = tenant.jwks_uri
+    if jwks_uri is None:
+        metadata = await fetch(fetcher, metadata_url(tenant), tenant)
+        jwks_uri = metadata.document.get("jwks_uri") if metadata.document else None
+    jwks = await fetch(fetcher, jwks_uri, tenant) if isinstance(jwks_uri, str) else None
+    ahead = [
+        fetcher.ahead_s.get(urlsplit(published.url).netloc) for published in (metadata, jwks) if published is not None
+    ]
+    ahead_s = next((seconds for seconds in ahead if seconds is not None), None)
+    return list(check_op(OPFacts(tenant=tenant, metadata=metadata, jwks=jwks, ahead_s=ahead_s)))
+
+
+def passed(checks: Sequence[Check]) -> bool:
+    """Whether nothing failed; warnings do not count."""
+    return not any(check.outcome == "failed" for check in checks)
+
+
+def to_json(checks: Sequence[Check]) -> str:
+    """The documented shape: `passed` and `checks`."""
+    return json.dumps(
+        {
+            "passed": passed(checks),
+            "checks": [
+                {
+                    "area": check.area,
+                    "check": check.name,
+                    "outcome": check.outcome,
+                    "text": check.text,
+                    "fix": check.fix or None,
+                }
+                for check in checks
+            ],
+        },
+        indent=2,
+    )
+
+
+def to_text(checks: Sequence[Check], *, colours: bool = False) -> str:
+    """One line per check, the fix at its end, and the sum last."""
+    area_width, name_width = widths([(check.area, check.name) for check in checks])
+    lines = []
+    for check in checks:
+        sign = mark(check.outcome, MARKS, colours=colours)
+        text = plain(f"{check.text}. {check.fix}" if check.fix else check.text)
+        lines.append(f"{sign} {check.area:<{area_width}}  {check.name:<{name_width}}  {text}")
+    failed, warned = (sum(check.outcome == outcome for check in checks) for outcome in ("failed", "warning"))
+    return "\n".join([*lines, "", f"{failed} failed, {warned} warnings, {len(checks)} lines"])

@@ -1,0 +1,182 @@
+"""Whether this OP's logouts can reach us and pass: pure judgement of what the OP publishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.core.jwks import parse_key_set
+from receiver.diagnosis import issuers
+from receiver.diagnosis.checks import Area
+from receiver.diagnosis.key_reasons import why_unusable
+from receiver.diagnosis.terminal import show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from receiver.core.jwks import KeySet
+    from receiver.core.tenants import Tenant
+    from receiver.diagnosis.checks import Check
+    from receiver.diagnosis.op import Document, Published
+
+DATE_RESOLUTION_S = 1.0
+"""A `Date` header has whole seconds, so a difference of one says nothing."""
+
+MAX_KEYS_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OPFacts:
+    """What was found at one OP.
+
+    Attributes:
+        tenant: Our registration with it.
+        metadata: Its discovery document; None when `jwks_uri` is configured and discovery is not used.
+        jwks: Its JWK Set; None when there was no address to ask.
+        ahead_s: Seconds its clock is ahead of ours; None when it does not say.
+    """
+
+    tenant: Tenant
+    metadata: Published | None
+    jwks: Published | None
+    ahead_s: float | None
+
+
+def check_op(facts: OPFacts) -> Iterator[Check]:
+    """Every check that can be made of one OP."""
+    tenant = facts.tenant
+    area = Area(tenant.name)
+    document = facts.metadata.document if facts.metadata else None
+    if facts.metadata is None:
+        yield area.note("discovery", "not used: jwks_uri is configured")
+    elif document is None:
+        yield area.failed("discovery", facts.metadata.problem, "Check the tenant's issuer and discovery_url.")
+    else:
+        yield area.ok("discovery", f"reachable: {facts.metadata.url}")
+        yield _check_issuer(area, tenant, document)
+    yield from _check_backchannel(area, tenant, document)
+    yield from _check_keys(area, tenant, facts.jwks, document)
+    yield _check_clock(area, tenant, facts.ahead_s)
+    yield area.note(
+        "register", f"logout URL at the OP: https://<your public host>/backchannel-logout/{tenant.name}",
+        "Your public host is not known here: take that of your ingress.",
+    )  # fmt: skip
+
+
+def _check_issuer(area: Area, tenant: Tenant, document: Document) -> Check:
+    issuer = document.get("issuer")
+    apart = issuers.difference(tenant.issuer, issuer)
+    if not apart:
+        return area.ok("issuer", f"equal letter by letter: {show(issuer)}")
+    text = f"the OP says {show(issuer)}, configured is {show(tenant.issuer)}: {apart}"
+    return area.failed("issuer", text, "Set the tenant's issuer to what the OP says, if that is your OP.")
+
+
+def _check_backchannel(area: Area, tenant: Tenant, document: Document | None) -> Iterator[Check]:
+    if issuers.is_entra(tenant.issuer):
+        yield area.warning(
+            "backchannel", "Entra ID sends no back-channel logout, whatever is registered",
+            "Relay its front-channel logout (GET with sid), take CAEP/SSF events, or put a broker OP that sends "
+            "back-channel logout (Keycloak, Auth0, Duende) in between.",
+        )  # fmt: skip
+        return
+    if document is None:
+        return
+    if document.get("backchannel_logout_supported") is not True:
+        yield area.warning(
+            "backchannel", "the OP does not advertise backchannel_logout_supported, which means it sends none",
+            "Switch back-channel logout on at the OP; if it has none, relay front-channel logout or use a broker OP.",
+        )  # fmt: skip
+        return
+    yield area.ok("backchannel", "the OP advertises back-channel logout")
+    if document.get("backchannel_logout_session_supported") is True:
+        yield area.ok("session", "the OP can name the session (sid)")
+    elif tenant.require_sid:
+        text = "the OP does not advertise sid, and this tenant refuses tokens without it"
+        yield area.warning("session", text, "Set require_sid: false.")
+    else:
+        text = "the OP does not advertise sid: a logout may end every session of the user"
+        yield area.warning("session", text, "Nothing to do, unless the OP can be told to send sid.")
+
+
+def _check_keys(area: Area, tenant: Tenant, jwks: Published | None, document: Document | None) -> Iterator[Check]:
+    if jwks is None:
+        if document is not None:
+            yield area.failed("jwks", "the discovery document has no jwks_uri", "Set the tenant's jwks_uri.")
+        return
+    if jwks.document is None:
+        yield area.failed("jwks", jwks.problem, "Check jwks_uri; without keys every logout is answered 503.")
+        return
+    try:
+        key_set = parse_key_set(jwks.document)
+    except ValueError as error:
+        yield area.failed("jwks", f"{jwks.url}: {error}", "Check jwks_uri; it must be the OP's JWK Set.")
+        return
+    found = f"{len(key_set.keys)} usable keys at {jwks.url}"
+    if key_set.keys:
+        yield area.ok("jwks", found)
+    else:
+        yield area.failed("jwks", found, "Have the OP publish a signing key; see the next line.")
+    yield from _check_unusable(area, jwks.document)
+    yield _check_algorithms(area, tenant, key_set, document)
+
+
+def _check_unusable(area: Area, jwks: Document) -> Iterator[Check]:
+    jwk_list = jwks.get("keys")
+    reasons = [(jwk, why_unusable(jwk)) for jwk in (jwk_list if isinstance(jwk_list, list) else [])]
+    unusable = [(jwk, reason) for jwk, reason in reasons if reason is not None]
+    if not unusable:
+        return
+    shown = "; ".join(
+        f"kid {show(jwk.get('kid') if isinstance(jwk, dict) else None)}: {reason.text}"
+        for jwk, reason in unusable[:MAX_KEYS_SHOWN]
+    )
+    text = f"{len(unusable)} keys not used for signatures: {shown}"
+    if any(reason.alarming for _, reason in unusable):
+        yield area.warning("unusable_keys", text, "Tell the operator of the OP.")
+    else:
+        yield area.note("unusable_keys", text)
+
+
+def _check_algorithms(area: Area, tenant: Tenant, key_set: KeySet, document: Document | None) -> Check:
+    accepted = sorted(tenant.accepted_algorithms)
+    advertised = document.get("id_token_signing_alg_values_supported") if document else None
+    offered = [alg for alg in advertised if isinstance(alg, str)] if isinstance(advertised, list) else None
+    keyed = [alg for alg in accepted if any(key.fits(alg) for key in key_set.keys)]
+    both = [alg for alg in keyed if offered is None or alg in offered]
+    ours = f"configured {', '.join(accepted)}"
+    if not keyed:
+        kinds = ", ".join(sorted({key.alg or key.crv or key.kty for key in key_set.keys})) or "none"
+        return area.failed(
+            "algorithms", f"{ours}, but no key fits; the OP's keys are for {kinds}",
+            "Set the tenant's algorithms to what the OP signs ID tokens with.",
+        )  # fmt: skip
+    if not both:
+        return area.failed(
+            "algorithms", f"{ours}; the OP signs ID tokens with {show(offered)}",
+            "Set the tenant's algorithms to what is registered for your client.",
+        )  # fmt: skip
+    return _check_each_client(area, tenant, both, ours)
+
+
+def _check_each_client(area: Area, tenant: Tenant, usable: list[str], ours: str) -> Check:
+    stranded = sorted(client for client in tenant.client_ids if not tenant.algorithms_for(client) & set(usable))
+    if stranded:
+        clients = ", ".join(map(show, stranded[:MAX_KEYS_SHOWN]))
+        text = f"{ours}; the OP cannot sign for client {clients} with any of its client_algorithms"
+        return area.failed("algorithms", text, "Set client_algorithms to what is registered for that client.")
+    return area.ok("algorithms", f"{ours}; the OP signs and publishes keys for {', '.join(usable)}")
+
+
+def _check_clock(area: Area, tenant: Tenant, ahead_s: float | None) -> Check:
+    if ahead_s is None:
+        return area.note("clock", "the OP's clock cannot be seen")
+    apart_s = max(0.0, abs(ahead_s) - DATE_RESOLUTION_S)
+    which = "ahead of" if ahead_s > 0 else "behind"
+    tolerated = f"clock_skew_s tolerates {tenant.clock_skew_s:g} s"
+    text = f"the OP's clock is {abs(ahead_s):.0f} s {which} ours; {tolerated}"
+    if apart_s > tenant.clock_skew_s:
+        return area.failed("clock", text, "Set both clocks by NTP; fresh tokens are refused.")
+    if apart_s > tenant.clock_skew_s / 2:
+        return area.warning("clock", text, "Set both clocks by NTP.")
+    return area.ok("clock", f"within a second of ours; {tolerated}" if not apart_s else text)

@@ -1,0 +1,159 @@
+"""`receiver tail`: print evictions as they are published."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.bus.connection import connect
+from receiver.bus.inspect import newest_entry_id, read_events
+from receiver.bus.keys import Keys
+from receiver.core.eviction import Eviction
+from receiver.diagnosis.claim_text import instant
+from receiver.diagnosis.terminal import plain
+from receiver.errors import BadEventError, ConfigurationError, PublishError
+from receiver.ops.settings import EMBEDDED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from receiver.bus.stream import Entry
+    from receiver.ops.settings import Settings
+
+BLOCK_MS = 5000
+"""Milliseconds one read waits for news."""
+
+RECONNECT_S = 1.0
+"""Seconds between two attempts to reach Redis."""
+
+HEADER = f"{'PUBLISHED':<24} {'TENANT':<12} {'INPUT':<12} {'SCOPE':<7} {'CLIENT':<20} {'EVENT ID':<32} {'DELAY':>8}"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is printed for one stream entry.
+
+    Attributes:
+        entry: The entry.
+        eviction: Its event; None when it cannot be read.
+        missed: Entries that were trimmed or lost right before it.
+    """
+
+    entry: Entry
+    eviction: Eviction | None
+    missed: int
+
+    @property
+    def published_at(self) -> float:
+        """NumericDate seconds on Redis's clock."""
+        return int(self.entry.entry_id.partition("-")[0]) / 1000
+
+    @property
+    def delay_s(self) -> float | None:
+        """Seconds from the logout, on the OP's clock, to publication; None when the event cannot be read."""
+        return None if self.eviction is None else round(self.published_at - self.eviction.logout_at, 3)
+
+
+async def tail(settings: Settings, write: Callable[[Line], None], warn: Callable[[str], None]) -> None:
+    """Hand every eviction published from now on to `write`, until cancelled; outages are waited out.
+
+    Args:
+        settings: The service's.
+        write: Called for each entry, in order.
+        warn: Called with one line when Redis goes away.
+
+    Raises:
+        ConfigurationError: the settings name no Redis that others could publish to.
+    """
+    async for line in follow(settings, warn):
+        write(line)
+
+
+async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterator[Line]:
+    """Every entry published from now on."""
+    if settings.redis.url == EMBEDDED:
+        raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url to follow")
+    client = connect(
+        settings.redis.url,
+        timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000,
+        username=settings.redis.username,
+        password=settings.redis.secret,
+    )
+    keys = Keys(settings.redis.prefix)
+    position: str | None = None
+    number: int | None = None
+    away = False
+    try:
+        while True:
+            try:
+                if position is None:
+                    position = await newest_entry_id(client, keys)
+                entries = await read_events(client, keys, position, block_ms=BLOCK_MS)
+            except PublishError as error:
+                if not away:
+                    warn(f"{error.message}; trying again every {RECONNECT_S:g} s")
+                away = True
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            away = False
+            for entry in entries:
+                yield to_line(entry, number)
+                position, number = entry.entry_id, entry.number
+    finally:
+        await client.aclose()
+
+
+def to_line(entry: Entry, previous_number: int | None) -> Line:
+    """What to print for an entry.
+
+    Args:
+        entry: As read.
+        previous_number: The `number` of the entry before; None for the first.
+    """
+    missed = max(0, entry.number - previous_number - 1) if previous_number is not None else 0
+    try:
+        return Line(entry, Eviction.from_json(entry.event), missed)
+    except BadEventError:
+        return Line(entry, None, missed)
+
+
+def to_json(line: Line, *, show_subject: bool) -> str:
+    """The documented shape, one object on one line."""
+    eviction = line.eviction
+    shown: dict[str, object] = {
+        "entry_id": line.entry.entry_id,
+        "published_at": line.published_at,
+        "missed": line.missed,
+        "readable": eviction is not None,
+    }
+    if eviction is not None:
+        shown |= {
+            "id": eviction.id,
+            "tenant": eviction.tenant,
+            "iss": eviction.iss,
+            "client_id": eviction.client_id,
+            "input": eviction.input,
+            "scope": eviction.scope,
+            "logout_at": eviction.logout_at,
+            "delay_s": line.delay_s,
+        }
+        if show_subject:
+            shown |= {"sub": eviction.sub, "sid": eviction.sid}
+    return json.dumps(shown)
+
+
+def to_text(line: Line, *, show_subject: bool) -> str:
+    """One line in the columns of `HEADER`, and one before it when entries were missed."""
+    before = f"! {line.missed} evictions were trimmed before they could be read\n" if line.missed else ""
+    time = f"{instant(line.published_at).removesuffix('Z')}.{int(line.published_at * 1000) % 1000:03}Z"
+    eviction = line.eviction
+    if eviction is None:
+        return f"{before}{time:<24} not an eviction event of this version: entry {line.entry.entry_id}"
+    columns = (
+        f"{time:<24} {eviction.tenant:<12} {eviction.input:<12} {eviction.scope:<7} {eviction.client_id or '-':<20} "
+        f"{eviction.id:<32} {line.delay_s or 0:>6.1f} s"
+    )
+    subject = f"  sub {eviction.sub or '-'}  sid {eviction.sid or '-'}" if show_subject else ""
+    return before + plain(columns + subject)
