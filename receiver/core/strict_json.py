@@ -15,7 +15,8 @@ from receiver.errors import Code, LogoutTokenError
 MAX_DEPTH = 16
 """Nesting accepted; real logout tokens nest two levels."""
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+"""A string, perhaps unterminated. Possessive, and matching in any case, so that it is linear in hostile text."""
 
 
 def parse_object(text: bytes, what: str) -> dict[str, object]:
