@@ -1,0 +1,219 @@
+"""docs/events.md, its schemas and its access rights, tried on what the receiver really publishes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import pytest
+import redis.asyncio
+import redis.exceptions
+import yaml
+
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.keys import Keys
+from receiver.consumer import Eviction, Subscriber
+from receiver.core.eviction import eviction_id
+from tests.docs.pages import DOCS, blocks, names, read, rows, section
+from tests.support.receiver import start_receiver, t1
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.clock import Clock
+    from tests.support.op import OP
+
+PAGE = read("events.md")
+SCHEMA = json.loads((DOCS / "schemas" / "eviction-v1.schema.json").read_text(encoding="utf-8"))
+DEADLINE_S = 20.0
+
+SESSION = Eviction(
+    id=eviction_id("https://op.example", "j1"), tenant="main", iss="https://op.example", client_id="portal", sub="u1",
+    sid="s1", jti="j1", scope="session", logout_at=1_795_176_000, received_at=1_795_176_000.25, reason="x",
+    accounts=("u1",),
+)  # fmt: skip
+KINDS = {
+    "both": SESSION,
+    "sid only": replace(SESSION, sub=None, accounts=()),
+    "sub only": replace(SESSION, sid=None, scope="user", reason=None),
+    "admin": replace(SESSION, sid=None, jti=None, client_id=None, scope="user", input="admin"),
+}
+
+
+def validate(event: object) -> None:
+    """Check an event against the published schema, formats included."""
+    jsonschema.Draft202012Validator(
+        SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    ).validate(event)  # fmt: skip
+
+
+def test_schema_is_a_schema() -> None:
+    """The schema itself is valid JSON Schema 2020-12."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("eviction", KINDS.values(), ids=KINDS.keys())
+def test_events_follow_the_schema(eviction: Eviction) -> None:
+    """Whatever kind of eviction is published, the schema holds, and describes every member."""
+    event = json.loads(eviction.to_json())
+
+    validate(event)
+    assert set(event) <= set(SCHEMA["properties"])
+    assert set(event["data"]) <= set(SCHEMA["properties"]["data"]["properties"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "logout-receiver.eviction.v2"},
+        {"data": {**json.loads(SESSION.to_json())["data"], "sid": None}},
+        {"data": {**json.loads(SESSION.to_json())["data"], "logout_at": "now"}},
+        {"data": {**json.loads(SESSION.to_json())["data"], "scope": "everything"}},
+    ],
+    ids=["another type", "session without sid", "time as text", "unknown scope"],
+)
+def test_schema_refuses_what_readers_refuse(change: dict[str, Any]) -> None:
+    """The schema is no rubber stamp."""
+    with pytest.raises(jsonschema.ValidationError):
+        validate(json.loads(SESSION.to_json()) | change)
+
+
+def test_example_is_an_event() -> None:
+    """The example follows the schema, and is exactly what this version would write for it."""
+    [text, *_] = blocks(PAGE, "json")
+    example = json.loads(text)
+
+    validate(example)
+    assert json.dumps(example, separators=(",", ":")) == Eviction.from_json(text).to_json()
+    assert example["id"] == eviction_id(example["data"]["iss"], example["data"]["jti"])
+
+
+def test_every_member_is_described() -> None:
+    """The table has a row for each member of the data, and for each envelope member that varies."""
+    event = json.loads(SESSION.to_json())
+    described = {names(row[0])[0] for row in rows(section(PAGE, "The entry"))}
+
+    assert {f"data.{member}" for member in event["data"]} <= described
+    assert {"type", "id", "source", "time"} <= described
+
+
+def test_every_key_is_described() -> None:
+    """The table of keys names every key the code can make."""
+    described = {names(row[0])[0] for row in rows(section(PAGE, "Keys"))}
+    kinds = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
+
+    assert len(kinds) == len(described)
+    assert {Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().jwks("<tenant>")} <= described
+
+
+def test_asyncapi_document_holds_together() -> None:
+    """Every reference leads somewhere, and the payload is the published schema."""
+    document = yaml.safe_load((DOCS / "schemas" / "asyncapi.yaml").read_text(encoding="utf-8"))
+    assert str(document["asyncapi"]).startswith("3.")
+
+    def check(node: Any) -> None:
+        if isinstance(node, list):
+            for item in node:
+                check(item)
+        if isinstance(node, dict):
+            for item in node.values():
+                check(item)
+            file, _, pointer = node.get("$ref", "").partition("#")
+            assert not file or (DOCS / "schemas" / file).is_file(), file
+            target: Any = document
+            for step in pointer.split("/")[1:]:
+                target = target[step]
+
+    check(document)
+    payload = document["components"]["messages"]["eviction"]["payload"]
+    assert payload["schema"]["$ref"] == "./eviction-v1.schema.json"
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[EmbeddedRedis]:
+    """A Redis with the users of the page, and no rights for anybody without a name."""
+    server = EmbeddedRedis()
+    await asyncio.to_thread(server.start)
+    admin = redis.asyncio.Redis.from_url(server.url)
+    [commands] = blocks(PAGE, "redis-acl")
+    for command in commands.splitlines():
+        await admin.execute_command(*command.split())
+    await admin.execute_command("ACL", "SETUSER", "default", "resetpass", "-@all")
+    await admin.aclose()
+    yield server
+    await asyncio.to_thread(server.stop)
+
+
+def as_user(server: EmbeddedRedis, user: str) -> str:
+    """The server's URL with a user of the page."""
+    return urlsplit(server.url)._replace(netloc=f"{user}:secret@127.0.0.1:{server.port}").geturl()
+
+
+async def test_rights_are_enough_for_both_sides(guarded: EmbeddedRedis, clock: Clock, op: OP) -> None:
+    """With exactly the rights on the page the receiver publishes and shares keys, and a consumer hears of it."""
+    heard: asyncio.Queue[Eviction] = asyncio.Queue()
+    # The receiver's times are the test's, the stream's are Redis's: read from the beginning.
+    subscriber = Subscriber(as_user(guarded, "portal"), heard.put, app="portal", lookback_s=1e9)
+    listening = asyncio.create_task(subscriber.run())
+    async with (
+        redis.asyncio.Redis.from_url(as_user(guarded, "receiver")) as client,
+        start_receiver(as_user(guarded, "receiver"), client, clock, [t1(op)]) as receiver,
+    ):
+        assert 200 == (await receiver.post(op.token(jti="j1"))).status
+        assert 200 == (await receiver.post(op.token(jti="j1"))).status
+        assert 200 == (await receiver.post(op.token(jti="j2", sid=None))).status
+        assert await client.get(Keys().jwks("t1")) is not None
+        async with asyncio.timeout(DEADLINE_S):
+            assert ["j1", "j2"] == [(await heard.get()).jti for _ in range(2)]
+    listening.cancel()
+    await asyncio.wait([listening])
+
+
+async def test_group_rights_are_enough(guarded: EmbeddedRedis, clock: Clock, op: OP) -> None:
+    """A member of a group creates it, reads an entry and acknowledges it with the rights on the page."""
+    async with (
+        redis.asyncio.Redis.from_url(as_user(guarded, "receiver")) as client,
+        start_receiver(as_user(guarded, "receiver"), client, clock, [t1(op)]) as receiver,
+        redis.asyncio.Redis.from_url(as_user(guarded, "portal-workers")) as worker,
+    ):
+        assert 200 == (await receiver.post(op.token(jti="j1"))).status
+        stream = Keys().events
+        await worker.xgroup_create(stream, "portal", id="0")
+        answer: Any = await worker.execute_command("XREADGROUP", "GROUP", "portal", "one", "STREAMS", stream, ">")
+        entries = answer[stream.encode()] if isinstance(answer, dict) else answer[0][1]
+        [[entry_id, _]] = entries if isinstance(entries[0][0], bytes) else entries[0]
+        assert 1 == await worker.xack(stream, "portal", entry_id)
+
+
+@pytest.mark.parametrize("user", ["portal", "portal-workers"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("XADD", Keys().events, "*", "event", "{}", "n", "1"),
+        ("XTRIM", Keys().events, "MAXLEN", "0"),
+        ("DEL", Keys().events),
+        ("GET", Keys().jwks("t1")),
+        ("SET", Keys().jwks("t1"), "{}"),
+        ("SET", Keys().jti("1"), "1"),
+        ("EVAL", "return 1", "0"),
+        ("FLUSHALL",),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+async def test_consumer_can_only_read(guarded: EmbeddedRedis, user: str, command: tuple[str, ...]) -> None:
+    """A consumer's user cannot publish, trim, delete or see the OP's keys."""
+    async with redis.asyncio.Redis.from_url(as_user(guarded, user)) as client:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            await client.execute_command(*command)
+
+
+async def test_receiver_cannot_leave_its_keys(guarded: EmbeddedRedis) -> None:
+    """The receiver's user reads and writes nothing outside its prefix."""
+    async with redis.asyncio.Redis.from_url(as_user(guarded, "receiver")) as client:
+        for command in (("GET", "token-cache"), ("SET", "token-cache", "x")):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                await client.execute_command(*command)
