@@ -28,8 +28,8 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
     # Its logout tokens never carry exp: consent/strategy_default.go.
     "hydra": {"require_exp": False},
     "zitadel": {},
-    # No exp before 2025.8.2: goauthentik/authentik#16490. Newer: require_exp: true.
-    "authentik": {"require_exp": False},
+    # Only 2025.8.0 and 2025.8.1 send no exp (goauthentik/authentik#16490); set require_exp: false for those.
+    "authentik": {},
     # Its logout tokens carry no exp: lemonldap-ng#3609, open in 2026.
     "lemonldap": {"require_exp": False},
     "wso2": {},

@@ -477,6 +477,7 @@ SHAPES: tuple[Shape, ...] = (
         claims=lambda now: _without(_authentik(now), "exp", "sub"),
         typ=None,
         scope="session",
+        settings={"require_exp": False},
     ),
     # The same for a whole user: sid null (user_oidc#1183).
     Shape(
@@ -485,6 +486,7 @@ SHAPES: tuple[Shape, ...] = (
         claims=lambda now: _without(_authentik(now, sid=None), "exp"),
         typ="JWT",
         scope="user",
+        settings={"require_exp": False},
     ),
     Shape(name="authentik: 2025.12", **AUTHENTIK, claims=_authentik, typ="logout+jwt", scope="session"),
     Shape(
