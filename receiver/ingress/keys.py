@@ -7,6 +7,7 @@ One fetch at a time per tenant, however many requests wait for it. When to fetch
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 from dataclasses import dataclass, replace
@@ -61,6 +62,7 @@ class TenantKeys:
         self._tenant = tenant
         self._fetcher = fetcher
         self._shared = shared
+        self._shared_name = _shared_name(tenant)
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
@@ -80,12 +82,11 @@ class TenantKeys:
         Raises:
             JWKSUnavailableError: none known, and none to be had now.
         """
-        now_s = self._clock()
-        if self._key_set is not None and self._age.is_usable(now_s, max_stale_s=self._policy.max_stale_s):
+        if self._key_set is not None and self._is_usable(self._age):
             return self._key_set
-        if self._fetch is not None or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
+        if self._fetch is not None or self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
             await self._refresh("start")
-        if self._key_set is None or not self._age.is_usable(self._clock(), max_stale_s=self._policy.max_stale_s):
+        if self._key_set is None or not self._is_usable(self._age):
             raise JWKSUnavailableError(f"no keys for tenant {self._tenant.name}: {self._last_error}")
         return self._key_set
 
@@ -124,7 +125,7 @@ class TenantKeys:
         self._fetch = None
 
     async def _fetch_once(self, trigger: str) -> None:
-        if self._key_set is None:
+        if not self._is_usable(self._age):
             await self._take_shared()
         if (
             self._key_set is not None
@@ -155,19 +156,21 @@ class TenantKeys:
             log, logging.INFO, "keys.refreshed", tenant=self._tenant.name, trigger=trigger,
             usable=len(key_set.keys), unusable=len(key_set.unusable),
         )  # fmt: skip
-        await self._shared.store(self._tenant.name, StoredKeys(now_s, document))
+        if key_set.keys:
+            await self._shared.store(self._shared_name, StoredKeys(now_s, document))
 
     async def _take_shared(self) -> None:
-        stored = await self._shared.load(self._tenant.name)
-        if stored is None or not KeyAge(stored.fetched_at).is_usable(
-            self._clock(), max_stale_s=self._policy.max_stale_s
-        ):
+        stored = await self._shared.load(self._shared_name)
+        if stored is None or not self._is_usable(KeyAge(stored.fetched_at)):
             return
         try:
             key_set = parse_key_set(stored.document)
         except ValueError:
             return
-        self._adopt(key_set, stored.fetched_at)
+        if not key_set.keys:
+            return
+        # Another receiver's clock may run ahead; its keys must not stay fresh for longer than ours would.
+        self._adopt(key_set, min(stored.fetched_at, self._clock()))
         emit(
             log,
             logging.INFO,
@@ -175,6 +178,9 @@ class TenantKeys:
             tenant=self._tenant.name,
             age_s=int(self._clock() - stored.fetched_at),
         )
+
+    def _is_usable(self, age: KeyAge) -> bool:
+        return age.is_usable(self._clock(), max_stale_s=self._policy.max_stale_s)
 
     def _adopt(self, key_set: KeySet, fetched_at: float) -> None:
         self._key_set = key_set
@@ -201,6 +207,12 @@ class TenantKeys:
 
     def _count(self, result: str, trigger: str) -> None:
         self._metrics.jwks_refreshes.labels(self._tenant.name, result, trigger).inc()
+
+
+def _shared_name(tenant: Tenant) -> str:
+    """The tenant and where its keys come from: one that moves to another issuer never verifies with the old keys."""
+    source = "\n".join((tenant.issuer, tenant.metadata_url, tenant.jwks_uri or ""))
+    return f"{tenant.name}:{hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
 
 class KeyStore:
