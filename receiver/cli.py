@@ -144,16 +144,17 @@ def _doctor(options: argparse.Namespace) -> int:
 def _tail(options: argparse.Namespace) -> int:
     from receiver.diagnosis import tail
 
+    def begin() -> None:
+        if not options.json:
+            _show(tail.HEADER)
+
     def write(line: tail.Line) -> None:
         _show((tail.to_json if options.json else tail.to_text)(line, show_subject=options.show_subject))
 
     def warn(text: str) -> None:
         print(f"receiver: {text}", file=sys.stderr, flush=True)
 
-    settings = _settings(options)
-    if not options.json:
-        _show(tail.HEADER)
-    asyncio.run(tail.tail(settings, write, warn))
+    asyncio.run(tail.tail(_settings(options), begin=begin, write=write, warn=warn))
     return GOOD
 
 

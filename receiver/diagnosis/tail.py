@@ -56,25 +56,29 @@ class Line:
         return None if self.eviction is None else round(self.published_at - self.eviction.logout_at, 3)
 
 
-async def tail(settings: Settings, write: Callable[[Line], None], warn: Callable[[str], None]) -> None:
+async def tail(
+    settings: Settings, *, begin: Callable[[], None], write: Callable[[Line], None], warn: Callable[[str], None]
+) -> None:
     """Hand every eviction published from now on to `write`, until cancelled; outages are waited out.
 
     Args:
         settings: The service's.
+        begin: Called once, before anything is read.
         write: Called for each entry, in order.
         warn: Called with one line when Redis goes away.
 
     Raises:
         ConfigurationError: the settings name no Redis that others could publish to.
     """
+    if settings.redis.url == EMBEDDED:
+        raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url to follow")
+    begin()
     async for line in follow(settings, warn):
         write(line)
 
 
 async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterator[Line]:
-    """Every entry published from now on."""
-    if settings.redis.url == EMBEDDED:
-        raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url to follow")
+    """Every entry published from now on; `warn` gets one line for each outage."""
     client = connect(
         settings.redis.url,
         timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000,

@@ -1,0 +1,306 @@
+"""`receiver explain` as a command: where token and keys come from, what is printed, what it exits with."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.diagnosis.conftest import write_config
+from tests.support.clock import NOW
+from tests.support.keys import b64, rsa_pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.diagnosis.conftest import Command
+    from tests.support.op import OP
+
+AT_NOW = ("--now", str(NOW))
+
+
+def give(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Put bytes on standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.fixture
+def jwks(op: OP, tmp_path: Path) -> str:
+    """The OP's JWK Set in a file."""
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": op.keys}))
+    return str(path)
+
+
+async def test_good_token_offline(command: Command, op: OP, config: Path, jwks: str) -> None:
+    """With `--jwks` a good token exits 0, the last line says accepted, and nobody is asked anything."""
+    ran = await command("explain", op.token(), "--config", str(config), "--jwks", jwks, *AT_NOW)
+
+    assert (0, "") == (ran.code, ran.err)
+    assert "accepted: the service answers 200 and publishes the eviction" == ran.out.splitlines()[-1]
+    assert (0, 0) == (op.discovery_fetches, op.jwks_fetches)
+
+
+async def test_keys_come_from_the_op(command: Command, op: OP, config: Path) -> None:
+    """Without `--jwks` discovery and keys are fetched as the service fetches them."""
+    ran = await command("explain", op.token(), "--config", str(config), *AT_NOW)
+
+    assert 0 == ran.code
+    assert f"keys from {op.issuer}/jwks" in ran.out
+    assert (1, 1) == (op.discovery_fetches, op.jwks_fetches)
+
+
+async def test_keys_from_a_configured_address(command: Command, op: OP, tmp_path: Path) -> None:
+    """A configured `jwks_uri` is used without discovery."""
+    config = write_config(tmp_path, op, jwks_uri=f"{op.issuer}/jwks")
+
+    ran = await command("explain", op.token(), "--config", str(config), *AT_NOW)
+
+    assert 0 == ran.code
+    assert (0, 1) == (op.discovery_fetches, op.jwks_fetches)
+
+
+async def test_op_that_is_down(command: Command, op: OP, config: Path) -> None:
+    """An OP whose keys cannot be had is said to be the fault: 503, and what to look at."""
+    op.status = 500
+
+    ran = await command("explain", op.token(), "--config", str(config), *AT_NOW, "--json")
+
+    assert 1 == ran.code
+    assert ("refused", "jwks_unavailable", 503) == tuple(
+        ran.json["verdict"][name] for name in ("outcome", "code", "status")
+    )
+    assert "HTTP 500" in ran.json["verdict"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [({"issuer": "https://other.example"}, "its issuer is not the configured"), ({"jwks_uri": 7}, "has no jwks_uri")],
+)
+async def test_discovery_that_is_no_good(
+    command: Command, op: OP, config: Path, metadata: dict[str, Any], expected: str
+) -> None:
+    """A discovery document of another issuer, or without an address of keys, leads to no keys."""
+    op.metadata = metadata
+
+    ran = await command("explain", op.token(), "--config", str(config), *AT_NOW)
+
+    assert 1 == ran.code
+    assert expected in ran.out.splitlines()[-1]
+
+
+async def test_no_usable_key_set_at_the_op(command: Command, op: OP, config: Path) -> None:
+    """A key address that answers something else leads to no keys."""
+    op.jwks_body = b'{"error": "gone"}'
+
+    ran = await command("explain", op.token(), "--config", str(config), *AT_NOW)
+
+    assert "not a JWK Set" in ran.out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("argument", [(), ("-",)])
+async def test_token_from_standard_input(
+    command: Command, op: OP, config: Path, monkeypatch: pytest.MonkeyPatch, argument: tuple[str, ...]
+) -> None:
+    """`-`, or no argument, reads the token from standard input; the line end is not part of it."""
+    give(monkeypatch, op.token().encode() + b"\r\n")
+
+    ran = await command("explain", *argument, "--config", str(config), *AT_NOW)
+
+    assert 0 == ran.code
+
+
+async def test_binary_standard_input(
+    command: Command, config: Path, jwks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is on standard input is judged, not a traceback."""
+    give(monkeypatch, bytes(range(256)))
+
+    ran = await command("explain", "--config", str(config), "--jwks", jwks)
+
+    assert (1, "") == (ran.code, ran.err)
+    assert "refused: the service answers 400 malformed" in ran.out
+
+
+async def test_empty_standard_input(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No token is a usage error."""
+    give(monkeypatch, b"\n")
+
+    ran = await command("explain", "--config", str(config))
+
+    assert 2 == ran.code
+    assert "no token" in ran.err
+
+
+async def test_form_body_as_captured(command: Command, op: OP, config: Path, jwks: str) -> None:
+    """A form body copied from a proxy's log is understood."""
+    ran = await command("explain", f"logout_token={op.token()}", "--config", str(config), "--jwks", jwks, *AT_NOW)
+
+    assert 0 == ran.code
+
+
+async def test_json_shape(command: Command, op: OP, config: Path, jwks: str) -> None:
+    """The shape of `--json`: verdict, tenant, time, keys, and a member for each rule."""
+    ran = await command("explain", op.token(nonce="n"), "--config", str(config), "--jwks", jwks, *AT_NOW, "--json")
+
+    assert 1 == ran.code
+    printed = ran.json
+    rules = printed.pop("rules")
+    assert {
+        "verdict": {
+            "outcome": "refused",
+            "code": "nonce",
+            "status": 400,
+            "message": "a logout token must not carry nonce; is this an ID token?",
+        },
+        "tenant": "t1",
+        "judged_at": NOW,
+        "keys_from": jwks,
+    } == printed
+    assert {
+        "rule": "nonce",
+        "section": "BCL §2.6 step 7",
+        "outcome": "failed",
+        "code": "nonce",
+        "text": "a logout token must not carry nonce; is this an ID token? [nonce present]",
+        "advice": "OP: send a logout token, not an ID token.",
+    } == next(rule for rule in rules if rule["rule"] == "nonce")
+
+
+async def test_neither_token_nor_signature_nor_key_is_printed(
+    command: Command, op: OP, config: Path, jwks: str
+) -> None:
+    """Nothing of the token's segments, the user or the key material appears, in text or JSON."""
+    token = op.token(sub="alice@example.com", sid="s-4711", nonce="n-0S6")
+    arguments = ("explain", token, "--config", str(config), "--jwks", jwks, *AT_NOW)
+
+    out = (await command(*arguments)).out + (await command(*arguments, "--json")).out
+
+    for secret in (*token.split("."), "alice", "s-4711", "n-0S6", op.signing_key.jwk["n"]):
+        assert secret not in out
+        assert secret[:20] not in out or secret in {"alice", "s-4711", "n-0S6"}
+
+
+async def test_subject_on_request(command: Command, op: OP, config: Path, jwks: str) -> None:
+    """`--show-subject` prints `sub` and `sid`."""
+    arguments = ("--config", str(config), "--jwks", jwks, *AT_NOW)
+
+    ran = await command("explain", op.token(sub="alice"), *arguments, "--show-subject")
+
+    assert 'sub "alice", sid "s1"' in ran.out
+
+
+async def test_control_characters_do_not_reach_the_terminal(command: Command, op: OP, config: Path, jwks: str) -> None:
+    """Escape sequences, line ends and changes of direction in a token are printed as escapes."""
+    evil = "\x1b[2J\r\n\u202eevil\x7f\x9b"
+    token = op.token(
+        header={"kid": evil, "typ": evil}, iss=evil, aud=[evil], jti=evil, events={evil: {}}, exp=evil, sub=evil
+    )
+
+    ran = await command("explain", token, "--config", str(config), "--jwks", jwks, *AT_NOW, "--show-subject")
+
+    assert 1 == ran.code
+    assert not set("\x1b\r\u202e\x7f\x9b") & set(ran.out)
+    assert "\\u001b[2J" in ran.out
+
+
+async def test_tenant_in_the_path(command: Command, op: OP, config: Path, jwks: str) -> None:
+    """`--tenant` asks the question the tenant's own path would; an unknown one is a usage error."""
+    arguments = ("explain", op.token(), "--config", str(config), "--jwks", jwks, *AT_NOW)
+
+    assert 0 == (await command(*arguments, "--tenant", "t1")).code
+    ran = await command(*arguments, "--tenant", "t9\x1b[2J")
+    assert 2 == ran.code
+    assert "receiver: --tenant t9\\u001b[2J: no such tenant; configured: t1" == ran.err.strip()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"keys": []}', "\xff"])
+async def test_key_file_that_is_no_key_set(
+    command: Command, op: OP, config: Path, tmp_path: Path, content: str
+) -> None:
+    """A `--jwks` file that holds no usable key is a usage error of one line."""
+    path = tmp_path / "bad.json"
+    path.write_bytes(content.encode("latin-1"))
+
+    ran = await command("explain", op.token(), "--config", str(config), "--jwks", str(path))
+
+    assert (2, 1) == (ran.code, len(ran.err.splitlines()))
+    assert "expected a JWK Set" in ran.err
+
+
+async def test_key_file_that_is_not_there(command: Command, op: OP, config: Path, tmp_path: Path) -> None:
+    """A missing `--jwks` file is a usage error."""
+    ran = await command("explain", op.token(), "--config", str(config), "--jwks", str(tmp_path / "none"))
+
+    assert 2 == ran.code
+    assert "No such file" in ran.err
+
+
+@pytest.mark.parametrize("now", ["-1", "nan", "inf", "1e300"])
+async def test_time_that_is_none(command: Command, op: OP, config: Path, now: str) -> None:
+    """`--now` takes a NumericDate and nothing else."""
+    assert 2 == (await command("explain", op.token(), "--config", str(config), f"--now={now}")).code
+
+
+async def test_nothing_configured(command: Command, op: OP, jwks: str) -> None:
+    """With no tenant at all the token is refused as the service would, and what to configure is said."""
+    ran = await command("explain", op.token(), "--jwks", jwks, *AT_NOW)
+
+    assert 1 == ran.code
+    assert "set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS" in ran.out
+    assert "no tenant's rules apply" in ran.out
+
+
+async def test_service_that_answers_400_when_it_has_no_keys(command: Command, op: OP, config: Path) -> None:
+    """The status is the one these settings lead to."""
+    op.status = 500
+
+    ran = await command(
+        "explain", op.token(), "--config", str(config), *AT_NOW, "--json", "--set", "public.unavailable_status=400"
+    )
+
+    assert 400 == ran.json["verdict"]["status"]
+
+
+def test_terminal_without_our_signs(op: OP, jwks: str) -> None:
+    """On a terminal that knows ASCII only, signs are replaced and nothing fails."""
+    result = subprocess.run(
+        [sys.executable, "-m", "receiver", "explain", op.token(), "--jwks", jwks],
+        env={"PYTHONIOENCODING": "ascii", "RECEIVER_ISSUER": op.issuer, "RECEIVER_CLIENT_IDS": "c1"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (1, b"") == (result.returncode, result.stderr)
+    assert b"+ shape" in result.stdout
+    assert b"x iat" in result.stdout
+
+
+def test_reader_that_has_seen_enough(op: OP, jwks: str) -> None:
+    """A closed pipe, as `head` leaves behind, is no traceback."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "receiver", "explain", op.token(header={"kid": b64("x")}), "--jwks", jwks],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+
+    _, err = child.communicate(timeout=30)
+
+    assert b"" == err
+
+
+async def test_weak_keys_in_the_set_are_counted(command: Command, op: OP, config: Path) -> None:
+    """Keys that must not verify are counted beside the usable ones."""
+    op.keys.append(rsa_pair("weak", 1024).published())
+
+    ran = await command("explain", op.token(), "--config", str(config), *AT_NOW)
+
+    assert 0 == ran.code
+    assert "1 usable, 1 unusable" in ran.out

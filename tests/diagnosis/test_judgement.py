@@ -1,0 +1,343 @@
+"""Every rule of one token: that the list is complete, goes on after a failure, and agrees with the service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from receiver.core import logout_token as lt
+from receiver.core.jwks import KeySet, parse_key_set
+from receiver.core.tenants import TenantDirectory
+from receiver.diagnosis.advice import advice
+from receiver.diagnosis.findings import SECTIONS
+from receiver.diagnosis.judgement import Judgement, judge, tenant_for
+from receiver.diagnosis.rules import Case
+from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError
+from receiver.ops.settings import TenantSettings
+from tests.protocol import (
+    test_vectors_claims,
+    test_vectors_entra,
+    test_vectors_header,
+    test_vectors_keys,
+    test_vectors_positive,
+)
+from tests.protocol.vectors import Case as Vector
+from tests.protocol.vectors import form
+from tests.support.clock import NOW, Clock
+from tests.support.keys import ec_pair, rsa_pair
+from tests.support.op import ABSENT, OP, encode_token
+from tests.support.receiver import t1
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from receiver.core.tenants import Tenant
+
+VECTORS = [
+    vector
+    for module in (test_vectors_claims, test_vectors_header, test_vectors_keys, test_vectors_positive)
+    for vector in module.CASES
+    if vector.request is form and vector.status in {200, 400}
+]
+
+
+@pytest.fixture
+def op() -> OP:
+    """An OP that is not running: nothing here may ask it anything."""
+    return OP(Clock())
+
+
+def tenant(op: OP, **changes: Any) -> Tenant:
+    """Tenant t1 at this OP, with some settings changed."""
+    return TenantSettings(**t1(op, **changes)).to_tenant()
+
+
+def judged(
+    op: OP,
+    token: str,
+    *tenants: Tenant,
+    keys: KeySet | JWKSUnavailableError | None = None,
+    now_s: float = NOW,
+    path: Tenant | None = None,
+    show_subject: bool = False,
+) -> Judgement:
+    """A token judged for these tenants, by default t1, with the OP's keys."""
+    directory = TenantDirectory(tenants or (tenant(op),))
+    return judge(
+        Case(
+            compact=token,
+            tenants=directory,
+            tenant=tenant_for(token, directory, path),
+            keys=keys or parse_key_set({"keys": op.keys}),
+            now_s=now_s,
+            path_tenant=path,
+            show_subject=show_subject,
+        )
+    )
+
+
+def failed(judgement: Judgement) -> dict[str, Code | None]:
+    """The rules that failed, and their codes."""
+    return {finding.rule: finding.code for finding in judgement.findings if finding.outcome == "failed"}
+
+
+def code_of(judgement: Judgement) -> Code | None:
+    """The code the service would answer; None when it would accept."""
+    return judgement.error.code if judgement.error else None
+
+
+def assert_consistent(judgement: Judgement) -> None:
+    """The list of rules says what the verdict says."""
+    assert bool(failed(judgement)) == (judgement.error is not None)
+    assert judgement.error is None or judgement.error.code in failed(judgement).values()
+    assert "other" not in failed(judgement)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_verdict_is_the_services(op: OP, vector: Vector) -> None:
+    """Every vector the service is held to gets the same code here, and some rule of the list shows it."""
+    op.keys = vector.keys(op)
+
+    judgement = judged(op, vector.token(op), tenant(op, **vector.tenant))
+
+    assert vector.code == code_of(judgement)
+    assert_consistent(judgement)
+
+
+@pytest.mark.parametrize("vector", test_vectors_entra.CASES, ids=str)
+async def test_verdict_is_the_services_for_entra(clock: Clock, vector: Vector) -> None:
+    """The same for an issuer with a tenant id in it and keys that belong to single issuers."""
+    async with OP(clock, path="/common/discovery/v2.0") as op:
+        template = f"{op.origin}/{{tenantid}}/v2.0"
+        consumers = test_vectors_entra.issuer(op, test_vectors_entra.CONSUMERS)
+        op.keys = [
+            op.signing_key.published(issuer=template),
+            rsa_pair("camel").published(issuer=f"{op.origin}/{{tenantId}}/v2.0"),
+            rsa_pair("consumers").published(issuer=consumers),
+        ]
+        multi_tenant = TenantSettings(**test_vectors_entra.settings(op)).to_tenant()
+
+        judgement = judged(op, vector.token(op), multi_tenant)
+
+    assert vector.code == code_of(judgement)
+    assert_consistent(judgement)
+
+
+@pytest.mark.parametrize("vector", test_vectors_keys.JWE_CASES, ids=str)
+def test_verdict_is_the_services_for_encrypted_tokens(op: OP, tmp_path: Path, vector: Vector) -> None:
+    """An encrypted token is opened with the tenant's key and judged inside, as the service does."""
+    key_file = test_vectors_keys.pem_file(tmp_path, test_vectors_keys.RSA_KEY)
+
+    judgement = judged(op, vector.token(op), tenant(op, **{"decryption_key_file": key_file, **vector.tenant}))
+
+    assert vector.code == code_of(judgement)
+    assert_consistent(judgement)
+
+
+def test_good_token_passes_every_rule(op: OP) -> None:
+    """A valid token: every rule passes, but the one that only the service's Redis can answer."""
+    judgement = judged(op, op.token())
+
+    assert judgement.error is None
+    assert {"repeat"} == {finding.rule for finding in judgement.findings if finding.outcome != "passed"}
+
+
+def test_it_does_not_stop_at_the_first_failure(op: OP) -> None:
+    """A token wrong in many ways shows every one of them, from the header to the signature."""
+    token = op.token(
+        header={"typ": "at+jwt", "crit": ["exp"]},
+        key=rsa_pair("another"),
+        aud="c9",
+        iat=NOW + 3600,
+        exp=NOW - 3600,
+        nbf=NOW + 3600,
+        events={},
+        nonce="n",
+        sub=ABSENT,
+        sid=ABSENT,
+        jti=ABSENT,
+    )
+
+    judgement = judged(op, token)
+
+    assert {
+        "crit": Code.CRIT,
+        "typ": Code.TYP,
+        "audience": Code.AUDIENCE,
+        "iat": Code.IAT_FUTURE,
+        "exp": Code.EXPIRED,
+        "nbf": Code.NOT_YET_VALID,
+        "events": Code.EVENTS,
+        "nonce": Code.NONCE,
+        "subject": Code.NO_SUBJECT,
+        "jti": Code.JTI_MISSING,
+        "signature": Code.SIGNATURE,
+    } == failed(judgement)
+    assert Code.CRIT == code_of(judgement)
+    assert all(finding.advice for finding in judgement.findings if finding.outcome == "failed")
+
+
+def test_claims_are_judged_under_a_broken_header(op: OP) -> None:
+    """A header that is not JSON leaves the claims to be judged; what needs the header is not asked."""
+    judgement = judged(op, encode_token(b"[]", op.claims(nonce="n"), op.signing_key))
+
+    assert {"header": Code.MALFORMED, "nonce": Code.NONCE} == failed(judgement)
+    outcomes = {finding.rule: finding.outcome for finding in judgement.findings}
+    assert ("skipped", "skipped", "passed") == (outcomes["typ"], outcomes["signature"], outcomes["issuer"])
+
+
+def test_header_is_judged_over_a_broken_payload(op: OP) -> None:
+    """The other way round as well."""
+    judgement = judged(op, encode_token(op.header(typ="at+jwt"), b'"x"', op.signing_key))
+
+    assert {"payload": Code.MALFORMED, "typ": Code.TYP} == failed(judgement)
+
+
+def test_unknown_issuer_names_the_configured_ones(op: OP) -> None:
+    """A trailing slash too many is named as such, and the rest is judged by the only tenant's rules."""
+    judgement = judged(op, op.token(iss=op.issuer + "/"))
+
+    issuer = next(finding for finding in judgement.findings if finding.rule == "issuer")
+    assert Code.ISSUER == issuer.code
+    assert f't1 = "{op.issuer}" (only a trailing slash differs' in issuer.text
+    assert {"issuer"} == set(failed(judgement))
+
+
+def test_unknown_issuer_among_several_tenants(op: OP) -> None:
+    """With several tenants nobody knows whose rules apply: those that need a tenant are not asked."""
+    tenants = tenant(op), tenant(op, name="t2", issuer="https://op.example/t2")
+
+    judgement = judged(op, op.token(iss="https://op.example/t3"), *tenants, keys=JWKSUnavailableError("no tenant"))
+
+    outcomes = {finding.rule: finding.outcome for finding in judgement.findings}
+    assert ("skipped", "skipped", "passed") == (outcomes["exp"], outcomes["audience"], outcomes["events"])
+    assert Code.ISSUER == code_of(judgement)
+
+
+def test_named_tenant_lends_its_rules(op: OP) -> None:
+    """An unknown issuer is judged by the rules of the tenant asked for."""
+    path = tenant(op)
+
+    judgement = judged(
+        op, op.token(iss="https://x.example"), path, tenant(op, name="t2", issuer="https://y"), path=path
+    )
+
+    outcomes = {finding.rule: finding.outcome for finding in judgement.findings}
+    assert ("failed", "skipped", "passed") == (outcomes["issuer"], outcomes["path"], outcomes["exp"])
+
+
+def test_token_of_another_tenant_than_the_path(op: OP) -> None:
+    """A token posted to another tenant's path is refused as the service refuses it."""
+    path = tenant(op, name="t2", issuer="https://op.example/t2")
+
+    judgement = judged(op, op.token(), tenant(op), path, path=path)
+
+    assert {"path": Code.ISSUER_MISMATCH} == failed(judgement)
+    assert Code.ISSUER_MISMATCH == code_of(judgement)
+
+
+def test_algorithm_of_one_client(op: OP) -> None:
+    """A client with algorithms of its own is judged by those."""
+    own = tenant(op, client_ids=["c1", "c2"], client_algorithms={"c1": ["ES256"]})
+
+    assert {"client_alg": Code.ALG} == failed(judged(op, op.token(), own))
+    assert {} == failed(judged(op, op.token(aud="c2"), own))
+
+
+def test_missing_keys_are_our_fault(op: OP) -> None:
+    """Without keys the claims are judged, the signature is not, and the verdict is the dependency's error."""
+    judgement = judged(op, op.token(), keys=JWKSUnavailableError("https://op/jwks: HTTP 500"))
+
+    assert {"jwks": Code.JWKS_UNAVAILABLE} == failed(judgement)
+    assert isinstance(judgement.error, JWKSUnavailableError)
+
+
+def test_missing_keys_do_not_hide_a_wrong_claim(op: OP) -> None:
+    """A token that no key could save is refused for that, as the service screens before it asks for keys."""
+    judgement = judged(op, op.token(nonce="n"), keys=JWKSUnavailableError("https://op/jwks: HTTP 500"))
+
+    assert Code.NONCE == code_of(judgement)
+
+
+def test_signature_is_judged_beside_the_keys_issuer(op: OP) -> None:
+    """A key of another issuer fails its own rule, and the signature is verified all the same."""
+    op.keys = [op.signing_key.published(issuer="https://other.example")]
+
+    judgement = judged(op, op.token(), tenant(op, require_key_issuer=True))
+
+    assert {"key_issuer": Code.KEY_ISSUER} == failed(judgement)
+
+
+def test_a_rule_the_list_does_not_know(op: OP, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the core refuses for a reason no listed rule shows, a row of its own carries it."""
+
+    def screen(*_: object) -> None:
+        raise LogoutTokenError(Code.SID_MISSING, "a rule of tomorrow")
+
+    monkeypatch.setattr(lt, "screen", screen)
+
+    assert {"other": Code.SID_MISSING} == failed(judged(op, op.token()))
+
+
+def test_encrypted_for_nobody(op: OP) -> None:
+    """Without a decryption key an encrypted token is said to be one, and nothing inside is judged."""
+    judgement = judged(op, test_vectors_keys.encrypted(op.token()))
+
+    assert ["shape", "encryption"] == [finding.rule for finding in judgement.findings]
+    assert Code.ENCRYPTED == code_of(judgement)
+
+
+@pytest.mark.parametrize("token", ["", "a.b", "a.b.c.d", "é.é.é", "..", "a" * 20_000, "a.b.c d"])
+def test_what_is_no_token_at_all(op: OP, token: str) -> None:
+    """Anything at all is judged without an exception, and refused."""
+    judgement = judged(op, token)
+
+    assert code_of(judgement) in {Code.MALFORMED, Code.TOO_LARGE}
+    assert_consistent(judgement)
+
+
+def test_subject_and_session_stay_hidden(op: OP) -> None:
+    """`sub` and `sid` are shown as present, with their type, and no more."""
+    judgement = judged(op, op.token(sub="alice@example.com", sid=7))
+
+    text = " ".join(finding.text for finding in judgement.findings)
+    assert "sub present (string), sid present (number)" in text
+    assert "alice" not in text
+
+
+def test_subject_and_session_on_request(op: OP) -> None:
+    """`--show-subject` shows them."""
+    judgement = judged(op, op.token(sub="alice@example.com"), show_subject=True)
+
+    assert any('sub "alice@example.com"' in finding.text for finding in judgement.findings)
+
+
+def test_every_rule_has_its_section(op: OP) -> None:
+    """No rule is asked that the list of sections does not name."""
+    everything = tenant(op, require_key_issuer=True, client_algorithms={"c1": ["RS256"]})
+
+    judgement = judged(op, op.token(), everything, path=everything)
+
+    assert set(SECTIONS) - {"other"} == {finding.rule for finding in judgement.findings}
+    assert judgement.error is None
+
+
+def test_every_token_code_has_advice() -> None:
+    """Whatever code a token can be refused with, somebody is told what to change."""
+    not_about_tokens = {
+        *(Code.METHOD, Code.NO_ROUTE, Code.MEDIA_TYPE, Code.ENCODING, Code.MISSING_TOKEN, Code.DUPLICATE_PARAM),
+        *(Code.TIMEOUT, Code.BUSY, Code.PUBLISH, Code.DRAINING, Code.INTERNAL, Code.CONFIGURATION, Code.BAD_EVENT),
+    }
+
+    general = advice("", Code.INTERNAL)
+
+    assert {code for code in Code if advice("", code) == general} <= not_about_tokens
+
+
+def test_unusable_key_is_named(op: OP) -> None:
+    """A token signed by a key the OP publishes but that is too weak fails the key rule, not the signature."""
+    weak = rsa_pair("weak", 1024)
+    op.keys = [weak.published(), ec_pair("k2").published()]
+
+    assert {"key": Code.WEAK_KEY} == failed(judged(op, op.token(header={"kid": "weak"}, key=weak)))

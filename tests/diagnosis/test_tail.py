@@ -1,0 +1,194 @@
+"""`receiver tail`: what is printed for each eviction, and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from receiver.bus.connection import Failure
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.keys import Keys
+from receiver.bus.stream import Entry
+from receiver.core.eviction import Eviction
+from receiver.diagnosis import tail
+from receiver.ops.settings import Settings
+from tests.support.clock import NOW
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from tests.diagnosis.conftest import Command
+
+EVENT_ID = "0123456789abcdef0123456789abcdef"
+
+
+def eviction(**changes: Any) -> Eviction:
+    """An eviction of alice's session."""
+    fields: dict[str, Any] = {
+        "id": EVENT_ID,
+        "tenant": "t1",
+        "iss": "https://op.example/t1",
+        "client_id": "c1",
+        "sub": "alice",
+        "sid": "s1",
+        "jti": "j1",
+        "scope": "session",
+        "logout_at": NOW,
+        "received_at": NOW + 1,
+        **changes,
+    }
+    return Eviction(**fields)
+
+
+def entry(number: int = 1, event: str | None = None, **changes: Any) -> Entry:
+    """A stream entry published 1.25 s after the logout."""
+    text = eviction(**changes).to_json() if event is None else event
+    return Entry(f"{NOW * 1000 + 1250}-0", number, text.encode())
+
+
+def test_one_line_for_each_eviction() -> None:
+    """Time, tenant, input, scope, client, event id and delay, in the columns of the heading."""
+    line = tail.to_text(tail.to_line(entry(), None), show_subject=False)
+
+    assert ["2026-11-20T12:00:01.250Z", "t1", "backchannel", "session", "c1", EVENT_ID, "1.2", "s"] == line.split()
+    assert len(tail.HEADER) == len(line)
+    assert tail.HEADER.index("EVENT ID") == line.index(EVENT_ID)
+
+
+def test_json_shape() -> None:
+    """One object on one line; `sub` and `sid` only on request."""
+    line = tail.to_line(entry(client_id=None, input="admin"), None)
+    expected = {
+        "entry_id": f"{NOW * 1000 + 1250}-0",
+        "published_at": NOW + 1.25,
+        "missed": 0,
+        "readable": True,
+        "id": EVENT_ID,
+        "tenant": "t1",
+        "iss": "https://op.example/t1",
+        "client_id": None,
+        "input": "admin",
+        "scope": "session",
+        "logout_at": NOW,
+        "delay_s": 1.25,
+    }
+
+    assert expected == json.loads(tail.to_json(line, show_subject=False))
+    assert {**expected, "sub": "alice", "sid": "s1"} == json.loads(tail.to_json(line, show_subject=True))
+
+
+def test_subject_on_request() -> None:
+    """`--show-subject` appends `sub` and `sid`; control characters in them are escaped."""
+    line = tail.to_line(entry(sub="al\x1b[2Jice", sid=None), None)
+
+    assert "alice" not in tail.to_text(line, show_subject=False)
+    assert tail.to_text(line, show_subject=True).endswith("sub al\\u001b[2Jice  sid -")
+
+
+def test_missed_entries_are_said() -> None:
+    """A jump in the numbers is a line of its own, before the eviction."""
+    line = tail.to_line(entry(number=5), 2)
+
+    assert 2 == line.missed
+    assert tail.to_text(line, show_subject=False).startswith("! 2 evictions were trimmed before they could be read\n")
+
+
+def test_entry_of_another_version() -> None:
+    """An entry that is no event of ours is named by its id, and the next one is read."""
+    line = tail.to_line(entry(event='{"type": "logout-receiver.eviction.v9"}'), 0)
+
+    assert "not an eviction event of this version" in tail.to_text(line, show_subject=False)
+    assert {"entry_id", "published_at", "missed", "readable"} == set(json.loads(tail.to_json(line, show_subject=True)))
+
+
+async def publish_until_seen(client: redis.asyncio.Redis, seen: asyncio.Future[Any]) -> None:
+    """Publish evictions until a reader that starts at its own time has seen one."""
+    number = 0
+    while not seen.done():
+        number += 1
+        with contextlib.suppress(*Failure):
+            await client.xadd(Keys().events, {"event": eviction().to_json(), "n": number})
+        await asyncio.wait([seen], timeout=0.02)
+
+
+async def test_only_what_is_published_from_now_on(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """Evictions already in the stream are not printed, later ones are."""
+    await redis_client.xadd(Keys().events, {"event": eviction(tenant="old").to_json(), "n": 0})
+    lines = tail.follow(Settings(redis={"url": redis_server.url}), pytest.fail)
+
+    first = asyncio.ensure_future(anext(lines))
+    await publish_until_seen(redis_client, first)
+
+    seen = first.result().eviction
+    assert seen is not None
+    assert "t1" == seen.tenant
+    await lines.aclose()
+
+
+async def test_outage_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Redis is away one warning is given; evictions are printed again when it is back."""
+    monkeypatch.setattr(tail, "RECONNECT_S", 0.01)
+    warned = asyncio.Event()
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        warned.set()
+
+    with EmbeddedRedis() as server:
+        client = redis_of(server)
+        lines = tail.follow(Settings(redis={"url": server.url}), warn)
+        first = asyncio.ensure_future(anext(lines))
+        await publish_until_seen(client, first)
+        server.kill()
+        second = asyncio.ensure_future(anext(lines))
+        await warned.wait()
+        server.start()
+        await publish_until_seen(client, second)
+        await lines.aclose()
+        await client.aclose()
+
+    assert 1 == len(warnings)
+    assert "cannot read the event stream" in warnings[0]
+
+
+def redis_of(server: EmbeddedRedis) -> redis.asyncio.Redis:
+    """A client that gives up at once."""
+    import redis.asyncio
+
+    return redis.asyncio.Redis.from_url(server.url, socket_timeout=1)
+
+
+async def test_embedded_redis_cannot_be_followed(command: Command) -> None:
+    """With nothing configured there is no Redis to follow: a usage error that says so."""
+    ran = await command("tail")
+
+    assert (2, "") == (ran.code, ran.out)
+    assert "redis.url is embedded" in ran.err
+
+
+def test_interrupt_ends_it_well(redis_server: EmbeddedRedis) -> None:
+    """Ctrl-C is how one leaves: exit code 0, nothing on stderr."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "receiver", "tail", "--set", f"redis.url={redis_server.url}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    heading = child.stdout.readline()
+
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+
+    assert tail.HEADER == heading.rstrip("\n")
+    assert (0, "") == (child.returncode, err)
