@@ -1,13 +1,19 @@
-"""No vector is left out, none is unknown, and the documents count them right."""
+"""No vector is left out, and docs/protocol.md names what exists and counts it right."""
 
 from __future__ import annotations
 
 import importlib
+import math
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.protocol import vector_list
 from tests.protocol.vectors import SCENARIOS, Case
+
+PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 
 HOMES = {
     "test_vectors_positive": vector_list.POSITIVE,
@@ -30,13 +36,19 @@ def tables(module: str) -> list[Case]:
 def scenarios(module: str) -> set[str]:
     """The vectors whose test functions are in a module."""
     importlib.import_module(module)
-    return {name for name, homes in SCENARIOS.items() if any(home.startswith(f"{module}::") for home in homes)}
+    return {name for name, homes in SCENARIOS.items() if any(home.__module__ == module for home in homes)}
 
 
 def count_cases() -> int:
-    """Rows of all tables, and test functions beside them."""
+    """Rows of all tables, and the test functions beside them, as often as each is run."""
     rows = sum(len(tables(module)) for module in HOMES)
-    return rows + len({home for homes in SCENARIOS.values() for home in homes})
+    return rows + sum(map(runs, {home for homes in SCENARIOS.values() for home in homes}))
+
+
+def runs(function: Any) -> int:
+    """How often pytest runs a test function."""
+    marks = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "parametrize"]
+    return math.prod(len(mark.args[1]) for mark in marks)
 
 
 def test_every_vector_is_played() -> None:
@@ -68,3 +80,62 @@ def test_names_say_what_must_come_of_them() -> None:
             assert (
                 case.name.startswith(("pos-", "ent-")) if case.code is None else case.name.startswith(("neg-", "ent-"))
             )
+
+
+def rows() -> list[list[str]]:
+    """The rows of every table on the page, heads and rules left out."""
+    lines = [
+        line.strip("|").split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")
+    ]
+    return [[cell.strip() for cell in line] for line in lines if line[0].strip() not in {"Section", "Where", "---"}]
+
+
+def quoted(cell: str) -> list[str]:
+    """What is between backquotes."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def resolve(dotted: str) -> Any:
+    """The function or method of this name."""
+    module, _, name = dotted.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError:
+        return getattr(resolve(module), name)
+
+
+def test_every_function_on_the_page_exists() -> None:
+    """What the clause tables name as the place of a rule can be called."""
+    functions = {name for row in rows() for name in quoted(row[2]) if name.startswith("receiver.")}
+
+    assert len(functions) > 25
+    assert all(callable(resolve(name)) for name in functions)
+
+
+def test_every_test_on_the_page_exists() -> None:
+    """Each row names vectors of the list, or functions of test_rules, and nothing else."""
+    rules = vars(importlib.import_module("test_rules"))
+    for row in rows():
+        assert quoted(row[3]), row[1]
+        for name in quoted(row[3]):
+            assert name in vector_list.VECTORS or callable(rules[name]), name
+
+
+def test_every_vector_is_on_the_page() -> None:
+    """No vector is without a clause it stands for."""
+    assert set(vector_list.VECTORS) <= {name for row in rows() for name in quoted(row[3])}
+
+
+def test_every_claim_rule_is_on_the_page() -> None:
+    """Each `check_*` of the claims, the header and the keys has its row."""
+    named = {name for row in rows() for name in quoted(row[2])}
+    for module in ("receiver.core.claims", "receiver.core.jws", "receiver.core.jwks"):
+        for name in vars(importlib.import_module(module)):
+            assert not name.startswith("check_") or f"{module}.{name}" in named
+
+
+def test_page_counts_right() -> None:
+    """The page says how many vectors and cases there are."""
+    text = PAGE.read_text(encoding="utf-8")
+
+    assert f"{len(vector_list.VECTORS)} vectors in {count_cases()} cases" in text
