@@ -8,8 +8,8 @@ judged by the moment it was received. Waiting tokens never cause more key fetche
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from receiver.errors import DependencyError, LogoutTokenError, ReceiverError
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from receiver.core.jwks import KeySet
     from receiver.core.jws import UnverifiedToken
@@ -73,15 +73,17 @@ class HeldTokens:
         self._capacity = capacity
         self._metrics = metrics
         self._clock = clock
-        self._held: deque[HeldToken] = deque()
+        self._held: dict[int, HeldToken] = {}
+        self._numbers = itertools.count()
+        self._retrying = asyncio.Lock()
 
     def hold(self, held: HeldToken) -> None:
         """Keep a token; never raises."""
         if not self._capacity:
             return
         if len(self._held) >= self._capacity:
-            self._count(self._held.popleft(), "displaced")
-        self._held.append(held)
+            self._count(self._held.pop(next(iter(self._held))), "displaced")
+        self._held[next(self._numbers)] = held
         self._metrics.held_tokens.set(len(self._held))
         emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held))
 
@@ -89,25 +91,36 @@ class HeldTokens:
         """Look for ever whether keys have come; run it as a task."""
         while True:
             await asyncio.sleep(TICK_S)
-            await self.retry()
+            try:
+                await self.retry()
+            except Exception:
+                log.exception("held.failed")
 
     async def retry(self) -> None:
         """Try every waiting token whose tenant has newer keys; forget those that waited too long."""
-        batch, self._held = self._held, deque()
-        newer: dict[tuple[str, int], KeySet | None] = {}
-        for held in batch:
-            if self._clock() - held.received_at > self._keep_s:
-                self._count(held, "expired")
-                continue
-            lookup = (held.tenant.name, id(held.known))
-            if lookup not in newer:
-                newer[lookup] = await self._newer_keys(held)
-            key_set = newer[lookup]
-            if key_set is None or not await self._try(held, key_set):
-                self._held.append(held)
-        self._metrics.held_tokens.set(len(self._held))
+        # Tokens stay in their place while they are tried: the capacity covers them, and none is lost on the way.
+        async with self._retrying:
+            waiting = dict(self._held)
+            newer = await self._newer_keys(waiting.values())
+            for number, held in waiting.items():
+                key_set = newer[_lookup(held)]
+                if number not in self._held:
+                    continue
+                if self._clock() - held.received_at > self._keep_s:
+                    self._count(held, "expired")
+                elif key_set is None:
+                    continue
+                elif not await self._try(held, key_set):
+                    break  # Redis is away, for the others too
+                self._held.pop(number, None)
+            self._metrics.held_tokens.set(len(self._held))
 
-    async def _newer_keys(self, held: HeldToken) -> KeySet | None:
+    async def _newer_keys(self, waiting: Iterable[HeldToken]) -> dict[tuple[str, int], KeySet | None]:
+        # All tenants at once, so that one OP that is slow to answer does not hold up another's tokens.
+        asked = {_lookup(held): held for held in waiting}
+        return dict(zip(asked, await asyncio.gather(*map(self._newer_than, asked.values())), strict=True))
+
+    async def _newer_than(self, held: HeldToken) -> KeySet | None:
         keys = self._keys.of(held.tenant)
         try:
             return await keys.current() if held.known is None else await keys.newer_than(held.known)
@@ -134,3 +147,7 @@ class HeldTokens:
             held_s=round(self._clock() - held.received_at, 3), code=error.code if error else None,
             reason=error.message if error else None,
         )  # fmt: skip
+
+
+def _lookup(held: HeldToken) -> tuple[str, int]:
+    return held.tenant.name, id(held.known)
