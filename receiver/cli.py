@@ -159,7 +159,7 @@ def _tail(options: argparse.Namespace) -> int:
 
 
 def _colours() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return sys.stdout.isatty()
 
 
 def _show(text: str) -> None:

@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 PROBE_SCRIPT = """
 redis.call('SET', KEYS[1], 0, 'EX', 1)
 redis.call('GET', KEYS[1])
+redis.call('EXPIRE', KEYS[1], 1)
+redis.call('TTL', KEYS[1])
 redis.call('INCR', KEYS[1])
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1, '*', 'event', '', 'n', 0)
+redis.call('UNLINK', KEYS[2])
+redis.call('HGET', KEYS[2], 'field')
+redis.call('HDEL', KEYS[2], 'field')
+redis.call('HSET', KEYS[2], 'field', '')
 redis.call('SET', KEYS[2], '', 'EX', 1)
+redis.call('XTRIM', KEYS[3], 'MINID', '~', 0)
+redis.call('XADD', KEYS[3], '*', 'event', '', 'n', 0)
+redis.call('SET', KEYS[3], '', 'EX', 1)
 return 1
 """
-"""The commands of the publish script, on two keys of its own that are gone a second later.
+"""The commands of the publish script, on three keys of its own that are gone a second later.
 
 `ACL DRYRUN` would need administrator rights and would not see a read-only replica, a full memory or a disk
 that cannot be written; this does. The order matters: whatever is refused, nothing stays behind.
@@ -102,7 +110,7 @@ async def _probe(client: redis.asyncio.Redis, keys: Keys) -> str:
     scratch = f"{keys.prefix}:probe:{secrets.token_hex(8)}"
     try:
         sha = await client.script_load(PROBE_SCRIPT)
-        await client.evalsha(sha, 2, f"{scratch}:a", f"{scratch}:b")
+        await client.evalsha(sha, 3, f"{scratch}:string", f"{scratch}:hash", f"{scratch}:stream")
     except Failure as error:
         return describe(error)
     return ""

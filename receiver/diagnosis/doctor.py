@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.op import DatingFetcher, Published, fetch, metadata_url
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis
-from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, mark, plain, widths
+from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
 from receiver.ops.settings import EMBEDDED
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def passed(checks: Sequence[Check]) -> bool:
 
 def to_json(checks: Sequence[Check]) -> str:
     """The documented shape: `passed` and `checks`."""
-    return json.dumps(
+    return dump(
         {
             "passed": passed(checks),
             "checks": [

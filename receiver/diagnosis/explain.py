@@ -15,7 +15,7 @@ from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.diagnosis.op import DatingFetcher, fetch_key_set
 from receiver.diagnosis.rules import Case
-from receiver.diagnosis.terminal import DIM, GREEN, RED, mark, paint, plain, widths
+from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
 from receiver.errors import ConfigurationError, JWKSUnavailableError
 from receiver.ingress.responses import Policy, status_for
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from receiver.core.tenants import Tenant
     from receiver.ops.settings import Settings
+
+SCOPES = {"session": "the session sid names", "user": "every session of the user sub names"}
 
 MAX_INPUT_BYTES = 1024 * 1024
 """Bytes read from standard input; more than any token, so that a wrong file is refused and not swallowed."""
@@ -163,13 +165,14 @@ def to_json(explanation: Explanation) -> str:
     """The documented shape: `verdict`, `tenant`, `judged_at`, `keys_from`, `rules`."""
     judgement = explanation.judgement
     error = judgement.error
-    return json.dumps(
+    return dump(
         {
             "verdict": {
                 "outcome": "refused" if error else "accepted",
                 "code": error.code.value if error else None,
                 "status": explanation.status,
                 "message": error.message if error else None,
+                "scope": judgement.scope,
             },
             "tenant": explanation.tenant.name if explanation.tenant else None,
             "judged_at": explanation.now_s,
@@ -210,6 +213,7 @@ def to_text(explanation: Explanation, *, colours: bool = False) -> str:
 def _verdict(explanation: Explanation, *, colours: bool) -> str:
     error = explanation.judgement.error
     if error is None:
-        return paint("accepted: the service answers 200 and publishes the eviction", GREEN, colours=colours)
+        ends = SCOPES[explanation.judgement.scope or "session"]
+        return paint(f"accepted: the service answers 200 and ends {ends}", GREEN, colours=colours)
     answer = plain(f"refused: the service answers {explanation.status} {error.code.value}: {error.message}")
     return paint(answer, RED, colours=colours)

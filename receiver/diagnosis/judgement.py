@@ -18,6 +18,7 @@ from receiver.diagnosis.rules import Case, bare, examine
 from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, ReceiverError
 
 if TYPE_CHECKING:
+    from receiver.core.eviction import Scope
     from receiver.core.tenants import Tenant, TenantDirectory
 
 
@@ -28,10 +29,12 @@ class Judgement:
     Attributes:
         findings: In the order of `findings.SECTIONS`.
         error: Why the service would not accept the token; None when it would.
+        scope: What the token would end; None when it would not be accepted.
     """
 
     findings: tuple[Finding, ...]
     error: ReceiverError | None
+    scope: Scope | None
 
 
 def tenant_for(compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = None) -> Tenant | None:
@@ -62,24 +65,24 @@ def judge(case: Case) -> Judgement:
         findings.ask("encryption", lambda: _check_plain(case.tenant), holds="not encrypted")
     if segments is not None and signed is not None:
         examine(findings, case, signed)
-    refusal = _refusal(case)
+    refusal, scope = _verdict(case)
     if refusal is not None and refusal.code not in {finding.code for finding in findings}:
         # A rule the core has and the list does not know yet.
         findings.fail("other", refusal)
-    return Judgement(tuple(findings), refusal)
+    return Judgement(tuple(findings), refusal, scope)
 
 
-def _refusal(case: Case) -> ReceiverError | None:
-    """The service's sequence (`ingress.service`) up to where it would publish; None when it gets there."""
+def _verdict(case: Case) -> tuple[ReceiverError, None] | tuple[None, Scope]:
+    """The service's sequence (`ingress.service`) up to where it would publish."""
     try:
         token, tenant = lt.parse(case.compact, case.tenants, case.path_tenant)
         lt.screen(token, tenant, case.now_s)
         if not isinstance(case.keys, KeySet):
-            return case.keys or JWKSUnavailableError("no keys to verify with")
-        lt.accept(token, tenant, case.keys, case.now_s)
+            return case.keys or JWKSUnavailableError("no keys to verify with"), None
+        accepted = lt.accept(token, tenant, case.keys, case.now_s)
     except LogoutTokenError as error:
-        return error
-    return None
+        return error, None
+    return None, accepted.to_eviction(tenant, case.now_s).scope
 
 
 def _opened(case: Case) -> str:

@@ -53,7 +53,7 @@ def _check_publish(facts: RedisFacts) -> Check:
     elif "MISCONF" in problem:
         fix = "It cannot write to its disk: free space or fix permissions; see its log."
     else:
-        fix = "Give this user the keys under redis.prefix and: EVALSHA, SCRIPT LOAD, GET, SET, INCR, XADD."
+        fix = "Give this user every key under redis.prefix, and +@read +@write +@scripting."
     return redis.failed("publish", f"the publish script is refused: {problem}", fix)
 
 

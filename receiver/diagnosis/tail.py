@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from receiver.bus.inspect import newest_entry_id, read_events
 from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.diagnosis.claim_text import instant
-from receiver.diagnosis.terminal import plain
+from receiver.diagnosis.terminal import dump, plain
 from receiver.errors import BadEventError, ConfigurationError, PublishError
 from receiver.ops.settings import EMBEDDED
 
@@ -145,7 +144,7 @@ def to_json(line: Line, *, show_subject: bool) -> str:
         }
         if show_subject:
             shown |= {"sub": eviction.sub, "sid": eviction.sid}
-    return json.dumps(shown)
+    return dump(shown)
 
 
 def to_text(line: Line, *, show_subject: bool) -> str:

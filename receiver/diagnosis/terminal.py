@@ -31,6 +31,11 @@ def show(value: object) -> str:
     return text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
 
 
+def dump(value: object, *, indent: int | None = None) -> str:
+    """A value as JSON that is safe on a terminal as well."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+
+
 def paint(text: str, colour: str | None, *, colours: bool) -> str:
     """The text in a colour, where there are colours."""
     return f"\x1b[{colour}m{text}\x1b[0m" if colours and colour else text

@@ -41,7 +41,7 @@ async def test_good_token_offline(command: Command, op: OP, config: Path, jwks: 
     ran = await command("explain", op.token(), "--config", str(config), "--jwks", jwks, *AT_NOW)
 
     assert (0, "") == (ran.code, ran.err)
-    assert "accepted: the service answers 200 and publishes the eviction" == ran.out.splitlines()[-1]
+    assert "accepted: the service answers 200 and ends the session sid names" == ran.out.splitlines()[-1]
     assert (0, 0) == (op.discovery_fetches, op.jwks_fetches)
 
 
@@ -156,6 +156,7 @@ async def test_json_shape(command: Command, op: OP, config: Path, jwks: str) -> 
             "code": "nonce",
             "status": 400,
             "message": "a logout token must not carry nonce; is this an ID token?",
+            "scope": None,
         },
         "tenant": "t1",
         "judged_at": NOW,

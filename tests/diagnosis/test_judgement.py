@@ -143,6 +143,20 @@ def test_good_token_passes_every_rule(op: OP) -> None:
     assert {"repeat"} == {finding.rule for finding in judgement.findings if finding.outcome != "passed"}
 
 
+@pytest.mark.parametrize(
+    ("claims", "both", "scope"),
+    [
+        ({}, "session", "session"),
+        ({}, "user", "user"),
+        ({"sub": ABSENT}, "user", "session"),
+        ({"sid": ABSENT}, "session", "user"),
+    ],
+)
+def test_what_an_accepted_token_ends(op: OP, claims: dict[str, Any], both: str, scope: str) -> None:
+    """The judgement says what the service would end: one session, or all of the user's."""
+    assert scope == judged(op, op.token(**claims), tenant(op, both_claims=both)).scope
+
+
 def test_it_does_not_stop_at_the_first_failure(op: OP) -> None:
     """A token wrong in many ways shows every one of them, from the header to the signature."""
     token = op.token(
@@ -341,3 +355,27 @@ def test_unusable_key_is_named(op: OP) -> None:
     op.keys = [weak.published(), ec_pair("k2").published()]
 
     assert {"key": Code.WEAK_KEY} == failed(judged(op, op.token(header={"kid": "weak"}, key=weak)))
+
+
+def test_segment_that_is_no_base64(op: OP) -> None:
+    """A broken header or signature leaves the payload to be judged, and a broken payload the header."""
+    header, payload, signature = op.token(nonce="n", header={"typ": "at+jwt"}).split(".")
+
+    broken_header = failed(judged(op, f"a.{payload}.{signature}"))
+    broken_payload = failed(judged(op, f"{header}.a.{signature}"))
+    broken_signature = failed(judged(op, f"{header}.{payload}.a"))
+
+    assert {"encoding": Code.MALFORMED, "nonce": Code.NONCE} == broken_header
+    assert {"encoding": Code.MALFORMED, "typ": Code.TYP} == broken_payload
+    assert {"encoding": Code.MALFORMED, "typ": Code.TYP, "nonce": Code.NONCE} == broken_signature
+
+
+def test_encrypted_to_another_tenants_key(op: OP, tmp_path: Path) -> None:
+    """A token opened by another tenant's key than that of its issuer fails the encryption rule."""
+    key_file = test_vectors_keys.pem_file(tmp_path, test_vectors_keys.RSA_KEY)
+    other = tenant(op, name="t2", issuer="https://op.example/t2", decryption_key_file=key_file)
+
+    judgement = judged(op, test_vectors_keys.encrypted(op.token()), tenant(op), other)
+
+    assert {"encryption": Code.ISSUER_MISMATCH} == failed(judgement)
+    assert Code.ISSUER_MISMATCH == code_of(judgement)
