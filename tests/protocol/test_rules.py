@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwe as joserfc_jwe
 from joserfc.jwk import RSAKey
 from jwt.algorithms import RSAAlgorithm
@@ -38,6 +38,7 @@ from receiver.errors import (
     PublishError,
 )
 from receiver.ingress import responses
+from tests.protocol.baseline import GUID_A, GUID_B, ISSUER, MULTI, TENANT, claims, pem, token
 from tests.protocol.vectors import signed
 from tests.support.clock import NOW
 from tests.support.keys import KeyPair, b64, ec_pair, ed25519_pair, rsa_pair
@@ -45,34 +46,6 @@ from tests.support.op import ABSENT, LOGOUT_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ISSUER = "https://op.example/t1"
-TENANT = Tenant(name="t1", issuer=ISSUER, client_ids=frozenset({"c1", "c2"}))
-GUID_A = "11111111-aaaa-4aaa-8aaa-111111111111"
-GUID_B = "22222222-bbbb-4bbb-8bbb-222222222222"
-MULTI = replace(TENANT, issuer="https://op.example/{tenantid}/v2.0", allowed_tenant_ids=frozenset({GUID_A}))
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """Valid claims with some changed."""
-    valid = {
-        "iss": ISSUER,
-        "sub": "u1",
-        "sid": "s1",
-        "aud": "c1",
-        "iat": NOW,
-        "exp": NOW + 120,
-        "jti": "j1",
-        "events": {LOGOUT_EVENT: {}},
-        **changes,
-    }
-    return {name: value for name, value in valid.items() if value is not ABSENT}
-
-
-def token(key: KeyPair | None = None, alg: str = "RS256", header: dict[str, Any] | None = None, **changes: Any) -> str:
-    """A signed token, valid but for the changes."""
-    key = key or rsa_pair("k1")
-    return signed({"alg": alg, "kid": key.kid, **(header or {})}, claims(**changes), key=key, alg=alg)
 
 
 def refusal(function: Callable[..., object], *arguments: Any, **keywords: Any) -> Code:
@@ -580,11 +553,6 @@ def test_unknown_kid_fetches_once_per_cool_down() -> None:
 
 
 # Encryption (BCL §2.6 step 1)
-
-
-def pem(pair: KeyPair) -> str:
-    """A private key as the operator gives it."""
-    return bytes(pair.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())).decode()
 
 
 def encrypted(plaintext: str, **header: Any) -> str:
