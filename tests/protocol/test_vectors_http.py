@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,15 @@ CASES: list[Case] = [
         status=OVERSIZE_STATUS,
         variant="good token first",
         request=lambda token: body(f"logout_token={token}&pad={'a' * 33 * 1024}"),
+    ),
+    bad(
+        "neg-oversize",
+        Code.ENCODING,
+        variant="compressed",
+        request=lambda token: {
+            "data": gzip.compress(f"logout_token={token}&pad={'a' * 1_000_000}".encode()),
+            "headers": {"Content-Type": FORM, "Content-Encoding": "gzip"},
+        },
     ),
     bad(
         "neg-long-token",
