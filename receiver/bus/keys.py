@@ -35,3 +35,24 @@ class Keys:
     def jwks(self, tenant: str) -> str:
         """String: the last good JWKS of a tenant with the time it was fetched, shared by all receivers."""
         return f"{self.prefix}:jwks:{tenant}"
+
+    def mark(self, digest: str, suffix: str = "") -> str:
+        """String: NumericDate seconds of the latest logout of one subject or session; expires.
+
+        Args:
+            digest: Of the subject or session (`core.marks.digest`).
+            suffix: Of one client, where a logout counts for that client only.
+        """
+        return f"{self.prefix}:mark:{digest}{suffix}"
+
+    def user(self, digest: str) -> str:
+        """String: the registered sessions of one subject, one per line; expires with the last of them."""
+        return f"{self.prefix}:user:{digest}"
+
+    def session_bucket(self, digest: str) -> str:
+        """Hash: session digest to the subjects that registered it; many sessions share one key to save memory."""
+        return f"{self.prefix}:sids:{digest[:2]}"
+
+    def account(self, digest: str) -> str:
+        """String: the subjects of one MSAL account, where an OP names a user differently to every client."""
+        return f"{self.prefix}:account:{digest}"

@@ -7,33 +7,29 @@ Requests in flight share round trips: while one batch is on its way to Redis the
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from redis.exceptions import NoScriptError
 
 from receiver.bus.connection import Failure, describe
+from receiver.bus.lua import Script
+from receiver.core.marks import client_suffix, digest
 from receiver.errors import PublishError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis.asyncio
 
     from receiver.bus.keys import Keys
     from receiver.core.eviction import Eviction
 
-PUBLISH_SCRIPT = """
-local seen = redis.call('GET', KEYS[2])
-if seen then return {seen, 1} end
-local n = redis.call('INCR', KEYS[3])
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'event', ARGV[1], 'n', n)
-redis.call('SET', KEYS[2], id, 'EX', ARGV[2])
-return {id, 0}
-"""
-"""KEYS: events, jti, sequence. ARGV: event JSON, seconds to remember the jti, stream length to keep.
-
-The jti is spent by the same script that appends the event, so a failed publish never burns it.
-"""
+PUBLISH = Script.read("publish")
+"""Spends the jti, sets the marks, resolves and appends in one step, so a failed publish never burns the jti."""
 
 MAX_BATCH = 256
 """Evictions sent in one round trip; larger batches only add latency for the first in line."""
@@ -52,21 +48,40 @@ class Published:
     duplicate: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long what is kept (settings `events`).
+
+    Attributes:
+        max_events: Entries kept in the stream, approximately; older ones are trimmed.
+        max_age_s: Seconds an entry is kept, approximately.
+        dedupe_s: Seconds a (iss, jti) is remembered.
+        mark_s: Seconds a logout is remembered for sessions that come late.
+    """
+
+    max_events: int = 100_000
+    max_age_s: int = 7 * 86_400
+    dedupe_s: int = 86_400
+    mark_s: int = 30 * 86_400
+
+
 class EvictionPublisher:
     """Appends evictions to the stream, each exactly once per (iss, jti) within `dedupe_s`.
 
     Args:
         client: Owned by the caller.
         keys: Key names.
-        max_events: Entries kept in the stream, approximately; older ones are trimmed.
-        dedupe_s: Seconds a (iss, jti) is remembered.
+        retention: How long what is kept.
+        clock: NumericDate seconds.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, max_events: int, dedupe_s: int) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, retention: Retention, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._client = client
         self._keys = keys
-        self._tail = (str(dedupe_s), str(max_events))
-        self._script = client.register_script(PUBLISH_SCRIPT)
+        self._retention = retention
+        self._clock = clock
         self._waiting: deque[tuple[Eviction, asyncio.Future[Published]]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
@@ -112,26 +127,42 @@ class EvictionPublisher:
         # After a restart or a failover the server has forgotten the script.
         forgotten = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if forgotten:
-            await self._client.script_load(PUBLISH_SCRIPT)
+            await self._client.script_load(PUBLISH.text)
             for index, reply in zip(forgotten, await self._evalsha([evictions[i] for i in forgotten]), strict=True):
                 replies[index] = reply
         return replies
 
     async def _evalsha(self, evictions: list[Eviction]) -> list[Published | BaseException]:
-        keys = self._keys
         async with self._client.pipeline(transaction=False) as pipeline:
             for eviction in evictions:
-                pipeline.evalsha(  # type: ignore[unused-awaitable]  # a pipeline queues, it does not send
-                    self._script.sha,
-                    3,
-                    keys.events,
-                    keys.jti(eviction.id),
-                    keys.sequence,
-                    eviction.to_json(),
-                    *self._tail,
-                )
+                pipeline.evalsha(PUBLISH.sha, 4, *self._arguments(eviction))  # type: ignore[unused-awaitable]  # queued
             replies = await pipeline.execute(raise_on_error=False)
         return [
             reply if isinstance(reply, BaseException) else Published(reply[0].decode(), duplicate=bool(reply[1]))
             for reply in replies
         ]
+
+    def _arguments(self, eviction: Eviction) -> tuple[str | int, ...]:
+        """Keys and arguments of publish.lua, in its order."""
+        keys, retention, now_s = self._keys, self._retention, int(self._clock())
+        head, _, _ = replace(eviction, accounts=(), sessions=()).to_json().rpartition('],"sessions":[')
+        named = eviction.client_id if eviction.applies_to == "client" else None
+        return (
+            keys.events,
+            keys.jti(eviction.id),
+            keys.sequence,
+            keys.prefix,
+            head,
+            "\n".join(json.dumps(account) for account in eviction.accounts),
+            retention.dedupe_s,
+            retention.max_events,
+            (now_s - retention.max_age_s) * 1000,
+            now_s,
+            eviction.logout_at,
+            retention.mark_s,
+            digest("sub", eviction.iss, eviction.sub) if eviction.sub else "",
+            digest("sid", eviction.iss, eviction.sid) if eviction.sid else "",
+            eviction.scope,
+            client_suffix(named) if named else "",
+            json.dumps(named) if named else "",
+        )

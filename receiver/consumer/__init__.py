@@ -3,7 +3,8 @@
 Needs `redis` only. `receiver.consumer.msal_cache` works on MSAL Python caches.
 """
 
+from receiver.consumer.sessions import Sessions, SyncSessions
 from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
 from receiver.core.eviction import Eviction
 
-__all__ = ["Eviction", "Subscriber", "ThreadSubscriber"]
+__all__ = ["Eviction", "Sessions", "Subscriber", "SyncSessions", "ThreadSubscriber"]

@@ -81,6 +81,7 @@ class Subscriber:
                     pause_s = min(pause_s * 2, RECONNECT_MAX_S)
                     continue
                 pause_s = 0.1
+                _leave_if_cancelled()
                 for entry in entries:
                     await self._handle(entry)
         finally:
@@ -108,6 +109,13 @@ class Subscriber:
                 await result
         except Exception:  # the app's own code; one bad handler call must not end the subscription
             log.exception("%s: handler failed", self._app)
+
+
+def _leave_if_cancelled() -> None:
+    # A cancellation that arrives together with a reply can be swallowed below us; the task still knows.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class ThreadSubscriber:

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from receiver.errors import BadEventError
 
 Scope = Literal["session", "user"]
+AppliesTo = Literal["tenant", "client"]
 Input = Literal["backchannel", "frontchannel", "ssf", "revocation", "admin"]
 
 EVENT_TYPE = "logout-receiver.eviction.v1"
@@ -28,6 +29,19 @@ def eviction_id(issuer: str, jti: str) -> str:
         32 lower-case hexadecimal digits.
     """
     return hashlib.sha256(f"{issuer}\n{jti}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """What one app registered for one of the sessions that ended.
+
+    Attributes:
+        client_id: The app.
+        keys: Names of its cache entries and sessions, as it registered them.
+    """
+
+    client_id: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +58,13 @@ class Eviction:
         jti: The token's id; None for orders that carry none.
         scope: `session` means the session `sid`; `user` means every session of `sub` that authenticated
             at or before `logout_at`.
+        applies_to: `tenant` ends the sessions of every client, `client` those of `client_id` only.
         logout_at: NumericDate seconds on the OP's clock; a session that authenticated later lives.
         received_at: NumericDate seconds on our clock when the order came in.
         input: The way in.
         reason: Free text from the OP or operator; None when not given.
         accounts: MSAL `home_account_id`s known for this user; may be empty.
+        sessions: What apps registered for the sessions that ended; may be empty.
     """
 
     id: str
@@ -59,11 +75,13 @@ class Eviction:
     sid: str | None = None
     jti: str | None = None
     scope: Scope
+    applies_to: AppliesTo = "tenant"
     logout_at: int
     received_at: float
     input: Input = "backchannel"
     reason: str | None = None
     accounts: tuple[str, ...] = ()
+    sessions: tuple[SessionKeys, ...] = ()
 
     def to_json(self) -> str:
         """The wire form, compact, with the member order of docs/events.md."""
@@ -83,10 +101,12 @@ class Eviction:
                     "sid": self.sid,
                     "jti": self.jti,
                     "scope": self.scope,
+                    "applies_to": self.applies_to,
                     "logout_at": self.logout_at,
                     "input": self.input,
                     "reason": self.reason,
                     "accounts": list(self.accounts),
+                    "sessions": [{"client_id": s.client_id, "keys": list(s.keys)} for s in self.sessions],
                 },
             },
             separators=(",", ":"),
@@ -114,11 +134,16 @@ class Eviction:
                 sid=_optional(data["sid"]),
                 jti=_optional(data["jti"]),
                 scope=_one_of(data["scope"], Scope),
+                applies_to=_one_of(data.get("applies_to", "tenant"), AppliesTo),
                 logout_at=_integer(data["logout_at"]),
                 received_at=datetime.fromisoformat(event["time"]).timestamp(),
                 input=_one_of(data["input"], Input),
                 reason=_optional(data.get("reason")),
                 accounts=tuple(_text(account) for account in data["accounts"]),
+                sessions=tuple(
+                    SessionKeys(_text(session["client_id"]), tuple(_text(key) for key in session["keys"]))
+                    for session in data.get("sessions", ())
+                ),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise BadEventError(f"not an eviction event: {type(error).__name__}") from error

@@ -67,6 +67,7 @@ class LogoutToken:
             sid=self.sid,
             jti=self.jti,
             scope=scope,
+            applies_to=tenant.applies_to,
             logout_at=int(self.iat),
             received_at=received_at,
             reason=self.reason,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from receiver.core.eviction import AppliesTo
+
 BothClaims = Literal["session", "user"]
 
 TENANT_ID_PLACEHOLDER = "{tenantid}"
@@ -38,6 +40,7 @@ class Tenant:
         require_typ: True accepts only `typ: logout+jwt`.
         require_sid: True refuses a token without `sid` (`backchannel_logout_session_required`).
         both_claims: What `sub` and `sid` together mean: that session, or every session of the user.
+        applies_to: Whether a logout ends the sessions of all our clients, or of the one `aud` names.
         account_from_sub: MSAL's `home_account_id` is the `sub` for this OP (it sends no `client_info`).
         encrypted: True refuses tokens that are not encrypted (BCL §2.6 step 1).
         decryption_key: Serialised private JWK set, JSON; None accepts no encrypted token.
@@ -62,6 +65,7 @@ class Tenant:
     require_typ: bool = False
     require_sid: bool = False
     both_claims: BothClaims = "session"
+    applies_to: AppliesTo = "tenant"
     account_from_sub: bool = True
     encrypted: bool = False
     decryption_key: str | None = field(default=None, repr=False)

@@ -14,7 +14,7 @@ from aiohttp import web
 from receiver.bus.connection import connect
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher
+from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.bus.shared_keys import SharedKeys
 from receiver.core.tenants import TenantDirectory
 from receiver.errors import ConfigurationError
@@ -138,9 +138,11 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
             clock=clock,
         )
         stack.push_async_callback(key_store.aclose)
-        publisher = EvictionPublisher(
-            client, keys, max_events=settings.events.max_events, dedupe_s=settings.events.dedupe_s
+        events = settings.events
+        retention = Retention(
+            max_events=events.max_events, max_age_s=events.max_age_s, dedupe_s=events.dedupe_s, mark_s=events.mark_s
         )
+        publisher = EvictionPublisher(client, keys, retention, clock=clock)
         watch = RedisWatch(client, metrics)
         await watch.check()
         state = State(watch, key_store)

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from receiver.bus.connection import check_url
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.core.eviction import AppliesTo
 from receiver.core.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
 from receiver.core.jwks import FAMILIES
 from receiver.core.presets import PRESETS
@@ -109,6 +110,14 @@ class RedisSettings(_Section):
 class EventSettings(_Section):
     """The eviction stream."""
 
+    max_age_s: int = Field(
+        7 * 86_400, ge=60, description="Seconds an entry is kept at most. Same effect as max_events, by age."
+    )
+    mark_s: int = Field(
+        30 * 86_400,
+        ge=3600,
+        description="Seconds a logout is remembered for late sign-ins. Longer than any app's longest session.",
+    )
     max_events: int = Field(
         100_000,
         ge=1,
@@ -117,7 +126,7 @@ class EventSettings(_Section):
     dedupe_s: int = Field(
         86_400,
         ge=60,
-        description="Seconds a token's (iss, jti) is remembered; a repeat within it is answered 200, published once.",
+        description="Seconds a token's (iss, jti) is remembered; a repeat within it is a success, published once.",
     )
 
 
@@ -193,6 +202,10 @@ class TenantSettings(_Section):
     both_claims: BothClaims | None = Field(
         None,
         description="What sub and sid together mean: `session` (default) or `user`, every session of the user.",
+    )
+    applies_to: AppliesTo | None = Field(
+        None,
+        description="A logout ends the sessions of every client (`tenant`, default) or only of aud's (`client`).",
     )
     account_from_sub: bool | None = Field(
         None,

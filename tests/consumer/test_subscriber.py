@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher
+from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def eviction(name: str) -> Eviction:
 @pytest.fixture
 def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     """Publishes to the suite's Redis."""
-    return EvictionPublisher(redis_client, Keys(), max_events=1000, dedupe_s=60)
+    return EvictionPublisher(redis_client, Keys(), Retention())
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -43,10 +43,12 @@ async def test_event_has_the_published_shape(receiver: Receiver, op: OP) -> None
                 "sid": "s1",
                 "jti": "j1",
                 "scope": "session",
+                "applies_to": "tenant",
                 "logout_at": NOW,
                 "input": "backchannel",
                 "reason": None,
                 "accounts": ["u1"],
+                "sessions": [],
             },
         }
     ]

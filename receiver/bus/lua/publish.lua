@@ -1,0 +1,94 @@
+-- Duplicate check, marks, resolution and append: one step, so that nothing can come in between.
+--
+-- KEYS: 1 events, 2 jti, 3 sequence, 4 prefix (names the keys below; all share its hash tag)
+-- ARGV: 1 event JSON up to and including `"accounts":[`, 2 accounts known already as JSON strings one per line,
+--       3 seconds to remember the jti, 4 stream length to keep, 5 oldest stream id to keep, 6 now in seconds,
+--       7 logout_at in seconds, 8 seconds to keep marks, 9 digest of the subject or '', 10 digest of the session or '',
+--       11 'user' or 'session', 12 suffix of a client's own marks or '', 13 that client as JSON
+-- Returns {stream id, 1 if it was there already else 0, number of accounts}
+local seen = redis.call('GET', KEYS[2])
+if seen then
+  -- A write, so that a WAIT after a repeat waits for the first one too: replication keeps the order.
+  redis.call('EXPIRE', KEYS[2], ARGV[3])
+  return {seen, 1, 0}
+end
+
+local prefix, now, logout_at, mark_s = KEYS[4], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+
+local function mark(digest)
+  local key = prefix .. ':mark:' .. digest .. suffix
+  local before = tonumber(redis.call('GET', key) or '-1')
+  redis.call('SET', key, string.format('%d', math.max(before, logout_at)), 'EX', mark_s)
+end
+
+local accounts, known = {}, {}
+local function add_account(json)
+  if json ~= '' and not known[json] then
+    known[json] = true
+    accounts[#accounts + 1] = json
+  end
+end
+for json in string.gmatch(ARGV[2], '[^\n]+') do add_account(json) end
+
+local sessions, siblings = {}, {}
+-- Ends the registered sessions of one subject, or one session of it; true when some of that session live on.
+local function end_sessions(user, only_sid)
+  local key = prefix .. ':user:' .. user
+  local lines = redis.call('GET', key)
+  if not lines then return false end
+  local kept, lives = {}, false
+  for line in string.gmatch(lines, '[^\n]+') do
+    local expires, auth_time, client, session, account, home, keys = string.match(line,
+      '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
+    local mine = (only_sid == '' or session == only_sid)
+      and (suffix == '' or client == ARGV[13])
+      and (auth_time == '' or tonumber(auth_time) <= logout_at)
+    if mine then
+      add_account(account)
+      if home ~= '' then siblings[home] = true end
+      if keys ~= '' then sessions[#sessions + 1] = '{"client_id":' .. client .. ',"keys":[' .. keys .. ']}' end
+    elseif tonumber(expires) > now then
+      kept[#kept + 1] = line
+      lives = lives or session == only_sid
+    end
+  end
+  if #kept == 0 then
+    redis.call('UNLINK', key)
+  else
+    redis.call('SET', key, table.concat(kept, '\n'), 'KEEPTTL')
+  end
+  return lives
+end
+
+local bucket = prefix .. ':sids:' .. string.sub(sid, 1, 2)
+local users = sid ~= '' and string.match(redis.call('HGET', bucket, sid) or '', ',(.*)') or ''
+-- A session known to be somebody else's is not the one this token means (BCL 2.7): both claims must agree.
+local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, true)
+if sid ~= '' and not foreign then mark(sid) end
+if scope == 'user' then
+  mark(sub)
+  end_sessions(sub, '')
+  -- An OP with pairwise subjects names the user differently to every client; the account is the same.
+  for home in pairs(siblings) do
+    for user in string.gmatch(redis.call('GET', prefix .. ':account:' .. home) or '', '[^,]+') do
+      if user ~= sub then
+        mark(user)
+        end_sessions(user, '')
+      end
+    end
+  end
+elseif not foreign then
+  local lives = false
+  for user in string.gmatch(users, '[^,]+') do
+    if end_sessions(user, sid) then lives = true end
+  end
+  if users ~= '' and not lives then redis.call('HDEL', bucket, sid) end
+end
+
+local n = redis.call('INCR', KEYS[3])
+local event = ARGV[1] .. table.concat(accounts, ',') .. '],"sessions":[' .. table.concat(sessions, ',') .. ']}}'
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'event', event, 'n', n)
+redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[5])
+redis.call('SET', KEYS[2], id, 'EX', ARGV[3])
+return {id, 0, #accounts}

@@ -1,0 +1,58 @@
+-- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
+--
+-- KEYS: 1 user, 2 session bucket, 3 account, 4 to 7 marks (any number; missing ones are nil)
+-- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
+--       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 client as JSON, 8 account as JSON or '',
+--       9 keys as JSON strings joined by commas
+-- Returns 1 when registered, 0 when signed out
+for index = 4, #KEYS do
+  local logout_at = redis.call('GET', KEYS[index])
+  if logout_at and (ARGV[6] == '' or tonumber(ARGV[6]) <= tonumber(logout_at)) then return 0 end
+end
+
+local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
+local expires = string.format('%d', now + lifetime)
+
+local function live_longer(key)
+  local ttl = redis.call('TTL', key)
+  if ttl < lifetime then redis.call('EXPIRE', key, lifetime) end
+end
+
+local lines = {}
+for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
+  local line_expires, client, session = string.match(line, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t')
+  local replaced = client == ARGV[7] and session == ARGV[2]
+  if tonumber(line_expires) > now and not replaced then lines[#lines + 1] = line end
+end
+-- A subject with this many sessions is a robot; the oldest give way, their marks still work.
+while #lines >= 64 do table.remove(lines, 1) end
+lines[#lines + 1] = table.concat({expires, ARGV[6], ARGV[7], ARGV[2], ARGV[8], ARGV[3], ARGV[9]}, '\t')
+local ttl = redis.call('TTL', KEYS[1])
+redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifetime))
+
+local function with_user(value)
+  if not value then return ARGV[1] end
+  for user in string.gmatch(value, '[^,]+') do
+    if user == ARGV[1] then return value end
+  end
+  return value .. ',' .. ARGV[1]
+end
+
+if ARGV[2] ~= '' then
+  local entry = redis.call('HGET', KEYS[2], ARGV[2])
+  local users = entry and string.match(entry, ',(.*)')
+  redis.call('HSET', KEYS[2], ARGV[2], expires .. ',' .. with_user(users))
+  live_longer(KEYS[2])
+  -- Fields of a hash do not expire by themselves; a bucket is tidied now and then while it grows.
+  if redis.call('HLEN', KEYS[2]) % 64 == 0 then
+    local fields = redis.call('HGETALL', KEYS[2])
+    for index = 1, #fields, 2 do
+      if tonumber(string.match(fields[index + 1], '^(%d+)')) <= now then redis.call('HDEL', KEYS[2], fields[index]) end
+    end
+  end
+end
+if ARGV[3] ~= '' then
+  redis.call('SET', KEYS[3], with_user(redis.call('GET', KEYS[3]) or nil), 'KEEPTTL')
+  live_longer(KEYS[3])
+end
+return 1

@@ -1,0 +1,133 @@
+"""Register sign-ins, and ask whether a session is signed out: for async apps and for sync ones."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError
+
+from receiver.bus import connection
+from receiver.bus.keys import DEFAULT_PREFIX, Keys
+from receiver.bus.registry import REGISTER, SignIn, any_mark_ends, mark_keys, register_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import redis
+    import redis.asyncio
+
+DEFAULT_LIFETIME_S = 14 * 86_400
+"""Seconds a registration is kept; at least as long as the app's longest session."""
+
+TIMEOUT_S = 2.0
+"""Seconds one question to Redis may take."""
+
+
+def sign_in_from(claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()) -> SignIn:
+    """The sign-in an ID token describes.
+
+    Args:
+        claims: The validated ID token's claims, as MSAL returns them in `id_token_claims`; `iss`, `aud` and
+            `sub` must be there, `sid` and `auth_time` should.
+        home_account_id: MSAL's account key; None takes the `sub`, right for OPs that send no `client_info`.
+        keys: Names of the app's own cache entries and sessions for this sign-in.
+
+    Raises:
+        ValueError: a claim is missing or has the wrong type.
+    """
+    aud = claims.get("aud")
+    client_id = claims.get("azp") or (aud[0] if isinstance(aud, list) and aud else aud)
+    iss, sub, sid = claims.get("iss"), claims.get("sub"), claims.get("sid")
+    if not (isinstance(iss, str) and isinstance(sub, str) and isinstance(client_id, str)):
+        raise ValueError("claims need iss, sub and aud; pass the ID token's claims")  # noqa: TRY004
+    auth_time = claims.get("auth_time")
+    return SignIn(
+        iss=iss,
+        client_id=client_id,
+        sub=sub,
+        sid=sid if isinstance(sid, str) and sid else None,
+        auth_time=float(auth_time) if isinstance(auth_time, int | float) else None,
+        home_account_id=home_account_id or sub,
+        keys=tuple(keys),
+    )
+
+
+class Sessions:
+    """The registry, for async apps.
+
+    Args:
+        redis_url: The Redis the receiver publishes to.
+        prefix: Key prefix the receiver uses.
+        lifetime_s: Seconds a registration is kept.
+    """
+
+    def __init__(self, redis_url: str, *, prefix: str = DEFAULT_PREFIX, lifetime_s: int = DEFAULT_LIFETIME_S) -> None:
+        self._client: redis.asyncio.Redis = connection.connect(redis_url, timeout_s=TIMEOUT_S)
+        self._keys = Keys(prefix)
+        self._lifetime_s = lifetime_s
+
+    async def register(
+        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> bool:
+        """Register a sign-in, unless it is signed out already; both in one atomic step.
+
+        Args and ValueError as for `sign_in_from`.
+
+        Returns:
+            False when the session was signed out before it was registered: end it.
+
+        Raises:
+            redis.RedisError: Redis did not answer; nothing is known.
+        """
+        sign_in = sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+        command = register_command(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
+        try:
+            return bool(await self._client.evalsha(REGISTER.sha, *command))  # type: ignore[arg-type]
+        except NoScriptError:
+            return bool(await self._client.eval(REGISTER.text, *command))  # type: ignore[arg-type]
+
+    async def is_signed_out(self, claims: Mapping[str, Any]) -> bool:
+        """Whether a logout has ended the session these ID token claims are of.
+
+        Raises:
+            ValueError: as for `sign_in_from`.
+            redis.RedisError: Redis did not answer; nothing is known.
+        """
+        sign_in = sign_in_from(claims)
+        names = mark_keys(self._keys, sign_in.iss, sign_in.client_id, sign_in.sub, sign_in.sid)
+        return any_mark_ends(await self._client.mget(names), sign_in.auth_time)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+class SyncSessions:
+    """The registry, for apps without an event loop; the same calls, blocking."""
+
+    def __init__(self, redis_url: str, *, prefix: str = DEFAULT_PREFIX, lifetime_s: int = DEFAULT_LIFETIME_S) -> None:
+        self._client: redis.Redis = connection.connect_sync(redis_url, timeout_s=TIMEOUT_S)
+        self._keys = Keys(prefix)
+        self._lifetime_s = lifetime_s
+
+    def register(
+        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> bool:
+        """As `Sessions.register`."""
+        sign_in = sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+        command = register_command(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
+        try:
+            return bool(self._client.evalsha(REGISTER.sha, *command))  # type: ignore[arg-type]
+        except NoScriptError:
+            return bool(self._client.eval(REGISTER.text, *command))  # type: ignore[arg-type]
+
+    def is_signed_out(self, claims: Mapping[str, Any]) -> bool:
+        """As `Sessions.is_signed_out`."""
+        sign_in = sign_in_from(claims)
+        names = mark_keys(self._keys, sign_in.iss, sign_in.client_id, sign_in.sub, sign_in.sid)
+        return any_mark_ends(self._client.mget(names), sign_in.auth_time)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
