@@ -1,0 +1,265 @@
+"""A coverage-guided fuzz target: form, token, keys, screening, verification and the event's wire form.
+
+    pip install atheris && python tests/fuzz/fuzz_logout_request.py [libFuzzer options] [corpus directory]
+
+The first byte chooses what the rest is. What is signed, is signed here: no fuzzer finds a signature by itself.
+Without a directory the seeds below are the corpus; the suite plays them too (`test_fuzz_target.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote_from_bytes
+
+if __name__ == "__main__":
+    # As a script, the repository is not on the path.
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from joserfc import jwe
+from joserfc.jwk import ECKey
+
+from receiver.core import jwks, logout_token
+from receiver.core.eviction import Eviction
+from receiver.core.tenants import TenantDirectory
+from receiver.errors import BadEventError, LogoutTokenError, MalformedRequestError
+from receiver.ingress.form import FORM, read_logout_token
+from tests.fuzz import oracle, worlds
+from tests.support.clock import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from aiohttp import web
+
+SEPARATOR = b"\xff"
+"""Between header and claims; never part of UTF-8."""
+
+PEM = worlds.EC.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+LAX, STRICT = worlds.lax(), worlds.strict()
+TENANTS = TenantDirectory((replace(LAX.tenant, decryption_key=PEM), STRICT.tenant))
+KEYS = {op.settings["name"]: jwks.parse_key_set(op.key_set) for op in (LAX, STRICT)}
+WORLDS = {op.settings["name"]: op.world for op in (LAX, STRICT)}
+
+
+class Request:
+    """As much of a request as reading the form needs."""
+
+    def __init__(self, body: bytes, headers: dict[str, str]) -> None:
+        self.headers = headers
+        self.content_length: int | None = None
+        self.content = self
+        self._body = body
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """The body in two chunks."""
+        half = len(self._body) // 2
+        yield self._body[:half]
+        yield self._body[half:]
+
+
+def play_body(body: bytes) -> None:
+    """Any body: refused as a form, or a token to be judged."""
+    request = cast("web.Request", Request(body, {"Content-Type": FORM}))
+    try:
+        token = LOOP.run_until_complete(read_logout_token(request, max_body_bytes=32 * 1024, body_timeout_s=60.0))
+    except MalformedRequestError:
+        return
+    judge(token)
+
+
+def play_content_type(value: bytes) -> None:
+    """Any media type: refused, unless it is the form's."""
+    request = Request(b"logout_token=t", {"Content-Type": value.decode("latin-1")})
+    try:
+        LOOP.run_until_complete(read_logout_token(cast("web.Request", request), max_body_bytes=64, body_timeout_s=60.0))
+    except MalformedRequestError:
+        return
+    assert value.decode("latin-1").lower().strip().startswith(FORM)
+
+
+def play_token(text: bytes) -> None:
+    """Any text in place of a token, sent as a form."""
+    play_body(b"logout_token=" + quote_from_bytes(text).encode())
+
+
+def play_lax(parts: bytes) -> None:
+    """Any header and claims, really signed."""
+    _play_signed(LAX, parts)
+
+
+def play_strict(parts: bytes) -> None:
+    """The same for the OP with opposite settings."""
+    _play_signed(STRICT, parts)
+
+
+def _play_signed(op: worlds.OPWorld, parts: bytes) -> None:
+    header, _, claims = parts.partition(SEPARATOR)
+    judge(op.token(header, claims))
+
+
+def play_encrypted(parts: bytes) -> None:
+    """Any text, really encrypted to our key; and any header in front of what was encrypted."""
+    header, _, plaintext = parts.partition(SEPARATOR)
+    sealed = jwe.encrypt_compact({"alg": "ECDH-ES", "enc": "A128GCM"}, plaintext or b"x", ECKey.import_key(PEM))
+    judge(sealed)
+    judge(f"{worlds.b64(header)}.{sealed.partition('.')[2]}")
+
+
+def play_keys(text: bytes) -> None:
+    """Any key document: refused, or only keys fit to verify."""
+    try:
+        document = json.loads(text)
+        key_set = jwks.parse_key_set(document)
+    except (ValueError, RecursionError):
+        return
+    for key in key_set.keys:
+        assert is_fit(key), key
+    for kid in (None, "", *(key.kid for key in key_set.keys), *key_set.unusable):
+        for alg in jwks.FAMILIES:
+            try:
+                assert all(key.fits(alg) for key in jwks.select_keys(key_set, kid, alg))
+            except LogoutTokenError:
+                continue
+
+
+def play_event(text: bytes) -> None:
+    """Any stream entry: refused, or an eviction that writes and reads as itself."""
+    try:
+        eviction = Eviction.from_json(text)
+    except BadEventError:
+        return
+    assert Eviction.from_json(eviction.to_json()) == replace(
+        eviction, received_at=int(eviction.received_at * 1000) / 1000
+    )
+
+
+def judge(token: str) -> None:
+    """Put a token through the whole core; the oracle must say the same."""
+    try:
+        unverified, tenant = logout_token.parse(token, TENANTS)
+        logout_token.screen(unverified, tenant, NOW)
+        accepted = logout_token.accept(unverified, tenant, KEYS[tenant.name], NOW)
+    except LogoutTokenError:
+        assert all(oracle.faults(token, world, NOW) for world in WORLDS.values()), "refused, and breaks no rule"
+        return
+    if not unverified.encrypted:
+        assert oracle.faults(token, WORLDS[tenant.name], NOW) == [], "accepted, against a rule"
+    eviction = accepted.to_eviction(tenant, NOW)
+    assert Eviction.from_json(eviction.to_json().encode()) == eviction
+
+
+def is_fit(key: jwks.VerificationKey) -> bool:
+    """Whether a key is public, of a known type and strong enough."""
+    match key.public_key:
+        case rsa.RSAPublicKey() as public:
+            return key.kty == "RSA" and key.crv is None and 2048 <= public.key_size <= 8192
+        case ec.EllipticCurvePublicKey() as public:
+            curves = {"P-256": "secp256r1", "P-384": "secp384r1", "P-521": "secp521r1"}
+            return key.kty == "EC" and curves[str(key.crv)] == public.curve.name
+        case ed25519.Ed25519PublicKey():
+            return (key.kty, key.crv) == ("OKP", "Ed25519")
+
+
+PLAYS: tuple[Callable[[bytes], None], ...] = (
+    play_body,
+    play_content_type,
+    play_token,
+    play_lax,
+    play_strict,
+    play_encrypted,
+    play_keys,
+    play_event,
+)
+
+
+def test_one_input(data: bytes) -> None:
+    """Play one input; whatever it is, only the documented refusals may come of it."""
+    if data:
+        PLAYS[data[0] % len(PLAYS)](data[1:])
+
+
+LOOP = asyncio.new_event_loop()
+
+
+def seeds() -> list[bytes]:
+    """One good input for each way in, and the near misses a mutation needs to find the next rule."""
+
+    def seed(play: Callable[[bytes], None], *parts: object) -> bytes:
+        written = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in parts]
+        return bytes([PLAYS.index(play)]) + SEPARATOR.join(written)
+
+    lax, strict = LAX.claims(), STRICT.claims()
+    changes: list[dict[str, Any]] = [
+        {},
+        {"exp": None},
+        {"exp": NOW - 60.5, "nbf": NOW + 60},
+        {"iat": NOW - 660},
+        {"aud": ["x", "c2"]},
+        {"sub": None},
+        {"sid": []},
+        {"events": {oracle.EVENT: {"a": [{"b": {}}]}, "revoke_offline_access": True}},
+        {"events": {oracle.EVENT: True}},
+        {"nonce": ""},
+        {"jti": "\ud800"},
+        {"logout_reason": "user_logout", "typ": "Logout", "tid": "x"},
+    ]
+    headers: list[dict[str, Any]] = [
+        {},
+        {"kid": None},
+        {"kid": "x"},
+        {"typ": "JWT", "x5t": "x", "jku": "https://attacker.example"},
+        {"cty": "JWT"},
+        {"crit": ["exp"]},
+        {"alg": "EdDSA"},
+        {"alg": "none"},
+    ]
+    keys = [*LAX.key_set["keys"], {"kty": "oct", "k": "AA", "kid": "s"}, {"kty": "RSA", "n": "AQ", "e": "AQAB"}]
+    nested = b"[" * 17 + b'"' + b'\\"' * 40
+    eviction = Eviction(id="e", tenant="t1", iss="i", sub="u", scope="user", logout_at=NOW, received_at=NOW)
+    return [
+        seed(play_body, b"a=b&logout_token=" + LAX.valid().encode() + b"&c=%zz"),
+        seed(play_body, b"logout_token=a&logout_token=b"),
+        seed(play_content_type, FORM.encode() + b"; charset=UTF-8"),
+        seed(play_token, LAX.valid().encode()),
+        seed(play_token, b"e30.e30."),
+        *(seed(play_lax, LAX.header(), {**lax, **change}) for change in changes),
+        *(seed(play_lax, {**LAX.header(), **change}, lax) for change in headers),
+        *(seed(play_strict, STRICT.header(), {**strict, **change}) for change in changes),
+        seed(play_lax, nested, lax),
+        seed(play_lax, LAX.header(), nested),
+        seed(play_lax, LAX.header(), json.dumps(lax).encode()[:-1] + b',"iss":"twice"}'),
+        seed(play_encrypted, {"alg": "ECDH-ES", "enc": "A128GCM", "epk": {}}, LAX.valid().encode()),
+        seed(play_encrypted, {"alg": "ECDH-ES", "enc": "A128GCM", "zip": "DEF"}, lax),
+        seed(play_keys, {"keys": keys}),
+        seed(play_keys, {"keys": [{**keys[0], "key_ops": ["verify"], "issuer": "https://{tenantid}"}]}),
+        seed(play_event, json.loads(eviction.to_json())),
+    ]
+
+
+def main() -> None:
+    """Hand over to libFuzzer."""
+    import atheris
+
+    atheris.instrument_all()
+    arguments = sys.argv
+    if not any(Path(argument).is_dir() for argument in arguments[1:]):
+        directory = Path(tempfile.mkdtemp(prefix="corpus-"))
+        for number, text in enumerate(seeds()):
+            (directory / f"seed-{number:02}").write_bytes(text)
+        arguments = [*arguments, str(directory)]
+    atheris.Setup(arguments, test_one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
