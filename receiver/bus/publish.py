@@ -144,7 +144,7 @@ class EvictionPublisher:
 
     def _arguments(self, eviction: Eviction) -> tuple[str | int, ...]:
         """Keys and arguments of publish.lua, in its order."""
-        keys, retention, now_s = self._keys, self._retention, int(self._clock())
+        keys, retention = self._keys, self._retention
         head, _, _ = replace(eviction, accounts=(), sessions=()).to_json().rpartition('],"sessions":[')
         named = eviction.client_id if eviction.applies_to == "client" else None
         return (
@@ -156,8 +156,8 @@ class EvictionPublisher:
             "\n".join(json.dumps(account) for account in eviction.accounts),
             retention.dedupe_s,
             retention.max_events,
-            (now_s - retention.max_age_s) * 1000,
-            now_s,
+            retention.max_age_s * 1000,
+            int(self._clock()),
             eviction.logout_at,
             retention.mark_s,
             digest("sub", eviction.iss, eviction.sub) if eviction.sub else "",

@@ -112,7 +112,7 @@ class Subscriber:
 
 
 def _leave_if_cancelled() -> None:
-    # A cancellation that arrives together with a reply can be swallowed below us; the task still knows.
+    # On Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation; the task still knows.
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
@@ -151,9 +151,11 @@ class ThreadSubscriber:
         """Stop listening and wait for the handler call in progress."""
         if self._loop is None or self._task is None:
             return
-        with contextlib.suppress(RuntimeError):  # the loop has already ended
-            self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join()
+        # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
+        while self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop has already ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(0.2)
 
     def _run(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):

@@ -139,6 +139,7 @@ def to_json(line: Line, *, show_subject: bool) -> str:
             "client_id": eviction.client_id,
             "input": eviction.input,
             "scope": eviction.scope,
+            "applies_to": eviction.applies_to,
             "logout_at": eviction.logout_at,
             "delay_s": line.delay_s,
         }

@@ -169,9 +169,10 @@ async def _listen(runner: web.AppRunner, name: str, host: str, port: int) -> int
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.2)
 
 
 def _advise(settings: Settings) -> None:

@@ -76,6 +76,7 @@ def test_json_shape() -> None:
         "client_id": None,
         "input": "admin",
         "scope": "session",
+        "applies_to": "tenant",
         "logout_at": NOW,
         "delay_s": 1.25,
     }

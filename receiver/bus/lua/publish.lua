@@ -2,7 +2,7 @@
 --
 -- KEYS: 1 events, 2 jti, 3 sequence, 4 prefix (names the keys below; all share its hash tag)
 -- ARGV: 1 event JSON up to and including `"accounts":[`, 2 accounts known already as JSON strings one per line,
---       3 seconds to remember the jti, 4 stream length to keep, 5 oldest stream id to keep, 6 now in seconds,
+--       3 seconds to remember the jti, 4 stream length to keep, 5 milliseconds to keep entries, 6 now in seconds,
 --       7 logout_at in seconds, 8 seconds to keep marks, 9 digest of the subject or '', 10 digest of the session or '',
 --       11 'user' or 'session', 12 suffix of a client's own marks or '', 13 that client as JSON
 -- Returns {stream id, 1 if it was there already else 0, number of accounts}
@@ -89,6 +89,8 @@ end
 local n = redis.call('INCR', KEYS[3])
 local event = ARGV[1] .. table.concat(accounts, ',') .. '],"sessions":[' .. table.concat(sessions, ',') .. ']}}'
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'event', event, 'n', n)
-redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[5])
+-- By the age of entries on the clock that named them, which is Redis's own.
+local oldest = tonumber(string.match(id, '^%d+')) - tonumber(ARGV[5])
+redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', math.max(oldest, 0)))
 redis.call('SET', KEYS[2], id, 'EX', ARGV[3])
 return {id, 0, #accounts}
