@@ -1,0 +1,1 @@
+"""Benchmarks of the running receiver; see README.md here."""

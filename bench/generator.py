@@ -1,0 +1,108 @@
+"""Send logout tokens over keep-alive connections, one request at a time on each, and report as JSON.
+
+Usage: python -m bench.generator URL FILE CONNECTIONS
+
+Raw asyncio: a full HTTP client would cost more per request than the receiver it measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Connection(asyncio.Protocol):
+    """Takes the next token when the last one is answered; ends when there are none."""
+
+    def __init__(self, head: bytes, tokens: Iterator[bytes], statuses: collections.Counter[str]) -> None:
+        self._head = head
+        self._tokens = tokens
+        self._statuses = statuses
+        self._buffer = b""
+        self._sent_at = 0.0
+        self._transport: asyncio.Transport | None = None
+        self.seconds: list[float] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # for the type checker
+        self._transport = transport
+        self._send_next()
+
+    def data_received(self, data: bytes) -> None:
+        """Read one answer: status, and as much body as it announces."""
+        self._buffer += data
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+        if len(body) < length:
+            return
+        self.seconds.append(time.perf_counter() - self._sent_at)
+        self._statuses[head[9:12].decode()] += 1
+        self._buffer = b""
+        self._send_next()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Every end but our own is a failure."""
+        if not self.done.done():
+            self.done.set_exception(error or ConnectionError("the server closed the connection"))
+
+    def _send_next(self) -> None:
+        assert self._transport is not None  # noqa: S101
+        token = next(self._tokens, None)
+        if token is None:
+            self.done.set_result(None)
+            self._transport.close()
+            return
+        body = b"logout_token=" + token
+        self._sent_at = time.perf_counter()
+        self._transport.write(self._head + str(len(body)).encode() + b"\r\n\r\n" + body)
+
+
+async def send(url: str, tokens: list[bytes], connections: int) -> dict[str, object]:
+    """Send them all."""
+    parts = urlsplit(url)
+    head = (
+        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
+    ).encode()
+    statuses: collections.Counter[str] = collections.Counter()
+    rest = iter(tokens)
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter()
+    opened = [
+        (await loop.create_connection(lambda: Connection(head, rest, statuses), parts.hostname, parts.port))[1]
+        for _ in range(connections)
+    ]
+    await asyncio.gather(*(connection.done for connection in opened))
+    seconds = time.perf_counter() - started
+    times = sorted(second for connection in opened for second in connection.seconds)
+    return {
+        "requests": len(times),
+        "seconds": seconds,
+        "statuses": dict(statuses),
+        "p50_ms": times[len(times) // 2] * 1000,
+        "p99_ms": times[len(times) * 99 // 100] * 1000,
+    }
+
+
+def main() -> None:
+    """Read the command line, send, print."""
+    url, file, connections = sys.argv[1:]
+    tokens = Path(file).read_bytes().split()
+    print(json.dumps(asyncio.run(send(url, tokens, int(connections)))))  # noqa: T201  # its output is its result
+
+
+if __name__ == "__main__":
+    main()

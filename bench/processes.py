@@ -1,0 +1,170 @@
+"""The processes of a benchmark: pinned to cores, measured from outside, ended by the one who started them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVER_CORE = 0
+"""Where the measured process runs, alone."""
+
+OTHER_CORE = 1
+"""Where everything else runs: Redis, the OP, the generator."""
+
+START_S = 20.0
+"""Seconds a process has to come up."""
+
+STOP_S = 10.0
+"""Seconds a process has to end after SIGTERM."""
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process on one core, where there is more than one."""
+    if core in os.sched_getaffinity(0) or (os.cpu_count() or 1) > core:
+        os.sched_setaffinity(pid, {core})
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process under measurement.
+
+    Attributes:
+        pid: Its id.
+        url: Where it takes logout tokens.
+    """
+
+    pid: int
+    url: str
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU used so far, user and system, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    @property
+    def rss_mib(self) -> float:
+        """Resident memory."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
+        return int(fields[1]) * _PAGE_BYTES / 2**20
+
+
+@contextlib.contextmanager
+def receiver(directory: Path, redis_url: str, tenant: dict[str, Any]) -> Iterator[Process]:
+    """`receiver serve` as anybody would run it, its log in a file."""
+    config = directory / "config.json"
+    config.write_text(
+        json.dumps(
+            {
+                "public": {"host": "127.0.0.1", "port": 0},
+                "internal": {"host": "127.0.0.1", "port": 0},
+                "redis": {"url": redis_url},
+                "tenants": [tenant],
+            }
+        )
+    )
+    command = [sys.executable, "-m", "receiver", "serve", "--config", str(config)]
+    with _running(command, directory / "receiver.log", lambda line: f"http://{line['public']}") as process:
+        yield process
+
+
+@contextlib.contextmanager
+def bare(directory: Path) -> Iterator[Process]:
+    """An aiohttp application that reads the body, answers 200 and does nothing else."""
+    with _running([sys.executable, "-m", "bench.bare"], directory / "bare.log", lambda line: line["url"]) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _running(command: list[str], log: Path, url_of: Any) -> Iterator[Process]:
+    with log.open("wb") as output:
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603  # our own programs
+    try:
+        pin(child.pid, SERVER_CORE)
+        yield Process(child.pid, url_of(_startup_line(child, log)) + "/backchannel-logout")
+    finally:
+        child.terminate()
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _startup_line(child: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and child.poll() is None:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if record.get("event") == "startup":
+                    return dict(record)
+        time.sleep(0.05)
+    raise RuntimeError(f"{child.args} did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one batch of requests did.
+
+    Attributes:
+        requests: How many were answered.
+        seconds: From the first byte to the last.
+        cpu_s: CPU the server used meanwhile.
+        statuses: HTTP status to how often.
+        p50_ms: Median time to the answer.
+        p99_ms: 99th percentile of it.
+    """
+
+    requests: int
+    seconds: float
+    cpu_s: float
+    statuses: dict[str, int]
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of the server's CPU per request."""
+        return self.cpu_s / self.requests * 1e6
+
+
+async def load(server: Process, tokens: Path, connections: int, *, limit_s: float = 600.0) -> Load:
+    """Send every token of a file, from a process of its own, `connections` at a time over as many connections."""
+    before = server.cpu_s
+    generator = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.generator", server.url, str(tokens), str(connections)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        pin(generator.pid, OTHER_CORE)
+        output, _ = await asyncio.wait_for(generator.communicate(), limit_s)
+    finally:
+        if generator.returncode is None:
+            generator.kill()
+            await generator.wait()
+    if generator.returncode:
+        raise RuntimeError("the generator failed")
+    return Load(cpu_s=server.cpu_s - before, **json.loads(output))
+
+
+def machine() -> str:
+    """What kind of machine this is, without its name."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else "unknown CPU"
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{os.cpu_count()} cores, {model}, Linux, CPython {python}"
