@@ -1,0 +1,169 @@
+"""docs/consumers.md: its code runs as shown."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.keys import DEFAULT_PREFIX, Keys
+from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
+from receiver.consumer.msal_cache import forget_account_in_redis
+from receiver.consumer.subscriber import LOOKBACK_S
+from receiver.core.eviction import SessionKeys
+from tests.docs.pages import DOCS, blocks, names, read, rows, section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = read("consumers.md")
+THREADED, ASYNC, IN_MEMORY, REGISTERING = blocks(PAGE, "python")
+DEADLINE_S = 20.0
+
+EVICTION = Eviction(
+    id="e1", tenant="main", iss="https://op.example", sub="u1", sid="s1", scope="session", logout_at=100,
+    received_at=100.0, accounts=("u1",),
+)  # fmt: skip
+
+
+def cache(*accounts: str) -> str:
+    """A serialised MSAL cache with a refresh token for each account."""
+    return json.dumps({"RefreshToken": {name: {"home_account_id": name, "client_id": "c"} for name in accounts}})
+
+
+def run(code: str) -> dict[str, Any]:
+    """Execute one block and return what it defines."""
+    defined: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "docs/consumers.md", "exec"), defined)  # noqa: S102  # our own page
+    return defined
+
+
+async def publish(client: redis.asyncio.Redis, eviction: Eviction, number: int) -> None:
+    """Append an entry as the receiver does."""
+    await client.xadd(Keys().events, {"event": eviction.to_json(), "n": number})
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_python_in_the_docs_compiles(page: object) -> None:
+    """Every Python block of every page is Python."""
+    for block in blocks(read(getattr(page, "name")), "python"):  # noqa: B009  # a Path by any name
+        ast.parse(block)
+
+
+@pytest.fixture
+def threaded(redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The threaded example, loaded."""
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    example = run(THREADED)
+    yield example
+    example["client"].close()
+
+
+async def test_threaded_example(threaded: dict[str, Any], redis_client: redis.asyncio.Redis) -> None:
+    """The listener drops exactly the user of the event, and everybody when entries were missed."""
+    changed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in ("forget", "forget_everyone"):
+
+        def notified(*arguments: object, original: Any = threaded[name]) -> None:
+            original(*arguments)
+            loop.call_soon_threadsafe(changed.set)
+
+        threaded[name] = notified
+    await redis_client.set(threaded["CACHE_KEY"], cache("u1", "u2"))
+    subscriber = threaded["start_listening"]()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await publish(redis_client, EVICTION, 1)
+            await changed.wait()
+            assert json.loads(await redis_client.get(threaded["CACHE_KEY"])) == json.loads(cache("u2"))
+            changed.clear()
+            await publish(redis_client, EVICTION, 3)
+            await changed.wait()
+            assert not await redis_client.exists(threaded["CACHE_KEY"])
+    finally:
+        await asyncio.to_thread(subscriber.stop)
+
+
+async def test_async_example(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """The session of the event's sid ends, the others live."""
+    gone = asyncio.Event()
+
+    class Sessions(dict[str, object]):
+        def pop(self, *arguments: Any) -> Any:
+            gone.set()
+            return super().pop(*arguments)
+
+    sessions = Sessions(s1=1, s2=2)
+    async with run(ASYNC)["listening"](redis_server.url, sessions), asyncio.timeout(DEADLINE_S):
+        await publish(redis_client, EVICTION, 1)
+        await gone.wait()
+        # It is stopped as apps stop it: while it waits for news.
+        while not (await redis_client.info("clients"))["blocked_clients"]:
+            pass
+    assert {"s2": 2} == sessions
+
+
+def test_in_memory_example() -> None:
+    """The account leaves the cache object, and the app is told to save it."""
+    example = run(IN_MEMORY)
+    example["cache"].deserialize(cache("u1", "u2"))
+
+    example["forget"](EVICTION)
+
+    assert json.loads(example["cache"].serialize()) == json.loads(cache("u2"))
+
+
+async def test_registering_example(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """A session begins, a logout of its user ends it, and one that authenticates later begins again."""
+    sessions = run(REGISTERING)["SignedInSessions"](redis_server.url)
+    claims = {"iss": "https://op.example", "aud": "portal", "sub": "u1", "sid": "s1", "auth_time": 90}
+    publisher = EvictionPublisher(redis_client, Keys(), Retention())
+
+    assert sessions.begin(claims, "uid.utid", "session:1")
+    assert not sessions.is_over(claims)
+    await publisher.publish(replace(EVICTION, sid=None, scope="user"))
+    assert sessions.is_over(claims)
+    assert not sessions.begin(claims, "uid.utid", "session:1")
+    assert sessions.begin({**claims, "auth_time": 101}, "uid.utid", "session:2")
+    # What the page warns of.
+    assert not sessions.begin({name: claims[name] for name in claims if name != "auth_time"}, "uid.utid", "session:3")
+    sessions._sessions.close()
+    [(_, entry)] = await redis_client.xrevrange(Keys().events, count=1)
+    assert (SessionKeys("portal", ("session:1",)),) == Eviction.from_json(entry[b"event"]).sessions
+
+
+def test_arguments_are_the_ones_there_are() -> None:
+    """The table has every argument of both subscribers, and the defaults it tells."""
+    table = {names(row[0])[0]: row[1] for row in rows(section(PAGE, "Listen"))}
+    for subscriber in (Subscriber, ThreadSubscriber):
+        assert set(inspect.signature(subscriber).parameters) == set(table)
+    assert f"`{DEFAULT_PREFIX}`" in table["prefix"]
+    assert table["lookback_s"].endswith(f"; {LOOKBACK_S:g}")
+
+
+def test_rights_on_the_cache_are_enough() -> None:
+    """A user with the rights the page on events gives an app for its own cache can forget an account, and no more."""
+    [rights] = re.findall(r"`(~<its keys> [^`]+)`", read("events.md"))
+    with EmbeddedRedis() as server:
+        admin = redis.Redis.from_url(server.url)
+        given = rights.replace("~<its keys>", "~cache:*").split()
+        admin.execute_command("ACL", "SETUSER", "portal", "on", ">secret", "resetkeys", "-@all", *given)
+        admin.set("cache:1", cache("u1", "u2"))
+        url = urlsplit(server.url)._replace(netloc=f"portal:secret@127.0.0.1:{server.port}").geturl()
+        with redis.Redis.from_url(url) as client:
+            assert 1 == forget_account_in_redis(client, "cache:1", "u1")
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.get("another")
+        assert json.loads(admin.get("cache:1") or b"") == json.loads(cache("u2"))
+        admin.close()
