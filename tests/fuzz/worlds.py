@@ -30,7 +30,7 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class OPWorld:
     """One OP: the receiver's view of it, the oracle's, and its private keys.
 
@@ -43,6 +43,9 @@ class OPWorld:
     settings: dict[str, Any]
     world: oracle.World
     private: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<the OP {self.settings['name']}>"
 
     @property
     def tenant(self) -> Tenant:
