@@ -14,7 +14,7 @@ from receiver.bus.lua import Script
 from receiver.core.marks import client_suffix, digest, is_ended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from receiver.bus.keys import Keys
 
@@ -31,6 +31,8 @@ class SignIn:
         sub: Subject of the ID token.
         sid: Session at the OP; None when the OP issues none.
         auth_time: NumericDate seconds on the OP's clock when the user authenticated; None when unknown.
+        began_at: NumericDate seconds by which the session had begun, for a user's logout where `auth_time` is
+            unknown: the `iat` of the ID token received at sign-in. None takes `auth_time`.
         home_account_id: MSAL's key of the account; None for apps without MSAL.
         keys: Names of the app's cache entries and sessions, given back in the eviction.
     """
@@ -40,8 +42,14 @@ class SignIn:
     sub: str
     sid: str | None = None
     auth_time: float | None = None
+    began_at: float | None = None
     home_account_id: str | None = None
     keys: tuple[str, ...] = ()
+
+    @property
+    def latest_beginning(self) -> float | None:
+        """When the session had begun at the latest."""
+        return self.began_at if self.auth_time is None else self.auth_time
 
 
 def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: int) -> tuple[str | int | float, ...]:
@@ -54,7 +62,7 @@ def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: i
         keys.user(user),
         keys.session_bucket(session or "--"),
         keys.account(account or "-"),
-        *mark_keys(keys, sign_in.iss, sign_in.client_id, sign_in.sub, sign_in.sid),
+        *mark_keys(keys, sign_in),
     )
     return (
         len(names),
@@ -64,20 +72,31 @@ def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: i
         account,
         int(now_s),
         lifetime_s,
-        "" if sign_in.auth_time is None else f"{sign_in.auth_time:.0f}",
+        _seconds(sign_in.auth_time),
+        _seconds(sign_in.latest_beginning),
         json.dumps(sign_in.client_id),
         json.dumps(sign_in.home_account_id) if sign_in.home_account_id else "",
         ",".join(json.dumps(key) for key in sign_in.keys),
     )
 
 
-def mark_keys(keys: Keys, iss: str, client_id: str, sub: str | None, sid: str | None) -> list[str]:
-    """Every mark that could end this session: of its subject and its session, tenant-wide and for its client."""
-    suffix = client_suffix(client_id)
-    digests = [digest(kind, iss, value) for kind, value in (("sub", sub), ("sid", sid)) if value]
+def mark_keys(keys: Keys, sign_in: SignIn) -> list[str]:
+    """Every mark that could end this session: two of its subject, then two of its session if it has an id.
+
+    Of each two the first counts for every client of the tenant, the second for this client only.
+    """
+    suffix = client_suffix(sign_in.client_id)
+    digests = [
+        digest(kind, sign_in.iss, value) for kind, value in (("sub", sign_in.sub), ("sid", sign_in.sid)) if value
+    ]
     return [keys.mark(name, end) for name in digests for end in ("", suffix)]
 
 
-def any_mark_ends(marks: Iterable[bytes | str | None], auth_time: float | None) -> bool:
-    """Whether one of the marks read by MGET ends a session that authenticated at `auth_time`."""
-    return any(is_ended(float(mark), auth_time) for mark in marks if mark is not None)
+def any_mark_ends(marks: Sequence[bytes | str | None], sign_in: SignIn) -> bool:
+    """Whether one of the marks, as MGET of `mark_keys` answers, ends this session."""
+    begun = (sign_in.latest_beginning,) * 2 + (sign_in.auth_time,) * 2
+    return any(is_ended(float(mark), began) for mark, began in zip(marks, begun, strict=False) if mark is not None)
+
+
+def _seconds(instant: float | None) -> str:
+    return "" if instant is None else f"{instant:.0f}"

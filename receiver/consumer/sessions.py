@@ -29,7 +29,8 @@ def sign_in_from(claims: Mapping[str, Any], *, home_account_id: str | None = Non
 
     Args:
         claims: The validated ID token's claims, as MSAL returns them in `id_token_claims`; `iss`, `aud` and
-            `sub` must be there, `sid` and `auth_time` should.
+            `sub` must be there, `sid` and `auth_time` should. Where `auth_time` is not, `iat` tells when the
+            session had begun, so pass the claims received at sign-in, not those of a later refresh.
         home_account_id: MSAL's account key; None takes the `sub`, right for OPs that send no `client_info`.
         keys: Names of the app's own cache entries and sessions for this sign-in.
 
@@ -41,16 +42,20 @@ def sign_in_from(claims: Mapping[str, Any], *, home_account_id: str | None = Non
     iss, sub, sid = claims.get("iss"), claims.get("sub"), claims.get("sid")
     if not (isinstance(iss, str) and isinstance(sub, str) and isinstance(client_id, str)):
         raise ValueError("claims need iss, sub and aud; pass the ID token's claims")  # noqa: TRY004
-    auth_time = claims.get("auth_time")
     return SignIn(
         iss=iss,
         client_id=client_id,
         sub=sub,
         sid=sid if isinstance(sid, str) and sid else None,
-        auth_time=float(auth_time) if isinstance(auth_time, int | float) else None,
+        auth_time=_seconds(claims.get("auth_time")),
+        began_at=_seconds(claims.get("iat")),
         home_account_id=home_account_id or sub,
         keys=tuple(keys),
     )
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 class Sessions:
@@ -95,8 +100,7 @@ class Sessions:
             redis.RedisError: Redis did not answer; nothing is known.
         """
         sign_in = sign_in_from(claims)
-        names = mark_keys(self._keys, sign_in.iss, sign_in.client_id, sign_in.sub, sign_in.sid)
-        return any_mark_ends(await self._client.mget(names), sign_in.auth_time)
+        return any_mark_ends(await self._client.mget(mark_keys(self._keys, sign_in)), sign_in)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -125,8 +129,7 @@ class SyncSessions:
     def is_signed_out(self, claims: Mapping[str, Any]) -> bool:
         """As `Sessions.is_signed_out`."""
         sign_in = sign_in_from(claims)
-        names = mark_keys(self._keys, sign_in.iss, sign_in.client_id, sign_in.sub, sign_in.sid)
-        return any_mark_ends(self._client.mget(names), sign_in.auth_time)
+        return any_mark_ends(self._client.mget(mark_keys(self._keys, sign_in)), sign_in)
 
     def close(self) -> None:
         """Close the connections."""

@@ -130,6 +130,23 @@ async def test_login_after_logout_lives(world: World, how: dict[str, str]) -> No
         assert not await world.sessions.is_signed_out(fresh)
 
 
+async def test_without_auth_time_the_first_id_token_dates_the_session(world: World) -> None:
+    """An OP that sends no `auth_time`: `iat` at sign-in tells a new login from an old one, so nobody is locked out."""
+    await world.logout(sub="alice")
+
+    assert not await world.sessions.register(claims(sid=None, auth_time=None) | {"iat": LOGOUT_AT})
+    assert await world.sessions.register(claims(sid=None, auth_time=None) | {"iat": LOGOUT_AT + 1})
+
+
+async def test_refreshed_id_token_does_not_revive_its_session(world: World) -> None:
+    """A later `iat` never saves a session that was signed out by its `sid`: every refresh has a new one."""
+    await world.logout(sid="s1")
+
+    refreshed = claims(auth_time=None) | {"iat": LOGOUT_AT + 60}
+    assert await world.sessions.is_signed_out(refreshed)
+    assert not await world.sessions.register(refreshed)
+
+
 async def test_unknown_authentication_time_ends(world: World) -> None:
     """Without `auth_time` a mark ends the session: signing in again costs less than living on."""
     await world.logout(sub="alice")

@@ -39,11 +39,13 @@ local function end_sessions(user, only_sid)
   if not lines then return false end
   local kept, lives = {}, false
   for line in string.gmatch(lines, '[^\n]+') do
-    local expires, auth_time, client, session, account, home, keys = string.match(line,
-      '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
+    local expires, auth_time, began_at, client, session, account, home, keys = string.match(line,
+      '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
+    -- A named session is over unless it is known to have authenticated anew; of a user's sessions the later ones live.
+    local began = only_sid ~= '' and auth_time or began_at
     local mine = (only_sid == '' or session == only_sid)
       and (suffix == '' or client == ARGV[13])
-      and (auth_time == '' or tonumber(auth_time) <= logout_at)
+      and (began == '' or tonumber(began) <= logout_at)
     if mine then
       add_account(account)
       if home ~= '' then siblings[home] = true end

@@ -1,13 +1,14 @@
 -- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
 --
--- KEYS: 1 user, 2 session bucket, 3 account, 4 to 7 marks (any number; missing ones are nil)
+-- KEYS: 1 user, 2 session bucket, 3 account, 4 and 5 marks of the subject, 6 and 7 marks of the session, if it has one
 -- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
---       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 client as JSON, 8 account as JSON or '',
---       9 keys as JSON strings joined by commas
+--       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
+--       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas
 -- Returns 1 when registered, 0 when signed out
 for index = 4, #KEYS do
   local logout_at = redis.call('GET', KEYS[index])
-  if logout_at and (ARGV[6] == '' or tonumber(ARGV[6]) <= tonumber(logout_at)) then return 0 end
+  local began = index <= 5 and ARGV[7] or ARGV[6]
+  if logout_at and (began == '' or tonumber(began) <= tonumber(logout_at)) then return 0 end
 end
 
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -20,13 +21,13 @@ end
 
 local lines = {}
 for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
-  local line_expires, client, session = string.match(line, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t')
-  local replaced = client == ARGV[7] and session == ARGV[2]
+  local line_expires, client, session = string.match(line, '^([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)\t([^\t]*)\t')
+  local replaced = client == ARGV[8] and session == ARGV[2]
   if tonumber(line_expires) > now and not replaced then lines[#lines + 1] = line end
 end
 -- A subject with this many sessions is a robot; the oldest give way, their marks still work.
 while #lines >= 64 do table.remove(lines, 1) end
-lines[#lines + 1] = table.concat({expires, ARGV[6], ARGV[7], ARGV[2], ARGV[8], ARGV[3], ARGV[9]}, '\t')
+lines[#lines + 1] = table.concat({expires, ARGV[6], ARGV[7], ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
 local ttl = redis.call('TTL', KEYS[1])
 redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifetime))
 
