@@ -45,6 +45,9 @@ class Subscriber:
         on_reset: Called when entries were missed; drop every cached session and token. None: logged only.
         prefix: Key prefix the receiver uses.
         lookback_s: Seconds before start to read from.
+
+    Attributes:
+        last_read_s: `time.monotonic()` when the last read was handled, news or not; None before the first.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Subscriber:
         # A time, not `$`: an eviction published while Redis is still out of our reach must not be missed.
         self._position = f"{int((time.time() - lookback_s) * 1000)}-0"
         self._number: int | None = None
+        self.last_read_s: float | None = None
 
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
@@ -84,6 +88,7 @@ class Subscriber:
                 _leave_if_cancelled()
                 for entry in entries:
                     await self._handle(entry)
+                self.last_read_s = time.monotonic()
         finally:
             await client.aclose()
 
