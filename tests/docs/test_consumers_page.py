@@ -136,10 +136,16 @@ async def test_registering_example(redis_server: EmbeddedRedis, redis_client: re
     assert sessions.is_over(claims)
     assert not sessions.begin(claims, "uid.utid", "session:1")
     assert sessions.begin({**claims, "auth_time": 101}, "uid.utid", "session:2")
-    # What the page warns of.
-    assert not sessions.begin({name: claims[name] for name in claims if name != "auth_time"}, "uid.utid", "session:3")
+    # The table of the page: without auth_time the iat decides for a user's logout, and without either it is over.
+    undated = {name: claims[name] for name in claims if name != "auth_time"}
+    assert not sessions.begin(undated, "uid.utid", "session:3")
+    assert not sessions.begin({**undated, "iat": 100}, "uid.utid", "session:3")
+    assert not sessions.is_over({**undated, "iat": 101})
+    await publisher.publish(replace(EVICTION, id="e2", sid="s2", accounts=()))
+    assert sessions.is_over({**undated, "sid": "s2", "iat": 101})
+    assert not sessions.is_over({**undated, "sid": "s2", "iat": 101, "auth_time": 101})
     sessions._sessions.close()
-    [(_, entry)] = await redis_client.xrevrange(Keys().events, count=1)
+    [(_, entry), _] = await redis_client.xrange(Keys().events)
     assert (SessionKeys("portal", ("session:1",)),) == Eviction.from_json(entry[b"event"]).sessions
 
 
