@@ -147,6 +147,11 @@ class ThreadSubscriber:
         self._task: asyncio.Task[None] | None = None
         self._ready = threading.Event()
 
+    @property
+    def last_read_s(self) -> float | None:
+        """As `Subscriber.last_read_s`."""
+        return self._subscriber.last_read_s
+
     def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""
         self._thread.start()

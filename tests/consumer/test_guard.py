@@ -1,0 +1,152 @@
+"""The request-time check: what a process knows by itself, and when it asks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.keys import Keys
+from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.consumer import Eviction, Guard, ThreadGuard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import redis.asyncio
+
+ISS = "https://op.example/t1"
+LOGOUT_AT = 1000
+DEADLINE_S = 20.0
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """An ID token's claims."""
+    return {"iss": ISS, "aud": "portal", "sub": "alice", "sid": "s1", "auth_time": 900, **changes}
+
+
+def logout(name: str = "e1", **changes: Any) -> Eviction:
+    """A logout of Alice's session s1."""
+    fields: dict[str, Any] = {
+        "id": name, "tenant": "t1", "iss": ISS, "client_id": "portal", "sub": "alice", "sid": "s1", "scope": "session",
+        "logout_at": LOGOUT_AT, "received_at": 1.0, **changes,
+    }  # fmt: skip
+    return Eviction(**fields)
+
+
+class Commands:
+    """Counts what clients ask the server, by command."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+
+    async def count(self, name: str) -> int:
+        """How often this command was called so far."""
+        stats = await self._client.info("commandstats")
+        return int(stats.get(f"cmdstat_{name}", {}).get("calls", 0))
+
+
+@pytest.fixture
+async def guard(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> AsyncIterator[Guard]:
+    """A guard that has heard from Redis once."""
+    del redis_client
+    running = Guard(redis_server.url, app="portal")
+    await running.start()
+    yield running
+    await running.stop()
+
+
+async def test_second_request_asks_nobody(
+    guard: Guard, redis_client: redis.asyncio.Redis, redis_server: EmbeddedRedis
+) -> None:
+    """Once a session was asked about and the process hears Redis, further checks cost no network."""
+    del redis_server
+    commands = Commands(redis_client)
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(sub="bob", sid="s9"))
+    await until_heard(guard)
+    before = await commands.count("mget")
+
+    answers = [await guard.is_signed_out(claims()) for _ in range(50)]
+
+    assert not any(answers)
+    assert 1 == await commands.count("mget") - before
+
+
+async def until_heard(guard: Guard) -> None:
+    """Wait until the guard has handled a read."""
+    async with asyncio.timeout(DEADLINE_S):
+        while guard._subscriber.last_read_s is None:
+            await asyncio.sleep(0.01)
+
+
+async def test_heard_logout_is_known_at_once(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """After an eviction was heard its session is ended, also when the mark in Redis is gone; others live."""
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await until_heard(guard)
+    await redis_client.flushall()
+
+    assert await guard.is_signed_out(claims())
+    assert not await guard.is_signed_out(claims(sid="s2"))
+    assert not await guard.is_signed_out(claims(sub="bob", sid="s9"))
+
+
+async def test_logout_before_the_process_started(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """A logout older than what the process reads is found by asking Redis."""
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await redis_client.xtrim(Keys().events, maxlen=0, approximate=False)
+    guard = Guard(redis_server.url, app="portal")
+    await guard.start()
+
+    assert await guard.is_signed_out(claims())
+    await guard.stop()
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+async def test_redis_away(refuse: bool) -> None:
+    """When nobody can tell, the app's choice decides: through, or treated as signed out."""
+    server = EmbeddedRedis()
+    guard = Guard(server.url, app="portal", refuse_when_unknown=refuse)
+    await guard.start()
+
+    assert refuse is await guard.is_signed_out(claims())
+    await guard.stop()
+
+
+async def test_thread_guard_answers_the_same(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """Apps without an event loop get the same answers, and their own handler is called too."""
+    heard: list[str] = []
+    guard = ThreadGuard(redis_server.url, app="portal", on_eviction=lambda event: heard.append(event.id))
+    guard.start()
+    assert await asyncio.to_thread(guard.register, claims())
+    assert not await asyncio.to_thread(guard.is_signed_out, claims())
+
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    async with asyncio.timeout(DEADLINE_S):
+        while not heard:
+            await asyncio.sleep(0.01)
+
+    assert await asyncio.to_thread(guard.is_signed_out, claims())
+    assert not await asyncio.to_thread(guard.register, claims())
+    await asyncio.to_thread(guard.stop)
+
+
+async def test_mismatched_claims_are_asked_about(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """A logout of a `sid` with another `sub` does not end this session unless Redis says so."""
+    await guard.register(claims(sub="bob"))
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(sub="alice"))
+    await until_heard(guard)
+
+    assert not await guard.is_signed_out(claims(sub="bob"))
+
+
+async def test_logout_for_another_client(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """A logout that counts for one client only does not end another client's session."""
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(client_id="orders", applies_to="client"))
+    await until_heard(guard)
+
+    assert not await guard.is_signed_out(claims())
+    assert await guard.is_signed_out(claims(aud="orders"))
