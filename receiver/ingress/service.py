@@ -103,7 +103,7 @@ class LogoutService:
         lt.screen(token, tenant, trace.received_at)
         accepted = await self._verify(token, tenant, trace.received_at)
         trace.eviction = accepted.to_eviction(tenant, trace.received_at)
-        trace.published = await self._publish(trace.eviction)
+        trace.published = await self.publish(trace.eviction)
         return trace.published
 
     async def _verify(self, token: UnverifiedToken, tenant: Tenant, received_at: float) -> LogoutToken:
@@ -126,14 +126,20 @@ class LogoutService:
             self.held.hold(HeldToken(token, tenant, received_at, known))
             raise
 
-    async def _publish(self, eviction: Eviction) -> Published:
+    async def publish(self, eviction: Eviction) -> Published:
+        """Make one eviction durable, whichever way it came in; every input ends here.
+
+        Raises:
+            PublishError: Redis did not acknowledge.
+        """
         started = time.perf_counter()
         published = await self._publisher.publish(eviction)
         self._metrics.publish_seconds.observe(time.perf_counter() - started)
-        if not published.duplicate:
+        # An operator may date an order back; only a token's date is the moment its OP sent it.
+        if not published.duplicate and eviction.jti is not None:
             self._metrics.delivery_seconds.labels(eviction.tenant).observe(max(0.0, self._clock() - eviction.logout_at))
         return published
 
     async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Published:
         accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)
-        return await self._publish(accepted.to_eviction(held.tenant, held.received_at))
+        return await self.publish(accepted.to_eviction(held.tenant, held.received_at))
