@@ -56,3 +56,30 @@ class Keys:
     def account(self, digest: str) -> str:
         """String: the subjects of one MSAL account, where an OP names a user differently to every client."""
         return f"{self.prefix}:account:{digest}"
+
+    @property
+    def acks(self) -> str:
+        """Stream: one entry per acknowledgement, for the receivers' metric; bounded."""
+        return f"{self.prefix}:acks"
+
+    def acks_of(self, event_id: str) -> str:
+        """Hash: `app/instance` to milliseconds when it had dropped the user of this event; expires."""
+        return f"{self.acks}:{event_id}"
+
+    @property
+    def instances(self) -> str:
+        """Sorted set: `app/instance` by the milliseconds it was last heard of."""
+        return f"{self.prefix}:instances"
+
+    @property
+    def instances_since(self) -> str:
+        """Sorted set: `app/instance` by the milliseconds it began to listen."""
+        return f"{self.prefix}:instances:since"
+
+    def group(self, group: str) -> str:
+        """Hash: how far a consumer group has read (`n`), and whether a reset is due."""
+        return f"{self.prefix}:group:{group}"
+
+    def poison(self, group: str) -> str:
+        """Stream: entries a group could not handle, set aside; bounded."""
+        return f"{self.prefix}:poison:{group}"

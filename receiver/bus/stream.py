@@ -34,14 +34,37 @@ async def read_after(
     The client's socket timeout must be longer than `block_ms`.
     """
     reply: Any = await client.xread({keys.events: entry_id}, count=count, block=block_ms)
+    return [to_entry(found_id, fields) for found_id, fields in entries_of(reply)]
+
+
+async def newest(client: redis.asyncio.Redis, keys: Keys, *, up_to: str = "+") -> Entry | None:
+    """The last entry with an id of at most `up_to`; None when there is none."""
+    found: Any = await client.xrevrange(keys.events, up_to, "-", count=1)
+    return to_entry(*found[0]) if found else None
+
+
+def to_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:
+    """A stream entry as Redis gives it."""
+    return Entry(entry_id.decode(), int(fields.get(b"n", 0)), fields.get(b"event", b""))
+
+
+def milliseconds(entry_id: str) -> int:
+    """When the entry was appended, on Redis's clock."""
+    return int(entry_id.partition("-")[0])
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """Ids compare as these do."""
+    time, _, counter = entry_id.partition("-")
+    return int(time), int(counter or 0)
+
+
+def entries_of(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The entries in an answer to XREAD or XREADGROUP of one stream, in every shape the client gives it."""
     if not reply:
         return []
     streams = reply.values() if isinstance(reply, dict) else (entries for _, entries in reply)
-    return [
-        Entry(entry_id.decode(), int(fields.get(b"n", 0)), fields.get(b"event", b""))
-        for entries in streams
-        for entry_id, fields in _flat(entries)
-    ]
+    return [pair for entries in streams for pair in _flat(entries)]
 
 
 def _flat(entries: list[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:

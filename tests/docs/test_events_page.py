@@ -112,6 +112,8 @@ def test_every_key_is_described() -> None:
     assert described == {
         Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().jwks("<tenant>"), Keys().mark("<digest>"),
         Keys().user("<digest>"), Keys().session_bucket("xx").replace("xx", "<di>"), Keys().account("<digest>"),
+        Keys().acks, Keys().acks_of("<event id>"), Keys().instances, Keys().instances_since,
+        Keys().group("<group>"), Keys().poison("<group>"),
     }  # fmt: skip
 
 

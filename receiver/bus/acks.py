@@ -1,0 +1,197 @@
+"""Acknowledgements: which instance of which app has acted on which event, and who is listening at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from receiver.bus import stream
+from receiver.bus.lua import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+ACKNOWLEDGE = Script.read("acknowledge")
+
+KEEP_S = 7 * 86_400
+"""Seconds the acknowledgements of an event are kept; as long as the stream keeps the event by default."""
+
+MAX_ACKS = 10_000
+"""Acknowledgements kept for the receivers' metric, approximately; they read them within a second or so."""
+
+RECEIVERS = "receivers"
+"""The consumer group of the receivers, so that each acknowledgement is counted by one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """One event acted on.
+
+    Attributes:
+        event_id: Its id.
+        entry_id: Its stream id.
+        received_at: NumericDate seconds when the receiver took it in.
+        handled_at: Seconds of a monotonic clock when the handler had returned.
+    """
+
+    event_id: str
+    entry_id: str
+    received_at: float
+    handled_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who acknowledges.
+
+    Attributes:
+        app: The app's name.
+        worker: This process: `hostname-pid-random`.
+        group: Its consumer group, which answers as one; None for a process that answers for itself.
+        since: Seconds of a monotonic clock when it began to listen.
+    """
+
+    app: str
+    worker: str
+    group: str | None
+    since: float
+
+    @property
+    def instance(self) -> str:
+        """What answers: the worker, or `@` and its group."""
+        return self.worker if self.group is None else f"@{self.group}"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One that listens, or did.
+
+    Attributes:
+        app: The app's name.
+        instance: A process, or `@` and a group.
+        since_ms: Milliseconds when it was first heard of.
+        last_seen_ms: Milliseconds when it was last heard of.
+    """
+
+    app: str
+    instance: str
+    since_ms: float
+    last_seen_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An acknowledgement as the receivers count it.
+
+    Attributes:
+        app: The app's name, as the app gave it.
+        after_s: Seconds from receipt to acknowledgement.
+    """
+
+    app: str
+    after_s: float
+
+
+def split(member: str) -> tuple[str, str]:
+    """App and instance of `app/instance`; the instance holds no slash."""
+    app, _, instance = member.rpartition("/")
+    return app, instance
+
+
+async def acknowledge(
+    client: redis.asyncio.Redis, keys: Keys, listener: Listener, acks: Sequence[Ack], *, now: float
+) -> None:
+    """Record that this listener lives and has acted on these events, in one round trip.
+
+    The first acknowledgement of an event by an instance counts; a repeat changes nothing.
+
+    Args:
+        client: Any client.
+        keys: Key names.
+        listener: Who.
+        acks: May be empty: a heartbeat.
+        now: Seconds of the monotonic clock that dated the others.
+    """
+    command: list[str | int] = [
+        3,
+        *(keys.acks, keys.instances, keys.instances_since),
+        *(listener.app, listener.instance, listener.worker, int((now - listener.since) * 1000)),
+        *(KEEP_S, MAX_ACKS),
+    ]
+    for ack in acks:
+        command += [
+            ack.event_id,
+            int((now - ack.handled_at) * 1000),
+            int(ack.received_at * 1000),
+            stream.milliseconds(ack.entry_id),
+        ]
+    try:
+        await client.evalsha(ACKNOWLEDGE.sha, *command)  # type: ignore[arg-type]
+    except NoScriptError:
+        await client.eval(ACKNOWLEDGE.text, *command)  # type: ignore[arg-type]
+
+
+async def leave(client: redis.asyncio.Redis, keys: Keys, listener: Listener) -> None:
+    """Say goodbye: this process holds nobody any more. A group stays, for others of it listen on."""
+    if listener.group is None:
+        member = f"{listener.app}/{listener.instance}"
+        async with client.pipeline(transaction=False) as pipeline:
+            pipeline.zrem(keys.instances, member)  # type: ignore[unused-awaitable]  # queued
+            pipeline.zrem(keys.instances_since, member)  # type: ignore[unused-awaitable]  # queued
+            await pipeline.execute()
+
+
+async def instances(client: redis.asyncio.Redis, keys: Keys) -> list[Instance]:
+    """Everybody heard of lately."""
+    async with client.pipeline(transaction=False) as pipeline:
+        pipeline.zrange(keys.instances, 0, -1, withscores=True)  # type: ignore[unused-awaitable]  # queued
+        pipeline.zrange(keys.instances_since, 0, -1, withscores=True)  # type: ignore[unused-awaitable]  # queued
+        replies: list[Any] = await pipeline.execute()
+    last_seen, since = ({member.decode(): float(score) for member, score in reply} for reply in replies)
+    return [Instance(*split(member), since.get(member, seen), seen) for member, seen in last_seen.items()]
+
+
+async def forget_instances(client: redis.asyncio.Redis, keys: Keys, *, before_ms: float) -> None:
+    """Forget who was last heard of before this."""
+    members: Any = await client.zrangebyscore(keys.instances, "-inf", f"({before_ms:.0f}")
+    if members:
+        async with client.pipeline(transaction=False) as pipeline:
+            pipeline.zrem(keys.instances, *members)  # type: ignore[unused-awaitable]  # queued
+            pipeline.zrem(keys.instances_since, *members)  # type: ignore[unused-awaitable]  # queued
+            await pipeline.execute()
+
+
+async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[Observed]:
+    """Up to `count` acknowledgements that no receiver has taken yet; each is taken once, by one receiver."""
+    try:
+        reply = await _read_group(client, keys, count)
+    except ResponseError as error:
+        if not str(error).startswith("NOGROUP"):
+            raise
+        await create_receivers_group(client, keys)
+        reply = await _read_group(client, keys, count)
+    return [
+        Observed(fields.get(b"app", b"").decode("utf-8", "replace"), int(fields.get(b"after_ms", b"0")) / 1000)
+        for _, fields in stream.entries_of(reply)
+    ]
+
+
+async def _read_group(client: redis.asyncio.Redis, keys: Keys, count: int) -> Any:
+    # Without pending lists, so all receivers can be the same member: an acknowledgement lost on the way is one
+    # observation less.
+    return await client.xreadgroup(RECEIVERS, "receiver", {keys.acks: ">"}, count=count, noack=True)
+
+
+async def create_receivers_group(client: redis.asyncio.Redis, keys: Keys) -> None:
+    """Make the receivers' group, to begin with the oldest acknowledgement; one that is there stays as it is."""
+    try:
+        await client.xgroup_create(keys.acks, RECEIVERS, id="0", mkstream=True)
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise

@@ -1,0 +1,249 @@
+"""Proof: which apps have dropped the user of one eviction, how long each took, and who has not answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from receiver.bus import acks, stream
+from receiver.bus.connection import Failure, describe
+from receiver.core.eviction import Eviction
+from receiver.errors import BadEventError, PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+
+    import redis.asyncio
+
+    from receiver.bus.acks import Instance
+    from receiver.bus.keys import Keys
+
+LIVE_S = 30.0
+"""Seconds without a heartbeat after which an instance no longer counts as listening: three missed in a row."""
+
+SCAN_ENTRIES = 100_000
+"""Entries looked through, newest first, for an event whose place is not known: the default length of the stream."""
+
+CHUNK = 1000
+"""Entries fetched in one round trip of such a search."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppTrace:
+    """What one app has done about one eviction.
+
+    Attributes:
+        app: Its name.
+        declared: Whether the settings name it among the apps that should answer.
+        last_seen: NumericDate seconds when any of its instances was last heard of; None for never.
+        acked_ms: Instance to milliseconds from receipt to its acknowledgement.
+        missing: Instances that were listening when the event was published and have not answered.
+        lost: Instances unheard of since before the event, without a goodbye: dead, or cut off from Redis.
+        after_ms: Milliseconds from receipt until the last of its instances had answered; None while some have not.
+    """
+
+    app: str
+    declared: bool
+    last_seen: float | None
+    acked_ms: dict[str, int]
+    missing: tuple[str, ...]
+    lost: tuple[str, ...]
+    after_ms: int | None
+
+    @property
+    def done(self) -> bool:
+        """Whether the user is out of this app: somebody has answered and nobody is missing."""
+        return bool(self.acked_ms) and not self.missing
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data, the documented shape."""
+        return {
+            "app": self.app,
+            "declared": self.declared,
+            "done": self.done,
+            "after_ms": self.after_ms,
+            "last_seen": self.last_seen,
+            "acked_ms": dict(self.acked_ms),
+            "missing": list(self.missing),
+            "lost": list(self.lost),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What became of one eviction.
+
+    Attributes:
+        eviction: The event.
+        entry_id: Its stream id.
+        published_at: NumericDate seconds on Redis's clock.
+        apps: Every app that should answer or has, by name.
+    """
+
+    eviction: Eviction
+    entry_id: str
+    published_at: float
+    apps: tuple[AppTrace, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the user is out everywhere; False as well when no app is known, for nothing is proven then."""
+        return bool(self.apps) and all(app.done for app in self.apps)
+
+    @property
+    def after_ms(self) -> int | None:
+        """Milliseconds from receipt until the last app had answered; None while some have not."""
+        return max((app.after_ms or 0 for app in self.apps), default=None) if self.complete else None
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data without `sub` and `sid`, the documented shape."""
+        eviction = self.eviction
+        return {
+            "id": eviction.id,
+            "entry_id": self.entry_id,
+            "tenant": eviction.tenant,
+            "iss": eviction.iss,
+            "client_id": eviction.client_id,
+            "jti": eviction.jti,
+            "input": eviction.input,
+            "scope": eviction.scope,
+            "logout_at": eviction.logout_at,
+            "received_at": eviction.received_at,
+            "published_at": self.published_at,
+            "complete": self.complete,
+            "after_ms": self.after_ms,
+            "apps": [app.to_json() for app in self.apps],
+        }
+
+
+async def trace(
+    client: redis.asyncio.Redis,
+    keys: Keys,
+    event_id: str,
+    *,
+    now_s: float,
+    declared: Collection[str],
+    seen_within_s: float,
+) -> Trace | None:
+    """What became of the event with this id; None when the stream does not hold it (any more).
+
+    Args:
+        client: Any client without response decoding.
+        keys: Key names.
+        event_id: The event's `id`.
+        now_s: NumericDate seconds.
+        declared: Apps that should answer whether or not they were ever heard of.
+        seen_within_s: Other apps should answer if they were heard of within so many seconds.
+
+    Raises:
+        PublishError: Redis cannot be read.
+    """
+    try:
+        found = await _event(client, keys, event_id)
+        if found is None:
+            return None
+        entry_id, eviction = found
+        acked: Any = await client.hgetall(keys.acks_of(event_id))
+        instances = await acks.instances(client, keys)
+    except Failure as error:
+        raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
+    acked_at = {name.decode(): int(at) for name, at in acked.items()}
+    case = _Case(instances, acked_at, int(eviction.received_at * 1000), stream.milliseconds(entry_id))
+    apps = tuple(
+        case.app(name, declared=name in declared)
+        for name in sorted({*declared, *case.asked(heard_since_ms=(now_s - seen_within_s) * 1000)})
+    )
+    return Trace(eviction=eviction, entry_id=entry_id, published_at=case.published_ms / 1000, apps=apps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is known of one event: who listens, who answered when, when it came and was published."""
+
+    instances: list[Instance]
+    acked_at: dict[str, int]
+    received_ms: int
+    published_ms: int
+
+    def asked(self, *, heard_since_ms: float) -> set[str]:
+        """Apps that have answered, or listened at the time and were heard of lately."""
+        answered = {acks.split(member)[0] for member in self.acked_at}
+        heard = {i.app for i in self.instances if i.last_seen_ms >= heard_since_ms}
+        # Whoever began to listen later held nobody then, and is asked nothing.
+        return answered | {i.app for i in self.instances if i.app in heard and i.since_ms <= self.published_ms}
+
+    def app(self, name: str, *, declared: bool) -> AppTrace:
+        """What this app has done."""
+        mine = [i for i in self.instances if i.app == name]
+        members = {member: acks.split(member) for member in self.acked_at}
+        answers = {
+            instance: max(0, self.acked_at[member] - self.received_ms)
+            for member, (app, instance) in members.items()
+            if app == name
+        }
+        asked = [i for i in mine if i.since_ms <= self.published_ms]
+        live = {i.instance for i in asked if i.last_seen_ms >= self.published_ms - LIVE_S * 1000}
+        silent = {i.instance for i in asked} - answers.keys()
+        in_time = [after for instance, after in answers.items() if instance in live]
+        return AppTrace(
+            app=name,
+            declared=declared,
+            last_seen=max((i.last_seen_ms / 1000 for i in mine), default=None),
+            acked_ms=dict(sorted(answers.items())),
+            missing=tuple(sorted(silent & live)),
+            lost=tuple(sorted(silent - live)),
+            after_ms=max(in_time or answers.values()) if answers and not silent & live else None,
+        )
+
+
+async def find(client: redis.asyncio.Redis, keys: Keys, text: str) -> str | None:
+    """The event id of what is given as an event id or as a `jti`; the newest one where several issuers used it.
+
+    Raises:
+        PublishError: Redis cannot be read.
+    """
+    try:
+        if await client.exists(keys.jti(text)):
+            return text
+        async for _, eviction in _newest_first(client, keys, text):
+            if text in {eviction.id, eviction.jti}:
+                return eviction.id
+    except Failure as error:
+        raise PublishError(f"cannot read the event stream: {describe(error)}") from error
+    return None
+
+
+async def _event(client: redis.asyncio.Redis, keys: Keys, event_id: str) -> tuple[str, Eviction] | None:
+    place = await client.get(keys.jti(event_id))
+    if place:
+        entries: Any = await client.xrange(keys.events, place, place)
+        for entry_id, fields in entries:
+            eviction = _read(fields)
+            if eviction is not None and eviction.id == event_id:
+                return entry_id.decode(), eviction
+    async for entry_id, eviction in _newest_first(client, keys, event_id):
+        if eviction.id == event_id:
+            return entry_id, eviction
+    return None
+
+
+async def _newest_first(client: redis.asyncio.Redis, keys: Keys, text: str) -> AsyncIterator[tuple[str, Eviction]]:
+    """Events that contain the text, newest first."""
+    before, wanted = "+", text.encode()
+    for _ in range(SCAN_ENTRIES // CHUNK):
+        entries: Any = await client.xrevrange(keys.events, before, "-", count=CHUNK)
+        for entry_id, fields in entries:
+            if wanted in fields.get(b"event", b""):
+                eviction = _read(fields)
+                if eviction is not None:
+                    yield entry_id.decode(), eviction
+        if len(entries) < CHUNK:
+            return
+        before = f"({entries[-1][0].decode()}"
+
+
+def _read(fields: dict[bytes, bytes]) -> Eviction | None:
+    try:
+        return Eviction.from_json(fields.get(b"event", b""))
+    except BadEventError:
+        return None
