@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 
 if TYPE_CHECKING:
     from receiver.ingress.keys import KeyStore
+    from receiver.ingress.outbox import Outbox
     from receiver.ingress.redis_watch import RedisWatch
     from receiver.ops.metrics import Metrics
 
@@ -20,24 +21,33 @@ class State:
 
     Attributes:
         draining: True from SIGTERM on.
+        outbox: What keeps evictions while Redis is away; None when there is none.
     """
 
     redis: RedisWatch
     keys: KeyStore
     draining: bool = False
+    outbox: Outbox | None = None
 
     @property
     def checks(self) -> dict[str, str]:
-        """Each condition of readiness: `ok`, or what is wrong."""
-        return {
+        """What readiness depends on: `ok`, or what is wrong."""
+        checks = {
             "serving": "draining after SIGTERM" if self.draining else "ok",
             "redis": "ok" if self.redis.up else self.redis.last_error,
         }
+        if self.outbox is not None:
+            checks["outbox"] = self.outbox.problem or "ok"
+        return checks
 
     @property
     def ready(self) -> bool:
-        """Keys are not a condition: a token whose keys cannot be had still has to reach us."""
-        return all(check == "ok" for check in self.checks.values())
+        """Whether a logout could be made durable now, by Redis or by the outbox.
+
+        Keys are not a condition: a token whose keys cannot be had still has to reach us.
+        """
+        durable = self.redis.up or (self.outbox is not None and not self.outbox.problem)
+        return durable and not self.draining
 
 
 class InternalListener:

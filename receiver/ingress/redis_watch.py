@@ -26,11 +26,14 @@ class RedisWatch:
     Attributes:
         up: True when it did.
         last_error: What went wrong when it did not.
+        recovered: Set each time it answers again; whoever waits for that clears it.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, metrics: Metrics) -> None:
+    def __init__(self, client: redis.asyncio.Redis, metrics: Metrics, *, outbox: bool = False) -> None:
         self._client = client
         self._metrics = metrics
+        self._outbox = outbox
+        self.recovered = asyncio.Event()
         self.up = False
         self.last_error = "not reached yet"
         self._announced: bool | None = None
@@ -43,11 +46,13 @@ class RedisWatch:
         if self.up is not self._announced:
             self._announced = self.up
             if self.up:
+                self.recovered.set()
                 emit(log, logging.INFO, "redis.up")
             else:
                 emit(
                     log, logging.ERROR, "redis.down", reason=problem,
-                    action="logouts are answered 503 until Redis is back; check redis.url and the server",
+                    action=f"logouts are {'kept in the outbox' if self._outbox else 'answered 503'} until Redis is "
+                    "back; check redis.url and the server",
                 )  # fmt: skip
         return self.up
 

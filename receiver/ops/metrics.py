@@ -65,6 +65,22 @@ class Metrics:
             registry=registry,
         )
         self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=registry)
+        self.outbox_entries = Gauge(
+            "logout_outbox_entries",
+            "Evictions on this machine's disk that wait for Redis.",
+            registry=registry,
+        )
+        self.outbox_oldest_seconds = Gauge(
+            "logout_outbox_oldest_seconds",
+            "Time since the oldest waiting eviction was received; 0 when none waits.",
+            registry=registry,
+        )
+        self.outbox = Counter(
+            "logout_outbox_total",
+            "Evictions the outbox dealt with, by outcome (stored, duplicate, published, set_aside, full, failed).",
+            ["outcome"],
+            registry=registry,
+        )
         self.held_tokens = Gauge(
             "logout_held_tokens",
             "Tokens waiting for their OP's keys before they can be verified.",

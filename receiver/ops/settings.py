@@ -54,6 +54,9 @@ class PublicSettings(_Section):
         32 * 1024, ge=1024, description="Largest request body, bytes. Larger ones are answered 413 unread."
     )
     body_timeout_s: float = Field(5.0, gt=0, description="Seconds a client has to send its body before 408.")
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="Seconds a new connection has to send its first request's headers before it is closed."
+    )
     max_in_flight: int = Field(
         512, ge=1, description="Requests worked on at once; further ones are answered 429 at once."
     )
@@ -153,6 +156,24 @@ class KeySettings(_Section):
         1000, ge=0, description="Tokens kept, in all, until their OP's keys can be had; the oldest give way."
     )
     held_s: float = Field(900.0, gt=0, description="Seconds such a token is kept.")
+
+
+class OutboxSettings(_Section):
+    """A file on local disk that keeps logouts while Redis cannot take them."""
+
+    path: Path | None = Field(
+        None,
+        description="The file; its directory must exist, every receiver needs its own. None keeps nothing: "
+        "while Redis is away logouts are answered 503.",
+    )
+    max_entries: int = Field(
+        100_000, ge=1, description="Logouts kept at most; further ones are answered 503 while Redis is away."
+    )
+    max_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes the file may grow to, with the same effect; a log beside it takes some megabytes more.",
+    )
 
 
 class LogSettings(_Section):
@@ -301,6 +322,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     events: EventSettings = EventSettings()
     keys: KeySettings = KeySettings()
+    outbox: OutboxSettings = OutboxSettings()
     outbound: OutboundSettings = OutboundSettings()
     log: LogSettings = LogSettings()
     shutdown: ShutdownSettings = ShutdownSettings()

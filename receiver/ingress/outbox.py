@@ -1,0 +1,261 @@
+"""The outbox: evictions that Redis did not take, on disk before the OP is told yes.
+
+Callers that wait at the same time share one transaction and one fsync (group commit), in a thread of its
+own, so that a slow disk never holds up the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+from receiver.errors import PublishError
+from receiver.ingress.outbox_file import Entry, HeldRow, Level, OutboxFile, Put
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from receiver.core.eviction import Eviction
+    from receiver.ops.metrics import Metrics
+    from receiver.ops.settings import OutboxSettings
+
+log = logging.getLogger("receiver.outbox")
+
+T = TypeVar("T")
+
+MAX_BATCH = 256
+"""Writes in one transaction; larger ones only add latency for the first in line."""
+
+PATIENCE_S = 5.0
+"""Seconds a write may take before its request is refused; an OP has given up by then. It may still be done."""
+
+
+class Outbox:
+    """A bounded, ordered store of evictions and held tokens, made by `open`.
+
+    Attributes:
+        filled: Set while evictions wait.
+    """
+
+    def __init__(
+        self, file: OutboxFile, thread: ThreadPoolExecutor, *, settings: OutboxSettings, metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._file = file
+        self._thread = thread
+        self._max_entries = settings.max_entries
+        self._metrics = metrics
+        self._clock = clock
+        self._waiting: deque[tuple[Callable[[OutboxFile], object], asyncio.Future[object]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._level = Level()
+        self._failure = ""
+        self._full = False
+        self.filled = asyncio.Event()
+        self._metrics.outbox_oldest_seconds.set_function(self._oldest_seconds)
+        self._adopt(file.level)
+
+    @classmethod
+    async def open(cls, settings: OutboxSettings, *, metrics: Metrics, clock: Callable[[], float]) -> Self:
+        """Open the file `settings.path`, which must be set.
+
+        Raises:
+            ConfigurationError: see `OutboxFile`.
+        """
+        assert settings.path is not None  # noqa: S101  # without a path there is no outbox
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        make = functools.partial(
+            OutboxFile, settings.path, max_entries=settings.max_entries, max_bytes=settings.max_bytes
+        )
+        try:
+            file = await asyncio.get_running_loop().run_in_executor(thread, make)
+        except BaseException:
+            thread.shutdown()
+            raise
+        outbox = cls(file, thread, settings=settings, metrics=metrics, clock=clock)
+        emit(log, logging.INFO, "outbox.opened", entries=outbox.entries)
+        return outbox
+
+    async def aclose(self) -> None:
+        """Finish what was begun and let go of the file."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        self._thread.shutdown()
+
+    @property
+    def entries(self) -> int:
+        """Evictions that wait to be published."""
+        return self._level.waiting
+
+    @property
+    def problem(self) -> str:
+        """Why an eviction would not be taken now; empty when it would."""
+        if self._level.rows >= self._max_entries:
+            return f"full: {self._level.rows} evictions"
+        return self._failure
+
+    async def put(self, eviction: Eviction) -> bool:
+        """Return once the eviction is on disk.
+
+        Returns:
+            False when it was there already.
+
+        Raises:
+            PublishError: full, or the disk fails.
+        """
+        operation = functools.partial(
+            OutboxFile.put, event_id=eviction.id, event=eviction.to_json().encode(), received_at=eviction.received_at
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                outcome = await self._do(operation)
+        except TimeoutError:
+            self._failed(f"no write within {PATIENCE_S:g} s")
+            self._count("failed")
+            raise PublishError("the outbox's disk does not answer") from None
+        except PublishError:
+            self._count("failed")
+            raise
+        self._count(outcome.value)
+        if outcome is Put.FULL:
+            self._announce_full()
+            raise PublishError("the outbox is full (outbox.max_entries)")
+        if outcome is Put.STORED:
+            self._recovered()
+        return outcome is Put.STORED
+
+    async def oldest(self, limit: int) -> list[Entry]:
+        """The first evictions to be published, in the order they came.
+
+        Raises:
+            PublishError: the disk fails.
+        """
+        return await self._do(functools.partial(OutboxFile.oldest, limit=limit))
+
+    async def remove(self, entries: Sequence[Entry]) -> None:
+        """Forget evictions that are published.
+
+        Raises:
+            PublishError: the disk fails.
+        """
+        if entries:
+            await self._do(functools.partial(OutboxFile.remove, entries=entries))
+            self._count("published", len(entries))
+
+    async def set_aside(self, entry: Entry, reason: str) -> None:
+        """Keep an eviction this version cannot read, out of the others' way; the next start tries it again.
+
+        Raises:
+            PublishError: the disk fails.
+        """
+        await self._do(functools.partial(OutboxFile.set_aside, entry=entry))
+        self._count("set_aside")
+        emit(
+            log, logging.ERROR, "outbox.set_aside", event_id=entry.event_id, reason=reason,
+            action="run the version that wrote it, or a newer one; it is tried again at every start",
+        )  # fmt: skip
+
+    async def hold(self, row: HeldRow, displaced: int | None) -> None:
+        """Keep a held token for the next start, as far as the disk allows; never raises."""
+        await self._try(functools.partial(OutboxFile.hold, row=row, displaced=displaced))
+
+    async def held(self) -> list[HeldRow]:
+        """Every held token, in the order they came; none when the disk fails."""
+        return await self._try(OutboxFile.held) or []
+
+    async def forget(self, numbers: Sequence[int]) -> None:
+        """Forget held tokens, as far as the disk allows; one that stays is tried again at the next start."""
+        if numbers:
+            await self._try(functools.partial(OutboxFile.forget, numbers=numbers))
+
+    async def check(self) -> None:
+        """After a failure, see whether the file can be written again; readiness depends on it."""
+        if not self._failure:
+            return
+        if await self._try(OutboxFile.probe):
+            self._recovered()
+            await self._try(OutboxFile.clear_probe)
+
+    async def _try(self, operation: Callable[[OutboxFile], T]) -> T | None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._do(operation)
+        except (PublishError, TimeoutError):
+            return None
+
+    async def _do(self, operation: Callable[[OutboxFile], T]) -> T:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._waiting.append((operation, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_waiting(), name="outbox")
+        return cast("T", await future)
+
+    async def _write_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+            try:
+                results = await loop.run_in_executor(
+                    self._thread, self._file.transact, [operation for operation, _ in batch]
+                )
+            except BaseException as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error if isinstance(error, Exception) else PublishError("stopped"))
+                raise
+            # Before anybody is answered: whoever comes after the answer must find the outbox not empty.
+            self._adopt(self._file.level)
+            failures = [result for result in results if isinstance(result, PublishError)]
+            if failures:
+                self._failed(failures[0].message)
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, PublishError):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    def _adopt(self, level: Level) -> None:
+        self._level = level
+        self._metrics.outbox_entries.set(level.waiting)
+        if level.rows < self._max_entries:
+            self._full = False
+        if level.waiting:
+            self.filled.set()
+        else:
+            self.filled.clear()
+
+    def _failed(self, reason: str) -> None:
+        if not self._failure:
+            emit(
+                log, logging.ERROR, "outbox.failed", reason=reason,
+                action="free or mend the disk; until then logouts are answered 503 while Redis is away",
+            )  # fmt: skip
+        self._failure = reason
+
+    def _recovered(self) -> None:
+        if self._failure:
+            self._failure = ""
+            emit(log, logging.INFO, "outbox.recovered")
+
+    def _announce_full(self) -> None:
+        if not self._full:
+            self._full = True
+            emit(
+                log, logging.ERROR, "outbox.full", entries=self._level.rows,
+                action="logouts are answered 503 until Redis takes what waits; see outbox.max_entries",
+            )  # fmt: skip
+
+    def _oldest_seconds(self) -> float:
+        oldest_at = self._level.oldest_at
+        return 0.0 if oldest_at is None else max(0.0, self._clock() - oldest_at)
+
+    def _count(self, outcome: str, number: int = 1) -> None:
+        self._metrics.outbox.labels(outcome).inc(number)

@@ -1,0 +1,172 @@
+"""Publishing through the outbox: what Redis does not take waits there, and leaves in the order it came.
+
+A crash between publishing and forgetting only makes a duplicate, which the publish script recognises by the
+eviction's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from receiver.bus.publish import MAX_BATCH, EvictionPublisher, Published
+from receiver.core.eviction import Eviction
+from receiver.errors import BadEventError, PublishError
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.ingress.outbox import Outbox
+    from receiver.ingress.outbox_file import Entry
+    from receiver.ingress.redis_watch import RedisWatch
+    from receiver.ops.metrics import Metrics
+
+log = logging.getLogger("receiver.outbox")
+
+IN_OUTBOX = "outbox"
+"""`Published.entry_id` of an eviction that is durable and not in the stream yet."""
+
+TICK_S = 1.0
+"""Seconds between two looks at an outbox that could not be written."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+"""Seconds between two attempts while Redis refuses; the pause doubles. Redis coming back ends it at once."""
+
+
+class OutboxPublisher:
+    """Publishes to Redis where it can, and to the outbox where it cannot.
+
+    While evictions wait in the outbox new ones go behind them, so that the order is kept.
+
+    Args:
+        publisher: Publishes to Redis.
+        outbox: Takes what that refuses.
+        watch: Knows whether Redis answers.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self, publisher: EvictionPublisher, outbox: Outbox, watch: RedisWatch, *, metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._publisher = publisher
+        self._outbox = outbox
+        self._watch = watch
+        self._metrics = metrics
+        self._clock = clock
+        self._draining = asyncio.Lock()
+        self._refusal = ""
+
+    async def publish(self, eviction: Eviction) -> Published:
+        """Return once the event is durable: acknowledged by Redis, or on this machine's disk.
+
+        Raises:
+            PublishError: neither took it.
+        """
+        if self._watch.up and not self._outbox.entries:
+            try:
+                return await self._publisher.publish(eviction)
+            except PublishError as error:
+                return await self._put(eviction, error.message)
+        try:
+            return await self._put(eviction, self._watch.last_error)
+        except PublishError:
+            if not self._watch.up:
+                raise
+            # Redis is there, only the outbox is not: out of order is better than lost.
+            return await self._publisher.publish(eviction)
+
+    async def run(self) -> None:
+        """Publish what waits, for ever; run it as a task."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            await self._outbox.check()
+            if not await _is_set(self._outbox.filled, TICK_S):
+                continue
+            self._watch.recovered.clear()
+            try:
+                done = await self._drain_batch()
+            except Exception:
+                log.exception("outbox.fault")
+                done = False
+            if done or await _is_set(self._watch.recovered, pause_s):
+                pause_s = FIRST_PAUSE_S
+            else:
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def flush(self, timeout_s: float) -> None:
+        """Publish what waits until nothing does, Redis refuses, or the time is up; the rest stays on disk.
+
+        Args:
+            timeout_s: Seconds.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._outbox.entries and await self._drain_batch():
+                    pass
+        if self._outbox.entries:
+            emit(
+                log, logging.WARNING, "outbox.left", entries=self._outbox.entries,
+                action="start a receiver with the same outbox.path to publish them",
+            )  # fmt: skip
+
+    async def _put(self, eviction: Eviction, reason: str) -> Published:
+        was_empty = not self._outbox.entries
+        stored = await self._outbox.put(eviction)
+        if stored and was_empty:
+            emit(log, logging.WARNING, "outbox.entered", reason=reason, event_id=eviction.id)
+        return Published(IN_OUTBOX, duplicate=not stored)
+
+    async def _drain_batch(self) -> bool:
+        """Publish the first batch; False when something is left of it."""
+        async with self._draining:
+            try:
+                entries = await self._outbox.oldest(MAX_BATCH)
+                evictions = [(entry, eviction) for entry in entries if (eviction := await self._read(entry))]
+                # Together they are one round trip, in this order.
+                replies = await asyncio.gather(
+                    *(self._publisher.publish(eviction) for _, eviction in evictions), return_exceptions=True
+                )
+                published = []
+                for (entry, eviction), reply in zip(evictions, replies, strict=True):
+                    if isinstance(reply, Published):
+                        published.append(entry)
+                        self._observe(eviction, reply)
+                await self._outbox.remove(published)
+            except PublishError:
+                return False  # the disk; said by the outbox
+            self._announce(next((reply for reply in replies if isinstance(reply, BaseException)), None))
+            if published and not self._outbox.entries:
+                emit(log, logging.INFO, "outbox.drained")
+            return len(published) == len(evictions)
+
+    async def _read(self, entry: Entry) -> Eviction | None:
+        try:
+            return Eviction.from_json(entry.event)
+        except BadEventError as error:
+            await self._outbox.set_aside(entry, error.message)
+            return None
+
+    def _observe(self, eviction: Eviction, published: Published) -> None:
+        if not published.duplicate:
+            late_s = max(0.0, self._clock() - eviction.logout_at)
+            self._metrics.delivery_seconds.labels(eviction.tenant).observe(late_s)
+
+    def _announce(self, error: BaseException | None) -> None:
+        reason = "" if error is None else str(error)
+        if reason and reason != self._refusal:
+            emit(log, logging.WARNING, "outbox.waiting", entries=self._outbox.entries, reason=reason)
+        self._refusal = reason
+
+
+async def _is_set(event: asyncio.Event, timeout_s: float) -> bool:
+    """Whether the event is set, now or within so many seconds."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
