@@ -31,6 +31,7 @@ class Code(StrEnum):
     BUSY = "busy"
     # The token's shape (RFC 7515, RFC 7516, RFC 7519)
     MALFORMED = "malformed"
+    TOKEN_TOO_LARGE = "token_too_large"
     DUPLICATE_MEMBER = "duplicate_member"
     ALG = "alg"
     CRIT = "crit"
@@ -62,7 +63,6 @@ class Code(StrEnum):
     # Ours, or the OP's endpoints
     JWKS_UNAVAILABLE = "jwks_unavailable"
     PUBLISH = "publish"
-    DRAINING = "draining"
     INTERNAL = "internal"
     # The operator's
     CONFIGURATION = "configuration"

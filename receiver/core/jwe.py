@@ -63,13 +63,15 @@ def decrypt(compact: str, tenants: Iterable[Tenant]) -> tuple[str, Tenant]:
         The plaintext, which nobody has vouched for yet, and the tenant whose key opened it.
 
     Raises:
-        LogoutTokenError: `encrypted` when no tenant has a decryption key, `alg`, `too_large`, `decryption`,
+        LogoutTokenError: `encrypted` when no tenant has a decryption key, `alg`, `token_too_large`, `decryption`,
             or what `check_header` raises.
     """
     header = parse_object(decode_base64url(compact.partition(".")[0]), "header")
     alg = check_header(header)
     if "zip" in header:
-        raise LogoutTokenError(Code.TOO_LARGE, "the token is compressed, so its real size is unknown; send it plain")
+        raise LogoutTokenError(
+            Code.TOKEN_TOO_LARGE, "the token is compressed, so its real size is unknown; send it plain"
+        )
     able = [tenant for tenant in tenants if tenant.decryption_key]
     if not able:
         raise LogoutTokenError(
@@ -95,7 +97,8 @@ def _open(compact: str, tenant: Tenant) -> str | None:
         try:
             # Each key by itself: an OP that names no kid, or an unknown one, is still understood.
             opened = jwe.decrypt_compact(compact, key, algorithms=algorithms)
-            return (opened.plaintext or b"").decode("ascii")
+            # A signed token is ASCII; anything else inside is for the next step to refuse by its right name.
+            return (opened.plaintext or b"").decode("ascii", "replace")
         except (JoseError, ValueError, TypeError, KeyError, AssertionError):
             continue
     return None

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 MAX_TOKEN_BYTES = 16 * 1024
 """Longest token accepted; real ones are under 2 KiB."""
 
-MAX_KID_CHARS = 512
-"""Longest `kid` that is looked up; a longer one matches no key."""
-
 JWS_SEGMENTS = 3
 JWE_SEGMENTS = 5
 
@@ -67,10 +64,10 @@ def check_shape(token: str) -> int:
         Its number of segments: 3 for a JWS, 5 for a JWE.
 
     Raises:
-        LogoutTokenError: `too_large` or `malformed`.
+        LogoutTokenError: `token_too_large` or `malformed`.
     """
     if len(token) > MAX_TOKEN_BYTES:
-        raise LogoutTokenError(Code.TOO_LARGE, f"the token is longer than {MAX_TOKEN_BYTES} bytes")
+        raise LogoutTokenError(Code.TOKEN_TOO_LARGE, f"the token is longer than {MAX_TOKEN_BYTES} bytes")
     segments = token.count(".") + 1
     if segments not in {JWS_SEGMENTS, JWE_SEGMENTS} or _TOKEN.fullmatch(token) is None:
         raise LogoutTokenError(Code.MALFORMED, "not a compact JWT: expected 3 or 5 base64url segments without padding")
@@ -81,7 +78,7 @@ def parse_jws(token: str) -> UnverifiedToken:
     """Take a compact JWS apart and check everything that can be checked without a key.
 
     Raises:
-        LogoutTokenError: `too_large`, `malformed`, `duplicate_member`, `alg` or `crit`.
+        LogoutTokenError: `token_too_large`, `malformed`, `duplicate_member`, `alg` or `crit`.
     """
     if check_shape(token) != JWS_SEGMENTS:
         raise LogoutTokenError(Code.NOT_SIGNED, "expected a signed token (three segments)")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BY_CODE: Mapping[Code, str] = {
-    Code.TOO_LARGE: "OP: send a smaller token; a logout needs no profile, group or role claims.",
+    Code.TOKEN_TOO_LARGE: "OP: send a smaller token; a logout needs no profile, group or role claims.",
     Code.MALFORMED: "OP: give this member the type the specification gives it.",
     Code.DUPLICATE_MEMBER: "OP: send every member name once; two readers would see two different tokens.",
     Code.ALG: "OP: sign with an algorithm registered for ID tokens; operator: or add it to algorithms.",
@@ -50,7 +50,7 @@ _BY_RULE: Mapping[tuple[str, Code], str] = {
         "encryption",
         Code.ALG,
     ): "OP: encrypt with alg and enc of this tenant's key_management_ and content_encryption_algorithms.",
-    ("encryption", Code.TOO_LARGE): "OP: encrypt without compression (zip).",
+    ("encryption", Code.TOKEN_TOO_LARGE): "OP: encrypt without compression (zip).",
     ("encryption", Code.ISSUER_MISMATCH): "OP: encrypt to the key registered for this client.",
     ("encoding", Code.MALFORMED): "OP: encode each segment as canonical base64url without padding.",
     ("header", Code.MALFORMED): "OP: send a JSON object in UTF-8 as the header.",

@@ -19,7 +19,7 @@ MAX_FIELDS = 50
 """Form parameters read; unknown ones are ignored, as the specification demands."""
 
 
-async def read_logout_token(request: web.Request, *, max_body_bytes: int, body_timeout_s: float) -> str:
+async def read_logout_token(request: web.BaseRequest, *, max_body_bytes: int, body_timeout_s: float) -> str:
     """The one `logout_token` parameter of a form body. The query string is never looked at.
 
     Args:
@@ -51,7 +51,7 @@ async def read_logout_token(request: web.Request, *, max_body_bytes: int, body_t
     return tokens[0]
 
 
-async def _read_body(request: web.Request, max_body_bytes: int, body_timeout_s: float) -> bytes:
+async def _read_body(request: web.BaseRequest, max_body_bytes: int, body_timeout_s: float) -> bytes:
     too_large = MalformedRequestError(Code.TOO_LARGE, f"the body is larger than {max_body_bytes} bytes")
     if (request.content_length or 0) > max_body_bytes:
         raise too_large

@@ -6,27 +6,24 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress import responses
 from receiver.ingress.form import read_logout_token
-from receiver.ingress.service import Trace
+from receiver.ingress.http_server import HttpServer, answer_expectation, head_complete
 from receiver.ops.logs import emit
 from receiver.ops.metrics import UNKNOWN_TENANT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from aiohttp import web
 
-    from receiver.ingress.service import LogoutService
+    from receiver.core.tenants import Tenant
+    from receiver.ingress.service import LogoutService, Trace
     from receiver.ops.metrics import Metrics
     from receiver.ops.settings import PublicSettings
 
 log = logging.getLogger("receiver.request")
 
 PATH = "/backchannel-logout"
-
-TRACE: web.RequestKey[Trace] = web.RequestKey("trace", Trace)
 
 
 class PublicListener:
@@ -39,52 +36,63 @@ class PublicListener:
         self._policy = responses.Policy(settings.unavailable_status, settings.retry_after_s)
         self._in_flight = 0
 
-    def build(self) -> web.Application:
-        """The aiohttp application."""
-        app = web.Application(middlewares=[self._answer])
-        app.router.add_post(PATH, self._logout)
-        app.router.add_post(PATH + "/{tenant}", self._logout)
-        return app
+    def build(self) -> HttpServer:
+        """The server, to be run by an aiohttp runner."""
+        return HttpServer(
+            self._answer, refuse_malformed=self._refuse_malformed, head_timeout_s=self._settings.head_timeout_s
+        )
 
-    @web.middleware
-    async def _answer(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        head_complete(request)
         started = time.perf_counter()
-        trace = request[TRACE] = self._service.begin()
+        trace = self._service.begin()
         error: ReceiverError | None = None
         self._in_flight += 1
         try:
             if self._in_flight > self._settings.max_in_flight:
                 raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")  # noqa: TRY301
-            response = await handler(request)
+            await self._logout(request, trace)
         except ReceiverError as refusal:
             error = refusal
-        except web.HTTPException as http:
-            error = _as_refusal(http)
         except Exception:
             log.exception("request.failed")
             error = DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
         finally:
             self._in_flight -= 1
-        if error is not None:
-            response = responses.refused(error, self._policy)
+        return self._finish(trace, error, time.perf_counter() - started)
+
+    def _refuse_malformed(self, request: web.BaseRequest) -> web.Response:
+        head_complete(request)
+        error = MalformedRequestError(Code.MALFORMED, "not an HTTP request: bad request line, header or framing")
+        return self._finish(self._service.begin(), error, 0.0)
+
+    def _finish(self, trace: Trace, error: ReceiverError | None, seconds: float) -> web.Response:
+        response = responses.accepted() if error is None else responses.refused(error, self._policy)
         # No software version for scanners.
         response.headers["Server"] = "logout-receiver"
-        self._record(trace, error, response.status, time.perf_counter() - started)
+        self._record(trace, error, response.status, seconds)
         return response
 
-    async def _logout(self, request: web.Request) -> web.StreamResponse:
-        trace = request[TRACE]
-        name = request.match_info.get("tenant")
-        path_tenant = self._service.tenant_in_path(name) if name is not None else None
+    async def _logout(self, request: web.BaseRequest, trace: Trace) -> None:
+        path_tenant = self._route(request)
+        await answer_expectation(request)
         token = await read_logout_token(
             request,
             max_body_bytes=self._settings.max_body_bytes,
             body_timeout_s=self._settings.body_timeout_s,
         )
         await self._service.accept(token, trace, path_tenant=path_tenant)
-        return responses.accepted()
+
+    def _route(self, request: web.BaseRequest) -> Tenant | None:
+        """The tenant the path names, None for the path all share."""
+        path = request.rel_url.raw_path
+        name = path.removeprefix(PATH + "/")
+        if path != PATH and (name == path or "/" in name):
+            raise MalformedRequestError(Code.NO_ROUTE, "no such path; register .../backchannel-logout at the OP")
+        path_tenant = None if path == PATH else self._service.tenant_in_path(name)
+        if request.method != "POST":
+            raise MalformedRequestError(Code.METHOD, "only POST is answered here")
+        return path_tenant
 
     def _record(self, trace: Trace, error: ReceiverError | None, status: int, seconds: float) -> None:
         tenant = trace.tenant.name if trace.tenant else UNKNOWN_TENANT
@@ -129,15 +137,3 @@ def _unverified(trace: Trace) -> dict[str, object]:
     return {
         name: value if isinstance(value, str) else repr(value) for name, value in picked.items() if value is not None
     }
-
-
-def _as_refusal(http: web.HTTPException) -> ReceiverError:
-    match http.status:
-        case 405:
-            return MalformedRequestError(Code.METHOD, "only POST is answered here")
-        case 404:
-            return MalformedRequestError(Code.NO_ROUTE, "no such path; register .../backchannel-logout at the OP")
-        case 413:
-            return MalformedRequestError(Code.TOO_LARGE, "the body is too large")
-        case _:
-            return MalformedRequestError(Code.MALFORMED, f"bad request: {http.reason}")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from receiver.errors import Code, DependencyError, ReceiverError, RequestRejectedError
+from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError, RequestRejectedError
 
 Outcome = Literal["ok", "duplicate", "rejected", "error"]
 
@@ -24,7 +24,8 @@ _STATUS = {
     Code.TIMEOUT: 408,
     Code.BUSY: 429,
 }
-"""Codes that are about the HTTP request; everything wrong with the token itself is 400."""
+"""Codes that are about the HTTP request; everything wrong with the token itself is 400, its size included: OPs
+that retry take 400 as final, and rightly so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def status_for(error: ReceiverError, policy: Policy) -> int:
     """The HTTP status: 400 for anything wrong with the token, 503 only when the fault is ours."""
     if isinstance(error, DependencyError):
         return policy.unavailable_status
-    return _STATUS.get(error.code, 400) if isinstance(error, RequestRejectedError) else 503
+    return _STATUS.get(error.code, 400) if isinstance(error, MalformedRequestError) else 400
 
 
 def outcome_of(error: ReceiverError) -> Outcome:

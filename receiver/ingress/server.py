@@ -31,6 +31,7 @@ from receiver.ops.settings import EMBEDDED
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from receiver.ingress.http_server import HttpServer
     from receiver.ops.settings import Settings
 
 log = logging.getLogger("receiver.server")
@@ -72,17 +73,15 @@ class Server:
     def __init__(self, settings: Settings, state: State, metrics: Metrics, publisher: EvictionPublisher) -> None:
         self._settings = settings
         self._publisher = publisher
-        self._public: web.AppRunner | None = None
+        self._public: web.ServerRunner | None = None
         self.state = state
         self.metrics = metrics
         self.public_port = 0
         self.internal_port = 0
 
-    async def open_public(self, app: web.Application) -> None:
+    async def open_public(self, http_server: HttpServer) -> None:
         """Start to take requests."""
-        self._public = web.AppRunner(
-            app, access_log=None, shutdown_timeout=self._settings.shutdown.drain_s, auto_decompress=False
-        )
+        self._public = web.ServerRunner(http_server, shutdown_timeout=self._settings.shutdown.drain_s)
         self.public_port = await _listen(self._public, "public", self._settings.public.host, self._settings.public.port)
 
     async def drain(self) -> None:
@@ -158,7 +157,7 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         yield server
 
 
-async def _listen(runner: web.AppRunner, name: str, host: str, port: int) -> int:
+async def _listen(runner: web.BaseRunner, name: str, host: str, port: int) -> int:
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     try:

@@ -307,7 +307,7 @@ def test_what_is_no_token_at_all(op: OP, token: str) -> None:
     """Anything at all is judged without an exception, and refused."""
     judgement = judged(op, token)
 
-    assert code_of(judgement) in {Code.MALFORMED, Code.TOO_LARGE}
+    assert code_of(judgement) in {Code.MALFORMED, Code.TOKEN_TOO_LARGE}
     assert_consistent(judgement)
 
 
@@ -341,7 +341,7 @@ def test_every_token_code_has_advice() -> None:
     """Whatever code a token can be refused with, somebody is told what to change."""
     not_about_tokens = {
         *(Code.METHOD, Code.NO_ROUTE, Code.MEDIA_TYPE, Code.ENCODING, Code.MISSING_TOKEN, Code.DUPLICATE_PARAM),
-        *(Code.TIMEOUT, Code.BUSY, Code.PUBLISH, Code.DRAINING, Code.INTERNAL, Code.CONFIGURATION, Code.BAD_EVENT),
+        *(Code.TIMEOUT, Code.BUSY, Code.PUBLISH, Code.TOO_LARGE, Code.INTERNAL, Code.CONFIGURATION, Code.BAD_EVENT),
     }
 
     general = advice("", Code.INTERNAL)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SHAPE_CODES = {Code.MALFORMED, Code.DUPLICATE_MEMBER, Code.TOO_LARGE, Code.ALG, Code.CRIT, Code.NOT_SIGNED}
+SHAPE_CODES = {Code.MALFORMED, Code.DUPLICATE_MEMBER, Code.TOKEN_TOO_LARGE, Code.ALG, Code.CRIT, Code.NOT_SIGNED}
 
 json_texts = json_values.map(json.dumps).map(str.encode)
 segments = st.text(ALPHABET, max_size=30) | st.binary(max_size=30).map(b64) | json_texts.map(b64)

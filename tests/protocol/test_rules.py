@@ -297,7 +297,7 @@ def test_only_compact_serialisation() -> None:
 def test_token_has_a_longest_length() -> None:
     """A token longer than 16 KiB is refused before anything in it is decoded."""
     assert 3 == check_shape("YQ.YQ." + "a" * (MAX_TOKEN_BYTES - 6))
-    assert Code.TOO_LARGE == refusal(check_shape, "YQ.YQ." + "a" * (MAX_TOKEN_BYTES - 5))
+    assert Code.TOKEN_TOO_LARGE == refusal(check_shape, "YQ.YQ." + "a" * (MAX_TOKEN_BYTES - 5))
 
 
 def test_base64url_is_canonical() -> None:
@@ -595,7 +595,7 @@ def test_encryption_may_be_required() -> None:
         ({"enc": "A192GCM"}, Code.ALG),
         ({"enc": ["A256GCM"]}, Code.ALG),
         ({"enc": None}, Code.ALG),
-        ({"zip": "DEF"}, Code.TOO_LARGE),
+        ({"zip": "DEF"}, Code.TOKEN_TOO_LARGE),
         ({"crit": ["x"], "x": 1}, Code.CRIT),
         ({"alg": "ECDH-ES"}, Code.DECRYPTION),
     ],

@@ -109,7 +109,7 @@ CASES: list[Case] = [
     bad("neg-jti-empty-or-num", Code.JTI_MISSING, claim(jti=None), variant="null"),
     bad("neg-jti-empty-or-num", Code.JTI_MISSING, claim(jti="j" * 513), variant="513 characters"),
     bad("neg-jti-empty-or-num", Code.JTI_MISSING, claim(jti="a\nb"), variant="line end"),
-    bad("neg-jti-empty-or-num", Code.TOO_LARGE, claim(jti="j" * 14 * 1024), status=OVERSIZE_STATUS, variant="14 KiB"),
+    bad("neg-jti-empty-or-num", Code.TOKEN_TOO_LARGE, claim(jti="j" * 14 * 1024), variant="14 KiB"),
     bad("neg-jti-empty-or-num", Code.TOO_LARGE, claim(jti="j" * 700_000), status=OVERSIZE_STATUS, variant="700 kB"),
     bad("neg-no-sub-no-sid", Code.NO_SUBJECT, claim(sub=ABSENT, sid=ABSENT)),
     bad("neg-sub-empty", Code.NO_SUBJECT, claim(sub="", sid=ABSENT)),

@@ -28,15 +28,19 @@ HOMES = {
 
 def tables(module: str) -> list[Case]:
     """Every case of a module's tables. Modules are imported by the name pytest gives them."""
-    values = vars(importlib.import_module(module)).values()
+    values = vars(importlib.import_module(f"tests.protocol.{module}")).values()
     lists = [value for value in values if isinstance(value, list) and value and isinstance(value[0], Case)]
     return [case for cases in lists for case in cases]
 
 
 def scenarios(module: str) -> set[str]:
     """The vectors whose test functions are in a module."""
-    importlib.import_module(module)
-    return {name for name, homes in SCENARIOS.items() if any(home.__module__ == module for home in homes)}
+    importlib.import_module(f"tests.protocol.{module}")
+    return {
+        name
+        for name, homes in SCENARIOS.items()
+        if any(home.__module__ == f"tests.protocol.{module}" for home in homes)
+    }
 
 
 def count_cases() -> int:
@@ -114,7 +118,7 @@ def test_every_function_on_the_page_exists() -> None:
 
 def test_every_test_on_the_page_exists() -> None:
     """Each row names vectors of the list, or functions of test_rules, and nothing else."""
-    rules = vars(importlib.import_module("test_rules"))
+    rules = vars(importlib.import_module("tests.protocol.test_rules"))
     for row in rows():
         assert quoted(row[3]), row[1]
         for name in quoted(row[3]):

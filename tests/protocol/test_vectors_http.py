@@ -114,8 +114,7 @@ CASES: list[Case] = [
     ),
     bad(
         "neg-long-token",
-        Code.TOO_LARGE,
-        status=OVERSIZE_STATUS,
+        Code.TOKEN_TOO_LARGE,
         variant="below the body cap",
         token=lambda _: "a" * 20 * 1024,
     ),

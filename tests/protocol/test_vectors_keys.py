@@ -339,7 +339,7 @@ async def test_compressed_plaintext_is_not_inflated(start: Start, op: OP, tmp_pa
         tracemalloc.stop()
 
     assert peak_bytes < 2_000_000
-    assert_refused(answer, OVERSIZE_STATUS, Code.TOO_LARGE, token)
+    assert_refused(answer, 400, Code.TOKEN_TOO_LARGE, token)
     assert [] == await receiver.events()
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BACKCHANNEL = "/backchannel-logout"
 
 OVERSIZE_STATUS = 413
-"""What a too large request, and a token too large within a small request, are answered: one code, one status."""
+"""What a too large request is answered; a token too large within a small request is 400, like every bad token."""
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
