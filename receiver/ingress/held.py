@@ -76,16 +76,20 @@ class HeldTokens:
         self._held: dict[int, HeldToken] = {}
         self._numbers = itertools.count()
         self._retrying = asyncio.Lock()
+        self._displaced = 0
 
     def hold(self, held: HeldToken) -> None:
         """Keep a token; never raises."""
         if not self._capacity:
             return
         if len(self._held) >= self._capacity:
-            self._count(self._held.pop(next(iter(self._held))), "displaced")
+            oldest = self._held.pop(next(iter(self._held)))
+            self._metrics.held.labels(oldest.tenant.name, "displaced").inc()
+            self._displaced += 1
+        else:
+            emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held) + 1)
         self._held[next(self._numbers)] = held
         self._metrics.held_tokens.set(len(self._held))
-        emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held))
 
     async def watch(self) -> None:
         """Look for ever whether keys have come; run it as a task."""
@@ -100,6 +104,7 @@ class HeldTokens:
         """Try every waiting token whose tenant has newer keys; forget those that waited too long."""
         # Tokens stay in their place while they are tried: the capacity covers them, and none is lost on the way.
         async with self._retrying:
+            self._tell_displaced()
             waiting = dict(self._held)
             newer = await self._newer_keys(waiting.values())
             for number, held in waiting.items():
@@ -114,6 +119,15 @@ class HeldTokens:
                     break  # Redis is away, for the others too
                 self._held.pop(number, None)
             self._metrics.held_tokens.set(len(self._held))
+
+    def _tell_displaced(self) -> None:
+        # One line for all since the last look: a flood of forged tokens must not become a flood of log lines.
+        if self._displaced:
+            emit(
+                log, logging.WARNING, "logout.held_displaced", count=self._displaced, waiting=len(self._held),
+                action="more tokens of unknown keys than keys.held_tokens; if they are not forged, raise it",
+            )  # fmt: skip
+            self._displaced = 0
 
     async def _newer_keys(self, waiting: Iterable[HeldToken]) -> dict[tuple[str, int], KeySet | None]:
         # All tenants at once, so that one OP that is slow to answer does not hold up another's tokens.
