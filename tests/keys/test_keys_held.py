@@ -298,3 +298,19 @@ async def test_a_running_receiver_looks_by_itself(
             await asyncio.sleep(0.02)
 
         assert ["waits"] == jtis(await receiver.events())
+
+
+async def test_flood_is_one_log_line(start: Start, op: OP, caplog: pytest.LogCaptureFixture) -> None:
+    """Tokens that give way are told in one line per look with their number, not one line each."""
+    caplog.set_level(logging.INFO, "receiver.held")
+    rig = await start(sections={"keys": {"held_tokens": 2}})
+    op.status = 500
+    for _ in range(10):
+        await rig.post(op.token())
+    await rig.retry()
+    await rig.retry()
+
+    records = [(record.getMessage(), record.fields) for record in caplog.records if record.name == "receiver.held"]  # type: ignore[attr-defined]
+    assert ["logout.held", "logout.held", "logout.held_displaced"] == [event for event, _ in records]
+    assert (8, 2) == (records[-1][1]["count"], records[-1][1]["waiting"])
+    assert 8 == rig.held("displaced")
