@@ -3,6 +3,7 @@
 An OP that signs with a key it has just published, or that is unreachable for a minute, sends its logout
 token once. So a well-formed token of a configured tenant waits here, bounded in number and time, and is
 judged by the moment it was received. Waiting tokens never cause more key fetches than the cool-down allows.
+With an outbox they are on disk within a second, and are read back at the next start.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from receiver.errors import DependencyError, LogoutTokenError, ReceiverError
+from receiver.errors import Code, DependencyError, LogoutTokenError, ReceiverError
+from receiver.ingress.outbox_file import HeldRow
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from receiver.core.jws import UnverifiedToken
     from receiver.core.tenants import Tenant
     from receiver.ingress.keys import KeyStore
+    from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.held")
@@ -39,13 +42,17 @@ class HeldToken:
         token: Screened, not verified.
         tenant: The tenant it claims to come from.
         received_at: NumericDate seconds.
-        known: The key set that lacked its key; None when there was none at all.
+        known: The key set that lacked its key; None when there was none at all, or nobody knows any more.
+        compact: The token as received.
+        restored: Whether an earlier run held it, so that today's keys may be the ones that lacked its own.
     """
 
     token: UnverifiedToken
     tenant: Tenant
     received_at: float
     known: KeySet | None
+    compact: str
+    restored: bool = False
 
 
 class HeldTokens:
@@ -55,6 +62,7 @@ class HeldTokens:
         finish: Verifies with the given keys and publishes; raises as the service does.
         capacity: Tokens kept in all; the oldest give way.
         keep_s: Seconds one is kept.
+        outbox: Keeps them across a restart; None keeps them in memory only.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class HeldTokens:
         keep_s: float,
         metrics: Metrics,
         clock: Callable[[], float],
+        outbox: Outbox | None = None,
     ) -> None:
         self._finish = finish
         self._keys = keys
@@ -73,6 +82,8 @@ class HeldTokens:
         self._capacity = capacity
         self._metrics = metrics
         self._clock = clock
+        self._outbox = outbox
+        self._saved: set[int] = set()
         self._held: dict[int, HeldToken] = {}
         self._numbers = itertools.count()
         self._retrying = asyncio.Lock()
@@ -91,11 +102,52 @@ class HeldTokens:
         self._held[next(self._numbers)] = held
         self._metrics.held_tokens.set(len(self._held))
 
+    async def restore(self, read: Callable[[str], tuple[UnverifiedToken, Tenant]]) -> None:
+        """Read back what an earlier run held; call it once, before anything is held.
+
+        Args:
+            read: Takes a token apart and finds its tenant; raises LogoutTokenError where that fails now,
+                for instance because the tenant is gone.
+        """
+        if self._outbox is None:
+            return
+        rows = await self._outbox.held()
+        self._saved = {row.number for row in rows}
+        self._numbers = itertools.count(max(self._saved, default=-1) + 1)
+        for row in rows:
+            try:
+                token, tenant = read(row.token)
+            except LogoutTokenError as error:
+                emit(
+                    log, logging.WARNING, "logout.held_unreadable", tenant=row.tenant, code=error.code,
+                    reason=error.message,
+                )  # fmt: skip
+            else:
+                self._held[row.number] = HeldToken(token, tenant, row.received_at, None, row.token, restored=True)
+        # The capacity may be a smaller one than last time.
+        for number in list(self._held)[: max(0, len(self._held) - self._capacity)]:
+            self._count(self._held.pop(number), "displaced")
+        self._metrics.held_tokens.set(len(self._held))
+
+    async def save(self) -> None:
+        """Bring the outbox up to date, as far as its disk allows; never raises."""
+        if self._outbox is None:
+            return
+        new = [
+            HeldRow(number, held.tenant.name, held.compact, held.received_at)
+            for number, held in self._held.items()
+            if number not in self._saved
+        ]
+        gone = [number for number in self._saved if number not in self._held]
+        if (new or gone) and await self._outbox.update_held(new, gone):
+            self._saved = (self._saved | {row.number for row in new}) - set(gone)
+
     async def watch(self) -> None:
         """Look for ever whether keys have come; run it as a task."""
         while True:
             await asyncio.sleep(TICK_S)
             try:
+                await self.save()
                 await self.retry()
             except Exception:
                 log.exception("held.failed")
@@ -115,10 +167,12 @@ class HeldTokens:
                     self._count(held, "expired")
                 elif key_set is None:
                     continue
-                elif not await self._try(held, key_set):
+                elif not await self._try(number, held, key_set):
                     break  # Redis is away, for the others too
-                self._held.pop(number, None)
+                if self._held.get(number) is held:
+                    del self._held[number]
             self._metrics.held_tokens.set(len(self._held))
+            await self.save()
 
     def _tell_displaced(self) -> None:
         # One line for all since the last look: a flood of forged tokens must not become a flood of log lines.
@@ -141,14 +195,17 @@ class HeldTokens:
         except DependencyError:
             return None
 
-    async def _try(self, held: HeldToken, key_set: KeySet) -> bool:
-        """Whether this token is done with, one way or the other."""
+    async def _try(self, number: int, held: HeldToken, key_set: KeySet) -> bool:
+        """Whether this token is done with, or put back to wait for newer keys."""
         try:
             await self._finish(held, key_set)
         except DependencyError:
             return False
         except LogoutTokenError as error:
-            self._count(held, "refused", error)
+            if held.restored and error.code is Code.UNKNOWN_KID and number in self._held:
+                self._held[number] = replace(held, known=key_set, restored=False)
+            else:
+                self._count(held, "refused", error)
         else:
             self._count(held, "accepted")
         return True

@@ -161,18 +161,13 @@ class Outbox:
             action="run the version that wrote it, or a newer one; it is tried again at every start",
         )  # fmt: skip
 
-    async def hold(self, row: HeldRow, displaced: int | None) -> None:
-        """Keep a held token for the next start, as far as the disk allows; never raises."""
-        await self._try(functools.partial(OutboxFile.hold, row=row, displaced=displaced))
+    async def update_held(self, new: Sequence[HeldRow], gone: Sequence[int]) -> bool:
+        """Keep held tokens for the next start and forget others, by number; False when the disk fails."""
+        return bool(await self._try(functools.partial(OutboxFile.update_held, new=new, gone=gone)))
 
     async def held(self) -> list[HeldRow]:
         """Every held token, in the order they came; none when the disk fails."""
         return await self._try(OutboxFile.held) or []
-
-    async def forget(self, numbers: Sequence[int]) -> None:
-        """Forget held tokens, as far as the disk allows; one that stays is tried again at the next start."""
-        if numbers:
-            await self._try(functools.partial(OutboxFile.forget, numbers=numbers))
 
     async def check(self) -> None:
         """After a failure, see whether the file can be written again; readiness depends on it."""

@@ -201,23 +201,19 @@ class OutboxFile:
         moved = self._db.execute("UPDATE evictions SET set_aside = 1 WHERE seq = ?", (entry.seq,)).rowcount
         self._shift(waiting=-moved)
 
-    def hold(self, row: HeldRow, displaced: int | None) -> None:
-        """Store one held token, in place of the one it displaces."""
-        if displaced is not None:
-            self.forget([displaced])
-        self._db.execute(
+    def update_held(self, new: Iterable[HeldRow], gone: Iterable[int]) -> bool:
+        """Store held tokens and forget others, by number."""
+        self._db.executemany("DELETE FROM held_tokens WHERE number = ?", ((number,) for number in gone))
+        self._db.executemany(
             "INSERT INTO held_tokens (number, tenant, token, received_at) VALUES (?, ?, ?, ?)",
-            (row.number, row.tenant, row.token, row.received_at),
+            ((row.number, row.tenant, row.token, row.received_at) for row in new),
         )
+        return True
 
     def held(self) -> list[HeldRow]:
         """Every held token, in the order they came."""
         query = "SELECT number, tenant, token, received_at FROM held_tokens ORDER BY number"
         return [HeldRow(*row) for row in self._db.execute(query)]
-
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Forget held tokens."""
-        self._db.executemany("DELETE FROM held_tokens WHERE number = ?", ((number,) for number in numbers))
 
     def probe(self) -> bool:
         """Write, to see whether the file can grow: True then. `clear_probe` in the next transaction takes it back."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.core import logout_token as lt
 from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, MalformedRequestError
 from receiver.ingress.held import HeldToken, HeldTokens
+from receiver.ingress.outbox_drain import IN_OUTBOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from receiver.core.logout_token import LogoutToken
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ingress.keys import KeyStore
+    from receiver.ingress.outbox import Outbox
+    from receiver.ingress.outbox_drain import OutboxPublisher
     from receiver.ops.metrics import Metrics
     from receiver.ops.settings import KeySettings
 
@@ -33,7 +36,7 @@ class Trace:
         tenant: Set once the claimed issuer turned out to be a configured one.
         token: Set once the token parsed.
         eviction: Set once the token was accepted.
-        published: Set once Redis acknowledged.
+        published: Set once it was durable, in Redis or in the outbox.
     """
 
     received_at: float
@@ -50,11 +53,12 @@ class LogoutService:
         self,
         tenants: TenantDirectory,
         keys: KeyStore,
-        publisher: EvictionPublisher,
+        publisher: EvictionPublisher | OutboxPublisher,
         *,
         settings: KeySettings,
         metrics: Metrics,
         clock: Callable[[], float],
+        outbox: Outbox | None = None,
     ) -> None:
         self._tenants = tenants
         self._keys = keys
@@ -68,7 +72,12 @@ class LogoutService:
             keep_s=settings.held_s,
             metrics=metrics,
             clock=clock,
+            outbox=outbox,
         )
+
+    async def restore(self) -> None:
+        """Take up the held tokens of an earlier run; call it before the first request."""
+        await self.held.restore(lambda compact: lt.parse(compact, self._tenants))
 
     def begin(self) -> Trace:
         """Start the record of one request, now."""
@@ -96,17 +105,17 @@ class LogoutService:
         Raises:
             LogoutTokenError: the token fails a rule; nothing was published.
             JWKSUnavailableError: its keys cannot be had now.
-            PublishError: Redis did not acknowledge.
+            PublishError: neither Redis nor an outbox took it.
         """
         token, tenant = lt.parse(compact, self._tenants, path_tenant)
         trace.token, trace.tenant = token, tenant
         lt.screen(token, tenant, trace.received_at)
-        accepted = await self._verify(token, tenant, trace.received_at)
+        accepted = await self._verify(token, tenant, trace.received_at, compact)
         trace.eviction = accepted.to_eviction(tenant, trace.received_at)
         trace.published = await self.publish(trace.eviction)
         return trace.published
 
-    async def _verify(self, token: UnverifiedToken, tenant: Tenant, received_at: float) -> LogoutToken:
+    async def _verify(self, token: UnverifiedToken, tenant: Tenant, received_at: float, compact: str) -> LogoutToken:
         keys = self._keys.of(tenant)
         known: KeySet | None = None
         try:
@@ -119,21 +128,23 @@ class LogoutService:
                 newer = await keys.newer_than(known)
                 if newer is None:
                     # Within the cool-down nobody can tell a forged kid from a key rotated a moment ago.
-                    self.held.hold(HeldToken(token, tenant, received_at, known))
+                    self.held.hold(HeldToken(token, tenant, received_at, known, compact))
                     raise
             return lt.accept(token, tenant, newer, received_at)
         except JWKSUnavailableError:
-            self.held.hold(HeldToken(token, tenant, received_at, known))
+            self.held.hold(HeldToken(token, tenant, received_at, known, compact))
             raise
 
     async def publish(self, eviction: Eviction) -> Published:
         """Make one eviction durable, whichever way it came in; every input ends here.
 
         Raises:
-            PublishError: Redis did not acknowledge.
+            PublishError: neither Redis nor an outbox took it.
         """
         started = time.perf_counter()
         published = await self._publisher.publish(eviction)
+        if published.entry_id == IN_OUTBOX:
+            return published
         self._metrics.publish_seconds.observe(time.perf_counter() - started)
         # An operator may date an order back; only a token's date is the moment its OP sent it.
         if not published.duplicate and eviction.jti is not None:
