@@ -120,17 +120,18 @@ class LogoutService:
         known: KeySet | None = None
         try:
             known = await keys.current()
-            try:
-                return lt.accept(token, tenant, known, received_at)
-            except LogoutTokenError as error:
-                if error.code is not Code.UNKNOWN_KID:
-                    raise
-                newer = await keys.newer_than(known)
-                if newer is None:
-                    # Within the cool-down nobody can tell a forged kid from a key rotated a moment ago.
-                    self.held.hold(HeldToken(token, tenant, received_at, known, compact))
-                    raise
-            return lt.accept(token, tenant, newer, received_at)
+            while True:
+                try:
+                    return lt.accept(token, tenant, known, received_at)
+                except LogoutTokenError as error:
+                    if error.code is not Code.UNKNOWN_KID:
+                        raise
+                    newer = await keys.newer_than(known)
+                    if newer is None:
+                        # Nobody can tell a forged kid from a key rotated a moment ago, or not yet at every cache.
+                        self.held.hold(HeldToken(token, tenant, received_at, known, compact))
+                        raise
+                known = newer
         except JWKSUnavailableError:
             self.held.hold(HeldToken(token, tenant, received_at, known, compact))
             raise

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from receiver.bus.connection import check_url
+from receiver.bus.connection import Options, check_url
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.core.eviction import AppliesTo
 from receiver.core.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
@@ -80,15 +80,42 @@ class RedisSettings(_Section):
 
     url: str = Field(
         "redis://localhost:6379/0",
-        description="redis://, rediss:// or unix:// URL, or `embedded` for a redis-server child (trying out only).",
+        description="redis://, unix://, redis+sentinel:// or redis+cluster:// URL, rediss for TLS, or `embedded` for a "
+        "redis-server child (trying out only).",
     )
     username: str | None = Field(None, description="ACL user; in place of the one in the URL.")
     password: SecretStr | None = Field(None, description="Password; in place of the one in the URL.")
     password_file: Path | None = Field(None, description="File holding the password.")
+    credentials: Literal["password", "entra"] = Field(
+        "password", description="`entra`: tokens of this process's Azure identity in place of a password."
+    )
+    ca_file: Path | None = Field(None, description="PEM file of CAs to trust; None trusts the system's.")
+    cert_file: Path | None = Field(None, description="PEM file of our certificate, where the server wants one (mTLS).")
+    key_file: Path | None = Field(None, description="PEM file of its private key.")
+    sentinel_username: str | None = Field(None, description="ACL user at the Sentinels.")
+    sentinel_password: SecretStr | None = Field(
+        None, description="Password at the Sentinels; Redis's own is never sent to them."
+    )
+    sentinel_password_file: Path | None = Field(None, description="File holding that password.")
     timeout_s: float = Field(
         1.0,
         gt=0,
         description="Seconds one command may take. The OP is waiting: some give up after 2.5 s.",
+    )
+    publish_timeout_s: float = Field(
+        2.0,
+        ge=0,
+        description="Seconds a logout is tried again, over reconnects and failovers, before it counts as failed. "
+        "Longer survives slower failovers, and some OPs give up after 2.5 s.",
+    )
+    wait_replicas: int = Field(
+        0,
+        ge=0,
+        description="Replicas that must have a logout before it is acknowledged. 0 asks none: a failover can lose the "
+        "last ones.",
+    )
+    wait_timeout_s: float = Field(
+        0.5, gt=0, description="Seconds the replicas have for it; less than timeout_s. Too few in time is a failure."
     )
     prefix: str = Field(
         DEFAULT_PREFIX, min_length=1, description="Prefix of every key. Keep the braces on Redis Cluster."
@@ -96,10 +123,18 @@ class RedisSettings(_Section):
 
     @model_validator(mode="after")
     def _read(self) -> Self:
+        for name in ("password", "sentinel_password"):
+            if getattr(self, name) is not None and getattr(self, name + "_file") is not None:
+                raise ValueError(f"set {name} or {name}_file, not both")
+        if self.wait_replicas and self.wait_timeout_s >= self.timeout_s:
+            raise ValueError("wait_timeout_s must be less than timeout_s")
         if self.url != EMBEDDED:
-            check_url(self.url)
-        if self.password is not None and self.password_file is not None:
-            raise ValueError("set password or password_file, not both")
+            options = self._options()
+            # Files are read when they are used; here it only matters that there are some.
+            options["password"] = options["password"] or (str(self.password_file) if self.password_file else None)
+            if self.sentinel_password_file is not None:
+                options["sentinel_password"] = str(self.sentinel_password_file)
+            check_url(self.url, **options)
         return self
 
     @property
@@ -108,6 +143,32 @@ class RedisSettings(_Section):
         if self.password_file is not None:
             return read_secret(self.password_file)
         return self.password.get_secret_value() if self.password else None
+
+    @property
+    def options(self) -> Options:
+        """What `bus.connection.connect` takes beside the URL.
+
+        Raises:
+            ConfigurationError: a password file cannot be read.
+        """
+        options = self._options()
+        options["password"] = self.secret
+        if self.sentinel_password_file is not None:
+            options["sentinel_password"] = read_secret(self.sentinel_password_file)
+        return options
+
+    def _options(self) -> Options:
+        secret = self.sentinel_password
+        return {
+            "username": self.username,
+            "password": self.password.get_secret_value() if self.password else None,
+            "credentials": self.credentials,
+            "ca_file": self.ca_file,
+            "cert_file": self.cert_file,
+            "key_file": self.key_file,
+            "sentinel_username": self.sentinel_username,
+            "sentinel_password": secret.get_secret_value() if secret else None,
+        }
 
 
 class EventSettings(_Section):
@@ -349,6 +410,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"tenants: two tenants have the same {what}")
         return self
 
+    @model_validator(mode="after")
+    def _repeats_are_remembered_long_enough(self) -> Self:
+        for tenant in self.all_tenants:
+            accepted_s = tenant.to_tenant().max_age_s + tenant.to_tenant().clock_skew_s
+            if accepted_s > self.events.dedupe_s:
+                raise ValueError(
+                    f"events.dedupe_s ({self.events.dedupe_s}) is shorter than tokens of tenant {tenant.name} are "
+                    f"accepted ({accepted_s:.0f} s), so a late repeat would be a second event"
+                )
+        return self
+
     @property
     def all_tenants(self) -> list[TenantSettings]:
         """The configured tenants, the short form included as `main`."""
@@ -418,13 +490,20 @@ def load(config: Path | None = None, overrides: list[str] | None = None) -> Sett
 
 
 def redacted(settings: Settings) -> dict[str, Any]:
-    """The settings in force as plain data, secrets hidden."""
+    """The settings in force as plain data, secrets hidden: passwords of URLs, and every query, which may hold one."""
     shown = settings.model_dump(mode="json")
-    parts = urlsplit(shown["redis"]["url"])
+    shown["redis"]["url"] = _without_secrets(shown["redis"]["url"])
+    if shown["outbound"]["proxy_url"]:
+        shown["outbound"]["proxy_url"] = _without_secrets(shown["outbound"]["proxy_url"])
+    return shown
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
     if parts.password:
         host = parts.netloc.rpartition("@")[2]
-        shown["redis"]["url"] = urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
-    return shown
+        parts = parts._replace(netloc=f"{parts.username or ''}:***@{host}")
+    return urlunsplit(parts._replace(query="***" if parts.query else ""))
 
 
 def read_secret(path: Path) -> str:
@@ -474,7 +553,12 @@ def _parse_overrides(overrides: list[str]) -> dict[str, Any]:
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
-        branch[last] = yaml.safe_load(text)
+            if not isinstance(branch, dict):
+                raise ConfigurationError(f"--set {path}: {parent} is a value already, not a section")
+        try:
+            branch[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"--set {path}: the value is not YAML") from error
     return tree
 
 

@@ -34,6 +34,7 @@ async def test_sigterm_drains(tmp_path: Path, redis_server: EmbeddedRedis, redis
                 "shutdown": {"delay_s": 1.0, "drain_s": 10},
                 # The process reads the real clock; the test's tokens are dated by the test's.
                 "tenants": [{"name": "t1", "issuer": op.issuer, "client_ids": ["c1"], "max_age_s": 1e9}],
+                "events": {"dedupe_s": 2_000_000_000},
             }
         )
     )

@@ -74,6 +74,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "encrypted without key": ({"tenants": [{**TENANT, "encrypted": True}]}, "needs decryption_key_file"),
     "weak encryption": ({"tenants": [{**TENANT, "key_management_algorithms": ["RSA1_5"]}]}, "RSA1_5 not supported"),
     "bad redis scheme": ({"redis": {"url": "http://x"}}, "scheme"),
+    "repeats forgotten too soon": (
+        {"events": {"dedupe_s": 300}, "tenants": [TENANT]},
+        "events.dedupe_s (300) is shorter",
+    ),
     "issuer alone": ({"issuer": "https://op.example"}, "go together"),
 }
 
@@ -87,6 +91,13 @@ def test_mistake_is_named(tmp_path: Path, values: dict[str, Any], text: str) -> 
 
     assert text in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("overrides", [["public=1", "public.port=2"], ["public=["], ["nothing"], ["=1"]])
+def test_bad_override_is_named(overrides: list[str]) -> None:
+    """A `--set` that makes no sense is refused in one line."""
+    with pytest.raises(ConfigurationError, match="--set"):
+        load(overrides=overrides)
 
 
 def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +139,14 @@ def test_missing_secret_file_is_named(tmp_path: Path) -> None:
 
 def test_shown_settings_hide_secrets(tmp_path: Path) -> None:
     """What `config show` prints holds no password, neither its own nor the URL's."""
-    values = {"redis": {"url": "redis://user:hunter2@host/0", "password": "hunter3"}}
+    values = {
+        "redis": {"url": "redis://user:hunter2@host/0?password=hunter4", "password": "hunter3"},
+        "outbound": {"proxy_url": "http://me:hunter5@proxy:3128"},
+    }
     shown = json.dumps(redacted(load(write(tmp_path / "c.yaml", values))))
 
     assert "hunter" not in shown
-    assert "redis://user:***@host/0" in shown
+    assert "redis://user:***@host/0?***" in shown
 
 
 def test_preset_gives_way_to_the_tenants_own_setting(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 -- Duplicate check, marks, resolution and append: one step, so that nothing can come in between.
 --
--- KEYS: 1 events, 2 jti, 3 sequence, 4 prefix (names the keys below; all share its hash tag)
+-- KEYS: 1 events, 2 jti, 3 sequence; the keys of marks and sessions are found on the way and share their hash tag
 -- ARGV: 1 event JSON up to and including `"accounts":[`, 2 accounts known already as JSON strings one per line,
 --       3 seconds to remember the jti, 4 stream length to keep, 5 milliseconds to keep entries, 6 now in seconds,
 --       7 logout_at in seconds, 8 seconds to keep marks, 9 digest of the subject or '', 10 digest of the session or '',
---       11 'user' or 'session', 12 suffix of a client's own marks or '', 13 that client as JSON
+--       11 'user' or 'session', 12 suffix of a client's own marks or '', 13 that client as JSON,
+--       14 prefix of all keys
 -- Returns {stream id, 1 if it was there already else 0, number of accounts}
 local seen = redis.call('GET', KEYS[2])
 if seen then
@@ -13,7 +14,7 @@ if seen then
   return {seen, 1, 0}
 end
 
-local prefix, now, logout_at, mark_s = KEYS[4], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local prefix, now, logout_at, mark_s = ARGV[14], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 local function mark(digest)
