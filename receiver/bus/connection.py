@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -11,70 +12,269 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.primary import (
+    Failure,
+    Node,
+    Primary,
+    PrimaryConnection,
+    PrimaryTLSConnection,
+    SyncPrimaryConnection,
+    SyncPrimaryTLSConnection,
+    cluster_question,
+    is_passing,
+    sentinel_question,
+)
 from receiver.errors import ConfigurationError
 
-SCHEMES = ("redis", "rediss", "unix")
+if TYPE_CHECKING:
+    from pathlib import Path
+    from urllib.parse import SplitResult
+
+    from redis.credentials import CredentialProvider
+
+__all__ = ["Failure", "Options", "check_url", "connect", "connect_sync", "describe", "is_passing", "ping"]
+
+SENTINEL, CLUSTER = "sentinel", "cluster"
+TOPOLOGIES = {
+    "redis": "", "rediss": "", "unix": "",
+    "redis+sentinel": SENTINEL, "rediss+sentinel": SENTINEL,
+    "redis+cluster": CLUSTER, "rediss+cluster": CLUSTER,
+}  # fmt: skip
+"""URL schemes; `rediss` is TLS."""
+
+DEFAULT_PORTS = {SENTINEL: 26379, CLUSTER: 6379}
 
 
-def check_url(url: str) -> None:
-    """Refuse a URL this project cannot use, naming the part that is wrong and never the password.
+class Options(TypedDict, total=False):
+    """What goes with a URL; all may be left out or None.
+
+    Attributes:
+        username: ACL user; in place of the one in the URL.
+        password: In place of the one in the URL.
+        credentials: `password` (default), or `entra`: tokens of Microsoft Entra ID (needs the extra `azure`).
+        credential_provider: Any redis-py credential provider, in place of all of these.
+        ca_file: PEM file of the CAs to trust; None trusts the system's.
+        cert_file: PEM file of our certificate, where the server wants one (mTLS).
+        key_file: PEM file of its key.
+        sentinel_username: ACL user at the Sentinels.
+        sentinel_password: Its password; Redis's own is never sent to a Sentinel.
+    """
+
+    username: str | None
+    password: str | None
+    credentials: Literal["password", "entra"]
+    credential_provider: CredentialProvider | None
+    ca_file: str | Path | None
+    cert_file: str | Path | None
+    key_file: str | Path | None
+    sentinel_username: str | None
+    sentinel_password: str | None
+
+
+def check_url(url: str, **options: Unpack[Options]) -> None:
+    """Refuse a URL this project cannot use, or options that do not go with it; never names the password.
 
     Raises:
-        ConfigurationError: unknown scheme, or no host.
+        ConfigurationError: naming the part that is wrong.
     """
     parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
-        raise ConfigurationError(f"redis.url: scheme {parts.scheme!r} is not one of {', '.join(SCHEMES)}")
+    if parts.scheme not in TOPOLOGIES:
+        raise ConfigurationError(f"redis.url: scheme {parts.scheme!r} is not one of {', '.join(TOPOLOGIES)}")
     if parts.scheme != "unix" and not parts.hostname:
         raise ConfigurationError("redis.url: has no host, expected redis://host:6379/0")
+    if TOPOLOGIES[parts.scheme]:
+        _Several.parse(url)
+    _check_options(parts, options)
 
 
-def connect(url: str, *, timeout_s: float, **options: Any) -> redis.asyncio.Redis:
-    """An asyncio client; no connection is made before the first command.
+def _check_options(parts: SplitResult, options: Options) -> None:
+    tls = parts.scheme.startswith("rediss")
+    entra = options.get("credentials") == "entra"
+    for problem, text in (
+        (
+            not tls and any(options.get(name) for name in ("ca_file", "cert_file", "key_file")),
+            "redis.ca_file, cert_file and key_file are for TLS, and redis.url is not rediss",
+        ),
+        (
+            bool(options.get("cert_file")) != bool(options.get("key_file")),
+            "redis.cert_file and redis.key_file go together",
+        ),
+        (
+            options.get("sentinel_password") and TOPOLOGIES[parts.scheme] != SENTINEL,
+            "redis.sentinel_password is for Sentinel, and redis.url is not redis+sentinel",
+        ),
+        (entra and (options.get("password") or parts.password), "redis.credentials: entra takes no password"),
+        (entra and not tls, "redis.credentials: entra sends a bearer token; redis.url must be rediss"),
+    ):
+        if problem:
+            raise ConfigurationError(text)
+
+
+def connect(
+    url: str, *, timeout_s: float, prefix: str = DEFAULT_PREFIX, **options: Unpack[Options]
+) -> redis.asyncio.Redis:
+    """An asyncio client of the primary that holds our keys; no connection is made before the first command.
+
+    On every topology it is a plain client: pipelines, scripts and blocking reads work. After a failover it
+    finds the new primary with its next connection; until then commands fail with one of `Failure`.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`.
+        url: See docs/redis.md.
         timeout_s: Seconds one command or one connection attempt may take.
-        options: Passed to redis-py, for instance `username`, `password`.
+        prefix: Of all keys; says which slot of a Cluster is meant.
+        options: See `Options`.
+
+    Raises:
+        ConfigurationError: the URL or an option is wrong, or a library is missing for it.
     """
-    check_url(url)
-    return redis.asyncio.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        # One immediate retry on a fresh connection: every command of ours is safe to repeat.
-        retry=AsyncRetry(NoBackoff(), 1),
-        **_set(options),
-    )
+    check_url(url, **options)
+    provider = _provider(options)
+    # One immediate retry on a fresh connection: every command of ours is safe to repeat.
+    retry = AsyncRetry(NoBackoff(), 1)
+    settings = {**_limits(timeout_s, retry), **_tls(url, options)}
+    access = _access(options, provider)
+    if not TOPOLOGIES[urlsplit(url).scheme]:
+        pool = redis.asyncio.ConnectionPool.from_url(url, **settings, **access)
+    else:
+        several = _Several.parse(url)
+        plain, tls = redis.asyncio.Connection, redis.asyncio.SSLConnection
+        access = {**several.access(), **access}
+        pool = redis.asyncio.ConnectionPool(
+            connection_class=PrimaryTLSConnection if several.tls else PrimaryConnection,
+            primary=several.primary(prefix),
+            asking={
+                **settings, **several.asking_access(access, options),
+                "connection_class": tls if several.tls else plain, "retry": AsyncRetry(NoBackoff(), 0),
+            },
+            db=several.db, **settings, **access,
+        )  # fmt: skip
+    # The provider twice: to open connections, and to renew what is open.
+    client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
+    client.auto_close_connection_pool = True
+    return client
 
 
-def connect_sync(url: str, *, timeout_s: float, **options: Any) -> redis.Redis:
+def connect_sync(
+    url: str, *, timeout_s: float, prefix: str = DEFAULT_PREFIX, **options: Unpack[Options]
+) -> redis.Redis:
     """The same for code without an event loop."""
-    check_url(url)
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 1),
-        **_set(options),
-    )
+    check_url(url, **options)
+    provider = _provider(options)
+    settings = {**_limits(timeout_s, Retry(NoBackoff(), 1)), **_tls(url, options)}
+    access = _access(options, provider)
+    if not TOPOLOGIES[urlsplit(url).scheme]:
+        pool = redis.ConnectionPool.from_url(url, **settings, **access)
+    else:
+        several = _Several.parse(url)
+        access = {**several.access(), **access}
+        pool = redis.ConnectionPool(
+            connection_class=SyncPrimaryTLSConnection if several.tls else SyncPrimaryConnection,
+            primary=several.primary(prefix),
+            asking={
+                **settings, **several.asking_access(access, options),
+                "connection_class": redis.SSLConnection if several.tls else redis.Connection,
+                "retry": Retry(NoBackoff(), 0),
+            },
+            db=several.db, **settings, **access,
+        )  # fmt: skip
+    client = redis.Redis(connection_pool=pool, credential_provider=provider)
+    client.auto_close_connection_pool = True
+    return client
 
 
-def _set(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Several:
+    """A URL that names several nodes: `redis+sentinel://host,host/service/db` or `redis+cluster://host,host`."""
+
+    topology: str
+    tls: bool
+    nodes: tuple[Node, ...]
+    service: str
+    db: int
+    username: str | None
+    password: str | None
+
+    @classmethod
+    def parse(cls, url: str) -> _Several:
+        parts = urlsplit(url)
+        topology = TOPOLOGIES[parts.scheme]
+        service, _, db = parts.path.strip("/").partition("/")
+        if topology == CLUSTER:
+            service, db = "", service
+        if topology == SENTINEL and not service:
+            raise ConfigurationError("redis.url: has no master name, expected redis+sentinel://host:26379/mymaster/0")
+        if not (db or "0").isdecimal() or (topology == CLUSTER and int(db or 0)) or parts.query:
+            raise ConfigurationError("redis.url: expected a database number (0 on a Cluster) and nothing after it")
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        try:
+            nodes = [(split.hostname, split.port) for split in (urlsplit(f"//{host}") for host in hosts)]
+        except ValueError:
+            raise ConfigurationError("redis.url: a port is not a number") from None
+        if not all(host for host, _ in nodes):
+            raise ConfigurationError("redis.url: a host between the commas is empty")
+        return cls(
+            topology=topology,
+            tls=parts.scheme.startswith("rediss"),
+            nodes=tuple((str(host), port or DEFAULT_PORTS[topology]) for host, port in nodes),
+            service=unquote(service),
+            db=int(db or 0),
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+        )
+
+    def primary(self, prefix: str) -> Primary:
+        if self.topology == SENTINEL:
+            return Primary(self.nodes, sentinel_question(self.service))
+        if not 0 <= prefix.find("{") < prefix.find("}") - 1:
+            raise ConfigurationError("redis.prefix: on a Cluster it needs a part in braces, as in {logout}")
+        return Primary(self.nodes, cluster_question(prefix))
+
+    def access(self) -> dict[str, Any]:
+        return {"username": self.username, "password": self.password}
+
+    def asking_access(self, access: dict[str, Any], options: Options) -> dict[str, Any]:
+        if self.topology == CLUSTER:
+            return access
+        return {"username": options.get("sentinel_username"), "password": options.get("sentinel_password")}
+
+
+def _limits(timeout_s: float, retry: object) -> dict[str, Any]:
+    return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
+
+
+def _access(options: Options, provider: CredentialProvider | None) -> dict[str, Any]:
+    if provider is not None:
+        # Beside a provider redis-py takes no name.
+        return {"username": None, "password": None, "credential_provider": provider}
+    given = {"username": options.get("username"), "password": options.get("password")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _provider(options: Options) -> CredentialProvider | None:
+    if options.get("credentials") != "entra":
+        return options.get("credential_provider")
+    from receiver.bus.entra import entra_credentials
+
+    return entra_credentials()
+
+
+def _tls(url: str, options: Options) -> dict[str, Any]:
+    if not url.startswith("rediss"):
+        return {}
+    files = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
+    given = {name: str(options[option]) for name, option in files.items() if options.get(option)}  # type: ignore[literal-required]
+    # Said outright: redis-py before 6 did not compare the host with the certificate.
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given}
 
 
 def describe(error: BaseException) -> str:
     """What went wrong with Redis, in one line, without addresses or credentials."""
-    return (
-        f"{type(error).__name__}: {str(error)[:160]}"
-        if isinstance(error, redis.ResponseError)
-        else type(error).__name__
-    )
-
-
-Failure = (redis.RedisError, OSError, TimeoutError)
-"""What a Redis command may raise; caught in this room only."""
+    if isinstance(error, redis.ResponseError):
+        return f"{type(error).__name__}: {str(error)[:160]}"
+    if isinstance(error.__cause__, redis.RedisError):
+        return describe(error.__cause__)
+    return type(error).__name__
 
 
 async def ping(client: redis.asyncio.Redis) -> str:

@@ -50,8 +50,8 @@ async def _examine_redis(settings: Settings) -> list[Check]:
     client = connect(
         settings.redis.url,
         timeout_s=settings.redis.timeout_s,
-        username=settings.redis.username,
-        password=settings.redis.secret,
+        prefix=settings.redis.prefix,
+        **settings.redis.options,
     )
     try:
         return list(check_redis(await inspect(client, Keys(settings.redis.prefix))))

@@ -81,8 +81,8 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterat
     client = connect(
         settings.redis.url,
         timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000,
-        username=settings.redis.username,
-        password=settings.redis.secret,
+        prefix=settings.redis.prefix,
+        **settings.redis.options,
     )
     keys = Keys(settings.redis.prefix)
     position: str | None = None

@@ -1,0 +1,275 @@
+"""Connections that find the primary by themselves: behind Sentinel, and of one slot of a Cluster.
+
+All our keys share one hash tag, so even on a Cluster one server at a time holds everything. What we need of
+either topology is therefore the same: ask somebody who knows where the primary is before every connection,
+and ask again once it is gone. On top of such a connection a plain client works, with pipelines and blocking reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import redis
+import redis.asyncio
+import redis.asyncio.connection
+import redis.connection
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterDownError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Generator, Mapping
+
+Node = tuple[str, int]
+"""Host and port."""
+
+Failure = (RedisError, OSError, TimeoutError)
+"""What a Redis command may raise; caught in this room only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask a node that may know, and how to read its answer.
+
+    Attributes:
+        command: Sent as it is.
+        read: From the reply and the node asked: the primary it names, if any, and further nodes that may know.
+    """
+
+    command: tuple[str, ...]
+    read: Callable[[Any, Node], tuple[Node | None, list[Node]]]
+
+
+class Primary:
+    """Where the primary is, as far as is known; no I/O. One object serves all connections of a client.
+
+    Args:
+        seeds: Nodes to ask, as configured.
+        question: What to ask them.
+    """
+
+    def __init__(self, seeds: tuple[Node, ...], question: Question) -> None:
+        self.question = question
+        self._seeds = seeds
+        self._peers: list[Node] = []
+        self._known: Node | None = None
+        self._failed: Node | None = None
+
+    def search(self) -> Generator[Node, Any, Node]:
+        """Yields the nodes to ask, takes each one's reply or its failure, and returns the primary.
+
+        Raises:
+            redis.ConnectionError: none names a primary.
+        """
+        if self._known is not None:
+            return self._known
+        doubtful: Node | None = None
+        failures: list[BaseException] = []
+        # The one that failed last comes last, and is believed last: what is said of it may be old.
+        for node in sorted(dict.fromkeys([*self._seeds, *self._peers]), key=lambda node: node == self._failed):
+            reply = yield node
+            if isinstance(reply, BaseException):
+                failures.append(reply)
+                continue
+            primary, peers = self.question.read(reply, node)
+            self._peers = peers or self._peers
+            doubtful = primary or doubtful
+            if primary is not None and primary != self._failed:
+                break
+        if doubtful is None:
+            raise _nobody_knows(failures)
+        self._known = doubtful
+        return doubtful
+
+    def lost(self, node: Node) -> None:
+        """A connection to it failed, or it is not the primary any more: ask again before the next one."""
+        self._failed = node
+        if self._known == node:
+            self._known = None
+
+
+def sentinel_question(service: str) -> Question:
+    """Ask a Sentinel for the master of a service."""
+
+    def read(reply: Any, _: Node) -> tuple[Node | None, list[Node]]:
+        return ((_text(reply[0]), int(reply[1])) if reply else None), []
+
+    return Question(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service), read)
+
+
+def cluster_question(prefix: str) -> Question:
+    """Ask a Cluster node who serves the slot of all keys with this prefix."""
+    slot = key_slot(prefix.encode())
+
+    def read(reply: Any, asked: Node) -> tuple[Node | None, list[Node]]:
+        owner, peers = None, []
+        for first, last, *nodes in reply:
+            # A node that does not know its own address leaves it empty: it is the one we asked.
+            named = [(_text(node[0]) or asked[0], int(node[1])) for node in nodes]
+            peers += named
+            if first <= slot <= last:
+                owner = named[0]
+        return owner, peers
+
+    return Question(("CLUSTER", "SLOTS"), read)
+
+
+def is_demotion(error: ResponseError) -> bool:
+    """Whether this reply says that the server is not, or not for now, the primary of our keys."""
+    # Before Redis 7 a script's READONLY comes inside another error.
+    return isinstance(error, MovedError | ClusterDownError | ReadOnlyError) or "READONLY" in str(error)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same command may succeed a moment later: a failover, a restart, a slot that is moving."""
+    if isinstance(error, ResponseError):
+        text = str(error)
+        return (
+            is_demotion(error)
+            or isinstance(error, AskError | TryAgainError)
+            or any(sign in text for sign in ("NOREPLICAS", "UNBLOCKED", "non local key", "undeclared"))
+        )
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError) and not isinstance(
+        error, AuthenticationError
+    )
+
+
+class PrimaryConnection(redis.asyncio.Connection):
+    """Connects to wherever the primary is.
+
+    Args:
+        primary: Shared by the client's connections.
+        asking: Options of connections to the nodes that are asked.
+        options: Options of this connection.
+    """
+
+    def __init__(self, *, primary: Primary, asking: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self._primary = primary
+        self._asking = asking
+
+    async def _locate(self) -> Node:
+        search = self._primary.search()
+        try:
+            node = next(search)
+            while True:
+                node = search.send(await self._ask(node))
+        except StopIteration as found:
+            return cast("Node", found.value)
+
+    async def _ask(self, node: Node) -> Any:
+        options = dict(self._asking)
+        connection: redis.asyncio.Connection = options.pop("connection_class")(host=node[0], port=node[1], **options)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.send_command(*self._primary.question.command)
+            return await connection.read_response()
+        except Failure as error:
+            return error
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _connect(self) -> None:
+        # The lowest place where an address is used: redis-py reconnects from several others.
+        self.host, self.port = await self._locate()
+        try:
+            await super()._connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._primary.lost((self.host, self.port))
+            raise
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """As in redis-py; a server that is no longer the primary is a lost connection."""
+        try:
+            return await super().read_response(*arguments, **options)
+        except ResponseError as error:
+            if not is_demotion(error):
+                raise
+            self._primary.lost((self.host, self.port))
+            await self.disconnect(nowait=True)
+            raise redis.ConnectionError("not the primary any more") from error
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._primary.lost((self.host, self.port))
+            raise
+
+
+class PrimaryTLSConnection(PrimaryConnection, redis.asyncio.SSLConnection):
+    """The same over TLS."""
+
+
+class SyncPrimaryConnection(redis.Connection):
+    """`PrimaryConnection` for code without an event loop."""
+
+    def __init__(self, *, primary: Primary, asking: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._primary = primary
+        self._asking = asking
+
+    def _locate(self) -> Node:
+        search = self._primary.search()
+        try:
+            node = next(search)
+            while True:
+                node = search.send(self._ask(node))
+        except StopIteration as found:
+            return cast("Node", found.value)
+
+    def _ask(self, node: Node) -> Any:
+        options = dict(self._asking)
+        connection: redis.Connection = options.pop("connection_class")(host=node[0], port=node[1], **options)
+        try:
+            connection.connect()  # type: ignore[no-untyped-call]
+            connection.send_command(*self._primary.question.command)  # type: ignore[no-untyped-call]
+            return connection.read_response()
+        except Failure as error:
+            return error
+        finally:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> socket.socket:
+        self.host, self.port = self._locate()
+        try:
+            return cast("socket.socket", super()._connect())  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._primary.lost((self.host, self.port))
+            raise
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """As `PrimaryConnection.read_response`."""
+        try:
+            return super().read_response(*arguments, **options)
+        except ResponseError as error:
+            if not is_demotion(error):
+                raise
+            self._primary.lost((self.host, self.port))
+            self.disconnect()  # type: ignore[no-untyped-call]
+            raise redis.ConnectionError("not the primary any more") from error
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._primary.lost((self.host, self.port))
+            raise
+
+
+class SyncPrimaryTLSConnection(SyncPrimaryConnection, redis.SSLConnection):
+    """The same over TLS."""
+
+
+def _nobody_knows(errors: list[BaseException]) -> redis.ConnectionError:
+    """No node named the primary; the error that says most about why is its cause."""
+    failure = redis.ConnectionError("no node names a primary")
+    telling = [error for error in errors if isinstance(error, ResponseError | AuthenticationError)]
+    failure.__cause__ = (telling or errors or [None])[0]
+    return failure
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value or "")
