@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from receiver.bus import stream
 from receiver.bus.lua import Script
@@ -23,10 +23,7 @@ KEEP_S = 7 * 86_400
 """Seconds the acknowledgements of an event are kept; as long as the stream keeps the event by default."""
 
 MAX_ACKS = 10_000
-"""Acknowledgements kept for the receivers' metric, approximately; they read them within a second or so."""
-
-RECEIVERS = "receivers"
-"""The consumer group of the receivers, so that each acknowledgement is counted by one of them."""
+"""Acknowledgements kept until a receiver takes them for its metric; they take them within a second or so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +88,12 @@ class Observed:
 
     Attributes:
         app: The app's name, as the app gave it.
-        after_s: Seconds from receipt to acknowledgement.
+        after_s: Seconds from receipt to acknowledgement; None where it says nothing, because the process that
+            acknowledged was not there yet when the event was published.
     """
 
     app: str
-    after_s: float
+    after_s: float | None
 
 
 def split(member: str) -> tuple[str, str]:
@@ -122,7 +120,7 @@ async def acknowledge(
         3,
         *(keys.acks, keys.instances, keys.instances_since),
         *(listener.app, listener.instance, listener.worker, int((now - listener.since) * 1000)),
-        *(KEEP_S, MAX_ACKS),
+        MAX_ACKS,
     ]
     for ack in acks:
         command += [
@@ -168,30 +166,16 @@ async def forget_instances(client: redis.asyncio.Redis, keys: Keys, *, before_ms
 
 
 async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[Observed]:
-    """Up to `count` acknowledgements that no receiver has taken yet; each is taken once, by one receiver."""
-    try:
-        reply = await _read_group(client, keys, count)
-    except ResponseError as error:
-        if not str(error).startswith("NOGROUP"):
-            raise
-        await create_receivers_group(client, keys)
-        reply = await _read_group(client, keys, count)
-    return [
-        Observed(fields.get(b"app", b"").decode("utf-8", "replace"), int(fields.get(b"after_ms", b"0")) / 1000)
-        for _, fields in stream.entries_of(reply)
-    ]
+    """Up to `count` acknowledgements that no receiver has taken yet; each is taken once, by one receiver.
 
-
-async def _read_group(client: redis.asyncio.Redis, keys: Keys, count: int) -> Any:
-    # Without pending lists, so all receivers can be the same member: an acknowledgement lost on the way is one
-    # observation less.
-    return await client.xreadgroup(RECEIVERS, "receiver", {keys.acks: ">"}, count=count, noack=True)
-
-
-async def create_receivers_group(client: redis.asyncio.Redis, keys: Keys) -> None:
-    """Make the receivers' group, to begin with the oldest acknowledgement; one that is there stays as it is."""
-    try:
-        await client.xgroup_create(keys.acks, RECEIVERS, id="0", mkstream=True)
-    except ResponseError as error:
-        if not str(error).startswith("BUSYGROUP"):
-            raise
+    Those who take them see to it that they expire, `KEEP_S` seconds from now.
+    """
+    taken: Any = await client.lpop(keys.acks, count)
+    if not taken:
+        return []
+    parts = [line.decode("utf-8", "replace").split(" ", 3) for line in taken]
+    async with client.pipeline(transaction=False) as pipeline:
+        for event_id in {event_id for event_id, *_ in parts}:
+            pipeline.expire(keys.acks_of(event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
+        await pipeline.execute()
+    return [Observed(app, None if after == "late" else int(after) / 1000) for _, after, _, app in parts]

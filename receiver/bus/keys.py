@@ -59,7 +59,7 @@ class Keys:
 
     @property
     def acks(self) -> str:
-        """Stream: one entry per acknowledgement, for the receivers' metric; bounded."""
+        """List: acknowledgements no receiver has counted yet; bounded."""
         return f"{self.prefix}:acks"
 
     def acks_of(self, event_id: str) -> str:
@@ -81,5 +81,5 @@ class Keys:
         return f"{self.prefix}:group:{group}"
 
     def poison(self, group: str) -> str:
-        """Stream: entries a group could not handle, set aside; bounded."""
+        """List: entries a group could not handle, as JSON, set aside; bounded."""
         return f"{self.prefix}:poison:{group}"

@@ -43,6 +43,12 @@ async def newest(client: redis.asyncio.Redis, keys: Keys, *, up_to: str = "+") -
     return to_entry(*found[0]) if found else None
 
 
+async def position_before(client: redis.asyncio.Redis, seconds: float) -> str:
+    """An id that comes before everything published within the last `seconds`, by Redis's own clock."""
+    now_s, microseconds = await client.time()
+    return f"{max(0, int((int(now_s) + int(microseconds) / 1e6 - seconds) * 1000))}-0"
+
+
 def to_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     """A stream entry as Redis gives it."""
     return Entry(entry_id.decode(), int(fields.get(b"n", 0)), fields.get(b"event", b""))

@@ -3,9 +3,20 @@
 Needs `redis` only. `receiver.consumer.msal_cache` works on MSAL Python caches.
 """
 
+from receiver.consumer.group import GroupSubscriber, ThreadGroupSubscriber
 from receiver.consumer.guard import Guard, ThreadGuard
 from receiver.consumer.sessions import Sessions, SyncSessions
 from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
 from receiver.core.eviction import Eviction
 
-__all__ = ["Eviction", "Guard", "Sessions", "Subscriber", "SyncSessions", "ThreadGuard", "ThreadSubscriber"]
+__all__ = [
+    "Eviction",
+    "GroupSubscriber",
+    "Guard",
+    "Sessions",
+    "Subscriber",
+    "SyncSessions",
+    "ThreadGroupSubscriber",
+    "ThreadGuard",
+    "ThreadSubscriber",
+]

@@ -1,50 +1,42 @@
 """Hear every eviction in every process: the async subscriber, and a thread that runs it for sync apps.
 
 Delivery is at least once and in order; handlers must be idempotent by `Eviction.id`. A subscriber that
-missed entries (trimmed while it was away) is told so by `on_reset` and should drop everything it holds.
+missed entries (trimmed while it was away, or lost by Redis) is told so by `on_reset` and should drop
+everything it holds.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import inspect
-import logging
-import threading
 import time
 from typing import TYPE_CHECKING
 
-from receiver.bus import connection, stream
-from receiver.bus.keys import DEFAULT_PREFIX, Keys
-from receiver.core.eviction import Eviction
-from receiver.errors import BadEventError
+from receiver.bus import stream
+from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.consumer.reader import BLOCK_S, LOOKBACK_S, Reader, ReaderThread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-log = logging.getLogger("receiver.consumer")
+    import redis.asyncio
 
-LOOKBACK_S = 60.0
-"""Seconds before its start that a subscriber reads again, for clocks that differ between app and Redis."""
-
-BLOCK_S = 5.0
-"""Seconds one read waits for news; only bounds how long `stop` may take on a silent connection."""
-
-RECONNECT_MAX_S = 5.0
-"""Longest pause between two attempts to reach Redis; the first is 0.1 s."""
+    from receiver.core.eviction import Eviction
 
 
-class Subscriber:
+__all__ = ["BLOCK_S", "LOOKBACK_S", "Subscriber", "ThreadSubscriber"]
+
+
+class Subscriber(Reader):
     """Calls `handler` for every eviction, in every process that runs one.
 
     Args:
         redis_url: The Redis the receiver publishes to.
         handler: Plain or async; called for one eviction at a time, in order. An exception is logged and
-            does not stop the subscriber.
-        app: The app's name, as it appears in logs.
+            does not stop the subscriber; that eviction is not acknowledged and not tried again.
+        app: The app's name, as it appears in logs, in the trace and in metrics.
         on_reset: Called when entries were missed; drop every cached session and token. None: logged only.
         prefix: Key prefix the receiver uses.
         lookback_s: Seconds before start to read from.
+        acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
 
     Attributes:
         last_read_s: `time.monotonic()` when the last read was handled, news or not; None before the first.
@@ -59,71 +51,68 @@ class Subscriber:
         on_reset: Callable[[], Awaitable[None] | None] | None = None,
         prefix: str = DEFAULT_PREFIX,
         lookback_s: float = LOOKBACK_S,
+        acknowledge: bool = True,
     ) -> None:
-        connection.check_url(redis_url)
-        self._url = redis_url
-        self._handler = handler
-        self._on_reset = on_reset
-        self._app = app
-        self._keys = Keys(prefix)
+        super().__init__(
+            redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, group=None, acknowledge=acknowledge
+        )
         # A time, not `$`: an eviction published while Redis is still out of our reach must not be missed.
-        self._position = f"{int((time.time() - lookback_s) * 1000)}-0"
+        self._begins_at = time.monotonic() - lookback_s
+        self._position: str | None = None
         self._number: int | None = None
+        self._read_any = False
+        self._sure = False
         self.last_read_s: float | None = None
 
-    async def run(self) -> None:
-        """Read until cancelled; outages of Redis are waited out."""
-        client = connection.connect(self._url, timeout_s=BLOCK_S * 2)
-        pause_s = 0.1
-        try:
-            while True:
-                try:
-                    entries = await stream.read_after(client, self._keys, self._position, block_ms=int(BLOCK_S * 1000))
-                except connection.Failure as error:
-                    log.warning("%s: cannot read evictions, trying again: %s", self._app, connection.describe(error))
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, RECONNECT_MAX_S)
-                    continue
-                pause_s = 0.1
-                _leave_if_cancelled()
-                for entry in entries:
-                    await self._handle(entry)
-                self.last_read_s = time.monotonic()
-        finally:
-            await client.aclose()
+    def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
+        del worker
+        self._client = client
+        self._sure = False
 
-    async def _handle(self, entry: stream.Entry) -> None:
+    def _lost_touch(self) -> None:
+        self._sure = False
+
+    async def _beside(self) -> None:
+        return
+
+    async def _leave(self) -> None:
+        return
+
+    async def _turn(self) -> None:
+        if self._position is None:
+            self._position = await stream.position_before(self._client, time.monotonic() - self._begins_at)
+            before = await stream.newest(self._client, self._keys, up_to=self._position)
+            self._number = None if before is None else before.number
+        elif not self._sure:
+            await self._check_that_nothing_was_lost()
+        self._sure = True
+        position = self._position or "0-0"
+        entries = await stream.read_after(self._client, self._keys, position, block_ms=int(BLOCK_S * 1000))
+        if not entries:
+            self._sure = False
+        for entry in entries:
+            await self._take(entry)
+        self.last_read_s = time.monotonic()
+
+    async def _take(self, entry: stream.Entry) -> None:
         if self._number is not None and entry.number != self._number + 1:
-            log.error("%s: evictions between %s and %s were missed", self._app, self._position, entry.entry_id)
-            await self._call(self._on_reset)
+            await self._reset(f"{entry.entry_id} is number {entry.number}, the one before was {self._number}")
         self._number = entry.number
-        try:
-            eviction = Eviction.from_json(entry.event)
-        except BadEventError as error:
-            log.error("%s: skipped stream entry %s: %s", self._app, entry.entry_id, error.message)  # noqa: TRY400
-        else:
-            await self._call(self._handler, eviction)
-        self._position = entry.entry_id
+        await self._handle(entry)
+        self._position, self._read_any = entry.entry_id, True
 
-    async def _call(self, function: Callable[..., Awaitable[None] | None] | None, *arguments: object) -> None:
-        if function is None:
+    async def _check_that_nothing_was_lost(self) -> None:
+        """Redis without its data numbers from 1 again, and its ids may be older than the position."""
+        if not self._read_any or self._position is None:
             return
-        try:
-            result = function(*arguments)
-            if inspect.isawaitable(result):
-                await result
-        except Exception:  # the app's own code; one bad handler call must not end the subscription
-            log.exception("%s: handler failed", self._app)
+        newest = await stream.newest(self._client, self._keys)
+        if newest is not None and stream.order(newest.entry_id) >= stream.order(self._position):
+            return
+        await self._reset("Redis has lost its data")
+        self._position, self._number, self._read_any = "0-0", None, False
 
 
-def _leave_if_cancelled() -> None:
-    # On Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation; the task still knows.
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-class ThreadSubscriber:
+class ThreadSubscriber(ReaderThread):
     """A `Subscriber` in a daemon thread, for Flask, Django and other apps without an event loop.
 
     Takes the same arguments; the handler runs in that thread. Start it once per process, after a fork.
@@ -138,41 +127,15 @@ class ThreadSubscriber:
         on_reset: Callable[[], None] | None = None,
         prefix: str = DEFAULT_PREFIX,
         lookback_s: float = LOOKBACK_S,
+        acknowledge: bool = True,
     ) -> None:
         self._subscriber = Subscriber(
-            redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, lookback_s=lookback_s
-        )
-        self._thread = threading.Thread(target=self._run, name=f"evictions-{app}", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._ready = threading.Event()
+            redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, lookback_s=lookback_s,
+            acknowledge=acknowledge,
+        )  # fmt: skip
+        super().__init__(self._subscriber, name=f"evictions-{app}")
 
     @property
     def last_read_s(self) -> float | None:
         """As `Subscriber.last_read_s`."""
         return self._subscriber.last_read_s
-
-    def start(self) -> None:
-        """Begin to listen; returns at once, whether or not Redis can be reached yet."""
-        self._thread.start()
-        self._ready.wait()
-
-    def stop(self) -> None:
-        """Stop listening and wait for the handler call in progress."""
-        if self._loop is None or self._task is None:
-            return
-        # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
-        while self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop has already ended
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join(0.2)
-
-    def _run(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._main())
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(self._subscriber.run())
-        self._ready.set()
-        await self._task

@@ -1,0 +1,173 @@
+"""One worker of a consumer group: its share of the entries, what dead workers left, what the group has missed.
+
+The group's members share the entries of the stream. How far the group has read and whether it missed entries
+stands in Redis, because workers come and go; both are noted by the script that reads.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError
+
+from receiver.bus import stream
+from receiver.bus.lua import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+READ = Script.read("read_group")
+CLAIM = Script.read("claim")
+LEAVE = Script.read("leave_group")
+RESET_DONE = Script.read("reset_done")
+
+FORGET_WORKER_S = 86_400
+"""Seconds after which a silent worker that holds no entry is taken off the group's list."""
+
+MAX_POISON = 1000
+"""Entries kept aside per group, the newest; more of them mean a fault of the app, not of the entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one read gave.
+
+    Attributes:
+        entries: Oldest first; may be empty.
+        reset: Names a reset this worker has to carry out now, because the group missed entries; empty for none.
+        given: Id of the last entry given to any worker of the group.
+    """
+
+    entries: list[stream.Entry]
+    reset: str
+    given: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An entry taken over from a worker that died.
+
+    Attributes:
+        entry: The entry.
+        tries: How often it has been handed out, this time included.
+    """
+
+    entry: stream.Entry
+    tries: int
+
+
+class GroupMember:
+    """One worker's part in a group. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Any client without response decoding; its socket timeout is longer than the waits asked for.
+        keys: Key names.
+        group: Name of the group; made when it is not there.
+        worker: Name of this worker, unique in the group.
+        lookback_s: Seconds before its construction from which a new group reads, by Redis's clock.
+        reset_lease_s: Seconds a worker has for a reset before another is asked.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        *,
+        group: str,
+        worker: str,
+        lookback_s: float,
+        reset_lease_s: float,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._group = group
+        self._worker = worker
+        self._begins_at = time.monotonic() - lookback_s
+        self._reset_lease_ms = int(reset_lease_s * 1000)
+        self._generation = ""
+        self._number = 0
+
+    async def read(self, count: int) -> Batch:
+        """Up to `count` entries nobody of the group was given yet; makes the group if need be. Does not wait."""
+        generation, number, reset, given, entries = await self._run(
+            READ,
+            (self._keys.events, self._keys.group(self._group)),
+            *(self._group, self._worker, count, self._generation, self._number),
+            *(int((time.monotonic() - self._begins_at) * 1000), secrets.token_hex(8), self._reset_lease_ms),
+        )
+        self._generation, self._number = generation.decode(), int(number)
+        return Batch([_entry(*entry) for entry in entries], reset.decode(), given.decode())
+
+    async def wait(self, given: str, *, block_ms: int) -> None:
+        """Return when there is an entry after `given`, or after `block_ms` milliseconds."""
+        await self._client.xread({self._keys.events: given}, count=1, block=max(1, block_ms))
+
+    async def claim(self, *, idle_s: float) -> Claimed | None:
+        """Take over one entry that shows no sign of life for so long; None when there is none."""
+        found = await self._run(
+            CLAIM,
+            (self._keys.events, self._keys.group(self._group)),
+            *(self._group, self._worker, int(idle_s * 1000), FORGET_WORKER_S * 1000),
+        )
+        return Claimed(_entry(found[0], found[2]), int(found[1])) if found else None
+
+    async def done(self, entry_ids: Iterable[str]) -> None:
+        """These were handled; nobody gets them again."""
+        await self._client.xack(self._keys.events, self._group, *entry_ids)
+
+    async def keep(self, entry_ids: Iterable[str]) -> None:
+        """A sign of life for these; what was handled meanwhile stays handled."""
+        await self._client.xclaim(
+            self._keys.events, self._group, self._worker, 0, list(entry_ids), justid=True
+        )  # fmt: skip
+
+    async def count(self, entry_id: str, tries: int) -> None:
+        """Note before a further attempt which one it is, so that it counts even if it kills this process."""
+        await self._client.xclaim(
+            self._keys.events, self._group, self._worker, 0, [entry_id], retrycount=tries, justid=True
+        )
+
+    async def set_aside(self, entry: stream.Entry, *, tries: int, error: str) -> None:
+        """Move an entry that cannot be handled out of the way, for the operator to see."""
+        aside = {
+            "entry_id": entry.entry_id,
+            "n": entry.number,
+            "tries": tries,
+            "error": error,
+            "worker": self._worker,
+            "event": entry.event.decode("utf-8", "replace"),
+        }
+        poison = self._keys.poison(self._group)
+        # In this order and without a transaction: at worst it stands there twice.
+        async with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.rpush(poison, json.dumps(aside))  # type: ignore[unused-awaitable]  # queued
+            pipeline.ltrim(poison, -MAX_POISON, -1)  # type: ignore[unused-awaitable]  # queued
+            pipeline.xack(self._keys.events, self._group, entry.entry_id)  # type: ignore[unused-awaitable]  # queued
+            await pipeline.execute()
+
+    async def reset_done(self, reset: str) -> None:
+        """The reset was carried out."""
+        await self._run(RESET_DONE, (self._keys.group(self._group),), reset)
+
+    async def leave(self) -> None:
+        """Hand back what this worker was given and has not handled."""
+        await self._run(LEAVE, (self._keys.events,), self._group, self._worker, FORGET_WORKER_S * 1000)
+
+    async def _run(self, script: Script, keys: tuple[str, ...], *arguments: str | int) -> Any:
+        try:
+            return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self._client.eval(script.text, len(keys), *keys, *arguments)
+
+
+def _entry(entry_id: bytes, fields: list[bytes]) -> stream.Entry:
+    # Scripts give fields and values in one list, whatever the protocol.
+    return stream.to_entry(entry_id, dict(zip(fields[::2], fields[1::2], strict=True)))

@@ -1,0 +1,99 @@
+"""Say what was done: every consumer acknowledges the events it has acted on, and that it is listening at all.
+
+Acknowledgements travel beside the reading and never hold it up; what could not be sent goes with the next batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from receiver.bus import acks, connection
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.bus.stream import Entry
+    from receiver.core.eviction import Eviction
+
+log = logging.getLogger("receiver.consumer")
+
+HEARTBEAT_S = 10.0
+"""Seconds between two signs of life of a consumer that hears nothing."""
+
+RETRY_S = 1.0
+"""Seconds before acknowledgements that did not arrive are sent again."""
+
+MAX_WAITING = 10_000
+"""Acknowledgements kept while Redis is away; beyond it the oldest are dropped, and the trace shows them missing."""
+
+MAX_BATCH = 500
+"""Acknowledgements sent in one round trip."""
+
+
+def worker_name() -> str:
+    """`hostname-pid-random`: this process, told apart from one that had its pid before."""
+    return f"{socket.gethostname().replace('/', '-')}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+class Acknowledger:
+    """Collects acknowledgements and sends them.
+
+    Args:
+        client: Owned by the caller.
+        keys: Key names.
+        listener: In whose name.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, listener: acks.Listener) -> None:
+        self._client = client
+        self._keys = keys
+        self._listener = listener
+        self._waiting: deque[acks.Ack] = deque(maxlen=MAX_WAITING)
+        self._wake = asyncio.Event()
+
+    def add(self, eviction: Eviction, entry: Entry) -> None:
+        """The handler has returned; the acknowledgement is sent soon. Never waits."""
+        self._waiting.append(acks.Ack(eviction.id, entry.entry_id, eviction.received_at, time.monotonic()))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what there is, and a sign of life when there is nothing, until cancelled."""
+        failing = False
+        while True:
+            self._wake.clear()
+            try:
+                await self._send()
+                failing = False
+            except connection.Failure as error:
+                if not failing:
+                    log.warning("%s: cannot acknowledge: %s", self._listener.app, connection.describe(error))
+                failing = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S if failing else HEARTBEAT_S):
+                    await (asyncio.Event() if failing else self._wake).wait()
+
+    async def leave(self) -> None:
+        """Send what is left and say goodbye; best effort."""
+        with contextlib.suppress(*connection.Failure):
+            await self._send()
+            await acks.leave(self._client, self._keys, self._listener)
+
+    async def _send(self) -> None:
+        while True:
+            batch = list(self._waiting)[:MAX_BATCH]
+            await acks.acknowledge(self._client, self._keys, self._listener, batch, now=time.monotonic())
+            sent = set(batch)
+            # By identity and not by number: while they were on their way the oldest may have been dropped.
+            while self._waiting and self._waiting[0] in sent:
+                self._waiting.popleft()
+            if not self._waiting:
+                return

@@ -1,0 +1,240 @@
+"""Share the evictions among an app's workers: each is handled by one of them, whatever happens to the others.
+
+For what all workers share: a token cache or session store in Redis or a database. Delivery is at least once;
+handlers must be idempotent by `Eviction.id`. Order holds per worker and not for retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.bus import connection
+from receiver.bus.groups import GroupMember
+from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.consumer.reader import BLOCK_S, LOOKBACK_S, Reader, ReaderThread
+from receiver.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import redis.asyncio
+
+    from receiver.bus.stream import Entry
+    from receiver.core.eviction import Eviction
+
+log = logging.getLogger("receiver.consumer")
+
+BATCH = 10
+"""Entries a worker takes at once; more would wait behind a slow handler while other workers are idle."""
+
+MAX_TRIES = 5
+"""Times an entry is tried before it is set aside; a worker that dies in the handler counts as one."""
+
+MIN_IDLE_S = 60.0
+"""Seconds without a sign of life after which a worker's entries are taken over."""
+
+RETRY_S = 1.0
+"""Seconds before the second try; each further one waits twice as long."""
+
+RETRY_MAX_S = 60.0
+"""Longest wait between two tries, seconds."""
+
+FINISH_S = 0.2
+"""Seconds a handled entry waits for others before it is told to Redis, within one batch."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """An entry this worker was given: which try is next, and when by the monotonic clock."""
+
+    entry: Entry
+    tries: int
+    due: float
+
+
+class GroupSubscriber(Reader):
+    """Calls `handler` for this worker's share of the evictions.
+
+    An entry counts as handled when the handler has returned. One whose handler raises is tried again, the
+    others go on meanwhile; after `max_tries` it is set aside in the list `{logout}:poison:<group>`. Entries
+    of a worker that died are taken over by another one.
+
+    Args:
+        redis_url: The Redis the receiver publishes to.
+        handler: Plain or async; called for one eviction at a time. A plain one that takes longer than
+            `min_idle_s` is taken for dead; an async one may take as long as it likes.
+        app: The app's name, as it appears in logs, in the trace and in metrics.
+        group: Name of the group; None takes the app's. Without slash.
+        on_reset: Called in one worker when the group missed entries, again until it succeeds: empty the
+            shared store. None: logged only.
+        prefix: Key prefix the receiver uses.
+        lookback_s: Seconds before start to read from, when the group is new.
+        max_tries: Times an entry is tried.
+        min_idle_s: Seconds without a sign of life before a worker's entries are taken over.
+        retry_s: Seconds before the second try.
+        acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
+
+    Raises:
+        ConfigurationError: the URL or the group's name cannot be used.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        handler: Callable[[Eviction], Awaitable[None] | None],
+        *,
+        app: str,
+        group: str | None = None,
+        on_reset: Callable[[], Awaitable[None] | None] | None = None,
+        prefix: str = DEFAULT_PREFIX,
+        lookback_s: float = LOOKBACK_S,
+        max_tries: int = MAX_TRIES,
+        min_idle_s: float = MIN_IDLE_S,
+        retry_s: float = RETRY_S,
+        acknowledge: bool = True,
+    ) -> None:
+        group = group or app
+        if "/" in group:
+            raise ConfigurationError(f"group: {group!r} contains a slash")
+        super().__init__(
+            redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, group=group, acknowledge=acknowledge
+        )
+        self._name = group
+        self._begins_at = time.monotonic() - lookback_s
+        self._max_tries = max_tries
+        self._min_idle_s = min_idle_s
+        self._retry_s = retry_s
+        self._held: dict[str, _Held] = {}
+        self._done: list[str] = []
+        self._done_since = 0.0
+        self._next_claim = 0.0
+
+    def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
+        self._held.clear()
+        self._done.clear()
+        self._next_claim = 0.0
+        self._member = GroupMember(
+            client, self._keys, group=self._name, worker=worker, lookback_s=time.monotonic() - self._begins_at,
+            reset_lease_s=self._min_idle_s,
+        )  # fmt: skip
+
+    def _lost_touch(self) -> None:
+        self._next_claim = 0.0
+
+    async def _turn(self) -> None:
+        await self._finish()
+        batch = await self._member.read(BATCH)
+        if batch.reset and await self._reset(f"the group {self._name} was away too long, or Redis has lost its data"):
+            await self._member.reset_done(batch.reset)
+        for entry in batch.entries:
+            self._hold(entry, tries=1)
+        if not batch.entries and time.monotonic() >= self._next_claim:
+            claimed = await self._member.claim(idle_s=self._min_idle_s)
+            if claimed is None:
+                self._next_claim = time.monotonic() + self._min_idle_s / 2
+            else:
+                log.warning("%s: taking over entry %s of a worker that died", self._app, claimed.entry.entry_id)
+                self._hold(claimed.entry, tries=claimed.tries)
+        ready = [held for held in self._held.values() if held.due <= time.monotonic()]
+        for held in ready:
+            await self._attempt(held)
+        await self._finish()
+        if not ready and not batch.entries:
+            await self._member.wait(batch.given, block_ms=int(self._idle_s() * 1000))
+
+    def _hold(self, entry: Entry, *, tries: int) -> None:
+        self._held[entry.entry_id] = _Held(entry, tries, time.monotonic())
+
+    def _idle_s(self) -> float:
+        """Seconds until there is something to do even without news."""
+        due = [held.due for held in self._held.values()]
+        return max(0.0, min([BLOCK_S + time.monotonic(), self._next_claim, *due]) - time.monotonic())
+
+    async def _attempt(self, held: _Held) -> None:
+        entry_id = held.entry.entry_id
+        if held.tries > self._max_tries:
+            await self._set_aside(held, "workers died handling it")
+            return
+        if held.tries > 1:
+            await self._member.count(entry_id, held.tries)
+        if await self._handle(held.entry):
+            self._done_since = self._done_since if self._done else time.monotonic()
+            self._done.append(entry_id)
+            del self._held[entry_id]
+            if time.monotonic() - self._done_since >= FINISH_S:
+                await self._finish()
+        elif held.tries >= self._max_tries:
+            await self._set_aside(held, "the handler raised")
+        else:
+            held.due = time.monotonic() + min(self._retry_s * 2 ** (held.tries - 1), RETRY_MAX_S)
+            held.tries += 1
+
+    async def _set_aside(self, held: _Held, why: str) -> None:
+        tries = min(held.tries, self._max_tries)
+        await self._member.set_aside(held.entry, tries=tries, error=why)
+        del self._held[held.entry.entry_id]
+        log.error(
+            "%s: eviction in entry %s was not handled in %s tries (%s) and is set aside in %s: the user may still be "
+            "signed in", self._app, held.entry.entry_id, tries, why, self._keys.poison(self._name),
+        )  # fmt: skip
+
+    async def _finish(self) -> None:
+        if self._done:
+            await self._member.done(self._done)
+            self._done.clear()
+
+    async def _beside(self) -> None:
+        # Whatever waits here for its turn or its next try is in good hands.
+        while True:
+            await asyncio.sleep(self._min_idle_s / 3)
+            try:
+                if self._held:
+                    await self._member.keep(list(self._held))
+            except connection.Failure:
+                continue
+
+    async def _leave(self) -> None:
+        try:
+            await self._finish()
+            await self._member.leave()
+        except connection.Failure:
+            return
+
+
+class ThreadGroupSubscriber(ReaderThread):
+    """A `GroupSubscriber` in a daemon thread, for workers without an event loop.
+
+    Takes the same arguments; handler and `on_reset` are plain and run in a thread of their own, one call at
+    a time, and may take as long as they like. Start it once per process, after a fork.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        handler: Callable[[Eviction], None],
+        *,
+        app: str,
+        group: str | None = None,
+        on_reset: Callable[[], None] | None = None,
+        prefix: str = DEFAULT_PREFIX,
+        lookback_s: float = LOOKBACK_S,
+        max_tries: int = MAX_TRIES,
+        min_idle_s: float = MIN_IDLE_S,
+        retry_s: float = RETRY_S,
+        acknowledge: bool = True,
+    ) -> None:
+        def handle(eviction: Eviction) -> Awaitable[None]:
+            return asyncio.to_thread(handler, eviction)
+
+        def reset() -> Awaitable[None] | None:
+            return None if on_reset is None else asyncio.to_thread(on_reset)
+
+        subscriber = GroupSubscriber(
+            redis_url, handle, app=app, group=group, on_reset=reset, prefix=prefix, lookback_s=lookback_s,
+            max_tries=max_tries, min_idle_s=min_idle_s, retry_s=retry_s, acknowledge=acknowledge,
+        )  # fmt: skip
+        super().__init__(subscriber, name=f"evictions-{app}-{group or app}")

@@ -1,0 +1,207 @@
+"""What both kinds of consumer share: reach Redis and reach it again, call the app, acknowledge, run in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from receiver.bus import connection
+from receiver.bus.acks import Listener
+from receiver.bus.keys import Keys
+from receiver.consumer.acks import Acknowledger, worker_name
+from receiver.core.eviction import Eviction
+from receiver.errors import BadEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import redis.asyncio
+
+    from receiver.bus.stream import Entry
+
+log = logging.getLogger("receiver.consumer")
+
+LOOKBACK_S = 60.0
+"""Seconds before its start that a consumer reads again: what was published while it started must not be missed."""
+
+BLOCK_S = 5.0
+"""Seconds one read waits for news; only bounds how long `stop` may take on a silent connection."""
+
+RECONNECT_MAX_S = 5.0
+"""Longest pause between two attempts to reach Redis; the first is 0.1 s."""
+
+LEAVE_S = 1.0
+"""Seconds a consumer that stops has to send its last acknowledgements."""
+
+
+class Reader(ABC):
+    """Reads until cancelled, waits outages out. How it reads is its heirs' part.
+
+    Args:
+        redis_url: The Redis the receiver publishes to.
+        handler: Called for one eviction at a time; plain or async.
+        app: The app's name, in logs and acknowledgements.
+        on_reset: Called when entries were missed.
+        prefix: Key prefix the receiver uses.
+        group: Name of the consumer group; None for one that reads for itself.
+        acknowledge: Whether to record that an eviction was handled, and that this consumer listens.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        handler: Callable[[Eviction], Awaitable[None] | None],
+        *,
+        app: str,
+        on_reset: Callable[[], Awaitable[None] | None] | None,
+        prefix: str,
+        group: str | None,
+        acknowledge: bool,
+    ) -> None:
+        connection.check_url(redis_url)
+        self._url = redis_url
+        self._handler = handler
+        self._on_reset = on_reset
+        self._app = app
+        self._group = group
+        self._keys = Keys(prefix)
+        self._acknowledge = acknowledge
+        self._acks: Acknowledger | None = None
+
+    async def run(self) -> None:
+        """Read until cancelled; outages of Redis are waited out."""
+        client = connection.connect(self._url, timeout_s=BLOCK_S * 2)
+        listener = Listener(self._app, worker_name(), self._group, time.monotonic())
+        acks = Acknowledger(client, self._keys, listener)
+        self._acks = acks if self._acknowledge else None
+        jobs = [asyncio.create_task(job) for job in (acks.run() if self._acknowledge else None, self._beside()) if job]
+        try:
+            self._begin(client, listener.worker)
+            await self._read_for_ever()
+        finally:
+            for job in jobs:
+                await _cancel(job)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_S):
+                    await self._leave()
+                    if self._acknowledge:
+                        await acks.leave()
+            await client.aclose()
+
+    async def _read_for_ever(self) -> None:
+        pause_s = 0.1
+        while True:
+            try:
+                await self._turn()
+            except connection.Failure as error:
+                log.warning("%s: cannot read evictions, trying again: %s", self._app, connection.describe(error))
+                self._lost_touch()
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RECONNECT_MAX_S)
+            else:
+                pause_s = 0.1
+            _leave_if_cancelled()
+
+    @abstractmethod
+    def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
+        """Called once per run, before the first turn."""
+
+    @abstractmethod
+    async def _turn(self) -> None:
+        """Read once and have what came handled; raises what `connection.Failure` names."""
+
+    @abstractmethod
+    def _lost_touch(self) -> None:
+        """A turn failed: Redis may not be the one it was."""
+
+    @abstractmethod
+    async def _beside(self) -> None:
+        """Runs beside the reading."""
+
+    @abstractmethod
+    async def _leave(self) -> None:
+        """Called at the end, whatever ended it."""
+
+    async def _handle(self, entry: Entry) -> bool:
+        """Whether the entry is done with: handled, or of no use to anybody."""
+        try:
+            eviction = Eviction.from_json(entry.event)
+        except BadEventError as error:
+            log.error("%s: skipped stream entry %s: %s", self._app, entry.entry_id, error.message)  # noqa: TRY400
+            return True
+        handled = await self._call(self._handler, eviction)
+        if handled and self._acks is not None:
+            self._acks.add(eviction, entry)
+        # A plain handler never lets anything else run: acknowledgements get their turn here.
+        await asyncio.sleep(0)
+        return handled
+
+    async def _reset(self, why: str) -> bool:
+        """Tell the app that evictions were missed; whether it has acted on that."""
+        log.error("%s: evictions were missed: %s", self._app, why)
+        return self._on_reset is None or await self._call(self._on_reset)
+
+    async def _call(self, function: Callable[..., Awaitable[None] | None], *arguments: object) -> bool:
+        try:
+            result = function(*arguments)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:  # the app's own code; one bad handler call must not end the subscription
+            log.exception("%s: handler failed", self._app)
+            return False
+        return True
+
+
+class ReaderThread:
+    """Runs a `Reader` in a daemon thread. Start it once per process, after a fork."""
+
+    def __init__(self, reader: Reader, *, name: str) -> None:
+        self._reader = reader
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ready = threading.Event()
+
+    def start(self) -> None:
+        """Begin to listen; returns at once, whether or not Redis can be reached yet."""
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """Stop listening and wait for the handler call in progress."""
+        if self._loop is None or self._task is None:
+            return
+        # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
+        while self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop has already ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(LEAVE_S)
+
+    def _run(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.ensure_future(self._reader.run())
+        self._ready.set()
+        await self._task
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.2)
+
+
+def _leave_if_cancelled() -> None:
+    # On Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation; the task still knows.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
