@@ -63,7 +63,13 @@ class Code(StrEnum):
     # Ours, or the OP's endpoints
     JWKS_UNAVAILABLE = "jwks_unavailable"
     PUBLISH = "publish"
+    REDIS = "redis"
+    FEED_LIMIT = "feed_limit"
     INTERNAL = "internal"
+    # The API on the internal listener
+    UNAUTHORIZED = "unauthorized"
+    TENANT = "tenant"
+    UNKNOWN_EVENT = "unknown_event"
     # The operator's
     CONFIGURATION = "configuration"
     # The app's, in the consumer library

@@ -1,4 +1,4 @@
-"""The internal listener: probes and metrics. It goes on answering while the public one drains."""
+"""The internal listener: probes, metrics and the API. It goes on answering while the public one drains."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
+
+from receiver.ingress.api import PREFIX
 
 if TYPE_CHECKING:
     from receiver.ingress.keys import KeyStore
@@ -51,11 +53,12 @@ class State:
 
 
 class InternalListener:
-    """`/livez`, `/readyz`, `/metrics`."""
+    """`/livez`, `/readyz`, `/metrics`, and the API under `/v1`."""
 
-    def __init__(self, state: State, metrics: Metrics) -> None:
+    def __init__(self, state: State, metrics: Metrics, api: web.Application) -> None:
         self._state = state
         self._metrics = metrics
+        self._api = api
 
     def build(self) -> web.Application:
         """The aiohttp application."""
@@ -64,6 +67,7 @@ class InternalListener:
         app.router.add_get("/healthz", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._show_metrics)
+        app.add_subapp(PREFIX, self._api)
         return app
 
     async def _livez(self, _: web.Request) -> web.Response:

@@ -23,6 +23,8 @@ _STATUS = {
     Code.NO_ROUTE: 404,
     Code.TIMEOUT: 408,
     Code.BUSY: 429,
+    Code.UNAUTHORIZED: 401,
+    Code.UNKNOWN_EVENT: 404,
 }
 """Codes that are about the HTTP request; everything wrong with the token itself is 400, its size included: OPs
 that retry take 400 as final, and rightly so."""
@@ -46,8 +48,14 @@ def accepted() -> web.Response:
     return web.Response(status=200, headers=NO_STORE)
 
 
-def refused(error: ReceiverError, policy: Policy) -> web.Response:
-    """The answer to a request that was not accepted."""
+def refused(error: ReceiverError, policy: Policy, *, detail: bool = False) -> web.Response:
+    """The answer to a request that was not accepted.
+
+    Args:
+        error: Why.
+        policy: The operator's choices.
+        detail: Say the sentence of the log too; for callers who have shown a token of ours.
+    """
     status = status_for(error, policy)
     headers = dict(NO_STORE)
     if status in {429, 503}:
@@ -59,6 +67,8 @@ def refused(error: ReceiverError, policy: Policy) -> web.Response:
         "error": "temporarily_unavailable" if ours else "invalid_request",
         "error_description": error.code.value,
     }
+    if detail:
+        body["detail"] = error.message
     return web.json_response(body, status=status, headers=headers)
 
 

@@ -13,14 +13,19 @@ from aiohttp import web
 
 from receiver.bus.connection import connect
 from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.feed import EventLog
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.shared_keys import SharedKeys
 from receiver.core.tenants import TenantDirectory
 from receiver.errors import ConfigurationError
+from receiver.ingress.api import Backing, compose
+from receiver.ingress.event_feed import EventFeed
 from receiver.ingress.fetch import Fetcher
 from receiver.ingress.internal import InternalListener, State
 from receiver.ingress.keys import KeyPolicy, KeyStore
+from receiver.ingress.outbox import Outbox
+from receiver.ingress.outbox_drain import OutboxPublisher
 from receiver.ingress.public import PublicListener
 from receiver.ingress.redis_watch import RedisWatch
 from receiver.ingress.service import LogoutService
@@ -52,6 +57,7 @@ async def serve(settings: Settings) -> None:
             log, logging.INFO, "startup", public=f"{settings.public.host}:{server.public_port}",
             internal=f"{settings.internal.host}:{server.internal_port}",
             tenants=[tenant.name for tenant in settings.all_tenants],
+            api="on" if settings.internal.has_token else "off: set internal.token_file to answer /v1",
         )  # fmt: skip
         _advise(settings)
         await stop.wait()
@@ -68,16 +74,22 @@ class Server:
         internal_port: The port really taken.
         metrics: Its metrics.
         state: Its readiness.
+        feed: Its event feeds.
     """
 
-    def __init__(self, settings: Settings, state: State, metrics: Metrics, publisher: EvictionPublisher) -> None:
+    def __init__(
+        self, settings: Settings, state: State, metrics: Metrics, publisher: EvictionPublisher,
+        through_outbox: OutboxPublisher | None,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._publisher = publisher
+        self._through_outbox = through_outbox
         self._public: web.ServerRunner | None = None
         self.state = state
         self.metrics = metrics
         self.public_port = 0
         self.internal_port = 0
+        self.feed: EventFeed | None = None
 
     async def open_public(self, http_server: HttpServer) -> None:
         """Start to take requests."""
@@ -85,14 +97,22 @@ class Server:
         self.public_port = await _listen(self._public, "public", self._settings.public.host, self._settings.public.port)
 
     async def drain(self) -> None:
-        """Turn readiness off, let requests in flight finish, and see every event handed over acknowledged."""
+        """Turn readiness off, let requests in flight finish, and see every event handed over acknowledged.
+
+        What is still in an outbox after `shutdown.drain_s` stays on disk.
+        """
         if self._public is None:
             return
         public, self._public = self._public, None
         self.state.draining = True
+        if self.feed is not None:
+            self.feed.close()
         await asyncio.sleep(self._settings.shutdown.delay_s)
+        deadline = time.monotonic() + self._settings.shutdown.drain_s
         await public.cleanup()
         await self._publisher.flush()
+        if self._through_outbox is not None:
+            await self._through_outbox.flush(max(0.0, deadline - time.monotonic()))
 
 
 @contextlib.asynccontextmanager
@@ -113,8 +133,8 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         client = connect(
             url,
             timeout_s=settings.redis.timeout_s,
-            username=settings.redis.username,
-            password=settings.redis.secret,
+            prefix=settings.redis.prefix,
+            **settings.redis.options,
         )
         stack.push_async_callback(client.aclose)
         keys = Keys(settings.redis.prefix)
@@ -141,16 +161,42 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         retention = Retention(
             max_events=events.max_events, max_age_s=events.max_age_s, dedupe_s=events.dedupe_s, mark_s=events.mark_s
         )
-        publisher = EvictionPublisher(client, keys, retention, clock=clock)
-        watch = RedisWatch(client, metrics)
+        durability = Durability(
+            wait_replicas=settings.redis.wait_replicas,
+            wait_timeout_s=settings.redis.wait_timeout_s,
+            try_for_s=settings.redis.publish_timeout_s,
+        )
+        publisher = EvictionPublisher(client, keys, retention, durability=durability, clock=clock)
+        watch = RedisWatch(client, metrics, outbox=settings.outbox.path is not None)
         await watch.check()
-        state = State(watch, key_store)
-        server = Server(settings, state, metrics, publisher)
-        internal = web.AppRunner(InternalListener(state, metrics).build(), access_log=None, shutdown_timeout=1.0)
+        outbox, through_outbox = None, None
+        if settings.outbox.path is not None:
+            outbox = await Outbox.open(settings.outbox, metrics=metrics, clock=clock)
+            stack.push_async_callback(outbox.aclose)
+            through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock)
+        state = State(watch, key_store, outbox=outbox)
+        server = Server(settings, state, metrics, publisher, through_outbox)
+        service = LogoutService(
+            tenants, key_store, through_outbox or publisher, settings=settings.keys, metrics=metrics, clock=clock,
+            outbox=outbox,
+        )  # fmt: skip
+        feed = EventFeed(
+            EventLog(client, keys, timeout_s=settings.redis.timeout_s),
+            max_clients=settings.internal.feed_clients,
+            metrics=metrics,
+        )
+        server.feed = feed
+        backing = Backing(tenants=tenants, service=service, client=client, keys=keys, feed=feed)
+        api = compose(settings, backing, metrics, clock=clock)
+        internal = web.AppRunner(InternalListener(state, metrics, api).build(), access_log=None, shutdown_timeout=1.0)
         stack.push_async_callback(internal.cleanup)
         server.internal_port = await _listen(internal, "internal", settings.internal.host, settings.internal.port)
-        service = LogoutService(tenants, key_store, publisher, settings=settings.keys, metrics=metrics, clock=clock)
-        for job in (watch.watch(), key_store.keep_fresh(), service.held.watch()):
+        await service.restore()
+        stack.push_async_callback(service.held.save)
+        jobs = [watch.watch(), key_store.keep_fresh(), service.held.watch(), feed.run()]
+        if through_outbox is not None:
+            jobs.append(through_outbox.run())
+        for job in jobs:
             stack.push_async_callback(_cancel, asyncio.create_task(job))
         await server.open_public(PublicListener(service, settings.public, metrics).build())
         stack.push_async_callback(server.drain)

@@ -64,6 +64,23 @@ class Metrics:
             ["tenant"],
             registry=registry,
         )
+        self.api_requests = Counter(
+            "logout_api_requests_total",
+            "Calls of the API on the internal listener, by route and status.",
+            ["route", "status"],
+            registry=registry,
+        )
+        self.sse_clients = Gauge("logout_sse_clients", "Event feeds open now.", registry=registry)
+        self.sse_events = Counter(
+            "logout_sse_events_total",
+            "Events sent to feeds, once for each feed.",
+            registry=registry,
+        )
+        self.sse_resets = Counter(
+            "logout_sse_resets_total",
+            "Times a feed was told that it missed events.",
+            registry=registry,
+        )
         self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=registry)
         self.outbox_entries = Gauge(
             "logout_outbox_entries",

@@ -6,6 +6,7 @@ Precedence: command line (`--set`), environment (`RECEIVER_A__B`), file (`--conf
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -38,6 +39,11 @@ EMBEDDED = "embedded"
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
+MIN_TOKEN_CHARS = 16
+"""Shortest token of the API: a shorter one can be guessed."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
+
 TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -69,10 +75,49 @@ class PublicSettings(_Section):
 
 
 class InternalSettings(_Section):
-    """The listener for probes and metrics; never route it to the internet."""
+    """The listener for probes, metrics and the API; never route it to the internet."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(9090, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    token: SecretStr | None = Field(
+        None, description="Bearer token of the API under /v1, or several, one a line. Without one the API is off."
+    )
+    token_file: Path | None = Field(None, description="File holding the token or tokens; read at start.")
+    feed_clients: int = Field(
+        100, ge=0, description="Event feeds (GET /v1/events) open at once; further ones are answered 503."
+    )
+    feed_heartbeat_s: float = Field(
+        15.0,
+        gt=0,
+        description="Seconds of silence after which a feed sends a comment. Less than any proxy's idle timeout.",
+    )
+
+    @model_validator(mode="after")
+    def _good_tokens(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("set token or token_file, not both")
+        if self.token is not None:
+            _split_tokens(self.token.get_secret_value())
+        return self
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the API is on."""
+        return self.token is not None or self.token_file is not None
+
+    @property
+    def tokens(self) -> list[str]:
+        """The API's tokens; empty when it is off.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or a token is too short or cannot stand in a header.
+        """
+        try:
+            if self.token_file is not None:
+                return _split_tokens(read_secret(self.token_file))
+            return _split_tokens(self.token.get_secret_value()) if self.token else []
+        except ValueError as error:
+            raise ConfigurationError(f"internal.token_file: {error}") from error
 
 
 class RedisSettings(_Section):
@@ -519,6 +564,17 @@ def read_secret(path: Path) -> str:
     if not text:
         raise ConfigurationError(f"the secret file {path} is empty")
     return text
+
+
+def _split_tokens(text: str) -> list[str]:
+    tokens = text.split()
+    if not tokens:
+        raise ValueError("token is empty")
+    if any(len(token) < MIN_TOKEN_CHARS or _TOKEN.fullmatch(token) is None for token in tokens):
+        raise ValueError(
+            f"token: each is at least {MIN_TOKEN_CHARS} letters, digits or -._~+/ (RFC 6750); `openssl rand -hex 32`"
+        )
+    return tokens
 
 
 def _check_address(name: str, url: str, *, allow_http: bool) -> None:

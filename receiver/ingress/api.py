@@ -1,0 +1,190 @@
+"""The API on the internal listener: everything under `/v1/`, for holders of a bearer token only."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from receiver.bus.sign_ins import SignIns
+from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
+from receiver.ingress import responses
+from receiver.ingress.api_events import EventCalls
+from receiver.ingress.api_evictions import EvictionOrders, EvictionTraces
+from receiver.ingress.api_sessions import SessionCalls
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.tenants import TenantDirectory
+    from receiver.ingress.event_feed import EventFeed
+    from receiver.ingress.service import LogoutService
+    from receiver.ops.metrics import Metrics
+    from receiver.ops.settings import Settings
+
+log = logging.getLogger("receiver.api")
+
+PREFIX = "/v1"
+
+
+SEEN_WITHIN_S = 86_400.0
+"""Seconds within which an app was heard of that should answer an eviction."""
+
+
+class BearerTokens:
+    """The tokens accepted (RFC 6750); none of them is kept, only what they are compared by.
+
+    Args:
+        tokens: Each is good by itself, so that a new one can be rolled out before the old one goes.
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._digests = [_digest(token.encode()) for token in tokens]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def check(self, authorization: str | None) -> None:
+        """Return if the header names one of the tokens; takes the same time whichever it is.
+
+        Raises:
+            MalformedRequestError: `unauthorized`.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        given = _digest(token.strip(" ").encode("utf-8", "surrogateescape"))
+        matches = [hmac.compare_digest(given, known) for known in self._digests]
+        if scheme.lower() != "bearer" or not any(matches):
+            raise MalformedRequestError(Code.UNAUTHORIZED, "no bearer token, or not one of internal.token")
+
+
+class Api:
+    """Puts the calls together, and turns every ending into an answer, a count and, when refused, a log line.
+
+    Args:
+        tokens: Who may call; without any, every path is answered 404.
+        parts: What adds its routes; left out without tokens.
+        retry_after_s: Seconds, sent with 503.
+    """
+
+    def __init__(
+        self,
+        tokens: BearerTokens,
+        parts: Sequence[Callable[[web.UrlDispatcher], None]],
+        *,
+        retry_after_s: int,
+        metrics: Metrics,
+    ) -> None:
+        self._tokens = tokens
+        self._parts = parts
+        self._policy = responses.Policy(retry_after_s=retry_after_s)
+        self._metrics = metrics
+
+    def build(self) -> web.Application:
+        """The aiohttp application to be put under `PREFIX`."""
+        app = web.Application(middlewares=[self._answer])
+        if self._tokens:
+            for add_routes in self._parts:
+                add_routes(app.router)
+        return app
+
+    @web.middleware
+    async def _answer(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        error: ReceiverError
+        headers = {}
+        try:
+            if not self._tokens:
+                raise MalformedRequestError(Code.NO_ROUTE, "the API is off: set internal.token_file")  # noqa: TRY301
+            self._tokens.check(request.headers.get("Authorization"))
+            answer = await handler(request)
+        except ReceiverError as refusal:
+            error = refusal
+        except web.HTTPException as http:
+            error = _as_refusal(http)
+            headers = {"Allow": http.headers["Allow"]} if "Allow" in http.headers else {}
+        except Exception:
+            log.exception("api.failed")
+            error = DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
+        else:
+            self._count(request, answer.status)
+            return answer
+        known = self._tokens and error.code is not Code.UNAUTHORIZED
+        response = responses.refused(error, self._policy, detail=bool(known))
+        response.headers.update(headers)
+        if error.code is Code.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="logout-receiver"'
+        self._count(request, response.status)
+        emit(
+            log, logging.ERROR if isinstance(error, DependencyError) else logging.WARNING, "api.refused",
+            method=request.method, route=_route(request), code=error.code.value, status=response.status,
+            reason=error.message,
+        )  # fmt: skip
+        return response
+
+    def _count(self, request: web.Request, status: int) -> None:
+        self._metrics.api_requests.labels(_route(request), str(status)).inc()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backing:
+    """What the calls of the API work on.
+
+    Attributes:
+        tenants: The configured ones.
+        service: Whose publish step orders share with logout tokens.
+        client: Redis; owned by the caller.
+        keys: Key names.
+        feed: The event feeds of this process.
+    """
+
+    tenants: TenantDirectory
+    service: LogoutService
+    client: redis.asyncio.Redis
+    keys: Keys
+    feed: EventFeed
+
+
+def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Callable[[], float]) -> web.Application:
+    """The API as it is configured.
+
+    Raises:
+        ConfigurationError: the token file cannot be read or holds no good token.
+    """
+    tenants, client, keys = backing.tenants, backing.client, backing.keys
+    parts = [
+        EvictionOrders(tenants, backing.service, metrics, clock=clock).add_routes,
+        EvictionTraces(client, keys, declared=(), seen_within_s=SEEN_WITHIN_S, clock=clock).add_routes,
+        SessionCalls(tenants, SignIns(client, keys, clock=clock)).add_routes,
+        EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s).add_routes,
+    ]
+    tokens = BearerTokens(settings.internal.tokens)
+    return Api(tokens, parts, retry_after_s=settings.public.retry_after_s, metrics=metrics).build()
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _route(request: web.Request) -> str:
+    """The route's pattern, for labels and logs: a path may hold anything a client likes."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "other"
+
+
+def _as_refusal(http: web.HTTPException) -> ReceiverError:
+    match http.status:
+        case 405:
+            return MalformedRequestError(Code.METHOD, "this path is not called with this method; see docs/api.md")
+        case 404:
+            return MalformedRequestError(Code.NO_ROUTE, "no such path; see docs/api.md")
+        case _:
+            return MalformedRequestError(Code.MALFORMED, f"bad request: {http.reason}")
