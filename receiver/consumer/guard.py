@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import threading
-import time
-from collections import OrderedDict
+import os
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX
-from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Sessions, SyncSessions, sign_in_from
-from receiver.consumer.subscriber import BLOCK_S, Subscriber, ThreadSubscriber
-from receiver.core.local_marks import LocalMarks
+from receiver.consumer.knowledge import Knowledge, Standing
+from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Sessions, SyncSessions
+from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -26,62 +24,6 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
-
-STALE_AFTER_S = BLOCK_S * 2
-"""Seconds without hearing from Redis after which the local copy is not believed alone."""
-
-MAX_KNOWN = 100_000
-"""Sessions remembered as asked about; the one asked longest ago gives way and is asked about again."""
-
-_Identity = tuple[str, str, str, str | None, float | None]
-
-
-class _Knowledge:
-    """What one process knows; used by both guards."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._marks = LocalMarks()
-        self._asked: OrderedDict[_Identity, None] = OrderedDict()
-
-    def note(self, eviction: Eviction) -> None:
-        with self._lock:
-            self._marks.note(eviction)
-
-    def forget(self) -> None:
-        """Entries were missed: nothing asked before can be believed."""
-        with self._lock:
-            self._asked.clear()
-
-    def judge(self, claims: Mapping[str, Any], home_account_id: str | None, *, fresh: bool) -> bool | None:
-        """True or False when this process knows, None when Redis has to be asked."""
-        sign_in = sign_in_from(claims, home_account_id=home_account_id)
-        with self._lock:
-            answer = self._marks.judge(
-                iss=sign_in.iss,
-                client_id=sign_in.client_id,
-                sub=sign_in.sub,
-                sid=sign_in.sid,
-                account=sign_in.home_account_id,
-                auth_time=sign_in.auth_time,
-                began_at=sign_in.latest_beginning,
-            )
-            if answer == "ended":
-                return True
-            known = answer == "unknown" and fresh and self._identity(claims) in self._asked
-        return False if known else None
-
-    def learn(self, claims: Mapping[str, Any]) -> None:
-        """Redis said just now that this session is not signed out."""
-        with self._lock:
-            self._asked[self._identity(claims)] = None
-            if len(self._asked) > MAX_KNOWN:
-                self._asked.popitem(last=False)
-
-    @staticmethod
-    def _identity(claims: Mapping[str, Any]) -> _Identity:
-        sign_in = sign_in_from(claims)
-        return sign_in.iss, sign_in.client_id, sign_in.sub, sign_in.sid, sign_in.latest_beginning
 
 
 class Guard:
@@ -92,8 +34,8 @@ class Guard:
         app: The app's name.
         on_eviction: Also called for every eviction, to drop cached tokens and sessions.
         on_reset: Also called when evictions were missed; drop every cached token and session.
-        refuse_when_unknown: What a request is answered when neither the local copy nor Redis can tell: False
-            lets it through, True treats the session as signed out.
+        refuse_when_unknown: What `is_signed_out` answers when neither the local copy nor Redis can tell:
+            False lets the request through, True treats the session as signed out.
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
     """
@@ -109,7 +51,7 @@ class Guard:
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
     ) -> None:
-        self._knowledge = _Knowledge()
+        self._knowledge = Knowledge()
         self._on_eviction = on_eviction
         self._on_reset = on_reset
         self._refuse = refuse_when_unknown
@@ -134,23 +76,43 @@ class Guard:
         """As `Sessions.register`; False means the session is signed out already and must not begin."""
         return await self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
 
-    async def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
-        """Whether the session these ID token claims are of was signed out. Never raises for Redis.
+    async def admit(
+        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> Standing:
+        """Register a session; `live` when that is done, `unknown` when Redis did not answer. Never raises for Redis.
 
         Raises:
             ValueError: the claims have no `iss`, `sub` or `aud`.
         """
-        answer = self._knowledge.judge(claims, home_account_id, fresh=_is_fresh(self._subscriber.last_read_s))
-        if answer is not None:
+        if self.known(claims, home_account_id=home_account_id) == "ended":
+            return "ended"
+        if self._knowledge.redis_is_away:
+            return "unknown"
+        try:
+            live = await self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
+        except connection.Failure as error:
+            return _failed(self._knowledge, error)
+        return _learnt(self._knowledge, claims, live=live)
+
+    def known(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
+        """What can be told without the network; ValueError as for `admit`."""
+        return self._knowledge.judge(claims, home_account_id, last_read_s=self._subscriber.last_read_s)
+
+    async def standing(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
+        """Whether the session these ID token claims are of was signed out; ValueError as for `admit`."""
+        answer = self.known(claims, home_account_id=home_account_id)
+        if answer != "unknown" or self._knowledge.redis_is_away:
             return answer
         try:
             signed_out = await self._sessions.is_signed_out(claims)
         except connection.Failure as error:
-            log.warning("cannot ask Redis about a session: %s", connection.describe(error))
-            return self._refuse
-        if not signed_out:
-            self._knowledge.learn(claims)
-        return signed_out
+            return _failed(self._knowledge, error)
+        return _learnt(self._knowledge, claims, live=not signed_out)
+
+    async def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
+        """As `standing`, with the app's choice for what nobody can tell."""
+        answer = await self.standing(claims, home_account_id=home_account_id)
+        return self._refuse if answer == "unknown" else answer == "ended"
 
     async def _hear(self, eviction: Eviction) -> None:
         self._knowledge.note(eviction)
@@ -164,7 +126,7 @@ class Guard:
 class ThreadGuard:
     """The same for apps without an event loop; listens in a daemon thread, the calls block.
 
-    Start it once per process, after a fork.
+    Start it once per process, after a fork; `PerProcess` does.
     """
 
     def __init__(
@@ -178,7 +140,7 @@ class ThreadGuard:
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
     ) -> None:
-        self._knowledge = _Knowledge()
+        self._knowledge = Knowledge()
         self._on_eviction = on_eviction
         self._on_reset = on_reset
         self._refuse = refuse_when_unknown
@@ -200,19 +162,39 @@ class ThreadGuard:
         """As `Guard.register`."""
         return self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
 
-    def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
-        """As `Guard.is_signed_out`."""
-        answer = self._knowledge.judge(claims, home_account_id, fresh=_is_fresh(self._thread.last_read_s))
-        if answer is not None:
+    def admit(
+        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> Standing:
+        """As `Guard.admit`."""
+        if self.known(claims, home_account_id=home_account_id) == "ended":
+            return "ended"
+        if self._knowledge.redis_is_away:
+            return "unknown"
+        try:
+            live = self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
+        except connection.Failure as error:
+            return _failed(self._knowledge, error)
+        return _learnt(self._knowledge, claims, live=live)
+
+    def known(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
+        """As `Guard.known`."""
+        return self._knowledge.judge(claims, home_account_id, last_read_s=self._thread.last_read_s)
+
+    def standing(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
+        """As `Guard.standing`."""
+        answer = self.known(claims, home_account_id=home_account_id)
+        if answer != "unknown" or self._knowledge.redis_is_away:
             return answer
         try:
             signed_out = self._sessions.is_signed_out(claims)
         except connection.Failure as error:
-            log.warning("cannot ask Redis about a session: %s", connection.describe(error))
-            return self._refuse
-        if not signed_out:
-            self._knowledge.learn(claims)
-        return signed_out
+            return _failed(self._knowledge, error)
+        return _learnt(self._knowledge, claims, live=not signed_out)
+
+    def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
+        """As `Guard.is_signed_out`."""
+        answer = self.standing(claims, home_account_id=home_account_id)
+        return self._refuse if answer == "unknown" else answer == "ended"
 
     def _hear(self, eviction: Eviction) -> None:
         self._knowledge.note(eviction)
@@ -225,8 +207,46 @@ class ThreadGuard:
             self._on_reset()
 
 
-def _is_fresh(last_read_s: float | None) -> bool:
-    return last_read_s is not None and time.monotonic() - last_read_s < STALE_AFTER_S
+class PerProcess:
+    """A `ThreadGuard` in every process that asks for one: threads do not survive a fork.
+
+    Args:
+        make: Makes a guard, not started.
+    """
+
+    def __init__(self, make: Callable[[], ThreadGuard]) -> None:
+        self._make = make
+        # By process id, so that no lock is needed that another thread might hold while forking.
+        self._guards: dict[int, ThreadGuard] = {}
+
+    def get(self) -> ThreadGuard:
+        """This process's guard, started on the first call."""
+        pid = os.getpid()
+        guard = self._guards.get(pid)
+        if guard is None:
+            candidate = self._make()
+            guard = self._guards.setdefault(pid, candidate)
+            if guard is candidate:
+                guard.start()
+        return guard
+
+    def stop(self) -> None:
+        """Stop this process's guard, if it has one; `get` starts another."""
+        guard = self._guards.pop(os.getpid(), None)
+        if guard is not None:
+            guard.stop()
+
+
+def _failed(knowledge: Knowledge, error: BaseException) -> Standing:
+    log.warning("cannot ask Redis about a session: %s", connection.describe(error))
+    knowledge.redis_failed()
+    return "unknown"
+
+
+def _learnt(knowledge: Knowledge, claims: Mapping[str, Any], *, live: bool) -> Standing:
+    if live:
+        knowledge.learn(claims)
+    return "live" if live else "ended"
 
 
 async def _call(function: Callable[..., Awaitable[None] | None] | None, *arguments: object) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
 
 MAX_MARKS = 100_000
-"""Marks kept, about 30 MB at worst; the oldest give way, and Redis still has them."""
+"""Marks kept, about 30 MB at worst; then the oldest tenth gives way, and Redis still has them."""
 
 Answer = Literal["ended", "ask", "unknown"]
 
@@ -30,8 +30,12 @@ class LocalMarks:
     def __init__(self) -> None:
         self._marks: OrderedDict[tuple[str, str, str], _Mark] = OrderedDict()
 
-    def note(self, eviction: Eviction) -> None:
-        """Remember one eviction."""
+    def note(self, eviction: Eviction) -> bool:
+        """Remember one eviction.
+
+        Returns:
+            True when older marks gave way: sessions they ended are `unknown` from now on.
+        """
         if eviction.sid is not None:
             self._keep(("sid", eviction.iss, eviction.sid), eviction, eviction.sub)
         if eviction.scope == "user":
@@ -39,6 +43,11 @@ class LocalMarks:
                 self._keep(("sub", eviction.iss, eviction.sub), eviction, None)
             for account in eviction.accounts:
                 self._keep(("account", eviction.iss, account), eviction, None)
+        if len(self._marks) <= MAX_MARKS:
+            return False
+        for _ in range(MAX_MARKS // 10):
+            self._marks.popitem(last=False)
+        return True
 
     def judge(
         self,
@@ -82,5 +91,3 @@ class LocalMarks:
                 sub if same else "",
             )
         self._marks[key] = mark
-        if len(self._marks) > MAX_MARKS:
-            self._marks.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,11 +12,16 @@ from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import Eviction, Guard, ThreadGuard
+from receiver.consumer.guard import PerProcess
+from receiver.consumer.knowledge import PAUSE_S, STALE_AFTER_S, Knowledge
+from receiver.core import local_marks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import redis.asyncio
+
+    from tests.support.clock import Clock
 
 ISS = "https://op.example/t1"
 LOGOUT_AT = 1000
@@ -150,3 +156,70 @@ async def test_logout_for_another_client(guard: Guard, redis_client: redis.async
 
     assert not await guard.is_signed_out(claims())
     assert await guard.is_signed_out(claims(aud="orders"))
+
+
+async def test_standing_tells_unknown_from_live(redis_server: EmbeddedRedis) -> None:
+    """An app that wants to can tell a session nobody knows about from one that is live."""
+    guard, away = Guard(redis_server.url, app="portal"), Guard("redis://127.0.0.1:1/0", app="portal")
+
+    assert "live" == await guard.admit(claims(sub="carol", sid="s7"))
+    assert "live" == await guard.standing(claims(sub="carol", sid="s7"))
+    assert "unknown" == await away.standing(claims())
+    assert "unknown" == await away.admit(claims())
+    await guard.stop()
+    await away.stop()
+
+
+def test_redis_is_not_asked_again_at_once(clock: Clock) -> None:
+    """After a failed question an outage is remembered for a moment, then Redis is asked again."""
+    knowledge = Knowledge(clock=clock)
+    knowledge.redis_failed()
+
+    assert knowledge.redis_is_away
+    clock.advance(PAUSE_S)
+    assert not knowledge.redis_is_away
+
+
+def test_displaced_marks_are_asked_about_again(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """A session whose mark gave way to newer ones is not taken for live because it once was."""
+    monkeypatch.setattr(local_marks, "MAX_MARKS", 10)
+    knowledge = Knowledge(clock=clock)
+    knowledge.learn(claims())
+    knowledge.note(logout())
+    assert "ended" == knowledge.judge(claims(), None, last_read_s=clock())
+
+    for number in range(10):
+        knowledge.note(logout(f"e{number}", sub="bob", sid=f"b{number}"))
+
+    assert "unknown" == knowledge.judge(claims(), None, last_read_s=clock())
+
+
+def test_stale_copy_is_not_believed(clock: Clock) -> None:
+    """What was asked before counts only while the process hears of evictions."""
+    knowledge = Knowledge(clock=clock)
+    knowledge.learn(claims())
+
+    assert "live" == knowledge.judge(claims(), None, last_read_s=clock())
+    assert "unknown" == knowledge.judge(claims(), None, last_read_s=clock() - STALE_AFTER_S)
+    assert "unknown" == knowledge.judge(claims(), None, last_read_s=None)
+
+
+# Python 3.12 and newer warn of a fork beside threads, which is what this test is about.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_every_process_has_its_own_guard(redis_server: EmbeddedRedis) -> None:
+    """A forked worker gets a guard that listens, not the one whose thread stayed with its parent."""
+    guards = PerProcess(lambda: ThreadGuard(redis_server.url, app="portal"))
+    ours = guards.get()
+    assert ours is guards.get()
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        theirs = guards.get()
+        os.write(writing, b"own" if theirs is not ours and theirs._thread._thread.is_alive() else b"old")
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        assert b"own" == answer.read()
+    os.waitpid(child, 0)
+    guards.stop()
