@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 settings.register_profile("thorough", deadline=None)
 
+REPORTERS = ("receiver", "aiohttp", "asyncio")
+"""Loggers that would tell of an unhandled exception."""
+
 
 class Live:
     """A receiver for tests that are plain functions; it outlives the examples and runs only while one is sent.
@@ -46,17 +49,26 @@ class Live:
         self._faults = _Faults()
 
     def __enter__(self) -> Self:
-        self._loop.run_until_complete(self._start())
+        try:
+            self._loop.run_until_complete(self._start())
+        except BaseException:
+            self._close()
+            raise
         # Whatever the receiver catches and reports as a fault of its own.
-        for name in ("receiver", "aiohttp", "asyncio"):
+        for name in REPORTERS:
             logging.getLogger(name).addHandler(self._faults)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in ("receiver", "aiohttp", "asyncio"):
+        for name in REPORTERS:
             logging.getLogger(name).removeHandler(self._faults)
-        self._loop.run_until_complete(self._stack.aclose())
-        self._loop.close()
+        self._close()
+
+    def _close(self) -> None:
+        try:
+            self._loop.run_until_complete(self._stack.aclose())
+        finally:
+            self._loop.close()
 
     def send(self, body: bytes, content_type: str) -> tuple[Answer, int]:
         """POST any body; returns the answer and how many events came of it."""

@@ -14,7 +14,7 @@ from tests.support.clock import NOW
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-THOROUGH = 50
+THOROUGH = 10
 """How many times more examples the thorough profile plays."""
 
 

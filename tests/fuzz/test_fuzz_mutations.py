@@ -15,7 +15,7 @@ from receiver.core.tenants import TenantDirectory
 from receiver.errors import Code, LogoutTokenError
 from tests.fuzz.oracle import ALPHABET
 from tests.fuzz.strategies import examples, json_values
-from tests.fuzz.worlds import EC, ED, b64, lax, strict
+from tests.fuzz.worlds import b64, lax, strict
 from tests.support.clock import NOW
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ KEYS = {name: parse_key_set(op.key_set) for name, op in OPS.items()}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 ops = st.sampled_from([LAX, STRICT])
+
+TOKENS = {name: op.valid() for name, op in OPS.items()}
+"""Fixed for the run: an example must mean the same when hypothesis plays it again."""
+OTHER = LAX.valid()
 
 
 def refusal(token: str) -> Code | None:
@@ -47,7 +51,7 @@ def mutations(draw: st.DrawFn, token: str) -> str:
     at = draw(st.integers(0, len(token) - 1))
     parts = token.split(".")
     part = draw(st.integers(0, 2))
-    other = LAX.valid().split(".")
+    other = OTHER.split(".")
     raw = parts[part].encode()
     bit = 1 << draw(st.integers(0, 6))
     return draw(
@@ -75,10 +79,9 @@ def mutations(draw: st.DrawFn, token: str) -> str:
 
 
 @examples(1500)
-@given(op=ops, data=st.data())
-def test_changed_text_is_refused(op: OPWorld, data: st.DataObject) -> None:
+@given(token=st.sampled_from(list(TOKENS.values())), data=st.data())
+def test_changed_text_is_refused(token: str, data: st.DataObject) -> None:
     """No change to the text of a token survives, unless it left header and claims to the letter."""
-    token = op.valid()
     changed = data.draw(mutations(token))
     assume(changed != token)
 
@@ -92,7 +95,7 @@ def test_changed_text_is_refused(op: OPWorld, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_changed_text_is_refused_over_http(live: Live, data: st.DataObject) -> None:
     """The same through form, listener and Redis: a 4xx and no event."""
-    token = live.lax.valid()
+    token = TOKENS["lax"]
     changed = data.draw(mutations(token))
     assume(changed != token)
 
@@ -105,7 +108,7 @@ def test_changed_text_is_refused_over_http(live: Live, data: st.DataObject) -> N
 @given(op=ops, data=st.data())
 def test_header_of_another_token_is_refused(op: OPWorld, data: st.DataObject) -> None:
     """A header swapped for any other, the claims and the signature kept, breaks the signature or a rule before it."""
-    header, claims, signature = op.valid().split(".")
+    header, claims, signature = TOKENS[op.settings["name"]].split(".")
     changes = data.draw(st.dictionaries(st.sampled_from(["alg", "kid", "typ", "x5t", "zip"]), json_values, min_size=1))
     swapped = b64(json.dumps({**op.header(), **changes}).encode())
     assume(swapped != header)
@@ -149,7 +152,6 @@ def test_every_single_bit_counts(op: OPWorld) -> None:
 
 def test_second_form_of_an_ecdsa_signature_is_the_same_logout() -> None:
     """ECDSA has two signatures for the same bytes; the other one changes neither claims nor jti, so it is harmless."""
-    assert EC is not ED
     signed, _, signature = LAX.valid().rpartition(".")
     r, s = _halves(signature)
 
