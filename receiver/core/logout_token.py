@@ -122,15 +122,7 @@ def screen(token: UnverifiedToken, tenant: Tenant, now_s: float) -> None:
     Raises:
         LogoutTokenError: `alg`, `not_encrypted`, `typ`, or the first claim rule the token fails.
     """
-    # BCL §2.6 step 3: "An alg with the value none MUST NOT be used for Logout Tokens."
-    if token.alg not in tenant.accepted_algorithms or token.alg not in _ALGORITHMS:
-        raise LogoutTokenError(Code.ALG, "alg is not one this tenant accepts; see its algorithms setting")
-    # BCL §2.6 step 1: a token that is not encrypted although encryption was registered SHOULD be rejected.
-    if tenant.encrypted and not token.encrypted:
-        raise LogoutTokenError(
-            Code.NOT_ENCRYPTED, "the token is not encrypted, and this tenant requires it (encrypted)"
-        )
-    check_type(token.header, require_typ=tenant.require_typ)
+    _check_kind(token, tenant)
     _validate(token, tenant, now_s)
 
 
@@ -146,9 +138,37 @@ def accept(token: UnverifiedToken, tenant: Tenant, key_set: KeySet, received_at:
     Raises:
         LogoutTokenError: the first rule that fails.
     """
-    screen(token, tenant, received_at)
+    _check_kind(token, tenant)
     verify(token, tenant, key_set)
     return _validate(token, tenant, received_at)
+
+
+def check_algorithm(alg: str, tenant: Tenant) -> None:
+    """`alg` is one the tenant's clients registered (BCL §2.6 step 3: "none MUST NOT be used for Logout Tokens").
+
+    Raises:
+        LogoutTokenError: `alg`.
+    """
+    if alg not in tenant.accepted_algorithms or alg not in _ALGORITHMS:
+        raise LogoutTokenError(Code.ALG, "alg is not one this tenant accepts; see its algorithms setting")
+
+
+def check_encrypted(encrypted: bool, tenant: Tenant) -> None:
+    """The token came encrypted where the tenant registered encryption (BCL §2.6 step 1).
+
+    Raises:
+        LogoutTokenError: `not_encrypted`.
+    """
+    if tenant.encrypted and not encrypted:
+        raise LogoutTokenError(
+            Code.NOT_ENCRYPTED, "the token is not encrypted, and this tenant requires it (encrypted)"
+        )
+
+
+def _check_kind(token: UnverifiedToken, tenant: Tenant) -> None:
+    check_algorithm(token.alg, tenant)
+    check_encrypted(token.encrypted, tenant)
+    check_type(token.header, require_typ=tenant.require_typ)
 
 
 def verify(token: UnverifiedToken, tenant: Tenant, key_set: KeySet) -> None:

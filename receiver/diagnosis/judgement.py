@@ -96,7 +96,5 @@ def _opened(case: Case) -> str:
 
 
 def _check_plain(tenant: Tenant | None) -> None:
-    if tenant is not None and tenant.encrypted:
-        raise LogoutTokenError(
-            Code.NOT_ENCRYPTED, "the token is not encrypted, and this tenant requires it (encrypted)"
-        )
+    if tenant is not None:
+        lt.check_encrypted(False, tenant)

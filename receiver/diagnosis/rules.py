@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from receiver.core import claims as rules
 from receiver.core import jws
 from receiver.core import logout_token as lt
-from receiver.core.jwks import FAMILIES, KeySet, check_key_issuer, select_keys
+from receiver.core.jwks import KeySet, check_key_issuer, select_keys
 from receiver.core.strict_json import parse_object
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.diagnosis import claim_text as text
@@ -152,8 +152,7 @@ def _check_types(typed: Members, header: Members) -> None:
 
 
 def _check_accepted(alg: str, tenant: Tenant) -> str:
-    if alg not in tenant.accepted_algorithms or alg not in FAMILIES:
-        raise LogoutTokenError(Code.ALG, "alg is not one this tenant accepts; see its algorithms setting")
+    lt.check_algorithm(alg, tenant)
     return alg
 
 
