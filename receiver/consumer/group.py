@@ -135,7 +135,7 @@ class GroupSubscriber(Reader):
         if not batch.entries and time.monotonic() >= self._next_claim:
             claimed = await self._member.claim(idle_s=self._min_idle_s)
             if claimed is None:
-                self._next_claim = time.monotonic() + self._min_idle_s / 2
+                self._next_claim = time.monotonic() + min(self._min_idle_s / 2, BLOCK_S)
             else:
                 log.warning("%s: taking over entry %s of a worker that died", self._app, claimed.entry.entry_id)
                 self._hold(claimed.entry, tries=claimed.tries)

@@ -1,0 +1,367 @@
+"""What the workers of one app share: every eviction is handled, whatever happens to a worker or an entry."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from receiver.bus.keys import Keys
+from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.consumer import Eviction, GroupSubscriber, ThreadGroupSubscriber
+from receiver.errors import ConfigurationError
+from tests.consumer.listening import DEADLINE_S, eviction, running, stop, until
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.embedded import EmbeddedRedis
+
+EVENTS = Keys().events
+
+DOOMED = """
+import asyncio, sys
+from receiver.consumer import GroupSubscriber
+
+async def handler(event):
+    print(event.id, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(GroupSubscriber(sys.argv[1], handler, app="portal", min_idle_s=1).run())
+"""
+"""A worker that never finishes what it begins."""
+
+
+@pytest.fixture
+def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
+    """Publishes to the suite's Redis."""
+    return EvictionPublisher(redis_client, Keys(), Retention())
+
+
+async def pending(client: redis.asyncio.Redis) -> int:
+    """Entries given to a worker and not handled yet."""
+    summary: Any = await client.xpending(EVENTS, "portal")
+    return int(summary["pending"])
+
+
+async def test_workers_share_the_work(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """Each eviction goes to exactly one worker, and afterwards nothing is left pending."""
+    heard: dict[int, list[str]] = {1: [], 2: []}
+    workers = [
+        GroupSubscriber(redis_server.url, lambda e, w=number: heard[w].append(e.id), app="portal") for number in heard
+    ]
+    names = [f"e{number}" for number in range(60)]
+    async with running(*workers):
+        await asyncio.gather(*(publisher.publish(eviction(name)) for name in names))
+        await until(lambda: len(heard[1]) + len(heard[2]) >= len(names))
+
+    assert sorted(names) == sorted(heard[1] + heard[2])
+    assert 0 == await pending(redis_client)
+    assert [] == await redis_client.xinfo_consumers(EVENTS, "portal")
+
+
+async def test_nothing_is_missed_before_the_first_read(
+    redis_server: EmbeddedRedis, publisher: EvictionPublisher
+) -> None:
+    """What was published before the group was made, and while no worker ran, is handled."""
+    heard: list[str] = []
+    await publisher.publish(eviction("before"))
+    async with running(GroupSubscriber(redis_server.url, lambda e: heard.append(e.id), app="portal")):
+        await until(lambda: heard == ["before"])
+    await publisher.publish(eviction("between"))
+
+    resumed = GroupSubscriber(redis_server.url, lambda e: heard.append(e.id), app="portal", lookback_s=0)
+    async with running(resumed):
+        await until(lambda: len(heard) == 2)
+
+    assert ["before", "between"] == heard
+
+
+async def test_a_killed_worker_is_replaced(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:
+    """SIGKILL in the middle of a handler: its eviction is handled by another worker."""
+    heard: list[str] = []
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DOOMED, redis_server.url, stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    await publisher.publish(eviction("orphan"))
+    assert b"orphan" == (await child.stdout.readline()).strip()
+    async with running(GroupSubscriber(redis_server.url, lambda e: heard.append(e.id), app="portal", min_idle_s=1)):
+        await publisher.publish(eviction("next"))
+        await until(lambda: heard == ["next"])
+        child.kill()
+        await until(lambda: heard == ["next", "orphan"])
+    await child.communicate()
+
+
+async def test_a_stopping_worker_hands_back(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:
+    """What a worker was given when it was stopped is taken over at once, and the attempt does not count."""
+    begun, heard = asyncio.Event(), []
+
+    async def endless(_: Eviction) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stopped = asyncio.create_task(GroupSubscriber(redis_server.url, endless, app="portal").run())
+    await publisher.publish(eviction("one"))
+    await begun.wait()
+    await stop(stopped)
+
+    # It would be set aside, had the attempt counted.
+    async with running(GroupSubscriber(redis_server.url, lambda e: heard.append(e.id), app="portal", max_tries=1)):
+        await until(lambda: heard == ["one"])
+
+
+async def test_a_slow_handler_is_not_taken_for_dead(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:
+    """A handler that takes longer than `min_idle_s` keeps its eviction."""
+    begun, heard, finish = asyncio.Event(), [], asyncio.Event()
+
+    async def slow(event: Eviction) -> None:
+        begun.set()
+        await finish.wait()
+        heard.append(event.id)
+
+    thief = GroupSubscriber(redis_server.url, lambda e: heard.append(f"stolen {e.id}"), app="portal", min_idle_s=0.3)
+    looked: set[float] = set()
+
+    def looked_often() -> bool:
+        looked.add(thief._next_claim)
+        return len(looked) > 6
+
+    async with running(GroupSubscriber(redis_server.url, slow, app="portal", min_idle_s=0.3)):
+        await publisher.publish(eviction("one"))
+        await begun.wait()
+        async with running(thief):
+            await until(looked_often)
+            finish.set()
+            await until(lambda: bool(heard))
+    assert ["one"] == heard
+
+
+async def test_poison_is_set_aside(
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    publisher: EvictionPublisher,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An eviction whose handler always raises is tried `max_tries` times, holds up nobody, and is kept aside."""
+    heard: list[str] = []
+
+    def handler(event: Eviction) -> None:
+        heard.append(event.id)
+        if event.id == "bad":
+            raise RuntimeError("the app's fault")
+
+    async def set_aside() -> bool:
+        return bool(await redis_client.llen(Keys().poison("portal")))
+
+    async with running(
+        GroupSubscriber(redis_server.url, handler, app="portal", max_tries=3, retry_s=0.3, min_idle_s=1)
+    ):
+        for name in ("bad", "good", "better"):
+            await publisher.publish(eviction(name))
+        await until(set_aside)
+
+    assert ["bad", "good", "better"] == heard[:3]
+    assert ["bad", "bad"] == heard[3:]
+    [aside] = await redis_client.lrange(Keys().poison("portal"), 0, -1)
+    kept = json.loads(aside)
+    assert ("bad", 3, "the handler raised", 1) == (
+        Eviction.from_json(kept["event"]).id, kept["tries"], kept["error"], kept["n"],
+    )  # fmt: skip
+    assert 0 == await pending(redis_client)
+    assert "set aside" in caplog.text
+
+
+async def test_a_killer_is_set_aside_alone(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """An eviction that kills its workers is set aside without being tried again; its neighbours are handled."""
+    heard: list[str] = []
+    reader = GroupSubscriber(redis_server.url, lambda e: heard.append(e.id), app="portal", max_tries=2, min_idle_s=0.2)
+    async with running(reader):
+        await publisher.publish(eviction("first"))
+        await until(lambda: heard == ["first"])
+    for name in ("killer", "neighbour"):
+        await publisher.publish(eviction(name))
+    dead: Any = await redis_client.xreadgroup("portal", "dead", {EVENTS: ">"})
+    entries = dead[EVENTS.encode()] if isinstance(dead, dict) else dead[0][1]
+    entry_id = (entries[0] if isinstance(entries[0][0], bytes) else entries[0][0])[0]
+    await redis_client.xclaim(EVENTS, "portal", "dead", 0, [entry_id], retrycount=2, justid=True)
+
+    async with running(reader):
+        await until(lambda: heard == ["first", "neighbour"])
+
+    [aside] = await redis_client.lrange(Keys().poison("portal"), 0, -1)
+    assert "workers died handling it" == json.loads(aside)["error"]
+
+
+async def test_a_gap_means_one_reset(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """Entries trimmed while no worker ran: one worker of the group is told to empty the shared store."""
+    heard: list[str] = []
+
+    def worker() -> GroupSubscriber:
+        return GroupSubscriber(
+            redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
+        )
+
+    async with running(worker()):
+        await publisher.publish(eviction("first"))
+        await until(lambda: heard == ["first"])
+    for name in ("lost", "last"):
+        await publisher.publish(eviction(name))
+    await redis_client.xtrim(EVENTS, maxlen=1, approximate=False)
+
+    async with running(worker(), worker()):
+        await until(lambda: "last" in heard)
+        await publisher.publish(eviction("after"))
+        await until(lambda: "after" in heard)
+
+    assert ["first", "reset", "last", "after"] == heard
+
+
+async def test_no_gap_no_reset(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:
+    """Workers that take turns, stop and start anew never see a gap where there is none."""
+    heard: list[str] = []
+    for turn in range(3):
+        workers = [
+            GroupSubscriber(
+                redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
+            )
+            for _ in range(3)
+        ]
+        async with running(*workers):
+            await asyncio.gather(*(publisher.publish(eviction(f"{turn}-{number}")) for number in range(40)))
+            await until(lambda t=turn: len(heard) >= 40 * (t + 1))
+
+    assert "reset" not in heard
+    assert 120 == len(set(heard)) == len(heard)
+
+
+async def test_an_entry_trimmed_in_a_dead_workers_hands(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """An eviction that was handed out, never handled and trimmed since is a missed one: a reset."""
+    heard: list[str] = []
+    reader = GroupSubscriber(
+        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"),
+        min_idle_s=0.2,
+    )  # fmt: skip
+    async with running(reader):
+        await publisher.publish(eviction("first"))
+        await until(lambda: heard == ["first"])
+    await publisher.publish(eviction("lost"))
+    await redis_client.xreadgroup("portal", "dead", {EVENTS: ">"})
+    await redis_client.hset(Keys().group("portal"), "n", 2)
+    await redis_client.xtrim(EVENTS, maxlen=0, approximate=False)
+
+    async with running(reader):
+        await until(lambda: "reset" in heard)
+    assert ["first", "reset"] == heard
+    assert 0 == await pending(redis_client)
+
+
+async def test_a_failing_reset_is_asked_for_again(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """A reset whose handler raises stays due until one succeeds."""
+    heard: list[str] = []
+
+    def on_reset() -> None:
+        heard.append("reset")
+        if heard.count("reset") == 1:
+            raise RuntimeError("the app's fault")
+
+    reader = GroupSubscriber(
+        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=on_reset, min_idle_s=0.2
+    )
+    async with running(reader):
+        await publisher.publish(eviction("first"))
+        await until(lambda: heard == ["first"])
+        await redis_client.xadd(EVENTS, {"event": eviction("gap").to_json(), "n": 9})
+        await until(lambda: heard.count("reset") == 2)
+
+        async def settled() -> bool:
+            return not await redis_client.hexists(Keys().group("portal"), "reset")
+
+        await until(settled)
+    assert 2 == heard.count("reset")
+
+
+async def test_a_flushed_redis_means_reset(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """Redis loses everything, the group too: workers make it anew, reset once, and miss nothing from then on."""
+    heard: list[str] = []
+    reader = GroupSubscriber(
+        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
+    )
+    async with running(reader):
+        await publisher.publish(eviction("before"))
+        await until(lambda: heard == ["before"])
+        await redis_client.flushall()
+        await publisher.publish(eviction("after"))
+        await until(lambda: "after" in heard)
+
+    assert ["before", "reset", "after"] == heard
+
+
+async def test_a_group_made_anew_by_others_means_reset(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """A worker that was cut off while the group was lost and made anew by another one resets all the same."""
+    heard: list[str] = []
+    reader = GroupSubscriber(
+        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
+    )
+    async with running(reader):
+        await publisher.publish(eviction("before"))
+        await until(lambda: heard == ["before"])
+        async with redis_client.pipeline(transaction=True) as pipeline:
+            pipeline.flushall()
+            pipeline.xadd(EVENTS, {"event": eviction("unread").to_json(), "n": 1})
+            pipeline.xgroup_create(EVENTS, "portal", id="$")
+            pipeline.hset(Keys().group("portal"), mapping={"generation": "other", "n": 50})
+            await pipeline.execute()
+        await redis_client.xadd(EVENTS, {"event": eviction("after").to_json(), "n": 51})
+        await until(lambda: "after" in heard)
+
+    assert ["before", "reset", "after"] == heard
+
+
+async def test_thread_for_workers_without_a_loop(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
+) -> None:
+    """`ThreadGroupSubscriber` calls plain functions, also slow ones, and stops when told."""
+    heard: list[str] = []
+    done = threading.Event()
+
+    def handler(event: Eviction) -> None:
+        heard.append(event.id)
+        done.set()
+
+    subscriber = ThreadGroupSubscriber(redis_server.url, handler, app="portal", on_reset=lambda: heard.append("reset"))
+    subscriber.start()
+    await publisher.publish(eviction("one"))
+    assert await asyncio.to_thread(done.wait, DEADLINE_S)
+    done.clear()
+    await redis_client.xadd(EVENTS, {"event": eviction("gap").to_json(), "n": 9})
+    assert await asyncio.to_thread(done.wait, DEADLINE_S)
+    await asyncio.to_thread(subscriber.stop)
+
+    assert ["one", "reset", "gap"] == heard
+    assert "evictions-portal-portal" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_group_without_slash() -> None:
+    """A group's name with a slash is refused: it would be another app's in the trace."""
+    with pytest.raises(ConfigurationError, match="contains a slash"):
+        GroupSubscriber("redis://localhost", print, app="portal", group="a/b")
