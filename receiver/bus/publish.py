@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -222,13 +222,12 @@ class EvictionPublisher:
     def _arguments(self, eviction: Eviction) -> tuple[str | int, ...]:
         """Keys and arguments of publish.lua, in its order."""
         keys, retention = self._keys, self._retention
-        head, _, _ = replace(eviction, accounts=(), sessions=()).to_json().rpartition('],"sessions":[')
         named = eviction.client_id if eviction.applies_to == "client" else None
         return (
             keys.events,
             keys.jti(eviction.id),
             keys.sequence,
-            head,
+            eviction.to_json_head(),
             "\n".join(json.dumps(account) for account in eviction.accounts),
             retention.dedupe_s,
             retention.max_events,

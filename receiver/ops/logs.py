@@ -15,6 +15,9 @@ MAX_FIELD_CHARS = 256
 """Characters kept of any text field; the rest is cut off and marked."""
 
 
+_encode = json.JSONEncoder(default=str).encode
+
+
 class JsonFormatter(logging.Formatter):
     """One line per record, ASCII only, so that no value can forge a second line."""
 
@@ -31,7 +34,7 @@ class JsonFormatter(logging.Formatter):
                 line[name] = _short(value)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _encode(line)
 
 
 def setup(level: str) -> None:
@@ -50,7 +53,11 @@ def setup(level: str) -> None:
 
 def emit(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
     """Log one event with its fields; None values are left out."""
-    logger.log(level, event, extra={"fields": fields})
+    if logger.isEnabledFor(level):
+        # Built here: `logger.log` walks the stack for a source line that no field of ours shows.
+        record = logger.makeRecord(logger.name, level, "", 0, event, (), None)
+        record.fields = fields
+        logger.handle(record)
 
 
 def _short(value: object) -> object:
