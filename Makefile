@@ -70,7 +70,7 @@ LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 -
 	--no-emit-index-url --custom-compile-command 'make lock' $(LOCK_ARGS)
 
 lock: .tools/uv/bin/uv
-	$(LOCK) --extra server pyproject.toml -o requirements/server.lock
+	$(LOCK) --extra server --extra azure pyproject.toml -o requirements/server.lock
 	$(LOCK) --extra demo --group dev pyproject.toml -o requirements/dev.lock
 	$(LOCK) --group chart -o requirements/chart.lock
 	echo 'hatchling>=1.27' | $(LOCK) - -o requirements/build.lock
