@@ -66,7 +66,7 @@ def test_status_on_the_page_is_the_one_answered(code: str) -> None:
 
 
 def test_body_on_the_page_is_the_one_answered() -> None:
-    """Codes under Ours, and busy, are the ones called temporarily unavailable."""
+    """Codes under Ours, busy, and two of the API, are the ones called temporarily unavailable."""
     passing = {
         code
         for code, classes in raised().items()
@@ -74,4 +74,4 @@ def test_body_on_the_page_is_the_one_answered() -> None:
         if b"temporarily_unavailable" in bytes(refused(error(code, name), Policy()).body)  # type: ignore[arg-type]
     }
 
-    assert {"busy", "jwks_unavailable", "publish", "internal"} == passing
+    assert {"busy", "jwks_unavailable", "publish", "internal", "redis", "feed_limit"} == passing
