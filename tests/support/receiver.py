@@ -82,7 +82,7 @@ def t1(op: OP, **changes: Any) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def start_receiver(
-    redis_url: str, redis: redis.asyncio.Redis, clock: Clock, tenants: list[dict[str, Any]], **sections: Any
+    redis_url: str, redis: redis.asyncio.Redis, clock: Clock, tenants: list[dict[str, Any]], /, **sections: Any
 ) -> AsyncIterator[Receiver]:
     """A receiver for these tenants; further keyword arguments are settings sections."""
     settings = Settings(
