@@ -1,0 +1,261 @@
+"""What every framework integration does with a request, whatever the framework.
+
+Before the view: find the signed-in user in the session, register the session if it is new, ask whether it
+is signed out. After the view: the same, because the view may have signed the user in, and because the
+logout may have come while it ran.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.consumer.session_layouts import find_account, find_claims
+from receiver.consumer.sessions import DEFAULT_LIFETIME_S, sign_in_from
+from receiver.core.marks import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from receiver.consumer.guard import Guard, ThreadGuard
+    from receiver.consumer.knowledge import Standing
+    from receiver.consumer.session_layouts import SessionLike
+    from receiver.core.eviction import Eviction
+
+MARKER = "_logout_receiver"
+"""Session key that says which sign-in was registered; about 60 bytes."""
+
+RETRY_AFTER_S = 5
+"""Seconds told to a client that was refused because nobody could tell whether it is signed out."""
+
+MAX_SEEN = 100_000
+"""Sign-ins remembered as registered where there is no session to remember it in; the oldest give way and
+are registered again."""
+
+
+class Options(TypedDict, total=False):
+    """What every integration can be told.
+
+    Attributes:
+        claims: Where the ID token claims are: a session key, or a function of the framework's request that
+            returns them or None. Default: the known layouts (`session_layouts`).
+        account: Where MSAL's `home_account_id` is: a session key, or a function of the claims. Default: read
+            from the session's MSAL cache, else the `sub`.
+        login_url: Where a signed-out browser is sent. Default: nowhere, it is answered 401. A request for
+            this path itself goes on, without the session.
+        exempt: Paths not checked: `/healthz` exactly, `/static/` and all below it. Default none.
+        refuse_when_unknown: True answers 503 when neither this process nor Redis can tell. Default False:
+            the request is served.
+        name: The app's name in log lines. Default: the framework's name.
+        prefix: Key prefix the receiver uses. Default `{logout}`.
+        lifetime_s: Seconds a registration is kept, at least the longest session. Default 14 days.
+        on_eviction: Also called for every eviction, to drop tokens kept outside the session.
+        on_reset: Also called when evictions were missed; drop all such tokens.
+    """
+
+    claims: str | Callable[[Any], Any] | None
+    account: str | Callable[[Mapping[str, Any]], str | None] | None
+    login_url: str | None
+    exempt: Iterable[str]
+    refuse_when_unknown: bool
+    name: str
+    prefix: str
+    lifetime_s: int
+    on_eviction: Callable[[Eviction], Any] | None
+    on_reset: Callable[[], Any] | None
+
+
+class GuardOptions(TypedDict):
+    """What the guards take of `Options`."""
+
+    app: str
+    prefix: str
+    lifetime_s: int
+    on_eviction: Callable[[Eviction], Any] | None
+    on_reset: Callable[[], Any] | None
+
+
+def guard_options(options: Options, *, name: str) -> GuardOptions:
+    """The part of the options that is the guard's."""
+    return {
+        "app": options.get("name", name),
+        "prefix": options.get("prefix", DEFAULT_PREFIX),
+        "lifetime_s": options.get("lifetime_s", DEFAULT_LIFETIME_S),
+        "on_eviction": options.get("on_eviction"),
+        "on_reset": options.get("on_reset"),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a request that is stopped."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Marker(NamedTuple):
+    who: str
+    iat: float | None
+    account: str | None
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request's sign-in.
+
+    Attributes:
+        claims: What the guard is asked with; `iat` is that of the sign-in, also after the ID token was renewed.
+        account: MSAL's account key; None where it is not known.
+        keys: The session's own names.
+        registered: Whether this sign-in was registered before, under these names.
+    """
+
+    claims: dict[str, Any]
+    account: str | None
+    keys: tuple[str, ...]
+    registered: bool
+    _marker: _Marker
+
+
+class Checkpoint:
+    """The rules, without a framework; safe to use from many threads."""
+
+    def __init__(self, options: Options) -> None:
+        self.claims = options.get("claims")
+        self._account = options.get("account")
+        self._login_url = options.get("login_url")
+        self._exempt = tuple(options.get("exempt", ()))
+        self._exempt_below = tuple(path for path in self._exempt if path.endswith("/"))
+        self._refuse_when_unknown = options.get("refuse_when_unknown", False)
+        self._seen: OrderedDict[str, _Marker] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_exempt(self, path: str) -> bool:
+        """Whether requests for this path are not checked at all."""
+        return path in self._exempt or path.startswith(self._exempt_below)
+
+    def claims_in_session(self, session: SessionLike) -> Mapping[str, Any] | None:
+        """The claims, where no function was given to find them."""
+        if isinstance(self.claims, str):
+            value: Mapping[str, Any] | None = session.get(self.claims)
+            return value
+        return find_claims(session)
+
+    def visit(self, session: SessionLike | None, claims: Mapping[str, Any], keys: Iterable[str] = ()) -> Visit:
+        """Recognise the sign-in.
+
+        Raises:
+            ValueError: the claims have no `iss`, `sub` or `aud`.
+        """
+        sign_in = sign_in_from(claims)
+        names = tuple(keys)
+        identity = (sign_in.client_id, sign_in.sub, sign_in.sid or "", str(sign_in.auth_time or ""))
+        who = digest("session", sign_in.iss, "\n".join(identity))
+        where = digest("keys", "", "\n".join(names)) if names else ""
+        before = _marker(session.get(MARKER)) if session is not None else self._seen.get(who)
+        same = before is not None and before.who == who
+        # Every renewed ID token has a new `iat`; only that of the sign-in says when the session had begun.
+        iat = before.iat if before is not None and same else sign_in.began_at
+        account = before.account if before is not None and same else self._find_account(session, claims)
+        asked: dict[str, Any] = {"iss": sign_in.iss, "aud": sign_in.client_id, "sub": sign_in.sub, "sid": sign_in.sid}
+        asked |= {"auth_time": sign_in.auth_time, "iat": iat}
+        registered = before is not None and same and before.where == where
+        return Visit(asked, account, names, registered, _Marker(who, iat, account, where))
+
+    def settle(self, session: SessionLike | None, visit: Visit) -> None:
+        """Remember that the sign-in was registered."""
+        if session is not None:
+            session[MARKER] = list(visit._marker)  # noqa: SLF001
+            return
+        with self._lock:
+            self._seen[visit._marker.who] = visit._marker  # noqa: SLF001
+            if len(self._seen) > MAX_SEEN:
+                self._seen.popitem(last=False)
+
+    @staticmethod
+    def forget(session: SessionLike) -> None:
+        """Nobody is signed in: the next sign-in is a new one, whoever it is."""
+        if MARKER in session:
+            del session[MARKER]
+
+    def judge(self, guard: ThreadGuard, session: SessionLike | None, visit: Visit) -> Standing:
+        """Register the sign-in if it is new, and tell whether it is signed out."""
+        if visit.registered:
+            return guard.standing(visit.claims, home_account_id=visit.account)
+        standing = guard.admit(visit.claims, home_account_id=visit.account, keys=visit.keys)
+        if standing == "live":
+            self.settle(session, visit)
+        return standing
+
+    async def judge_async(self, guard: Guard, session: SessionLike | None, visit: Visit) -> Standing:
+        """As `judge`."""
+        if visit.registered:
+            return await guard.standing(visit.claims, home_account_id=visit.account)
+        standing = await guard.admit(visit.claims, home_account_id=visit.account, keys=visit.keys)
+        if standing == "live":
+            self.settle(session, visit)
+        return standing
+
+    def refusal(
+        self, standing: Standing, *, method: str, path: str, header: Callable[[str], str | None]
+    ) -> Refusal | None:
+        """The answer to a request that may not go on; None when it may.
+
+        Args:
+            standing: The session's; one that has ended is dropped by the caller first.
+            method: The request's.
+            path: The request's.
+            header: Looks up a request header.
+        """
+        if standing == "unknown" and self._refuse_when_unknown:
+            return _refusal(503, "temporarily_unavailable", header, {"Retry-After": str(RETRY_AFTER_S)})
+        if standing != "ended" or path == self._login_path:
+            return None
+        if self._login_url is not None and method in {"GET", "HEAD"} and _is_navigation(header):
+            return Refusal(302, {"Location": self._login_url, "Cache-Control": "no-store"}, b"")
+        return _refusal(401, "signed_out", header, {})
+
+    @property
+    def _login_path(self) -> str | None:
+        return None if self._login_url is None else self._login_url.partition("?")[0]
+
+    def _find_account(self, session: SessionLike | None, claims: Mapping[str, Any]) -> str | None:
+        if callable(self._account):
+            return self._account(claims)
+        if session is None:
+            return None
+        if isinstance(self._account, str):
+            account: str | None = session.get(self._account)
+            return account
+        return find_account(session, claims)
+
+
+_TEXTS = {
+    "signed_out": "You have been signed out. Sign in again.\n",
+    "temporarily_unavailable": "Your session cannot be verified at the moment. Try again in a few seconds.\n",
+}
+
+
+def _refusal(status: int, error: str, header: Callable[[str], str | None], headers: dict[str, str]) -> Refusal:
+    wants_json = "json" in (header("accept") or "")
+    body = json.dumps({"error": error}) if wants_json else _TEXTS[error]
+    media_type = "application/json" if wants_json else "text/plain; charset=utf-8"
+    return Refusal(status, {"Content-Type": media_type, "Cache-Control": "no-store", **headers}, body.encode())
+
+
+def _is_navigation(header: Callable[[str], str | None]) -> bool:
+    mode = header("sec-fetch-mode")
+    return mode == "navigate" if mode else "text/html" in (header("accept") or "")
+
+
+def _marker(value: object) -> _Marker | None:
+    if not isinstance(value, list | tuple) or len(value) != len(_Marker._fields):
+        return None
+    return _Marker(*value)

@@ -1,0 +1,123 @@
+"""Flask: `SignOut(app, redis_url)`.
+
+Works with Flask's cookie sessions and with Flask-Session. The session is checked before every view and
+once more before it is saved.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from flask import Response, current_app, request
+from flask.globals import request_ctx
+from flask.sessions import NullSession
+
+from receiver.consumer.checkpoint import Checkpoint, Options, guard_options
+from receiver.consumer.guard import PerProcess, ThreadGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Flask
+    from flask.sessions import SessionMixin
+
+    from receiver.consumer.knowledge import Standing
+
+EXTENSION = "logout-receiver"
+"""Key in `app.extensions`."""
+
+
+class SignOut:
+    """Stops signed-out users before any view runs, and drops their session.
+
+    It listens from a daemon thread, started by the first request in each process, so it may be set up
+    before a server forks.
+
+    Args:
+        app: The app, or None to call `init_app` later.
+        redis_url: The Redis the receiver publishes to; None takes `app.config["LOGOUT_RECEIVER_REDIS_URL"]`.
+        options: See `checkpoint.Options`. `claims` is given `flask.request`.
+
+    Raises:
+        KeyError: no Redis URL.
+        ConfigurationError: at the first request: the URL cannot be used.
+    """
+
+    def __init__(self, app: Flask | None = None, redis_url: str | None = None, **options: Unpack[Options]) -> None:
+        self._redis_url = redis_url
+        self._options = options
+        self._checkpoint = Checkpoint(options)
+        self._guards: PerProcess | None = None
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, redis_url: str | None = None) -> None:
+        """Set up one app."""
+        url = redis_url or self._redis_url or app.config["LOGOUT_RECEIVER_REDIS_URL"]
+        options = guard_options(self._options, name=app.name)
+        self._guards = PerProcess(lambda: ThreadGuard(url, **options))
+        app.extensions[EXTENSION] = self
+        # First before the view and last after it: nothing of the app's may act for a user who is signed out,
+        # and nothing may change the session after it was checked. Flask runs the second list backwards.
+        app.before_request_funcs.setdefault(None, []).insert(0, self._before)
+        app.after_request_funcs.setdefault(None, []).insert(0, self._after)
+
+    def close(self) -> None:
+        """Stop listening in this process."""
+        if self._guards is not None:
+            self._guards.stop()
+
+    def _before(self) -> Response | None:
+        if self._is_exempt():
+            return None
+        standing = self._check(_session())
+        refusal = self._checkpoint.refusal(
+            standing, method=request.method, path=request.path, header=request.headers.get
+        )
+        return None if refusal is None else Response(refusal.body, refusal.status, refusal.headers)
+
+    def _after(self, response: Response) -> Response:
+        if not self._is_exempt():
+            self._check(_session())
+        return response
+
+    def _is_exempt(self) -> bool:
+        return (request.endpoint or "").rpartition(".")[2] == "static" or self._checkpoint.is_exempt(request.path)
+
+    def _check(self, session: SessionMixin) -> Standing:
+        # Looking is no access: a page that does not depend on the user stays cacheable for all.
+        accessed = session.accessed
+        claims = self._claims(session)
+        usable = None if isinstance(session, NullSession) else session
+        if claims is None:
+            if usable is not None:
+                self._checkpoint.forget(usable)
+            session.accessed = accessed
+            return "live"
+        session.accessed = True
+        assert self._guards is not None  # noqa: S101  # set with the hooks that lead here
+        visit = self._checkpoint.visit(usable, claims, _keys(session))
+        standing = self._checkpoint.judge(self._guards.get(), usable, visit)
+        if standing == "ended" and usable is not None:
+            usable.clear()
+            # Flask-Session's `clear` leaves this one, and then keeps the session in its store.
+            usable.pop("_permanent", None)
+        return standing
+
+    def _claims(self, session: SessionMixin) -> Mapping[str, Any] | None:
+        if callable(self._checkpoint.claims):
+            claims: Mapping[str, Any] | None = self._checkpoint.claims(request)
+            return claims
+        return self._checkpoint.claims_in_session(session)
+
+
+def _session() -> SessionMixin:
+    # `flask.session` and, in newer versions, the context's property count as an access by the view.
+    session: SessionMixin | None = getattr(request_ctx, "_session", None)
+    return request_ctx.session if session is None else session
+
+
+def _keys(session: SessionMixin) -> tuple[str, ...]:
+    prefix = getattr(current_app.session_interface, "key_prefix", None)
+    sid = getattr(session, "sid", None)
+    return (f"{prefix}{sid}",) if isinstance(prefix, str) and isinstance(sid, str) else ()

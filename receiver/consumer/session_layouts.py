@@ -1,0 +1,106 @@
+"""Where web sessions keep the signed-in user's ID token claims and MSAL account. Pure: no I/O, no framework.
+
+Known without configuration: Microsoft's `identity` (`_logged_in_user`, `_token_cache`), the MSAL samples
+(`user`, `token_cache`), Authlib (`user`, or a token with `userinfo`), Flask-OIDC (`oidc_auth_token`) and
+mozilla-django-oidc with `OIDC_STORE_ID_TOKEN` (`oidc_id_token`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from receiver.core import msal_cache
+
+if TYPE_CHECKING:
+    from receiver.core.msal_cache import Blob
+
+CLAIMS_KEYS = (
+    *("_logged_in_user", "user", "id_token_claims", "claims", "userinfo"),
+    *("oidc_auth_token", "oidc_id_token", "id_token", "token"),
+)
+"""Session keys looked at for ID token claims, in this order."""
+
+INNER_KEYS = ("id_token_claims", "userinfo", "claims", "id_token")
+"""Members of such a value looked at in turn, where it is a token response around the claims."""
+
+TOKEN_CACHE_KEYS = ("_token_cache", "token_cache")
+"""Session keys looked at for the output of `SerializableTokenCache.serialize()`."""
+
+ACCOUNT_KEYS = ("home_account_id",)
+"""Session keys looked at for MSAL's account key itself."""
+
+
+class SessionLike(Protocol):
+    """What Flask, Django, Starlette and aiohttp-session have in common."""
+
+    def get(self, key: str, /) -> Any: ...  # noqa: D102
+    def __contains__(self, key: object, /) -> bool: ...
+    def __setitem__(self, key: str, value: object, /) -> None: ...
+    def __delitem__(self, key: str, /) -> None: ...
+
+
+def find_claims(session: SessionLike) -> Mapping[str, Any] | None:
+    """The ID token claims a session holds, with `iss`, `sub` and `aud`; None when it holds none."""
+    for key in CLAIMS_KEYS:
+        claims = claims_in(session.get(key))
+        if claims is not None:
+            return claims
+    return None
+
+
+def claims_in(value: object) -> Mapping[str, Any] | None:
+    """The claims in one session value: the claims themselves, an ID token, or a token response around either.
+
+    An ID token's signature is not checked: the app did when it signed the user in, and the session is its own.
+    """
+    claims = _claims(value)
+    if claims is None and isinstance(value, Mapping):
+        found = (_claims(value.get(key)) for key in INNER_KEYS)
+        claims = next((inner for inner in found if inner is not None), None)
+    return claims
+
+
+def find_account(session: SessionLike, claims: Mapping[str, Any]) -> str | None:
+    """MSAL's `home_account_id` of the user these claims are of; None where the session does not tell."""
+    for key in ACCOUNT_KEYS:
+        account = session.get(key)
+        if isinstance(account, str) and account:
+            return account
+    for key in TOKEN_CACHE_KEYS:
+        value = session.get(key)
+        if isinstance(value, str | bytes) and value:
+            try:
+                return account_of(msal_cache.parse(value), claims)
+            except (ValueError, AttributeError):  # encrypted, or not the layout MSAL writes
+                return None
+    return None
+
+
+def account_of(blob: Blob, claims: Mapping[str, Any]) -> str | None:
+    """The account whose cached ID token has this `sub`; else the only account there is."""
+    for entry in blob.get("IdToken", {}).values():
+        account = entry.get("home_account_id")
+        if account and (_id_token_payload(entry.get("secret")) or {}).get("sub") == claims.get("sub"):
+            return str(account)
+    accounts = msal_cache.accounts(blob)
+    return accounts.pop() if len(accounts) == 1 else None
+
+
+def _claims(value: object) -> Mapping[str, Any] | None:
+    claims = _id_token_payload(value) if isinstance(value, str) else value
+    if not isinstance(claims, Mapping):
+        return None
+    named = isinstance(claims.get("iss"), str) and isinstance(claims.get("sub"), str)
+    return claims if named and (claims.get("aud") or claims.get("azp")) else None
+
+
+def _id_token_payload(id_token: object) -> dict[str, Any] | None:
+    try:
+        payload = str(id_token).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return None
+    return claims if isinstance(claims, dict) else None
