@@ -138,15 +138,15 @@ class Outbox:
         """
         return await self._do(functools.partial(OutboxFile.oldest, limit=limit))
 
-    async def remove(self, entries: Sequence[Entry]) -> None:
-        """Forget evictions that are published.
+    async def advance(self, published: Sequence[Entry], limit: int) -> list[Entry]:
+        """Forget evictions that are published, and return the first of the others as `oldest` does.
 
         Raises:
             PublishError: the disk fails.
         """
-        if entries:
-            await self._do(functools.partial(OutboxFile.remove, entries=entries))
-            self._count("published", len(entries))
+        following = await self._do(functools.partial(OutboxFile.advance, published=published, limit=limit))
+        self._count("published", len(published))
+        return following
 
     async def set_aside(self, entry: Entry, reason: str) -> None:
         """Keep an eviction this version cannot read, out of the others' way; the next start tries it again.

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from receiver.bus.publish import MAX_BATCH, EvictionPublisher, Published
+from receiver.bus.publish import EvictionPublisher, Published
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError, PublishError
 from receiver.ops.logs import emit
@@ -28,6 +28,14 @@ log = logging.getLogger("receiver.outbox")
 
 IN_OUTBOX = "outbox"
 """`Published.entry_id` of an eviction that is durable and not in the stream yet."""
+
+DRAIN_BATCH = 1024
+"""Evictions published between two writes to the disk. Several times what one write can add (`outbox.MAX_BATCH`), so
+that the outbox empties under full load too."""
+
+GATE_S = 0.5
+"""Seconds a new eviction waits for the last ones in the outbox to leave, rather than going behind them. Without it an
+outbox under load would stay a little filled for ever, and every logout would take the way over the disk."""
 
 TICK_S = 1.0
 """Seconds between two looks at an outbox that could not be written."""
@@ -58,6 +66,9 @@ class OutboxPublisher:
         self._metrics = metrics
         self._clock = clock
         self._draining = asyncio.Lock()
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._first: list[Entry] = []
         self._refusal = ""
 
     async def publish(self, eviction: Eviction) -> Published:
@@ -66,6 +77,7 @@ class OutboxPublisher:
         Raises:
             PublishError: neither took it.
         """
+        await _is_set(self._gate, GATE_S)
         if self._watch.up and not self._outbox.entries:
             try:
                 return await self._publisher.publish(eviction)
@@ -122,26 +134,36 @@ class OutboxPublisher:
 
     async def _drain_batch(self) -> bool:
         """Publish the first batch; False when something is left of it."""
+        done = False
         async with self._draining:
             try:
-                entries = await self._outbox.oldest(MAX_BATCH)
-                evictions = [(entry, eviction) for entry in entries if (eviction := await self._read(entry))]
-                # Together they are one round trip, in this order.
-                replies = await asyncio.gather(
-                    *(self._publisher.publish(eviction) for _, eviction in evictions), return_exceptions=True
-                )
-                published = []
-                for (entry, eviction), reply in zip(evictions, replies, strict=True):
-                    if isinstance(reply, Published):
-                        published.append(entry)
-                        self._observe(eviction, reply)
-                await self._outbox.remove(published)
+                done = await self._publish_first()
             except PublishError:
-                return False  # the disk; said by the outbox
-            self._announce(next((reply for reply in replies if isinstance(reply, BaseException)), None))
-            if published and not self._outbox.entries:
-                emit(log, logging.INFO, "outbox.drained")
-            return len(published) == len(evictions)
+                pass  # the disk; said by the outbox
+            finally:
+                if done and 0 < self._outbox.entries <= DRAIN_BATCH:
+                    self._gate.clear()
+                else:
+                    self._gate.set()
+        return done
+
+    async def _publish_first(self) -> bool:
+        self._first = self._first or await self._outbox.oldest(DRAIN_BATCH)
+        evictions = [(entry, eviction) for entry in self._first if (eviction := await self._read(entry))]
+        # Together they share round trips, in this order.
+        replies = await asyncio.gather(
+            *(self._publisher.publish(eviction) for _, eviction in evictions), return_exceptions=True
+        )
+        published = []
+        for (entry, eviction), reply in zip(evictions, replies, strict=True):
+            if isinstance(reply, Published):
+                published.append(entry)
+                self._observe(eviction, reply)
+        self._first = await self._outbox.advance(published, DRAIN_BATCH) if published else []
+        self._announce(next((reply for reply in replies if isinstance(reply, BaseException)), None))
+        if published and not self._outbox.entries:
+            emit(log, logging.INFO, "outbox.drained")
+        return len(published) == len(evictions)
 
     async def _read(self, entry: Entry) -> Eviction | None:
         try:

@@ -190,11 +190,12 @@ class OutboxFile:
         query = "SELECT seq, id, event FROM evictions WHERE set_aside = 0 ORDER BY seq LIMIT ?"
         return [Entry(*row) for row in self._db.execute(query, (limit,))]
 
-    def remove(self, entries: Iterable[Entry]) -> None:
-        """Forget evictions that are published."""
-        for entry in entries:
+    def advance(self, published: Iterable[Entry], limit: int) -> list[Entry]:
+        """Forget evictions that are published, and return the first of the others as `oldest` does."""
+        for entry in published:
             gone = self._db.execute("DELETE FROM evictions WHERE seq = ?", (entry.seq,)).rowcount
             self._shift(rows=-gone, waiting=-gone)
+        return self.oldest(limit)
 
     def set_aside(self, entry: Entry) -> None:
         """Keep an eviction this version cannot read, out of the others' way; the next start tries it again."""
