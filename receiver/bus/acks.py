@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from receiver.bus import stream
+from receiver.bus.connection import Failure, describe
 from receiver.bus.lua import Script
+from receiver.errors import PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +98,19 @@ class Observed:
     after_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Who was heard of, and when.
+
+    Attributes:
+        now_s: NumericDate seconds on Redis's clock.
+        at: App to NumericDate seconds on the same clock.
+    """
+
+    now_s: float
+    at: dict[str, float]
+
+
 def split(member: str) -> tuple[str, str]:
     """App and instance of `app/instance`; the instance holds no slash."""
     app, _, instance = member.rpartition("/")
@@ -155,27 +170,45 @@ async def instances(client: redis.asyncio.Redis, keys: Keys) -> list[Instance]:
     return [Instance(*split(member), since.get(member, seen), seen) for member, seen in last_seen.items()]
 
 
-async def forget_instances(client: redis.asyncio.Redis, keys: Keys, *, before_ms: float) -> None:
-    """Forget who was last heard of before this."""
-    members: Any = await client.zrangebyscore(keys.instances, "-inf", f"({before_ms:.0f}")
-    if members:
-        async with client.pipeline(transaction=False) as pipeline:
-            pipeline.zrem(keys.instances, *members)  # type: ignore[unused-awaitable]  # queued
-            pipeline.zrem(keys.instances_since, *members)  # type: ignore[unused-awaitable]  # queued
-            await pipeline.execute()
+async def last_heard(client: redis.asyncio.Redis, keys: Keys, *, forget_after_s: float) -> Heard:
+    """When each app was last heard of; instances silent for longer than `forget_after_s` are forgotten.
+
+    Raises:
+        PublishError: Redis cannot be read.
+    """
+    try:
+        seconds, microseconds = await client.time()
+        now_s = int(seconds) + int(microseconds) / 1e6
+        old: Any = await client.zrangebyscore(keys.instances, "-inf", f"({(now_s - forget_after_s) * 1000:.0f}")
+        if old:
+            async with client.pipeline(transaction=False) as pipeline:
+                pipeline.zrem(keys.instances, *old)  # type: ignore[unused-awaitable]  # queued
+                pipeline.zrem(keys.instances_since, *old)  # type: ignore[unused-awaitable]  # queued
+                await pipeline.execute()
+        heard: dict[str, float] = {}
+        for instance in await instances(client, keys):
+            heard[instance.app] = max(instance.last_seen_ms / 1000, heard.get(instance.app, 0.0))
+    except Failure as error:
+        raise PublishError(f"cannot read who is listening: {describe(error)}") from error
+    return Heard(now_s, heard)
 
 
 async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[Observed]:
     """Up to `count` acknowledgements that no receiver has taken yet; each is taken once, by one receiver.
 
     Those who take them see to it that they expire, `KEEP_S` seconds from now.
+
+    Raises:
+        PublishError: Redis cannot be read.
     """
-    taken: Any = await client.lpop(keys.acks, count)
-    if not taken:
-        return []
-    parts = [line.decode("utf-8", "replace").split(" ", 3) for line in taken]
-    async with client.pipeline(transaction=False) as pipeline:
-        for event_id in {event_id for event_id, *_ in parts}:
-            pipeline.expire(keys.acks_of(event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
-        await pipeline.execute()
+    try:
+        taken: Any = await client.lpop(keys.acks, count)
+        parts = [line.decode("utf-8", "replace").split(" ", 3) for line in taken or ()]
+        if parts:
+            async with client.pipeline(transaction=False) as pipeline:
+                for event_id in {event_id for event_id, *_ in parts}:
+                    pipeline.expire(keys.acks_of(event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
+                await pipeline.execute()
+    except Failure as error:
+        raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
     return [Observed(app, None if after == "late" else int(after) / 1000) for _, after, _, app in parts]

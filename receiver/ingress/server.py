@@ -19,6 +19,7 @@ from receiver.bus.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.shared_keys import SharedKeys
 from receiver.core.tenants import TenantDirectory
 from receiver.errors import ConfigurationError
+from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.event_feed import EventFeed
 from receiver.ingress.fetch import Fetcher
@@ -193,7 +194,8 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         server.internal_port = await _listen(internal, "internal", settings.internal.host, settings.internal.port)
         await service.restore()
         stack.push_async_callback(service.held.save)
-        jobs = [watch.watch(), key_store.keep_fresh(), service.held.watch(), feed.run()]
+        ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
+        jobs = [watch.watch(), key_store.keep_fresh(), service.held.watch(), feed.run(), ack_watch.watch()]
         if through_outbox is not None:
             jobs.append(through_outbox.run())
         for job in jobs:

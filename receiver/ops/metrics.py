@@ -109,3 +109,34 @@ class Metrics:
             ["tenant", "outcome"],
             registry=registry,
         )
+        self.evicted_seconds = Histogram(
+            "logout_evicted_seconds",
+            "Time from receiving a logout to an app's acknowledgement that it has dropped the user.",
+            ["app"],
+            buckets=_HUMAN,
+            registry=registry,
+        )
+        self.app_last_seen = Gauge(
+            "logout_app_last_seen_timestamp_seconds",
+            "When any instance of the app was last heard of, as Unix time on Redis's clock.",
+            ["app"],
+            registry=registry,
+        )
+        self.app_silent = Gauge(
+            "logout_app_silent",
+            "1 when an app that should be listening has given no sign of life for a minute, else 0.",
+            ["app"],
+            registry=registry,
+        )
+        self.group_lag = Gauge(
+            "logout_group_lag",
+            "Evictions a consumer group has not handled yet.",
+            ["group"],
+            registry=registry,
+        )
+        self.group_set_aside = Gauge(
+            "logout_group_set_aside",
+            "Evictions a consumer group could not handle and has set aside.",
+            ["group"],
+            registry=registry,
+        )

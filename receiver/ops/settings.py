@@ -438,8 +438,18 @@ class Settings(BaseSettings):
         [], description="Short form for a single tenant: its client ids, comma-separated in the environment."
     )
     preset: str = Field("generic", description="Short form for a single tenant: its preset.")
+    apps: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Apps that should acknowledge every eviction, by the name they give as `app`; comma-separated in "
+        "the environment. One that does not is shown as silent, also when it was never heard of.",
+    )
+    apps_seen_s: int = Field(
+        86_400,
+        ge=60,
+        description="Seconds after its last sign of life that an app not named in apps is still expected to answer.",
+    )
 
-    @field_validator("client_ids", mode="before")
+    @field_validator("client_ids", "apps", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
