@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receiver import __version__
-from receiver.errors import ConfigurationError
+from receiver.errors import ConfigurationError, PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,13 @@ def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
     doctor.set_defaults(run=_doctor)
     tail = commands.add_parser("tail", parents=[configured], help="print evictions as they are published")
     tail.set_defaults(run=_tail)
-    for command in (explain, doctor, tail):
+    trace = commands.add_parser(
+        "trace", parents=[configured], help="who has dropped this user, and who has not answered",
+        description="Exit 0 only if every app that should answer has dropped the user of this eviction.",
+    )  # fmt: skip
+    trace.add_argument("event", metavar="ID-OR-JTI", help="the event's id, or the logout token's jti")
+    trace.set_defaults(run=_trace)
+    for command in (explain, doctor, tail, trace):
         command.add_argument("--json", action="store_true", help="print JSON")
     for command in (explain, tail):
         command.add_argument("--show-subject", action="store_true", help="print sub and sid too")
@@ -156,6 +162,21 @@ def _tail(options: argparse.Namespace) -> int:
 
     asyncio.run(tail.tail(_settings(options), begin=begin, write=write, warn=warn))
     return GOOD
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from receiver.diagnosis import trace
+
+    try:
+        found = asyncio.run(trace.trace(_settings(options), options.event))
+    except PublishError as error:
+        print(f"receiver: {error.message}", file=sys.stderr)
+        return CHECK_FAILED
+    if found is None:
+        print("receiver: no such eviction: never published, or no longer in the stream", file=sys.stderr)
+        return CHECK_FAILED
+    _show(trace.to_json(found) if options.json else trace.to_text(found, colours=_colours()))
+    return GOOD if found.complete else CHECK_FAILED
 
 
 def _colours() -> bool:

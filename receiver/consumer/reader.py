@@ -76,7 +76,7 @@ class Reader(ABC):
 
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
-        client = connection.connect(self._url, timeout_s=BLOCK_S * 2)
+        client = connection.connect(self._url, timeout_s=BLOCK_S * 2, prefix=self._keys.prefix)
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener)
         self._acks = acks if self._acknowledge else None

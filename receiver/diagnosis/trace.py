@@ -1,0 +1,92 @@
+"""`receiver trace`: is this user out everywhere, how long did it take, and who has not answered."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from receiver.bus import trace as bus
+from receiver.bus.connection import connect
+from receiver.bus.keys import Keys
+from receiver.diagnosis.claim_text import instant
+from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
+from receiver.errors import ConfigurationError
+from receiver.ops.settings import EMBEDDED
+
+if TYPE_CHECKING:
+    from receiver.bus.trace import AppTrace, Trace
+    from receiver.ops.settings import Settings
+
+_MARKS = {"done": ("✓", GREEN), "open": ("✗", RED)}
+
+SHOWN_INSTANCES = 5
+"""Silent instances named per app; `--json` has them all."""
+
+
+async def trace(settings: Settings, text: str) -> Trace | None:
+    """What became of the eviction given by event id or `jti`; None when the stream does not hold it.
+
+    Raises:
+        ConfigurationError: the settings name no Redis that others could publish to.
+        PublishError: Redis cannot be read.
+    """
+    redis = settings.redis
+    if redis.url == EMBEDDED:
+        raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url to trace")
+    client = connect(redis.url, timeout_s=redis.timeout_s, prefix=redis.prefix, **redis.options)
+    keys = Keys(redis.prefix)
+    try:
+        event_id = await bus.find(client, keys, text)
+        if event_id is None:
+            return None
+        return await bus.trace(
+            client, keys, event_id, now_s=time.time(), declared=settings.apps, seen_within_s=settings.apps_seen_s
+        )
+    finally:
+        await client.aclose()
+
+
+def to_json(found: Trace) -> str:
+    """The documented shape, one object."""
+    return dump(found.to_json(), indent=2)
+
+
+def to_text(found: Trace, *, colours: bool) -> str:
+    """The event, one line for each app, and the answer."""
+    eviction = found.eviction
+    head = f"{eviction.id}  {eviction.tenant}  {eviction.input}  {eviction.scope}  {instant(eviction.received_at)}"
+    rows = [(app.app, _instances(app), _said(app)) for app in found.apps]
+    width = widths(rows) if rows else [0, 0, 0]
+    lines = [plain(head)]
+    for app, (name, instances, said) in zip(found.apps, rows, strict=True):
+        sign = mark("done" if app.done else "open", _MARKS, colours=colours)
+        lines.append(f"{sign} {plain(f'{name:<{width[0]}}  {instances:<{width[1]}}  {said}')}")
+    return "\n".join([*lines, plain(_answer(found))])
+
+
+def _instances(app: AppTrace) -> str:
+    asked = len(app.acked_ms) + len(app.missing)
+    return f"{len(app.acked_ms)}/{asked}"
+
+
+def _said(app: AppTrace) -> str:
+    if app.missing:
+        more = f" and {len(app.missing) - SHOWN_INSTANCES} more" if len(app.missing) > SHOWN_INSTANCES else ""
+        said = f"no answer from {', '.join(app.missing[:SHOWN_INSTANCES])}{more}"
+    elif app.acked_ms:
+        said = f"after {app.after_ms} ms"
+    elif app.last_seen is None:
+        said = "never heard of"
+    else:
+        said = f"no answer, last heard of {instant(app.last_seen)}"
+    lost = f"; {len(app.lost)} gone before it without a goodbye" if app.lost and app.acked_ms else ""
+    return said + lost
+
+
+def _answer(found: Trace) -> str:
+    if not found.apps:
+        return "Nothing is proven: no app was listening. Name the ones that should in the setting apps."
+    if found.complete:
+        return f"The user is out everywhere, {found.after_ms} ms after the logout came in."
+    waiting = [app.app for app in found.apps if not app.done]
+    return f"The user is not out everywhere: no full answer from {', '.join(waiting)}."
