@@ -9,11 +9,12 @@ READY := $(VENV)/.ready
 CHART := .tools/chart
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test lint format types layers chart check lock clean
+.PHONY: help setup demo test chaos lint format types layers chart check lock clean
 
 help:
 	@echo 'make demo            two apps, one sign-out, in your browser (ARGS=--once: play the story and exit)'
 	@echo 'make test            every test, on a real Redis it starts itself (ARGS=... go to pytest)'
+	@echo 'make chaos           kills everything while logouts stream in, counts what is lost (ARGS="--seed 1")'
 	@echo 'make check           what CI runs: test, lint, types, layers, chart, demo'
 	@echo 'make format | lock | clean'
 
@@ -36,6 +37,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest $(ARGS)
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

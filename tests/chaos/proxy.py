@@ -1,0 +1,101 @@
+"""A network to Redis that can be broken: a TCP relay on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Self
+
+CHUNK_BYTES = 65_536
+
+
+class Proxy:
+    """Passes bytes on to one port of this machine, and fails when told to. Use it with `async with`.
+
+    Args:
+        target: The port behind it; nobody needs to listen there.
+
+    Attributes:
+        port: Where it listens.
+        delay_s: Seconds each packet is held back, in each direction.
+        refusing: New connections are broken at once.
+        cuts: Connections broken by `cut`.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._connections: set[asyncio.Task[None]] = set()
+        self._replies = asyncio.Event()
+        self._replies.set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.delay_s = 0.0
+        self.refusing = False
+        self.cuts = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self.cut()
+        await self._server.wait_closed()
+
+    async def cut(self) -> None:
+        """Break every connection, without a goodbye."""
+        connections = list(self._connections)
+        self.cuts += len(connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    def swallow_replies(self) -> None:
+        """Requests still arrive, replies do not; until `heal`, which breaks the connections first."""
+        self._replies.clear()
+
+    async def heal(self) -> None:
+        """Work again."""
+        if not self._replies.is_set():
+            await self.cut()
+        self._replies.set()
+        self.delay_s, self.refusing = 0.0, False
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(self._relay(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        transports = [writer.transport]
+        pumps: list[asyncio.Task[None]] = []
+        try:
+            with contextlib.suppress(OSError):
+                behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self._target)
+                transports.append(behind_writer.transport)
+                pumps += [
+                    asyncio.create_task(self._pump(reader, behind_writer, replies=False)),
+                    asyncio.create_task(self._pump(behind_reader, writer, replies=True)),
+                ]
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            for transport in transports:
+                transport.abort()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK_BYTES):
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                if replies:
+                    await self._replies.wait()
+                writer.write(data)
+                await writer.drain()

@@ -1,0 +1,202 @@
+"""A run: send, strike, repair, wait, compare."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from receiver.bus.keys import Keys
+from tests.chaos.notes import Notes, Read
+from tests.chaos.plan import KILLS
+from tests.chaos.sender import Sender
+from tests.chaos.table import App, Result
+from tests.chaos.world import Child, RedisChild, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tests.chaos.plan import Plan, Strike
+
+SLICES = 10
+"""Steps in which logouts are let go between two strikes, so that they stream rather than burst."""
+
+DELAY_S = 0.1
+"""Seconds a slow network holds each packet back."""
+
+POLL_S = 0.5
+"""Seconds between two looks at what has arrived."""
+
+
+async def run(plan: Plan, *, say: Callable[[str], None] = lambda _: None) -> Result:
+    """Play the plan in a directory of its own, which is removed.
+
+    Args:
+        plan: What to do.
+        say: Gets a line now and then.
+
+    Raises:
+        TimeoutError: it took longer than `plan.deadline_s`, or something did not start.
+    """
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="logout-receiver-chaos-") as name:
+        directory = Path(name)
+        notes = Notes(directory / "acknowledged.notes")
+        try:
+            async with asyncio.timeout(plan.deadline_s), World(directory) as world:
+                chaos = Chaos(plan, world, notes, say)
+                await chaos.play()
+                acknowledged = Read(directory / "acknowledged.notes")
+                acknowledged.refresh()
+                result = await chaos.judge(acknowledged.first)
+                result.minutes = (time.monotonic() - began) / 60
+                if not result.good:
+                    result.logs = world.logs()
+                return result
+        finally:
+            notes.close()
+
+
+class Chaos:
+    """One plan, played in one world."""
+
+    def __init__(self, plan: Plan, world: World, acknowledged: Notes, say: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._world = world
+        self._say = say
+        self._sender = Sender(world.op, world.urls, acknowledged, random.Random(plan.seed))  # noqa: S311
+        self._struck: Counter[str] = Counter()
+        self._mending: set[asyncio.Task[None]] = set()
+
+    async def play(self) -> None:
+        """Return when everything was sent, everything struck and everything runs again."""
+        strikes = self._plan.strikes()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sender.run(self._plan.logouts))
+            group.create_task(self._strike_all(strikes))
+        await self._world.until_ready()
+
+    async def judge(self, acknowledged: dict[str, float]) -> Result:
+        """Wait until everything acknowledged has arrived, or time is up, and compare."""
+        deadline = time.monotonic() + self._plan.settle_s
+        left: int | None = None
+        while time.monotonic() < deadline:
+            left = await self._world.in_outboxes()
+            for notes in self._world.consumers.values():
+                notes.refresh()
+            if left == 0 and all(acknowledged.keys() <= notes.first.keys() for notes in self._world.consumers.values()):
+                break
+            await asyncio.sleep(POLL_S)
+        stream = await asyncio.to_thread(self._read_stream)
+        # What nobody acknowledged may still be on its way to the consumers.
+        while time.monotonic() < deadline:
+            for notes in self._world.consumers.values():
+                notes.refresh()
+            if all(stream.keys() <= notes.first.keys() for notes in self._world.consumers.values()):
+                break
+            await asyncio.sleep(POLL_S)
+        sender = self._sender
+        return Result(
+            plan=self._plan,
+            sent=sender.sent,
+            acknowledged=len(acknowledged),
+            retried=sender.retried,
+            repeated=sender.repeated,
+            given_up=sender.given_up,
+            answers=dict(sorted(sender.answers.items())),
+            struck=dict(self._struck),
+            connections_cut=sum(proxy.cuts for proxy in self._world.proxies.values()),
+            unforeseen=self._world.unforeseen(),
+            left_in_outboxes=left,
+            published=len(stream),
+            not_published=len(acknowledged.keys() - stream.keys()),
+            published_twice=sum(count - 1 for count in stream.values()),
+            unknown=len(stream.keys() - sender.event_ids),
+            apps=[_compare(app, notes, acknowledged, stream) for app, notes in self._world.consumers.items()],
+        )
+
+    async def _strike_all(self, strikes: list[Strike]) -> None:
+        logouts, let_go = self._plan.logouts, 0
+        steps = max(1, len(strikes) * SLICES)
+        for number, strike in enumerate(strikes):
+            for piece in range(SLICES):
+                due = logouts * (number * SLICES + piece + 1) // steps
+                self._sender.allow(due - let_go)
+                let_go = due
+                await asyncio.sleep(strike.after_s / SLICES)
+            if strike.what in KILLS:
+                await self._kill(strike)
+            else:
+                self._mend_later(self._break_network(strike))
+            self._struck[strike.what] += 1
+            if (number + 1) % 20 == 0:
+                self._say(f"{number + 1} of {len(strikes)} strikes, {self._sender.sent} logouts")
+        self._sender.allow(logouts - let_go)
+        while self._mending:
+            await asyncio.wait(self._mending)
+
+    async def _kill(self, strike: Strike) -> None:
+        victims: list[Child | RedisChild] = []
+        while not victims:
+            everybody = self._world.children[strike.what]
+            victims = [one for one in everybody if (one.running if strike.early else one.ready)]
+            if not victims:
+                await asyncio.sleep(0.02)
+        victim = victims[int(strike.pick * len(victims))]
+        victim.kill()
+        self._mend_later(_restart(victim, strike.lasts_s))
+
+    async def _break_network(self, strike: Strike) -> None:
+        proxies = [self._world.proxies[side] for side in strike.sides]
+        for proxy in proxies:
+            if strike.what == "slow":
+                proxy.delay_s = DELAY_S
+            elif strike.what == "deaf":
+                proxy.swallow_replies()
+            else:
+                proxy.refusing = strike.what == "refuse"
+                await proxy.cut()
+        if strike.what != "cut":
+            await asyncio.sleep(strike.lasts_s)
+            for proxy in proxies:
+                await proxy.heal()
+
+    def _mend_later(self, job: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(job)
+        self._mending.add(task)
+        task.add_done_callback(self._mending.discard)
+
+    def _read_stream(self) -> Counter[str]:
+        """Event ids in the stream to how often they are there."""
+        client = redis.Redis.from_url(self._world.redis.url)
+        try:
+            entries: Any = client.xrange(Keys().events)
+        finally:
+            client.close()
+        return Counter(json.loads(fields[b"event"])["id"] for _, fields in entries)
+
+
+def _compare(app: str, notes: Read, acknowledged: dict[str, float], stream: Counter[str]) -> App:
+    waits = [notes.first[event_id] - at for event_id, at in acknowledged.items() if event_id in notes.first]
+    return App(
+        name=app,
+        evicted=len(acknowledged.keys() & notes.first.keys()),
+        missing=len(acknowledged.keys() - notes.first.keys()),
+        extra=len((notes.first.keys() & stream.keys()) - acknowledged.keys()),
+        unknown=len(notes.first.keys() - stream.keys()),
+        again=notes.repeats,
+        resets=notes.resets,
+        slowest_s=max(waits, default=0.0),
+    )
+
+
+async def _restart(child: Child | RedisChild, after_s: float) -> None:
+    await asyncio.sleep(after_s)
+    await asyncio.to_thread(child.start)

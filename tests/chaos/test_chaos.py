@@ -1,0 +1,34 @@
+"""A short run of what `make chaos` does at length."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import pytest
+
+from tests.chaos.plan import KILLS, Plan
+from tests.chaos.run import run
+
+SEED_VARIABLE = "CHAOS_SEED"
+"""Environment variable that plays a seed again."""
+
+
+@pytest.mark.timeout(180)
+async def test_no_acknowledged_logout_is_lost() -> None:
+    """With everything killed and the network broken meanwhile, every logout answered 200 reaches every app, once."""
+    seed = int(os.environ.get(SEED_VARIABLE) or secrets.randbelow(1_000_000))
+    result = await run(Plan(logouts=600, kills=12, faults=6, seed=seed, pace_s=0.6, settle_s=60, deadline_s=150))
+
+    assert result.good, f"{SEED_VARIABLE}={seed}\n{result.table()}\n{result.logs}"
+    assert 600 == result.acknowledged
+    assert 12 == sum(result.struck[what] for what in KILLS)
+
+
+def test_a_seed_is_a_plan() -> None:
+    """The same seed plays the same strikes, as many as asked for; another seed plays others."""
+    plan, other = (Plan(logouts=1, kills=20, faults=5, seed=seed) for seed in (1, 2))
+
+    assert plan.strikes() == plan.strikes()
+    assert plan.strikes() != other.strikes()
+    assert 25 == len(other.strikes())

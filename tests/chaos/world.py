@@ -1,0 +1,259 @@
+"""Everything that runs, each in a process of its own: Redis, two receivers, four consumers of three apps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+
+from receiver.bus.embedded import EmbeddedRedis
+from tests.chaos.notes import Read
+from tests.chaos.proxy import Proxy
+from tests.chaos.sender import WallClock
+from tests.support.keys import ec_pair
+from tests.support.op import OP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[2]
+
+START_S = 60.0
+"""Seconds a process has to come up, on a busy machine."""
+
+CONSUMERS = {
+    "listener": (("portal", "async"), ("orders", "thread")),
+    "group worker": (("cache", "group"), ("cache", "thread-group")),
+}
+"""Kind of process to the app and the kind of consumer in it."""
+
+
+class Child:
+    """One program, started again after each kill; all its output is in one file.
+
+    Attributes:
+        name: What it is.
+        died: Times it ended without having been killed.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+        self.name = name
+        self.died = 0
+        self._arguments = arguments
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not killed; one that died by itself is noticed here."""
+        if self._process is not None and self._process.poll() is not None:
+            self.died += 1
+            self._process = None
+        return self._process is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has come up."""
+        return self.running and b'"startup"' in self._log.read_bytes()[self._began :]
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        with self._log.open("ab") as output:
+            self._began = output.tell()
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *self._arguments], stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, cwd=ROOT, env=environment,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """SIGKILL, and gone on return."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+class RedisChild:
+    """Redis on a fixed port, whose append-only file is kept over kills and fsynced before each answer."""
+
+    name = "redis"
+    died = 0
+
+    def __init__(self, directory: Path) -> None:
+        self._server = EmbeddedRedis(directory=directory, arguments=("--appendonly", "yes", "--appendfsync", "always"))
+        self.running = False
+
+    @property
+    def port(self) -> int:
+        """Its own, not a proxy's."""
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """Past the proxies."""
+        return self._server.url
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return self.running
+
+    def start(self) -> None:
+        """Return once it has read its file and answers."""
+        self._server.start()
+        self.running = True
+
+    def kill(self) -> None:
+        """SIGKILL, and gone on return."""
+        self.running = False
+        self._server.kill()
+
+
+class World:
+    """All of it, made in one directory. Use it with `async with`; nothing is left running.
+
+    Attributes:
+        op: Signs and publishes its keys.
+        urls: Where the receivers take logout tokens.
+        children: Kind to processes.
+        proxies: Side to its network to Redis.
+        redis: Redis itself.
+        consumers: App to what its processes have noted.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._stack = contextlib.AsyncExitStack()
+        self._internal: list[str] = []
+        self.op = OP(WallClock(), signing_key=ec_pair("chaos"))
+        self.urls: list[str] = []
+        self.redis = RedisChild(directory)
+        self.children: dict[str, list[Child | RedisChild]] = {"redis": [self.redis]}
+        self.proxies: dict[str, Proxy] = {}
+        self.consumers: dict[str, Read] = {}
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.op)
+            for side in ("receivers", "consumers"):
+                self.proxies[side] = await stack.enter_async_context(Proxy(self.redis.port))
+            self._make_receivers()
+            self._make_consumers()
+            stack.callback(self._kill_all)
+            await asyncio.to_thread(self.redis.start)
+            for child in self._all():
+                if not child.running:
+                    child.start()
+            await self.until_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def until_ready(self) -> None:
+        """Return once every process is up; start those that are not running.
+
+        Raises:
+            TimeoutError: one does not come up.
+        """
+        async with asyncio.timeout(START_S):
+            while waiting := [child for child in self._all() if not child.ready]:
+                for child in waiting:
+                    if not child.running:
+                        await asyncio.to_thread(child.start)
+                await asyncio.sleep(0.1)
+
+    async def in_outboxes(self) -> int | None:
+        """Evictions that wait in the receivers' outboxes; None when one does not say."""
+        entries = 0
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as http:
+                for url in self._internal:
+                    async with http.get(url + "/metrics") as response:
+                        text = await response.text()
+                    [line] = [line for line in text.splitlines() if line.startswith("logout_outbox_entries ")]
+                    entries += int(float(line.split()[1]))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return None
+        return entries
+
+    def unforeseen(self) -> list[str]:
+        """Names of processes that ended without having been killed."""
+        return [child.name for child in self._all() for _ in range(child.died)]
+
+    def logs(self) -> str:
+        """The end of everything that was logged, for a run that failed."""
+        return "\n".join(
+            f"== {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in self._directory.glob("*.log")
+        )
+
+    def _all(self) -> list[Child | RedisChild]:
+        return [child for children in self.children.values() for child in children]
+
+    def _kill_all(self) -> None:
+        for child in self._all():
+            if child.running:
+                child.kill()
+
+    def _make_receivers(self) -> None:
+        self.children["receiver"] = []
+        for number, (public, internal) in enumerate((_free_ports(), _free_ports()), start=1):
+            config = self._directory / f"receiver-{number}.json"
+            settings = {
+                "public": {"host": "127.0.0.1", "port": public},
+                "internal": {"host": "127.0.0.1", "port": internal},
+                "redis": {"url": f"redis://127.0.0.1:{self.proxies['receivers'].port}/0"},
+                "outbox": {"path": str(self._directory / f"receiver-{number}.outbox")},
+                "tenants": [
+                    {
+                        "name": "t1",
+                        "issuer": self.op.issuer,
+                        "client_ids": ["c1"],
+                        "algorithms": ["ES256"],
+                        "max_age_s": 7200,
+                    }
+                ],
+            }
+            config.write_text(json.dumps(settings))
+            self.urls.append(f"http://127.0.0.1:{public}/backchannel-logout")
+            self._internal.append(f"http://127.0.0.1:{internal}")
+            log = self._directory / f"receiver-{number}.log"
+            self.children["receiver"].append(
+                Child(f"receiver {number}", ("receiver", "serve", "--config", str(config)), log)
+            )
+
+    def _make_consumers(self) -> None:
+        url = f"redis://127.0.0.1:{self.proxies['consumers'].port}/0"
+        began = time.time()
+        notes: dict[str, list[Path]] = {}
+        for kind, members in CONSUMERS.items():
+            self.children[kind] = []
+            for app, how in members:
+                name = f"{app}-{how}"
+                path = self._directory / f"{name}.notes"
+                notes.setdefault(app, []).append(path)
+                arguments = (
+                    *("tests.chaos.consumer", how, "--app", app, "--url", url),
+                    *("--notes", str(path), "--since", str(began)),
+                )
+                self.children[kind].append(Child(name, arguments, self._directory / f"{name}.log"))
+        self.consumers = {app: Read(*paths) for app, paths in notes.items()}
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
