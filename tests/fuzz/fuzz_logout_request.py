@@ -238,6 +238,7 @@ def seeds() -> list[bytes]:
         seed(play_lax, nested, lax),
         seed(play_lax, LAX.header(), nested),
         seed(play_lax, LAX.header(), json.dumps(lax).encode()[:-1] + b',"iss":"twice"}'),
+        seed(play_lax, LAX.header(), json.dumps(lax).encode()[:-1] + b',"ignored":1e400}'),
         seed(play_encrypted, {"alg": "ECDH-ES", "enc": "A128GCM", "epk": {}}, LAX.valid().encode()),
         seed(play_encrypted, {"alg": "ECDH-ES", "enc": "A128GCM", "zip": "DEF"}, lax),
         seed(play_keys, {"keys": keys}),

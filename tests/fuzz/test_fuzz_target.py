@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz import fuzz_logout_request as target
+from tests.support.clock import NOW
 
 
 @pytest.mark.parametrize("number", range(len(target.seeds())))
@@ -31,3 +32,12 @@ def test_disagreement_is_noticed() -> None:
         patch.setattr(target.oracle, "faults", lambda *_: [])
         with pytest.raises(AssertionError, match="refused, and breaks no rule"):
             target.judge("not a token")
+
+
+@pytest.mark.parametrize("name", ["iat", "exp", "nbf"])
+def test_limits_are_where_the_oracle_has_them(name: str) -> None:
+    """At and around every limit of every date, receiver and oracle decide alike."""
+    for limit in (-660, -600, -60, 0, 60, 600):
+        for nudge in (-1, -0.001, 0, 0.001, 1):
+            for op in (target.LAX, target.STRICT):
+                target.judge(op.token(op.header(), {**op.claims(), name: NOW + limit + nudge}))
