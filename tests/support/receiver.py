@@ -87,7 +87,7 @@ async def start_receiver(
     """A receiver for these tenants; further keyword arguments are settings sections."""
     settings = Settings(
         public={"host": "127.0.0.1", "port": 0, **sections.pop("public", {})},
-        internal={"host": "127.0.0.1", "port": 0},
+        internal={"host": "127.0.0.1", "port": 0, **sections.pop("internal", {})},
         redis={"url": redis_url, **sections.pop("redis", {})},
         tenants=tenants,
         **sections,
