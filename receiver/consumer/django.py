@@ -1,0 +1,192 @@
+"""Django: `receiver.consumer.django.SignOutMiddleware` in `MIDDLEWARE`, below `SessionMiddleware`.
+
+Works with every session engine, under WSGI and ASGI (Django 5.1 or newer). The session is checked before
+every view and once more before it is saved. It listens from a daemon thread, started by the first request
+in each process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
+
+from receiver.consumer.checkpoint import MARKER, Checkpoint, Options, guard_options
+from receiver.consumer.guard import PerProcess, ThreadGuard
+from receiver.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from receiver.consumer.checkpoint import GuardOptions, Visit
+    from receiver.consumer.knowledge import Standing
+
+SETTING = "LOGOUT_RECEIVER"
+"""A dictionary: `REDIS_URL`, and the members of `checkpoint.Options` in capitals, by default as there.
+
+A function may be given as itself or by its dotted path; `CLAIMS` and `ACCOUNT` without a dot are session
+keys. `CLAIMS` as a function is given the `HttpRequest`.
+"""
+
+
+class SignOutMiddleware:
+    """Stops signed-out users before any view runs, and drops their session.
+
+    Raises:
+        ImproperlyConfigured: no `REDIS_URL`, an unknown member, a URL that cannot be used, or, at the
+            first request, no `SessionMiddleware` above.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        redis_url, options = _configured()
+        self._checkpoint = Checkpoint(options)
+        self._guards = _guards(redis_url, **guard_options(options, name="django"))
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        """Handle one request, the way the middleware around this one does."""
+        return self._call_async(request) if self._is_async else self._call(request)
+
+    def _call(self, request: HttpRequest) -> HttpResponse:
+        if self._checkpoint.is_exempt(request.path):
+            return self._get_response(request)
+        refusal = self._refusal(self._check(request), request)
+        if refusal is not None:
+            return refusal
+        response = self._get_response(request)
+        self._check(request)
+        return response
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponse:
+        if self._checkpoint.is_exempt(request.path):
+            return await self._get_response(request)
+        refusal = self._refusal(await self._check_async(request), request)
+        if refusal is not None:
+            return refusal
+        response = await self._get_response(request)
+        await self._check_async(request)
+        return response
+
+    def _check(self, request: HttpRequest) -> Standing:
+        session = _session(request)
+        # Looking is no access: a page that does not depend on the user stays cacheable for all.
+        accessed = session.accessed
+        claims = self._claims(request)
+        if claims is None:
+            self._checkpoint.forget(session)
+            session.accessed = accessed
+            return "live"
+        visit = self._checkpoint.visit(session, claims, _keys(session))
+        standing = self._checkpoint.judge(self._guards.get(), session, visit)
+        if standing == "ended":
+            session.flush()
+        return standing
+
+    async def _check_async(self, request: HttpRequest) -> Standing:
+        session = _session(request)
+        accessed = session.accessed
+        # Loads the session without blocking the loop; what follows reads what was loaded.
+        await session.aget(MARKER)
+        claims: Any = self._claims(request)
+        if inspect.isawaitable(claims):
+            claims = await claims
+        if claims is None:
+            self._checkpoint.forget(session)
+            session.accessed = accessed
+            return "live"
+        visit = self._checkpoint.visit(session, claims, _keys(session))
+        standing = await self._judge_async(session, visit)
+        if standing == "ended":
+            await session.aflush()
+        return standing
+
+    async def _judge_async(self, session: Any, visit: Visit) -> Standing:
+        guard = self._guards.get()
+        if visit.registered:
+            known = guard.known(visit.claims, home_account_id=visit.account)
+            if known != "unknown":
+                return known
+        return await asyncio.to_thread(self._checkpoint.judge, guard, session, visit)
+
+    def _claims(self, request: HttpRequest) -> Mapping[str, Any] | None:
+        if callable(self._checkpoint.claims):
+            claims: Mapping[str, Any] | None = self._checkpoint.claims(request)
+            return claims
+        return self._checkpoint.claims_in_session(request.session)
+
+    def _refusal(self, standing: Standing, request: HttpRequest) -> HttpResponse | None:
+        refusal = self._checkpoint.refusal(
+            standing, method=str(request.method), path=request.path, header=request.headers.get
+        )
+        return None if refusal is None else HttpResponse(refusal.body, status=refusal.status, headers=refusal.headers)
+
+
+def close() -> None:
+    """Stop listening in this process."""
+    for guards in _started:
+        guards.stop()
+
+
+_started: list[PerProcess] = []
+
+
+@functools.cache
+def _guards(redis_url: str, **options: Any) -> PerProcess:
+    # One for all handlers: Django builds the middleware anew for each of them.
+    given = cast("GuardOptions", options)
+    try:
+        ThreadGuard(redis_url, **given)
+    except ConfigurationError as error:
+        raise ImproperlyConfigured(f"{SETTING}: {error.message}") from error
+    guards = PerProcess(lambda: ThreadGuard(redis_url, **given))
+    _started.append(guards)
+    return guards
+
+
+def _configured() -> tuple[str, Options]:
+    given = dict(getattr(settings, SETTING, None) or {})
+    redis_url = given.pop("REDIS_URL", None)
+    if not redis_url:
+        raise ImproperlyConfigured(f"{SETTING} needs REDIS_URL, the Redis the receiver publishes to")
+    unknown = {name for name in given if name.lower() not in Options.__annotations__ or name != name.upper()}
+    if unknown:
+        raise ImproperlyConfigured(f"{SETTING} has no member {', '.join(sorted(unknown))}")
+    for name in ("CLAIMS", "ACCOUNT", "ON_EVICTION", "ON_RESET"):
+        value = given.get(name)
+        if isinstance(value, str) and "." in value:
+            given[name] = import_string(value)
+    return redis_url, cast("Options", {name.lower(): value for name, value in given.items()})
+
+
+def _session(request: HttpRequest) -> Any:
+    session = getattr(request, "session", None)
+    if session is None:
+        raise ImproperlyConfigured(f"put {__name__}.SignOutMiddleware below SessionMiddleware in MIDDLEWARE")
+    return session
+
+
+def _keys(session: Any) -> tuple[str, ...]:
+    key = session.session_key
+    if key is None or isinstance(session, SignedCookies):  # there the key is the session itself
+        return ()
+    names = []
+    if hasattr(session, "cache_key_prefix"):
+        names.append(caches[settings.SESSION_CACHE_ALIAS].make_key(session.cache_key_prefix + key))
+    if hasattr(session, "model") or not names:
+        names.append(key)
+    return tuple(names)
