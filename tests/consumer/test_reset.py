@@ -1,0 +1,124 @@
+"""A subscriber whose Redis lost its data is told so, whatever numbers and ids come after."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+import redis.asyncio
+
+import receiver.consumer.subscriber
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.keys import Keys
+from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.consumer import Subscriber
+from tests.consumer.listening import eviction, running, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVENTS = Keys().events
+
+
+@pytest.fixture(autouse=True)
+def _short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver.consumer.subscriber, "BLOCK_S", 0.2)
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    """What the app was told."""
+    return []
+
+
+@pytest.fixture
+def subscriber(redis_server: EmbeddedRedis, heard: list[str]) -> Subscriber:
+    """A subscriber of the suite's Redis."""
+    return listener(redis_server, heard)
+
+
+def listener(server: EmbeddedRedis, heard: list[str]) -> Subscriber:
+    """Notes what it is told."""
+    return Subscriber(server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"))
+
+
+async def test_flushed_and_numbered_anew(
+    redis_client: redis.asyncio.Redis, subscriber: Subscriber, heard: list[str]
+) -> None:
+    """After FLUSHALL there is one reset, and what is published then is heard."""
+    publisher = EvictionPublisher(redis_client, Keys(), Retention())
+    async with running(subscriber):
+        await publisher.publish(eviction("before"))
+        await until(lambda: heard == ["before"])
+        await redis_client.flushall()
+        await until(lambda: heard == ["before", "reset"])
+        await publisher.publish(eviction("after"))
+        await publisher.publish(eviction("last"))
+        await until(lambda: heard[-1] == "last")
+    assert ["before", "reset", "after", "last"] == heard
+
+
+async def test_ids_behind_the_position(
+    redis_client: redis.asyncio.Redis, subscriber: Subscriber, heard: list[str]
+) -> None:
+    """A new Redis whose clock is behind: its entries have smaller ids than the last one read, and are heard."""
+    async with running(subscriber):
+        await redis_client.xadd(EVENTS, {"event": eviction("before").to_json(), "n": 1})
+        await until(lambda: heard == ["before"])
+        async with redis_client.pipeline(transaction=True) as pipeline:
+            pipeline.flushall()
+            pipeline.xadd(EVENTS, {"event": eviction("after").to_json(), "n": 2}, id="5-1")
+            await pipeline.execute()
+        await until(lambda: "after" in heard)
+    assert ["before", "reset", "after"] == heard
+
+
+async def test_a_gap_before_the_first_entry_read(
+    redis_client: redis.asyncio.Redis, redis_server: EmbeddedRedis, heard: list[str]
+) -> None:
+    """A subscriber that has heard nothing yet knows the number before its start, and so notices a gap after it."""
+    await redis_client.xadd(EVENTS, {"event": eviction("old").to_json(), "n": 7}, id="5-1")
+    subscriber = listener(redis_server, heard)
+    async with running(subscriber):
+        await until(lambda: subscriber.last_read_s is not None)
+        await redis_client.xadd(EVENTS, {"event": eviction("new").to_json(), "n": 9})
+        await until(lambda: "new" in heard)
+    assert ["reset", "new"] == heard
+
+
+@pytest.fixture
+def volatile_server() -> Iterator[EmbeddedRedis]:
+    """A Redis that keeps nothing on disk."""
+    with EmbeddedRedis() as server:
+        yield server
+
+
+async def test_restart_without_persistence(volatile_server: EmbeddedRedis, heard: list[str]) -> None:
+    """The server is killed and comes back empty: one reset across the reconnection, then everything is heard."""
+    client = redis.asyncio.Redis.from_url(volatile_server.url)
+    publisher = EvictionPublisher(client, Keys(), Retention())
+    async with running(listener(volatile_server, heard)):
+        await publisher.publish(eviction("before"))
+        await until(lambda: heard == ["before"])
+        volatile_server.kill()
+        await asyncio.to_thread(volatile_server.start)
+        await publisher.publish(eviction("after"))
+        await until(lambda: "after" in heard)
+    await client.aclose()
+    assert ["before", "reset", "after"] == heard
+
+
+async def test_a_cut_connection_is_no_reset(
+    redis_client: redis.asyncio.Redis, subscriber: Subscriber, heard: list[str]
+) -> None:
+    """A Redis that was only out of reach is the same one: nothing is reset, and quiet times neither."""
+    publisher = EvictionPublisher(redis_client, Keys(), Retention())
+    async with running(subscriber):
+        for number in range(3):
+            await publisher.publish(eviction(str(number)))
+            await until(lambda n=number: len(heard) == n + 1)
+            last_read = subscriber.last_read_s
+            await redis_client.client_kill_filter(_type="normal", skipme=True)
+            await until(lambda since=last_read: subscriber.last_read_s != since)
+    assert ["0", "1", "2"] == heard
