@@ -1,0 +1,229 @@
+"""Real servers for these tests: single ones, a Sentinel set-up, a Cluster; also over TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from receiver.bus.embedded import find_redis_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+MASTER = "mymaster"
+"""Name of the service the Sentinels watch."""
+
+DEADLINE_S = 20.0
+"""Seconds anything here may take to come about."""
+
+SILENCE_MS = 800
+"""Milliseconds a node is silent before the others replace it."""
+
+
+def until(ask: Callable[[], Any]) -> Any:
+    """Poll until the answer is true, and return it; no answer is not one."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        with contextlib.suppress(redis.RedisError, OSError):
+            if answer := ask():
+                return answer
+        if time.monotonic() > deadline:
+            raise AssertionError("did not come about in time")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port nobody listens on, whose Cluster bus port (10000 higher) is one, too."""
+    while True:
+        port = random.randint(15_000, 29_000)  # below the ports that outgoing connections get
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+        return port
+
+
+class Node:
+    """One server process on loopback."""
+
+    def __init__(self, *arguments: str, sentinel: bool = False, binary: str | None = None, **client: Any) -> None:
+        self.port = free_port()
+        self.directory = tempfile.TemporaryDirectory(prefix="topology-")
+        self.client_options = client
+        config = Path(self.directory.name) / "node.conf"
+        config.touch()
+        self.command = [
+            *(binary or find_redis_server(), str(config), *(["--sentinel"] if sentinel else ["--save", ""])),
+            *("--dir", self.directory.name, "--logfile", str(config.with_name("log"))),
+            *([] if "--tls-port" in arguments else ["--port", str(self.port)]),
+            *(argument.replace("PORT", str(self.port)) for argument in arguments),
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        until(lambda: self.process.poll() is not None or self.ask("PING"))  # type: ignore[union-attr]
+        if self.process.poll() is not None:
+            raise AssertionError(Path(self.directory.name, "log").read_text()[-600:])
+
+    def ask(self, *command: object) -> Any:
+        """The answer to one command, on a connection of its own."""
+        options = {"host": "127.0.0.1", "port": self.port, "socket_timeout": 1, "protocol": 2, **self.client_options}
+        with redis.Redis(retry=Retry(NoBackoff(), 0), **options) as client:
+            return client.execute_command(*command)
+
+    def role(self) -> str:
+        return str(self.ask("ROLE")[0].decode())
+
+    def kill(self) -> None:
+        """End it at once; it can be started again."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def freeze(self) -> None:
+        """Let it hang: connections stay, nobody answers."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.kill()
+        self.directory.cleanup()
+
+
+@contextlib.contextmanager
+def running(nodes: Sequence[Node]) -> Iterator[None]:
+    """All of them started, and ended on the way out."""
+    try:
+        for node in nodes:
+            node.start(wait=False)
+        for node in nodes:
+            node.wait()
+        yield
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+class SentinelSetUp:
+    """One master, two replicas, three Sentinels."""
+
+    def __init__(self, *arguments: str, users: Sequence[str] = (), sentinel_users: Sequence[str] = ()) -> None:
+        self.users = users
+        self.sentinel_users = sentinel_users
+        self.master = Node(*arguments)
+        self.replicas = [Node("--replicaof", "127.0.0.1", str(self.master.port), *arguments) for _ in range(2)]
+        self.sentinels = [Node(sentinel=True) for _ in range(3)]
+
+    @property
+    def data_nodes(self) -> list[Node]:
+        return [self.master, *self.replicas]
+
+    def url(self, user: str = "", scheme: str = "redis") -> str:
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
+        return f"{scheme}+sentinel://{user}{hosts}/{MASTER}/0"
+
+    @property
+    def acting(self) -> Node:
+        """The node the first Sentinel calls master, once it calls itself so."""
+
+        def find() -> Node | None:
+            _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
+            node = next(node for node in self.data_nodes if node.port == int(port))
+            return node if node.role() == "master" else None
+
+        return until(find)  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[SentinelSetUp]:
+        with running([*self.data_nodes, *self.sentinels]):
+            for node in self.data_nodes:
+                for user in self.users:
+                    node.ask(*user.split())
+            for sentinel in self.sentinels:
+                sentinel.ask("SENTINEL", "MONITOR", MASTER, "127.0.0.1", self.master.port, 2)
+                for option, value in (("down-after-milliseconds", SILENCE_MS), ("failover-timeout", 3000)):
+                    sentinel.ask("SENTINEL", "SET", MASTER, option, value)
+                for user in self.sentinel_users:
+                    sentinel.ask(*user.split())
+            until(lambda: all(self._sees_all(sentinel) for sentinel in self.sentinels))
+            yield self
+
+    @staticmethod
+    def _sees_all(sentinel: Node) -> bool:
+        state = sentinel.ask("SENTINEL", "MASTER", MASTER)
+        named = dict(zip(state[::2], state[1::2], strict=True))
+        return (b"2", b"2") == (named[b"num-other-sentinels"], named[b"num-slaves"])
+
+
+class Cluster:
+    """Three primaries, and for each one a replica."""
+
+    def __init__(self, *arguments: str, users: Sequence[str] = (), **node: Any) -> None:
+        self.users = users
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(SILENCE_MS), *arguments)
+        self.nodes = [Node(*options, **node) for _ in range(6)]
+
+    @property
+    def primaries(self) -> list[Node]:
+        return self.nodes[:3]
+
+    def url(self, user: str = "", scheme: str = "redis") -> str:
+        return f"{scheme}+cluster://{user}" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+
+    def owner(self, slot: int) -> Node:
+        """The primary that serves a slot, as the others see it."""
+
+        def find() -> Node | None:
+            for node in self.nodes:
+                with contextlib.suppress(redis.RedisError, OSError):
+                    for first, last, [_, port, *_], *_ in node.ask("CLUSTER", "SLOTS"):
+                        if first <= slot <= last:
+                            found = next(node for node in self.nodes if node.port == int(port))
+                            return found if found.role() == "master" else None
+            return None
+
+        return until(find)  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Cluster]:
+        with running(self.nodes):
+            bounds = [0, 5461, 10923, 16384]
+            for index, node in enumerate(self.primaries):
+                node.ask("CLUSTER", "ADDSLOTS", *range(bounds[index], bounds[index + 1]))
+            for epoch, node in enumerate(self.nodes, 1):
+                node.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch)
+                node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+            until(lambda: all(b"cluster_known_nodes:6" in node.ask("CLUSTER", "INFO") for node in self.nodes))
+            for primary, replica in zip(self.primaries, self.nodes[3:], strict=True):
+                name = primary.ask("CLUSTER", "MYID")
+                until(lambda name=name, replica=replica: replica.ask("CLUSTER", "REPLICATE", name))
+            until(lambda: all(b"cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes))
+            until(lambda: all(node.ask("ROLE")[3] == b"connected" for node in self.nodes[3:]))
+            for node in self.nodes:
+                for user in self.users:
+                    node.ask(*user.split())
+            yield self
