@@ -123,24 +123,20 @@ class OutboxFile:
         self.level = Level()
         with contextlib.ExitStack() as opened:
             try:
-                self._lock = _lock(path)
-                opened.callback(os.close, self._lock)
+                opened.callback(os.close, _lock(path))
                 _create(path)
                 self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-                opened.callback(self._db.close)
+                opened.callback(self._close_database)
                 self._prepare(max_bytes)
             except sqlite3.Error as error:
                 raise ConfigurationError(_cannot_open(path, error)) from error
             except OSError as error:
                 raise ConfigurationError(f"outbox.path: cannot open {path}: {error.strerror}") from error
-            opened.pop_all()
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
-        """Let go of the file."""
-        # A disk that fails now takes nothing with it: what was committed is in the write-ahead log.
-        with contextlib.suppress(sqlite3.Error):
-            self._db.close()
-        os.close(self._lock)
+        """Let go of the file; safe to call twice."""
+        self._opened.close()
 
     def transact(self, operations: Sequence[Callable[[OutboxFile], object]]) -> list[object]:
         """Run the operations as one transaction; on return it is on disk.
@@ -258,6 +254,11 @@ class OutboxFile:
         db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}").fetchone()
         [rows] = db.execute("SELECT count(*) FROM evictions").fetchone()
         self.level = Level(rows, rows, self._oldest_at())
+
+    def _close_database(self) -> None:
+        # A disk that fails now takes nothing with it: what was committed is in the write-ahead log.
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
 
     def _shift(self, *, rows: int = 0, waiting: int = 0) -> None:
         self.level = replace(self.level, rows=self.level.rows + rows, waiting=self.level.waiting + waiting)

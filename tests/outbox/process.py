@@ -50,6 +50,11 @@ class ReceiverProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def file_bytes(self) -> int:
+        """Size of the outbox or of its log, whichever is larger."""
+        return max(file.stat().st_size for file in self.path.parent.glob(self.path.name + "*"))
+
     async def start(self) -> None:
         """Start a process and return when it takes requests."""
         self._process = await asyncio.create_subprocess_exec(

@@ -128,8 +128,7 @@ async def test_disk_that_fails_is_503(tmp_path: Path, own_redis: EmbeddedRedis, 
         own_redis.kill()
         assert 200 == await receiver.post(http, op.token(jti="j1"))
         # No file of the process may grow any more, as on a full disk.
-        size = max(path.stat().st_size for path in tmp_path.glob("outbox.db*"))
-        resource.prlimit(receiver.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        resource.prlimit(receiver.pid, resource.RLIMIT_FSIZE, (receiver.file_bytes, resource.RLIM_INFINITY))
         async with asyncio.timeout(DEADLINE_S):
             while 503 != (status := await receiver.post(http, op.token())):
                 assert 200 == status
