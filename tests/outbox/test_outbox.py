@@ -54,7 +54,8 @@ async def test_redis_away_is_200_and_published_when_it_is_back(
         assert "2026-11-20T12:00:40.000Z" == events[-1]["time"]
         assert 0 == metric(receiver, "outbox_oldest_seconds")
         assert [5, 5, 0] == outcomes(receiver, "stored", "published", "failed")
-        assert 6 == metric(receiver, "delivery_seconds_count", tenant="t1")
+        # The first one may have reached Redis by the attempt the outbox no longer waited for.
+        assert metric(receiver, "delivery_seconds_count", tenant="t1") >= 5
 
 
 async def test_redis_away_from_the_start(start: Start, own_redis: EmbeddedRedis, op: OP) -> None:
