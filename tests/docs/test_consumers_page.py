@@ -17,7 +17,7 @@ import redis
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
 from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
+from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
 from receiver.consumer.msal_cache import forget_account_in_redis
 from receiver.consumer.subscriber import LOOKBACK_S
 from receiver.core.eviction import SessionKeys
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = read("consumers.md")
-THREADED, ASYNC, IN_MEMORY, REGISTERING = blocks(PAGE, "python")
+THREADED, ASYNC, GROUP, IN_MEMORY, REGISTERING = blocks(PAGE, "python")
 DEADLINE_S = 20.0
 
 EVICTION = Eviction(
@@ -95,6 +95,29 @@ async def test_threaded_example(threaded: dict[str, Any], redis_client: redis.as
         await asyncio.to_thread(subscriber.stop)
 
 
+async def test_group_example(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker deletes the sessions the app registered, and all of them when the group missed evictions."""
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    example = run(GROUP)
+    await redis_client.mset({"portal-session:1": 1, "portal-session:2": 2, "portal-session:3": 3})
+    worker = example["start_working"]()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            registered = (SessionKeys("portal", ("portal-session:1",)), SessionKeys("orders", ("portal-session:2",)))
+            await publish(redis_client, replace(EVICTION, sessions=registered), 1)
+            while await redis_client.exists("portal-session:1"):
+                await asyncio.sleep(0.01)
+            assert 2 == await redis_client.exists("portal-session:2", "portal-session:3")
+            await publish(redis_client, EVICTION, 3)
+            while await redis_client.exists("portal-session:2", "portal-session:3"):
+                await asyncio.sleep(0.01)
+    finally:
+        await asyncio.to_thread(worker.stop)
+        example["sessions"].close()
+
+
 async def test_async_example(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
     """The session of the event's sid ends, the others live."""
     gone = asyncio.Event()
@@ -156,6 +179,15 @@ def test_arguments_are_the_ones_there_are() -> None:
         assert set(inspect.signature(subscriber).parameters) == set(table)
     assert f"`{DEFAULT_PREFIX}`" in table["prefix"]
     assert table["lookback_s"].endswith(f"; {LOOKBACK_S:g}")
+
+
+def test_arguments_of_groups_are_the_ones_there_are() -> None:
+    """The second table has what groups take beside, and the defaults it tells."""
+    table = {names(row[0])[0]: row[1] for row in rows(section(PAGE, "Share the work"))}
+    for subscriber in (GroupSubscriber, ThreadGroupSubscriber):
+        parameters = inspect.signature(subscriber).parameters
+        assert parameters.keys() - inspect.signature(Subscriber).parameters.keys() == table.keys()
+        assert all(table[name].endswith(f"; {parameters[name].default:g}") for name in table.keys() - {"group"})
 
 
 def test_rights_on_the_cache_are_enough() -> None:

@@ -17,8 +17,11 @@ import yaml
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
 from receiver.bus.shared_keys import SharedKeys, StoredKeys
-from receiver.consumer import Eviction, Sessions, Subscriber
+from receiver.bus.trace import trace
+from receiver.consumer import Eviction, GroupSubscriber, Sessions, Subscriber
 from receiver.core.eviction import SessionKeys, eviction_id
+from receiver.ingress.ack_watch import AckWatch
+from receiver.ops.metrics import Metrics
 from tests.docs.pages import DOCS, blocks, names, read, rows, section
 from tests.support.receiver import start_receiver, t1
 
@@ -211,20 +214,42 @@ async def read_all(client: redis.asyncio.Redis) -> Any:
     return answer
 
 
-async def test_group_rights_are_enough(guarded: EmbeddedRedis, clock: Clock, op: OP) -> None:
-    """A member of a group creates it, reads an entry and acknowledges it with the rights on the page."""
+async def test_group_rights_are_enough(
+    guarded: EmbeddedRedis, clock: Clock, op: OP, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the rights on the page a group is made, shares, takes over, sets aside, acknowledges and leaves."""
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def handler(event: Eviction) -> None:
+        await heard.put(event.jti)
+        if event.jti == "bad":
+            raise RuntimeError("the app's fault")
+
+    worker = GroupSubscriber(
+        as_user(guarded, "worker"), handler, app="portal", max_tries=2, retry_s=0.01, min_idle_s=0.1
+    )
+    working = asyncio.create_task(worker.run())
     async with (
         redis.asyncio.Redis.from_url(as_user(guarded, "receiver")) as client,
         start_receiver(as_user(guarded, "receiver"), client, clock, [t1(op)]) as receiver,
-        redis.asyncio.Redis.from_url(as_user(guarded, "worker")) as worker,
+        asyncio.timeout(DEADLINE_S),
     ):
-        assert 200 == (await receiver.post(op.token(jti="j1"))).status
-        stream = Keys().events
-        await worker.xgroup_create(stream, "portal", id="0")
-        answer: Any = await worker.execute_command("XREADGROUP", "GROUP", "portal", "one", "STREAMS", stream, ">")
-        entries = answer[stream.encode()] if isinstance(answer, dict) else answer[0][1]
-        [[entry_id, _]] = entries if isinstance(entries[0][0], bytes) else entries[0]
-        assert 1 == await worker.xack(stream, "portal", entry_id)
+        for jti in ("good", "bad"):
+            assert 200 == (await receiver.post(op.token(jti=jti))).status
+        assert ["good", "bad", "bad"] == [await heard.get() for _ in range(3)]
+        while not await client.llen(Keys().poison("portal")):
+            await asyncio.sleep(0.01)
+        good = eviction_id(op.issuer, "good")
+        while not (found := await trace(client, Keys(), good, now_s=clock(), declared=(), seen_within_s=60)):
+            await asyncio.sleep(0.01)
+        while not found.complete:
+            found = await trace(client, Keys(), good, now_s=clock(), declared=(), seen_within_s=60) or found
+        watch = AckWatch(client, Keys(), Metrics(), declared=(), seen_s=60)
+        await watch.take()
+        await watch.sample()
+        working.cancel()
+        await asyncio.wait([working])
+    assert "cannot" not in caplog.text
 
 
 @pytest.mark.parametrize("user", ["listener", "worker", "sessions"])
