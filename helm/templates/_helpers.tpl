@@ -69,6 +69,9 @@ public:
 internal:
   host: {{ .Values.listen.host | quote }}
   port: {{ .Values.listen.internalPort | int }}
+  {{- if .Values.apiToken.existingSecret }}
+  token_file: {{ include "logout-receiver.secretsPath" . }}/api/token
+  {{- end }}
 shutdown:
   drain_s: {{ .Values.shutdown.drainSeconds | int }}
 {{- if .Values.redisPassword.existingSecret }}
@@ -97,10 +100,13 @@ redis:
 {{- if or (dig "redis" "password" "" $config) (regexMatch "://[^/@]*:[^/@]+@" (dig "redis" "url" "" $config)) }}
 {{- fail "A ConfigMap is no place for the Redis password: put it into a Secret and name that in redisPassword.existingSecret." }}
 {{- end }}
+{{- if dig "internal" "token" "" $config }}
+{{- fail "A ConfigMap is no place for the API's token: put it into a Secret and name that in apiToken.existingSecret." }}
+{{- end }}
 {{- range $section, $settings := include "logout-receiver.ownSettings" . | fromYaml }}
 {{- range $key, $value := $settings }}
 {{- if hasKey (dig $section dict $config) $key }}
-{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown or redisPassword instead." $section $key) }}
+{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown, redisPassword or apiToken instead." $section $key) }}
 {{- end }}
 {{- end }}
 {{- end }}

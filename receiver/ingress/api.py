@@ -35,10 +35,6 @@ log = logging.getLogger("receiver.api")
 PREFIX = "/v1"
 
 
-SEEN_WITHIN_S = 86_400.0
-"""Seconds within which an app was heard of that should answer an eviction."""
-
-
 class BearerTokens:
     """The tokens accepted (RFC 6750); none of them is kept, only what they are compared by.
 
@@ -162,7 +158,7 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
     tenants, client, keys = backing.tenants, backing.client, backing.keys
     parts = [
         EvictionOrders(tenants, backing.service, metrics, clock=clock).add_routes,
-        EvictionTraces(client, keys, declared=(), seen_within_s=SEEN_WITHIN_S, clock=clock).add_routes,
+        EvictionTraces(client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, clock=clock).add_routes,
         SessionCalls(tenants, SignIns(client, keys, clock=clock)).add_routes,
         EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s).add_routes,
     ]

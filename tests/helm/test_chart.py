@@ -130,8 +130,12 @@ def test_defaults_alone_say_what_is_missing(render: Render) -> None:
             PASSWORD_IN_CONFIG,
         ),
         (
+            {"config": MINIMAL["config"] | {"internal": {"token": "0123456789abcdef"}}},
+            "A ConfigMap is no place for the API's token: put it into a Secret and name that in apiToken.existingSecret.",
+        ),
+        (
             {"config": MINIMAL["config"] | {"internal": {"port": 1234}}},
-            "config.internal.port is set by the chart: use listen, shutdown or redisPassword instead.",
+            "config.internal.port is set by the chart: use listen, shutdown, redisPassword or apiToken instead.",
         ),
         (
             with_values(existingConfigMap="ours"),
@@ -457,7 +461,11 @@ def test_config_is_passed_on_with_the_charts_own_settings(render: Render) -> Non
 
     assert own_config(render(full)) == {
         "public": {"host": "::", "port": 18080},
-        "internal": {"host": "::", "port": 19090},
+        "internal": {
+                "host": "::",
+                "port": 19090,
+                "token_file": "/var/run/secrets/logout-receiver/api/token",
+            },
         "shutdown": {"drain_s": 45},
         "redis": {
             "url": "rediss://redis.example.com:6380/0",
@@ -483,11 +491,28 @@ def test_password_file_is_mounted(render: Render) -> None:
     assert "subPath" not in mount
 
 
+def test_api_token_is_mounted(render: Render) -> None:
+    """The token's Secret is the file the configuration names; without a Secret there is neither."""
+    objects = render(yaml.safe_load(CASES["full"].read_text()))
+    [mount] = [mount for mount in container(objects)["volumeMounts"] if mount["name"] == "api-token"]
+    [volume] = [volume for volume in pod_spec(objects)["volumes"] if volume["name"] == "api-token"]
+    [item] = volume["secret"]["items"]
+
+    assert ("api", "bearer") == (volume["secret"]["secretName"], item["key"])
+    assert f"{mount['mountPath']}/{item['path']}" == own_config(objects)["internal"]["token_file"]
+    objects = render(MINIMAL)
+    assert "token_file" not in own_config(objects)["internal"]
+    assert not [mount for mount in container(objects)["volumeMounts"] if mount["name"] == "api-token"]
+
+
 def with_local_files(settings: Object, directory: Path) -> Object:
     """These settings, naming files that exist here instead of those mounted in a pod."""
     password = directory / "password"
     password.write_text("hunter2")
+    token = directory / "token"
+    token.write_text("0123456789abcdef")
     local = {
+        "/var/run/secrets/logout-receiver/api/token": str(token),
         "/var/run/secrets/logout-receiver/redis/password": str(password),
         "/etc/ca/ca.crt": str(Path(__file__).with_name("ca.crt")),
     }
