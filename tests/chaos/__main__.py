@@ -40,8 +40,8 @@ async def _play(plan: Plan) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         result = await run(plan, say=_say)
-    except TimeoutError:
-        _say("not finished in time")
+    except (TimeoutError, asyncio.CancelledError):
+        _say("stopped, or not finished in time")
         return 1
     if result.logs:
         _say(result.logs)

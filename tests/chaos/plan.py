@@ -15,6 +15,9 @@ late; replies stay away until the connection breaks, so that nobody knows what R
 SIDES = (("receivers",), ("consumers",), ("receivers", "consumers"))
 """Whose network it is."""
 
+LONGEST = {"redis": 3.0, "refuse": 3.0, "deaf": 3.0}
+"""Longest time something lasts, in paces; 1 for all others. Redis is away long enough for outboxes to fill."""
+
 EARLY = 0.15
 """Share of the kills that do not wait until their victim has started up."""
 
@@ -52,6 +55,7 @@ class Plan:
         pace_s: Seconds between two strikes, on average.
         deadline_s: Seconds the run may take altogether.
         settle_s: Seconds everything has to arrive once nothing is broken any more.
+        durable: Whether Redis keeps its data; without that the harness has to find losses.
     """
 
     logouts: int
@@ -61,6 +65,7 @@ class Plan:
     pace_s: float = 2.0
     deadline_s: float = 3600.0
     settle_s: float = 180.0
+    durable: bool = True
 
     def strikes(self) -> list[Strike]:
         """All of them, in order."""
@@ -75,7 +80,7 @@ class Plan:
                 sides=chance.choice(SIDES) if what in FAULTS else (),
                 pick=chance.random(),
                 after_s=chance.uniform(0.1, 1.9) * self.pace_s,
-                lasts_s=chance.uniform(0.05, 1.0) * self.pace_s,
+                lasts_s=chance.uniform(0.05, LONGEST.get(what, 1.0)) * self.pace_s,
                 early=chance.random() < EARLY,
             )
             for what in whom

@@ -18,10 +18,10 @@ from tests.chaos.notes import Notes, Read
 from tests.chaos.plan import KILLS
 from tests.chaos.sender import Sender
 from tests.chaos.table import App, Result
-from tests.chaos.world import Child, RedisChild, World
+from tests.chaos.world import START_S, Child, RedisChild, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from tests.chaos.plan import Plan, Strike
 
@@ -50,15 +50,18 @@ async def run(plan: Plan, *, say: Callable[[str], None] = lambda _: None) -> Res
         directory = Path(name)
         notes = Notes(directory / "acknowledged.notes")
         try:
-            async with asyncio.timeout(plan.deadline_s), World(directory) as world:
-                chaos = Chaos(plan, world, notes, say)
-                await chaos.play()
-                acknowledged = Read(directory / "acknowledged.notes")
-                acknowledged.refresh()
-                result = await chaos.judge(acknowledged.first)
+            async with asyncio.timeout(plan.deadline_s), World(directory, durable=plan.durable) as world:
+                try:
+                    chaos = Chaos(plan, world, notes, say)
+                    await chaos.play()
+                    acknowledged = Read(directory / "acknowledged.notes")
+                    acknowledged.refresh()
+                    result = await chaos.judge(acknowledged.first)
+                except BaseException:
+                    say(world.logs())
+                    raise
                 result.minutes = (time.monotonic() - began) / 60
-                if not result.good:
-                    result.logs = world.logs()
+                result.logs = "" if result.good else world.logs()
                 return result
         finally:
             notes.close()
@@ -73,14 +76,13 @@ class Chaos:
         self._say = say
         self._sender = Sender(world.op, world.urls, acknowledged, random.Random(plan.seed))  # noqa: S311
         self._struck: Counter[str] = Counter()
-        self._mending: set[asyncio.Task[None]] = set()
 
     async def play(self) -> None:
         """Return when everything was sent, everything struck and everything runs again."""
         strikes = self._plan.strikes()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sender.run(self._plan.logouts))
-            group.create_task(self._strike_all(strikes))
+            group.create_task(self._strike_all(strikes, group))
         await self._world.until_ready()
 
     async def judge(self, acknowledged: dict[str, float]) -> Result:
@@ -103,6 +105,7 @@ class Chaos:
                 break
             await asyncio.sleep(POLL_S)
         sender = self._sender
+        kept, found = await asyncio.to_thread(self._world.outbox_use)
         return Result(
             plan=self._plan,
             sent=sender.sent,
@@ -113,6 +116,8 @@ class Chaos:
             answers=dict(sorted(sender.answers.items())),
             struck=dict(self._struck),
             connections_cut=sum(proxy.cuts for proxy in self._world.proxies.values()),
+            kept_in_outboxes=kept,
+            found_in_outboxes=found,
             unforeseen=self._world.unforeseen(),
             left_in_outboxes=left,
             published=len(stream),
@@ -122,7 +127,7 @@ class Chaos:
             apps=[_compare(app, notes, acknowledged, stream) for app, notes in self._world.consumers.items()],
         )
 
-    async def _strike_all(self, strikes: list[Strike]) -> None:
+    async def _strike_all(self, strikes: list[Strike], group: asyncio.TaskGroup) -> None:
         logouts, let_go = self._plan.logouts, 0
         steps = max(1, len(strikes) * SLICES)
         for number, strike in enumerate(strikes):
@@ -132,26 +137,23 @@ class Chaos:
                 let_go = due
                 await asyncio.sleep(strike.after_s / SLICES)
             if strike.what in KILLS:
-                await self._kill(strike)
+                victim = await self._kill(strike)
+                group.create_task(_restart(victim, strike.lasts_s))
             else:
-                self._mend_later(self._break_network(strike))
+                group.create_task(self._break_network(strike))
             self._struck[strike.what] += 1
             if (number + 1) % 20 == 0:
                 self._say(f"{number + 1} of {len(strikes)} strikes, {self._sender.sent} logouts")
         self._sender.allow(logouts - let_go)
-        while self._mending:
-            await asyncio.wait(self._mending)
 
-    async def _kill(self, strike: Strike) -> None:
-        victims: list[Child | RedisChild] = []
-        while not victims:
-            everybody = self._world.children[strike.what]
-            victims = [one for one in everybody if (one.running if strike.early else one.ready)]
-            if not victims:
+    async def _kill(self, strike: Strike) -> Child | RedisChild:
+        everybody = self._world.children[strike.what]
+        async with asyncio.timeout(START_S):
+            while not (victims := [one for one in everybody if (one.running if strike.early else one.ready)]):
                 await asyncio.sleep(0.02)
         victim = victims[int(strike.pick * len(victims))]
         victim.kill()
-        self._mend_later(_restart(victim, strike.lasts_s))
+        return victim
 
     async def _break_network(self, strike: Strike) -> None:
         proxies = [self._world.proxies[side] for side in strike.sides]
@@ -167,11 +169,6 @@ class Chaos:
             await asyncio.sleep(strike.lasts_s)
             for proxy in proxies:
                 await proxy.heal()
-
-    def _mend_later(self, job: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(job)
-        self._mending.add(task)
-        task.add_done_callback(self._mending.discard)
 
     def _read_stream(self) -> Counter[str]:
         """Event ids in the stream to how often they are there."""

@@ -50,6 +50,8 @@ class Result:
         answers: Status, or `broken`, to how often.
         struck: What went wrong to how often.
         connections_cut: TCP connections to Redis that were broken.
+        kept_in_outboxes: Times a 200 meant the outbox, by the receivers' logs.
+        found_in_outboxes: Evictions that a restarted receiver found in its outbox, one at each restart.
         unforeseen: Processes that ended without having been killed.
         left_in_outboxes: Evictions still there at the end; None when a receiver did not say.
         published: Different events in the stream.
@@ -70,6 +72,8 @@ class Result:
     answers: dict[str, int]
     struck: dict[str, int]
     connections_cut: int
+    kept_in_outboxes: int
+    found_in_outboxes: int
     unforeseen: list[str]
     left_in_outboxes: int | None
     published: int
@@ -106,6 +110,8 @@ class Result:
             ("killed (SIGKILL)", f"{sum(kills.values())}: {_list(kills)}"),
             ("network failures", f"{sum(faults.values())}: {_list(faults)}"),
             ("connections to Redis broken", f"{self.connections_cut:,}"),
+            ("answered 200 from an outbox", f"{self.kept_in_outboxes:,}"),
+            ("found in outboxes after a kill", f"{self.found_in_outboxes:,}"),
             ("ended without being killed", ", ".join(self.unforeseen) or "0"),
             ("left in outboxes", "unknown" if self.left_in_outboxes is None else str(self.left_in_outboxes)),
             ("events in the stream", f"{self.published:,}"),

@@ -25,6 +25,19 @@ async def test_no_acknowledged_logout_is_lost() -> None:
     assert 12 == sum(result.struck[what] for what in KILLS)
 
 
+@pytest.mark.timeout(120)
+async def test_a_loss_is_found() -> None:
+    """With a Redis that forgets, acknowledged logouts are counted as lost, and apps were told to drop everything."""
+    result = await run(
+        Plan(logouts=100, kills=5, faults=0, seed=7, pace_s=0.4, settle_s=1, deadline_s=100, durable=False)
+    )
+
+    assert 1 <= result.struck["redis"]
+    assert result.lost
+    assert not result.good
+    assert sum(app.resets for app in result.apps)
+
+
 def test_a_seed_is_a_plan() -> None:
     """The same seed plays the same strikes, as many as asked for; another seed plays others."""
     plan, other = (Plan(logouts=1, kills=20, faults=5, seed=seed) for seed in (1, 2))

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 
 from receiver.bus.embedded import EmbeddedRedis
+from receiver.ingress.outbox_drain import IN_OUTBOX
 from tests.chaos.notes import Read
 from tests.chaos.proxy import Proxy
 from tests.chaos.sender import WallClock
@@ -29,6 +31,9 @@ ROOT = Path(__file__).parents[2]
 
 START_S = 60.0
 """Seconds a process has to come up, on a busy machine."""
+
+PUBLISH_S = 0.5
+"""Seconds a receiver tries Redis before it takes the outbox; less than the default, so that both get their share."""
 
 CONSUMERS = {
     "listener": (("portal", "async"), ("orders", "thread")),
@@ -48,6 +53,7 @@ class Child:
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self.died = 0
+        self._ended = False
         self._arguments = arguments
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,7 +73,9 @@ class Child:
         return self.running and b'"startup"' in self._log.read_bytes()[self._began :]
 
     def start(self) -> None:
-        """Start it; returns at once."""
+        """Start it, unless `end` was called; returns at once."""
+        if self._ended:
+            return
         with self._log.open("ab") as output:
             self._began = output.tell()
             environment = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
@@ -83,15 +91,28 @@ class Child:
             process.kill()
             process.wait()
 
+    def end(self) -> None:
+        """Kill it for good."""
+        self._ended = True
+        self.kill()
+
 
 class RedisChild:
-    """Redis on a fixed port, whose append-only file is kept over kills and fsynced before each answer."""
+    """Redis on a fixed port, in a directory that is kept over kills.
+
+    Args:
+        directory: For its files.
+        durable: Whether it fsyncs its append-only file before each answer; else it keeps nothing.
+    """
 
     name = "redis"
     died = 0
 
-    def __init__(self, directory: Path) -> None:
-        self._server = EmbeddedRedis(directory=directory, arguments=("--appendonly", "yes", "--appendfsync", "always"))
+    def __init__(self, directory: Path, *, durable: bool) -> None:
+        durably = ("--appendonly", "yes", "--appendfsync", "always")
+        self._server = EmbeddedRedis(directory=directory, arguments=durably if durable else ())
+        self._starting = threading.Lock()
+        self._ended = False
         self.running = False
 
     @property
@@ -110,18 +131,30 @@ class RedisChild:
         return self.running
 
     def start(self) -> None:
-        """Return once it has read its file and answers."""
-        self._server.start()
-        self.running = True
+        """Return once it has read its file and answers; does nothing after `end`."""
+        with self._starting:
+            if not self._ended and not self.running:
+                self._server.start()
+                self.running = True
 
     def kill(self) -> None:
         """SIGKILL, and gone on return."""
         self.running = False
         self._server.kill()
 
+    def end(self) -> None:
+        """Kill it for good, also when a thread is just starting it."""
+        with self._starting:
+            self._ended = True
+            self.kill()
+
 
 class World:
     """All of it, made in one directory. Use it with `async with`; nothing is left running.
+
+    Args:
+        directory: For everybody's files.
+        durable: Whether Redis keeps its data over a kill.
 
     Attributes:
         op: Signs and publishes its keys.
@@ -132,13 +165,13 @@ class World:
         consumers: App to what its processes have noted.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True) -> None:
         self._directory = directory
         self._stack = contextlib.AsyncExitStack()
         self._internal: list[str] = []
         self.op = OP(WallClock(), signing_key=ec_pair("chaos"))
         self.urls: list[str] = []
-        self.redis = RedisChild(directory)
+        self.redis = RedisChild(directory, durable=durable)
         self.children: dict[str, list[Child | RedisChild]] = {"redis": [self.redis]}
         self.proxies: dict[str, Proxy] = {}
         self.consumers: dict[str, Read] = {}
@@ -150,7 +183,8 @@ class World:
                 self.proxies[side] = await stack.enter_async_context(Proxy(self.redis.port))
             self._make_receivers()
             self._make_consumers()
-            stack.callback(self._kill_all)
+            for child in self._all():
+                stack.callback(child.end)
             await asyncio.to_thread(self.redis.start)
             for child in self._all():
                 if not child.running:
@@ -189,6 +223,17 @@ class World:
             return None
         return entries
 
+    def outbox_use(self) -> tuple[int, int]:
+        """By the receivers' logs: logouts answered 200 from the outbox, and evictions found in one at a start."""
+        kept = found = 0
+        for path in self._directory.glob("receiver-*.log"):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):
+                    record = json.loads(line)
+                    kept += record.get("entry_id") == IN_OUTBOX
+                    found += record.get("entries", 0) if record.get("event") == "outbox.opened" else 0
+        return kept, found
+
     def unforeseen(self) -> list[str]:
         """Names of processes that ended without having been killed."""
         return [child.name for child in self._all() for _ in range(child.died)]
@@ -202,11 +247,6 @@ class World:
     def _all(self) -> list[Child | RedisChild]:
         return [child for children in self.children.values() for child in children]
 
-    def _kill_all(self) -> None:
-        for child in self._all():
-            if child.running:
-                child.kill()
-
     def _make_receivers(self) -> None:
         self.children["receiver"] = []
         for number, (public, internal) in enumerate((_free_ports(), _free_ports()), start=1):
@@ -214,7 +254,10 @@ class World:
             settings = {
                 "public": {"host": "127.0.0.1", "port": public},
                 "internal": {"host": "127.0.0.1", "port": internal},
-                "redis": {"url": f"redis://127.0.0.1:{self.proxies['receivers'].port}/0"},
+                "redis": {
+                    "url": f"redis://127.0.0.1:{self.proxies['receivers'].port}/0",
+                    "publish_timeout_s": PUBLISH_S,
+                },
                 "outbox": {"path": str(self._directory / f"receiver-{number}.outbox")},
                 "tenants": [
                     {
