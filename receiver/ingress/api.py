@@ -158,7 +158,9 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
     tenants, client, keys = backing.tenants, backing.client, backing.keys
     parts = [
         EvictionOrders(tenants, backing.service, metrics, clock=clock).add_routes,
-        EvictionTraces(client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, clock=clock).add_routes,
+        EvictionTraces(
+            client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, clock=clock
+        ).add_routes,
         SessionCalls(tenants, SignIns(client, keys, clock=clock)).add_routes,
         EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s).add_routes,
     ]

@@ -38,6 +38,9 @@ PASSWORD_IN_CONFIG = (
     "A ConfigMap is no place for the Redis password: put it into a Secret "
     "and name that in redisPassword.existingSecret."
 )
+TOKEN_IN_CONFIG = (
+    "A ConfigMap is no place for the API's token: put it into a Secret and name that in apiToken.existingSecret."
+)
 
 Object = dict[str, Any]
 
@@ -131,7 +134,7 @@ def test_defaults_alone_say_what_is_missing(render: Render) -> None:
         ),
         (
             {"config": MINIMAL["config"] | {"internal": {"token": "0123456789abcdef"}}},
-            "A ConfigMap is no place for the API's token: put it into a Secret and name that in apiToken.existingSecret.",
+            TOKEN_IN_CONFIG,
         ),
         (
             {"config": MINIMAL["config"] | {"internal": {"port": 1234}}},
@@ -462,10 +465,10 @@ def test_config_is_passed_on_with_the_charts_own_settings(render: Render) -> Non
     assert own_config(render(full)) == {
         "public": {"host": "::", "port": 18080},
         "internal": {
-                "host": "::",
-                "port": 19090,
-                "token_file": "/var/run/secrets/logout-receiver/api/token",
-            },
+            "host": "::",
+            "port": 19090,
+            "token_file": "/var/run/secrets/logout-receiver/api/token",
+        },
         "shutdown": {"drain_s": 45},
         "redis": {
             "url": "rediss://redis.example.com:6380/0",
