@@ -1,0 +1,208 @@
+"""ASGI, so Starlette and FastAPI: `app.add_middleware(SignOutMiddleware, redis_url=...)`, before `SessionMiddleware`.
+
+Starlette puts what is added later around what was added earlier, and the session must be there when this
+middleware runs. Needs asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Unpack
+
+from receiver.bus import connection
+from receiver.consumer.checkpoint import Checkpoint, Options, guard_options
+from receiver.consumer.guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+
+    from receiver.consumer.checkpoint import Refusal, Visit
+    from receiver.consumer.knowledge import Standing
+    from receiver.core.eviction import Eviction
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+POLICY_VIOLATION = 1008
+"""Close code of a WebSocket whose user signed out (RFC 6455 §7.4.1)."""
+
+DENIAL = "websocket.http.response"
+"""ASGI extension for answering a WebSocket handshake with a status; without it servers answer 403."""
+
+
+class SignOutMiddleware:
+    """Stops signed-out users before the app is called, drops their session, and closes their open WebSockets.
+
+    It listens from the app's startup on, or from the first request where the server sends no lifespan events.
+
+    Args:
+        app: The ASGI app.
+        redis_url: The Redis the receiver publishes to.
+        options: See `checkpoint.Options`. `claims` is given the scope and may be async. Without it the
+            claims are looked for in `scope["session"]`.
+
+    Raises:
+        ConfigurationError: the URL cannot be used.
+        RuntimeError: at the first request: there is no `scope["session"]` and no `claims`.
+    """
+
+    def __init__(self, app: App, redis_url: str, **options: Unpack[Options]) -> None:
+        connection.check_url(redis_url)
+        self._app = app
+        self._redis_url = redis_url
+        self._checkpoint = Checkpoint(options)
+        self._options = guard_options(options, name="asgi")
+        self._on_eviction = self._options["on_eviction"]
+        self._options["on_eviction"] = self._hear
+        self._guard: Guard | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sockets: set[_Socket] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] not in {"http", "websocket"} or self._checkpoint.is_exempt(scope["path"]):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._websocket(scope, receive, send)
+
+    async def stop(self) -> None:
+        """Stop listening; the next request starts it again."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            await guard.stop()
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_and_listen() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._listening()
+            return message
+
+        try:
+            await self._app(scope, receive_and_listen, send)
+        finally:
+            await self.stop()
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        standing, _ = await self._check(scope)
+        refusal = self._refusal(standing, scope)
+        if refusal is not None:
+            await _answer(send, "http.response", refusal)
+            return
+
+        async def check_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._check(scope)
+            await send(message)
+
+        await self._app(scope, receive, check_and_send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        standing, visit = await self._check(scope)
+        refusal = self._refusal(standing, scope)
+        if refusal is not None and DENIAL in scope.get("extensions", {}):
+            await _answer(send, DENIAL, refusal)
+        elif refusal is not None:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        elif visit is None or standing == "ended":
+            await self._app(scope, receive, send)
+        else:
+            socket = _Socket(visit, send)
+            self._sockets.add(socket)
+            try:
+                await self._app(scope, receive, socket.send)
+            finally:
+                self._sockets.discard(socket)
+
+    async def _check(self, scope: Scope) -> tuple[Standing, Visit | None]:
+        session = scope.get("session")
+        if callable(self._checkpoint.claims):
+            claims: Any = self._checkpoint.claims(scope)
+            if inspect.isawaitable(claims):
+                claims = await claims
+        elif session is None:
+            raise RuntimeError("no scope['session']: put SessionMiddleware around SignOutMiddleware, or give `claims`")
+        else:
+            claims = self._checkpoint.claims_in_session(session)
+        if claims is None:
+            if session is not None:
+                self._checkpoint.forget(session)
+            return "live", None
+        visit = self._checkpoint.visit(session, claims)
+        standing = await self._checkpoint.judge_async(await self._listening(), session, visit)
+        if standing == "ended" and session is not None:
+            session.clear()
+        return standing, visit
+
+    async def _listening(self) -> Guard:
+        loop = asyncio.get_running_loop()
+        # A server has one loop; test clients without lifespan make one per request.
+        if self._guard is None or self._loop is not loop:
+            self._loop = loop
+            self._guard = Guard(self._redis_url, **self._options)
+            await self._guard.start()
+        return self._guard
+
+    def _refusal(self, standing: Standing, scope: Scope) -> Refusal | None:
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+
+        def header(name: str) -> str | None:
+            value = headers.get(name.encode())
+            return None if value is None else value.decode("latin-1")
+
+        return self._checkpoint.refusal(standing, method=scope.get("method", ""), path=scope["path"], header=header)
+
+    async def _hear(self, eviction: Eviction) -> None:
+        for socket in list(self._sockets):
+            if socket.may_be_meant_by(eviction) and self._guard is not None:
+                task = asyncio.create_task(self._close_if_ended(self._guard, socket))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+        result = self._on_eviction(eviction) if self._on_eviction is not None else None
+        if inspect.isawaitable(result):
+            await result
+
+    @staticmethod
+    async def _close_if_ended(guard: Guard, socket: _Socket) -> None:
+        if await guard.standing(socket.visit.claims, home_account_id=socket.visit.account) == "ended":
+            await socket.close()
+
+
+class _Socket:
+    """An open WebSocket of a signed-in user."""
+
+    def __init__(self, visit: Visit, send: Send) -> None:
+        self.visit = visit
+        self._send = send
+        self._closed = False
+
+    def may_be_meant_by(self, eviction: Eviction) -> bool:
+        claims = self.visit.claims
+        named = claims["sub"] == eviction.sub or (claims["sid"] is not None and claims["sid"] == eviction.sid)
+        return claims["iss"] == eviction.iss and (named or self.visit.account in eviction.accounts)
+
+    async def send(self, message: Message) -> None:
+        if self._closed:
+            raise ConnectionResetError("closed, because the user signed out")
+        self._closed = message["type"] == "websocket.close"
+        await self._send(message)
+
+    async def close(self) -> None:
+        if not self._closed:
+            await self.send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "signed out"})
+
+
+async def _answer(send: Send, kind: str, refusal: Refusal) -> None:
+    headers = {**refusal.headers, "Content-Length": str(len(refusal.body))}
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": raw})
+    await send({"type": f"{kind}.body", "body": refusal.body})
