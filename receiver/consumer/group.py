@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from receiver.bus import connection
 from receiver.bus.groups import GroupMember
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.connection import Options as RedisOptions
     from receiver.bus.stream import Entry
     from receiver.core.eviction import Eviction
 
@@ -77,6 +78,7 @@ class GroupSubscriber(Reader):
         min_idle_s: Seconds without a sign of life before a worker's entries are taken over.
         retry_s: Seconds before the second try.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
+        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
 
     Raises:
         ConfigurationError: the URL or the group's name cannot be used.
@@ -96,12 +98,20 @@ class GroupSubscriber(Reader):
         min_idle_s: float = MIN_IDLE_S,
         retry_s: float = RETRY_S,
         acknowledge: bool = True,
+        **redis_options: Unpack[RedisOptions],
     ) -> None:
         group = group or app
         if "/" in group:
             raise ConfigurationError(f"group: {group!r} contains a slash")
         super().__init__(
-            redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, group=group, acknowledge=acknowledge
+            redis_url,
+            handler,
+            app=app,
+            on_reset=on_reset,
+            prefix=prefix,
+            group=group,
+            acknowledge=acknowledge,
+            **redis_options,
         )
         self._name = group
         self._begins_at = time.monotonic() - lookback_s
@@ -226,6 +236,7 @@ class ThreadGroupSubscriber(ReaderThread):
         min_idle_s: float = MIN_IDLE_S,
         retry_s: float = RETRY_S,
         acknowledge: bool = True,
+        **redis_options: Unpack[RedisOptions],
     ) -> None:
         def handle(eviction: Eviction) -> Awaitable[None]:
             return asyncio.to_thread(handler, eviction)
@@ -235,6 +246,6 @@ class ThreadGroupSubscriber(ReaderThread):
 
         subscriber = GroupSubscriber(
             redis_url, handle, app=app, group=group, on_reset=reset, prefix=prefix, lookback_s=lookback_s,
-            max_tries=max_tries, min_idle_s=min_idle_s, retry_s=retry_s, acknowledge=acknowledge,
+            max_tries=max_tries, min_idle_s=min_idle_s, retry_s=retry_s, acknowledge=acknowledge, **redis_options,
         )  # fmt: skip
         super().__init__(subscriber, name=f"evictions-{app}-{group or app}")

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX
@@ -21,6 +21,7 @@ from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from receiver.bus.connection import Options as RedisOptions
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
@@ -38,6 +39,7 @@ class Guard:
             False lets the request through, True treats the session as signed out.
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
+        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
     """
 
     def __init__(
@@ -50,13 +52,16 @@ class Guard:
         refuse_when_unknown: bool = False,
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
+        **redis_options: Unpack[RedisOptions],
     ) -> None:
         self._knowledge = Knowledge()
         self._on_eviction = on_eviction
         self._on_reset = on_reset
         self._refuse = refuse_when_unknown
-        self._sessions = Sessions(redis_url, prefix=prefix, lifetime_s=lifetime_s)
-        self._subscriber = Subscriber(redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix)
+        self._sessions = Sessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, **redis_options)
+        self._subscriber = Subscriber(
+            redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix, **redis_options
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -104,7 +109,7 @@ class Guard:
         if answer != "unknown" or self._knowledge.redis_is_away:
             return answer
         try:
-            signed_out = await self._sessions.is_signed_out(claims)
+            signed_out = await self._sessions.is_signed_out(claims, home_account_id=home_account_id)
         except connection.Failure as error:
             return _failed(self._knowledge, error)
         return _learnt(self._knowledge, claims, live=not signed_out)
@@ -139,13 +144,16 @@ class ThreadGuard:
         refuse_when_unknown: bool = False,
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
+        **redis_options: Unpack[RedisOptions],
     ) -> None:
         self._knowledge = Knowledge()
         self._on_eviction = on_eviction
         self._on_reset = on_reset
         self._refuse = refuse_when_unknown
-        self._sessions = SyncSessions(redis_url, prefix=prefix, lifetime_s=lifetime_s)
-        self._thread = ThreadSubscriber(redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix)
+        self._sessions = SyncSessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, **redis_options)
+        self._thread = ThreadSubscriber(
+            redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix, **redis_options
+        )
 
     def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""
@@ -186,7 +194,7 @@ class ThreadGuard:
         if answer != "unknown" or self._knowledge.redis_is_away:
             return answer
         try:
-            signed_out = self._sessions.is_signed_out(claims)
+            signed_out = self._sessions.is_signed_out(claims, home_account_id=home_account_id)
         except connection.Failure as error:
             return _failed(self._knowledge, error)
         return _learnt(self._knowledge, claims, live=not signed_out)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from receiver.bus import connection
 from receiver.bus.acks import Listener
@@ -51,6 +51,7 @@ class Reader(ABC):
         prefix: Key prefix the receiver uses.
         group: Name of the consumer group; None for one that reads for itself.
         acknowledge: Whether to record that an eviction was handled, and that this consumer listens.
+        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Reader(ABC):
         prefix: str,
         group: str | None,
         acknowledge: bool,
+        **redis_options: Unpack[connection.Options],
     ) -> None:
-        connection.check_url(redis_url)
+        connection.check_url(redis_url, **redis_options)
+        self._redis_options = redis_options
         self._url = redis_url
         self._handler = handler
         self._on_reset = on_reset
@@ -76,7 +79,7 @@ class Reader(ABC):
 
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
-        client = connection.connect(self._url, timeout_s=BLOCK_S * 2, prefix=self._keys.prefix)
+        client = connection.connect(self._url, timeout_s=BLOCK_S * 2, prefix=self._keys.prefix, **self._redis_options)
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener)
         self._acks = acks if self._acknowledge else None

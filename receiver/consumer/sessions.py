@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from redis.exceptions import NoScriptError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import redis
     import redis.asyncio
+
+    from receiver.bus.connection import Options as RedisOptions
 
 DEFAULT_LIFETIME_S = 14 * 86_400
 """Seconds a registration is kept; at least as long as the app's longest session."""
@@ -65,10 +67,20 @@ class Sessions:
         redis_url: The Redis the receiver publishes to.
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
+        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
     """
 
-    def __init__(self, redis_url: str, *, prefix: str = DEFAULT_PREFIX, lifetime_s: int = DEFAULT_LIFETIME_S) -> None:
-        self._client: redis.asyncio.Redis = connection.connect(redis_url, timeout_s=TIMEOUT_S)
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        lifetime_s: int = DEFAULT_LIFETIME_S,
+        **redis_options: Unpack[RedisOptions],
+    ) -> None:
+        self._client: redis.asyncio.Redis = connection.connect(
+            redis_url, timeout_s=TIMEOUT_S, prefix=prefix, **redis_options
+        )
         self._keys = Keys(prefix)
         self._lifetime_s = lifetime_s
 
@@ -92,14 +104,16 @@ class Sessions:
         except NoScriptError:
             return bool(await self._client.eval(REGISTER.text, *command))  # type: ignore[arg-type]
 
-    async def is_signed_out(self, claims: Mapping[str, Any]) -> bool:
+    async def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
         """Whether a logout has ended the session these ID token claims are of.
 
+        Args and ValueError as for `sign_in_from`; without the account a logout of the same person under
+        another, pairwise `sub` may not be seen.
+
         Raises:
-            ValueError: as for `sign_in_from`.
             redis.RedisError: Redis did not answer; nothing is known.
         """
-        sign_in = sign_in_from(claims)
+        sign_in = sign_in_from(claims, home_account_id=home_account_id)
         return any_mark_ends(await self._client.mget(mark_keys(self._keys, sign_in)), sign_in)
 
     async def aclose(self) -> None:
@@ -110,8 +124,17 @@ class Sessions:
 class SyncSessions:
     """The registry, for apps without an event loop; the same calls, blocking."""
 
-    def __init__(self, redis_url: str, *, prefix: str = DEFAULT_PREFIX, lifetime_s: int = DEFAULT_LIFETIME_S) -> None:
-        self._client: redis.Redis = connection.connect_sync(redis_url, timeout_s=TIMEOUT_S)
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        lifetime_s: int = DEFAULT_LIFETIME_S,
+        **redis_options: Unpack[RedisOptions],
+    ) -> None:
+        self._client: redis.Redis = connection.connect_sync(
+            redis_url, timeout_s=TIMEOUT_S, prefix=prefix, **redis_options
+        )
         self._keys = Keys(prefix)
         self._lifetime_s = lifetime_s
 
@@ -126,9 +149,9 @@ class SyncSessions:
         except NoScriptError:
             return bool(self._client.eval(REGISTER.text, *command))  # type: ignore[arg-type]
 
-    def is_signed_out(self, claims: Mapping[str, Any]) -> bool:
+    def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
         """As `Sessions.is_signed_out`."""
-        sign_in = sign_in_from(claims)
+        sign_in = sign_in_from(claims, home_account_id=home_account_id)
         return any_mark_ends(self._client.mget(mark_keys(self._keys, sign_in)), sign_in)
 
     def close(self) -> None:

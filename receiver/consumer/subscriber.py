@@ -8,7 +8,7 @@ everything it holds.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from receiver.bus import stream
 from receiver.bus.keys import DEFAULT_PREFIX
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.connection import Options as RedisOptions
     from receiver.core.eviction import Eviction
 
 
@@ -37,6 +38,7 @@ class Subscriber(Reader):
         prefix: Key prefix the receiver uses.
         lookback_s: Seconds before start to read from.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
+        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
 
     Attributes:
         last_read_s: `time.monotonic()` when the last read was handled, news or not; None before the first.
@@ -52,9 +54,17 @@ class Subscriber(Reader):
         prefix: str = DEFAULT_PREFIX,
         lookback_s: float = LOOKBACK_S,
         acknowledge: bool = True,
+        **redis_options: Unpack[RedisOptions],
     ) -> None:
         super().__init__(
-            redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, group=None, acknowledge=acknowledge
+            redis_url,
+            handler,
+            app=app,
+            on_reset=on_reset,
+            prefix=prefix,
+            group=None,
+            acknowledge=acknowledge,
+            **redis_options,
         )
         # A time, not `$`: an eviction published while Redis is still out of our reach must not be missed.
         self._begins_at = time.monotonic() - lookback_s
@@ -128,10 +138,11 @@ class ThreadSubscriber(ReaderThread):
         prefix: str = DEFAULT_PREFIX,
         lookback_s: float = LOOKBACK_S,
         acknowledge: bool = True,
+        **redis_options: Unpack[RedisOptions],
     ) -> None:
         self._subscriber = Subscriber(
             redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, lookback_s=lookback_s,
-            acknowledge=acknowledge,
+            acknowledge=acknowledge, **redis_options,
         )  # fmt: skip
         super().__init__(self._subscriber, name=f"evictions-{app}")
 

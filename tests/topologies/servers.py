@@ -131,12 +131,20 @@ def running(nodes: Sequence[Node]) -> Iterator[None]:
 class SentinelSetUp:
     """One master, two replicas, three Sentinels."""
 
-    def __init__(self, *arguments: str, users: Sequence[str] = (), sentinel_users: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        users: Sequence[str] = (),
+        at_sentinels: Sequence[str] = (),
+        sentinel_users: Sequence[str] = (),
+        **node: Any,
+    ) -> None:
         self.users = users
         self.sentinel_users = sentinel_users
-        self.master = Node(*arguments)
-        self.replicas = [Node("--replicaof", "127.0.0.1", str(self.master.port), *arguments) for _ in range(2)]
-        self.sentinels = [Node(sentinel=True) for _ in range(3)]
+        self.master = Node(*arguments, **node)
+        copied = ("--replicaof", "127.0.0.1", str(self.master.port))
+        self.replicas = [Node(*arguments, *copied, **node) for _ in range(2)]
+        self.sentinels = [Node(*at_sentinels, sentinel=True, **node) for _ in range(3)]
 
     @property
     def data_nodes(self) -> list[Node]:
