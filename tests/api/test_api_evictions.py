@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
 
 from receiver.bus.embedded import EmbeddedRedis
-from tests.api.conftest import TOKEN, Api
+from tests.api.conftest import DEADLINE_S, TOKEN, Api
 from tests.support.clock import NOW
 from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.clock import Clock
     from tests.support.op import OP
 
@@ -151,3 +154,24 @@ async def test_trace_by_id_and_by_jti(api: Api, op: OP) -> None:
     assert "alice" not in str(body)
     for path, code in (("/evictions/nothing", 404), ("/evictions?jti=j9", 404), ("/evictions", 400)):
         assert code == (await api.call("GET", path))[0]
+
+
+async def test_order_waits_in_the_outbox(clock: Clock, op: OP, tmp_path: Path) -> None:
+    """With an outbox an order is taken in while Redis is away, has no entry yet, and its repeat is a duplicate."""
+    server = EmbeddedRedis()
+    client = redis.asyncio.Redis.from_url(server.url)
+    sections = {"outbox": {"path": tmp_path / "outbox.db"}, "redis": {"publish_timeout_s": 0.1}}
+    order = {"tenant": "t1", "sub": "u1", "idempotency_key": "k"}
+    async with start_receiver(server.url, client, clock, [t1(op)], internal={"token": TOKEN}, **sections) as receiver:
+        api = Api(receiver)
+        answers = [await api.call("POST", "/evictions", order) for _ in range(2)]
+        assert [(202, None, False), (200, None, True)] == [
+            (status, body["entry_id"], body["duplicate"]) for status, body, _ in answers
+        ]
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(DEADLINE_S):
+            while (await api.call("GET", f"/evictions/{answers[0][1]['id']}"))[0] != 200:
+                await asyncio.sleep(0.05)
+        assert 1 == len(await receiver.events())
+    await client.aclose()
+    await asyncio.to_thread(server.stop)
