@@ -32,7 +32,11 @@ def server_options(certificates: Path, *, clients: str = "no", name: str = "serv
 def own_client(certificates: Path) -> dict[str, Any]:
     """How the tests themselves reach such a server."""
     files = {"ssl_ca_certs": "ca.crt", "ssl_certfile": "client.crt", "ssl_keyfile": "client.key"}
-    return {"ssl": True, "ssl_check_hostname": False, **{name: str(certificates / file) for name, file in files.items()}}
+    return {
+        "ssl": True,
+        "ssl_check_hostname": False,
+        **{name: str(certificates / file) for name, file in files.items()},
+    }
 
 
 @pytest.fixture(scope="module")
