@@ -94,9 +94,7 @@ class HeldTokens:
         if not self._capacity:
             return
         if len(self._held) >= self._capacity:
-            oldest = self._held.pop(next(iter(self._held)))
-            self._metrics.held.labels(oldest.tenant.name, "displaced").inc()
-            self._displaced += 1
+            self._displace(next(iter(self._held)))
         else:
             emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held) + 1)
         self._held[next(self._numbers)] = held
@@ -126,7 +124,7 @@ class HeldTokens:
                 self._held[row.number] = HeldToken(token, tenant, row.received_at, None, row.token, restored=True)
         # The capacity may be a smaller one than last time.
         for number in list(self._held)[: max(0, len(self._held) - self._capacity)]:
-            self._count(self._held.pop(number), "displaced")
+            self._displace(number)
         self._metrics.held_tokens.set(len(self._held))
 
     async def save(self) -> None:
@@ -173,6 +171,10 @@ class HeldTokens:
                     del self._held[number]
             self._metrics.held_tokens.set(len(self._held))
             await self.save()
+
+    def _displace(self, number: int) -> None:
+        self._metrics.held.labels(self._held.pop(number).tenant.name, "displaced").inc()
+        self._displaced += 1
 
     def _tell_displaced(self) -> None:
         # One line for all since the last look: a flood of forged tokens must not become a flood of log lines.
