@@ -37,10 +37,11 @@ class Keys:
         return f"{self.prefix}:jwks:{tenant}"
 
     def mark(self, digest: str, suffix: str = "") -> str:
-        """String: NumericDate seconds of the latest logout of one subject or session; expires.
+        """String: NumericDate seconds of the latest logout of one subject, account or session; expires.
 
         Args:
-            digest: Of the subject or session (`core.marks.digest`).
+            digest: Of the subject, account or session (`core.marks.digest`), or of a session and a subject, joined
+                by `+`.
             suffix: Of one client, where a logout counts for that client only.
         """
         return f"{self.prefix}:mark:{digest}{suffix}"

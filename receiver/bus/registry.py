@@ -54,15 +54,14 @@ class SignIn:
 
 def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: int) -> tuple[str | int | float, ...]:
     """Key count, keys and arguments of register.lua; it answers 1 for registered, 0 for signed out already."""
-    user = digest("sub", sign_in.iss, sign_in.sub)
-    session = digest("sid", sign_in.iss, sign_in.sid) if sign_in.sid else ""
-    pairwise = sign_in.home_account_id is not None and sign_in.home_account_id != sign_in.sub
-    account = digest("account", sign_in.iss, sign_in.home_account_id or "") if pairwise else ""
+    user, session, account = _digests(sign_in)
+    of_user, of_session = _mark_keys(keys, sign_in)
     names = (
         keys.user(user),
         keys.session_bucket(session or "--"),
         keys.account(account or "-"),
-        *mark_keys(keys, sign_in),
+        *of_user,
+        *of_session,
     )
     return (
         len(names),
@@ -77,25 +76,44 @@ def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: i
         json.dumps(sign_in.client_id),
         json.dumps(sign_in.home_account_id) if sign_in.home_account_id else "",
         ",".join(json.dumps(key) for key in sign_in.keys),
+        len(of_user),
     )
 
 
 def mark_keys(keys: Keys, sign_in: SignIn) -> list[str]:
-    """Every mark that could end this session: two of its subject, then two of its session if it has an id.
-
-    Of each two the first counts for every client of the tenant, the second for this client only.
-    """
-    suffix = client_suffix(sign_in.client_id)
-    digests = [
-        digest(kind, sign_in.iss, value) for kind, value in (("sub", sign_in.sub), ("sid", sign_in.sid)) if value
-    ]
-    return [keys.mark(name, end) for name in digests for end in ("", suffix)]
+    """Every mark that could end this session: of its subject and account, then of its session if it has an id."""
+    of_user, of_session = _mark_keys(keys, sign_in)
+    return of_user + of_session
 
 
 def any_mark_ends(marks: Sequence[bytes | str | None], sign_in: SignIn) -> bool:
     """Whether one of the marks, as MGET of `mark_keys` answers, ends this session."""
-    begun = (sign_in.latest_beginning,) * 2 + (sign_in.auth_time,) * 2
-    return any(is_ended(float(mark), began) for mark, began in zip(marks, begun, strict=False) if mark is not None)
+    of_user = 4 if _digests(sign_in)[2] else 2
+    return any(
+        is_ended(float(mark), sign_in.latest_beginning if index < of_user else sign_in.auth_time)
+        for index, mark in enumerate(marks)
+        if mark is not None
+    )
+
+
+def _mark_keys(keys: Keys, sign_in: SignIn) -> tuple[list[str], list[str]]:
+    """Marks of the user and of the session, for every client of the tenant and for this client only."""
+    user, session, account = _digests(sign_in)
+    ends = ("", client_suffix(sign_in.client_id))
+    of_user = [keys.mark(name, end) for name in (user, account) if name for end in ends]
+    # A session, and a session under one subject: see publish.lua.
+    of_session = [keys.mark(name, end) for name in (session, f"{session}+{user}") if session for end in ends]
+    return of_user, of_session
+
+
+def _digests(sign_in: SignIn) -> tuple[str, str, str]:
+    """Of the subject, of the session or empty, of the account or empty where it is the subject."""
+    iss, account = sign_in.iss, sign_in.home_account_id
+    return (
+        digest("sub", iss, sign_in.sub),
+        digest("sid", iss, sign_in.sid) if sign_in.sid else "",
+        digest("account", iss, account) if account and account != sign_in.sub else "",
+    )
 
 
 def _seconds(instant: float | None) -> str:

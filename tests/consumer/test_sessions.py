@@ -178,10 +178,32 @@ async def test_older_logout_never_weakens_a_newer_mark(world: World) -> None:
 
 async def test_registering_again_replaces(world: World) -> None:
     """The same app registering the same session anew, as after a refresh, leaves one registration."""
-    await world.sessions.register(claims(), keys=["old"])
-    await world.sessions.register(claims(), keys=["new"])
+    for iat in (900, 950):
+        await world.sessions.register(claims() | {"iat": iat}, keys=["same"])
 
-    assert [("new",)] == [session.keys for session in (await world.logout(sid="s1")).sessions]
+    assert [("same",)] == [session.keys for session in (await world.logout(sid="s1")).sessions]
+
+
+async def test_registering_under_another_name_adds(world: World) -> None:
+    """Two browsers, or a lost cookie: the app's sessions have different names, and a logout names them all."""
+    for sid in ("s1", None):
+        await world.sessions.register(claims(sid=sid), keys=["first browser"])
+        await world.sessions.register(claims(sid=sid), keys=["second browser"])
+
+    event = await world.logout(sub="alice")
+
+    assert [("first browser",), ("second browser",)] * 2 == [session.keys for session in event.sessions]
+
+
+async def test_one_session_never_crowds_out_others(world: World) -> None:
+    """An app that names its session anew at every refresh keeps the latest eight; the others are not touched."""
+    await world.sessions.register(claims(sid="s2"), keys=["other"])
+    for number in range(100):
+        await world.sessions.register(claims(), keys=[str(number)])
+
+    named = [session.keys[0] for session in (await world.logout(sub="alice")).sessions]
+
+    assert ["other", *map(str, range(92, 100))] == named
 
 
 async def test_odd_texts_survive(world: World) -> None:

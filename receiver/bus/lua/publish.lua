@@ -44,12 +44,13 @@ local function end_sessions(user, only_sid)
       '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
     -- A named session is over unless it is known to have authenticated anew; of a user's sessions the later ones live.
     local began = only_sid ~= '' and auth_time or began_at
+    -- Whose account it is holds for sessions of any age.
+    if home ~= '' then siblings[home] = true end
     local mine = (only_sid == '' or session == only_sid)
       and (suffix == '' or client == ARGV[13])
       and (began == '' or tonumber(began) <= logout_at)
     if mine then
       add_account(account)
-      if home ~= '' then siblings[home] = true end
       if keys ~= '' then sessions[#sessions + 1] = '{"client_id":' .. client .. ',"keys":[' .. keys .. ']}' end
     elseif tonumber(expires) > now then
       kept[#kept + 1] = line
@@ -66,14 +67,17 @@ end
 
 local bucket = prefix .. ':sids:' .. string.sub(sid, 1, 2)
 local users = sid ~= '' and string.match(redis.call('HGET', bucket, sid) or '', ',(.*)') or ''
--- A session known to be somebody else's is not the one this token means (BCL 2.7): both claims must agree.
+-- A session known to be somebody else's is not the one this token means (BCL 2.7): both claims must agree. With
+-- pairwise subjects it can be, at an app that registers late; so the two claims together are marked.
 local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, true)
-if sid ~= '' and not foreign then mark(sid) end
+if sid ~= '' then mark(foreign and sid .. '+' .. sub or sid) end
 if scope == 'user' then
   mark(sub)
   end_sessions(sub, '')
-  -- An OP with pairwise subjects names the user differently to every client; the account is the same.
+  -- An OP with pairwise subjects names the user differently to every client; the account is the same,
+  -- also where a client registers it later.
   for home in pairs(siblings) do
+    mark(home)
     for user in string.gmatch(redis.call('GET', prefix .. ':account:' .. home) or '', '[^,]+') do
       if user ~= sub then
         mark(user)

@@ -1,13 +1,13 @@
 -- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
 --
--- KEYS: 1 user, 2 session bucket, 3 account, 4 and 5 marks of the subject, 6 and 7 marks of the session, if it has one
+-- KEYS: 1 user, 2 session bucket, 3 account, then the marks that count for the user, then those of the session
 -- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
 --       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
---       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas
+--       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user
 -- Returns 1 when registered, 0 when signed out
 for index = 4, #KEYS do
   local logout_at = redis.call('GET', KEYS[index])
-  local began = index <= 5 and ARGV[7] or ARGV[6]
+  local began = index <= 3 + tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
   if logout_at and (began == '' or tonumber(began) <= tonumber(logout_at)) then return 0 end
 end
 
@@ -19,12 +19,19 @@ local function live_longer(key)
   if ttl < lifetime then redis.call('EXPIRE', key, lifetime) end
 end
 
-local lines = {}
+local lines, same = {}, {}
 for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
-  local line_expires, client, session = string.match(line, '^([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)\t([^\t]*)\t')
-  local replaced = client == ARGV[8] and session == ARGV[2]
-  if tonumber(line_expires) > now and not replaced then lines[#lines + 1] = line end
+  local line_expires, client, session, keys =
+    string.match(line, '^([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)\t([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)$')
+  local again = client == ARGV[8] and session == ARGV[2]
+  -- Under other names it is another session of the app, in another browser or after its cookie was lost.
+  if tonumber(line_expires) > now and not (again and keys == ARGV[10]) then
+    lines[#lines + 1] = line
+    if again then same[#same + 1] = #lines end
+  end
 end
+-- An app that names one session anew at every refresh must not crowd out the others.
+if #same >= 8 then table.remove(lines, same[1]) end
 -- A subject with this many sessions is a robot; the oldest give way, their marks still work.
 while #lines >= 64 do table.remove(lines, 1) end
 lines[#lines + 1] = table.concat({expires, ARGV[6], ARGV[7], ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
