@@ -1,0 +1,271 @@
+"""Any interleaving of logins, logouts, refreshes and crashes: who was signed out is, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.stateful.oracle import USERS, Login, Logout, Oracle, User
+from tests.stateful.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from receiver.bus.embedded import EmbeddedRedis
+    from tests.stateful.app import Blob
+
+CLIENTS = st.sampled_from(("portal", "orders"))
+
+
+@dataclass
+class OPSession:
+    """A session at the OP; signing in anew within it gives it a new `auth_time`."""
+
+    user: User
+    sid: str | None
+    auth_time: int
+
+
+class Interleavings(RuleBasedStateMachine):
+    """One example is one story; `server` outlives them all."""
+
+    server: EmbeddedRedis
+
+    at_op = Bundle("at_op")
+    logins = Bundle("logins")
+    pending = Bundle("pending")
+    refreshes = Bundle("refreshes")
+    logouts = Bundle("logouts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000
+        self.count = 0
+        self.sessions: dict[str, Login] = {}
+        self.unregistered: dict[str, Login] = {}
+        self.oracle = Oracle()
+        self.loop = asyncio.new_event_loop()
+        self.world = World(self.server)
+
+    @initialize()
+    def start(self) -> None:
+        """Everything is empty."""
+        self.run(self.world.start())
+
+    # Signing in
+
+    @rule(target=at_op, user=st.sampled_from(USERS), with_sid=st.sampled_from((True, True, False)))
+    def sign_in_at_op(self, user: User, with_sid: bool) -> OPSession:
+        """Somebody authenticates in a browser."""
+        return OPSession(user, self.name("sid") if with_sid else None, self.now)
+
+    @rule(session=at_op)
+    def authenticate_again(self, session: OPSession) -> None:
+        """The OP asks for the password anew; the session keeps its `sid`."""
+        session.auth_time = self.now
+
+    @rule(target=logins, session=at_op, client=CLIENTS)
+    def open_app(self, session: OPSession, client: str) -> Login:
+        """The app gets tokens and registers at once."""
+        login = Login(self.name("k"), session.user, client, session.sid, session.auth_time)
+        self.register(login)
+        return login
+
+    @rule(target=pending, session=at_op, client=CLIENTS)
+    def open_app_slowly(self, session: OPSession, client: str) -> Login:
+        """The app gets tokens; registering comes later, maybe after the logout."""
+        login = Login(self.name("k"), session.user, client, session.sid, session.auth_time)
+        self.unregistered[login.key] = login
+        return login
+
+    @rule(target=logins, login=consumes(pending))
+    def register_late(self, login: Login) -> Login:
+        """At last."""
+        del self.unregistered[login.key]
+        self.register(login)
+        return login
+
+    @rule(target=logins, session=at_op, login=logins)
+    def step_up(self, session: OPSession, login: Login) -> Login:
+        """An app sends its user to authenticate anew and keeps the app's session id."""
+        login = self.sessions.get(login.key, login)
+        if login.key not in self.oracle.registered or login.sid is None or login.sid != session.sid:
+            return login
+        stepped_up = replace(login, auth_time=session.auth_time)
+        self.register(stepped_up)
+        return stepped_up
+
+    @rule(login=logins)
+    def register_again(self, login: Login) -> None:
+        """After a refresh some apps register anew, with the new ID token: other `iat`, same `auth_time`."""
+        login = self.sessions[login.key]
+        if self.app(login).holds(login):
+            self.register(login, iat=self.now)
+
+    @rule(target=refreshes, login=logins)
+    def begin_refresh(self, login: Login) -> tuple[Login, Blob | None]:
+        """The app reads its token cache and asks the OP."""
+        return self.sessions[login.key], self.app(login).tokens(login)
+
+    @rule(refresh=consumes(refreshes))
+    def end_refresh(self, refresh: tuple[Login, Blob | None]) -> None:
+        """The answer is there; the cache is written back as it was, with new tokens."""
+        login, tokens = refresh
+        if tokens is not None and self.sessions[login.key] == login:
+            self.app(login).refreshed(login, tokens, self.now)
+
+    # Signing out
+
+    @rule(
+        target=logouts,
+        session=at_op,
+        client=CLIENTS,
+        how=st.sampled_from(("sid", "sub", "both", "both, user-wide")),
+        client_only=st.sampled_from((False, False, False, True)),
+        age=st.sampled_from((0, 0, 1, 3)),
+        fate=st.sampled_from(("answered", "answered", "answered", "lost before", "lost after", "crash")),
+        steps=st.integers(0, 12),
+    )
+    def log_out(  # noqa: PLR0917  # drawn by name
+        self, session: OPSession, client: str, how: str, client_only: bool, age: int, fate: str, steps: int
+    ) -> Logout:
+        """The OP sends a token, maybe late; the receiver may answer, or it or Redis may die at any point."""
+        if session.sid is None:
+            how = "sub"
+        logout = Logout(
+            id=self.name("e"),
+            user=session.user,
+            client=client,
+            sub=None if how == "sid" else session.user.sub(client),
+            sid=None if how == "sub" else session.sid,
+            user_wide=how in {"sub", "both, user-wide"},
+            client_only=client_only,
+            logout_at=self.now - age,
+        )
+        self.oracle.attempt(logout)
+        if fate == "answered":
+            assert not self.run(self.world.publish(logout)).duplicate
+            self.oracle.acknowledge(logout)
+        elif fate == "lost after":
+            self.run(self.world.publish(logout))
+        elif fate == "crash" and self.run(self.world.crash_while_publishing(logout, steps)):
+            self.oracle.acknowledge(logout)
+        return logout
+
+    @rule(logout=logouts)
+    def send_again(self, logout: Logout) -> None:
+        """The OP retries, or a duplicate was on its way; the receiver answers."""
+        self.oracle.attempt(logout)
+        answer = self.run(self.world.publish(logout))
+        assert answer.duplicate or logout.id not in self.oracle.acknowledged
+        self.oracle.acknowledge(logout)
+
+    # Whatever else happens
+
+    @rule(seconds=st.integers(1, 2))
+    def time_passes(self, seconds: int) -> None:
+        """On the OP's clock."""
+        self.now += seconds
+
+    @rule()
+    def redis_crashes(self) -> None:
+        """And comes back with what it had acknowledged."""
+        self.world.restart_redis()
+
+    @rule()
+    def receiver_restarts(self) -> None:
+        """Another process takes over."""
+        self.run(self.world.restart_receiver())
+
+    @rule(client=CLIENTS)
+    def app_restarts(self, client: str) -> None:
+        """What its process had in memory is lost."""
+        self.run(self.world.restart_app(client))
+
+    @precondition(lambda self: self.oracle.attempted)
+    @rule()
+    def settle(self) -> None:
+        """Everything published is heard; then everybody is asked about everyone."""
+        events = [event.id for event in self.run(self.world.events())]
+        assert len(events) == len(set(events)), "an event was published twice"
+        assert self.oracle.acknowledged.keys() <= set(events), "an acknowledged event is lost"
+        for login in (*self.sessions.values(), *self.unregistered.values()):
+            self.check(login)
+
+    def teardown(self) -> None:
+        """The OP retries what it has no answer for; after that nothing is open."""
+        try:
+            if self.oracle.attempted:
+                for logout in self.oracle.attempted.values():
+                    self.send_again(logout)
+                self.settle()
+        finally:
+            self.run(self.world.stop())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+
+    # How
+
+    def register(self, login: Login, iat: int | None = None) -> None:
+        """Register and hold the answer to the oracle."""
+        live = self.run(self.app(login).sign_in(login, iat))
+        verdict = self.oracle.verdict(login)
+        assert verdict != ("dead" if live else "live"), f"registering answered {live}, session is {verdict}: {login}"
+        self.sessions[login.key] = login
+        if live:
+            self.oracle.registered[login.key] = login
+        else:
+            self.oracle.registered.pop(login.key, None)
+
+    def check(self, login: Login) -> None:
+        """One session: the guard, the registry and the app's stores against the oracle."""
+        verdict = self.oracle.verdict(login)
+        standing = self.run(self.app(login).standing(login, self.now))
+        holds = self.app(login).holds(login)
+        if verdict == "dead":
+            assert standing == "ended", f"the guard lets in {login}"
+            assert not holds, f"the app still holds {login}"
+            assert not self.run(self.world.is_registered(login)), f"still registered: {login}"
+        elif verdict == "live":
+            assert standing == "live", f"the guard refuses {login}"
+            if login.key in self.oracle.registered:
+                assert holds, f"the app has dropped {login}"
+                assert self.run(self.world.is_registered(login)), f"not registered any more: {login}"
+
+    def app(self, login: Login) -> Any:
+        """The app of a session."""
+        return self.world.apps[login.client]
+
+    def name(self, kind: str) -> str:
+        """A name not used before."""
+        self.count += 1
+        return f"{kind}{self.count}"
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """In this example's loop; while nothing runs, the world stands still."""
+        return self.loop.run_until_complete(coroutine)
+
+
+def test_any_interleaving(durable_redis: EmbeddedRedis) -> None:
+    """After any story no session that an acknowledged logout covers is alive anywhere, and no other one is dead."""
+    thorough = settings.get_current_profile_name() == "thorough"
+    limits = settings(
+        max_examples=300 if thorough else 25,
+        stateful_step_count=60 if thorough else 30,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(type("Machine", (Interleavings,), {"server": durable_redis}), settings=limits)

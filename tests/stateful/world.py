@@ -1,0 +1,118 @@
+"""The real code around one Redis: a receiver's publisher and two apps, each of which may crash and start again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from receiver.bus import connection
+from receiver.bus.keys import Keys
+from receiver.bus.publish import Durability, EvictionPublisher, Retention
+from receiver.core.eviction import Eviction
+from receiver.core.marks import digest
+from receiver.errors import PublishError
+from tests.stateful.app import DEADLINE_S, App
+from tests.stateful.oracle import ISS
+
+if TYPE_CHECKING:
+    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.publish import Published
+    from tests.stateful.oracle import Login, Logout
+
+KEYS = Keys()
+
+
+class World:
+    """Everything that runs.
+
+    Args:
+        server: Keeps its data over a crash.
+
+    Attributes:
+        apps: `portal` has an event loop, `orders` has none.
+    """
+
+    def __init__(self, server: EmbeddedRedis) -> None:
+        self._server = server
+        self.apps = {
+            name: App(server.url, name, threads=threads) for name, threads in (("portal", False), ("orders", True))
+        }
+
+    async def start(self) -> None:
+        """Empty Redis, new processes."""
+        self._start_receiver()
+        await self._client.flushall()
+        for app in self.apps.values():
+            await app.start()
+
+    async def stop(self) -> None:
+        """End everything."""
+        for app in self.apps.values():
+            await app.stop()
+            app.redis.close()
+        await self._client.aclose()
+
+    async def publish(self, logout: Logout) -> Published:
+        """The receiver takes in a logout token and answers."""
+        return await self._publisher.publish(eviction(logout))
+
+    async def crash_while_publishing(self, logout: Logout, steps: int) -> bool:
+        """Redis crashes when the publisher is so far; whether the token was acknowledged all the same."""
+        publishing = asyncio.ensure_future(self._publisher.publish(eviction(logout)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        self.restart_redis()
+        try:
+            await publishing
+        except PublishError:
+            return False
+        return True
+
+    def restart_redis(self) -> None:
+        """A crash, and up again with what was on disk."""
+        self._server.kill()
+        self._server.start()
+
+    async def restart_receiver(self) -> None:
+        """A new process with a new publisher."""
+        await self._client.aclose()
+        self._start_receiver()
+
+    async def restart_app(self, name: str) -> None:
+        """A new process: local marks and position are lost."""
+        await self.apps[name].stop()
+        await self.apps[name].start()
+
+    async def events(self) -> list[Eviction]:
+        """Everything published, oldest first, once every app has heard it."""
+        async with asyncio.timeout(DEADLINE_S):
+            while problem := await connection.ping(self._client):
+                assert problem
+        entries = await self._client.xrange(KEYS.events)
+        if entries:
+            for app in self.apps.values():
+                await app.has_heard(entries[-1][0].decode())
+        return [Eviction.from_json(fields[b"event"]) for _, fields in entries]
+
+    async def is_registered(self, login: Login) -> bool:
+        """Whether the registry has this very session."""
+        user = digest("sub", ISS, login.sub)
+        lines = (await self._client.get(KEYS.user(user)) or b"").decode()
+        if f':session:{login.key}"' not in lines:
+            return False
+        session = digest("sid", ISS, login.sid) if login.sid else None
+        users = session and await self._client.hget(KEYS.session_bucket(session), session)  # type: ignore[misc]
+        return session is None or user.encode() in (users or b"")
+
+    def _start_receiver(self) -> None:
+        self._client = connection.connect(self._server.url, timeout_s=2.0)
+        self._publisher = EvictionPublisher(self._client, KEYS, Retention(), durability=Durability(try_for_s=2.0))
+
+
+def eviction(logout: Logout) -> Eviction:
+    """What the receiver makes of the token."""
+    return Eviction(
+        id=logout.id, tenant="t1", iss=ISS, client_id=logout.client, sub=logout.sub, sid=logout.sid, jti=logout.id,
+        scope="user" if logout.user_wide else "session", applies_to="client" if logout.client_only else "tenant",
+        logout_at=logout.logout_at, received_at=1.0,
+    )  # fmt: skip
