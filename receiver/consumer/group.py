@@ -152,6 +152,7 @@ class GroupSubscriber(Reader):
         ready = [held for held in self._held.values() if held.due <= time.monotonic()]
         for held in ready:
             await self._attempt(held)
+            await self._let_others_run()
         await self._finish()
         if not ready and not batch.entries:
             await self._member.wait(batch.given, block_ms=int(self._idle_s() * 1000))

@@ -141,9 +141,13 @@ class Reader(ABC):
         handled = await self._call(self._handler, eviction)
         if handled and self._acks is not None:
             self._acks.add(eviction, entry)
-        # A plain handler never lets anything else run: acknowledgements get their turn here.
-        await asyncio.sleep(0)
         return handled
+
+    @staticmethod
+    async def _let_others_run() -> None:
+        # A plain handler never lets anything else run, the acknowledgements for one. Not before the entry is noted
+        # as handled: this is where a cancellation strikes.
+        await asyncio.sleep(0)
 
     async def _reset(self, why: str) -> bool:
         """Tell the app that evictions were missed; whether it has acted on that."""

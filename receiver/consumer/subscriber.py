@@ -110,6 +110,7 @@ class Subscriber(Reader):
         self._number = entry.number
         await self._handle(entry)
         self._position, self._read_any = entry.entry_id, True
+        await self._let_others_run()
 
     async def _check_that_nothing_was_lost(self) -> None:
         """Redis without its data numbers from 1 again, and its ids may be older than the position."""
