@@ -13,6 +13,8 @@ from receiver.bus.embedded import EmbeddedRedis
 from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from tests.support.clock import Clock
@@ -50,7 +52,8 @@ async def test_redis_down_at_start_and_back(clock: Clock, op: OP, caplog: pytest
         assert refused.headers["Retry-After"] == "5"
         assert refused.headers["Cache-Control"] == "no-store"
         assert receiver.server.metrics.registry.get_sample_value("logout_redis_up") == 0
-        assert "redis.down" in [record.getMessage() for record in caplog.records]
+        [down] = [record for record in caplog.records if record.getMessage() == "redis.down"]
+        assert "answered 503" in down.fields["action"]  # type: ignore[attr-defined]
 
         await asyncio.to_thread(server.start)
         try:
@@ -86,3 +89,20 @@ async def test_redis_lost_in_the_middle(clock: Clock, op: OP) -> None:
     finally:
         await client.aclose()
         await asyncio.to_thread(server.stop)
+
+
+async def test_with_an_outbox(clock: Clock, op: OP, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With an outbox a receiver without Redis is ready, says where logouts go, and answers 200."""
+    server = EmbeddedRedis()
+    client = redis.asyncio.Redis.from_url(server.url)
+    outbox = {"path": str(tmp_path / "outbox.db")}
+    async with client, start_receiver(server.url, client, clock, [t1(op)], outbox=outbox) as receiver:
+        checks = (await until_ready(receiver, 200))["checks"]
+
+        assert isinstance(checks, dict)
+        assert ("ok", "ok") == (checks["serving"], checks["outbox"])
+        assert "ok" != checks["redis"]
+        assert 200 == (await receiver.post(op.token())).status
+        assert 0 == receiver.server.metrics.registry.get_sample_value("logout_redis_up")
+        [down] = [record for record in caplog.records if record.getMessage() == "redis.down"]
+        assert "kept in the outbox" in down.fields["action"]  # type: ignore[attr-defined]

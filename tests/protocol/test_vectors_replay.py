@@ -18,11 +18,14 @@ from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from tests.protocol.conftest import Start
     from tests.support.clock import Clock
     from tests.support.op import OP
     from tests.support.receiver import Receiver
+
+DEADLINE_S = 20.0
 
 
 @vector("rep-exact")
@@ -94,8 +97,7 @@ async def test_redis_down_is_our_fault(lone_receiver: Receiver, own_redis: Embed
     """Without Redis a valid logout is 503 with Retry-After, so that the OP knows it is not done.
 
     The record of jtis and the stream of events are one Redis and one script, so neither is ever down alone.
-    Nothing is lost: the jti was not spent, and the OP's repeat is accepted. A durable outbox in front of
-    Redis would turn this answer into 200.
+    The jti was not spent, so the OP's repeat is accepted. This is a receiver without an outbox.
     """
     own_redis.kill()
     token = op.token()
@@ -104,6 +106,26 @@ async def test_redis_down_is_our_fault(lone_receiver: Receiver, own_redis: Embed
 
     assert_refused(answer, 503, Code.PUBLISH, token)
     assert int(answer.headers["Retry-After"]) > 0
+
+
+@vector("rep-store-down", "pub-broker-down")
+async def test_redis_down_with_an_outbox(own_redis: EmbeddedRedis, clock: Clock, op: OP, tmp_path: Path) -> None:
+    """With an outbox a valid logout is 200 while Redis is down, a bad one 400 all the same; one event comes of it."""
+    op.keys = published(op)
+    client = redis.asyncio.Redis.from_url(own_redis.url)
+    outbox = {"path": str(tmp_path / "outbox.db")}
+    async with client, start_receiver(own_redis.url, client, clock, [t1(op)], outbox=outbox) as receiver:
+        assert_accepted(await receiver.post(op.token(jti="j0")))
+        own_redis.kill()
+        for _ in range(2):
+            assert_accepted(await receiver.post(op.token(jti="j1")))
+        assert_refused(await receiver.post(op.token(nonce="n")), 400, Code.NONCE)
+        own_redis.start()
+        async with asyncio.timeout(DEADLINE_S):
+            while not (events := await receiver.events()):
+                await asyncio.sleep(0.02)
+
+        assert ["j1"] == [event["data"]["jti"] for event in events]
 
 
 @vector("rep-store-down")
