@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -15,16 +14,14 @@ from redis.retry import Retry
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.primary import (
     Failure,
-    Node,
     Primary,
     PrimaryConnection,
     PrimaryTLSConnection,
     SyncPrimaryConnection,
     SyncPrimaryTLSConnection,
-    cluster_question,
     is_passing,
-    sentinel_question,
 )
+from receiver.bus.urls import SENTINEL, TOPOLOGIES, Several
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,17 +30,7 @@ if TYPE_CHECKING:
 
     from redis.credentials import CredentialProvider
 
-__all__ = ["Failure", "Options", "check_url", "connect", "connect_sync", "describe", "is_passing", "ping"]
-
-SENTINEL, CLUSTER = "sentinel", "cluster"
-TOPOLOGIES = {
-    "redis": "", "rediss": "", "unix": "",
-    "redis+sentinel": SENTINEL, "rediss+sentinel": SENTINEL,
-    "redis+cluster": CLUSTER, "rediss+cluster": CLUSTER,
-}  # fmt: skip
-"""URL schemes; `rediss` is TLS."""
-
-DEFAULT_PORTS = {SENTINEL: 26379, CLUSTER: 6379}
+__all__ = ["Failure", "Options", "check_url", "connect", "connect_sync", "describe", "is_passing", "ping", "standbys"]
 
 
 class Options(TypedDict, total=False):
@@ -84,7 +71,7 @@ def check_url(url: str, **options: Unpack[Options]) -> None:
     if parts.scheme != "unix" and not parts.hostname:
         raise ConfigurationError("redis.url: has no host, expected redis://host:6379/0")
     if TOPOLOGIES[parts.scheme]:
-        _Several.parse(url)
+        Several.parse(url)
     _check_options(parts, options)
 
 
@@ -137,7 +124,7 @@ def connect(
     if not TOPOLOGIES[urlsplit(url).scheme]:
         pool = redis.asyncio.ConnectionPool.from_url(url, **settings, **access)
     else:
-        several = _Several.parse(url)
+        several = Several.parse(url)
         plain, tls = redis.asyncio.Connection, redis.asyncio.SSLConnection
         access = {**several.access(), **access}
         pool = redis.asyncio.ConnectionPool(
@@ -166,7 +153,7 @@ def connect_sync(
     if not TOPOLOGIES[urlsplit(url).scheme]:
         pool = redis.ConnectionPool.from_url(url, **settings, **access)
     else:
-        several = _Several.parse(url)
+        several = Several.parse(url)
         access = {**several.access(), **access}
         pool = redis.ConnectionPool(
             connection_class=SyncPrimaryTLSConnection if several.tls else SyncPrimaryConnection,
@@ -181,62 +168,6 @@ def connect_sync(
     client = redis.Redis(connection_pool=pool, credential_provider=provider)
     client.auto_close_connection_pool = True
     return client
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Several:
-    """A URL that names several nodes: `redis+sentinel://host,host/service/db` or `redis+cluster://host,host`."""
-
-    topology: str
-    tls: bool
-    nodes: tuple[Node, ...]
-    service: str
-    db: int
-    username: str | None
-    password: str | None
-
-    @classmethod
-    def parse(cls, url: str) -> _Several:
-        parts = urlsplit(url)
-        topology = TOPOLOGIES[parts.scheme]
-        service, _, db = parts.path.strip("/").partition("/")
-        if topology == CLUSTER:
-            service, db = "", service
-        if topology == SENTINEL and not service:
-            raise ConfigurationError("redis.url: has no master name, expected redis+sentinel://host:26379/mymaster/0")
-        if not (db or "0").isdecimal() or (topology == CLUSTER and int(db or 0)) or parts.query:
-            raise ConfigurationError("redis.url: expected a database number (0 on a Cluster) and nothing after it")
-        hosts = parts.netloc.rpartition("@")[2].split(",")
-        try:
-            nodes = [(split.hostname, split.port) for split in (urlsplit(f"//{host}") for host in hosts)]
-        except ValueError:
-            raise ConfigurationError("redis.url: a port is not a number") from None
-        if not all(host for host, _ in nodes):
-            raise ConfigurationError("redis.url: a host between the commas is empty")
-        return cls(
-            topology=topology,
-            tls=parts.scheme.startswith("rediss"),
-            nodes=tuple((str(host), port or DEFAULT_PORTS[topology]) for host, port in nodes),
-            service=unquote(service),
-            db=int(db or 0),
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
-        )
-
-    def primary(self, prefix: str) -> Primary:
-        if self.topology == SENTINEL:
-            return Primary(self.nodes, sentinel_question(self.service))
-        if not 0 <= prefix.find("{") < prefix.find("}") - 1:
-            raise ConfigurationError("redis.prefix: on a Cluster it needs a part in braces, as in {logout}")
-        return Primary(self.nodes, cluster_question(prefix))
-
-    def access(self) -> dict[str, Any]:
-        return {"username": self.username, "password": self.password}
-
-    def asking_access(self, access: dict[str, Any], options: Options) -> dict[str, Any]:
-        if self.topology == CLUSTER:
-            return access
-        return {"username": options.get("sentinel_username"), "password": options.get("sentinel_password")}
 
 
 def _limits(timeout_s: float, retry: object) -> dict[str, Any]:
@@ -275,6 +206,26 @@ def describe(error: BaseException) -> str:
     if isinstance(error.__cause__, redis.RedisError):
         return describe(error.__cause__)
     return type(error).__name__
+
+
+async def standbys(client: redis.asyncio.Redis) -> dict[str, redis.asyncio.Redis]:
+    """A client for each other server that may become the primary, by its address; the caller closes them.
+
+    Of a Cluster these are all other nodes, behind Sentinel the replicas; of a single server none are known.
+    """
+    options = client.connection_pool.connection_kwargs
+    primary = options.get("primary")
+    if not isinstance(primary, Primary):
+        return {}
+    reply = await client.execute_command(*primary.standby_question.command)  # type: ignore[no-untyped-call]
+    nodes = primary.standby_question.read(reply, primary.known or ("", 0))[1]
+    access = {name: value for name, value in options.items() if name not in {"primary", "asking", "host", "port"}}
+    kind = redis.asyncio.SSLConnection if "ssl_cert_reqs" in options else redis.asyncio.Connection
+    found = {}
+    for host, port in dict.fromkeys(node for node in nodes if node != primary.known):
+        pool = redis.asyncio.ConnectionPool(connection_class=kind, host=host, port=port, **access)
+        found[f"{host}:{port}"] = redis.asyncio.Redis.from_pool(pool)
+    return found
 
 
 async def ping(client: redis.asyncio.Redis) -> str:

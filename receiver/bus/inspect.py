@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus import stream
-from receiver.bus.connection import Failure, describe
+from receiver.bus.connection import Failure, describe, standbys
 from receiver.errors import PublishError
 
 if TYPE_CHECKING:
@@ -79,13 +79,43 @@ class RedisFacts:
     publish_problem: str = ""
 
 
-async def inspect(client: redis.asyncio.Redis, keys: Keys) -> RedisFacts:
-    """Ask a Redis for everything that decides whether an acknowledged eviction is safe in it; never raises."""
+async def inspect(client: redis.asyncio.Redis, keys: Keys, *, wait_replicas: int = 0) -> RedisFacts:
+    """Ask a Redis for everything that decides whether an acknowledged eviction is safe in it; never raises.
+
+    Args:
+        client: Of the primary.
+        keys: Key names.
+        wait_replicas: As configured; with any, the right to ask for them is tried too.
+    """
     try:
         await client.ping()
     except Failure as error:
         return RedisFacts(problem=describe(error))
-    publish_problem = await _probe(client, keys)
+    return await _look(client, publish_problem=await _probe(client, keys, wait_replicas))
+
+
+async def inspect_standbys(client: redis.asyncio.Redis) -> dict[str, RedisFacts]:
+    """The other servers that may become the primary of our keys, by address; what cannot be seen is left out.
+
+    Of a Cluster these are all other nodes, behind Sentinel the replicas. Nothing is written to them.
+    """
+    found: dict[str, RedisFacts] = {}
+    try:
+        nodes = await standbys(client)
+    except Failure:
+        return found
+    for name, other in nodes.items():
+        try:
+            await other.ping()
+            found[name] = await _look(other)
+        except Failure as error:
+            found[name] = RedisFacts(problem=describe(error))
+        finally:
+            await other.aclose()
+    return found
+
+
+async def _look(client: redis.asyncio.Redis, publish_problem: str = "") -> RedisFacts:
     settings = await _config(client)
     try:
         info: dict[str, Any] = await client.info()
@@ -106,11 +136,13 @@ async def inspect(client: redis.asyncio.Redis, keys: Keys) -> RedisFacts:
     )
 
 
-async def _probe(client: redis.asyncio.Redis, keys: Keys) -> str:
+async def _probe(client: redis.asyncio.Redis, keys: Keys, wait_replicas: int) -> str:
     scratch = f"{keys.prefix}:probe:{secrets.token_hex(8)}"
     try:
         sha = await client.script_load(PROBE_SCRIPT)
         await client.evalsha(sha, 3, f"{scratch}:string", f"{scratch}:hash", f"{scratch}:stream")
+        if wait_replicas:
+            await client.execute_command("WAIT", 0, 1)  # type: ignore[no-untyped-call]
     except Failure as error:
         return describe(error)
     return ""

@@ -56,14 +56,21 @@ class Primary:
     Args:
         seeds: Nodes to ask, as configured.
         question: What to ask them.
+        standby_question: What to ask the primary for servers that may take its place.
     """
 
-    def __init__(self, seeds: tuple[Node, ...], question: Question) -> None:
+    def __init__(self, seeds: tuple[Node, ...], question: Question, standby_question: Question) -> None:
         self.question = question
+        self.standby_question = standby_question
         self._seeds = seeds
         self._peers: list[Node] = []
         self._known: Node | None = None
         self._failed: Node | None = None
+
+    @property
+    def known(self) -> Node | None:
+        """The primary; None when somebody has to be asked."""
+        return self._known
 
     def search(self) -> Generator[Node, Any, Node]:
         """Yields the nodes to ask, takes each one's reply or its failure, and returns the primary.
@@ -122,6 +129,16 @@ def cluster_question(prefix: str) -> Question:
         return owner, peers
 
     return Question(("CLUSTER", "SLOTS"), read)
+
+
+def replication_question() -> Question:
+    """Ask a master for its replicas."""
+
+    def read(reply: Any, _: Node) -> tuple[Node | None, list[Node]]:
+        _, _, replicas = reply
+        return None, [(_text(host), int(port)) for host, port, _ in replicas]
+
+    return Question(("ROLE",), read)
 
 
 def is_demotion(error: ResponseError) -> bool:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.bus.connection import connect
-from receiver.bus.inspect import inspect
+from receiver.bus.inspect import inspect, inspect_standbys
 from receiver.bus.keys import Keys
 from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.op import DatingFetcher, Published, fetch, metadata_url
 from receiver.diagnosis.op_checks import OPFacts, check_op
-from receiver.diagnosis.redis_checks import check_redis
+from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
 from receiver.ops.settings import EMBEDDED
 
@@ -54,7 +54,10 @@ async def _examine_redis(settings: Settings) -> list[Check]:
         **settings.redis.options,
     )
     try:
-        return list(check_redis(await inspect(client, Keys(settings.redis.prefix))))
+        wait = settings.redis.wait_replicas
+        facts = await inspect(client, Keys(settings.redis.prefix), wait_replicas=wait)
+        others = {} if facts.problem else await inspect_standbys(client)
+        return [*check_redis(facts, wait_replicas=wait), *check_standbys(others)]
     finally:
         await client.aclose()
 

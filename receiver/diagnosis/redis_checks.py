@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.diagnosis.checks import Area
@@ -18,8 +19,8 @@ MIN_VERSION = (6, 2)
 redis = Area("redis")
 
 
-def check_redis(facts: RedisFacts) -> Iterator[Check]:
-    """Every check that can be made; only the first when Redis does not answer."""
+def check_redis(facts: RedisFacts, *, wait_replicas: int = 0) -> Iterator[Check]:
+    """Every check that can be made of the primary; only the first when Redis does not answer."""
     if facts.problem:
         yield redis.failed("reachable", f"does not answer: {facts.problem}", _reach_fix(facts.problem))
         return
@@ -32,8 +33,43 @@ def check_redis(facts: RedisFacts) -> Iterator[Check]:
     else:
         yield _check_version(facts)
         yield from _check_role(facts)
+    if wait_replicas:
+        yield _check_wait(facts, wait_replicas)
     yield _check_memory(facts)
     yield _check_persistence(facts)
+
+
+def check_standbys(standbys: dict[str, RedisFacts]) -> Iterator[Check]:
+    """What is wrong with the servers that may become the primary; one line when nothing is."""
+    good = True
+    for name, facts in standbys.items():
+        if facts.problem:
+            found = [redis.failed("standby", f"does not answer: {facts.problem}", _reach_fix(facts.problem))]
+        elif facts.info_hidden:
+            found = [redis.warning("standby", f"cannot see: {facts.info_hidden}", "Let this user run INFO there, too.")]
+        else:
+            found = [check for check in (_check_memory(facts), _check_persistence(facts)) if check.fix]
+        for check in found:
+            good = False
+            yield replace(check, name="standby", text=f"{name}: {check.text}")
+    if standbys and good:
+        yield redis.ok("standby", f"{len(standbys)} other servers, as safe as the primary")
+
+
+def _check_wait(facts: RedisFacts, wanted: int) -> Check:
+    if facts.replicas is None:
+        return redis.warning("replicas", f"wait_replicas is {wanted}, and cannot see how many there are", "Count them.")
+    if facts.replicas < wanted:
+        return redis.failed(
+            "replicas", f"wait_replicas is {wanted}, {facts.replicas} connected: no logout is acknowledged",
+            "Connect more replicas, or lower redis.wait_replicas.",
+        )  # fmt: skip
+    if facts.replicas == wanted:
+        return redis.warning(
+            "replicas", f"wait_replicas is {wanted}, as many are connected: one that fails stops every logout",
+            "Add a replica, or lower redis.wait_replicas.",
+        )  # fmt: skip
+    return redis.ok("replicas", f"wait_replicas is {wanted}, {facts.replicas} connected")
 
 
 def _reach_fix(problem: str) -> str:

@@ -56,7 +56,7 @@ def test_prefix_without_braces() -> None:
 
 def test_failed_primary_is_believed_last() -> None:
     """A node that still names the failed primary is asked last and believed only if nobody knows better."""
-    primary = Primary((("a", 1), ("b", 2)), cluster_question("{logout}"))
+    primary = Primary((("a", 1), ("b", 2)), *[cluster_question("{logout}")] * 2)
     old, new = [[0, 16383, [b"a", 1]]], [[0, 16383, [b"", 2], [b"a", 1]]]
     search = primary.search()
     assert ("a", 1) == next(search)
