@@ -341,6 +341,7 @@ def test_every_token_code_has_advice() -> None:
     """Whatever code a token can be refused with, somebody is told what to change."""
     not_about_tokens = {
         *(Code.METHOD, Code.NO_ROUTE, Code.MEDIA_TYPE, Code.ENCODING, Code.MISSING_TOKEN, Code.DUPLICATE_PARAM),
+        *(Code.UNAUTHORIZED, Code.TENANT, Code.UNKNOWN_EVENT, Code.REDIS, Code.FEED_LIMIT),
         *(Code.TIMEOUT, Code.BUSY, Code.PUBLISH, Code.TOO_LARGE, Code.INTERNAL, Code.CONFIGURATION, Code.BAD_EVENT),
     }
 

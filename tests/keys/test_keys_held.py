@@ -30,7 +30,7 @@ DEADLINE_S = 20.0
 
 
 async def spend_cooldown(rig: Rig, op: OP) -> None:
-    """Fetch keys, and let a forged kid use up the one fetch per cool-down."""
+    """Fetch keys, and let a forged kid use up the one fetch per cool-down; that token waits from now on."""
     await rig.post(op.token())
     await rig.post(op.token(header={"kid": "forged"}, key=rsa_pair("forger")))
 
@@ -51,7 +51,7 @@ async def test_key_published_during_the_cooldown(rig: Rig, op: OP, clock: Clock)
     refused = await rig.post(op.token(key=new, header={"kid": "k2"}, jti="waits", exp=NOW + 12))
     op.keys.append(new.published())
     await rig.retry()
-    assert ((400, "unknown_kid"), 1) == ((refused.status, refused.code), rig.waiting)
+    assert ((400, "unknown_kid"), 2) == ((refused.status, refused.code), rig.waiting)
     assert 1 == len(await rig.events())
 
     clock.advance(300)
@@ -59,7 +59,7 @@ async def test_key_published_during_the_cooldown(rig: Rig, op: OP, clock: Clock)
 
     event = (await rig.events())[-1]
     assert ("waits", "2026-11-20T12:00:10.000Z") == (event["data"]["jti"], event["time"])
-    assert (1, 0, 0) == (rig.held("accepted"), rig.held("refused"), rig.waiting)
+    assert (1, 1, 0) == (rig.held("accepted"), rig.held("refused"), rig.waiting)
     assert 3 == op.jwks_fetches
 
 
@@ -69,7 +69,7 @@ async def test_token_that_was_expired_on_arrival_is_not_held(rig: Rig, op: OP) -
 
     answer = await rig.post(op.token(header={"kid": "k2"}, exp=NOW - 61))
 
-    assert ("expired", 0) == (answer.code, rig.waiting)
+    assert ("expired", 1) == (answer.code, rig.waiting)
 
 
 async def test_keys_out_of_reach_at_a_cold_start(rig: Rig, op: OP, clock: Clock) -> None:
@@ -115,7 +115,7 @@ async def test_periodic_refresh_frees_held_tokens(start: Start, op: OP, clock: C
     op.keys.append(new.published())
     clock.advance(300)
     await rig.retry()
-    assert (1, 2) == (rig.waiting, op.jwks_fetches)
+    assert (2, 2) == (rig.waiting, op.jwks_fetches)
     await rig.tick()
     await rig.retry()
 
@@ -132,13 +132,13 @@ async def test_forged_tokens_are_dropped_and_counted(rig: Rig, op: OP, clock: Cl
     await rig.post(op.token(header={"kid": "never"}, key=forger))
     await rig.post(op.token(header={"kid": "k2"}, key=forger))
     await rig.post(op.token(header={"kid": "k2"}, key=new, jti="real"))
-    assert 3 == rig.waiting
+    assert 4 == rig.waiting
     clock.advance(COOLDOWN_S)
     await rig.retry()
 
     assert "real" == jtis(await rig.events())[-1]
     assert 2 == len(await rig.events())
-    assert (1, 2, 0) == (rig.held("accepted"), rig.held("refused"), rig.waiting)
+    assert (1, 3, 0) == (rig.held("accepted"), rig.held("refused"), rig.waiting)
 
 
 async def test_held_tokens_cause_one_fetch_per_cooldown(rig: Rig, op: OP, clock: Clock) -> None:
@@ -153,7 +153,7 @@ async def test_held_tokens_cause_one_fetch_per_cooldown(rig: Rig, op: OP, clock:
         await rig.retry()
 
     assert before + 3 == op.discovery_fetches
-    assert 20 == rig.waiting
+    assert 21 == rig.waiting
 
 
 async def test_oldest_give_way(start: Start, op: OP, clock: Clock) -> None:
