@@ -9,41 +9,20 @@ The file names who was signed out, so it is readable by its owner only, and what
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from receiver.errors import ConfigurationError, PublishError
+from receiver.errors import PublishError
+from receiver.ingress.outbox_database import database, describe, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-APPLICATION_ID = 0x4C4F4754
-"""Marks the file as ours (`LOGT`), so that another program's database is never written to."""
-
-SCHEMA_VERSION = 1
-"""`user_version` of the file; a file of a newer one is refused rather than misread."""
-
-BUSY_TIMEOUT_S = 1.0
-"""Seconds another program, a backup for instance, may hold the file before a write fails."""
-
 PROBE_BYTES = 32 * 1024
 """Bytes written to see whether the file can grow again; more than any one entry takes."""
-
-SCHEMA = f"""
-CREATE TABLE evictions (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event BLOB NOT NULL, received_at REAL NOT NULL,
-    set_aside INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE held_tokens (number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, token TEXT NOT NULL, received_at REAL);
-CREATE TABLE probe (filler BLOB);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
 
 
 class Put(StrEnum):
@@ -113,25 +92,15 @@ class OutboxFile:
         level: How full it is, as of the last transaction.
 
     Raises:
-        ConfigurationError: another process has it open, it is damaged, it is not an outbox, or it cannot be
-            written. What is there is left as it is.
+        ConfigurationError: see `outbox_database.database`.
     """
 
     def __init__(self, path: Path, *, max_entries: int, max_bytes: int) -> None:
-        self._path = path
         self._max_entries = max_entries
-        self.level = Level()
         with contextlib.ExitStack() as opened:
-            try:
-                opened.callback(os.close, _lock(path))
-                _create(path)
-                self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-                opened.callback(self._close_database)
-                self._prepare(max_bytes)
-            except sqlite3.Error as error:
-                raise ConfigurationError(_cannot_open(path, error)) from error
-            except OSError as error:
-                raise ConfigurationError(f"outbox.path: cannot open {path}: {error.strerror}") from error
+            self._db = opened.enter_context(database(path, max_bytes=max_bytes))
+            [rows] = self._db.execute("SELECT count(*) FROM evictions").fetchone()
+            self.level = Level(rows, rows, self._oldest_at())
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -153,10 +122,10 @@ class OutboxFile:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back(before)
-            if len(operations) > 1 and _code(error) == sqlite3.SQLITE_FULL:
+            if len(operations) > 1 and is_full(error):
                 # What does not fit must not take along what does.
                 return [result for operation in operations for result in self.transact([operation])]
-            return [PublishError(f"the outbox cannot be written: {_describe(error)}")] * len(operations)
+            return [PublishError(f"the outbox cannot be written: {describe(error)}")] * len(operations)
         except BaseException:
             self._roll_back(before)
             raise
@@ -221,45 +190,6 @@ class OutboxFile:
         """Give the space back that `probe` took."""
         self._db.execute("DELETE FROM probe")
 
-    def _prepare(self, max_bytes: int) -> None:
-        db = self._db
-        # No other process may look in, which also spares the shared-memory file.
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        [tables] = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        [application] = db.execute("PRAGMA application_id").fetchone()
-        [version] = db.execute("PRAGMA user_version").fetchone()
-        if tables and application != APPLICATION_ID:
-            raise ConfigurationError(f"outbox.path: {self._path} is another program's database; name another file")
-        if version > SCHEMA_VERSION:
-            raise ConfigurationError(f"outbox.path: {self._path} was written by a newer version; run that one")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA fullfsync = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        # The root file system of the container is read-only.
-        db.execute("PRAGMA temp_store = MEMORY")
-        db.execute("BEGIN EXCLUSIVE")
-        if not tables:
-            for statement in SCHEMA.split(";"):
-                db.execute(statement)
-        db.execute("UPDATE evictions SET set_aside = 0")
-        self.clear_probe()
-        self.probe()
-        self.clear_probe()
-        db.execute("COMMIT")
-        [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise ConfigurationError(_damaged(self._path))
-        [page_bytes] = db.execute("PRAGMA page_size").fetchone()
-        db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}").fetchone()
-        [rows] = db.execute("SELECT count(*) FROM evictions").fetchone()
-        self.level = Level(rows, rows, self._oldest_at())
-
-    def _close_database(self) -> None:
-        # A disk that fails now takes nothing with it: what was committed is in the write-ahead log.
-        with contextlib.suppress(sqlite3.Error):
-            self._db.close()
-
     def _shift(self, *, rows: int = 0, waiting: int = 0) -> None:
         self.level = replace(self.level, rows=self.level.rows + rows, waiting=self.level.waiting + waiting)
 
@@ -278,48 +208,3 @@ class OutboxFile:
         # Nothing depends on it: the log still holds what was just published, and names who it was about.
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-
-def _lock(path: Path) -> int:
-    # A file of its own: closing any descriptor of the database would drop SQLite's locks on it.
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ConfigurationError(
-            f"outbox.path: another process has {path} open; every receiver needs a file of its own"
-        ) from error
-    return descriptor
-
-
-def _create(path: Path) -> None:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        path.chmod(0o600)
-        return
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _code(error: sqlite3.Error) -> int:
-    # Without its extension; errors that Python raises itself carry none.
-    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
-
-
-def _describe(error: sqlite3.Error) -> str:
-    return f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}"
-
-
-def _cannot_open(path: Path, error: sqlite3.Error) -> str:
-    if _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return _damaged(path)
-    return f"outbox.path: cannot use {path}: {_describe(error)}"
-
-
-def _damaged(path: Path) -> str:
-    return f"outbox.path: {path} is damaged; what it holds was not published: keep it, and name another file"

@@ -200,10 +200,11 @@ def test_other_files_are_left_alone(opened: Callable[..., OutboxFile], path: Pat
     db = sqlite3.connect(path)
     db.execute("CREATE TABLE theirs (a)")
     db.close()
+    path.chmod(0o644)
     theirs = path.read_bytes()
     with pytest.raises(ConfigurationError, match="another program"):
         opened()
-    assert theirs == path.read_bytes()
+    assert (theirs, 0o644) == (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
     path.unlink()
     opened().close()
     db = sqlite3.connect(path)
