@@ -142,13 +142,13 @@ class Eviction:
                 scope=_one_of(data["scope"], Scope),
                 applies_to=_one_of(data.get("applies_to", "tenant"), AppliesTo),
                 logout_at=_integer(data["logout_at"]),
-                received_at=datetime.fromisoformat(event["time"]).timestamp(),
+                received_at=_seconds(event["time"]),
                 input=_one_of(data["input"], Input),
                 reason=_optional(data.get("reason")),
-                accounts=tuple(_text(account) for account in data["accounts"]),
+                accounts=tuple(_text(account) for account in _array(data["accounts"])),
                 sessions=tuple(
-                    SessionKeys(_text(session["client_id"]), tuple(_text(key) for key in session["keys"]))
-                    for session in data.get("sessions", ())
+                    SessionKeys(_text(session["client_id"]), tuple(_text(key) for key in _array(session["keys"])))
+                    for session in _array(data.get("sessions", []))
                 ),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
@@ -157,6 +157,20 @@ class Eviction:
 
 def _rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        # Without an offset it would be read in the time zone of whoever reads it.
+        raise ValueError
+    return moment.astimezone(UTC).timestamp()
+
+
+def _array(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
 
 
 def _text(value: object) -> str:
