@@ -14,7 +14,7 @@ from receiver.diagnosis.op import DatingFetcher, Published, fetch, metadata_url
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
-from receiver.ops.settings import EMBEDDED
+from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

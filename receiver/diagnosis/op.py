@@ -18,7 +18,7 @@ from receiver.ingress.fetch import Fetcher
 
 if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
-    from receiver.ops.settings import OutboundSettings
+    from receiver.ops.sections import OutboundSettings
 
 Document = dict[str, object]
 

@@ -13,7 +13,7 @@ from receiver.core.eviction import Eviction
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain
 from receiver.errors import BadEventError, ConfigurationError, PublishError
-from receiver.ops.settings import EMBEDDED
+from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

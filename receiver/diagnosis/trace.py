@@ -11,7 +11,7 @@ from receiver.bus.keys import Keys
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
 from receiver.errors import ConfigurationError
-from receiver.ops.settings import EMBEDDED
+from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
     from receiver.bus.trace import AppTrace, Trace

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from receiver.core.eviction import Eviction
     from receiver.ops.metrics import Metrics
-    from receiver.ops.settings import OutboxSettings
+    from receiver.ops.sections import OutboxSettings
 
 log = logging.getLogger("receiver.outbox")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
     from receiver.ingress.service import LogoutService, Trace
     from receiver.ops.metrics import Metrics
-    from receiver.ops.settings import PublicSettings
+    from receiver.ops.sections import PublicSettings
 
 log = logging.getLogger("receiver.request")
 

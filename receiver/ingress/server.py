@@ -32,7 +32,7 @@ from receiver.ingress.redis_watch import RedisWatch
 from receiver.ingress.service import LogoutService
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
-from receiver.ops.settings import EMBEDDED
+from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

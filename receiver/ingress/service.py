@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from receiver.ingress.outbox import Outbox
     from receiver.ingress.outbox_drain import OutboxPublisher
     from receiver.ops.metrics import Metrics
-    from receiver.ops.settings import KeySettings
+    from receiver.ops.sections import KeySettings
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ from receiver.diagnosis.key_reasons import why_unusable
 from receiver.diagnosis.op import clock_ahead, explain_certificate, explain_failure
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.errors import JWKSUnavailableError
-from receiver.ops.settings import Settings, TenantSettings
+from receiver.ops.settings import Settings
+from receiver.ops.tenant_settings import TenantSettings
 from tests.diagnosis.conftest import settings_for
 from tests.support.clock import NOW
 from tests.support.keys import ec_pair, rsa_pair

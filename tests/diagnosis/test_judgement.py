@@ -14,7 +14,7 @@ from receiver.diagnosis.findings import SECTIONS
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.diagnosis.rules import Case
 from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError
-from receiver.ops.settings import TenantSettings
+from receiver.ops.tenant_settings import TenantSettings
 from tests.protocol import (
     test_vectors_claims,
     test_vectors_entra,

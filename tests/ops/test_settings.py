@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from receiver.errors import ConfigurationError
-from receiver.ops.settings import EMBEDDED, load, redacted
+from receiver.ops.sections import EMBEDDED
+from receiver.ops.settings import load, redacted
 
 if TYPE_CHECKING:
     from pathlib import Path

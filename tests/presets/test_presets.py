@@ -13,7 +13,7 @@ from receiver.core.jws import parse_jws
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import Tenant
 from receiver.errors import Code, LogoutTokenError
-from receiver.ops.settings import TenantSettings
+from receiver.ops.tenant_settings import TenantSettings
 from tests.presets.shapes import SHAPES, Shape
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair

@@ -1,0 +1,270 @@
+"""The sections of the settings, all but the tenants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from receiver.bus.connection import Options, check_url
+from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.errors import ConfigurationError
+from receiver.ops.secrets import read_secret, split_tokens
+
+EMBEDDED = "embedded"
+"""`redis.url` value that starts a real redis-server as a child process: for trying out, not for production."""
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, and nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PublicSettings(Section):
+    """The listener OPs call."""
+
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104  # a server in its own pod
+    port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    max_body_bytes: int = Field(
+        32 * 1024, ge=1024, description="Largest request body, bytes. Larger ones are answered 413 unread."
+    )
+    body_timeout_s: float = Field(5.0, gt=0, description="Seconds a client has to send its body before 408.")
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="Seconds a new connection has to send its first request's headers before it is closed."
+    )
+    max_in_flight: int = Field(
+        512, ge=1, description="Requests worked on at once; further ones are answered 429 at once."
+    )
+    unavailable_status: Literal[503, 400] = Field(
+        503,
+        description="Status when we could not make a logout durable or had no keys. 400 is the letter of the "
+        "specification; OPs that retry take it as final.",
+    )
+    retry_after_s: int = Field(5, ge=1, description="Retry-After sent with 429 and 503, seconds.")
+
+
+class InternalSettings(Section):
+    """The listener for probes, metrics and the API; never route it to the internet."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(9090, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    token: SecretStr | None = Field(
+        None, description="Bearer token of the API under /v1, or several, one a line. Without one the API is off."
+    )
+    token_file: Path | None = Field(None, description="File holding the token or tokens; read at start.")
+    feed_clients: int = Field(
+        100, ge=0, description="Event feeds (GET /v1/events) open at once; further ones are answered 503."
+    )
+    feed_heartbeat_s: float = Field(
+        15.0,
+        gt=0,
+        description="Seconds of silence after which a feed sends a comment. Less than any proxy's idle timeout.",
+    )
+
+    @model_validator(mode="after")
+    def _good_tokens(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("set token or token_file, not both")
+        if self.token is not None:
+            split_tokens(self.token.get_secret_value())
+        return self
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the API is on."""
+        return self.token is not None or self.token_file is not None
+
+    @property
+    def tokens(self) -> list[str]:
+        """The API's tokens; empty when it is off.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or a token is too short or cannot stand in a header.
+        """
+        try:
+            if self.token_file is not None:
+                return split_tokens(read_secret(self.token_file))
+            return split_tokens(self.token.get_secret_value()) if self.token else []
+        except ValueError as error:
+            raise ConfigurationError(f"internal.token_file: {error}") from error
+
+
+class RedisSettings(Section):
+    """Where evictions are published."""
+
+    url: str = Field(
+        "redis://localhost:6379/0",
+        description="redis://, unix://, redis+sentinel:// or redis+cluster:// URL, rediss for TLS, or `embedded` for a "
+        "redis-server child (trying out only).",
+    )
+    username: str | None = Field(None, description="ACL user; in place of the one in the URL.")
+    password: SecretStr | None = Field(None, description="Password; in place of the one in the URL.")
+    password_file: Path | None = Field(None, description="File holding the password.")
+    credentials: Literal["password", "entra"] = Field(
+        "password", description="`entra`: tokens of this process's Azure identity in place of a password."
+    )
+    ca_file: Path | None = Field(None, description="PEM file of CAs to trust; None trusts the system's.")
+    cert_file: Path | None = Field(None, description="PEM file of our certificate, where the server wants one (mTLS).")
+    key_file: Path | None = Field(None, description="PEM file of its private key.")
+    sentinel_username: str | None = Field(None, description="ACL user at the Sentinels.")
+    sentinel_password: SecretStr | None = Field(
+        None, description="Password at the Sentinels; Redis's own is never sent to them."
+    )
+    sentinel_password_file: Path | None = Field(None, description="File holding that password.")
+    timeout_s: float = Field(
+        1.0,
+        gt=0,
+        description="Seconds one command may take. The OP is waiting: some give up after 2.5 s.",
+    )
+    publish_timeout_s: float = Field(
+        2.0,
+        ge=0,
+        description="Seconds a logout is tried again, over reconnects and failovers, before it counts as failed. "
+        "Longer survives slower failovers, and some OPs give up after 2.5 s.",
+    )
+    wait_replicas: int = Field(
+        0,
+        ge=0,
+        description="Replicas that must have a logout before it is acknowledged. 0 asks none: a failover can lose the "
+        "last ones.",
+    )
+    wait_timeout_s: float = Field(
+        0.5, gt=0, description="Seconds the replicas have for it; less than timeout_s. Too few in time is a failure."
+    )
+    prefix: str = Field(
+        DEFAULT_PREFIX, min_length=1, description="Prefix of every key. Keep the braces on Redis Cluster."
+    )
+
+    @model_validator(mode="after")
+    def _read(self) -> Self:
+        for name in ("password", "sentinel_password"):
+            if getattr(self, name) is not None and getattr(self, name + "_file") is not None:
+                raise ValueError(f"set {name} or {name}_file, not both")
+        if self.wait_replicas and self.wait_timeout_s >= self.timeout_s:
+            raise ValueError("wait_timeout_s must be less than timeout_s")
+        if self.url != EMBEDDED:
+            options = self._options()
+            # Files are read when they are used; here it only matters that there are some.
+            options["password"] = options["password"] or (str(self.password_file) if self.password_file else None)
+            if self.sentinel_password_file is not None:
+                options["sentinel_password"] = str(self.sentinel_password_file)
+            check_url(self.url, **options)
+        return self
+
+    @property
+    def secret(self) -> str | None:
+        """The password in force; the file is read anew each time, so a rotated one is picked up."""
+        if self.password_file is not None:
+            return read_secret(self.password_file)
+        return self.password.get_secret_value() if self.password else None
+
+    @property
+    def options(self) -> Options:
+        """What `bus.connection.connect` takes beside the URL.
+
+        Raises:
+            ConfigurationError: a password file cannot be read.
+        """
+        options = self._options()
+        options["password"] = self.secret
+        if self.sentinel_password_file is not None:
+            options["sentinel_password"] = read_secret(self.sentinel_password_file)
+        return options
+
+    def _options(self) -> Options:
+        secret = self.sentinel_password
+        return {
+            "username": self.username,
+            "password": self.password.get_secret_value() if self.password else None,
+            "credentials": self.credentials,
+            "ca_file": self.ca_file,
+            "cert_file": self.cert_file,
+            "key_file": self.key_file,
+            "sentinel_username": self.sentinel_username,
+            "sentinel_password": secret.get_secret_value() if secret else None,
+        }
+
+
+class EventSettings(Section):
+    """The eviction stream."""
+
+    max_age_s: int = Field(
+        7 * 86_400, ge=60, description="Seconds an entry is kept at most. Same effect as max_events, by age."
+    )
+    mark_s: int = Field(
+        30 * 86_400,
+        ge=3600,
+        description="Seconds a logout is remembered for late sign-ins. Longer than any app's longest session.",
+    )
+    max_events: int = Field(
+        100_000,
+        ge=1,
+        description="Entries kept, approximately. A consumer away for longer is told to flush everything.",
+    )
+    dedupe_s: int = Field(
+        86_400,
+        ge=60,
+        description="Seconds a token's (iss, jti) is remembered; a repeat within it is a success, published once.",
+    )
+
+
+class OutboundSettings(Section):
+    """Fetching discovery documents and keys from OPs."""
+
+    ca_file: Path | None = Field(None, description="PEM file of CAs to trust; None trusts the system's.")
+    proxy_url: str | None = Field(None, description="HTTP proxy for these fetches; None connects directly.")
+    timeout_s: float = Field(3.0, gt=0, description="Seconds one fetch may take.")
+    max_bytes: int = Field(512 * 1024, ge=1024, description="Largest document read, bytes.")
+
+
+class KeySettings(Section):
+    """How long an OP's keys are trusted."""
+
+    fresh_s: float = Field(3600.0, gt=0, description="Seconds before keys are fetched again in the background.")
+    max_stale_s: float = Field(
+        7 * 86400.0,
+        gt=0,
+        description="Seconds keys are kept while the OP cannot be reached. Longer survives longer outages; shorter "
+        "stops trusting a withdrawn key sooner.",
+    )
+    held_tokens: int = Field(
+        1000, ge=0, description="Tokens kept, in all, until their OP's keys can be had; the oldest give way."
+    )
+    held_s: float = Field(900.0, gt=0, description="Seconds such a token is kept.")
+
+
+class OutboxSettings(Section):
+    """A file on local disk that keeps logouts while Redis cannot take them."""
+
+    path: Path | None = Field(
+        None,
+        description="The file; its directory must exist, every receiver needs its own. None keeps nothing: "
+        "while Redis is away logouts are answered 503.",
+    )
+    max_entries: int = Field(
+        100_000, ge=1, description="Logouts kept at most; further ones are answered 503 while Redis is away."
+    )
+    max_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes the file may grow to, with the same effect; a log beside it takes some megabytes more.",
+    )
+
+
+class LogSettings(Section):
+    """Logs on stdout."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
+
+
+class ShutdownSettings(Section):
+    """What happens after SIGTERM."""
+
+    delay_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds to go on serving after readiness turned 503; for balancers that are slow to see it.",
+    )
+    drain_s: float = Field(20.0, ge=0, description="Seconds requests in flight have to finish.")

@@ -1,0 +1,142 @@
+"""One tenant's settings, and the `Tenant` they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from receiver.core.eviction import AppliesTo
+from receiver.core.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
+from receiver.core.jwks import FAMILIES
+from receiver.core.presets import PRESETS
+from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER, BothClaims, Tenant
+from receiver.ops.secrets import read_secret
+from receiver.ops.sections import Section
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class TenantSettings(Section):
+    """One issuer and our registration with it; what is left open comes from the preset."""
+
+    name: TenantName = Field(description="Label in paths, logs and metrics: lower-case letters, digits, hyphens.")
+    issuer: str = Field(description="Exact issuer, as in the OP's discovery document (mind a trailing slash).")
+    client_ids: list[str] = Field(min_length=1, description="Client ids of the RPs; a token's aud must name one.")
+    preset: str = Field("generic", description=f"One of {', '.join(PRESETS)}.")
+    allowed_tenant_ids: list[str] | None = Field(
+        None, description="Entra tenant GUIDs accepted where the issuer contains {tenantid}."
+    )
+    algorithms: list[str] | None = Field(None, description="Signature algorithms accepted. Default RS256 only.")
+    client_algorithms: dict[str, list[str]] | None = Field(None, description="The same for single client ids.")
+    discovery_url: str | None = Field(None, description="Discovery document, when it is not below the issuer.")
+    jwks_uri: str | None = Field(None, description="Key set; set it to do without discovery. A query is kept.")
+    key_cooldown_s: float | None = Field(
+        None, gt=0, description="Seconds between two key fetches caused by unknown key ids. Default 60."
+    )
+    require_key_issuer: bool | None = Field(None, description="Honour the issuer member of keys (Entra).")
+    clock_skew_s: float | None = Field(
+        None, ge=0, le=600, description="Clock difference tolerated, seconds. Default 60."
+    )
+    max_age_s: float | None = Field(
+        None, gt=0, description="Seconds after iat a token is accepted whatever its exp says. Default 600."
+    )
+    require_exp: bool | None = Field(None, description="Refuse tokens without exp. Default true.")
+    require_typ: bool | None = Field(None, description="Accept only typ logout+jwt. Default false.")
+    require_sid: bool | None = Field(None, description="Refuse tokens without sid. Default false.")
+    both_claims: BothClaims | None = Field(
+        None,
+        description="What sub and sid together mean: `session` (default) or `user`, every session of the user.",
+    )
+    applies_to: AppliesTo | None = Field(
+        None,
+        description="A logout ends the sessions of every client (`tenant`, default) or only of aud's (`client`).",
+    )
+    account_from_sub: bool | None = Field(
+        None,
+        description="MSAL's home_account_id is the sub, as for every OP without client_info. Default true.",
+    )
+    encrypted: bool | None = Field(None, description="Refuse logout tokens that are not encrypted. Default false.")
+    decryption_key_file: Path | None = Field(
+        None, description="Private key that opens encrypted tokens: a PEM key, a JWK or a JWK set."
+    )
+    key_management_algorithms: list[str] | None = Field(
+        None, description="JWE alg values accepted. Default RSA-OAEP-256, ECDH-ES and ECDH-ES+A256KW."
+    )
+    content_encryption_algorithms: list[str] | None = Field(
+        None,
+        description="JWE enc values accepted. Default A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM.",
+    )
+    allow_http: bool = Field(False, description="Let this issuer be plain http outside loopback. For tests only.")
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, preset: str) -> str:
+        if preset not in PRESETS:
+            raise ValueError(f"unknown preset; one of {', '.join(PRESETS)}")
+        return preset
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in ("issuer", "discovery_url", "jwks_uri"):
+            url = getattr(self, name)
+            if url is not None:
+                _check_address(name, url, allow_http=self.allow_http)
+        for name, supported in (
+            ("key_management_algorithms", KEY_MANAGEMENT),
+            ("content_encryption_algorithms", CONTENT_ENCRYPTION),
+        ):
+            if strange := sorted(set(getattr(self, name) or ()) - supported):
+                raise ValueError(f"{name}: {strange[0]} not supported; one of {', '.join(sorted(supported))}")
+        names = {
+            *(self.algorithms or ()),
+            *(a for list_ in (self.client_algorithms or {}).values() for a in list_),
+        }
+        if unsupported := sorted(names - FAMILIES.keys()):
+            raise ValueError(f"algorithms: {', '.join(unsupported)} not supported; one of {', '.join(FAMILIES)}")
+        if strangers := sorted(set(self.client_algorithms or {}) - set(self.client_ids)):
+            raise ValueError(f"client_algorithms: {', '.join(strangers)} not in client_ids")
+        if (TENANT_ID_PLACEHOLDER in self.issuer) != bool(self.allowed_tenant_ids):
+            raise ValueError("an issuer with {tenantid} needs allowed_tenant_ids, and only such an issuer takes them")
+        if bad := [guid for guid in self.allowed_tenant_ids or () if GUID.fullmatch(guid) is None]:
+            raise ValueError(f"allowed_tenant_ids: {bad[0]!r} is not a lower-case GUID")
+        if self.encrypted and self.decryption_key_file is None:
+            raise ValueError("encrypted: true needs decryption_key_file")
+        return self
+
+    def to_tenant(self) -> Tenant:
+        """The tenant as the core knows it: preset, then overrides.
+
+        Raises:
+            ConfigurationError: the decryption key cannot be read.
+        """
+        given = self.model_dump(
+            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file"}, exclude_none=True
+        )
+        merged: dict[str, Any] = {**PRESETS[self.preset], **given}
+        for name in (
+            "allowed_tenant_ids",
+            "algorithms",
+            "key_management_algorithms",
+            "content_encryption_algorithms",
+        ):
+            if name in merged:
+                merged[name] = frozenset(merged[name])
+        if "client_algorithms" in merged:
+            merged["client_algorithms"] = {k: frozenset(v) for k, v in merged["client_algorithms"].items()}
+        if self.decryption_key_file is not None:
+            merged["decryption_key"] = read_secret(self.decryption_key_file)
+            decryption_keys(merged["decryption_key"])
+        return Tenant(name=self.name, issuer=self.issuer, client_ids=frozenset(self.client_ids), **merged)
+
+
+def _check_address(name: str, url: str, *, allow_http: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.fragment:
+        raise ValueError(f"{name}: {url!r} is not an https URL without fragment")
+    if parts.scheme == "http" and not allow_http and parts.hostname not in LOOPBACK_HOSTS:
+        raise ValueError(f"{name}: {url!r} is plain http; use https (or allow_http: true in a test set-up)")
