@@ -19,7 +19,7 @@ from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     import redis.asyncio
 
@@ -88,14 +88,17 @@ class Reader(ABC):
             self._begin(client, listener.worker)
             await self._read_for_ever()
         finally:
-            for job in jobs:
-                await _cancel(job)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LEAVE_S):
-                    await self._leave()
-                    if self._acknowledge:
-                        await acks.leave()
-            await client.aclose()
+            await _to_its_end(self._end(client, acks, jobs))
+
+    async def _end(self, client: redis.asyncio.Redis, acks: Acknowledger, jobs: list[asyncio.Task[None]]) -> None:
+        for job in jobs:
+            await _cancel(job)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._leave()
+                if self._acknowledge:
+                    await acks.leave()
+        await client.aclose()
 
     async def _read_for_ever(self) -> None:
         pause_s = 0.1
@@ -205,6 +208,15 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.2)
+
+
+async def _to_its_end(ending: Coroutine[None, None, None]) -> None:
+    # Whoever stops a reader cancels it more than once; half an ending would leave connections open.
+    task = asyncio.ensure_future(ending)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    task.result()
 
 
 def _leave_if_cancelled() -> None:
