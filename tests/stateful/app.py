@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, Literal
+import threading
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msal
 import redis
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 DEADLINE_S = 20.0
 """Seconds until an app must have heard everything."""
 
-Blob = msal.SerializableTokenCache
+Blob: TypeAlias = Any  # msal.SerializableTokenCache: the library is not typed
 
 
 class App:
@@ -40,6 +41,7 @@ class App:
         self.client_id = client_id
         self._url = url
         self._threads = threads
+        self._lock = threading.Lock()
         # The app's own: an eviction must not fail because Redis comes back a moment later.
         self.redis = redis.Redis.from_url(url, retry=Retry(ConstantBackoff(0.02), 500))
 
@@ -60,16 +62,16 @@ class App:
             await self._guard.stop()
 
     async def sign_in(self, login: Login, iat: int | None = None) -> bool:
-        """Code redeemed: tokens into the cache, then the session, unless it is signed out already."""
-        tokens = self.tokens(login) or Blob()
-        add_tokens(tokens, login, iat)
-        self.redis.set(self._tokens_key(login.key), tokens.serialize())
+        """Code redeemed: register, then keep session and tokens, unless it is signed out already."""
         claims, names = login.claims(iat), [self._session_key(login.key)]
         live = await self._ask("register", claims, home_account_id=login.account, keys=names)
-        if live:
-            self.redis.set(self._session_key(login.key), json.dumps(claims))
-        else:
-            self._drop(login.key)
+        with self._lock:
+            if live:
+                tokens = self.tokens(login) or msal.SerializableTokenCache()
+                self.refreshed(login, tokens, iat)
+                self.redis.set(self._session_key(login.key), json.dumps(claims))
+            else:
+                self._drop(login.key)
         return bool(live)
 
     def tokens(self, login: Login) -> Blob | None:
@@ -77,11 +79,11 @@ class App:
         value = self.redis.get(self._tokens_key(login.key))
         if not isinstance(value, bytes):
             return None
-        cache = Blob()
+        cache = msal.SerializableTokenCache()
         cache.deserialize(value.decode())
         return cache
 
-    def refreshed(self, login: Login, tokens: Blob, iat: int) -> None:
+    def refreshed(self, login: Login, tokens: Blob, iat: int | None) -> None:
         """A refresh that was in flight ends: the whole cache is saved, whatever happened meanwhile."""
         add_tokens(tokens, login, iat)
         self.redis.set(self._tokens_key(login.key), tokens.serialize())
@@ -111,11 +113,13 @@ class App:
     def _forget(self, eviction: Eviction) -> None:
         for session in eviction.sessions:
             for name in session.keys if session.client_id == self.client_id else ():
-                found = self.redis.get(name)
                 # Between the eviction and now the user may have signed in anew under the same session id.
-                if isinstance(found, bytes) and json.loads(found)["auth_time"] <= eviction.logout_at:
-                    self._drop(name.rpartition(":")[2])
-        if eviction.scope == "user":
+                with self._lock:
+                    found = self.redis.get(name)
+                    if isinstance(found, bytes) and json.loads(found)["auth_time"] <= eviction.logout_at:
+                        self._drop(name.rpartition(":")[2])
+        concerns_us = eviction.applies_to == "tenant" or eviction.client_id == self.client_id
+        if eviction.scope == "user" and concerns_us:
             for account in eviction.accounts:
                 for key in self.redis.scan_iter(self._tokens_key("*")):
                     forget_account_in_redis(self.redis, key.decode(), account, logout_at=eviction.logout_at)
@@ -136,7 +140,7 @@ class App:
         return await call(*arguments, **options)
 
 
-ACCESS_TOKEN = Blob.CredentialType.ACCESS_TOKEN
+ACCESS_TOKEN = msal.TokenCache.CredentialType.ACCESS_TOKEN
 
 
 def add_tokens(cache: Blob, login: Login, iat: int | None = None) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+import redis.asyncio
 
+from receiver.consumer import Subscriber
+from tests.stateful.app import DEADLINE_S
 from tests.stateful.oracle import USERS, Login, Logout
 from tests.stateful.world import World
 
@@ -80,3 +84,20 @@ async def test_delayed_logout_finds_other_clients_past_a_newer_login(world: Worl
 
     assert not world.apps["orders"].holds(orders)
     assert world.apps["portal"].holds(login("k2", "portal", "s2", AT + 1))
+
+
+async def test_impatient_stop_closes_the_connections(redis_server: EmbeddedRedis) -> None:
+    """A reader cancelled again while it was ending left connections open and a task pending."""
+    observer = redis.asyncio.Redis.from_url(redis_server.url, client_name="observer")
+    alone = (await observer.info("clients"))["connected_clients"]
+    subscriber = Subscriber(redis_server.url, print, app="impatient")
+    running = asyncio.create_task(subscriber.run())
+    async with asyncio.timeout(DEADLINE_S):
+        while subscriber._position is None:
+            await asyncio.sleep(0.01)
+        while not running.done():
+            running.cancel()
+            await asyncio.sleep(0)
+        while (await observer.info("clients"))["connected_clients"] > alone:
+            await asyncio.sleep(0.01)
+    await observer.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from receiver.bus import connection
 from receiver.bus.keys import Keys
@@ -88,7 +88,7 @@ class World:
         async with asyncio.timeout(DEADLINE_S):
             while problem := await connection.ping(self._client):
                 assert problem
-        entries = await self._client.xrange(KEYS.events)
+        entries: list[Any] = await self._client.xrange(KEYS.events)  # type: ignore[assignment]
         if entries:
             for app in self.apps.values():
                 await app.has_heard(entries[-1][0].decode())
@@ -97,12 +97,11 @@ class World:
     async def is_registered(self, login: Login) -> bool:
         """Whether the registry has this very session."""
         user = digest("sub", ISS, login.sub)
-        lines = (await self._client.get(KEYS.user(user)) or b"").decode()
+        lines = str(await self._client.get(KEYS.user(user)))
         if f':session:{login.key}"' not in lines:
             return False
         session = digest("sid", ISS, login.sid) if login.sid else None
-        users = session and await self._client.hget(KEYS.session_bucket(session), session)  # type: ignore[misc]
-        return session is None or user.encode() in (users or b"")
+        return session is None or user in str(await self._client.hget(KEYS.session_bucket(session), session))
 
     def _start_receiver(self) -> None:
         self._client = connection.connect(self._server.url, timeout_s=2.0)
