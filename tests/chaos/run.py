@@ -118,6 +118,7 @@ class Chaos:
             connections_cut=sum(proxy.cuts for proxy in self._world.proxies.values()),
             kept_in_outboxes=kept,
             found_in_outboxes=found,
+            faults=await asyncio.to_thread(self._world.faults),
             unforeseen=self._world.unforeseen(),
             left_in_outboxes=left,
             published=len(stream),

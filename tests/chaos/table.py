@@ -52,6 +52,7 @@ class Result:
         connections_cut: TCP connections to Redis that were broken.
         kept_in_outboxes: Times a 200 meant the outbox, by the receivers' logs.
         found_in_outboxes: Evictions that a restarted receiver found in its outbox, one at each restart.
+        faults: Tracebacks in the logs; not wrong by themselves, but to be looked at.
         unforeseen: Processes that ended without having been killed.
         left_in_outboxes: Evictions still there at the end; None when a receiver did not say.
         published: Different events in the stream.
@@ -74,6 +75,7 @@ class Result:
     connections_cut: int
     kept_in_outboxes: int
     found_in_outboxes: int
+    faults: int
     unforeseen: list[str]
     left_in_outboxes: int | None
     published: int
@@ -112,6 +114,7 @@ class Result:
             ("connections to Redis broken", f"{self.connections_cut:,}"),
             ("answered 200 from an outbox", f"{self.kept_in_outboxes:,}"),
             ("found in outboxes after a kill", f"{self.found_in_outboxes:,}"),
+            ("tracebacks in logs", str(self.faults)),
             ("ended without being killed", ", ".join(self.unforeseen) or "0"),
             ("left in outboxes", "unknown" if self.left_in_outboxes is None else str(self.left_in_outboxes)),
             ("events in the stream", f"{self.published:,}"),
