@@ -41,7 +41,7 @@ def setup(app: web.Application, redis_url: str, **options: Unpack[Options]) -> N
         ImportError: neither aiohttp-session nor `claims`.
         RuntimeError: at the first request: aiohttp-session was not set up before.
     """
-    connection.check_url(redis_url)
+    connection.check_url(redis_url, **options.get("redis_options", {}))
     checkpoint = _Sessions(options) if not callable(options.get("claims")) else _Elsewhere(options)
 
     async def listening(app: web.Application) -> AsyncIterator[None]:

@@ -51,7 +51,7 @@ class SignOutMiddleware:
     """
 
     def __init__(self, app: App, redis_url: str, **options: Unpack[Options]) -> None:
-        connection.check_url(redis_url)
+        connection.check_url(redis_url, **options.get("redis_options", {}))
         self._app = app
         self._redis_url = redis_url
         self._checkpoint = Checkpoint(options)

@@ -11,8 +11,9 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
 
+from receiver.bus.connection import Options as RedisOptions
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.consumer.session_layouts import find_account, find_claims
 from receiver.consumer.sessions import DEFAULT_LIFETIME_S, sign_in_from
@@ -50,8 +51,10 @@ class Options(TypedDict, total=False):
         exempt: Paths not checked: `/healthz` exactly, `/static/` and all below it. Default none.
         refuse_when_unknown: True answers 503 when neither this process nor Redis can tell. Default False:
             the request is served.
-        name: The app's name in log lines. Default: the framework's name.
+        name: The app's name in log lines, in the trace and in metrics; every app should have its own. Default:
+            Flask's name of the app, else the framework's.
         prefix: Key prefix the receiver uses. Default `{logout}`.
+        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
         lifetime_s: Seconds a registration is kept, at least the longest session. Default 14 days.
         on_eviction: Also called for every eviction, to drop tokens kept outside the session.
         on_reset: Also called when evictions were missed; drop all such tokens.
@@ -64,18 +67,19 @@ class Options(TypedDict, total=False):
     refuse_when_unknown: bool
     name: str
     prefix: str
+    redis_options: RedisOptions
     lifetime_s: int
     on_eviction: Callable[[Eviction], Any] | None
     on_reset: Callable[[], Any] | None
 
 
-class GuardOptions(TypedDict):
+class GuardOptions(RedisOptions, total=False):
     """What the guards take of `Options`."""
 
-    app: str
+    app: Required[str]
     prefix: str
     lifetime_s: int
-    on_eviction: Callable[[Eviction], Any] | None
+    on_eviction: Required[Callable[[Eviction], Any] | None]
     on_reset: Callable[[], Any] | None
 
 
@@ -87,6 +91,7 @@ def guard_options(options: Options, *, name: str) -> GuardOptions:
         "lifetime_s": options.get("lifetime_s", DEFAULT_LIFETIME_S),
         "on_eviction": options.get("on_eviction"),
         "on_reset": options.get("on_reset"),
+        **options.get("redis_options", {}),
     }
 
 

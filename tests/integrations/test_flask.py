@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 import pytest
+import redis
 from flask_session import Session
 
+from receiver.bus.embedded import EmbeddedRedis
 from receiver.consumer.flask import SignOut
 from tests.integrations.conftest import API, PAGE, World, claims, wait_for
 
@@ -269,3 +271,12 @@ def test_listens_from_the_first_request_on(world: World) -> None:
     assert before == threading.active_count()
     sign_out.close()
     wait_for(lambda: threading.active_count() <= before)
+
+
+def test_redis_with_a_password(world: World) -> None:
+    """The line takes what the receiver's Redis asks of its users."""
+    with EmbeddedRedis(arguments=("--requirepass", "secret")) as server:
+        with running(build(world), world, server.url, redis_options={"password": "secret"}):
+            pass
+        with redis.Redis.from_url(server.url, password="secret") as client:
+            assert list(client.scan_iter("*:user:*"))
