@@ -14,6 +14,7 @@ import pytest
 import redis.asyncio
 from hypothesis import settings
 
+from receiver.bus.embedded import EmbeddedRedis
 from tests.fuzz import worlds
 from tests.support.clock import Clock
 from tests.support.keys import rsa_pair
@@ -22,8 +23,6 @@ from tests.support.receiver import EVENTS, Answer, Receiver, start_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from receiver.bus.embedded import EmbeddedRedis
 
 settings.register_profile("thorough", deadline=None)
 
@@ -116,7 +115,7 @@ class _Faults(logging.Handler):
 
 
 @pytest.fixture(scope="session")
-def live(redis_server: EmbeddedRedis) -> Iterator[Live]:
-    """The receiver the property tests talk to."""
-    with Live(redis_server.url) as running:
+def live() -> Iterator[Live]:
+    """The receiver the property tests talk to, with a Redis that no other test empties or cuts off."""
+    with EmbeddedRedis() as server, Live(server.url) as running:
         yield running
