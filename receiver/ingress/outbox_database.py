@@ -54,6 +54,7 @@ def database(path: Path, *, max_bytes: int) -> Iterator[sqlite3.Connection]:
             db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             opened.callback(_close, db)
             _prepare(db, path, max_bytes)
+            _sync_directory(path)
         except sqlite3.Error as error:
             raise ConfigurationError(_cannot_open(path, error)) from error
         except OSError as error:
@@ -86,10 +87,12 @@ def _lock(path: Path) -> int:
 
 def _create(path: Path) -> None:
     # SQLite gives its log the rights of the file.
-    try:
+    with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
+
+
+def _sync_directory(path: Path) -> None:
+    # The log is made with the first write and stays. Some builds of SQLite leave its directory entry to chance.
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
