@@ -72,6 +72,10 @@ internal:
   {{- if .Values.apiToken.existingSecret }}
   token_file: {{ include "logout-receiver.secretsPath" . }}/api/token
   {{- end }}
+{{- if .Values.outbox.enabled }}
+outbox:
+  path: /var/lib/logout-receiver/outbox.db
+{{- end }}
 shutdown:
   drain_s: {{ .Values.shutdown.drainSeconds | int }}
 {{- if .Values.redisPassword.existingSecret }}
@@ -106,7 +110,7 @@ redis:
 {{- range $section, $settings := include "logout-receiver.ownSettings" . | fromYaml }}
 {{- range $key, $value := $settings }}
 {{- if hasKey (dig $section dict $config) $key }}
-{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown, redisPassword or apiToken instead." $section $key) }}
+{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown, outbox, redisPassword or apiToken instead." $section $key) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -97,7 +97,9 @@ class Subscriber(Reader):
             await self._check_that_nothing_was_lost()
         self._sure = True
         position = self._position or "0-0"
-        entries = await stream.read_after(self._client, self._keys, position, block_ms=int(BLOCK_S * 1000))
+        # The first read does not wait for news: until it is done nobody can say what this process has heard.
+        block_ms = 1 if self.last_read_s is None else int(BLOCK_S * 1000)
+        entries = await stream.read_after(self._client, self._keys, position, block_ms=block_ms)
         if not entries:
             self._sure = False
         for entry in entries:

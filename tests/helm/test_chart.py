@@ -138,7 +138,7 @@ def test_defaults_alone_say_what_is_missing(render: Render) -> None:
         ),
         (
             {"config": MINIMAL["config"] | {"internal": {"port": 1234}}},
-            "config.internal.port is set by the chart: use listen, shutdown, redisPassword or apiToken instead.",
+            "config.internal.port is set by the chart: use listen, shutdown, outbox, redisPassword or apiToken instead.",
         ),
         (
             with_values(existingConfigMap="ours"),
@@ -476,6 +476,7 @@ def test_config_is_passed_on_with_the_charts_own_settings(render: Render) -> Non
             "password_file": "/var/run/secrets/logout-receiver/redis/password",
         },
         "log": {"level": "warning"},
+        "outbox": {"path": "/var/lib/logout-receiver/outbox.db"},
         "outbound": {"ca_file": "/etc/ca/ca.crt"},
         "tenants": full["config"]["tenants"],
     }
@@ -727,3 +728,12 @@ def test_dockerfile_keeps_to_the_common_dialect() -> None:
 
     assert "<<" not in dockerfile
     assert "--link" not in dockerfile
+
+
+def test_outbox_disk_can_be_done_without(render: Render) -> None:
+    """The outbox lies on a bounded disk of the pod, and is off where the operator says so."""
+    on, off = render(MINIMAL), render(with_values(outbox={"enabled": False}))
+
+    assert {"name": "outbox", "emptyDir": {"sizeLimit": "256Mi"}} in pod_spec(on)["volumes"]
+    assert "outbox" not in [volume["name"] for volume in pod_spec(off)["volumes"]]
+    assert "outbox" not in own_config(off)
