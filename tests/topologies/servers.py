@@ -27,6 +27,9 @@ MASTER = "mymaster"
 DEADLINE_S = 20.0
 """Seconds anything here may take to come about."""
 
+DATA_OPTIONS = ("--save", "", "--repl-diskless-sync-delay", "0")
+"""No files, and replicas that need not wait for others to join them."""
+
 SILENCE_MS = 800
 """Milliseconds a node is silent before the others replace it."""
 
@@ -66,7 +69,7 @@ class Node:
         config = Path(self.directory.name) / "node.conf"
         config.touch()
         self.command = [
-            *(binary or find_redis_server(), str(config), *(["--sentinel"] if sentinel else ["--save", ""])),
+            *(binary or find_redis_server(), str(config), *(["--sentinel"] if sentinel else DATA_OPTIONS)),
             *("--dir", self.directory.name, "--logfile", str(config.with_name("log"))),
             *([] if "--tls-port" in arguments else ["--port", str(self.port)]),
             *(argument.replace("PORT", str(self.port)) for argument in arguments),
@@ -178,6 +181,7 @@ class SentinelSetUp:
                 for user in self.sentinel_users:
                     sentinel.ask(*user.split())
             until(lambda: all(self._sees_all(sentinel) for sentinel in self.sentinels))
+            until(lambda: len(self.master.ask("ROLE")[2]) == 2)
             yield self
 
     @staticmethod
@@ -231,7 +235,12 @@ class Cluster:
                 until(lambda name=name, replica=replica: replica.ask("CLUSTER", "REPLICATE", name))
             until(lambda: all(b"cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes))
             until(lambda: all(node.ask("ROLE")[3] == b"connected" for node in self.nodes[3:]))
+            until(lambda: all(self._sees_all(node) for node in self.nodes))
             for node in self.nodes:
                 for user in self.users:
                     node.ask(*user.split())
             yield self
+
+    @staticmethod
+    def _sees_all(node: Node) -> bool:
+        return [2, 2, 2] == [len(nodes) for _, _, *nodes in node.ask("CLUSTER", "SLOTS")]
