@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-import random
+import secrets
 import socket
 import subprocess
 import sys
@@ -308,7 +308,7 @@ class World:
 
 def _free_port() -> int:
     while True:
-        port = random.choice(PORTS)  # noqa: S311  # not a secret
+        port = PORTS[secrets.randbelow(len(PORTS))]  # not by `random`: tests seed it, and would all take the same
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
