@@ -54,9 +54,9 @@ class Keys:
         """Hash: session digest to the subjects that registered it; many sessions share one key to save memory."""
         return f"{self.prefix}:sids:{digest[:2]}"
 
-    def account(self, digest: str) -> str:
-        """String: the subjects of one MSAL account, where an OP names a user differently to every client."""
-        return f"{self.prefix}:account:{digest}"
+    def account_bucket(self, digest: str) -> str:
+        """Hash: account digest to the subjects of it, where an OP names a user differently to every client."""
+        return f"{self.prefix}:account:{digest[:2]}"
 
     @property
     def acks(self) -> str:

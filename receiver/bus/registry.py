@@ -59,7 +59,7 @@ def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: i
     names = (
         keys.user(user),
         keys.session_bucket(session or "--"),
-        keys.account(account or "-"),
+        keys.account_bucket(account or "--"),
         *of_user,
         *of_session,
     )

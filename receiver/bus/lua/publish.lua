@@ -43,7 +43,7 @@ local function end_sessions(user, only_sid)
     local expires, auth_time, began_at, client, session, account, home, keys = string.match(line,
       '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
     -- A named session is over unless it is known to have authenticated anew; of a user's sessions the later ones live.
-    local began = only_sid ~= '' and auth_time or began_at
+    local began = (only_sid ~= '' or began_at == '') and auth_time or began_at
     -- Whose account it is holds for sessions of any age.
     if home ~= '' then siblings[home] = true end
     local mine = (only_sid == '' or session == only_sid)
@@ -78,7 +78,8 @@ if scope == 'user' then
   -- also where a client registers it later.
   for home in pairs(siblings) do
     mark(home)
-    for user in string.gmatch(redis.call('GET', prefix .. ':account:' .. home) or '', '[^,]+') do
+    local entry = redis.call('HGET', prefix .. ':account:' .. string.sub(home, 1, 2), home) or ''
+    for user in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
       if user ~= sub then
         mark(user)
         end_sessions(user, '')

@@ -1,6 +1,6 @@
 -- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
 --
--- KEYS: 1 user, 2 session bucket, 3 account, then the marks that count for the user, then those of the session
+-- KEYS: 1 user, 2 session bucket, 3 account bucket, then the marks that count for the user, then those of the session
 -- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
 --       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
 --       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user
@@ -13,11 +13,6 @@ end
 
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
 local expires = string.format('%d', now + lifetime)
-
-local function live_longer(key)
-  local ttl = redis.call('TTL', key)
-  if ttl < lifetime then redis.call('EXPIRE', key, lifetime) end
-end
 
 local lines, same = {}, {}
 for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
@@ -34,33 +29,28 @@ end
 if #same >= 8 then table.remove(lines, same[1]) end
 -- A subject with this many sessions is a robot; the oldest give way, their marks still work.
 while #lines >= 64 do table.remove(lines, 1) end
-lines[#lines + 1] = table.concat({expires, ARGV[6], ARGV[7], ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
+lines[#lines + 1] = table.concat({expires, ARGV[6], ARGV[7] ~= ARGV[6] and ARGV[7] or '', ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
 local ttl = redis.call('TTL', KEYS[1])
 redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifetime))
 
-local function with_user(value)
-  if not value then return ARGV[1] end
-  for user in string.gmatch(value, '[^,]+') do
-    if user == ARGV[1] then return value end
+-- Note in a bucket that this user belongs to a session or an account: `expires,user,user`.
+local function belongs(bucket, name)
+  local users = string.match(redis.call('HGET', bucket, name) or '', ',(.*)')
+  if not users then
+    users = ARGV[1]
+  elseif not string.find(users, ARGV[1], 1, true) then
+    users = users .. ',' .. ARGV[1]
   end
-  return value .. ',' .. ARGV[1]
-end
-
-if ARGV[2] ~= '' then
-  local entry = redis.call('HGET', KEYS[2], ARGV[2])
-  local users = entry and string.match(entry, ',(.*)')
-  redis.call('HSET', KEYS[2], ARGV[2], expires .. ',' .. with_user(users))
-  live_longer(KEYS[2])
+  redis.call('HSET', bucket, name, expires .. ',' .. users)
+  if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end
   -- Fields of a hash do not expire by themselves; a bucket is tidied now and then while it grows.
-  if redis.call('HLEN', KEYS[2]) % 64 == 0 then
-    local fields = redis.call('HGETALL', KEYS[2])
+  if redis.call('HLEN', bucket) % 64 == 0 then
+    local fields = redis.call('HGETALL', bucket)
     for index = 1, #fields, 2 do
-      if tonumber(string.match(fields[index + 1], '^(%d+)')) <= now then redis.call('HDEL', KEYS[2], fields[index]) end
+      if tonumber(string.match(fields[index + 1], '^(%d+)')) <= now then redis.call('HDEL', bucket, fields[index]) end
     end
   end
 end
-if ARGV[3] ~= '' then
-  redis.call('SET', KEYS[3], with_user(redis.call('GET', KEYS[3]) or nil), 'KEEPTTL')
-  live_longer(KEYS[3])
-end
+if ARGV[2] ~= '' then belongs(KEYS[2], ARGV[2]) end
+if ARGV[3] ~= '' then belongs(KEYS[3], ARGV[3]) end
 return 1
