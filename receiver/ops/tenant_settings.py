@@ -85,6 +85,9 @@ class TenantSettings(Section):
         for name in ("issuer", "discovery_url", "jwks_uri"):
             url = getattr(self, name)
             if url is not None:
+                rest = url.replace(TENANT_ID_PLACEHOLDER, "", 1)
+                if "{" in rest or "}" in rest:
+                    raise ValueError(f"{name}: the placeholder is {TENANT_ID_PLACEHOLDER}, once and spelt so")
                 _check_address(name, url, allow_http=self.allow_http)
         for name, supported in (
             ("key_management_algorithms", KEY_MANAGEMENT),

@@ -230,3 +230,15 @@ tenants:
 
     with pytest.raises(ConfigurationError, match=re.escape("{tenantid}")):
         settings.load(file)
+
+
+@pytest.mark.parametrize(
+    "host", ["{tenantId}.ciamlogin.com/x", "login.example.com/{tenantId}", "{tenantid}.x/{tenantid}"]
+)
+def test_placeholder_that_could_never_match_does_not_start(tmp_path: pathlib.Path, host: str) -> None:
+    """Braces that are not the one placeholder are a configuration error, not an issuer no token ever has."""
+    file = tmp_path / "receiver.yaml"
+    file.write_text(f"""tenants: [{{name: t1, client_ids: [c1], issuer: "https://{host}/v2.0"}}]""")
+
+    with pytest.raises(ConfigurationError, match="once and spelt so"):
+        settings.load(file)
