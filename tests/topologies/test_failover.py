@@ -31,13 +31,6 @@ SLOT = key_slot(b"{logout}")
 PATIENT: dict[str, Any] = {"wait_replicas": 1, "publish_timeout_s": 12.0, "wait_timeout_s": 0.4}
 
 
-@pytest.fixture(autouse=True)
-def _impatient_subscriber(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A read from a frozen server is given up after twice this.
-    for module in ("reader", "subscriber"):
-        monkeypatch.setattr(f"receiver.consumer.{module}.BLOCK_S", 1.0)
-
-
 class Story:
     """A receiver, a subscriber, and what became of every token."""
 
