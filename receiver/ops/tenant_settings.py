@@ -85,9 +85,6 @@ class TenantSettings(Section):
         for name in ("issuer", "discovery_url", "jwks_uri"):
             url = getattr(self, name)
             if url is not None:
-                rest = url.replace(TENANT_ID_PLACEHOLDER, "", 1)
-                if "{" in rest or "}" in rest:
-                    raise ValueError(f"{name}: the placeholder is {TENANT_ID_PLACEHOLDER}, once and spelt so")
                 _check_address(name, url, allow_http=self.allow_http)
         for name, supported in (
             ("key_management_algorithms", KEY_MANAGEMENT),
@@ -138,6 +135,9 @@ class TenantSettings(Section):
 
 
 def _check_address(name: str, url: str, *, allow_http: bool) -> None:
+    rest = url.replace(TENANT_ID_PLACEHOLDER, "", 1)
+    if "{" in rest or "}" in rest:
+        raise ValueError(f"{name}: the placeholder is {TENANT_ID_PLACEHOLDER}, once and spelt so")
     parts = urlsplit(url)
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.fragment:
         raise ValueError(f"{name}: {url!r} is not an https URL without fragment")
