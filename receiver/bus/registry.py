@@ -58,8 +58,8 @@ def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: i
     of_user, of_session = _mark_keys(keys, sign_in)
     names = (
         keys.user(user),
-        keys.session_bucket(session or "--"),
-        keys.account_bucket(account or "--"),
+        keys.session_bucket(session or "---"),
+        keys.account_bucket(account or "---"),
         *of_user,
         *of_session,
     )

@@ -114,7 +114,8 @@ def test_every_key_is_described() -> None:
     assert len(kinds) == len(described)
     assert described == {
         Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().jwks("<tenant>"), Keys().mark("<digest>"),
-        Keys().user("<digest>"), Keys().session_bucket("xx").replace("xx", "<di>"), Keys().account_bucket("xx").replace("xx", "<di>"),
+        Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
+        Keys().account_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().acks, Keys().acks_of("<event id>"), Keys().instances, Keys().instances_since,
         Keys().group("<group>"), Keys().poison("<group>"),
     }  # fmt: skip

@@ -17,6 +17,11 @@ end
 local prefix, now, logout_at, mark_s = ARGV[14], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
+-- As bus/keys.py names them.
+local function bucket_of(kind, digest)
+  return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 4
+end
+
 local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
   local before = tonumber(redis.call('GET', key) or '-1')
@@ -65,8 +70,8 @@ local function end_sessions(user, only_sid)
   return lives
 end
 
-local bucket = prefix .. ':sids:' .. string.sub(sid, 1, 2)
-local users = sid ~= '' and string.match(redis.call('HGET', bucket, sid) or '', ',(.*)') or ''
+local bucket = sid ~= '' and bucket_of('sids', sid)
+local users = bucket and string.match(redis.call('HGET', bucket, sid) or '', ',(.*)') or ''
 -- A session known to be somebody else's is not the one this token means (BCL 2.7): both claims must agree. With
 -- pairwise subjects it can be, at an app that registers late; so the two claims together are marked.
 local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, true)
@@ -78,7 +83,7 @@ if scope == 'user' then
   -- also where a client registers it later.
   for home in pairs(siblings) do
     mark(home)
-    local entry = redis.call('HGET', prefix .. ':account:' .. string.sub(home, 1, 2), home) or ''
+    local entry = redis.call('HGET', bucket_of('account', home), home) or ''
     for user in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
       if user ~= sub then
         mark(user)

@@ -35,16 +35,15 @@ redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifeti
 
 -- Note in a bucket that this user belongs to a session or an account: `expires,user,user`.
 local function belongs(bucket, name)
-  local users = string.match(redis.call('HGET', bucket, name) or '', ',(.*)')
-  if not users then
-    users = ARGV[1]
-  elseif not string.find(users, ARGV[1], 1, true) then
+  local before = string.match(redis.call('HGET', bucket, name) or '', ',(.*)')
+  local users = before or ARGV[1]
+  if not string.find(users, ARGV[1], 1, true) then
     users = users .. ',' .. ARGV[1]
   end
   redis.call('HSET', bucket, name, expires .. ',' .. users)
   if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end
   -- Fields of a hash do not expire by themselves; a bucket is tidied now and then while it grows.
-  if redis.call('HLEN', bucket) % 64 == 0 then
+  if not before and redis.call('HLEN', bucket) % 16 == 0 then
     local fields = redis.call('HGETALL', bucket)
     for index = 1, #fields, 2 do
       if tonumber(string.match(fields[index + 1], '^(%d+)')) <= now then redis.call('HDEL', bucket, fields[index]) end
