@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from receiver.bus.connection import connect
-from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.feed import EventLog
 from receiver.bus.keys import Keys
-from receiver.bus.publish import Durability, EvictionPublisher, Retention
-from receiver.bus.shared_keys import SharedKeys
 from receiver.core.tenants import TenantDirectory
 from receiver.errors import ConfigurationError
+from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
-from receiver.ingress.event_feed import EventFeed
-from receiver.ingress.fetch import Fetcher
 from receiver.ingress.internal import InternalListener, State
-from receiver.ingress.keys import KeyPolicy, KeyStore
-from receiver.ingress.outbox import Outbox
 from receiver.ingress.outbox_drain import OutboxPublisher
 from receiver.ingress.public import PublicListener
 from receiver.ingress.redis_watch import RedisWatch
@@ -37,6 +29,8 @@ from receiver.ops.sections import EMBEDDED
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from receiver.bus.publish import EvictionPublisher
+    from receiver.ingress.event_feed import EventFeed
     from receiver.ingress.http_server import HttpServer
     from receiver.ops.settings import Settings
 
@@ -79,8 +73,8 @@ class Server:
     """
 
     def __init__(
-        self, settings: Settings, state: State, metrics: Metrics, publisher: EvictionPublisher,
-        through_outbox: OutboxPublisher | None,
+        self, settings: Settings, *, state: State, metrics: Metrics, publisher: EvictionPublisher,
+        through_outbox: OutboxPublisher | None, feed: EventFeed,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._publisher = publisher
@@ -90,7 +84,7 @@ class Server:
         self.metrics = metrics
         self.public_port = 0
         self.internal_port = 0
-        self.feed: EventFeed | None = None
+        self.feed = feed
 
     async def open_public(self, http_server: HttpServer) -> None:
         """Start to take requests."""
@@ -106,8 +100,7 @@ class Server:
             return
         public, self._public = self._public, None
         self.state.draining = True
-        if self.feed is not None:
-            self.feed.close()
+        self.feed.close()
         await asyncio.sleep(self._settings.shutdown.delay_s)
         deadline = time.monotonic() + self._settings.shutdown.drain_s
         await public.cleanup()
@@ -125,68 +118,25 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         clock: NumericDate seconds; all token and key rules use it.
     """
     async with contextlib.AsyncExitStack() as stack:
-        url = settings.redis.url
-        if url == EMBEDDED:
-            embedded = EmbeddedRedis()
-            await asyncio.to_thread(embedded.start)
-            stack.push_async_callback(asyncio.to_thread, embedded.stop)
-            url = embedded.url
-        client = connect(
-            url,
-            timeout_s=settings.redis.timeout_s,
-            prefix=settings.redis.prefix,
-            **settings.redis.options,
-        )
-        stack.push_async_callback(client.aclose)
-        keys = Keys(settings.redis.prefix)
         metrics = Metrics()
-        fetcher = Fetcher(
-            timeout_s=settings.outbound.timeout_s,
-            max_bytes=settings.outbound.max_bytes,
-            ca_file=settings.outbound.ca_file,
-            proxy_url=settings.outbound.proxy_url,
-        )
-        await fetcher.open()
-        stack.push_async_callback(fetcher.aclose)
+        keys = Keys(settings.redis.prefix)
+        client = await parts.open_redis(settings.redis, stack)
         tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
-        key_store = KeyStore(
-            tenants,
-            fetcher=fetcher,
-            shared=SharedKeys(client, keys, keep_s=settings.keys.max_stale_s),
-            policy=KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s),
-            metrics=metrics,
-            clock=clock,
-        )
-        stack.push_async_callback(key_store.aclose)
-        events = settings.events
-        retention = Retention(
-            max_events=events.max_events, max_age_s=events.max_age_s, dedupe_s=events.dedupe_s, mark_s=events.mark_s
-        )
-        durability = Durability(
-            wait_replicas=settings.redis.wait_replicas,
-            wait_timeout_s=settings.redis.wait_timeout_s,
-            try_for_s=settings.redis.publish_timeout_s,
-        )
-        publisher = EvictionPublisher(client, keys, retention, durability=durability, clock=clock)
+        key_store = await parts.open_key_store(settings, tenants, client, stack, metrics=metrics, clock=clock)
+        publisher = parts.make_publisher(settings, client, keys, clock=clock)
         watch = RedisWatch(client, metrics, outbox=settings.outbox.path is not None)
         await watch.check()
-        outbox, through_outbox = None, None
-        if settings.outbox.path is not None:
-            outbox = await Outbox.open(settings.outbox, metrics=metrics, clock=clock)
-            stack.push_async_callback(outbox.aclose)
-            through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock)
-        state = State(watch, key_store, outbox=outbox)
-        server = Server(settings, state, metrics, publisher, through_outbox)
+        outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
+        through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
         service = LogoutService(
             tenants, key_store, through_outbox or publisher, settings=settings.keys, metrics=metrics, clock=clock,
             outbox=outbox,
         )  # fmt: skip
-        feed = EventFeed(
-            EventLog(client, keys, timeout_s=settings.redis.timeout_s),
-            max_clients=settings.internal.feed_clients,
-            metrics=metrics,
+        feed = parts.make_feed(settings, client, keys, metrics=metrics)
+        state = State(watch, key_store, outbox=outbox)
+        server = Server(
+            settings, state=state, metrics=metrics, publisher=publisher, through_outbox=through_outbox, feed=feed
         )
-        server.feed = feed
         backing = Backing(tenants=tenants, service=service, client=client, keys=keys, feed=feed)
         api = compose(settings, backing, metrics, clock=clock)
         internal = web.AppRunner(InternalListener(state, metrics, api).build(), access_log=None, shutdown_timeout=1.0)

@@ -1,0 +1,117 @@
+"""The parts of a running receiver, each made from its settings; what is opened is closed by the caller's stack."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from receiver.bus.connection import connect
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.feed import EventLog
+from receiver.bus.keys import Keys
+from receiver.bus.publish import Durability, EvictionPublisher, Retention
+from receiver.bus.shared_keys import SharedKeys
+from receiver.ingress.event_feed import EventFeed
+from receiver.ingress.fetch import Fetcher
+from receiver.ingress.keys import KeyPolicy, KeyStore
+from receiver.ingress.outbox import Outbox
+from receiver.ops.sections import EMBEDDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AsyncExitStack
+
+    import redis.asyncio
+
+    from receiver.core.tenants import TenantDirectory
+    from receiver.ops.metrics import Metrics
+    from receiver.ops.sections import OutboxSettings, RedisSettings
+    from receiver.ops.settings import Settings
+
+
+async def open_redis(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Redis:
+    """A client of the configured Redis, or of an embedded one started for this process.
+
+    Raises:
+        ConfigurationError: no redis-server to embed, or a secret that cannot be read.
+    """
+    url = settings.url
+    if url == EMBEDDED:
+        embedded = EmbeddedRedis()
+        await asyncio.to_thread(embedded.start)
+        stack.push_async_callback(asyncio.to_thread, embedded.stop)
+        url = embedded.url
+    client = connect(url, timeout_s=settings.timeout_s, prefix=settings.prefix, **settings.options)
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+async def open_key_store(
+    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, stack: AsyncExitStack, *,
+    metrics: Metrics, clock: Callable[[], float],
+) -> KeyStore:  # fmt: skip
+    """The OPs' keys, with the HTTP client that fetches them.
+
+    Raises:
+        ConfigurationError: `outbound.ca_file` cannot be read.
+    """
+    outbound = settings.outbound
+    fetcher = Fetcher(
+        timeout_s=outbound.timeout_s,
+        max_bytes=outbound.max_bytes,
+        ca_file=outbound.ca_file,
+        proxy_url=outbound.proxy_url,
+    )
+    await fetcher.open()
+    stack.push_async_callback(fetcher.aclose)
+    store = KeyStore(
+        tenants,
+        fetcher=fetcher,
+        shared=SharedKeys(client, Keys(settings.redis.prefix), keep_s=settings.keys.max_stale_s),
+        policy=KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s),
+        metrics=metrics,
+        clock=clock,
+    )
+    stack.push_async_callback(store.aclose)
+    return store
+
+
+def make_publisher(
+    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]
+) -> EvictionPublisher:
+    """What appends to the stream."""
+    events, redis_settings = settings.events, settings.redis
+    return EvictionPublisher(
+        client,
+        keys,
+        Retention(
+            max_events=events.max_events, max_age_s=events.max_age_s, dedupe_s=events.dedupe_s, mark_s=events.mark_s
+        ),
+        durability=Durability(
+            wait_replicas=redis_settings.wait_replicas,
+            wait_timeout_s=redis_settings.wait_timeout_s,
+            try_for_s=redis_settings.publish_timeout_s,
+        ),
+        clock=clock,
+    )
+
+
+async def open_outbox(
+    settings: OutboxSettings, stack: AsyncExitStack, *, metrics: Metrics, clock: Callable[[], float]
+) -> Outbox | None:
+    """The outbox, where one is configured.
+
+    Raises:
+        ConfigurationError: its file cannot be used.
+    """
+    if settings.path is None:
+        return None
+    outbox = await Outbox.open(settings, metrics=metrics, clock=clock)
+    stack.push_async_callback(outbox.aclose)
+    return outbox
+
+
+def make_feed(settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics) -> EventFeed:
+    """The event feeds of the internal listener."""
+    log = EventLog(client, keys, timeout_s=settings.redis.timeout_s)
+    return EventFeed(log, max_clients=settings.internal.feed_clients, metrics=metrics)
