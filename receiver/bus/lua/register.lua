@@ -5,9 +5,8 @@
 --       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
 --       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user
 -- Returns 1 when registered, 0 when signed out
-for index = 4, #KEYS do
-  local logout_at = redis.call('GET', KEYS[index])
-  local began = index <= 3 + tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
+for index, logout_at in ipairs(redis.call('MGET', unpack(KEYS, 4))) do
+  local began = index <= tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
   if logout_at and (began == '' or tonumber(began) <= tonumber(logout_at)) then return 0 end
 end
 
