@@ -138,8 +138,10 @@ def test_defaults_alone_say_what_is_missing(render: Render) -> None:
         ),
         (
             {"config": MINIMAL["config"] | {"internal": {"port": 1234}}},
-            "config.internal.port is set by the chart: "
-            "use listen, shutdown, outbox, redisPassword or apiToken instead.",
+            (
+                "config.internal.port is set by the chart: "
+                "use listen, shutdown, outbox, redisPassword or apiToken instead."
+            ),
         ),
         (
             with_values(existingConfigMap="ours"),
