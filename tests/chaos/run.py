@@ -18,11 +18,12 @@ from tests.chaos.notes import Notes, Read
 from tests.chaos.plan import KILLS
 from tests.chaos.sender import Sender
 from tests.chaos.table import App, Result
-from tests.chaos.world import START_S, Child, RedisChild, World
+from tests.chaos.world import START_S, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.chaos.children import Child, RedisChild
     from tests.chaos.plan import Plan, Strike
 
 SLICES = 10

@@ -5,20 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import secrets
-import socket
-import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from receiver.bus.embedded import EmbeddedRedis
 from receiver.ingress.outbox_drain import IN_OUTBOX
+from tests.chaos.children import Child, RedisChild, free_port
 from tests.chaos.notes import Read
 from tests.chaos.proxy import Proxy
 from tests.chaos.sender import WallClock
@@ -26,16 +19,10 @@ from tests.support.keys import ec_pair
 from tests.support.op import OP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-ROOT = Path(__file__).parents[2]
+    from pathlib import Path
 
 START_S = 60.0
 """Seconds a process has to come up, on a busy machine."""
-
-PORTS = range(16_384, 32_768)
-"""Where servers listen: below the ports that systems give to clients, one of which could take the place of a server
-while that is down."""
 
 PUBLISH_S = 0.5
 """Seconds a receiver tries Redis before it takes the outbox; less than the default, so that both get their share."""
@@ -45,113 +32,6 @@ CONSUMERS = {
     "group worker": (("cache", "group"), ("cache", "thread-group")),
 }
 """Kind of process to the app and the kind of consumer in it."""
-
-
-class Child:
-    """One program, started again after each kill; all its output is in one file.
-
-    Attributes:
-        name: What it is.
-        died: Times it ended without having been killed.
-    """
-
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
-        self.name = name
-        self.died = 0
-        self._ended = False
-        self._arguments = arguments
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-        self._began = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and not killed; one that died by itself is noticed here."""
-        if self._process is not None and self._process.poll() is not None:
-            self.died += 1
-            self._process = None
-        return self._process is not None
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has come up."""
-        return self.running and b'"startup"' in self._log.read_bytes()[self._began :]
-
-    def start(self) -> None:
-        """Start it, unless `end` was called; returns at once."""
-        if self._ended:
-            return
-        with self._log.open("ab") as output:
-            self._began = output.tell()
-            environment = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *self._arguments], stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, cwd=ROOT, env=environment,
-            )  # fmt: skip
-
-    def kill(self) -> None:
-        """SIGKILL, and gone on return."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-
-    def end(self) -> None:
-        """Kill it for good."""
-        self._ended = True
-        self.kill()
-
-
-class RedisChild:
-    """Redis on a fixed port, in a directory that is kept over kills.
-
-    Args:
-        directory: For its files.
-        durable: Whether it fsyncs its append-only file before each answer; else it keeps nothing.
-    """
-
-    name = "redis"
-    died = 0
-
-    def __init__(self, directory: Path, *, durable: bool) -> None:
-        durably = ("--appendonly", "yes", "--appendfsync", "always")
-        self._server = EmbeddedRedis(port=_free_port(), directory=directory, arguments=durably if durable else ())
-        self._starting = threading.Lock()
-        self._ended = False
-        self.running = False
-
-    @property
-    def port(self) -> int:
-        """Its own, not a proxy's."""
-        return self._server.port
-
-    @property
-    def url(self) -> str:
-        """Past the proxies."""
-        return self._server.url
-
-    @property
-    def ready(self) -> bool:
-        """Whether it answers."""
-        return self.running
-
-    def start(self) -> None:
-        """Return once it has read its file and answers; does nothing after `end`."""
-        with self._starting:
-            if not self._ended and not self.running:
-                self._server.start()
-                self.running = True
-
-    def kill(self) -> None:
-        """SIGKILL, and gone on return."""
-        self.running = False
-        self._server.kill()
-
-    def end(self) -> None:
-        """Kill it for good, also when a thread is just starting it."""
-        with self._starting:
-            self._ended = True
-            self.kill()
 
 
 class World:
@@ -260,7 +140,7 @@ class World:
     def _make_receivers(self) -> None:
         self.children["receiver"] = []
         for number in (1, 2):
-            public, internal = _free_port(), _free_port()
+            public, internal = free_port(), free_port()
             config = self._directory / f"receiver-{number}.json"
             settings = {
                 "public": {"host": "127.0.0.1", "port": public},
@@ -304,11 +184,3 @@ class World:
                 )
                 self.children[kind].append(Child(name, arguments, self._directory / f"{name}.log"))
         self.consumers = {app: Read(*paths) for app, paths in notes.items()}
-
-
-def _free_port() -> int:
-    while True:
-        port = PORTS[secrets.randbelow(len(PORTS))]  # not by `random`: tests seed it, and would all take the same
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
