@@ -146,16 +146,19 @@ class GroupMember:
         self._worker = worker
         self._begins_at = time.monotonic() - lookback_s
         self._reset_lease_ms = int(reset_lease_s * 1000)
+        self._begins_from = ""
         self._generation = ""
         self._number = 0
 
     async def read(self, count: int) -> Batch:
         """Up to `count` entries nobody of the group was given yet; makes the group if need be. Does not wait."""
+        if not self._begins_from:
+            self._begins_from = await stream.position_since(self._client, self._begins_at)
         generation, number, reset, given, entries = await self._run(
             READ,
             (self._keys.events, self._keys.group(self._group)),
             *(self._group, self._worker, count, self._generation, self._number),
-            *(int((time.monotonic() - self._begins_at) * 1000), secrets.token_hex(8), self._reset_lease_ms),
+            *(self._begins_from, secrets.token_hex(8), self._reset_lease_ms),
         )
         self._generation, self._number = generation.decode(), int(number)
         return Batch([_entry(*entry) for entry in entries], reset.decode(), given.decode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +45,12 @@ async def newest(client: redis.asyncio.Redis, keys: Keys, *, up_to: str = "+") -
     return to_entry(*found[0]) if found else None
 
 
-async def position_before(client: redis.asyncio.Redis, seconds: float) -> str:
-    """An id that comes before everything published within the last `seconds`, by Redis's own clock."""
+async def position_since(client: redis.asyncio.Redis, begins_at: float) -> str:
+    """An id that comes before everything published since `begins_at` (`time.monotonic()`), by Redis's own clock."""
     now_s, microseconds = await client.time()
-    return f"{max(0, int((int(now_s) + int(microseconds) / 1e6 - seconds) * 1000))}-0"
+    # Reckoned after the answer: however long that took, nothing may fall out at the far end.
+    seconds = time.monotonic() - begins_at
+    return f"{max(0, math.floor((int(now_s) + int(microseconds) / 1e6 - seconds) * 1000))}-0"
 
 
 def to_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:

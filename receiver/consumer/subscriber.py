@@ -7,7 +7,6 @@ everything it holds.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Unpack
 
@@ -91,7 +90,7 @@ class Subscriber(Reader):
 
     async def _turn(self) -> None:
         if self._position is None:
-            position = await self._first_position()
+            position = await stream.position_since(self._client, self._begins_at)
             before = await stream.newest(self._client, self._keys, up_to=position)
             # Together: a position without the number before it would not notice a gap.
             self._position = position
@@ -108,12 +107,6 @@ class Subscriber(Reader):
         for entry in entries:
             await self._take(entry)
         self.last_read_s = time.monotonic()
-
-    async def _first_position(self) -> str:
-        """An id that comes before everything published since `_begins_at`."""
-        now_ms = stream.milliseconds(await stream.position_before(self._client, 0.0))
-        # Reckoned after the answer: however long that took, nothing may fall out at the far end.
-        return f"{max(0, now_ms - math.ceil((time.monotonic() - self._begins_at) * 1000))}-0"
 
     async def _take(self, entry: stream.Entry) -> None:
         if self._number is not None and entry.number != self._number + 1:

@@ -19,7 +19,7 @@ local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 -- As bus/keys.py names them.
 local function bucket_of(kind, digest)
-  return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 4
+  return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 2
 end
 
 local function mark(digest)

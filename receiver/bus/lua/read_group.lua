@@ -3,7 +3,7 @@
 --
 -- KEYS: 1 events, 2 state of the group
 -- ARGV: 1 group, 2 worker, 3 entries at most, 4 generation the worker knows or '', 5 highest number it has seen,
---       6 milliseconds before now where a new group begins, 7 name for a new generation,
+--       6 id after which a new group begins, 7 name for a new generation,
 --       8 milliseconds one worker has for a reset before another may try
 -- Returns {generation, last number, reset to do now or '', last id given to the group, entries}
 local time = redis.call('TIME')
@@ -25,7 +25,7 @@ if reply and reply.err then
   if not string.find(reply.err, 'NOGROUP', 1, true) then return reply end
   -- New, or lost with everything else: then nobody can know who was signed out, and all there is gets read.
   local lost = generation or ARGV[4] ~= ''
-  local start = lost and '0-0' or string.format('%.0f-0', math.max(0, now - tonumber(ARGV[6])))
+  local start = lost and '0-0' or ARGV[6]
   redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM')
   redis.call('HDEL', KEYS[2], 'n')
   generation, last = ARGV[7], nil
