@@ -206,6 +206,14 @@ async def test_one_session_never_crowds_out_others(world: World) -> None:
     assert ["other", *map(str, range(92, 100))] == named
 
 
+async def test_every_login_is_kept_where_the_op_has_no_sid(world: World) -> None:
+    """Without `sid` it is the date that tells one login of an app from another; a month of them is kept."""
+    for number in range(30):
+        await world.sessions.register(claims(sid=None, auth_time=900 + number), keys=[str(number)])
+
+    assert 30 == len((await world.logout(sub="alice")).sessions)
+
+
 async def test_odd_texts_survive(world: World) -> None:
     """Quotes, tabs, newlines and non-ASCII in what an app registers come back as they were."""
     odd = 'a"b\\c\td\ne,ü€\U0001f600]},{'

@@ -13,22 +13,23 @@ end
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
 local expires = string.format('%d', now + lifetime)
 
+local dates = ARGV[6] .. '\t' .. (ARGV[7] ~= ARGV[6] and ARGV[7] or '')
 local lines, same = {}, {}
 for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
-  local line_expires, client, session, keys =
-    string.match(line, '^([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)\t([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)$')
+  local line_expires, line_dates, client, session, keys =
+    string.match(line, '^([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)$')
   local again = client == ARGV[8] and session == ARGV[2]
   -- Under other names it is another session of the app, in another browser or after its cookie was lost.
   if tonumber(line_expires) > now and not (again and keys == ARGV[10]) then
     lines[#lines + 1] = line
-    if again then same[#same + 1] = #lines end
+    if again and (session ~= '' or line_dates == dates) then same[#same + 1] = #lines end
   end
 end
 -- An app that names one session anew at every refresh must not crowd out the others.
 if #same >= 8 then table.remove(lines, same[1]) end
 -- A subject with this many sessions is a robot; the oldest give way, their marks still work.
 while #lines >= 64 do table.remove(lines, 1) end
-lines[#lines + 1] = table.concat({expires, ARGV[6], ARGV[7] ~= ARGV[6] and ARGV[7] or '', ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
+lines[#lines + 1] = table.concat({expires, dates, ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
 local ttl = redis.call('TTL', KEYS[1])
 redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifetime))
 
