@@ -114,9 +114,15 @@ class Oracle:
     registered: dict[str, Login] = field(default_factory=dict)
     _linked: dict[str, bool] = field(default_factory=dict)
 
-    def attempt(self, logout: Logout) -> None:
-        """The token reached the receiver; what came of it is not known."""
-        self._linked[logout.id] = self._linked.get(logout.id, True) and self._knows_account(logout)
+    def attempt(self, logout: Logout, *, again: bool) -> None:
+        """The token reached the receiver; what came of it need not be known.
+
+        Args:
+            logout: The token.
+            again: Whether an earlier attempt may have come to nothing, so that what was known then may not count.
+        """
+        if logout.id not in self._linked or again:
+            self._linked[logout.id] = self._linked.get(logout.id, True) and self._knows_account(logout)
         self.attempted[logout.id] = logout
 
     def acknowledge(self, logout: Logout) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
-    precondition,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
     from receiver.bus.embedded import EmbeddedRedis
     from tests.stateful.app import Blob
+
+SECONDS = st.integers(0, 2)
+"""That pass before something happens, on the OP's clock; 0 makes it a tie."""
 
 CLIENTS = st.sampled_from(("portal", "orders"))
 
@@ -56,38 +61,61 @@ class Interleavings(RuleBasedStateMachine):
         self.count = 0
         self.sessions: dict[str, Login] = {}
         self.unregistered: dict[str, Login] = {}
+        self.tokens: list[Logout] = []
+        self.in_doubt: set[str] = set()
         self.oracle = Oracle()
         self.loop = asyncio.new_event_loop()
         self.world = World(self.server)
-
-    @initialize()
-    def start(self) -> None:
-        """Everything is empty."""
         self.run(self.world.start())
+        self.first = [OPSession(user, self.name("sid"), self.now) for user in USERS]
+
+    # Long enough for something to go wrong: most stories Hypothesis tells have few steps.
+
+    @initialize(target=at_op)
+    def somebody_is_there(self) -> MultipleResults[OPSession]:
+        """Everybody has authenticated once."""
+        return multiple(*self.first)
+
+    @initialize(target=logins, missing=st.sets(st.integers(0, 5), max_size=3))
+    def some_are_signed_in(self, missing: set[int]) -> MultipleResults[Login]:
+        """Most of them at both apps."""
+        opened = [
+            self.login(at, client)
+            for number, (at, client) in enumerate(itertools.product(self.first, ("portal", "orders")))
+            if number not in missing
+        ]
+        for login in opened:
+            self.register(login)
+        return multiple(*opened)
 
     # Signing in
 
-    @rule(target=at_op, user=st.sampled_from(USERS), with_sid=st.sampled_from((True, True, False)))
-    def sign_in_at_op(self, user: User, with_sid: bool) -> OPSession:
+    @rule(target=at_op, user=st.sampled_from(USERS), with_sid=st.sampled_from((True, True, False)), after=SECONDS)
+    def sign_in_at_op(self, user: User, with_sid: bool, after: int) -> OPSession:
         """Somebody authenticates in a browser."""
+        self.now += after
         return OPSession(user, self.name("sid") if with_sid else None, self.now)
 
-    @rule(session=at_op)
-    def authenticate_again(self, session: OPSession) -> None:
+    @rule(session=at_op, after=SECONDS)
+    def authenticate_again(self, session: OPSession, after: int) -> None:
         """The OP asks for the password anew; the session keeps its `sid`."""
+        self.now += after
         session.auth_time = self.now
 
-    @rule(target=logins, session=at_op, client=CLIENTS)
-    def open_app(self, session: OPSession, client: str) -> Login:
-        """The app gets tokens and registers at once."""
-        login = Login(self.name("k"), session.user, client, session.sid, session.auth_time)
-        self.register(login)
-        return login
+    @rule(target=logins, session=at_op, clients=st.sampled_from((("portal",), ("orders",), ("portal", "orders"))))
+    def open_apps(self, session: OPSession, clients: tuple[str, ...]) -> MultipleResults[Login]:
+        """The apps get tokens and register at once."""
+        opened = [self.login(session, client) for client in clients if self.has_room(session, client)]
+        for login in opened:
+            self.register(login)
+        return multiple(*opened)
 
     @rule(target=pending, session=at_op, client=CLIENTS)
-    def open_app_slowly(self, session: OPSession, client: str) -> Login:
+    def open_app_slowly(self, session: OPSession, client: str) -> Login | MultipleResults[Login]:
         """The app gets tokens; registering comes later, maybe after the logout."""
-        login = Login(self.name("k"), session.user, client, session.sid, session.auth_time)
+        if not self.has_room(session, client):
+            return multiple()
+        login = self.login(session, client)
         self.unregistered[login.key] = login
         return login
 
@@ -138,11 +166,13 @@ class Interleavings(RuleBasedStateMachine):
         age=st.sampled_from((0, 0, 1, 3)),
         fate=st.sampled_from(("answered", "answered", "answered", "lost before", "lost after", "crash")),
         steps=st.integers(0, 12),
+        after=SECONDS,
     )
     def log_out(  # noqa: PLR0917  # drawn by name
-        self, session: OPSession, client: str, how: str, client_only: bool, age: int, fate: str, steps: int
+        self, session: OPSession, client: str, how: str, client_only: bool, age: int, fate: str, steps: int, after: int
     ) -> Logout:
         """The OP sends a token, maybe late; the receiver may answer, or it or Redis may die at any point."""
+        self.now += after
         if session.sid is None:
             how = "sub"
         logout = Logout(
@@ -155,47 +185,42 @@ class Interleavings(RuleBasedStateMachine):
             client_only=client_only,
             logout_at=self.now - age,
         )
-        self.oracle.attempt(logout)
+        self.tokens.append(logout)
+        if fate == "lost before":
+            return logout
+        self.oracle.attempt(logout, again=False)
         if fate == "answered":
             assert not self.run(self.world.publish(logout)).duplicate
             self.oracle.acknowledge(logout)
         elif fate == "lost after":
             self.run(self.world.publish(logout))
-        elif fate == "crash" and self.run(self.world.crash_while_publishing(logout, steps)):
+        elif self.run(self.world.crash_while_publishing(logout, steps)):
             self.oracle.acknowledge(logout)
+        else:
+            self.in_doubt.add(logout.id)
         return logout
 
     @rule(logout=logouts)
     def send_again(self, logout: Logout) -> None:
         """The OP retries, or a duplicate was on its way; the receiver answers."""
-        self.oracle.attempt(logout)
+        self.oracle.attempt(logout, again=logout.id in self.in_doubt)
+        self.in_doubt.discard(logout.id)
         answer = self.run(self.world.publish(logout))
         assert answer.duplicate or logout.id not in self.oracle.acknowledged
         self.oracle.acknowledge(logout)
 
     # Whatever else happens
 
-    @rule(seconds=st.integers(1, 2))
-    def time_passes(self, seconds: int) -> None:
-        """On the OP's clock."""
-        self.now += seconds
+    @rule(what=st.sampled_from(("Redis crashes", "the receiver restarts", "portal", "orders")))
+    def something_breaks(self, what: str) -> None:
+        """Redis comes back with what it had acknowledged; a new process knows nothing of what the last one knew."""
+        if what == "Redis crashes":
+            self.world.restart_redis()
+        elif what == "the receiver restarts":
+            self.run(self.world.restart_receiver())
+        else:
+            self.run(self.world.restart_app(what))
 
-    @rule()
-    def redis_crashes(self) -> None:
-        """And comes back with what it had acknowledged."""
-        self.world.restart_redis()
-
-    @rule()
-    def receiver_restarts(self) -> None:
-        """Another process takes over."""
-        self.run(self.world.restart_receiver())
-
-    @rule(client=CLIENTS)
-    def app_restarts(self, client: str) -> None:
-        """What its process had in memory is lost."""
-        self.run(self.world.restart_app(client))
-
-    @precondition(lambda self: self.oracle.attempted)
     @rule()
     def settle(self) -> None:
         """Everything published is heard; then everybody is asked about everyone."""
@@ -208,10 +233,9 @@ class Interleavings(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The OP retries what it has no answer for; after that nothing is open."""
         try:
-            if self.oracle.attempted:
-                for logout in self.oracle.attempted.values():
-                    self.send_again(logout)
-                self.settle()
+            for logout in self.tokens:
+                self.send_again(logout)
+            self.settle()
         finally:
             self.run(self.world.stop())
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
@@ -244,6 +268,16 @@ class Interleavings(RuleBasedStateMachine):
             if login.key in self.oracle.registered:
                 assert holds, f"the app has dropped {login}"
                 assert self.run(self.world.is_registered(login)), f"not registered any more: {login}"
+
+    def login(self, session: OPSession, client: str) -> Login:
+        """What an app learns of a session at the OP."""
+        return Login(self.name("k"), session.user, client, session.sid, session.auth_time)
+
+    def has_room(self, session: OPSession, client: str) -> bool:
+        """Of one session at the OP the registry names the latest eight of an app's."""
+        everybody = (*self.sessions.values(), *self.unregistered.values())
+        names = [(login.user, login.client, login.sid) for login in everybody]
+        return names.count((session.user, client, session.sid)) < 8
 
     def app(self, login: Login) -> Any:
         """The app of a session."""
