@@ -37,6 +37,15 @@ class User:
 USERS = (User("alice"), User("bob", account="bob.utid"), User("carol", pairwise=True, account="carol.utid"))
 
 
+@dataclass
+class OPSession:
+    """A session at the OP; signing in anew within it gives it a new `auth_time`."""
+
+    user: User
+    sid: str | None
+    auth_time: int
+
+
 @dataclass(frozen=True)
 class Login:
     """One session of one user at one app.

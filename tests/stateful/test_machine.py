@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.stateful.oracle import USERS, Login, Logout, Oracle, User
+from tests.stateful.oracle import USERS, Login, Logout, OPSession, Oracle, User
 from tests.stateful.world import World
 
 if TYPE_CHECKING:
@@ -33,15 +33,6 @@ SECONDS = st.integers(0, 2)
 """That pass before something happens, on the OP's clock; 0 makes it a tie."""
 
 CLIENTS = st.sampled_from(("portal", "orders"))
-
-
-@dataclass
-class OPSession:
-    """A session at the OP; signing in anew within it gives it a new `auth_time`."""
-
-    user: User
-    sid: str | None
-    auth_time: int
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -297,7 +288,7 @@ def test_any_interleaving(durable_redis: EmbeddedRedis) -> None:
     """After any story no session that an acknowledged logout covers is alive anywhere, and no other one is dead."""
     thorough = settings.get_current_profile_name() == "thorough"
     limits = settings(
-        max_examples=300 if thorough else 25,
+        max_examples=300 if thorough else 100,
         stateful_step_count=60 if thorough else 30,
         deadline=None,
         suppress_health_check=list(HealthCheck),
