@@ -1,0 +1,431 @@
+"""One OP for the tests of every stack: https, really signed tokens, refreshes that can be held in flight.
+
+    with StackOP(tmp_path) as op:                   # or StackOP(tmp_path, shape="entra")
+        code = op.code("alice", "portal")           # what a browser would have brought back
+        ...                                         # redeem it with the real library at op.authority
+        token = op.logout_token(client_id="portal", user="alice")
+
+It runs in its own thread: blocking libraries and child processes may call it at any time. Give them `ca_file`
+(`REQUESTS_CA_BUNDLE`, which beats `verify=`; `NODE_EXTRA_CA_CERTS`; a Java trust store; `outbound.ca_file` of the
+receiver) and one of these as authority:
+
+| | `shape="oidc"` | `shape="entra"` |
+|---|---|---|
+| issuer | `https://localhost:<port>/realms/main` | `https://localhost:<port>/<tenant guid>/v2.0` |
+| `authority` | the issuer | `https://localhost:<port>/<tenant guid>` |
+| MSAL Python | `oidc_authority=op.authority` | `authority=op.authority, instance_discovery=False` |
+| MSAL Node | `protocolMode: OIDC`, `knownAuthorities: [op.host]` | `knownAuthorities: [op.host]` |
+| MSAL Java | `oidcAuthority`, or `b2cAuthority(op.b2c_authority)` | `authority`, `validateAuthority(false)` |
+| `sub` | the same for every client | another one for every client (pairwise) |
+| `client_info` in answers | no | yes: `uid.utid` is the MSAL account |
+
+Every client id and every credential is good; redirect URIs are not compared. Knobs are plain attributes, read
+at each request, so a test may change them at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import queue
+import secrets
+import ssl
+import threading
+import time
+import uuid
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from aiohttp import web
+
+from receiver.demo.tls import make_certificates
+from tests.support.keys import b64, rsa_pair
+from tests.support.op import LOGOUT_EVENT, encode_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SIGNED_IN_AGO_S = 100
+"""How long ago, in seconds, a user's first session began unless told otherwise: clearly before any logout."""
+
+WAIT_S = 30.0
+"""How long anything waits, in seconds, before it raises: no test hangs."""
+
+DEFAULT_SCOPE = "openid profile offline_access orders.read"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One sign-in of a user at the OP; `auth_time` is NumericDate seconds."""
+
+    user: str
+    sid: str
+    auth_time: int
+
+
+@dataclass
+class Grant:
+    """What one code was redeemed for; its refresh tokens all belong to it."""
+
+    session: Session
+    client_id: str
+    scope: str
+    nonce: str | None = None
+    dead: bool = False
+
+
+@dataclass
+class Held:
+    """Refreshes that the OP has answered and whose answers have not left yet.
+
+    Attributes:
+        count: How many are, or were, held.
+    """
+
+    count: int = 0
+    _arrived: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
+    _released: Future[None] = field(default_factory=Future)
+
+    def wait_for_one(self, timeout_s: float = WAIT_S) -> None:
+        """Return when a further refresh is in flight; `queue.Empty` after `timeout_s`."""
+        self._arrived.get(timeout=timeout_s)
+
+    def release(self) -> None:
+        """Let all answers go, and hold no more. May be called twice."""
+        if not self._released.done():
+            self._released.set_result(None)
+
+
+class StackOP:
+    """The OP. Start it with `with`.
+
+    Args:
+        directory: Where its certificates go; a directory of its own.
+        shape: `oidc` (Keycloak and most) or `entra`.
+
+    Attributes:
+        ca_file: PEM of the CA to trust.
+        tenant_id: The Entra tenant's GUID (`shape="entra"`).
+        home_tenants: Guests: user to the GUID of the home tenant, which is then the account's `utid`.
+        sid, auth_time, client_info: Whether tokens carry them. `client_info` starts as the shape says.
+        access_token_s: Lifetime of access tokens, seconds. Below 300 every MSAL refreshes at each silent call.
+        revocation_endpoint: Whether discovery names the RFC 7009 endpoint (it answers all the same).
+        revocation_status: What that endpoint answers; other than 200 it revokes nothing.
+        metadata: Further members of the discovery document.
+        refreshes: Every refresh that was asked for, in order, as (user, client id); refused ones too.
+        revoked: Every refresh token that was revoked, in order.
+        browser_user: Who is signed in at the authorization endpoint; it asks nobody and redirects at once.
+    """
+
+    def __init__(self, directory: Path, *, shape: Literal["oidc", "entra"] = "oidc") -> None:
+        self._certificates = make_certificates(directory)
+        self._shape = shape
+        self._key = rsa_pair("stacks")
+        self._codes: dict[str, Grant] = {}
+        self._refresh_tokens: dict[str, Grant] = {}
+        self._access_tokens: dict[str, Grant] = {}
+        self._sessions: dict[str, Session] = {}
+        self._last_logout_at = 0
+        self._holds: list[tuple[Held, str | None, str | None]] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="stack-op", daemon=True)
+        self._runner: web.AppRunner | None = None
+        self.ca_file = self._certificates.ca_file
+        self.port = 0
+        self.tenant_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, "home.example"))
+        self.home_tenants: dict[str, str] = {}
+        self.sid = True
+        self.auth_time = True
+        self.client_info = shape == "entra"
+        self.access_token_s = 3600
+        self.revocation_endpoint = False
+        self.revocation_status = 200
+        self.metadata: dict[str, Any] = {}
+        self.refreshes: list[tuple[str, str]] = []
+        self.revoked: list[str] = []
+        self.browser_user = "alice"
+
+    @property
+    def host(self) -> str:
+        """`localhost:<port>`."""
+        return f"localhost:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """What MSAL is given; see the table above."""
+        return f"https://{self.host}/{self.tenant_id if self._shape == 'entra' else 'realms/main'}"
+
+    @property
+    def b2c_authority(self) -> str:
+        """For `b2cAuthority` of MSAL Java and .NET, which derive their endpoints from it; set `client_info`."""
+        return f"https://{self.host}/tfp/main/b2c_1_signin"
+
+    @property
+    def issuer(self) -> str:
+        """`iss` of every token."""
+        return self.authority + "/v2.0" if self._shape == "entra" else self.authority
+
+    def sub(self, user: str, client_id: str) -> str:
+        """The user's `sub` for this client."""
+        return f"{user}-at-{client_id}" if self._shape == "entra" else f"sub-{user}"
+
+    def account(self, user: str) -> str:
+        """MSAL's `home_account_id` of the user; where there is no `client_info`, MSAL takes the `sub` for it."""
+        return f"{self._uid(user)}.{self._utid(user)}" if self.client_info else self.sub(user, "any")
+
+    def session(self, user: str) -> Session:
+        """The user's session at the OP; begun if there is none."""
+        return self._sessions.get(user) or self.sign_in(user)
+
+    def sign_in(self, user: str, *, sid: str | None = None, auth_time: int | None = None) -> Session:
+        """Begin a new session: a new `sid`, and an `auth_time` after every logout there was.
+
+        The very first one of a run began `SIGNED_IN_AGO_S` ago. After a logout in the same second `auth_time` is
+        up to a second ahead of the clock, as if the user had waited for it.
+        """
+        if auth_time is None:
+            now = int(time.time())
+            auth_time = max(now, self._last_logout_at + 1) if self._last_logout_at else now - SIGNED_IN_AGO_S
+        self._sessions[user] = Session(user, sid or f"sid-{user}-{secrets.token_hex(4)}", auth_time)
+        return self._sessions[user]
+
+    def code(
+        self,
+        user: str,
+        client_id: str,
+        *,
+        sid: str | None = None,
+        auth_time: int | None = None,
+        nonce: str | None = None,
+        scope: str = DEFAULT_SCOPE,
+    ) -> str:
+        """A code as a browser brings it back: good once, with any redirect URI and code verifier.
+
+        It belongs to the user's session at the OP; with `sid` or `auth_time` a new one begins.
+        """
+        again = sid is not None or auth_time is not None
+        session = self.sign_in(user, sid=sid, auth_time=auth_time) if again else self.session(user)
+        code = secrets.token_urlsafe(16)
+        self._codes[code] = Grant(session, client_id, scope, nonce)
+        return code
+
+    def answer(self, authorization_url: str, user: str | None = None) -> str:
+        """Where the browser is sent from this address once the user is signed in: redirect URI, code and state."""
+        query = {name: values[-1] for name, values in parse_qs(urlsplit(authorization_url).query).items()}
+        given = {name: query[name] for name in ("nonce", "scope") if name in query}
+        back = {"code": self.code(user or self.browser_user, query["client_id"], **given)}
+        back |= {"state": query["state"]} if "state" in query else {}
+        return f"{query['redirect_uri']}{'&' if '?' in query['redirect_uri'] else '?'}{urlencode(back)}"
+
+    def logout_token(
+        self,
+        *,
+        client_id: str,
+        user: str | None = None,
+        sid: str | None = None,
+        sub: str | None = None,
+        iat: int | None = None,
+    ) -> str:
+        """A logout token, really signed, for POSTing as the form field `logout_token`.
+
+        With `user` alone it names the `sub` and the `sid` of the user's session, which is over then: the next
+        `code` begins a new one. `sid` and `sub` are taken as given; with neither of them and no user, ValueError.
+        """
+        if user is not None:
+            session = self._sessions.pop(user, None)
+            if sid is None and sub is None:
+                sid = session.sid if session and self.sid else None
+                sub = self.sub(user, client_id)
+        if sid is None and sub is None:
+            raise ValueError("a logout token names a sub, a sid or both")
+        iat = int(time.time()) if iat is None else iat
+        self._last_logout_at = max(self._last_logout_at, iat)
+        payload = {
+            "iss": self.issuer, "aud": client_id, "iat": iat, "exp": iat + 120, "jti": str(uuid.uuid4()),
+            "events": {LOGOUT_EVENT: {}}, **({"sub": sub} if sub else {}), **({"sid": sid} if sid else {}),
+        }  # fmt: skip
+        return encode_token({"alg": "RS256", "kid": self._key.kid, "typ": "logout+jwt"}, payload, self._key)
+
+    @contextlib.contextmanager
+    def holding_refreshes(self, *, user: str | None = None, client_id: str | None = None) -> Iterator[Held]:
+        """Hold the answers of refreshes, of this user or client only, until `release` or the end of the block.
+
+        The tokens are made when the refresh arrives: a logout that happens meanwhile is later than they are.
+        """
+        hold = (Held(), user, client_id)
+        self._holds.append(hold)
+        try:
+            yield hold[0]
+        finally:
+            self._holds.remove(hold)
+            hold[0].release()
+
+    def refresh_count(self, user: str, client_id: str | None = None) -> int:
+        """How often tokens of this user were asked to be refreshed."""
+        return sum(1 for name, client in self.refreshes if name == user and client_id in {None, client})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(WAIT_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for held, _user, _client in self._holds:
+            held.release()
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(WAIT_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT_S)
+        self._loop.close()
+
+    async def _start(self) -> None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(self._certificates.certificate_file, self._certificates.key_file)
+        app = web.Application()
+        # The libraries derive these paths each in their own way (MSAL Java does not look at discovery).
+        app.router.add_get("/common/discovery/instance", self._instance)
+        for name, handler in (("token", self._token), ("revoke", self._revoke)):
+            app.router.add_post(f"/{{base:.+}}/{name}", handler)
+        app.router.add_get("/{base:.+}/.well-known/openid-configuration", self._discovery)
+        app.router.add_get("/{base:.+}/jwks", self._jwks)
+        app.router.add_get("/{base:.+}/userinfo", self._userinfo)
+        app.router.add_get("/{base:.+}/authorize", self._authorize)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "localhost", self.port, ssl_context=tls).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        if self._runner is None or self._runner.server is None:
+            return
+        transports = [connection.transport for connection in self._runner.server.connections]
+        await self._runner.cleanup()
+        for transport in transports:
+            if transport is not None:
+                # Closing TLS waits for the peer, and a library's idle connection never answers.
+                transport.abort()
+        await asyncio.sleep(0.01)
+
+    async def _discovery(self, request: web.Request) -> web.Response:
+        base = f"https://{self.host}/{request.match_info['base']}".removesuffix("/v2.0")
+        oauth = base + ("/oauth2/v2.0" if base != self.issuer else "")
+        return web.json_response(
+            {
+                "issuer": self.issuer,
+                "authorization_endpoint": f"{oauth}/authorize",
+                "token_endpoint": f"{oauth}/token",
+                "end_session_endpoint": f"{oauth}/logout",
+                "userinfo_endpoint": f"{oauth}/userinfo",
+                "jwks_uri": f"{base}/jwks",
+                "response_types_supported": ["code"],
+                "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+                "subject_types_supported": ["pairwise" if self._shape == "entra" else "public"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+                "scopes_supported": DEFAULT_SCOPE.split(),
+                "backchannel_logout_supported": True,
+                "backchannel_logout_session_supported": self.sid,
+                **({"revocation_endpoint": f"{oauth}/revoke"} if self.revocation_endpoint else {}),
+                **self.metadata,
+            }
+        )
+
+    async def _instance(self, _: web.Request) -> web.Response:
+        names = {"preferred_network": self.host, "preferred_cache": self.host, "aliases": [self.host]}
+        endpoint = f"{self.authority}/v2.0/.well-known/openid-configuration"
+        return web.json_response({"tenant_discovery_endpoint": endpoint, "metadata": [names]})
+
+    async def _jwks(self, _: web.Request) -> web.Response:
+        return web.json_response({"keys": [self._key.published()]})
+
+    async def _authorize(self, request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": self.answer(str(request.url))})
+
+    async def _userinfo(self, request: web.Request) -> web.Response:
+        grant = self._access_tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        if grant is None:
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return web.json_response(self._who(grant))
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        token = str((await request.post()).get("token", ""))
+        if self.revocation_status == 200:
+            self.revoked.append(token)
+            if token in self._refresh_tokens:
+                self._refresh_tokens[token].dead = True
+        return web.Response(status=self.revocation_status)
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        client_id = form.get("client_id") or _basic_user(request.headers)
+        match form.get("grant_type"):
+            case "authorization_code":
+                grant = self._codes.pop(form.get("code", ""), None)
+            case "refresh_token":
+                grant = self._refresh_tokens.get(form.get("refresh_token", ""))
+                if grant is not None:
+                    self.refreshes.append((grant.session.user, grant.client_id))
+            case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+                user = self._access_tokens.get(form.get("assertion", ""))
+                grant = user and Grant(user.session, client_id, DEFAULT_SCOPE)
+            case "client_credentials":
+                token = {"token_type": "Bearer", "access_token": f"app-{secrets.token_urlsafe(16)}"}
+                return web.json_response(token | {"expires_in": self.access_token_s, "scope": form.get("scope", "")})
+            case _:
+                grant = None
+        if grant is None or grant.dead or grant.client_id != client_id:
+            return web.json_response({"error": "invalid_grant", "error_description": "refused"}, status=400)
+        answer = web.json_response(self._tokens(grant, form), headers={"Cache-Control": "no-store"})
+        if form["grant_type"] == "refresh_token":
+            await self._hold(grant)
+        return answer
+
+    async def _hold(self, grant: Grant) -> None:
+        for held, user, client_id in list(self._holds):
+            if user in {None, grant.session.user} and client_id in {None, grant.client_id}:
+                held.count += 1
+                held._arrived.put(None)
+                # Shielded: a client that gives up must not cancel what all wait for.
+                await asyncio.shield(asyncio.wrap_future(held._released))
+
+    def _tokens(self, grant: Grant, form: Mapping[str, str]) -> dict[str, Any]:
+        refresh_token, access_token = secrets.token_urlsafe(24), f"at-{secrets.token_urlsafe(24)}"
+        self._refresh_tokens[refresh_token] = self._access_tokens[access_token] = grant
+        now, user = int(time.time()), grant.session.user
+        payload = {"iss": self.issuer, "aud": grant.client_id, "iat": now, "nbf": now, "exp": now + 3600}
+        payload |= {"ver": "2.0", **self._who(grant)}
+        payload |= {"sid": grant.session.sid} if self.sid else {}
+        payload |= {"auth_time": grant.session.auth_time} if self.auth_time else {}
+        payload |= {"nonce": grant.nonce} if grant.nonce and form["grant_type"] == "authorization_code" else {}
+        info = b64(json.dumps({"uid": self._uid(user), "utid": self._utid(user)}))
+        return {
+            "token_type": "Bearer",
+            "expires_in": self.access_token_s,
+            "scope": form.get("scope") or grant.scope,
+            "access_token": access_token,
+            "refresh_token": refresh_token,
+            "id_token": encode_token({"alg": "RS256", "kid": self._key.kid, "typ": "JWT"}, payload, self._key),
+            **({"client_info": info} if self.client_info else {}),
+        }
+
+    def _who(self, grant: Grant) -> dict[str, Any]:
+        user = grant.session.user
+        claims = {"sub": self.sub(user, grant.client_id), "name": user, "preferred_username": f"{user}@example.com"}
+        # A guest has an oid of its own in this tenant, another one than at home.
+        oid = self._uid(f"guest:{user}" if user in self.home_tenants else user)
+        return claims | ({"oid": oid, "tid": self.tenant_id} if self._shape == "entra" else {})
+
+    def _uid(self, user: str) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{user}.example"))
+
+    def _utid(self, user: str) -> str:
+        return self.home_tenants.get(user, self.tenant_id)
+
+
+def _basic_user(headers: Mapping[str, str]) -> str:
+    scheme, _, value = headers.get("Authorization", "").partition(" ")
+    return unquote(base64.b64decode(value).decode().partition(":")[0]) if scheme.lower() == "basic" else ""
