@@ -14,7 +14,7 @@ import aiohttp
 from receiver.core.jwks import KeySet, parse_key_set
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import JWKSUnavailableError
-from receiver.ingress.fetch import Fetcher
+from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
     from receiver.core.tenants import Tenant

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.ingress.fetch import Fetcher
     from receiver.ops.metrics import Metrics
+    from receiver.outbound.fetch import Fetcher
 
 log = logging.getLogger("receiver.keys")
 

@@ -12,10 +12,10 @@ from receiver.bus.keys import Keys
 from receiver.bus.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.shared_keys import SharedKeys
 from receiver.ingress.event_feed import EventFeed
-from receiver.ingress.fetch import Fetcher
 from receiver.ingress.keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
 from receiver.ops.sections import EMBEDDED
+from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable

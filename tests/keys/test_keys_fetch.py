@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from receiver.errors import ConfigurationError, JWKSUnavailableError
-from receiver.ingress.fetch import MAX_REDIRECTS, Fetcher
+from receiver.outbound.fetch import MAX_REDIRECTS, Fetcher
 from tests.keys.web import Authority, Site, serving
 
 if TYPE_CHECKING:

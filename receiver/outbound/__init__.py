@@ -1,0 +1,1 @@
+"""Our own HTTP requests to OPs: documents fetched, refresh tokens revoked."""
