@@ -1,0 +1,130 @@
+// A small web app: MSAL Node signs people in, its tokens and the sessions are in Redis. With LOGOUT_RECEIVER=off it is
+// the app as it was before; the lines that say "logout" are all that was added.
+
+import { randomUUID } from 'node:crypto';
+
+import { ConfidentialClientApplication, CryptoProvider, DistributedCachePlugin, ProtocolMode } from '@azure/msal-node';
+import { RedisStore } from 'connect-redis';
+import express from 'express';
+import session from 'express-session';
+import { createClient } from 'redis';
+
+import { LogoutReceiver } from './logout-receiver.mjs';
+
+const {
+  REDIS_URL = 'redis://127.0.0.1:6379',
+  AUTHORITY,
+  CLIENT_ID = 'shop',
+  CLIENT_SECRET,
+  SESSION_SECRET,
+  PORT = '3000',
+  TOKEN_PREFIX = 'shop:msal:',
+  SESSION_PREFIX = 'shop:sess:',
+  PROTOCOL = 'OIDC',
+  LOGOUT_RECEIVER,
+} = process.env;
+if (!AUTHORITY || !CLIENT_SECRET || !SESSION_SECRET) throw new Error('set AUTHORITY, CLIENT_SECRET and SESSION_SECRET');
+
+const protocolMode = ProtocolMode[PROTOCOL];
+
+/** Scopes asked for at sign-in and again for each token. */
+const SCOPES = ['openid', 'profile', 'offline_access', 'orders.read'];
+
+/** Seconds the tokens of one user stay in Redis after the last write. */
+const TOKENS_LIVE_S = 86_400;
+
+const redis = createClient({ url: REDIS_URL });
+redis.on('error', (error) => console.error('redis:', error.message));
+await redis.connect();
+
+const logout = LOGOUT_RECEIVER === 'off' ? undefined : new LogoutReceiver({ client: redis, app: 'shop' });
+await logout?.start();
+
+const tokens = {
+  get: (key) => redis.get(TOKEN_PREFIX + key),
+  set: (key, value) => redis.set(TOKEN_PREFIX + key, value, { EX: TOKENS_LIVE_S }),
+};
+const cacheClient = logout?.guarded(tokens) ?? tokens;
+
+const redisSessions = new RedisStore({ client: redis, prefix: SESSION_PREFIX });
+const store = logout?.guardedSessions(redisSessions) ?? redisSessions;
+
+/** One client object per request: a shared one would keep everybody's tokens in its memory, see README.md. */
+function msal(request) {
+  const partition = {
+    getKey: async () => request.session.account?.homeAccountId ?? '',
+    extractKey: async (account) => account.homeAccountId,
+  };
+  const known = new URL(AUTHORITY).host;
+  return new ConfidentialClientApplication({
+    // MSAL Node 2 reads protocolMode under auth, later versions under system.
+    auth: { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, authority: AUTHORITY, knownAuthorities: [known], protocolMode },
+    system: { protocolMode },
+    cache: { cachePlugin: new DistributedCachePlugin(cacheClient, partition) },
+  });
+}
+
+const redirectUri = () => `http://localhost:${server.address().port}/redirect`;
+
+const app = express();
+app.use(session({ store, secret: SESSION_SECRET, resave: false, saveUninitialized: false, cookie: { sameSite: 'lax' } }));
+
+app.get('/', (request, response) => {
+  response.json({ user: request.session.account?.username ?? null });
+});
+
+app.get('/sign-in', async (request, response) => {
+  const { verifier, challenge } = await new CryptoProvider().generatePkceCodes();
+  request.session.signIn = { state: randomUUID(), verifier };
+  const url = await msal(request).getAuthCodeUrl({
+    scopes: SCOPES,
+    redirectUri: redirectUri(),
+    state: request.session.signIn.state,
+    codeChallenge: challenge,
+    codeChallengeMethod: 'S256',
+    // Makes an OP put `auth_time` into the ID token: it tells a new sign-in from one that was signed out.
+    extraQueryParameters: { max_age: '86400' },
+  });
+  response.redirect(url);
+});
+
+app.get('/redirect', async (request, response) => {
+  const { state, verifier } = request.session.signIn ?? {};
+  if (!state || request.query.state !== state) return response.status(400).json({ error: 'start at /sign-in' });
+  const code = String(request.query.code);
+  const client = msal(request);
+  const result = await client.acquireTokenByCode({ code, scopes: SCOPES, redirectUri: redirectUri(), codeVerifier: verifier });
+  request.session.regenerate((error) => {
+    if (error) throw error;
+    request.session.account = result.account;
+    response.redirect('/');
+  });
+});
+
+app.get('/token', async (request, response) => {
+  if (!request.session.account) return response.status(401).json({ error: 'not signed in' });
+  // Written at the end of the request, as many apps do: what a logout during the request must survive.
+  request.session.seenAt = Date.now();
+  const client = msal(request);
+  try {
+    // MSAL Node 2 reads the shared cache here only, not in acquireTokenSilent.
+    const account = await client.getTokenCache().getAccountByHomeId(request.session.account.homeAccountId);
+    if (!account) return response.status(401).json({ error: 'no account' });
+    const { fromCache } = await client.acquireTokenSilent({ account, scopes: SCOPES });
+    response.json({ user: account.username, fromCache });
+  } catch (error) {
+    response.status(401).json({ error: error.errorCode ?? error.message });
+  }
+});
+
+app.get('/sign-out', (request, response) => {
+  request.session.destroy(() => response.redirect('/'));
+});
+
+const server = app.listen(Number(PORT), '127.0.0.1', () => console.log(`listening on ${server.address().port}`));
+
+process.once('SIGTERM', async () => {
+  server.close();
+  await logout?.stop();
+  process.exit(0);
+});
