@@ -13,6 +13,7 @@ from receiver.core.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_key
 from receiver.core.jwks import FAMILIES
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER, BothClaims, Tenant
+from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section
 
@@ -71,6 +72,9 @@ class TenantSettings(Section):
         None,
         description="JWE enc values accepted. Default A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM.",
     )
+    revocation: RevocationSettings | None = Field(
+        None, description="Revoke refresh tokens taken out of caches at the OP, too. Off when left out."
+    )
     allow_http: bool = Field(False, description="Let this issuer be plain http outside loopback. For tests only.")
 
     @field_validator("preset")
@@ -86,6 +90,7 @@ class TenantSettings(Section):
             url = getattr(self, name)
             if url is not None:
                 _check_address(name, url, allow_http=self.allow_http)
+        self._check_revocation()
         for name, supported in (
             ("key_management_algorithms", KEY_MANAGEMENT),
             ("content_encryption_algorithms", CONTENT_ENCRYPTION),
@@ -108,6 +113,16 @@ class TenantSettings(Section):
             raise ValueError("encrypted: true needs decryption_key_file")
         return self
 
+    def _check_revocation(self) -> None:
+        if self.revocation is None:
+            return
+        if self.revocation.endpoint is not None:
+            _check_address("revocation.endpoint", self.revocation.endpoint, allow_http=self.allow_http)
+        elif self.preset == "entra" or TENANT_ID_PLACEHOLDER in self.issuer:
+            raise ValueError(
+                "revocation: Entra ID has no revocation endpoint; leave revocation out, or set its endpoint"
+            )
+
     def to_tenant(self) -> Tenant:
         """The tenant as the core knows it: preset, then overrides.
 
@@ -115,7 +130,7 @@ class TenantSettings(Section):
             ConfigurationError: the decryption key cannot be read.
         """
         given = self.model_dump(
-            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file"}, exclude_none=True
+            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file", "revocation"}, exclude_none=True
         )
         merged: dict[str, Any] = {**PRESETS[self.preset], **given}
         for name in (

@@ -1,12 +1,13 @@
-"""Fetch a JSON document from an OP, with limits: time, size, no redirect to elsewhere, no plain http."""
+"""Requests to an OP, with limits: time, size, no redirect to elsewhere, no plain http."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -15,6 +16,7 @@ from receiver import __version__
 from receiver.errors import ConfigurationError, JWKSUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -23,6 +25,32 @@ MAX_REDIRECTS = 2
 """Redirects followed, within the same origin only."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a form.
+
+    Attributes:
+        status: HTTP status.
+        retry_after: The `Retry-After` header, as it was sent.
+        body: As much of the body as the limit allows; empty for 2xx, where nobody needs it.
+    """
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nothing came back.
+
+    Attributes:
+        reason: Why, for the operator; holds nothing of what was sent and nothing the other side wrote.
+    """
+
+    reason: str
 
 
 class Fetcher:
@@ -86,11 +114,49 @@ class Fetcher:
             raise JWKSUnavailableError(f"{url}: the answer is not a JSON object")
         return document
 
+    async def post_form(
+        self, url: str, form: Mapping[str, str], *, allow_http: bool, authorization: str | None = None
+    ) -> Answer | NoAnswer:
+        """Send a form once; redirects are not followed, and nothing is raised for what the other side does.
+
+        Args:
+            url: From the configuration or from a discovery document, never from a token.
+            form: Sent as `application/x-www-form-urlencoded`.
+            allow_http: Whether plain http outside loopback is acceptable.
+            authorization: Value of the `Authorization` header.
+        """
+        if not is_acceptable(url, allow_http=allow_http):
+            return NoAnswer(f"{url}: is not https")
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._post(url, urlencode(form).encode(), headers)
+        except TimeoutError:
+            return NoAnswer(f"{url}: no answer within {self._timeout_s:g} s")
+        except aiohttp.ClientConnectorError as error:
+            return NoAnswer(f"{url}: {type(error).__name__}: {str(error)[:160]}")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # Messages of other errors may quote the answer, and an answer may quote the form.
+            return NoAnswer(f"{url}: {type(error).__name__}")
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        if self._session is None:
+            raise RuntimeError("the fetcher is not open")
+        async with self._session.post(
+            _as_given(url), data=body, headers=headers, allow_redirects=False, proxy=self._proxy_url
+        ) as response:
+            is_done = response.status // 100 == 2  # noqa: PLR2004  # HTTP
+            found = b"" if is_done else await response.content.read(self._max_bytes)
+            return Answer(response.status, response.headers.get("Retry-After"), found)
+
     async def _get(self, url: str, *, allow_http: bool) -> bytes:
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
         for _ in range(MAX_REDIRECTS + 1):
-            _check_scheme(url, allow_http=allow_http)
+            if not is_acceptable(url, allow_http=allow_http):
+                raise JWKSUnavailableError(f"{url}: is not https")
             async with self._session.get(_as_given(url), allow_redirects=False, proxy=self._proxy_url) as response:
                 if response.status in _REDIRECTS:
                     target = urljoin(url, response.headers.get("Location", ""))
@@ -112,11 +178,14 @@ class Fetcher:
         return bytes(body)
 
 
-def _check_scheme(url: str, *, allow_http: bool) -> None:
-    parts = urlsplit(url)
+def is_acceptable(url: str, *, allow_http: bool) -> bool:
+    """Whether we call this address: https, or plain http on loopback or where the tenant allows it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     local = parts.hostname in LOOPBACK_HOSTS
-    if parts.scheme != "https" and not (parts.scheme == "http" and (allow_http or local)):
-        raise JWKSUnavailableError(f"{url}: is not https")
+    return parts.scheme == "https" or (parts.scheme == "http" and (allow_http or local))
 
 
 def _as_given(url: str) -> URL:

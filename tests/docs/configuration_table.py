@@ -40,6 +40,8 @@ def tables() -> str:
     ]
     parts.append(f"### Top level\n\nTenants, and the short form for a single one.\n\n{HEAD}{''.join(top)}")
     parts.append(_tenant_table(schema))
+    parts.append(_part_table(schema, "RevocationSettings", "tenants[].revocation"))
+    parts.append(_part_table(schema, "RevocationClientSettings", "tenants[].revocation.clients.<client id>"))
     return "\n".join(parts)
 
 
@@ -59,6 +61,17 @@ def _tenant_table(schema: dict[str, Any]) -> str:
     return f"### `tenants[]`\n\n{definition['description']}\n\n{TENANT_HEAD}{''.join(rows)}"
 
 
+def _part_table(schema: dict[str, Any], name: str, place: str) -> str:
+    definition = schema["$defs"][name]
+    required = definition.get("required", ())
+    rows = [
+        f"| `{key}` | {_type(part)} | {'required' if key in required else _default(part['default'])} | "
+        f"{_text(part['description'])} |\n"
+        for key, part in definition["properties"].items()
+    ]
+    return f"### `{place}`\n\n{definition['description']}\n\n{TENANT_HEAD}{''.join(rows)}"
+
+
 def _row(key: str, variable: str, part: dict[str, Any]) -> str:
     shown = _default(part.get("default"))
     return f"| `{key}` | `{variable}` | {_type(part)} | {shown} | {_text(part['description'])} |\n"
@@ -67,6 +80,8 @@ def _row(key: str, variable: str, part: dict[str, Any]) -> str:
 def _type(part: dict[str, Any]) -> str:
     options = [option for option in part.get("anyOf", [part]) if option.get("type") != "null"]
     [option] = options
+    if "$ref" in option:
+        return "section, below"
     if "enum" in option:
         return " or ".join(f"`{value}`" for value in option["enum"])
     match option.get("type"):
@@ -74,7 +89,7 @@ def _type(part: dict[str, Any]) -> str:
             inner = option["items"]
             text = "list of tenants" if "$ref" in inner else "list of text"
         case "object":
-            text = "map of lists"
+            text = "map of sections, below" if "$ref" in option["additionalProperties"] else "map of lists"
         case "string":
             text = {"path": "path", "password": "secret"}.get(option.get("format", ""), "text")
         case kind:

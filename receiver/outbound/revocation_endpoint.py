@@ -1,0 +1,103 @@
+"""Where one tenant's OP revokes tokens: configured, or read from its discovery document."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from receiver.errors import JWKSUnavailableError
+from receiver.outbound.fetch import is_acceptable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from receiver.outbound.fetch import Fetcher
+    from receiver.outbound.revocation_request import RevocationClient
+
+DISCOVERY_KEEP_S = 3600.0
+"""Seconds an endpoint from discovery is used, or its absence believed, before the document is read again."""
+
+DISCOVERY_RETRY_S = 60.0
+"""Seconds an endpoint that is due but cannot be read again is used on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRevocation:
+    """One tenant that revokes.
+
+    Attributes:
+        tenant: Its name.
+        issuer: Exact issuer; a discovery document of another one is not believed.
+        metadata_url: Where the discovery document is.
+        endpoint: Where to revoke; None takes it from discovery.
+        clients: Client id to credentials.
+        allow_http: Plain http outside loopback is acceptable.
+    """
+
+    tenant: str
+    issuer: str
+    metadata_url: str
+    endpoint: str | None = None
+    clients: Mapping[str, RevocationClient] = field(default_factory=dict)
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to "where?".
+
+    Attributes:
+        url: The endpoint; None when there is none to be had.
+        reason: Why there is none.
+        is_final: False when it may be had on the next try: the OP did not answer.
+    """
+
+    url: str | None
+    reason: str = ""
+    is_final: bool = True
+
+
+class RevocationEndpoint:
+    """One tenant's endpoint; asked for once an hour, however many tokens there are."""
+
+    def __init__(self, tenant: TenantRevocation, fetcher: Fetcher, *, clock: Callable[[], float]) -> None:
+        self._tenant = tenant
+        self._fetcher = fetcher
+        self._clock = clock
+        self._found: Found | None = None
+        self._until_s = 0.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def find(self) -> Found:
+        """Where to revoke now. An OP that cannot be reached does not make us forget where it was."""
+        if self._tenant.endpoint is not None:
+            return Found(self._tenant.endpoint)
+        async with self._one_at_a_time:
+            if self._found is None or self._clock() >= self._until_s:
+                return await self._discover()
+            return self._found
+
+    async def _discover(self) -> Found:
+        url = self._tenant.metadata_url
+        try:
+            metadata = await self._fetcher.get_json(url, allow_http=self._tenant.allow_http)
+        except JWKSUnavailableError as error:
+            if self._found is None or self._found.url is None:
+                return Found(None, error.message, is_final=False)
+            self._until_s = self._clock() + DISCOVERY_RETRY_S
+            return self._found
+        self._found = self._read(metadata)
+        self._until_s = self._clock() + DISCOVERY_KEEP_S
+        return self._found
+
+    def _read(self, metadata: Mapping[str, object]) -> Found:
+        url = self._tenant.metadata_url
+        if metadata.get("issuer") != self._tenant.issuer:
+            return Found(None, f"{url}: its issuer is not the configured {self._tenant.issuer}")
+        endpoint = metadata.get("revocation_endpoint")
+        if not isinstance(endpoint, str):
+            return Found(None, f"{url}: has no revocation_endpoint")
+        if not is_acceptable(endpoint, allow_http=self._tenant.allow_http):
+            return Found(None, f"{url}: its revocation_endpoint is not https")
+        return Found(endpoint)
