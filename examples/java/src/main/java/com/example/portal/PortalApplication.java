@@ -1,0 +1,12 @@
+package com.example.portal;
+
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.SpringBootApplication;
+
+/** A web app with its sessions in Redis (Spring Session) and its users' tokens in Redis (msal4j). */
+@SpringBootApplication
+public class PortalApplication {
+    public static void main(String[] arguments) {
+        SpringApplication.run(PortalApplication.class, arguments);
+    }
+}
