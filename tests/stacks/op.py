@@ -26,23 +26,21 @@ at each request, so a test may change them at any time.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
-import queue
 import secrets
 import ssl
 import threading
 import time
 import uuid
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from aiohttp import web
 
 from receiver.demo.tls import make_certificates
+from tests.stacks.op_endpoints import Endpoints
+from tests.stacks.op_sessions import DEFAULT_SCOPE, WAIT_S, Grant, Held, Session
 from tests.support.keys import b64, rsa_pair
 from tests.support.op import LOGOUT_EVENT, encode_token
 
@@ -52,53 +50,6 @@ if TYPE_CHECKING:
 
 SIGNED_IN_AGO_S = 100
 """How long ago, in seconds, a user's first session began unless told otherwise: clearly before any logout."""
-
-WAIT_S = 30.0
-"""How long anything waits, in seconds, before it raises: no test hangs."""
-
-DEFAULT_SCOPE = "openid profile offline_access orders.read"
-
-
-@dataclass(frozen=True)
-class Session:
-    """One sign-in of a user at the OP; `auth_time` is NumericDate seconds."""
-
-    user: str
-    sid: str
-    auth_time: int
-
-
-@dataclass
-class Grant:
-    """What one code was redeemed for; its refresh tokens all belong to it."""
-
-    session: Session
-    client_id: str
-    scope: str
-    nonce: str | None = None
-    dead: bool = False
-
-
-@dataclass
-class Held:
-    """Refreshes that the OP has answered and whose answers have not left yet.
-
-    Attributes:
-        count: How many are, or were, held.
-    """
-
-    count: int = 0
-    _arrived: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
-    _released: Future[None] = field(default_factory=Future)
-
-    def wait_for_one(self, timeout_s: float = WAIT_S) -> None:
-        """Return when a further refresh is in flight; `queue.Empty` after `timeout_s`."""
-        self._arrived.get(timeout=timeout_s)
-
-    def release(self) -> None:
-        """Let all answers go, and hold no more. May be called twice."""
-        if not self._released.done():
-            self._released.set_result(None)
 
 
 class StackOP:
@@ -124,13 +75,13 @@ class StackOP:
 
     def __init__(self, directory: Path, *, shape: Literal["oidc", "entra"] = "oidc") -> None:
         self._certificates = make_certificates(directory)
-        self._shape = shape
-        self._key = rsa_pair("stacks")
-        self._codes: dict[str, Grant] = {}
-        self._refresh_tokens: dict[str, Grant] = {}
-        self._access_tokens: dict[str, Grant] = {}
+        self.shape = shape
+        self.key = rsa_pair("stacks")
+        self.codes: dict[str, Grant] = {}
+        self.refresh_tokens: dict[str, Grant] = {}
+        self.access_tokens: dict[str, Grant] = {}
         self._sessions: dict[str, Session] = {}
-        self._last_logout_at = 0
+        self._logged_out_at: dict[str, int] = {}
         self._holds: list[tuple[Held, str | None, str | None]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stack-op", daemon=True)
@@ -158,7 +109,7 @@ class StackOP:
     @property
     def authority(self) -> str:
         """What MSAL is given; see the table above."""
-        return f"https://{self.host}/{self.tenant_id if self._shape == 'entra' else 'realms/main'}"
+        return f"https://{self.host}/{self.tenant_id if self.shape == 'entra' else 'realms/main'}"
 
     @property
     def b2c_authority(self) -> str:
@@ -168,11 +119,11 @@ class StackOP:
     @property
     def issuer(self) -> str:
         """`iss` of every token."""
-        return self.authority + "/v2.0" if self._shape == "entra" else self.authority
+        return self.authority + "/v2.0" if self.shape == "entra" else self.authority
 
     def sub(self, user: str, client_id: str) -> str:
         """The user's `sub` for this client."""
-        return f"{user}-at-{client_id}" if self._shape == "entra" else f"sub-{user}"
+        return f"{user}-at-{client_id}" if self.shape == "entra" else f"sub-{user}"
 
     def account(self, user: str) -> str:
         """MSAL's `home_account_id` of the user; where there is no `client_info`, MSAL takes the `sub` for it."""
@@ -183,14 +134,14 @@ class StackOP:
         return self._sessions.get(user) or self.sign_in(user)
 
     def sign_in(self, user: str, *, sid: str | None = None, auth_time: int | None = None) -> Session:
-        """Begin a new session: a new `sid`, and an `auth_time` after every logout there was.
+        """Begin a new session: a new `sid`, and an `auth_time` after the user's last logout.
 
-        The very first one of a run began `SIGNED_IN_AGO_S` ago. After a logout in the same second `auth_time` is
-        up to a second ahead of the clock, as if the user had waited for it.
+        A user who never signed out has been signed in for `SIGNED_IN_AGO_S`. After a logout in the same second
+        `auth_time` is up to a second ahead of the clock, as if the user had waited for it.
         """
         if auth_time is None:
-            now = int(time.time())
-            auth_time = max(now, self._last_logout_at + 1) if self._last_logout_at else now - SIGNED_IN_AGO_S
+            now, ended = int(time.time()), self._logged_out_at.get(user)
+            auth_time = now - SIGNED_IN_AGO_S if ended is None else max(now, ended + 1)
         self._sessions[user] = Session(user, sid or f"sid-{user}-{secrets.token_hex(4)}", auth_time)
         return self._sessions[user]
 
@@ -211,7 +162,7 @@ class StackOP:
         again = sid is not None or auth_time is not None
         session = self.sign_in(user, sid=sid, auth_time=auth_time) if again else self.session(user)
         code = secrets.token_urlsafe(16)
-        self._codes[code] = Grant(session, client_id, scope, nonce)
+        self.codes[code] = Grant(session, client_id, scope, nonce)
         return code
 
     def answer(self, authorization_url: str, user: str | None = None) -> str:
@@ -236,20 +187,20 @@ class StackOP:
         With `user` alone it names the `sub` and the `sid` of the user's session, which is over then: the next
         `code` begins a new one. `sid` and `sub` are taken as given; with neither of them and no user, ValueError.
         """
+        iat = int(time.time()) if iat is None else iat
         if user is not None:
             session = self._sessions.pop(user, None)
+            self._logged_out_at[user] = iat
             if sid is None and sub is None:
                 sid = session.sid if session and self.sid else None
                 sub = self.sub(user, client_id)
         if sid is None and sub is None:
             raise ValueError("a logout token names a sub, a sid or both")
-        iat = int(time.time()) if iat is None else iat
-        self._last_logout_at = max(self._last_logout_at, iat)
         payload = {
             "iss": self.issuer, "aud": client_id, "iat": iat, "exp": iat + 120, "jti": str(uuid.uuid4()),
             "events": {LOGOUT_EVENT: {}}, **({"sub": sub} if sub else {}), **({"sid": sid} if sid else {}),
         }  # fmt: skip
-        return encode_token({"alg": "RS256", "kid": self._key.kid, "typ": "logout+jwt"}, payload, self._key)
+        return encode_token({"alg": "RS256", "kid": self.key.kid, "typ": "logout+jwt"}, payload, self.key)
 
     @contextlib.contextmanager
     def holding_refreshes(self, *, user: str | None = None, client_id: str | None = None) -> Iterator[Held]:
@@ -282,19 +233,45 @@ class StackOP:
         self._thread.join(WAIT_S)
         self._loop.close()
 
+    async def hold(self, grant: Grant) -> None:
+        """For the endpoints: return when the answer of a refresh may go."""
+        for held, user, client_id in list(self._holds):
+            if user in {None, grant.session.user} and client_id in {None, grant.client_id}:
+                await held.hold()
+
+    def tokens(self, grant: Grant, form: Mapping[str, str]) -> dict[str, Any]:
+        """For the endpoints: a token response."""
+        refresh_token, access_token = secrets.token_urlsafe(24), f"at-{secrets.token_urlsafe(24)}"
+        self.refresh_tokens[refresh_token] = self.access_tokens[access_token] = grant
+        now, user = int(time.time()), grant.session.user
+        payload = {"iss": self.issuer, "aud": grant.client_id, "iat": now, "nbf": now, "exp": now + 3600}
+        payload |= {"ver": "2.0", **self.who(grant)}
+        payload |= {"sid": grant.session.sid} if self.sid else {}
+        payload |= {"auth_time": grant.session.auth_time} if self.auth_time else {}
+        payload |= {"nonce": grant.nonce} if grant.nonce and form["grant_type"] == "authorization_code" else {}
+        info = b64(json.dumps({"uid": self._uid(user), "utid": self._utid(user)}))
+        return {
+            "token_type": "Bearer",
+            "expires_in": self.access_token_s,
+            "scope": form.get("scope") or grant.scope,
+            "access_token": access_token,
+            "refresh_token": refresh_token,
+            "id_token": encode_token({"alg": "RS256", "kid": self.key.kid, "typ": "JWT"}, payload, self.key),
+            **({"client_info": info} if self.client_info else {}),
+        }
+
+    def who(self, grant: Grant) -> dict[str, Any]:
+        """For the endpoints: the claims that say who somebody is."""
+        user = grant.session.user
+        claims = {"sub": self.sub(user, grant.client_id), "name": user, "preferred_username": f"{user}@example.com"}
+        # A guest has an oid of its own in this tenant, another one than at home.
+        oid = self._uid(f"guest:{user}" if user in self.home_tenants else user)
+        return claims | ({"oid": oid, "tid": self.tenant_id} if self.shape == "entra" else {})
+
     async def _start(self) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(self._certificates.certificate_file, self._certificates.key_file)
-        app = web.Application()
-        # The libraries derive these paths each in their own way (MSAL Java does not look at discovery).
-        app.router.add_get("/common/discovery/instance", self._instance)
-        for name, handler in (("token", self._token), ("revoke", self._revoke)):
-            app.router.add_post(f"/{{base:.+}}/{name}", handler)
-        app.router.add_get("/{base:.+}/.well-known/openid-configuration", self._discovery)
-        app.router.add_get("/{base:.+}/jwks", self._jwks)
-        app.router.add_get("/{base:.+}/userinfo", self._userinfo)
-        app.router.add_get("/{base:.+}/authorize", self._authorize)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(Endpoints(self).application(), access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "localhost", self.port, ssl_context=tls).start()
         self.port = self._runner.addresses[0][1]
@@ -310,122 +287,8 @@ class StackOP:
                 transport.abort()
         await asyncio.sleep(0.01)
 
-    async def _discovery(self, request: web.Request) -> web.Response:
-        base = f"https://{self.host}/{request.match_info['base']}".removesuffix("/v2.0")
-        oauth = base + ("/oauth2/v2.0" if base != self.issuer else "")
-        return web.json_response(
-            {
-                "issuer": self.issuer,
-                "authorization_endpoint": f"{oauth}/authorize",
-                "token_endpoint": f"{oauth}/token",
-                "end_session_endpoint": f"{oauth}/logout",
-                "userinfo_endpoint": f"{oauth}/userinfo",
-                "jwks_uri": f"{base}/jwks",
-                "response_types_supported": ["code"],
-                "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
-                "subject_types_supported": ["pairwise" if self._shape == "entra" else "public"],
-                "id_token_signing_alg_values_supported": ["RS256"],
-                "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
-                "scopes_supported": DEFAULT_SCOPE.split(),
-                "backchannel_logout_supported": True,
-                "backchannel_logout_session_supported": self.sid,
-                **({"revocation_endpoint": f"{oauth}/revoke"} if self.revocation_endpoint else {}),
-                **self.metadata,
-            }
-        )
-
-    async def _instance(self, _: web.Request) -> web.Response:
-        names = {"preferred_network": self.host, "preferred_cache": self.host, "aliases": [self.host]}
-        endpoint = f"{self.authority}/v2.0/.well-known/openid-configuration"
-        return web.json_response({"tenant_discovery_endpoint": endpoint, "metadata": [names]})
-
-    async def _jwks(self, _: web.Request) -> web.Response:
-        return web.json_response({"keys": [self._key.published()]})
-
-    async def _authorize(self, request: web.Request) -> web.Response:
-        return web.Response(status=302, headers={"Location": self.answer(str(request.url))})
-
-    async def _userinfo(self, request: web.Request) -> web.Response:
-        grant = self._access_tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
-        if grant is None:
-            return web.Response(status=401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-        return web.json_response(self._who(grant))
-
-    async def _revoke(self, request: web.Request) -> web.Response:
-        token = str((await request.post()).get("token", ""))
-        if self.revocation_status == 200:
-            self.revoked.append(token)
-            if token in self._refresh_tokens:
-                self._refresh_tokens[token].dead = True
-        return web.Response(status=self.revocation_status)
-
-    async def _token(self, request: web.Request) -> web.Response:
-        form = {name: str(value) for name, value in (await request.post()).items()}
-        client_id = form.get("client_id") or _basic_user(request.headers)
-        match form.get("grant_type"):
-            case "authorization_code":
-                grant = self._codes.pop(form.get("code", ""), None)
-            case "refresh_token":
-                grant = self._refresh_tokens.get(form.get("refresh_token", ""))
-                if grant is not None:
-                    self.refreshes.append((grant.session.user, grant.client_id))
-            case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-                user = self._access_tokens.get(form.get("assertion", ""))
-                grant = user and Grant(user.session, client_id, DEFAULT_SCOPE)
-            case "client_credentials":
-                token = {"token_type": "Bearer", "access_token": f"app-{secrets.token_urlsafe(16)}"}
-                return web.json_response(token | {"expires_in": self.access_token_s, "scope": form.get("scope", "")})
-            case _:
-                grant = None
-        if grant is None or grant.dead or grant.client_id != client_id:
-            return web.json_response({"error": "invalid_grant", "error_description": "refused"}, status=400)
-        answer = web.json_response(self._tokens(grant, form), headers={"Cache-Control": "no-store"})
-        if form["grant_type"] == "refresh_token":
-            await self._hold(grant)
-        return answer
-
-    async def _hold(self, grant: Grant) -> None:
-        for held, user, client_id in list(self._holds):
-            if user in {None, grant.session.user} and client_id in {None, grant.client_id}:
-                held.count += 1
-                held._arrived.put(None)
-                # Shielded: a client that gives up must not cancel what all wait for.
-                await asyncio.shield(asyncio.wrap_future(held._released))
-
-    def _tokens(self, grant: Grant, form: Mapping[str, str]) -> dict[str, Any]:
-        refresh_token, access_token = secrets.token_urlsafe(24), f"at-{secrets.token_urlsafe(24)}"
-        self._refresh_tokens[refresh_token] = self._access_tokens[access_token] = grant
-        now, user = int(time.time()), grant.session.user
-        payload = {"iss": self.issuer, "aud": grant.client_id, "iat": now, "nbf": now, "exp": now + 3600}
-        payload |= {"ver": "2.0", **self._who(grant)}
-        payload |= {"sid": grant.session.sid} if self.sid else {}
-        payload |= {"auth_time": grant.session.auth_time} if self.auth_time else {}
-        payload |= {"nonce": grant.nonce} if grant.nonce and form["grant_type"] == "authorization_code" else {}
-        info = b64(json.dumps({"uid": self._uid(user), "utid": self._utid(user)}))
-        return {
-            "token_type": "Bearer",
-            "expires_in": self.access_token_s,
-            "scope": form.get("scope") or grant.scope,
-            "access_token": access_token,
-            "refresh_token": refresh_token,
-            "id_token": encode_token({"alg": "RS256", "kid": self._key.kid, "typ": "JWT"}, payload, self._key),
-            **({"client_info": info} if self.client_info else {}),
-        }
-
-    def _who(self, grant: Grant) -> dict[str, Any]:
-        user = grant.session.user
-        claims = {"sub": self.sub(user, grant.client_id), "name": user, "preferred_username": f"{user}@example.com"}
-        # A guest has an oid of its own in this tenant, another one than at home.
-        oid = self._uid(f"guest:{user}" if user in self.home_tenants else user)
-        return claims | ({"oid": oid, "tid": self.tenant_id} if self._shape == "entra" else {})
-
     def _uid(self, user: str) -> str:
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{user}.example"))
 
     def _utid(self, user: str) -> str:
         return self.home_tenants.get(user, self.tenant_id)
-
-
-def _basic_user(headers: Mapping[str, str]) -> str:
-    scheme, _, value = headers.get("Authorization", "").partition(" ")
-    return unquote(base64.b64decode(value).decode().partition(":")[0]) if scheme.lower() == "basic" else ""
