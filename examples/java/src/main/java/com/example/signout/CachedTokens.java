@@ -141,6 +141,8 @@ final class CachedTokens {
     }
 
     private static final class Gone implements IAccount {
+        private static final long serialVersionUID = 1L;
+
         @Override
         public String homeAccountId() {
             return GONE;

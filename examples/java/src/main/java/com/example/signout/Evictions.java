@@ -5,6 +5,7 @@ import io.lettuce.core.Limit;
 import io.lettuce.core.Range;
 import io.lettuce.core.RedisClient;
 import io.lettuce.core.RedisException;
+import io.lettuce.core.RedisURI;
 import io.lettuce.core.StreamMessage;
 import io.lettuce.core.XReadArgs;
 import io.lettuce.core.api.StatefulRedisConnection;
@@ -70,11 +71,12 @@ public final class Evictions implements AutoCloseable {
      *     after a sign-out must know of it by itself
      */
     public Evictions(String redisUrl, String prefix, Duration lookback) {
-        client = RedisClient.create(redisUrl);
+        RedisURI uri = RedisURI.create(redisUrl);
+        uri.setTimeout(BLOCK.multipliedBy(2));
+        client = RedisClient.create(uri);
         client.setOptions(ClientOptions.builder()
                 .disconnectedBehavior(ClientOptions.DisconnectedBehavior.REJECT_COMMANDS)
                 .build());
-        client.setDefaultTimeout(BLOCK.multipliedBy(2));
         stream = prefix + ":events";
         beginsAtNanos = System.nanoTime() - lookback.toNanos();
         thread.setDaemon(true);
@@ -142,6 +144,7 @@ public final class Evictions implements AutoCloseable {
         }
     }
 
+    @SuppressWarnings("unchecked")
     private void turn() {
         if (connection == null) {
             connection = client.connect();
