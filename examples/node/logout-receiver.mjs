@@ -23,6 +23,8 @@ const SECTIONS = ['AccessToken', 'RefreshToken', 'IdToken', 'Account'];
  * @typedef {Record<string, any>} Claims of an ID token
  * @typedef {{ get(key: string): Promise<string>, set(key: string, value: string): Promise<string> }} CacheClient
  *
+ * @typedef {(claims: Claims | undefined, account: string, clientId: string) => boolean} IsEnded
+ *
  * @typedef {object} Options
  * @property {any} client a connected node-redis client (`redis` 5 or later) of the Redis the receiver publishes to
  * @property {string} app the app's name in `receiver trace` and the metrics
@@ -82,12 +84,19 @@ export class LogoutReceiver {
    */
   guarded(cache) {
     return {
-      get: async (key) => this.#withoutSignedOut(await cache.get(key)),
-      set: (key, value) => {
+      get: async (key) => this.#withoutSignedOut(await cache.get(key)).text,
+      set: async (key, value) => {
         const kept = this.#withoutSignedOut(value);
+        if (kept.gone.size === 0) return cache.set(key, value);
         // What this write must not bring back stands in the memory of a client that lives on, too.
-        if (kept !== value) this.#dropFromWatched(this.#isEnded);
-        return cache.set(key, kept);
+        this.#dropFromWatched(this.#isEnded, kept.gone);
+        // These users may have signed in again while the request was running: what is stored now is theirs.
+        const stored = this.#withoutSignedOut(await cache.get(key)).blob;
+        for (const section of SECTIONS) {
+          const theirs = Object.entries(stored?.[section] ?? {}).filter(([, entry]) => kept.gone.has(entry?.home_account_id));
+          Object.assign(kept.blob[section] ?? {}, Object.fromEntries(theirs));
+        }
+        return cache.set(key, JSON.stringify(kept.blob));
       },
     };
   }
@@ -158,22 +167,28 @@ export class LogoutReceiver {
     return this.isSignedOut(this.#claimsOf(session), session.account?.homeAccountId);
   }
 
-  #isEnded = (/** @type {Claims | undefined} */ claims, /** @type {string} */ account, /** @type {string} */ clientId) =>
-    this.#marks.judge({ aud: clientId, ...claims }, account);
+  /** @type {IsEnded} */
+  #isEnded = (claims, account, clientId) => this.#marks.judge({ aud: clientId, ...claims }, account);
 
-  #withoutSignedOut(/** @type {string} */ text) {
-    if (!text || this.#marks.size === 0) return text;
+  /**
+   * @param {string} text
+   * @returns {{ text: string, blob?: any, gone: Set<string> }} without whom, and as it was where nobody had to go
+   */
+  #withoutSignedOut(text) {
+    const gone = new Set();
+    if (!text || this.#marks.size === 0) return { text, gone };
     let blob;
     try {
       blob = JSON.parse(text);
     } catch {
-      return text;
+      return { text, gone };
     }
     const places = SECTIONS.map((name) => blob?.[name]).filter((section) => section && typeof section === 'object');
-    return removeEnded(places, this.#isEnded).size > 0 ? JSON.stringify(blob) : text;
+    for (const account of removeEnded(places, this.#isEnded)) gone.add(account);
+    return { text: gone.size > 0 ? JSON.stringify(blob) : text, blob, gone };
   }
 
-  /** @param {typeof this.#isEnded} isEnded @param {Set<string>} [among] */
+  /** @param {IsEnded} isEnded @param {Set<string>} [among] */
   #dropFromWatched(isEnded, among) {
     // The map the client works on, the one DistributedCachePlugin looks at: only this way the other users' stay.
     for (const client of this.#watched) removeEnded([client.getTokenCache().getKVStore()], isEnded, among);
@@ -236,7 +251,7 @@ class Marks {
  * Remove the entries of ended accounts, client by client, in place; an account whose every client ended goes as well.
  * Entries are those of a serialised cache (`home_account_id`) or of MSAL Node's memory (`homeAccountId`).
  * @param {Record<string, any>[]} places
- * @param {(claims: Claims | undefined, account: string, clientId: string) => boolean} isEnded
+ * @param {IsEnded} isEnded
  * @param {Set<string>} [among] look at these accounts only
  * @returns {Set<string>} the accounts of which something was removed
  */
