@@ -1,0 +1,74 @@
+"""Build the driver and the example with Maven: once, and again only when a source has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[2] / "examples" / "java"
+
+OLD_MSAL4J = "1.17.2"
+"""The last msal4j line with Jackson; it replaces its memory where newer ones add to it."""
+
+DOWNLOAD_S = 400
+"""Seconds the first build may take, which downloads everything."""
+
+
+def classpath_of_driver(msal4j: str) -> str:
+    """The driver with the msal4j the project names (`current`) or `OLD_MSAL4J`."""
+    _build(HERE, [HERE / "src", EXAMPLE / "src"], "target/classpath.txt")
+    if msal4j == "current":
+        return _classpath(HERE, "target/classpath.txt")
+    file = f"target/classpath-{OLD_MSAL4J}.txt"
+    if not (HERE / file).exists():
+        _maven(HERE, f"-Dmsal4j.version={OLD_MSAL4J}", "dependency:build-classpath", f"-Dmdep.outputFile={file}")
+    return _classpath(HERE, file)
+
+
+def classpath_of_example() -> str:
+    """The example app, as its own project builds it."""
+    _build(EXAMPLE, [EXAMPLE / "src"], "target/classpath.txt")
+    return _classpath(EXAMPLE, "target/classpath.txt")
+
+
+def _classpath(project: Path, file: str) -> str:
+    return os.pathsep.join([str(project / "target" / "classes"), (project / file).read_text().strip()])
+
+
+def _build(project: Path, sources: list[Path], classpath: str) -> None:
+    digest = hashlib.sha256((project / "pom.xml").read_bytes())
+    for file in sorted(file for source in sources for file in source.rglob("*") if file.is_file()):
+        digest.update(file.read_bytes())
+    stamp = project / "target" / "built"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    for old in (project / "target").glob("classpath*.txt"):
+        old.unlink()
+    _maven(project, "compile", "dependency:build-classpath", f"-Dmdep.outputFile={classpath}")
+    stamp.write_text(digest.hexdigest())
+
+
+def _maven(project: Path, *goals: str) -> None:
+    command = shutil.which("mvn")
+    if command is None or shutil.which("java") is None:
+        if os.environ.get("CI"):
+            pytest.fail("Maven and a JDK of 17 or newer must be there where CI is set")
+        pytest.skip("needs Maven and a JDK of 17 or newer")
+    # Offline first: it is faster, and a machine that has built it before needs no network.
+    for offline in (["-o"], []):
+        built = subprocess.run(
+            [command, "-q", "-B", *offline, "-f", str(project / "pom.xml"), *goals],
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_S,
+            check=False,
+        )
+        if built.returncode == 0:
+            return
+    pytest.fail(f"Maven could not build {project.name}:\n{built.stdout[-4000:]}{built.stderr[-2000:]}")
