@@ -95,7 +95,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
 async def test_op_without_a_usable_endpoint(
     revoking: RevokingOP, counts: Counts, log: Log, metadata: dict[str, Any], reason: str
 ) -> None:
-    """Nothing is sent; each token is counted, the reason is said once, and an hour later it is looked for again."""
+    """Nothing is sent, each token is counted, the reason is said once; an hour later it is looked for again."""
     clock = Clock()
     revoking.metadata = metadata
     async with working(of(revoking), counts=counts, clock=clock) as revoker:
@@ -107,8 +107,13 @@ async def test_op_without_a_usable_endpoint(
         revoking.metadata = {}
         clock.advance(DISCOVERY_KEEP_S)
         await revoke(revoker, counts)
+        assert len(log.lines("revocation.no_endpoint")) == 1
+        revoking.metadata = metadata
+        clock.advance(DISCOVERY_KEEP_S)
+        await revoke(revoker, counts)
 
-    assert counts["t1", "ok"] == 1
-    [line] = log.lines("revocation.no_endpoint")
-    assert reason in line["reason"]
-    assert "revocation.endpoint" in line["action"]
+    assert {("t1", "no_endpoint"): 3, ("t1", "ok"): 1} == counts
+    first, second = log.lines("revocation.no_endpoint")
+    assert first["reason"] == second["reason"]
+    assert reason in first["reason"]
+    assert "revocation.endpoint" in first["action"]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tests.outbound.conftest import Log
     from tests.outbound.rig import Counts
 
+AT_ONCE = 4
+"""What docs/revocation.md says."""
+
 
 def tokens(number: int) -> list[str]:
     """So many different tokens."""
@@ -171,10 +174,11 @@ async def test_op_that_does_not_answer(revoking: RevokingOP, counts: Counts, log
 
 
 async def test_answer_that_is_no_http_stays_out_of_the_log(counts: Counts, log: Log) -> None:
-    """A server that sends the request back as its answer gets nothing of it into our log."""
+    """A server that sends the token back where a status line belongs does not get it into our log."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.read(65536))
+        await reader.read(65536)
+        writer.write(f"{TOKEN}\r\n\r\n".encode())
         with contextlib.suppress(ConnectionError):
             await writer.drain()
         writer.close()
@@ -258,6 +262,25 @@ async def test_slow_op_holds_up_nobody_else(revoking: RevokingOP, counts: Counts
             assert {("t1", "ok"): 1} == counts
             release.set()
             await until(lambda: total(counts) == 21)
+
+
+async def test_several_requests_are_under_way_at_once(revoking: RevokingOP, counts: Counts) -> None:
+    """One token that takes long does not hold up those behind it."""
+    all_here = asyncio.Event()
+
+    async def wait_for_all(_: web.Request) -> web.Response:
+        if len(revoking.received) == AT_ONCE:
+            all_here.set()
+        await asyncio.wait_for(all_here.wait(), DEADLINE_S)
+        return web.Response()
+
+    revoking.answers = [wait_for_all] * AT_ONCE
+    async with working(of(revoking), counts=counts) as revoker:
+        for token in tokens(AT_ONCE):
+            revoker.revoke("t1", "portal", token)
+        await until(lambda: total(counts) == AT_ONCE)
+
+    assert {("t1", "ok"): AT_ONCE} == counts
 
 
 async def test_closing_sends_what_waits(revoking: RevokingOP, counts: Counts) -> None:
