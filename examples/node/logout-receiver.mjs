@@ -262,11 +262,12 @@ function removeEnded(places, isEnded, among) {
     for (const [key, entry] of Object.entries(place)) {
       const account = entry?.home_account_id ?? entry?.homeAccountId;
       if (!account || (among && !among.has(account))) continue;
-      const clients = accounts.get(account) ?? accounts.set(account, new Map()).get(account);
       const client = entry.client_id ?? entry.clientId ?? '';
-      const of = clients.get(client) ?? clients.set(client, { entries: [], idTokens: [] }).get(client);
-      of.entries.push([place, key]);
-      if ((entry.credential_type ?? entry.credentialType) === 'IdToken') of.idTokens.push(entry.secret);
+      const clients = accounts.get(account) ?? new Map();
+      const { entries, idTokens } = clients.get(client) ?? { entries: [], idTokens: [] };
+      entries.push([place, key]);
+      if ((entry.credential_type ?? entry.credentialType) === 'IdToken') idTokens.push(entry.secret);
+      accounts.set(account, clients.set(client, { entries, idTokens }));
     }
   }
   const gone = new Set();

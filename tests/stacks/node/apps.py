@@ -1,0 +1,111 @@
+"""The example app as a child process, browsers in front of it, and the driver of a client object that lives on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from tests.stacks.node.rig import DEADLINE_S, Child, World, eventually, installed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_numbers = itertools.count()
+
+
+class NodeApp(Child):
+    """The example app.
+
+    Args:
+        world: Where it lives.
+        log: File for its output.
+        name: Begins its keys in Redis.
+        version: MSAL Node's major version.
+        shape: Which OP it signs in at.
+        piece: Whether it runs with what the example adds, or as it was before.
+    """
+
+    def __init__(self, world: World, log: Path, *, name: str, version: str, shape: str, piece: bool) -> None:
+        self.op = world.ops[shape]
+        self.tokens = f"{name}:msal:"
+        self.sessions = f"{name}:sess:"
+        environment = {
+            **world.of(shape),
+            "CLIENT_SECRET": "secret",
+            "SESSION_SECRET": "secret",
+            "PORT": "0",
+            "TOKEN_PREFIX": self.tokens,
+            "SESSION_PREFIX": self.sessions,
+            **({} if piece else {"LOGOUT_RECEIVER": "off"}),
+        }
+        super().__init__(["node", "app.mjs"], log, directory=installed(version), environment=environment)
+        self.url = f"http://localhost:{self.line_with('listening on').split()[-1]}"
+
+
+class Browser:
+    """A user's browser in front of the app; the OP knows the user and asks nothing."""
+
+    def __init__(self, app: NodeApp, user: str) -> None:
+        self._app = app
+        self._user = user
+        self._http = requests.Session()
+        self._http.trust_env = False
+        self.sign_in()
+
+    def sign_in(self) -> None:
+        """To the OP and back; leaves the user signed in."""
+        to_op = self._http.get(f"{self._app.url}/sign-in", allow_redirects=False, timeout=DEADLINE_S)
+        back = self._http.get(self._app.op.answer(to_op.headers["Location"], self._user), timeout=DEADLINE_S)
+        assert back.json() == {"user": f"{self._user}@example.com"}
+
+    @property
+    def session_id(self) -> str:
+        """Names the session in the store."""
+        return self._http.cookies["connect.sid"].removeprefix("s%3A").partition(".")[0]
+
+    def has_token(self) -> bool:
+        """Whether the silent token call works."""
+        answer = self._http.get(f"{self._app.url}/token", timeout=DEADLINE_S)
+        assert answer.status_code in {200, 401}, answer.text
+        assert answer.status_code == 401 or answer.json()["user"] == f"{self._user}@example.com"
+        return answer.status_code == 200
+
+    def has_session(self) -> bool:
+        """Whether the app knows the user, tokens or not."""
+        return self._http.get(f"{self._app.url}/", timeout=DEADLINE_S).json()["user"] is not None
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+
+class Driver(Child):
+    """One client object for all users; see driver.mjs."""
+
+    def __init__(self, world: World, log: Path, *, name: str, version: str, shape: str, piece: bool) -> None:
+        self.op = world.ops[shape]
+        self.tokens = f"{name}:msal:"
+        environment = {**world.of(shape), "TOKEN_PREFIX": self.tokens, **({"PIECE": "1"} if piece else {})}
+        super().__init__(["node", "driver.mjs"], log, directory=installed(version), environment=environment)
+
+    def call(self, call: str, **given: Any) -> dict[str, Any]:
+        """One call, as answered; `error` holds MSAL's error code."""
+        number = next(_numbers)
+        self.send(json.dumps({"id": number, "call": call, **given}))
+
+        def answer() -> dict[str, Any] | None:
+            answers = (json.loads(line) for line in self.lines() if line.startswith('{"id"'))
+            return next((found for found in answers if found["id"] == number), None)
+
+        return eventually(answer)
+
+    def sign_in(self, user: str) -> str:
+        """The account the user then has."""
+        return str(self.call("redeem", code=self.op.code(user, "shop"))["account"])
+
+    def in_memory(self) -> set[str]:
+        """The accounts the client object holds."""
+        return set(self.call("inMemory")["accounts"])
