@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Variant(NamedTuple):
-    """How a program is run: MSAL Node's version, the OP's shape, with our piece or not, cleared by the evictor or not."""
+    """How a program is run: MSAL Node's version, the OP's shape, with our piece or not, with the evictor or not."""
 
     version: str
     shape: str
