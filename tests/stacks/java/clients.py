@@ -39,6 +39,7 @@ class Listener:
 
     @property
     def is_listening(self) -> bool:
+        """Whether its last read went well."""
         return bool(self._driver.do("msal.listening", listener=self.name))
 
     def is_over(self, **claims: Any) -> bool:
@@ -107,8 +108,9 @@ class Client:
         try:
             return str(self._do("silent", account=self.account(user))["token"])
         except Refused as refused:
-            assert str(refused) in {"cache_miss", "java.lang.IllegalStateException: no_account"}
-            return None
+            if str(refused) in {"cache_miss", "java.lang.IllegalStateException: no_account"}:
+                return None
+            raise
 
     def begin_refresh(self, user: str) -> Future[Any]:
         """The silent call that refreshes, not waited for."""
@@ -128,6 +130,7 @@ class Client:
         return {entry["secret"] for section in blob.values() for entry in section.values() if "secret" in entry}
 
     def accounts(self) -> set[str]:
+        """The accounts it would offer."""
         return set(self._do("accounts"))
 
     def _do(self, what: str, **members: Any) -> Any:

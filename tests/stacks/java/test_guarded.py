@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 
-MakeClient = "Callable[..., Client]"
-
 EVERY_KIND = pytest.mark.parametrize("kind", ["entra", "oidc", "b2c"])
 LIFETIMES = pytest.mark.parametrize("long", [False, True], ids=["one-per-call", "long-lived"])
 
@@ -49,6 +47,7 @@ def test_the_silent_call_fails_after_the_logout_and_another_users_works(
     quiet_world: World,
     listener: Listener,
     names: tuple[str, str],
+    *,
     kind: Kind,
     long: bool,
 ) -> None:
@@ -69,7 +68,7 @@ def test_the_silent_call_fails_after_the_logout_and_another_users_works(
 
 @LIFETIMES
 def test_a_refresh_in_flight_does_not_bring_the_user_back(
-    make: Callable[..., Client], quiet_world: World, listener: Listener, names: tuple[str, str], long: bool
+    make: Callable[..., Client], quiet_world: World, listener: Listener, names: tuple[str, str], *, long: bool
 ) -> None:
     """Its answer reaches the request that waits for it; nothing of it is stored or stays in memory."""
     alice, bob = names
@@ -116,7 +115,7 @@ def test_a_new_sign_in_works(
 
 @LIFETIMES
 def test_tokens_without_an_account_go_too(
-    make: Callable[..., Client], quiet_world: World, listener: Listener, names: tuple[str, str], long: bool
+    make: Callable[..., Client], quiet_world: World, listener: Listener, names: tuple[str, str], *, long: bool
 ) -> None:
     """msal4j gives a generic OP's tokens no account; they are told by their ID token. Another session's stay."""
     alice, bob = names

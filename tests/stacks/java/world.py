@@ -28,7 +28,7 @@ CACHES: list[dict[str, Any]] = [
     {"name": "portal-tokens", "layout": "msal4j", "key": "portal-plain:msal"},
     {"name": "portal-sessions", "layout": "spring-session", "prefix": "portal-plain:"},
 ]
-"""What the evictor is told of. Keys that begin otherwise are out of its reach, so that a test shows what an app does."""
+"""What the evictor is told of."""
 
 
 class Program:

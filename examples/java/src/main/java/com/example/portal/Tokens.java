@@ -7,7 +7,6 @@ import com.microsoft.aad.msal4j.ConfidentialClientApplication;
 import com.microsoft.aad.msal4j.IAccount;
 import com.microsoft.aad.msal4j.IAuthenticationResult;
 import com.microsoft.aad.msal4j.ITokenCacheAccessAspect;
-import com.microsoft.aad.msal4j.ResponseMode;
 import com.microsoft.aad.msal4j.SilentParameters;
 import java.net.MalformedURLException;
 import java.net.URI;
@@ -46,11 +45,12 @@ class Tokens {
     String signInUrl(String state, String nonce) {
         return client()
                 .getAuthorizationRequestUrl(AuthorizationRequestUrlParameters.builder(callback.toString(), SCOPES)
-                        .responseMode(ResponseMode.QUERY)
                         .state(state)
                         .nonce(nonce)
                         .build())
-                .toString();
+                .toString()
+                // msal4j insists on a POST from the OP's site, with which a browser does not send the session's Lax cookie.
+                .replace("response_mode=form_post", "response_mode=query");
     }
 
     IAuthenticationResult redeem(String code) {
@@ -70,10 +70,12 @@ class Tokens {
         return account.flatMap(found -> silent(client, found, forceRefresh));
     }
 
-    private static Optional<String> silent(ConfidentialClientApplication client, IAccount account, boolean force) {
+    private Optional<String> silent(ConfidentialClientApplication client, IAccount account, boolean force) {
         try {
-            SilentParameters parameters =
-                    SilentParameters.builder(SCOPES, account).forceRefresh(force).build();
+            SilentParameters parameters = SilentParameters.builder(SCOPES, account)
+                    .authorityUrl(authority)
+                    .forceRefresh(force)
+                    .build();
             return Optional.of(client.acquireTokenSilently(parameters).join().accessToken());
         } catch (MalformedURLException | CompletionException refused) {
             return Optional.empty();

@@ -74,9 +74,8 @@ public final class Evictions implements AutoCloseable {
         RedisURI uri = RedisURI.create(redisUrl);
         uri.setTimeout(BLOCK.multipliedBy(2));
         client = RedisClient.create(uri);
-        client.setOptions(ClientOptions.builder()
-                .disconnectedBehavior(ClientOptions.DisconnectedBehavior.REJECT_COMMANDS)
-                .build());
+        // Lettuce would wait up to half a minute before it tries again; this class tries itself.
+        client.setOptions(ClientOptions.builder().autoReconnect(false).build());
         stream = prefix + ":events";
         beginsAtNanos = System.nanoTime() - lookback.toNanos();
         thread.setDaemon(true);
@@ -139,6 +138,7 @@ public final class Evictions implements AutoCloseable {
                     log.log(System.Logger.Level.WARNING, "cannot hear sign-outs, trying again: {0}", error);
                 }
                 failing = true;
+                disconnect();
                 LockSupport.parkNanos(RETRY.toNanos());
             }
         }
@@ -166,6 +166,13 @@ public final class Evictions implements AutoCloseable {
         }
         for (StreamMessage<String, String> entry : entries) {
             take(entry);
+        }
+    }
+
+    private void disconnect() {
+        if (connection != null) {
+            connection.closeAsync();
+            connection = null;
         }
     }
 

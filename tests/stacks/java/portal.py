@@ -1,0 +1,132 @@
+"""The example app in a process of its own, and browsers."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import requests
+
+from tests.stacks.java.maven import classpath_of_example
+from tests.stacks.java.waiting import eventually
+from tests.stacks.java.world import Program, World
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from tests.stacks.op import StackOP
+
+
+class Portal:
+    """The app, started with `with`.
+
+    Args:
+        name: Namespace of its sessions and beginning of the key of its tokens.
+        hears: Whether it hears of sign-outs; else it runs as it was before.
+    """
+
+    def __init__(self, name: str, world: World, directory: Path, *, hears: bool) -> None:
+        self.name = name
+        self.world = world
+        self.op: StackOP = world.ops["entra"]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://localhost:{port}"
+        self._program = Program(
+            [
+                "java",
+                "-XX:TieredStopAtLevel=1",
+                "-Xmx256m",
+                f"-Djavax.net.ssl.trustStore={_trust_store(self.op.ca_file, directory)}",
+                "-Djavax.net.ssl.trustStorePassword=changeit",
+                "-cp",
+                classpath_of_example(),
+                "com.example.portal.PortalApplication",
+            ],
+            directory / "portal.log",
+            {
+                "REDIS_URL": world.redis_url,
+                "AUTHORITY": self.op.authority,
+                "PORT": str(port),
+                "SPRING_SESSION_REDIS_NAMESPACE": name,
+                "TOKENS_KEY": f"{name}:msal",
+                "SIGNOUT_ENABLED": str(hears).lower(),
+            },
+        )
+
+    def sessions(self) -> set[str]:
+        """The keys of its sessions."""
+        return self.world.keys(f"{self.name}:sessions:*")
+
+    def holds_tokens_of(self, user: str) -> bool:
+        """Whether the user is in its token cache."""
+        return self.op.account(user) in str(self.world.blob(f"{self.name}:msal"))
+
+    def __enter__(self) -> Self:
+        self._program.__enter__()
+        eventually(lambda: self._program.assert_running() and self._answers())
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._program.__exit__(*failure)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(self.url + "/me", timeout=10).status_code == 401
+        return False
+
+
+class Browser:
+    """A browser with its cookies, closed with `close`."""
+
+    def __init__(self, portal: Portal, user: str) -> None:
+        self._portal = portal
+        self._user = user
+        self._http = requests.Session()
+        self._http.trust_env = False
+        self._background = ThreadPoolExecutor(1)
+
+    def sign_in(self) -> None:
+        """Through the OP and back."""
+        there = self.get("/login").headers["Location"]
+        back = urlsplit(self._portal.op.answer(there, self._user))
+        answer = self.get(f"{back.path}?{back.query}")
+        assert answer.status_code == 302, answer.text
+        assert self.is_signed_in()
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        """A request, redirects not followed."""
+        return self._http.get(self._portal.url + path, headers=headers, timeout=30, allow_redirects=False)
+
+    def is_signed_in(self) -> bool:
+        """Whether the app knows who this is; an answer that is neither yes nor no fails the test."""
+        status = self.get("/me").status_code
+        assert status in {200, 401}
+        return status == 200
+
+    def token(self) -> str | None:
+        """The token a request gets silently."""
+        answer = self.get("/orders")
+        return str(answer.json()["token"]) if answer.status_code == 200 else None
+
+    def begin_refresh(self) -> Future[requests.Response]:
+        """A request that refreshes the token and changes the session, not waited for."""
+        return self._background.submit(self.get, "/orders?refresh=true")
+
+    def close(self) -> None:
+        """End what is open."""
+        self._background.shutdown()
+        self._http.close()
+
+
+def _trust_store(ca_file: Path, directory: Path) -> Path:
+    store = directory / "trust.p12"
+    command = ["keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", str(ca_file)]
+    command += ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", "changeit"]
+    subprocess.run(command, check=True, capture_output=True)
+    return store

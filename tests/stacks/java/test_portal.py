@@ -1,0 +1,129 @@
+"""The example app: unchanged beside the evictor, and with the example's classes and no evictor."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stacks.java.portal import Browser, Portal
+from tests.stacks.java.waiting import eventually, stays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
+
+
+@pytest.fixture(scope="session")
+def hearing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """With the example's classes."""
+    world = request.getfixturevalue("quiet_world")
+    with Portal("portal-hears", world, tmp_path_factory.mktemp("portal"), hears=True) as app:
+        yield app
+
+
+@pytest.fixture(scope="session")
+def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """As it was."""
+    world = request.getfixturevalue("world")
+    with Portal("portal-plain", world, tmp_path_factory.mktemp("portal"), hears=False) as app:
+        yield app
+
+
+@pytest.fixture(params=["hearing", "unchanged"])
+def portal(request: pytest.FixtureRequest) -> Portal:
+    """Either of them."""
+    app: Portal = request.getfixturevalue(request.param)
+    return app
+
+
+@pytest.fixture
+def browse() -> Iterator[Callable[[Portal, str], Browser]]:
+    """A user's browser, signed in; closed with the test."""
+    with contextlib.ExitStack() as open_browsers:
+
+        def sign_in(portal: Portal, user: str) -> Browser:
+            browser = Browser(portal, user)
+            open_browsers.callback(browser.close)
+            browser.sign_in()
+            return browser
+
+        yield sign_in
+
+
+def test_a_logout_ends_the_session_and_the_tokens_of_one_user(
+    portal: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]
+) -> None:
+    """Alice is asked to sign in, Bob is not."""
+    alice, bob = (browse(portal, name) for name in names)
+    bobs = bob.token()
+    assert alice.token()
+    assert bobs
+
+    portal.world.logout(portal.op, names[0])
+
+    eventually(lambda: not alice.is_signed_in())
+    assert alice.token() is None
+    assert bob.is_signed_in()
+    assert bob.token() == bobs
+
+
+def test_a_logout_addressed_to_another_client_counts_too(
+    portal: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]
+) -> None:
+    """The `sub` is another one there, the `sid` is the same."""
+    alice = browse(portal, names[0])
+
+    portal.world.logout(portal.op, names[0], client_id="orders")
+
+    eventually(lambda: not alice.is_signed_in())
+
+
+def test_a_request_in_flight_does_not_bring_the_user_back(
+    portal: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]
+) -> None:
+    """A refresh that was under way stores no tokens that stay, and its request no session."""
+    alice, bob = (browse(portal, name) for name in names)
+    before = portal.sessions()
+    with portal.op.holding_refreshes(user=names[0]) as held:
+        request = alice.begin_refresh()
+        held.wait_for_one()
+        portal.world.logout(portal.op, names[0])
+        # The evictor has deleted the session; an app that hears needs no more than to have heard.
+        eventually(lambda: portal.sessions() < before or alice.get("/me").status_code == 401)
+        held.release()
+        request.result(30)
+
+    eventually(lambda: alice.get("/me").status_code == 401 and not portal.holds_tokens_of(names[0]))
+    stays(lambda: not alice.is_signed_in() and not portal.holds_tokens_of(names[0]), seconds=3)
+    assert bob.token()
+
+
+def test_a_new_sign_in_stays(portal: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]) -> None:
+    """It is neither refused nor removed by a later look."""
+    alice = browse(portal, names[0])
+    portal.world.logout(portal.op, names[0])
+    eventually(lambda: not alice.is_signed_in())
+
+    alice.sign_in()
+
+    stays(lambda: alice.is_signed_in() and alice.token(), seconds=3)
+
+
+def test_a_page_is_sent_to_the_login_and_anything_else_refused(
+    hearing: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]
+) -> None:
+    """At the first request after the sign-out; answers are not to be stored."""
+    page, script = (browse(hearing, names[0]) for _ in range(2))
+    hearing.world.logout(hearing.op, names[0])
+    witness = browse(hearing, names[1])
+    hearing.world.logout(hearing.op, names[1])
+    eventually(lambda: not witness.is_signed_in())
+
+    answer, refusal = page.get("/me", Accept="text/html"), script.get("/me", Accept="application/json")
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"{hearing.url}/login")
+    assert (refusal.status_code, refusal.text) == (401, "")
+    assert answer.headers["Cache-Control"] == refusal.headers["Cache-Control"] == "no-store"
