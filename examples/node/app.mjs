@@ -58,7 +58,13 @@ function msal(request) {
   const known = new URL(AUTHORITY).host;
   return new ConfidentialClientApplication({
     // MSAL Node 2 reads protocolMode under auth, later versions under system.
-    auth: { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, authority: AUTHORITY, knownAuthorities: [known], protocolMode },
+    auth: {
+      clientId: CLIENT_ID,
+      clientSecret: CLIENT_SECRET,
+      authority: AUTHORITY,
+      knownAuthorities: [known],
+      protocolMode,
+    },
     system: { protocolMode },
     cache: { cachePlugin: new DistributedCachePlugin(cacheClient, partition) },
   });
@@ -67,7 +73,9 @@ function msal(request) {
 const redirectUri = () => `http://localhost:${server.address().port}/redirect`;
 
 const app = express();
-app.use(session({ store, secret: SESSION_SECRET, resave: false, saveUninitialized: false, cookie: { sameSite: 'lax' } }));
+app.use(
+  session({ store, secret: SESSION_SECRET, resave: false, saveUninitialized: false, cookie: { sameSite: 'lax' } }),
+);
 
 app.get('/', (request, response) => {
   response.json({ user: request.session.account?.username ?? null });
@@ -93,7 +101,12 @@ app.get('/redirect', async (request, response) => {
   if (!state || request.query.state !== state) return response.status(400).json({ error: 'start at /sign-in' });
   const code = String(request.query.code);
   const client = msal(request);
-  const result = await client.acquireTokenByCode({ code, scopes: SCOPES, redirectUri: redirectUri(), codeVerifier: verifier });
+  const result = await client.acquireTokenByCode({
+    code,
+    scopes: SCOPES,
+    redirectUri: redirectUri(),
+    codeVerifier: verifier,
+  });
   request.session.regenerate((error) => {
     if (error) throw error;
     request.session.account = result.account;

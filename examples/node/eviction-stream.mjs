@@ -253,7 +253,12 @@ export class EvictionStream {
           keys: [`${prefix}:acks`, `${prefix}:instances`, `${prefix}:instances:since`],
           arguments: [
             ...[app, this.#worker, this.#worker, whole(now - this.#began), whole(MAX_WAITING)],
-            ...batch.flatMap((ack) => [ack.id, whole(now - ack.handledAt), whole(ack.receivedMs), whole(ack.publishedMs)]),
+            ...batch.flatMap((ack) => [
+              ack.id,
+              whole(now - ack.handledAt),
+              whole(ack.receivedMs),
+              whole(ack.publishedMs),
+            ]),
           ],
         });
         this.#waiting = this.#waiting.filter((ack) => !batch.includes(ack));

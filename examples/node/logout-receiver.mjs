@@ -93,7 +93,9 @@ export class LogoutReceiver {
         // These users may have signed in again while the request was running: what is stored now is theirs.
         const stored = this.#withoutSignedOut(await cache.get(key)).blob;
         for (const section of SECTIONS) {
-          const theirs = Object.entries(stored?.[section] ?? {}).filter(([, entry]) => kept.gone.has(entry?.home_account_id));
+          const theirs = Object.entries(stored?.[section] ?? {}).filter(([, entry]) =>
+            kept.gone.has(entry?.home_account_id),
+          );
           Object.assign(kept.blob[section] ?? {}, Object.fromEntries(theirs));
         }
         return cache.set(key, JSON.stringify(kept.blob));
@@ -153,7 +155,9 @@ export class LogoutReceiver {
       const named = among !== undefined && (client === null || client === clientId);
       return named ? !(claims?.auth_time > eviction.logout_at) : this.#isEnded(claims, account, clientId);
     }, among);
-    for (const seconds of LOOK_AGAIN_S) setTimeout(() => this.#dropFromWatched(this.#isEnded, among), seconds * 1000).unref();
+    for (const seconds of this.#watched.size > 0 ? LOOK_AGAIN_S : []) {
+      setTimeout(() => this.#dropFromWatched(this.#isEnded, among), seconds * 1000).unref();
+    }
     await this.#options.onEviction?.(eviction);
   }
 
@@ -219,7 +223,8 @@ class Marks {
     const [subKind, accountKind] = scope === 'user' ? ['sub', 'account'] : ['sub without sid', 'account without sid'];
     keep(subKind, sub);
     for (const account of accounts) keep(accountKind, account);
-    if (this.#marks.size > MAX_MARKS) [...this.#marks.keys()].slice(0, MAX_MARKS / 10).forEach((name) => this.#marks.delete(name));
+    if (this.#marks.size > MAX_MARKS)
+      [...this.#marks.keys()].slice(0, MAX_MARKS / 10).forEach((name) => this.#marks.delete(name));
   }
 
   endEverybody() {

@@ -31,7 +31,13 @@ const partition = {
   extractKey: async (account) => account.homeAccountId,
 };
 const client = new ConfidentialClientApplication({
-  auth: { clientId: CLIENT_ID, clientSecret: 'x', authority: AUTHORITY, knownAuthorities: [new URL(AUTHORITY).host], protocolMode },
+  auth: {
+    clientId: CLIENT_ID,
+    clientSecret: 'x',
+    authority: AUTHORITY,
+    knownAuthorities: [new URL(AUTHORITY).host],
+    protocolMode,
+  },
   system: { protocolMode },
   cache: { cachePlugin: new DistributedCachePlugin(logout?.guarded(tokens) ?? tokens, partition) },
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -154,10 +155,12 @@ class World:
         ops: The OP of each shape.
         redis: A client of the Redis that holds everything.
         environment: For Node programs: where Redis is, and whom to trust.
+        config: The receiver's and the evictor's.
     """
 
-    def __init__(self, ops: dict[str, StackOP], redis_url: str, ca_file: Path, receiver: str) -> None:
+    def __init__(self, ops: dict[str, StackOP], redis_url: str, ca_file: Path, receiver: str, config: Path) -> None:
         self.ops = ops
+        self.config = config
         self.redis = redis.Redis.from_url(redis_url)
         self.environment = {"REDIS_URL": redis_url, "NODE_EXTRA_CA_CERTS": str(ca_file)}
         self._receiver = receiver
@@ -167,11 +170,13 @@ class World:
         protocol = {"oidc": "OIDC", "entra": "AAD"}[shape]
         return {**self.environment, "AUTHORITY": self.ops[shape].authority, "PROTOCOL": protocol, "CLIENT_ID": CLIENT}
 
-    def logout(self, op: StackOP, user: str) -> None:
-        """Sign the user out at the OP, which tells the receiver."""
+    def logout(self, op: StackOP, user: str) -> str:
+        """Sign the user out at the OP, which tells the receiver; the logout token's `jti`."""
         token = op.logout_token(client_id=CLIENT, user=user)
         answer = requests.post(self._receiver, data={"logout_token": token}, timeout=DEADLINE_S)
         assert answer.status_code == 200, answer.text
+        payload = token.split(".")[1]
+        return str(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["jti"])
 
     def accounts_in(self, key: str) -> set[str]:
         """Whose tokens this value holds; nobody's where there is none."""
@@ -210,7 +215,7 @@ def running_world(directory: Path, caches: list[dict[str, Any]]) -> Iterator[Wor
         with start("serve") as serve, start("evict") as evict:
             address = json.loads(serve.line_with("startup"))["public"]
             evict.line_with("startup")
-            world = World(ops, server.url, ca_file, f"http://{address}/backchannel-logout")
+            world = World(ops, server.url, ca_file, f"http://{address}/backchannel-logout", config)
             yield world
             world.redis.close()
             evict.lines()
