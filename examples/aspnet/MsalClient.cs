@@ -29,8 +29,8 @@ namespace Example
                 .WithClientSecret(Settings.ClientSecret)
                 .WithRedirectUri(Settings.RedirectUri)
 
-                // Without this line MSAL keeps a second copy of the refresh token in memory and signs the user in again.
-                .WithLegacyCacheCompatibility(false);
+                // False: else MSAL keeps a second copy of the refresh token in memory and signs the user in again.
+                .WithLegacyCacheCompatibility(Settings.Unchanged);
             if (Settings.Demo)
             {
                 builder = builder.WithInstanceDiscovery(false).WithHttpClientFactory(new DemoTokenEndpoint());
@@ -45,7 +45,10 @@ namespace Example
                     options.InstanceName = Settings.InstanceName;
                 });
                 services.Configure<MsalDistributedTokenCacheAdapterOptions>(options => options.Encrypt = Settings.Encrypt);
-                services.AddLogoutReceiver();
+                if (!Settings.Unchanged)
+                {
+                    services.AddLogoutReceiver();
+                }
             });
             return client;
         }

@@ -1,4 +1,5 @@
 using System;
+using System.Globalization;
 using System.Security.Claims;
 using System.Threading.Tasks;
 using LogoutReceiver;
@@ -17,13 +18,18 @@ namespace Example
     {
         public void Configuration(IAppBuilder app)
         {
-            SignOuts.Start(new LogoutReceiverOptions { Redis = Settings.Redis, App = "aspnet-example" });
+            CookieAuthenticationProvider cookies = new CookieAuthenticationProvider();
+            if (!Settings.Unchanged)
+            {
+                SignOuts.Start(new LogoutReceiverOptions { Redis = Settings.Redis, App = "aspnet-example" });
+                cookies = SignOuts.Refuse(cookies);
+            }
 
             app.SetDefaultSignInAsAuthenticationType(CookieAuthenticationDefaults.AuthenticationType);
             app.UseCookieAuthentication(new CookieAuthenticationOptions
             {
                 AuthenticationType = CookieAuthenticationDefaults.AuthenticationType,
-                Provider = SignOuts.Refuse(new CookieAuthenticationProvider()),
+                Provider = cookies,
             });
             if (!Settings.Demo)
             {
@@ -138,7 +144,7 @@ namespace Example
             identity.AddClaim(new Claim("aud", DemoTokenEndpoint.ClientId));
             identity.AddClaim(new Claim("sub", "pairwise-" + user));
             identity.AddClaim(new Claim("sid", sid));
-            identity.AddClaim(new Claim("auth_time", authTime.ToString(System.Globalization.CultureInfo.InvariantCulture)));
+            identity.AddClaim(new Claim("auth_time", authTime.ToString(CultureInfo.InvariantCulture)));
             identity.AddClaim(new Claim("name", user));
             AddAccount(identity, result.Account);
             context.Authentication.SignIn(new AuthenticationProperties(), identity);

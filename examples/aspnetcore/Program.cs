@@ -49,15 +49,19 @@ namespace Example
             });
             builder.Services.AddAuthorization();
 
-            // The one line. The options are there to be seen; the name alone would do.
-            builder.Services.AddLogoutReceiver(redis, options =>
+            // LogoutReceiver__Enabled=false runs the app as it was before.
+            if (settings.GetValue<bool>("LogoutReceiver:Enabled", true))
             {
-                options.App = settings["App"] ?? options.App;
-                options.ClientId = settings["AzureAd:ClientId"];
-                options.RegisterAt = settings.GetValue<Uri>("LogoutReceiver:RegisterAt");
-                options.RegisterToken = settings["LogoutReceiver:RegisterToken"];
-                options.RefuseWithoutTokens = settings.GetValue<bool>("LogoutReceiver:RefuseWithoutTokens");
-            });
+                // The one line. The options are there to be seen; the first argument alone would do.
+                builder.Services.AddLogoutReceiver(redis, options =>
+                {
+                    options.App = settings["App"] ?? options.App;
+                    options.ClientId = settings["AzureAd:ClientId"];
+                    options.RegisterAt = settings.GetValue<Uri>("LogoutReceiver:RegisterAt");
+                    options.RegisterToken = settings["LogoutReceiver:RegisterToken"];
+                    options.RefuseWithoutTokens = settings.GetValue<bool>("LogoutReceiver:RefuseWithoutTokens");
+                });
+            }
 
             WebApplication app = builder.Build();
             app.UseAuthentication();

@@ -6,6 +6,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.Security.Claims;
 using System.Threading.Tasks;
+using LogoutReceiver;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Builder;
@@ -77,8 +78,17 @@ namespace Example
                 new Claim("uid", result.Account.HomeAccountId.ObjectId),
                 new Claim("utid", result.Account.HomeAccountId.TenantId),
             };
-            ClaimsIdentity identity = new ClaimsIdentity(claims, CookieAuthenticationDefaults.AuthenticationScheme);
-            await context.SignInAsync(CookieAuthenticationDefaults.AuthenticationScheme, new ClaimsPrincipal(identity));
+            ClaimsPrincipal principal =
+                new ClaimsPrincipal(new ClaimsIdentity(claims, CookieAuthenticationDefaults.AuthenticationScheme));
+
+            // With a real OP this happens by itself, after the ID token is validated.
+            SignIns? signIns = context.RequestServices.GetService<SignIns>();
+            if (signIns != null && !await signIns.RegisterAsync(principal, context.RequestAborted))
+            {
+                return Results.Unauthorized();
+            }
+
+            await context.SignInAsync(CookieAuthenticationDefaults.AuthenticationScheme, principal);
             return Results.Text(result.Account.HomeAccountId.Identifier);
         }
 

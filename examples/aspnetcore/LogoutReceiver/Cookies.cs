@@ -66,12 +66,10 @@ namespace LogoutReceiver
     /// <summary>Keeps in the cookie what the OpenID Connect handler would throw away, and registers the sign-in if wanted.</summary>
     internal sealed class RememberSignIns : IPostConfigureOptions<OpenIdConnectOptions>
     {
-        private readonly LogoutReceiverOptions _options;
         private readonly SignIns _signIns;
 
-        public RememberSignIns(LogoutReceiverOptions options, SignIns signIns)
+        public RememberSignIns(SignIns signIns)
         {
-            _options = options;
             _signIns = signIns;
         }
 
@@ -91,7 +89,7 @@ namespace LogoutReceiver
                     Session.Remember(context.Principal, context.Properties);
                 }
 
-                if (_options.RegisterAt != null && !await _signIns.RegisterAsync(context.Principal, context.HttpContext.RequestAborted))
+                if (!await _signIns.RegisterAsync(context.Principal, context.HttpContext.RequestAborted))
                 {
                     context.Fail("The session was signed out before the sign-in was complete.");
                 }

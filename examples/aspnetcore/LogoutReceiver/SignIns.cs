@@ -33,6 +33,11 @@ namespace LogoutReceiver
         /// <summary>False when a logout overtook the sign-in. A receiver that does not answer stops nobody.</summary>
         public async Task<bool> RegisterAsync(ClaimsPrincipal principal, CancellationToken cancellationToken)
         {
+            if (_options.RegisterAt == null)
+            {
+                return true;
+            }
+
             Dictionary<string, object> body = new Dictionary<string, object>();
             Put(body, "iss", Session.ClaimValue(principal, "iss"));
             Put(body, "client_id", _options.ClientId ?? Session.ClaimValue(principal, "aud"));
@@ -45,7 +50,7 @@ namespace LogoutReceiver
             try
             {
                 using (HttpRequestMessage request =
-                    new HttpRequestMessage(HttpMethod.Put, new Uri(_options.RegisterAt!, "/v1/sessions")))
+                    new HttpRequestMessage(HttpMethod.Put, new Uri(_options.RegisterAt, "/v1/sessions")))
                 {
                     request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _options.RegisterToken);
                     request.Content = JsonContent.Create(body);
