@@ -1,4 +1,4 @@
-"""The example app: unchanged beside the evictor, and with the example's classes and no evictor."""
+"""The example app: unchanged beside the evictor, with the example's classes and no evictor, and with both."""
 
 from __future__ import annotations
 
@@ -32,9 +32,17 @@ def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield app
 
 
-@pytest.fixture(params=["hearing", "unchanged"])
+@pytest.fixture(scope="session")
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """With the example's classes, and the evictor beside it."""
+    world = request.getfixturevalue("world")
+    with Portal("portal-both", world, tmp_path_factory.mktemp("portal"), hears=True) as app:
+        yield app
+
+
+@pytest.fixture(params=["hearing", "unchanged", "both"])
 def portal(request: pytest.FixtureRequest) -> Portal:
-    """Either of them."""
+    """Each of them."""
     app: Portal = request.getfixturevalue(request.param)
     return app
 

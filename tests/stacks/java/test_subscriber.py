@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import redis
 
 from receiver.bus.embedded import EmbeddedRedis
 from tests.stacks.java.clients import Listener
+from tests.stacks.java.maven import EXAMPLE, HERE
 from tests.stacks.java.waiting import eventually
 
 if TYPE_CHECKING:
@@ -113,6 +115,18 @@ def test_a_redis_that_lost_its_data_is_a_reset(stream: Stream, spring_listener: 
     eventually(lambda: spring_listener.is_over(iss=ISS, aud="portal", sub="u", sid="s2"))
 
 
+def test_the_rights_of_a_listener_are_enough(stream: Stream, spring: Driver) -> None:
+    """Those that docs/events.md gives a user who hears everything and acknowledges."""
+    page = (HERE.parents[2] / "docs" / "events.md").read_text()
+    (rights,) = re.findall(r"^ACL SETUSER listener on >secret (.*)$", page, re.MULTILINE)
+    stream.client.execute_command("ACL", "SETUSER", "listener", "on", ">secret", *rights.split())
+    with Listener(spring, stream.url.replace("redis://", "redis://listener:secret@")) as listener:
+        stream.append(1, sid="s1")
+
+        eventually(lambda: listener.is_over(iss=ISS, aud="portal", sub="u", sid="s1"))
+        eventually(lambda: stream.client.exists("{logout}:acks:1"))
+
+
 def test_what_is_no_event_is_passed_over(stream: Stream, spring_listener: Listener) -> None:
     """An entry that cannot be read does not stop the next one."""
     numbers = itertools.count(1)
@@ -122,6 +136,31 @@ def test_what_is_no_event_is_passed_over(stream: Stream, spring_listener: Listen
 
     eventually(lambda: spring_listener.is_over(iss=ISS, aud="portal", sub="u", sid="after"))
     assert spring_listener.resets == 0
+
+
+@pytest.mark.usefixtures("spring_listener")
+def test_what_was_acted_on_is_acknowledged(stream: Stream) -> None:
+    """In the app's name, and that it listens too."""
+    assert eventually(lambda: stream.client.zrange("{logout}:instances", 0, -1))[0].startswith(b"driver/")
+
+    stream.append(1, sid="s1")
+
+    acknowledged = eventually(lambda: stream.client.hgetall("{logout}:acks:1"))
+    assert [name.split(b"/")[0] for name in acknowledged] == [b"driver"]
+    assert stream.client.lrange("{logout}:acks", 0, -1)[0].startswith(b"1 ")
+
+
+def test_the_script_of_acknowledgements_is_the_projects() -> None:
+    """Line by line, comments aside."""
+    java = (EXAMPLE / "src/main/java/com/example/signout/Acknowledgements.java").read_text()
+    script = java.partition('"""')[2].partition('"""')[0]
+    theirs = (HERE.parents[2] / "receiver/bus/lua/acknowledge.lua").read_text()
+
+    def code(text: str) -> list[str]:
+        lines = (line.strip() for line in text.splitlines())
+        return [line for line in lines if line and not line.startswith("--")]
+
+    assert code(script) == code(theirs)
 
 
 def test_outages_are_waited_out(spring: Driver, tmp_path: Path) -> None:

@@ -25,8 +25,10 @@ CLIENTS = ["portal", "orders"]
 CACHES: list[dict[str, Any]] = [
     {"name": "tokens", "layout": "msal4j", "prefix": "tokens:"},
     {"name": "sessions", "layout": "spring-session"},
-    {"name": "portal-tokens", "layout": "msal4j", "key": "portal-plain:msal"},
-    {"name": "portal-sessions", "layout": "spring-session", "prefix": "portal-plain:"},
+    {"name": "plain-tokens", "layout": "msal4j", "key": "portal-plain:msal"},
+    {"name": "plain-sessions", "layout": "spring-session", "prefix": "portal-plain:"},
+    {"name": "both-tokens", "layout": "msal4j", "key": "portal-both:msal"},
+    {"name": "both-sessions", "layout": "spring-session", "prefix": "portal-both:"},
 ]
 """What the evictor is told of."""
 

@@ -16,7 +16,7 @@ import org.springframework.context.annotation.Configuration;
 class SignOutConfiguration {
     @Bean(initMethod = "start", destroyMethod = "close")
     Evictions evictions(@Value("${signout.redis-url}") String redisUrl) {
-        return new Evictions(redisUrl);
+        return new Evictions(redisUrl, "portal");
     }
 
     /** Behind Spring Session's filter, as every filter is that has no order of its own. */

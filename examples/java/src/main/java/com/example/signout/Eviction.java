@@ -1,5 +1,7 @@
 package com.example.signout;
 
+import java.time.DateTimeException;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -8,6 +10,7 @@ import java.util.Map;
  * One sign-out, as the receiver published it.
  *
  * @param id stable for one sign-out; it may be heard more than once
+ * @param receivedMs when the receiver took it in, milliseconds since 1970 on its clock
  * @param iss the issuer
  * @param clientId the only client that acts, or null: every client acts
  * @param sub subject at the issuer, or null
@@ -19,6 +22,7 @@ import java.util.Map;
  */
 public record Eviction(
         String id,
+        long receivedMs,
         String iss,
         String clientId,
         String sub,
@@ -37,15 +41,17 @@ public record Eviction(
             throw new IllegalArgumentException("an event of type " + event.get("type"));
         }
         Map<String, Object> data = Json.members(event.get("data"));
-        if (!(data.get("logout_at") instanceof Number logoutAt) || Json.text(data.get("iss")) == null) {
-            throw new IllegalArgumentException("an event without iss or logout_at");
+        String id = Json.text(event.get("id"));
+        if (id == null || !(data.get("logout_at") instanceof Number logoutAt) || Json.text(data.get("iss")) == null) {
+            throw new IllegalArgumentException("an event without id, iss or logout_at");
         }
         List<String> keys = new ArrayList<>();
         if (data.get("sessions") instanceof List<?> sessions) {
             sessions.forEach(session -> keys.addAll(texts(Json.members(session).get("keys"))));
         }
         return new Eviction(
-                Json.text(event.get("id")),
+                id,
+                millis(Json.text(event.get("time"))),
                 Json.text(data.get("iss")),
                 "client".equals(data.get("applies_to")) ? Json.text(data.get("client_id")) : null,
                 Json.text(data.get("sub")),
@@ -54,6 +60,14 @@ public record Eviction(
                 logoutAt.longValue(),
                 texts(data.get("accounts")),
                 List.copyOf(keys));
+    }
+
+    private static long millis(String time) {
+        try {
+            return time == null ? 0 : Instant.parse(time).toEpochMilli();
+        } catch (DateTimeException notATime) {
+            return 0;
+        }
     }
 
     private static List<String> texts(Object value) {

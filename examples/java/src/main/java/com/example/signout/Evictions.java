@@ -49,6 +49,7 @@ public final class Evictions implements AutoCloseable {
     private final List<Consumer<Eviction>> listeners = new CopyOnWriteArrayList<>();
     private final List<Runnable> resetListeners = new CopyOnWriteArrayList<>();
     private final Thread thread = new Thread(this::run, "evictions");
+    private final Acknowledgements acknowledgements;
 
     private StatefulRedisConnection<String, String> connection;
     private String position;
@@ -59,9 +60,14 @@ public final class Evictions implements AutoCloseable {
     private volatile boolean closed;
     private volatile boolean listening;
 
-    /** Everything at its default; `redisUrl` as Lettuce takes it, with a user of few rights. */
-    public Evictions(String redisUrl) {
-        this(redisUrl, DEFAULT_PREFIX, DEFAULT_LOOKBACK);
+    /**
+     * Everything at its default.
+     *
+     * @param redisUrl as Lettuce takes it; the user needs few rights
+     * @param app the app's name in `receiver trace` and the metrics
+     */
+    public Evictions(String redisUrl, String app) {
+        this(redisUrl, app, DEFAULT_PREFIX, DEFAULT_LOOKBACK);
     }
 
     /**
@@ -70,7 +76,7 @@ public final class Evictions implements AutoCloseable {
      * @param lookback at least as long as the app takes to start; as long as its sessions live, if a process that starts
      *     after a sign-out must know of it by itself
      */
-    public Evictions(String redisUrl, String prefix, Duration lookback) {
+    public Evictions(String redisUrl, String app, String prefix, Duration lookback) {
         RedisURI uri = RedisURI.create(redisUrl);
         uri.setTimeout(BLOCK.multipliedBy(2));
         client = RedisClient.create(uri);
@@ -79,6 +85,7 @@ public final class Evictions implements AutoCloseable {
         stream = prefix + ":events";
         beginsAtNanos = System.nanoTime() - lookback.toNanos();
         thread.setDaemon(true);
+        acknowledgements = new Acknowledgements(client, app, prefix);
     }
 
     /** Calls `listener` for every sign-out from now on. */
@@ -96,12 +103,14 @@ public final class Evictions implements AutoCloseable {
     /** Begins to listen; returns at once, also while Redis cannot be reached. */
     public Evictions start() {
         thread.start();
+        acknowledgements.start();
         return this;
     }
 
     @Override
     public void close() {
         closed = true;
+        acknowledgements.close();
         client.shutdown(Duration.ZERO, Duration.ofSeconds(1));
         thread.interrupt();
     }
@@ -170,10 +179,10 @@ public final class Evictions implements AutoCloseable {
     }
 
     private void disconnect() {
-        if (connection != null) {
+        if (connection != null && connection.isOpen()) {
             connection.closeAsync();
-            connection = null;
         }
+        connection = null;
     }
 
     private void begin(RedisCommands<String, String> redis) {
@@ -197,7 +206,13 @@ public final class Evictions implements AutoCloseable {
         try {
             Eviction eviction = Eviction.parse(entry.getBody().getOrDefault("event", ""));
             marks.note(eviction);
-            listeners.forEach(listener -> guarded(() -> listener.accept(eviction)));
+            boolean handled = true;
+            for (Consumer<Eviction> listener : listeners) {
+                handled &= guarded(() -> listener.accept(eviction));
+            }
+            if (handled) {
+                acknowledgements.add(eviction, entry.getId());
+            }
         } catch (IllegalArgumentException unknown) {
             log.log(System.Logger.Level.WARNING, "entry {0} is no event this version reads: {1}", entry.getId(), unknown);
         }
@@ -220,14 +235,16 @@ public final class Evictions implements AutoCloseable {
     private void reset(String why) {
         log.log(System.Logger.Level.WARNING, "sign-outs were missed, everybody is dropped: {0}", why);
         marks.everything(System.currentTimeMillis() / 1000);
-        resetListeners.forEach(this::guarded);
+        resetListeners.forEach(Evictions::guarded);
     }
 
-    private void guarded(Runnable listener) {
+    private static boolean guarded(Runnable listener) {
         try {
             listener.run();
+            return true;
         } catch (RuntimeException error) {
             log.log(System.Logger.Level.ERROR, "a listener failed", error);
+            return false;
         }
     }
 

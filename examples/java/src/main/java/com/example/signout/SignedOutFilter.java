@@ -18,6 +18,7 @@ import java.util.function.Function;
  */
 public final class SignedOutFilter extends HttpFilter {
     private static final long serialVersionUID = 1L;
+    private static final System.Logger log = System.getLogger(SignedOutFilter.class.getName());
 
     private final transient Evictions evictions;
     private final transient Function<HttpServletRequest, Map<String, ?>> claims;
@@ -44,7 +45,16 @@ public final class SignedOutFilter extends HttpFilter {
         try {
             chain.doFilter(request, response);
         } finally {
+            endAfterwards(request);
+        }
+    }
+
+    private void endAfterwards(HttpServletRequest request) {
+        try {
             endIfSignedOut(request);
+        } catch (IllegalStateException alreadyGone) {
+            // Somebody else has deleted it meanwhile, and Spring Session cannot read what is left. The answer is on its way.
+            log.log(System.Logger.Level.DEBUG, "a session was gone before it could be ended", alreadyGone);
         }
     }
 

@@ -73,7 +73,7 @@ final class MsalClients {
     private Object listen(Driver.Orders order) {
         AtomicInteger heard = new AtomicInteger();
         AtomicInteger resets = new AtomicInteger();
-        Evictions evictions = new Evictions(order.text("redis"));
+        Evictions evictions = new Evictions(order.text("redis"), "driver");
         listeners.put(order.text("listener"), new Listener(evictions, heard, resets));
         evictions.onReset(resets::incrementAndGet);
         evictions.start();
