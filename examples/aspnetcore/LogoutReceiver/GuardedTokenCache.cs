@@ -54,11 +54,13 @@ namespace LogoutReceiver
             }
         }
 
-        /// <summary>Drops one account from memory and from the shared cache, unless it signed in again since.</summary>
+        /// <summary>
+        /// Drops one account from memory and from the shared cache, for all its sessions; unless it signed in again since.
+        /// </summary>
         public async Task ForgetAsync(string account)
         {
             byte[] bytes = await ReadSharedAsync(account, CancellationToken.None).ConfigureAwait(false);
-            if (bytes == null || Without(account, bytes, dropDoubtful: true) == null)
+            if (bytes == null || Without(account, bytes, (who, tokens) => _signedOut.Means(who, tokens)) == null)
             {
                 await ClearAsync(account).ConfigureAwait(false);
             }
@@ -70,7 +72,7 @@ namespace LogoutReceiver
             try
             {
                 byte[] bytes = await _shared.GetAsync(account, CancellationToken.None).ConfigureAwait(false);
-                return bytes != null && Without(account, bytes, dropDoubtful: false) != null;
+                return bytes != null && Without(account, bytes, IsOver) != null;
             }
             catch (Exception error)
             {
@@ -87,7 +89,7 @@ namespace LogoutReceiver
                 return bytes;
             }
 
-            byte[] kept = Without(cacheKey, bytes, dropDoubtful: false);
+            byte[] kept = Without(cacheKey, bytes, IsOver);
             if (kept != null)
             {
                 return kept;
@@ -95,7 +97,7 @@ namespace LogoutReceiver
 
             // This process's copy is over; another replica may have signed the user in again.
             bytes = await ReadSharedAsync(cacheKey, CancellationToken.None).ConfigureAwait(false);
-            return bytes == null ? null : Without(cacheKey, bytes, dropDoubtful: false);
+            return bytes == null ? null : Without(cacheKey, bytes, IsOver);
         }
 
         protected override async Task WriteCacheBytesAsync(
@@ -118,37 +120,38 @@ namespace LogoutReceiver
             await base.WriteCacheBytesAsync(cacheKey, kept, cacheSerializerHints).ConfigureAwait(false);
 
             // The sign-out may have been heard during the write, and its clearing may have come first.
-            if (Without(cacheKey, kept, dropDoubtful: false) == null)
+            if (Without(cacheKey, kept, IsOver) == null)
             {
                 await RemoveKeyAsync(cacheKey).ConfigureAwait(false);
             }
         }
 
+        private bool IsOver(string account, TokenFacts tokens)
+        {
+            return _signedOut.Judge(account, tokens) == Verdict.Ended;
+        }
+
         private byte[] WithoutForWriting(string cacheKey, byte[] bytes)
         {
-            if (_signedOut.IsEmpty)
-            {
-                return bytes;
-            }
-
             HashSet<string> doubtful = new HashSet<string>(StringComparer.Ordinal);
-            byte[] kept = Without(cacheKey, bytes, dropDoubtful: false, doubtful: doubtful);
-            bool refuse = false;
-            foreach (string account in doubtful)
+            byte[] kept = Without(cacheKey, bytes, (account, tokens) =>
             {
-                refuse |= _signedOut.SpendDoubt(account);
-            }
+                Verdict verdict = _signedOut.Judge(account, tokens);
+                if (verdict == Verdict.Doubtful)
+                {
+                    doubtful.Add(account);
+                }
 
-            return refuse ? Without(cacheKey, bytes, dropDoubtful: true) : kept;
+                return verdict == Verdict.Ended;
+            });
+            doubtful.RemoveWhere(account => !_signedOut.SpendDoubt(account));
+            return doubtful.Count == 0
+                ? kept
+                : Without(cacheKey, bytes, (account, tokens) => IsOver(account, tokens) || doubtful.Contains(account));
         }
 
-        private byte[] Without(string cacheKey, byte[] bytes, bool dropDoubtful)
-        {
-            return Without(cacheKey, bytes, dropDoubtful, new HashSet<string>(StringComparer.Ordinal));
-        }
-
-        /// <summary>The same bytes when all of it lives, null when nothing is left, else what is left.</summary>
-        private byte[] Without(string cacheKey, byte[] bytes, bool dropDoubtful, ISet<string> doubtful)
+        /// <summary>The same bytes when nothing is to be dropped, null when nothing is left, else what is left.</summary>
+        private byte[] Without(string cacheKey, byte[] bytes, Func<string, TokenFacts, bool> drop)
         {
             if (_signedOut.IsEmpty)
             {
@@ -160,13 +163,7 @@ namespace LogoutReceiver
             if (tokens == null)
             {
                 // Not to be read: then the key alone says whose it is.
-                Verdict verdict = _signedOut.Judge(cacheKey, new TokenFacts());
-                if (verdict == Verdict.Doubtful)
-                {
-                    doubtful.Add(cacheKey);
-                }
-
-                return verdict == Verdict.Ended || (verdict == Verdict.Doubtful && dropDoubtful) ? null : bytes;
+                return drop(cacheKey, new TokenFacts()) ? null : bytes;
             }
 
             bool changed = false;
@@ -174,13 +171,7 @@ namespace LogoutReceiver
             {
                 foreach (TokenFacts facts in tokens.ClientsOf(account))
                 {
-                    Verdict verdict = _signedOut.Judge(account, facts);
-                    if (verdict == Verdict.Doubtful)
-                    {
-                        doubtful.Add(account);
-                    }
-
-                    if (verdict == Verdict.Ended || (verdict == Verdict.Doubtful && dropDoubtful))
+                    if (drop(account, facts))
                     {
                         tokens.Remove(account, facts.ClientId);
                         changed = true;

@@ -8,113 +8,9 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
-using System.Globalization;
 
 namespace LogoutReceiver
 {
-    /// <summary>One eviction event. Times are seconds since 1970 on the OP's clock; texts are null where the event has none.</summary>
-    public sealed class Eviction
-    {
-        public string Id { get; set; }
-
-        public string Issuer { get; set; }
-
-        public string Subject { get; set; }
-
-        public string SessionId { get; set; }
-
-        /// <summary>The only client that has to act; null for every client.</summary>
-        public string OnlyClient { get; set; }
-
-        /// <summary>Whether every session of the user ends, not only <see cref="SessionId"/>.</summary>
-        public bool WholeUser { get; set; }
-
-        public long LogoutAt { get; set; }
-
-        /// <summary>MSAL home account ids of the user; may be empty.</summary>
-        public IList<string> Accounts { get; set; }
-
-        /// <summary>When the receiver took it in, milliseconds since 1970.</summary>
-        public long ReceivedAtMs { get; set; }
-
-        /// <summary>Reads the event JSON.</summary>
-        /// <exception cref="FormatException">Not an event of a version this code knows.</exception>
-        public static Eviction Parse(string json)
-        {
-            IDictionary<string, object> envelope = Json.Parse(json);
-            IDictionary<string, object> data = Json.Object(envelope, "data");
-            if (Json.Text(envelope, "type") != "logout-receiver.eviction.v1" || data == null)
-            {
-                throw new FormatException("not an event of type logout-receiver.eviction.v1");
-            }
-
-            long? logoutAt = Json.Number(data, "logout_at");
-            if (logoutAt == null)
-            {
-                throw new FormatException("the event has no logout_at");
-            }
-
-            DateTimeOffset received;
-            DateTimeOffset.TryParse(
-                Json.Text(envelope, "time"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out received);
-            return new Eviction
-            {
-                Id = Json.Text(envelope, "id"),
-                Issuer = Json.Text(data, "iss"),
-                Subject = Json.Text(data, "sub"),
-                SessionId = Json.Text(data, "sid"),
-                OnlyClient = Json.Text(data, "applies_to") == "client" ? Json.Text(data, "client_id") : null,
-                WholeUser = Json.Text(data, "scope") == "user",
-                LogoutAt = logoutAt.Value,
-                Accounts = Json.Texts(data, "accounts"),
-                ReceivedAtMs = received.ToUnixTimeMilliseconds(),
-            };
-        }
-    }
-
-    /// <summary>What a session cookie says of itself; null where it does not say.</summary>
-    public sealed class SessionFacts
-    {
-        public string Issuer { get; set; }
-
-        public string ClientId { get; set; }
-
-        public string Subject { get; set; }
-
-        public string SessionId { get; set; }
-
-        public string Account { get; set; }
-
-        /// <summary>The ID token's <c>auth_time</c>.</summary>
-        public long? AuthTime { get; set; }
-
-        /// <summary>When the session began: <c>auth_time</c>, or the <c>iat</c> of the ID token received at sign-in.</summary>
-        public long? BeganAt { get; set; }
-
-        /// <summary>When this app issued the cookie, on the app's clock.</summary>
-        public DateTimeOffset? IssuedAt { get; set; }
-    }
-
-    /// <summary>What the tokens of one account and one client say of themselves.</summary>
-    public sealed class TokenFacts
-    {
-        public string ClientId { get; set; }
-
-        public string SessionId { get; set; }
-
-        public long? AuthTime { get; set; }
-
-        /// <summary>When the oldest access token was cached, seconds since 1970 on the app's clock.</summary>
-        public long? OldestAccessToken { get; set; }
-    }
-
-    public enum Verdict
-    {
-        Lives,
-        Doubtful,
-        Ended,
-    }
-
     /// <summary>Marks of recent sign-outs. Safe to use from many threads.</summary>
     public sealed class SignedOut
     {
@@ -246,7 +142,27 @@ namespace LogoutReceiver
             }
         }
 
-        /// <summary>What is known of one client's tokens of one account.</summary>
+        /// <summary>
+        /// Whether the sign-outs of an account, just heard, mean these tokens. An MSAL cache knows accounts, not sessions:
+        /// the sign-out of one session means the tokens of all that authenticated before it.
+        /// </summary>
+        public bool Means(string account, TokenFacts tokens)
+        {
+            lock (_lock)
+            {
+                foreach (Mark mark in Marks("account", null, account))
+                {
+                    if (mark.Means(tokens))
+                    {
+                        return true;
+                    }
+                }
+
+                return false;
+            }
+        }
+
+        /// <summary>What is known of one client's tokens of one account that were read or are to be written later.</summary>
         public Verdict Judge(string account, TokenFacts tokens)
         {
             lock (_lock)
@@ -332,74 +248,6 @@ namespace LogoutReceiver
             if (marks.Count > MaxMarksPerName)
             {
                 marks.RemoveAt(0);
-            }
-        }
-
-        private sealed class Mark
-        {
-            public Mark(Eviction eviction, double heardAt)
-            {
-                Issuer = eviction.Issuer;
-                Subject = eviction.Subject;
-                SessionId = eviction.SessionId;
-                OnlyClient = eviction.OnlyClient;
-                WholeUser = eviction.WholeUser;
-                LogoutAt = eviction.LogoutAt;
-                HeardAt = heardAt;
-            }
-
-            public string Issuer { get; }
-
-            public string Subject { get; }
-
-            public string SessionId { get; }
-
-            public string OnlyClient { get; }
-
-            public bool WholeUser { get; }
-
-            public long LogoutAt { get; }
-
-            public double HeardAt { get; }
-
-            public int Doubts { get; set; }
-
-            public bool IsOfTheSame(Mark other)
-            {
-                return other.WholeUser == WholeUser && other.SessionId == SessionId && other.OnlyClient == OnlyClient
-                    && other.Subject == Subject && other.Issuer == Issuer;
-            }
-
-            public bool Concerns(string clientId)
-            {
-                return OnlyClient == null || clientId == null || OnlyClient == clientId;
-            }
-
-            // Never by iat: a refreshed ID token has a new one.
-            public Verdict Judge(TokenFacts tokens)
-            {
-                if (!Concerns(tokens.ClientId))
-                {
-                    return Verdict.Lives;
-                }
-
-                bool bothNameSessions = SessionId != null && tokens.SessionId != null;
-                if (bothNameSessions && !WholeUser && SessionId != tokens.SessionId)
-                {
-                    return Verdict.Lives;
-                }
-
-                if (tokens.AuthTime != null)
-                {
-                    return tokens.AuthTime > LogoutAt ? Verdict.Lives : Verdict.Ended;
-                }
-
-                if ((bothNameSessions && SessionId == tokens.SessionId) || tokens.OldestAccessToken < LogoutAt)
-                {
-                    return Verdict.Ended;
-                }
-
-                return Verdict.Doubtful;
             }
         }
     }
