@@ -42,9 +42,9 @@ class Listener:
         """Whether its last read went well."""
         return bool(self._driver.do("msal.listening", listener=self.name))
 
-    def is_over(self, **claims: Any) -> bool:
-        """What a filter asks on a request."""
-        return bool(self._driver.do("msal.over", listener=self.name, claims=claims))
+    def is_over(self, *, spring: bool = False, **claims: Any) -> bool:
+        """What a filter asks on a request; with claims as `spring` security gives them, or as any JSON library does."""
+        return bool(self._driver.do("msal.over", listener=self.name, claims=claims, spring=spring))
 
     def __enter__(self) -> Self:
         self._driver.do("msal.listen", listener=self.name, redis=self._redis_url)

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[2] / "examples" / "java"
 
 OLD_MSAL4J = "1.17.2"
-"""The last msal4j line with Jackson; it replaces its memory where newer ones add to it."""
+"""Replaces its memory by what it reads, as all did before 1.23; later ones add to it."""
 
 DOWNLOAD_S = 400
 """Seconds the first build may take, which downloads everything."""

@@ -153,7 +153,8 @@ def test_a_new_sign_in_stays(
     stays(lambda: sessions.is_there(again), seconds=PAST_THE_FIRST_LOOK_S)
 
 
-@WAYS
+@pytest.mark.parametrize("indexed", [True, False], ids=["indexed", "plain"])
+@pytest.mark.parametrize("kept", ["security", "blob"])
 def test_a_session_with_another_sid_stays(
     make: Callable[..., Sessions], world: World, names: tuple[str, str], *, indexed: bool, kept: Kept
 ) -> None:

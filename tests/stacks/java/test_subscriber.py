@@ -79,6 +79,8 @@ def test_sessions_are_over_by_their_names(stream: Stream, spring_listener: Liste
     assert over(iss=ISS, aud="portal", sub="u2")
     assert not over(iss=ISS, aud="portal", sub="u2", iat=NOW + 1)
     assert over(**claims, sub="pairwise", home_account_id="a3")
+    assert over(spring=True, **claims, sub="u1", sid="s1")
+    assert not over(spring=True, **claims | {"auth_time": NOW + 1}, sub="u1", sid="s1")
     assert not over(**claims | {"aud": ["orders"]}, sub="u3")
 
 

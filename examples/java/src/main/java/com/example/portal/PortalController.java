@@ -52,7 +52,7 @@ class PortalController {
             return ResponseEntity.badRequest().build();
         }
         request.changeSessionId();
-        SignedIn.begin(session, claims, result.account().homeAccountId());
+        SignedIn.begin(session, result.idToken(), claims, result.account().homeAccountId());
         return redirect("/me");
     }
 

@@ -11,7 +11,9 @@ final class SignedIn {
 
     private SignedIn() {}
 
-    static void begin(HttpSession session, Map<String, Object> claims, String homeAccountId) {
+    static void begin(HttpSession session, String idToken, Map<String, Object> claims, String homeAccountId) {
+        // For `id_token_hint` when the user signs out here; and by it the evictor finds the session.
+        session.setAttribute("id_token", idToken);
         Map<String, Object> kept = new HashMap<>(claims);
         kept.put("home_account_id", homeAccountId);
         session.setAttribute(CLAIMS, kept);

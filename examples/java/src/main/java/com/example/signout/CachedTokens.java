@@ -21,7 +21,7 @@ final class CachedTokens {
     /** The account under which entries are put that have none, so that msal4j can remove them; no OP has such a name. */
     private static final String GONE = "signed-out:com.example.signout";
 
-    /** Since 1.20 msal4j adds what it deserialises to its memory; before, it replaced its memory by it. */
+    /** Since 1.23 msal4j adds what it deserialises to its memory; before, it replaced its memory by it. */
     private static final boolean MERGES = merges();
 
     private final Map<String, Object> blob;

@@ -54,7 +54,9 @@ final class MsalClients {
             case "msal.heard" -> List.of(listener(order).heard().get(), listener(order).resets().get());
             case "msal.listening" -> listener(order).evictions().isListening();
             case "msal.deaf" -> deaf(order);
-            case "msal.over" -> listener(order).evictions().isSignedOut(order.map("claims"));
+            case "msal.over" -> listener(order)
+                    .evictions()
+                    .isSignedOut(order.is("spring") ? SpringSecurity.typed(order.map("claims")) : order.map("claims"));
             case "msal.client" -> client(order);
             case "msal.redeem" -> result(redeem(order));
             case "msal.silent" -> silent(order);

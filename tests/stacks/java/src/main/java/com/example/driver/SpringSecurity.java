@@ -13,10 +13,12 @@ import org.springframework.security.core.authority.SimpleGrantedAuthority;
 import org.springframework.security.core.context.SecurityContextImpl;
 import org.springframework.security.oauth2.client.OAuth2AuthorizedClient;
 import org.springframework.security.oauth2.client.authentication.OAuth2AuthenticationToken;
+import org.springframework.security.oauth2.client.oidc.authentication.OidcIdTokenDecoderFactory;
 import org.springframework.security.oauth2.client.registration.ClientRegistration;
 import org.springframework.security.oauth2.core.AuthorizationGrantType;
 import org.springframework.security.oauth2.core.OAuth2AccessToken;
 import org.springframework.security.oauth2.core.OAuth2RefreshToken;
+import org.springframework.security.oauth2.core.converter.ClaimTypeConverter;
 import org.springframework.security.oauth2.core.oidc.OidcIdToken;
 import org.springframework.security.oauth2.core.oidc.user.DefaultOidcUser;
 import org.springframework.session.Session;
@@ -26,9 +28,7 @@ final class SpringSecurity {
     private SpringSecurity() {}
 
     static void signIn(Session session, String idToken) {
-        Map<String, Object> claims = new HashMap<>(claims(idToken));
-        claims.replaceAll((name, value) ->
-                List.of("iat", "exp", "auth_time").contains(name) ? Instant.ofEpochSecond(((Number) value).longValue()) : value);
+        Map<String, Object> claims = typed(claims(idToken));
         OidcIdToken token = new OidcIdToken(idToken, (Instant) claims.get("iat"), (Instant) claims.get("exp"), claims);
         List<SimpleGrantedAuthority> authorities = List.of(new SimpleGrantedAuthority("OIDC_USER"));
         OAuth2AuthenticationToken authentication =
@@ -39,6 +39,11 @@ final class SpringSecurity {
         session.setAttribute(
                 "org.springframework.security.oauth2.client.web.HttpSessionOAuth2AuthorizedClientRepository.AUTHORIZED_CLIENTS",
                 clients);
+    }
+
+    /** Claims in the types that Spring Security's decoder gives them. */
+    static Map<String, Object> typed(Map<String, Object> claims) {
+        return new ClaimTypeConverter(OidcIdTokenDecoderFactory.createDefaultClaimTypeConverters()).convert(claims);
     }
 
     private static OAuth2AuthorizedClient authorizedClient(String principal) {
