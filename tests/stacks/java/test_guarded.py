@@ -40,6 +40,13 @@ def make(
     op.client_info = False
 
 
+@pytest.fixture
+def names(names: tuple[str, str]) -> tuple[str, str]:
+    """With characters that JSON has to escape, or not to."""
+    alice, bob = names
+    return f'{alice} "\\/\u2028', f"{bob} \u00f3\U0001f600"
+
+
 @EVERY_KIND
 @LIFETIMES
 def test_the_silent_call_fails_after_the_logout_and_another_users_works(

@@ -152,6 +152,14 @@ def test_what_was_acted_on_is_acknowledged(stream: Stream) -> None:
     assert stream.client.lrange("{logout}:acks", 0, -1)[0].startswith(b"1 ")
 
 
+def test_a_process_that_ends_says_goodbye(stream: Stream, spring: Driver) -> None:
+    """Nobody waits for its acknowledgements any more."""
+    with Listener(spring, stream.url):
+        eventually(lambda: stream.client.zcard("{logout}:instances"))
+
+    eventually(lambda: not stream.client.exists("{logout}:instances", "{logout}:instances:since"))
+
+
 def test_the_script_of_acknowledgements_is_the_projects() -> None:
     """Line by line, comments aside."""
     java = (EXAMPLE / "src/main/java/com/example/signout/Acknowledgements.java").read_text()

@@ -69,7 +69,7 @@ final class Acknowledgements implements AutoCloseable {
     private final long beganAtNanos = System.nanoTime();
     private final BlockingDeque<Ack> waiting = new LinkedBlockingDeque<>(MAX_WAITING);
     private final Thread thread = new Thread(this::run, "evictions-acknowledged");
-    private StatefulRedisConnection<String, String> connection;
+    private volatile StatefulRedisConnection<String, String> connection;
     private boolean failing;
     private volatile boolean closed;
 
@@ -93,10 +93,20 @@ final class Acknowledgements implements AutoCloseable {
         }
     }
 
+    /** Says goodbye, as far as Redis can be reached: this process holds nobody any more. */
     @Override
     public void close() {
         closed = true;
         thread.interrupt();
+        try {
+            StatefulRedisConnection<String, String> last = connection;
+            if (last != null && last.isOpen()) {
+                last.sync().zrem(keys[1], app + "/" + worker);
+                last.sync().zrem(keys[2], app + "/" + worker);
+            }
+        } catch (RedisException away) {
+            log.log(System.Logger.Level.DEBUG, "no goodbye", away);
+        }
     }
 
     private void run() {
