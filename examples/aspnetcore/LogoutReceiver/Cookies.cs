@@ -157,7 +157,8 @@ namespace LogoutReceiver
 
         private static string? Item(AuthenticationProperties properties, string name)
         {
-            return properties.Items.TryGetValue(name, out string? value) ? value : null;
+            // What was null at sign-in is empty in the cookie.
+            return properties.Items.TryGetValue(name, out string? value) && !string.IsNullOrEmpty(value) ? value : null;
         }
     }
 }
