@@ -130,7 +130,7 @@ namespace LogoutReceiver
         {
             public void Recall(Eviction eviction)
             {
-                Marks.Note(eviction);
+                Marks.Note(eviction, isNew: false);
             }
 
             public async Task ForgetAsync(Eviction eviction)

@@ -96,7 +96,7 @@ namespace LogoutReceiver
 
         public void Recall(Eviction eviction)
         {
-            _signedOut.Note(eviction);
+            _signedOut.Note(eviction, isNew: false);
         }
 
         public async Task ForgetAsync(Eviction eviction)

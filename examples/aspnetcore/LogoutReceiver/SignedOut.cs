@@ -67,23 +67,26 @@ namespace LogoutReceiver
         }
 
         /// <summary>Remembers a sign-out. Hearing it twice changes nothing.</summary>
-        public void Note(Eviction eviction)
+        /// <param name="eviction">The sign-out.</param>
+        /// <param name="isNew">False for one so old that no refresh of then can still be in flight.</param>
+        public void Note(Eviction eviction, bool isNew = true)
         {
             lock (_lock)
             {
+                double heardAt = isNew ? _clock() : double.NegativeInfinity;
                 if (eviction.SessionId != null)
                 {
-                    Keep(Name("sid", eviction.Issuer, eviction.SessionId), eviction);
+                    Keep(Name("sid", eviction.Issuer, eviction.SessionId), eviction, heardAt);
                 }
 
                 if (eviction.WholeUser && eviction.Subject != null)
                 {
-                    Keep(Name("sub", eviction.Issuer, eviction.Subject), eviction);
+                    Keep(Name("sub", eviction.Issuer, eviction.Subject), eviction, heardAt);
                 }
 
                 foreach (string account in eviction.Accounts)
                 {
-                    Keep(Name("account", null, account), eviction);
+                    Keep(Name("account", null, account), eviction, heardAt);
                 }
 
                 while (_names.Count > MaxNames)
@@ -224,7 +227,7 @@ namespace LogoutReceiver
             return marks;
         }
 
-        private void Keep(string name, Eviction eviction)
+        private void Keep(string name, Eviction eviction, double heardAt)
         {
             List<Mark> marks;
             if (!_marks.TryGetValue(name, out marks))
@@ -234,7 +237,7 @@ namespace LogoutReceiver
                 _names.Enqueue(name);
             }
 
-            Mark mark = new Mark(eviction, _clock());
+            Mark mark = new Mark(eviction, heardAt);
             int index = marks.FindIndex(mark.IsOfTheSame);
             if (index < 0)
             {

@@ -90,6 +90,11 @@ public static class Checks
         late.Now += SignedOut.DoubtForSeconds + 1;
         late.Write(Alice, undated);
         Check("nor after two minutes" + how, !late.IsEmpty);
+
+        Rig restarted = new Rig(false);
+        restarted.SignedOut.Note(Event(null, "pairwise-alice-aaaa", true, AuthTime + 30, Alice), isNew: false);
+        restarted.Write(Alice, undated);
+        Check("nor for a sign-out that is only recalled" + how, !restarted.IsEmpty);
     }
 
     private static void Races(bool encrypt, string how)
