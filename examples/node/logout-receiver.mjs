@@ -4,8 +4,8 @@
 import { EvictionStream } from './eviction-stream.mjs';
 
 /**
- * Seconds after a logout in which tokens whose ID token has neither `sid` nor `auth_time` are taken for signed out:
- * longer than a token refresh may be in flight, short enough that a new sign-in of such a user soon counts again.
+ * Seconds after a logout of a user in which tokens whose ID token has no `auth_time` are taken for signed out: longer
+ * than a token refresh may be in flight, short enough that a new sign-in of such a user soon counts again.
  */
 const FENCE_S = 120;
 
