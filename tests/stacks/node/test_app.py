@@ -1,0 +1,141 @@
+"""The example app: as it was, cleared by the evictor; with our piece and no evictor; with both."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stacks.node.rig import DEADLINE_S, World, eventually, in_thread, stays, tokens_that_need_refreshing
+from tests.stacks.node.variants import BOTH, PIECE_ALONE, UNCHANGED, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.stacks.node.apps import Browser, NodeApp
+
+    Browse = Callable[[NodeApp, str], Browser]
+
+pytestmark = pytest.mark.node
+
+PAST_FIRST_RECHECK_S = 2.6
+"""The evictor and the piece look again 2 s after an eviction."""
+
+
+def every(*variants: Variant) -> pytest.MarkDecorator:
+    """Run the test with the app in each of these."""
+    return pytest.mark.parametrize("app", variants, indirect=True, ids=[variant.name for variant in variants])
+
+
+@every(*UNCHANGED, *PIECE_ALONE, *BOTH)
+def test_silent_call_fails_after_the_logout(world: World, app: NodeApp, browse: Browse, names: tuple[str, str]) -> None:
+    """The silent call fails and the session is over, in each of the user's browsers; another user notices nothing."""
+    alice, bob = names
+    browsers = [browse(app, alice), browse(app, alice)]
+    other = browse(app, bob)
+
+    world.logout(app.op, alice)
+
+    for browser in browsers:
+        eventually(lambda browser=browser: not browser.has_token())
+    eventually(lambda: not browsers[1].has_session())
+    assert other.has_token()
+    assert other.has_session()
+
+
+@every(*UNCHANGED, *BOTH)
+def test_tokens_and_session_are_gone_from_redis(
+    world: World, app: NodeApp, browse: Browse, names: tuple[str, str]
+) -> None:
+    """The evictor deletes the tokens' key and the session's, nobody asking for them; another user's stay."""
+    alice, bob = names
+    gone, kept = ([app.tokens + app.op.account(user), app.sessions + browse(app, user).session_id] for user in names)
+    assert world.redis.exists(*gone) == 2
+
+    world.logout(app.op, alice)
+
+    eventually(lambda: not world.redis.exists(*gone))
+    assert world.redis.exists(*kept) == 2
+    assert {app.op.account(bob)} == world.accounts_in(kept[0])
+
+
+@every(*UNCHANGED, *PIECE_ALONE, *BOTH)
+def test_in_flight_refresh_does_not_bring_the_user_back(
+    world: World, app: NodeApp, browse: Browse, names: tuple[str, str]
+) -> None:
+    """A request that refreshes tokens during the logout writes them and its session afterwards, and neither stays."""
+    alice, bob = names
+    with tokens_that_need_refreshing(app.op):
+        browser, other = browse(app, alice), browse(app, bob)
+    key = app.tokens + app.op.account(alice)
+
+    with app.op.holding_refreshes(user=alice) as held:
+        request = in_thread(browser.has_token)
+        held.wait_for_one()
+        world.logout(app.op, alice)
+        eventually(lambda: not browser.has_session())
+        held.release()
+        # It was too late to stop this one: its caller got a token.
+        assert request.result(DEADLINE_S)
+
+    eventually(lambda: not browser.has_token())
+    eventually(lambda: not browser.has_session())
+    stays(lambda: not browser.has_token() and not browser.has_session(), seconds=PAST_FIRST_RECHECK_S)
+    assert world.accounts_in(key) == set()
+    assert other.has_token()
+
+
+@pytest.mark.parametrize("sid", [True, False], ids=["sid", "auth_time"])
+@every(*UNCHANGED, *PIECE_ALONE, *BOTH)
+def test_a_new_sign_in_lives(world: World, app: NodeApp, browse: Browse, names: tuple[str, str], *, sid: bool) -> None:
+    """Told apart by its `sid`, or by `auth_time` where the OP sends no `sid`; it outlives the later looks."""
+    app.op.sid = sid
+    try:
+        browser = browse(app, names[0])
+        world.logout(app.op, names[0])
+        eventually(lambda: not browser.has_token() and not browser.has_session())
+
+        browser.sign_in()
+
+        stays(lambda: browser.has_token() and browser.has_session(), seconds=PAST_FIRST_RECHECK_S)
+    finally:
+        app.op.sid = True
+
+
+@every(*PIECE_ALONE, *BOTH)
+def test_an_old_refresh_does_not_overwrite_a_new_sign_in(
+    world: World, app: NodeApp, browse: Browse, names: tuple[str, str]
+) -> None:
+    """A refresh that began before the logout ends after the user has signed in again, whose new tokens stay."""
+    alice = names[0]
+    with tokens_that_need_refreshing(app.op):
+        browser = browse(app, alice)
+    with app.op.holding_refreshes(user=alice) as held:
+        request = in_thread(browser.has_token)
+        held.wait_for_one()
+        world.logout(app.op, alice)
+        eventually(lambda: not browser.has_session())
+        browser.sign_in()
+        held.release()
+        assert request.result(DEADLINE_S)
+
+    stays(lambda: browser.has_token() and browser.has_session(), seconds=PAST_FIRST_RECHECK_S)
+
+
+@every(*BOTH)
+def test_the_trace_shows_that_the_app_has_acted(
+    world: World, app: NodeApp, browse: Browse, names: tuple[str, str]
+) -> None:
+    """`receiver trace` names the app and does not wait for anybody."""
+    browser = browse(app, names[0])
+    jti = world.logout(app.op, names[0])
+    eventually(lambda: not browser.has_session())
+
+    def traced() -> bool:
+        command = [sys.executable, "-m", "receiver", "trace", jti, "--config", str(world.config), "--json"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        return run.returncode == 0 and "shop" in run.stdout
+
+    eventually(traced)
