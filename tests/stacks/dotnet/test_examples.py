@@ -60,7 +60,10 @@ def test_an_app_adds_one_line_and_a_folder() -> None:
     files = sorted(FOLDER.glob("*.cs"))
     lines = sum(len(file.read_text().splitlines()) for file in files)
     readme = text(CORE / "README.md")
-    assert f"Copy the folder `LogoutReceiver` ({len(files)} files, about {round(lines, -2):,} lines, no further package)" in readme
+    assert (
+        f"Copy the folder `LogoutReceiver` ({len(files)} files, about {round(lines, -2):,} lines, no further package)"
+        in readme
+    )
     assert "and add one line" in readme
     calls = re.findall(r"\.AddLogoutReceiver\(", (CORE / "Program.cs").read_text())
     assert len(calls) == 1
