@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[configured], help="take in logout tokens")
     serve.set_defaults(run=_serve)
+    evict = commands.add_parser("evict", parents=[configured], help="clear the shared caches; run any number")
+    evict.set_defaults(run=_evict)
     demo = commands.add_parser("demo", help="show the whole point: two apps, one OP, one logout")
     demo.add_argument("--once", action="store_true", help="play the story, print it, and exit")
     demo.set_defaults(run=_demo)
@@ -115,6 +117,16 @@ def _serve(options: argparse.Namespace) -> int:
     settings = _settings(options)
     logs.setup(settings.log.level)
     asyncio.run(serve(settings))
+    return GOOD
+
+
+def _evict(options: argparse.Namespace) -> int:
+    from receiver.evictor.worker import evict
+    from receiver.ops import logs
+
+    settings = _settings(options)
+    logs.setup(settings.log.level)
+    asyncio.run(evict(settings))
     return GOOD
 
 

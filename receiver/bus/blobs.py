@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from receiver.bus.lua import Script
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import redis
 
-SWAP_SCRIPT = """
-local value = redis.call('GET', KEYS[1])
-if not value or redis.sha1hex(value) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
-return 1
-"""
-"""KEYS: the value. ARGV: SHA-1 (hex) of the bytes that were read, the new bytes."""
+SWAP = Script.read("swap")
 
 ATTEMPTS = 5
 """Tries before the whole value is deleted: dropping too much signs people in again, dropping too little
 leaves a signed-out user's tokens."""
+
+
+def fingerprint(value: bytes) -> str:
+    """What swap.lua compares values by."""
+    return hashlib.sha1(value, usedforsecurity=False).hexdigest()
 
 
 def rewrite(client: redis.Redis, key: str, change: Callable[[bytes], bytes | None]) -> None:
@@ -38,7 +39,6 @@ def rewrite(client: redis.Redis, key: str, change: Callable[[bytes], bytes | Non
         changed = change(value)
         if changed is None:
             return
-        read = hashlib.sha1(value, usedforsecurity=False).hexdigest()
-        if client.eval(SWAP_SCRIPT, 1, key, read, changed):
+        if client.eval(SWAP.text, 1, key, "", fingerprint(value), changed):
             return
     client.unlink(key)

@@ -58,6 +58,32 @@ class Keys:
         """Hash: account digest to the subjects of it, where an OP names a user differently to every client."""
         return f"{self.prefix}:account:{_bucket(digest)}"
 
+    def index_bucket(self, digest: str) -> str:
+        """Hash: subject or session digest to the accounts the evictor found for it in the caches."""
+        return f"{self.prefix}:index:{_bucket(digest)}"
+
+    def places_bucket(self, digest: str) -> str:
+        """Hash: account, subject or session digest to the cache keys the evictor found it in."""
+        return f"{self.prefix}:places:{_bucket(digest)}"
+
+    def removal(self, digest: str) -> str:
+        """Hash: what the evictor removed from an account's or a key's caches, and how often again; expires."""
+        return f"{self.prefix}:removed:{digest}"
+
+    @property
+    def rechecks(self) -> str:
+        """Sorted set: evictions to be checked again, by the milliseconds when that is due."""
+        return f"{self.prefix}:rechecks"
+
+    def recheck(self, eviction_id: str) -> str:
+        """String: what one of them was and where, JSON; expires."""
+        return f"{self.rechecks}:{eviction_id}"
+
+    @property
+    def watcher(self) -> str:
+        """String: the evictor that reads the caches now; expires unless it is renewed."""
+        return f"{self.prefix}:watcher"
+
     @property
     def acks(self) -> str:
         """List: acknowledgements no receiver has counted yet; bounded."""

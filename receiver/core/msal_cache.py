@@ -7,19 +7,48 @@ Rules, each learnt from what the libraries really write:
 * Every client's entries go: a refresh token left behind for another client signs the user in again.
 * Removing the `Account` node alone is useless; MSAL still answers from the tokens.
 * Application tokens carry no `home_account_id` and are never touched.
+* MSAL4J writes no `home_account_id` at all for an OP that sends no `client_info`: there the client's ID token
+  says whose tokens they are, and application tokens are told from user tokens by what they were granted.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Blob = dict[str, dict[str, dict[str, Any]]]
 """`{"AccessToken": {key: {"home_account_id": str, "client_id": str, "secret": str, …}}, "RefreshToken": …}`"""
 
 CREDENTIALS = ("AccessToken", "RefreshToken", "IdToken")
 ACCOUNT = "Account"
+SECTIONS = frozenset({*CREDENTIALS, ACCOUNT, "AppMetadata"})
+
+USER_SCOPES = frozenset({"openid", "profile", "offline_access"})
+"""Scopes only a user's tokens are granted."""
+
+
+class Holder(NamedTuple):
+    """Whose entries: one client's, for one account.
+
+    Attributes:
+        account: `home_account_id`; None where MSAL4J wrote none.
+        client_id: The app.
+    """
+
+    account: str | None
+    client_id: str | None
+
+
+class RefreshToken(NamedTuple):
+    """A refresh token that was removed, for whoever wants to revoke it."""
+
+    client_id: str
+    secret: str
 
 
 def parse(text: str | bytes) -> Blob:
@@ -31,7 +60,15 @@ def parse(text: str | bytes) -> Blob:
     blob = json.loads(text) if text else {}
     if not isinstance(blob, dict) or not all(isinstance(section, dict) for section in blob.values()):
         raise ValueError("not an MSAL token cache: expected a JSON object of objects")
+    for name in (*CREDENTIALS, ACCOUNT):
+        if not all(isinstance(entry, dict) for entry in blob.get(name, {}).values()):
+            raise ValueError("not an MSAL token cache: an entry is not an object")
     return blob
+
+
+def serialise(blob: Blob) -> bytes:
+    """The blob as every MSAL library reads it; numbers and unknown sections as they were."""
+    return json.dumps(blob, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def accounts(blob: Blob) -> set[str]:
@@ -42,6 +79,67 @@ def accounts(blob: Blob) -> set[str]:
         for entry in blob.get(section, {}).values()
         if entry.get("home_account_id")
     }
+
+
+def holds_tokens(blob: Blob) -> bool:
+    """Whether anything of value is left: a credential or an account, application tokens included."""
+    return any(blob.get(section) for section in (*CREDENTIALS, ACCOUNT))
+
+
+def sign_ins(blob: Blob) -> dict[Holder, list[CachedSignIn]]:
+    """What the blob says of each client's sign-in of each account, from its ID tokens and the age of its tokens.
+
+    A holder without ID token has one entry that knows the account only. Application tokens have no holder.
+    """
+    oldest: dict[Holder, float] = {}
+    found: dict[Holder, list[CachedSignIn]] = {}
+    for name in CREDENTIALS:
+        for entry in blob.get(name, {}).values():
+            holder = _holder(entry)
+            if holder.account is not None:
+                found.setdefault(holder, [])
+            cached_at = seconds(entry.get("cached_at"))
+            if name == "AccessToken" and cached_at is not None:
+                oldest[holder] = min(cached_at, oldest.get(holder, cached_at))
+    for entry in blob.get("IdToken", {}).values():
+        holder = _holder(entry)
+        claims = id_token_claims(entry.get("secret"))
+        sign_in = from_claims(claims, account=holder.account) if claims is not None else None
+        if sign_in is not None:
+            found.setdefault(holder, []).append(sign_in)
+    return {
+        holder: [
+            sign_in.with_oldest_token(oldest.get(holder))
+            for sign_in in known or [CachedSignIn(account=holder.account, client_id=holder.client_id)]
+        ]
+        for holder, known in found.items()
+    }
+
+
+def remove(blob: Blob, holders: Collection[Holder]) -> tuple[int, list[RefreshToken]]:
+    """Remove these holders' access, refresh and ID tokens in place, and the accounts nothing is left of.
+
+    Returns:
+        How many entries were removed, and the refresh tokens among them.
+    """
+    removed, refresh_tokens = 0, []
+    for name in CREDENTIALS:
+        section = blob.get(name, {})
+        for key, entry in list(section.items()):
+            holder = _holder(entry)
+            if holder not in holders or (holder.account is None and not _is_users(name, entry)):
+                continue
+            if name == "RefreshToken" and isinstance(entry.get("secret"), str) and holder.client_id:
+                refresh_tokens.append(RefreshToken(holder.client_id, entry["secret"]))
+            del section[key]
+            removed += 1
+    left = {_holder(entry).account for name in CREDENTIALS for entry in blob.get(name, {}).values()}
+    section = blob.get(ACCOUNT, {})
+    for account in {holder.account for holder in holders} - left - {None}:
+        for key in [key for key, entry in section.items() if entry.get("home_account_id") == account]:
+            del section[key]
+            removed += 1
+    return removed, refresh_tokens
 
 
 def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = None) -> int:
@@ -56,39 +154,24 @@ def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = 
     Returns:
         How many entries were removed; 0 when the account was not there.
     """
-    kept_clients = set() if logout_at is None else _clients_signed_in_after(blob, home_account_id, logout_at)
-    removed = 0
-    for name in CREDENTIALS:
-        section = blob.get(name, {})
-        for key in [
-            key
-            for key, entry in section.items()
-            if entry.get("home_account_id") == home_account_id and entry.get("client_id") not in kept_clients
-        ]:
-            del section[key]
-            removed += 1
-    if not kept_clients:
-        section = blob.get(ACCOUNT, {})
-        for key in [key for key, entry in section.items() if entry.get("home_account_id") == home_account_id]:
-            del section[key]
-            removed += 1
-    return removed
-
-
-def _clients_signed_in_after(blob: Blob, home_account_id: str, logout_at: int) -> set[str]:
-    return {
-        str(entry.get("client_id"))
-        for entry in blob.get("IdToken", {}).values()
-        if entry.get("home_account_id") == home_account_id and _auth_time(entry) > logout_at
+    ended = {
+        holder
+        for holder, known in sign_ins(blob).items()
+        if holder.account == home_account_id
+        and (logout_at is None or not any((sign_in.auth_time or 0) > logout_at for sign_in in known))
     }
+    # An account without any token has no holder, and goes all the same.
+    return remove(blob, ended | ({Holder(home_account_id, None)} if home_account_id in accounts(blob) else set()))[0]
 
 
-def _auth_time(id_token_entry: dict[str, Any]) -> float:
-    """`auth_time` of a cached ID token, 0 when it says none; MSAL verified it when it was cached."""
-    try:
-        payload = str(id_token_entry["secret"]).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        auth_time = claims.get("auth_time", 0)
-    except (KeyError, IndexError, ValueError, AttributeError):
-        return 0
-    return float(auth_time) if isinstance(auth_time, int | float) else 0
+def _holder(entry: dict[str, Any]) -> Holder:
+    return Holder(entry.get("home_account_id") or None, entry.get("client_id"))
+
+
+def _is_users(section: str, entry: dict[str, Any]) -> bool:
+    """Whether an entry without account is a user's, not the application's own."""
+    if section != "AccessToken":
+        return True
+    granted = entry.get("target")
+    scopes = set(granted.split()) if isinstance(granted, str) else set(granted or ())
+    return bool(scopes & USER_SCOPES)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from prometheus_client.exposition import choose_encoder
 
 from receiver.ingress.api import PREFIX
+from receiver.ops.probes import add_probes
 
 if TYPE_CHECKING:
     from receiver.ingress.keys import KeyStore
@@ -51,34 +51,14 @@ class State:
         durable = self.redis.up or (self.outbox is not None and not self.outbox.problem)
         return durable and not self.draining
 
+    def report(self) -> dict[str, object]:
+        """What `/readyz` shows."""
+        return {"checks": self.checks, "keys": self.keys.problems()}
 
-class InternalListener:
+
+def internal_listener(state: State, metrics: Metrics, api: web.Application) -> web.Application:
     """`/livez`, `/readyz`, `/metrics`, and the API under `/v1`."""
-
-    def __init__(self, state: State, metrics: Metrics, api: web.Application) -> None:
-        self._state = state
-        self._metrics = metrics
-        self._api = api
-
-    def build(self) -> web.Application:
-        """The aiohttp application."""
-        app = web.Application()
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/healthz", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._show_metrics)
-        app.add_subapp(PREFIX, self._api)
-        return app
-
-    async def _livez(self, _: web.Request) -> web.Response:
-        # Checks nothing outside the process: a restart would not mend Redis, only add a storm.
-        return web.json_response({"alive": True})
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        state = self._state
-        body = {"ready": state.ready, "checks": state.checks, "keys": state.keys.problems()}
-        return web.json_response(body, status=200 if state.ready else 503, headers={"Cache-Control": "no-store"})
-
-    async def _show_metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._metrics.registry), headers={"Content-Type": content_type})
+    app = web.Application()
+    add_probes(app, state, metrics.registry)
+    app.add_subapp(PREFIX, api)
+    return app

@@ -13,17 +13,17 @@ from aiohttp import web
 
 from receiver.bus.keys import Keys
 from receiver.core.tenants import TenantDirectory
-from receiver.errors import ConfigurationError
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
-from receiver.ingress.internal import InternalListener, State
+from receiver.ingress.internal import State, internal_listener
 from receiver.ingress.outbox_drain import OutboxPublisher
 from receiver.ingress.public import PublicListener
 from receiver.ingress.redis_watch import RedisWatch
 from receiver.ingress.service import LogoutService
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
+from receiver.ops.probes import listen
 from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Server:
     async def open_public(self, http_server: HttpServer) -> None:
         """Start to take requests."""
         self._public = web.ServerRunner(http_server, shutdown_timeout=self._settings.shutdown.drain_s)
-        self.public_port = await _listen(self._public, "public", self._settings.public.host, self._settings.public.port)
+        self.public_port = await listen(self._public, "public", self._settings.public.host, self._settings.public.port)
 
     async def drain(self) -> None:
         """Turn readiness off, let requests in flight finish, and see every event handed over acknowledged.
@@ -139,9 +139,9 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         )
         backing = Backing(tenants=tenants, service=service, client=client, keys=keys, feed=feed)
         api = compose(settings, backing, metrics, clock=clock)
-        internal = web.AppRunner(InternalListener(state, metrics, api).build(), access_log=None, shutdown_timeout=1.0)
+        internal = web.AppRunner(internal_listener(state, metrics, api), access_log=None, shutdown_timeout=1.0)
         stack.push_async_callback(internal.cleanup)
-        server.internal_port = await _listen(internal, "internal", settings.internal.host, settings.internal.port)
+        server.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
         await service.restore()
         stack.push_async_callback(service.held.save)
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
@@ -153,16 +153,6 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         await server.open_public(PublicListener(service, settings.public, metrics).build())
         stack.push_async_callback(server.drain)
         yield server
-
-
-async def _listen(runner: web.BaseRunner, name: str, host: str, port: int) -> int:
-    await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigurationError(f"{name}: cannot listen on {host}:{port}: {error.strerror}") from error
-    return int(runner.addresses[0][1])
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

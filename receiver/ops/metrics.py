@@ -140,9 +140,3 @@ class Metrics:
             ["group"],
             registry=registry,
         )
-        self.revocations = Counter(
-            "logout_revocations_total",
-            "Refresh tokens to be revoked, by outcome (ok, refused, failed, dropped, no_endpoint, skipped).",
-            ["tenant", "outcome"],
-            registry=registry,
-        )

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from receiver.errors import ConfigurationError
+from receiver.ops.cache_settings import CacheSettings, EvictorSettings
 from receiver.ops.sections import (
     EMBEDDED,
     EventSettings,
@@ -59,6 +60,8 @@ class Settings(BaseSettings):
         [], description="Short form for a single tenant: its client ids, comma-separated in the environment."
     )
     preset: str = Field("generic", description="Short form for a single tenant: its preset.")
+    caches: list[CacheSettings] = Field([], description="Shared caches that `receiver evict` clears.")
+    evictor: EvictorSettings = EvictorSettings()
     apps: Annotated[list[str], NoDecode] = Field(
         [],
         description="Apps that should acknowledge every eviction, by the name they give as `app`; comma-separated in "
@@ -84,6 +87,17 @@ class Settings(BaseSettings):
             values = [getattr(tenant, what) for tenant in tenants]
             if len(set(values)) != len(values):
                 raise ValueError(f"tenants: two tenants have the same {what}")
+        return self
+
+    @model_validator(mode="after")
+    def _caches_fit(self) -> Self:
+        names = [cache.name for cache in self.caches]
+        if len(set(names)) != len(names):
+            raise ValueError("caches: two caches have the same name")
+        known = {tenant.name for tenant in self.all_tenants}
+        for cache in self.caches:
+            if strange := sorted(set(cache.tenants or ()) - known):
+                raise ValueError(f"caches: {cache.name}: {strange[0]} is not a tenant")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from receiver.ingress.api import Backing, compose
-from receiver.ingress.internal import InternalListener
+from receiver.ingress.internal import internal_listener
 from receiver.ingress.public import PATH
 from receiver.ops.settings import Settings
 from tests.api.conftest import TOKEN, Api
@@ -71,7 +71,7 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     calls = compose(Settings(internal={"token": TOKEN}), backing, nothing, clock=time.time)
     there = {
         (route.method.lower(), route.resource.canonical)
-        for route in InternalListener(nothing, nothing, calls).build().router.routes()
+        for route in internal_listener(nothing, nothing, calls).router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
     public = {("post", PATH), ("post", PATH + "/{tenant}")}

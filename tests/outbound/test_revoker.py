@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from receiver.ops.metrics import Metrics
+from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.outbound.revocation import TRIES
 from tests.keys.web import Authority, serving
 from tests.outbound.rig import DEADLINE_S, TOKEN, RevokingOP, make_revoker, of, revoking_op, until, working
@@ -402,7 +402,7 @@ async def test_plain_http_only_where_the_tenant_allows_it(revoking: RevokingOP, 
 
 async def test_metric_counts_every_token_once(revoking: RevokingOP, counts: Counts) -> None:
     """`logout_revocations_total` is fed by the callback as documented."""
-    metrics = Metrics()
+    metrics = EvictorMetrics()
 
     def count(tenant: str, outcome: str) -> None:
         metrics.revocations.labels(tenant, outcome).inc()

@@ -70,12 +70,23 @@ local function end_sessions(user, only_sid)
   return lives
 end
 
+-- What the evictor has read in the caches: the accounts of a subject or a session.
+local function look_up(name)
+  local entry = redis.call('HGET', bucket_of('index', name), name) or ''
+  for home, account in string.gmatch(string.match(entry, ',(.*)') or '', '(%S+) ([^,]+)') do
+    add_account(account)
+    siblings[home] = true
+  end
+end
+
 local bucket = sid ~= '' and bucket_of('sids', sid)
 local users = bucket and string.match(redis.call('HGET', bucket, sid) or '', ',(.*)') or ''
 -- A session known to be somebody else's is not the one this token means (BCL 2.7): both claims must agree. With
 -- pairwise subjects it can be, at an app that registers late; so the two claims together are marked.
 local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, true)
 if sid ~= '' then mark(foreign and sid .. '+' .. sub or sid) end
+if sub ~= '' then look_up(sub) end
+if sid ~= '' and not foreign then look_up(sid) end
 if scope == 'user' then
   mark(sub)
   end_sessions(sub, '')

@@ -1,0 +1,149 @@
+"""What the evictor has read in the caches: whose accounts they hold, and where. No token is kept.
+
+Three maps, each from digests. Subject or session to accounts: the publish script reads it, so that an event names the
+accounts. Account to subjects, which the registry keeps too, so that a user's logout marks every pairwise subject.
+Account, subject or session to places: cache keys that cannot be derived from the account.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from receiver.bus.lua import Script
+from receiver.core.marks import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.cached_sign_in import CachedSignIn
+    from receiver.core.eviction import Eviction
+
+LEARN = Script.read("learn")
+
+MAX_MEMBERS = 256
+"""Accounts or places kept of one name; the oldest give way. Nobody has as many sessions as that."""
+
+MAX_NOTES = 500
+"""Notes sent to Redis in one script call: more would keep others waiting."""
+
+
+class Place(NamedTuple):
+    """Where something of a user is."""
+
+    cache: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing learnt: `name` has `member`, in this bucket."""
+
+    bucket: str
+    name: str
+    member: str
+
+
+def account_digest(account: str) -> str:
+    """Names an account whatever the issuer: blobs without an ID token do not say which."""
+    return digest("account", "", account)
+
+
+def notes(keys: Keys, sign_ins: Iterable[CachedSignIn], place: Place | None) -> list[Note]:
+    """What a value teaches.
+
+    Args:
+        keys: Key names.
+        sign_ins: Found in it.
+        place: Where it was found; None where that follows from the account.
+    """
+    found: dict[Note, None] = {}
+    for sign_in in sign_ins:
+        iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
+        user = digest("sub", iss, sub) if iss and sub else None
+        session = digest("sid", iss, sign_in.sid) if iss and sign_in.sid else None
+        if account and iss:
+            home = digest("account", iss, account)
+            member = f"{home} {_json(account)}"
+            if session:
+                found[Note(keys.index_bucket(session), session, member)] = None
+            if user and account != sub:
+                found[Note(keys.index_bucket(user), user, member)] = None
+                found[Note(keys.account_bucket(home), home, user)] = None
+        if place is not None:
+            member = f"{place.cache} {_json(place.key)}"
+            # An account's place is enough for whoever knows the account, and the maps above tell it.
+            names = [account_digest(account)] if account else [user, session]
+            for name in names:
+                if name:
+                    found[Note(keys.places_bucket(name), name, member)] = None
+    return list(found)
+
+
+class CacheIndex:
+    """Learns and looks up. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        keys: Key names.
+        keep_s: Seconds a note is kept after it was last confirmed.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, keep_s: int, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._keys = keys
+        self._keep_s = keep_s
+        self._clock = clock
+
+    async def learn(self, found: Sequence[Note]) -> int:
+        """Keep these notes; how many were new."""
+        learnt = 0
+        for start in range(0, len(found), MAX_NOTES):
+            part = found[start : start + MAX_NOTES]
+            buckets = [note.bucket for note in part]
+            arguments = [value for note in part for value in (note.name, note.member)]
+            call = (len(buckets), *buckets, int(self._clock()), self._keep_s, MAX_MEMBERS, *arguments)
+            try:
+                learnt += int(await self._client.evalsha(LEARN.sha, *call))  # type: ignore[arg-type]
+            except NoScriptError:
+                learnt += int(await self._client.eval(LEARN.text, *call))  # type: ignore[arg-type]
+        return learnt
+
+    async def accounts(self, eviction: Eviction) -> set[str]:
+        """Every account known for the subject and the session of a logout, those in the event included."""
+        names = _names(eviction)
+        members = await self._members([(self._keys.index_bucket(name), name) for name in names])
+        return {*eviction.accounts, *(json.loads(member.partition(" ")[2]) for member in members)}
+
+    async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
+        """Where anything of these accounts, this subject or this session was found."""
+        names = [*_names(eviction), *map(account_digest, accounts)]
+        members = await self._members([(self._keys.places_bucket(name), name) for name in names])
+        split = (member.partition(" ") for member in members)
+        return {Place(cache, json.loads(key)) for cache, _, key in split}
+
+    async def _members(self, places: Sequence[tuple[str, str]]) -> list[str]:
+        if not places:
+            return []
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for bucket, name in places:
+                pipeline.hget(bucket, name)  # type: ignore[unused-awaitable]  # queued
+            entries: list[bytes | None] = await pipeline.execute()
+        return [member for entry in entries if entry for member in entry.decode().split(",")[1:]]
+
+
+def _names(eviction: Eviction) -> list[str]:
+    named = (("sub", eviction.sub), ("sid", eviction.sid))
+    return [digest(kind, eviction.iss, value) for kind, value in named if value]
+
+
+def _json(value: str) -> str:
+    """JSON in which no comma is left: members are joined by it."""
+    return json.dumps(value).replace(",", "\\u002c")

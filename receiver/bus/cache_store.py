@@ -1,0 +1,115 @@
+"""The apps' shared caches in Redis, as the evictor touches them: read many, swap one, delete, list.
+
+Three ways stacks store a value: as a string, in the field `data` of a hash (ASP.NET Core's Redis cache), spread over
+the fields of a hash (Spring Session).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from receiver.bus.blobs import SWAP, fingerprint
+from receiver.bus.cache_changes import CacheChanges, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    import redis.asyncio
+
+Storage = Literal["string", "data", "fields"]
+
+DATA_FIELD = "data"
+"""Hash field in which Microsoft.Extensions.Caching.StackExchangeRedis keeps the value."""
+
+SCAN_COUNT = 1000
+"""Keys Redis looks at for one step of a SCAN: more takes longer during which nobody else is served."""
+
+
+class CacheStore:
+    """One Redis that holds caches. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Without response decoding; owned by the caller.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+
+    def changes(self, patterns: Iterable[str]) -> CacheChanges:
+        """Hears which keys of these globs are written; closed by the caller."""
+        return CacheChanges(self._client, patterns)
+
+    async def read(self, keys: Sequence[str], storage: Storage) -> list[bytes | None]:
+        """The values in order, in one round trip; None for what is missing or of another type.
+
+        A value spread over fields comes as its fields' values, one after the other, longest first.
+        """
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                if storage == "string":
+                    pipeline.get(key)  # type: ignore[unused-awaitable]  # queued
+                elif storage == "data":
+                    pipeline.hget(key, DATA_FIELD)  # type: ignore[unused-awaitable]  # queued
+                else:
+                    pipeline.hvals(key)  # type: ignore[unused-awaitable]  # queued
+            replies = await pipeline.execute(raise_on_error=False)
+        return [_value(reply) for reply in replies]
+
+    async def swap(self, key: str, storage: Storage, *, read: bytes, new: bytes | None) -> bool:
+        """Put `new` in place of the value that was read, or delete the key when it is None; keeps its lifetime.
+
+        Returns:
+            False when somebody else has written it since; nothing was changed.
+        """
+        if storage == "fields":
+            await self.delete([key])
+            return True
+        arguments = (1, key, "" if storage == "string" else DATA_FIELD, fingerprint(read), new or b"")
+        try:
+            return bool(await self._client.evalsha(SWAP.sha, *arguments))
+        except NoScriptError:
+            return bool(await self._client.eval(SWAP.text, *arguments))
+
+    async def delete(self, keys: Iterable[str]) -> int:
+        """Delete these keys; how many were there."""
+        names = list(keys)
+        return int(await self._client.unlink(*names)) if names else 0
+
+    async def scan(self, pattern: str) -> AsyncIterator[list[str]]:
+        """Every key that matches the glob and is there from beginning to end, in batches; some may come twice."""
+        cursor = 0
+        while True:
+            found: Any
+            cursor, found = await self._client.scan(cursor, match=pattern, count=SCAN_COUNT)
+            if found:
+                yield [name for name in map(text_of, found) if name is not None]
+            if cursor == 0:
+                return
+
+    async def members(self, key: str) -> list[bytes]:
+        """The members of a set; empty when there is none."""
+        try:
+            found: Any = await self._client.smembers(key)
+        except ResponseError:
+            return []
+        return list(found)
+
+    async def remove_member(self, key: str, member: bytes) -> None:
+        """Take a member out of a set."""
+        await self._client.srem(key, member)
+
+
+def glob(prefix: str) -> str:
+    """The pattern of all keys that begin with this text."""
+    return "".join(f"\\{character}" if character in "*?[]^\\" else character for character in prefix) + "*"
+
+
+def _value(reply: Any) -> bytes | None:
+    if isinstance(reply, list):
+        values: list[bytes] = sorted(reply, key=lambda value: -len(value))
+        return b"\n".join(values) if values else None
+    if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+        raise reply
+    return reply if isinstance(reply, bytes) else None

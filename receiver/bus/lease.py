@@ -1,0 +1,45 @@
+"""A lease: at most one of many processes does something, and another takes over when it dies."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from redis.exceptions import NoScriptError
+
+from receiver.bus.lua import Script
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+LEASE = Script.read("lease")
+
+
+class Lease:
+    """One process's wish for a lease. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        key: Names the lease.
+        lasts_s: Seconds it is held without being renewed.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, key: str, *, lasts_s: float) -> None:
+        self._client = client
+        self._key = key
+        self._lasts_ms = int(lasts_s * 1000)
+        self._name = secrets.token_hex(8)
+
+    async def hold(self) -> bool:
+        """Take or renew the lease; False when another has it."""
+        return await self._run(str(self._lasts_ms))
+
+    async def release(self) -> None:
+        """Give it up, so that another need not wait."""
+        await self._run("")
+
+    async def _run(self, lasts_ms: str) -> bool:
+        try:
+            return bool(await self._client.evalsha(LEASE.sha, 1, self._key, self._name, lasts_ms))
+        except NoScriptError:
+            return bool(await self._client.eval(LEASE.text, 1, self._key, self._name, lasts_ms))

@@ -1,0 +1,92 @@
+"""Evictions to be looked at again after a while: kept in Redis, so that they outlive the worker that ordered them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError
+
+from receiver.bus.cache_index import Place
+from receiver.bus.lua import Script
+from receiver.core.eviction import Eviction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+TAKE = Script.read("take_recheck")
+PUT = Script.read("put_recheck")
+
+LEASE_S = 30.0
+"""Seconds a worker has for one check before another does it."""
+
+KEEP_S = 86_400
+"""Seconds an order is kept when no worker runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """One order.
+
+    Attributes:
+        eviction: The logout.
+        places: Where something of the user was, whether or not anything was removed there.
+        step: Which of the delays comes next.
+    """
+
+    eviction: Eviction
+    places: frozenset[Place]
+    step: int
+
+
+class Rechecks:
+    """The orders. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        keys: Key names.
+        delays_s: Seconds after the eviction, ascending.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, delays_s: Sequence[float]) -> None:
+        self._client = client
+        self._keys = keys
+        steps = zip((0.0, *delays_s), delays_s, strict=False)
+        self._pauses_ms = [int((later - earlier) * 1000) for earlier, later in steps]
+
+    async def put(self, recheck: Recheck) -> None:
+        """Order the check of this step; after the last one, forget it."""
+        pause = self._pauses_ms[recheck.step] if recheck.step < len(self._pauses_ms) else ""
+        name = recheck.eviction.id
+        await self._run(
+            PUT, (self._keys.rechecks, self._keys.recheck(name)), name, pause, _to_json(recheck), KEEP_S
+        )  # fmt: skip
+
+    async def take(self) -> Recheck | float | None:
+        """A check that is due; else seconds until the next one, None when none is ordered."""
+        found = await self._run(TAKE, (self._keys.rechecks,), int(LEASE_S * 1000), self._keys.rechecks)
+        if len(found) == 1:
+            return None if int(found[0]) < 0 else int(found[0]) / 1000
+        return _from_json(found[1])
+
+    async def _run(self, script: Script, keys: tuple[str, ...], *arguments: str | int) -> Any:
+        try:
+            return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self._client.eval(script.text, len(keys), *keys, *arguments)
+
+
+def _to_json(recheck: Recheck) -> str:
+    places = sorted(map(list, recheck.places))
+    return json.dumps({"eviction": recheck.eviction.to_json(), "places": places, "step": recheck.step})
+
+
+def _from_json(text: bytes) -> Recheck:
+    order = json.loads(text)
+    places = frozenset(Place(*place) for place in order["places"])
+    return Recheck(Eviction.from_json(order["eviction"]), places, order["step"])

@@ -1,0 +1,153 @@
+"""What the evictor removed a moment ago, so that it knows what comes back; and the logouts that have come to count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError
+
+from receiver.bus.lua import Script
+from receiver.core.marks import client_suffix, digest
+from receiver.core.verdict import Marks, Removal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.cached_sign_in import CachedSignIn
+    from receiver.core.eviction import Eviction
+
+REMOVED = Script.read("removed")
+MARK = Script.read("mark")
+
+KEEP_S = 86_400
+"""Seconds a removal is remembered, so that the number of further ones is bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is remembered of one account or key.
+
+    Attributes:
+        removal: For `core.verdict.judge`.
+        fresh: Whether what was in flight then may still write it back.
+        again: How often it was removed again since.
+        unsure: How often of these nothing proved that it was the old one.
+    """
+
+    removal: Removal
+    fresh: bool
+    again: int
+    unsure: int
+
+
+class Removals:
+    """Marks and removals. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        keys: Key names.
+        in_flight_s: Seconds in which something removed may be written back by what was in flight.
+        mark_s: Seconds a logout is remembered.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, *, in_flight_s: float, mark_s: int, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._in_flight_s = in_flight_s
+        self._clock = clock
+        self._mark_s = mark_s
+
+    async def note(
+        self, names: Iterable[str], *, logout_at: float, sids: Iterable[str], again: bool = False, unsure: bool = False
+    ) -> None:
+        """Remember that these accounts or keys, by digest, were cleared of these sessions."""
+        keys = [self._keys.removal(name) for name in names]
+        if keys:
+            flags = ("again" if again else "", "unsure" if unsure else "")
+            until = f"{self._clock() + self._in_flight_s:.0f}"
+            await self._run(REMOVED, keys, int(logout_at), KEEP_S, until, *flags, *sids)
+
+    async def remembered(self, names: Sequence[str]) -> list[Remembered | None]:
+        """What is remembered of each."""
+        if not names:
+            return []
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hgetall(self._keys.removal(name))  # type: ignore[unused-awaitable]  # queued
+            found: list[dict[bytes, bytes]] = await pipeline.execute()
+        return [_remembered(fields, self._clock()) for fields in found]
+
+    async def mark_accounts(self, eviction: Eviction, accounts: Iterable[str]) -> None:
+        """Mark accounts that were found for a user's logout, as the publisher marks those it knows."""
+        if eviction.scope != "user":
+            return
+        suffix = client_suffix(eviction.client_id) if eviction.applies_to == "client" and eviction.client_id else ""
+        names = [digest("account", eviction.iss, account) for account in accounts if account != eviction.sub]
+        if names:
+            await self._run(MARK, [self._keys.mark(name, suffix) for name in names], eviction.logout_at, self._mark_s)
+
+    async def marks(self, sign_ins: Sequence[CachedSignIn], issuers: Iterable[str]) -> list[Marks]:
+        """The logouts of each sign-in's user and session.
+
+        Args:
+            sign_ins: Found in caches.
+            issuers: Whose accounts they may be where a sign-in names no issuer.
+        """
+        asked = [_mark_names(sign_in, issuers) for sign_in in sign_ins]
+        names = [self._keys.mark(*name) for of_user, of_session in asked for name in (*of_user, *of_session)]
+        found: Any = await self._client.mget(names) if names else []
+        answers = iter(found)
+        return [
+            Marks(_latest([next(answers) for _ in of_user]), _latest([next(answers) for _ in of_session]))
+            for of_user, of_session in asked
+        ]
+
+    async def _run(self, script: Script, keys: Sequence[str], *arguments: str | int) -> Any:
+        try:
+            return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self._client.eval(script.text, len(keys), *keys, *arguments)
+
+
+_Names = list[tuple[str, str]]
+
+
+def _mark_names(sign_in: CachedSignIn, issuers: Iterable[str]) -> tuple[_Names, _Names]:
+    """Digests and suffixes of the marks that may end this sign-in: of its user, and of its session."""
+    suffixes = ("", client_suffix(sign_in.client_id)) if sign_in.client_id else ("",)
+    iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
+    user = digest("sub", iss, sub) if iss and sub else None
+    of_user = [user] if user else []
+    if account is not None and iss is None:
+        # An account is the subject itself where the OP sends no client_info.
+        of_user += [digest(kind, issuer, account) for issuer in issuers for kind in ("account", "sub")]
+    elif account is not None and iss is not None and account != sub:
+        of_user.append(digest("account", iss, account))
+    of_session = []
+    if iss and sign_in.sid:
+        session = digest("sid", iss, sign_in.sid)
+        of_session = [session, f"{session}+{user}"] if user else [session]
+    return (
+        [(name, suffix) for name in of_user for suffix in suffixes],
+        [(name, suffix) for name in of_session for suffix in suffixes],
+    )
+
+
+def _latest(marks: Sequence[bytes | None]) -> float | None:
+    return max((float(mark) for mark in marks if mark is not None), default=None)
+
+
+def _remembered(fields: dict[bytes, bytes], now_s: float) -> Remembered | None:
+    if b"at" not in fields:
+        return None
+    sids = frozenset(name[4:].decode() for name in fields if name.startswith(b"sid "))
+    removal = Removal(float(fields[b"at"]), sids)
+    fresh = now_s < float(fields.get(b"until", 0))
+    return Remembered(removal, fresh, int(fields.get(b"again", 0)), int(fields.get(b"unsure", 0)))

@@ -1,0 +1,63 @@
+"""How each stack lays its token cache or its sessions out in Redis, as data: one entry a layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LayoutName = Literal[
+    "microsoft-identity-web",
+    "msal-node",
+    "msal4j",
+    "msal-python",
+    "flask-session",
+    "django-session",
+    "express-session",
+    "spring-session",
+    "keyed",
+]
+
+Per = Literal["session", "user"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """One layout.
+
+    Attributes:
+        holds: `tokens`: MSAL's JSON, of one account or several; single accounts are taken out. `session`: one web
+            session, deleted whole. `anything`: never looked into, deleted whole.
+        storage: `string`, `data` (a field of a hash) or `fields` (of a hash).
+        prefix: What the stack's keys begin with unless it is told otherwise; None where it has no such default.
+        below: What stands between prefix and name in the keys that hold values.
+        key_is_account: Whether a key is the prefix and MSAL's `home_account_id`.
+        per: Whether one value is all a user has here, or one session of theirs.
+        keep_empty: Whether an emptied cache is left in place: MSAL4J keeps what it has in memory when the key is gone.
+    """
+
+    holds: Literal["tokens", "session", "anything"]
+    storage: Literal["string", "data", "fields"] = "string"
+    prefix: str | None = None
+    below: str = ""
+    key_is_account: bool = False
+    per: Per = "user"
+    keep_empty: bool = False
+
+
+LAYOUTS: dict[LayoutName, Layout] = {
+    "microsoft-identity-web": Layout(holds="tokens", storage="data", prefix="", key_is_account=True),
+    "msal-node": Layout(holds="tokens", prefix="", key_is_account=True),
+    "msal4j": Layout(holds="tokens", keep_empty=True),
+    "msal-python": Layout(holds="tokens", key_is_account=True),
+    "flask-session": Layout(holds="session", prefix="session:", per="session"),
+    "django-session": Layout(holds="session", prefix=":1:django.contrib.sessions.cache", per="session"),
+    "express-session": Layout(holds="session", prefix="sess:", per="session"),
+    "spring-session": Layout(
+        holds="session", storage="fields", prefix="spring:session:", below="sessions:", per="session"
+    ),
+    "keyed": Layout(holds="anything"),
+}
+"""By the name the settings use."""
+
+TEMPLATE_FIELDS = frozenset({"account", "client_id", "iss", "sid", "sub", "tenant"})
+"""What the key of a `keyed` cache may name, in braces."""

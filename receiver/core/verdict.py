@@ -1,0 +1,122 @@
+"""Whether a cached sign-in is over: told apart by what proves it, in this order, and never by `iat`.
+
+A refresh that was in flight during a logout writes the old sign-in back with a new ID token. Its `iat` is new; its
+`sid` and `auth_time` are the old ones. So marks and `auth_time` prove, then `sid` tells, then the age of the tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from receiver.core.marks import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from receiver.core.cached_sign_in import CachedSignIn
+    from receiver.core.eviction import Eviction
+
+
+class Verdict(Enum):
+    """What is known of a sign-in."""
+
+    LIVES = "lives"
+    """Nothing says that it is over, or something says that it is newer than the logout."""
+    ENDED = "ended"
+    """A logout of its user or its session proves that it is over."""
+    RETURNED = "returned"
+    """It looks like what was removed a moment ago."""
+    UNSURE = "unsure"
+    """It may be the old one written back, or a new one: nothing in it tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """When the user and the session were signed out, NumericDate seconds; None for never."""
+
+    user_at: float | None = None
+    session_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What the worker remembers of an account, or of a key, that it cleared.
+
+    Attributes:
+        logout_at: NumericDate seconds of the latest logout it was cleared for.
+        sids: Digests of the sessions that were found there (`sid_digest`).
+    """
+
+    logout_at: float
+    sids: frozenset[str] = frozenset()
+
+
+def sid_digest(sign_in: CachedSignIn) -> str | None:
+    """Names the session of a sign-in; None when it names none."""
+    if sign_in.sid is None or sign_in.iss is None:
+        return None
+    return digest("sid", sign_in.iss, sign_in.sid)
+
+
+def means(eviction: Eviction, sign_in: CachedSignIn, *, accounts: Iterable[str], whole_user: bool) -> bool:
+    """Whether a logout ends this sign-in. What does not say which session it is counts as meant.
+
+    Args:
+        eviction: The logout.
+        sign_in: From a value that belongs to the user.
+        accounts: Every `home_account_id` known for the user.
+        whole_user: The value is shared by all sessions of the user, so that one of them cannot be told from the
+            others: the logout of any ends all that began before it.
+    """
+    if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at:
+        return False
+    if eviction.applies_to == "client" and sign_in.client_id not in {None, eviction.client_id}:
+        return False
+    same_issuer = sign_in.iss in {None, eviction.iss}
+    same_session = same_issuer and eviction.sid is not None and sign_in.sid == eviction.sid
+    same_user = sign_in.account in set(accounts) or (
+        same_issuer and eviction.sub is not None and sign_in.sub == eviction.sub
+    )
+    if eviction.scope == "user" or whole_user:
+        return same_user or same_session
+    return same_session or (same_user and sign_in.sid is None)
+
+
+def judge(sign_in: CachedSignIn, marks: Marks, removal: Removal | None) -> Verdict:
+    """Whether a sign-in found after the fact is over.
+
+    Args:
+        sign_in: As found.
+        marks: The logouts of its user and of its session.
+        removal: What was cleared at this place before, within the time an in-flight refresh can take; None for nothing.
+    """
+    if _is_proved_ended(sign_in, marks):
+        return Verdict.ENDED
+    if removal is None:
+        unknown = marks.user_at is not None and sign_in.auth_time is None
+        return Verdict.UNSURE if unknown else Verdict.LIVES
+    return _compare(sign_in, removal)
+
+
+def _is_proved_ended(sign_in: CachedSignIn, marks: Marks) -> bool:
+    if sign_in.auth_time is not None:
+        return any(at is not None and sign_in.auth_time <= at for at in (marks.user_at, marks.session_at))
+    if marks.session_at is not None:
+        return True
+    # A token that was there before the user's logout, whoever wrote it back.
+    oldest = sign_in.oldest_token_at
+    return marks.user_at is not None and oldest is not None and oldest <= marks.user_at
+
+
+def _compare(sign_in: CachedSignIn, removal: Removal) -> Verdict:
+    auth_time, oldest = sign_in.auth_time, sign_in.oldest_token_at
+    if auth_time is not None and auth_time > removal.logout_at:
+        return Verdict.LIVES
+    sid = sid_digest(sign_in)
+    if sid is not None and removal.sids:
+        return Verdict.RETURNED if sid in removal.sids else Verdict.LIVES
+    if auth_time is not None or (oldest is not None and oldest <= removal.logout_at):
+        return Verdict.RETURNED
+    return Verdict.UNSURE

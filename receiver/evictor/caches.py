@@ -1,0 +1,147 @@
+"""The configured caches: which keys are theirs, and which belong to a logout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.bus.cache_index import Place
+from receiver.bus.cache_store import glob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from receiver.bus.cache_store import CacheStore
+    from receiver.core.cache_layouts import Layout, Per
+    from receiver.core.eviction import Eviction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """One shared cache.
+
+    Attributes:
+        name: Label in logs and metrics.
+        layout: How it is laid out.
+        prefix: What its keys begin with.
+        key: The one key of all users, or a template; None where keys are told by the prefix.
+        per: Whether a value is a user's or a session's.
+        tenants: Whose users it holds, by name.
+        issuers: Of those tenants, each with the tenant's name.
+        index: Whether values are read to learn whose they are.
+        store: Where it is.
+    """
+
+    name: str
+    layout: Layout
+    prefix: str
+    key: str | None
+    per: Per
+    tenants: frozenset[str]
+    issuers: Mapping[str, str]
+    index: bool
+    store: CacheStore
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its values are ever looked into unasked."""
+        return self.index and self.layout.holds != "anything"
+
+    @property
+    def head(self) -> str:
+        """What every key that holds a value begins with, or the one key."""
+        return self.prefix + self.layout.below if self.key is None else self.key
+
+    @property
+    def pattern(self) -> str:
+        """A glob of its keys, and of some others it may be."""
+        return glob(self.head) if self.key is None else glob(self.head)[:-1]
+
+    def may_hold(self, eviction: Eviction) -> bool:
+        """Whether users of the logout's tenant are in it."""
+        return eviction.tenant in self.tenants
+
+    def key_of(self, account: str) -> str | None:
+        """The key that follows from an account; None where none does."""
+        return self.head + account if self.layout.key_is_account and self.key is None else None
+
+    def place(self, key: str, accounts: Iterable[str]) -> Place | None:
+        """What is worth noting of where these accounts are; None where it follows from them."""
+        if self.key is not None or any(self.key_of(account) == key for account in accounts):
+            return None
+        return Place(self.name, key)
+
+
+class Caches:
+    """All of them.
+
+    Args:
+        caches: As configured.
+        own_prefix: Of the keys of this project, which are nobody's cache.
+    """
+
+    def __init__(self, caches: Sequence[Cache], *, own_prefix: str) -> None:
+        self._by_name = {cache.name: cache for cache in caches}
+        self._own = own_prefix
+
+    def __iter__(self) -> Iterator[Cache]:
+        return iter(self._by_name.values())
+
+    def by_name(self, name: str) -> Cache | None:
+        """The cache of that name; None when it is configured no more."""
+        return self._by_name.get(name)
+
+    def owner(self, key: str, store: CacheStore | None = None) -> Cache | None:
+        """Whose key this is: the cache with the longest prefix; None for nobody's.
+
+        Args:
+            key: Its name.
+            store: Where it was seen; None for anywhere.
+        """
+        candidates = [
+            cache
+            for cache in self
+            if (store is None or cache.store is store)
+            and cache.layout.holds != "anything"
+            and (key == cache.key if cache.key is not None else key.startswith(cache.head))
+        ]
+        if not candidates or key.startswith(self._own):
+            return None
+        best = max(candidates, key=lambda cache: (cache.key is not None, len(cache.head)))
+        # Below a namespace a name has no further part: those keys are the stack's own bookkeeping.
+        return None if best.layout.below and ":" in key[len(best.head) :] else best
+
+    def derived(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
+        """Every key that follows from the logout itself, its accounts included."""
+        known = sorted(accounts)
+        return {
+            Place(cache.name, key)
+            for cache in self
+            if cache.may_hold(eviction)
+            for key in _derived(cache, eviction, known)
+        }
+
+    def registered(self, eviction: Eviction) -> set[Place]:
+        """The keys that apps registered for the sessions that end, as far as they are a configured cache's."""
+        keys = {key for session in eviction.sessions for key in session.keys}
+        owned = ((self.owner(key), key) for key in keys)
+        return {Place(cache.name, key) for cache, key in owned if cache is not None and cache.may_hold(eviction)}
+
+
+def _derived(cache: Cache, eviction: Eviction, accounts: Sequence[str]) -> Iterator[str]:
+    if cache.layout.holds == "anything":
+        yield from _filled(cache.key or "", eviction, accounts)
+    elif cache.key is not None:
+        yield cache.key
+    else:
+        yield from filter(None, map(cache.key_of, accounts))
+
+
+def _filled(template: str, eviction: Eviction, accounts: Sequence[str]) -> Iterator[str]:
+    fields = {name: getattr(eviction, name) for name in ("client_id", "iss", "sid", "sub", "tenant")}
+    known = {name: value for name, value in fields.items() if value is not None}
+    for account in accounts if "{account}" in template else [""]:
+        try:
+            yield template.format(**known, account=account)
+        except KeyError:
+            return

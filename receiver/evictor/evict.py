@@ -1,0 +1,204 @@
+"""What happens to one eviction: find its keys, clear them, remember it, and have it looked at again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from receiver.bus.cache_index import Place, account_digest
+from receiver.bus.connection import Failure, describe
+from receiver.bus.rechecks import Recheck
+from receiver.core.marks import digest
+from receiver.core.verdict import means
+from receiver.evictor import spring
+from receiver.evictor.clear import Cleared, clear, read
+from receiver.evictor.values import WHOLE
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from receiver.bus.cache_index import CacheIndex
+    from receiver.bus.rechecks import Rechecks
+    from receiver.bus.removals import Removals
+    from receiver.core.eviction import Eviction
+    from receiver.core.msal_cache import Holder
+    from receiver.evictor.caches import Cache, Caches
+    from receiver.evictor.values import Value
+    from receiver.ops.evictor_metrics import EvictorMetrics
+
+log = logging.getLogger("receiver.evictor")
+
+ROUNDS = 3
+"""Times keys are looked for: what is found may name a further account, and that one further keys."""
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything known of where a logout's user is.
+
+    Attributes:
+        accounts: `home_account_id`s.
+        places: Keys, whether or not anything is there.
+        exact: Those of them that are this user's or this session's alone, also when they cannot be read.
+    """
+
+    accounts: set[str]
+    places: set[Place] = field(default_factory=set)
+    exact: set[Place] = field(default_factory=set)
+
+
+class Evictor:
+    """Clears the caches of one logout after the other.
+
+    Args:
+        caches: As configured.
+        index: What is known of the values.
+        removals: Where it is noted.
+        rechecks: Where it is ordered again.
+        metrics: Counts.
+        revoke: Called with tenant, client and refresh token, for each that was removed.
+    """
+
+    def __init__(
+        self,
+        caches: Caches,
+        *,
+        index: CacheIndex,
+        removals: Removals,
+        rechecks: Rechecks,
+        metrics: EvictorMetrics,
+        revoke: Callable[[str, str, str], None],
+    ) -> None:
+        self._caches = caches
+        self._index = index
+        self._removals = removals
+        self._rechecks = rechecks
+        self._metrics = metrics
+        self._revoke = revoke
+
+    async def evict(self, eviction: Eviction) -> None:
+        """Return when every cache was cleared of this user, and the checks after it are ordered. Idempotent.
+
+        Raises:
+            Failure: a Redis did not answer; the caches on others are cleared all the same.
+        """
+        found = Found(await self._index.accounts(eviction))
+        failures: list[BaseException] = []
+        removed = False
+        # Ordered first: a worker that dies on the way leaves at least that.
+        await self._rechecks.put(Recheck(eviction, frozenset(), 0))
+        seen: set[Place] = set()
+        for _ in range(ROUNDS):
+            await self._find(eviction, found)
+            new = found.places - seen
+            if not new:
+                break
+            seen |= new
+            for cache in self._caches:
+                keys = sorted(place.key for place in new if place.cache == cache.name)
+                try:
+                    removed |= bool(keys) and await self._clear(cache, keys, eviction, found)
+                except Failure as error:
+                    failures.append(_failed(cache, error))
+        if not (removed or found.accounts or self._names_a_key(found)):
+            self._unresolved(eviction)
+        await self._rechecks.put(Recheck(eviction, frozenset(found.places), 0))
+        if failures:
+            raise failures[0]
+
+    async def find(self, eviction: Eviction) -> set[Place]:
+        """Every key known for this logout now."""
+        found = Found(await self._index.accounts(eviction))
+        await self._find(eviction, found)
+        return found.places
+
+    async def _find(self, eviction: Eviction, found: Found) -> None:
+        found.exact |= self._caches.derived(eviction, found.accounts) | self._caches.registered(eviction)
+        principals = {*found.accounts, *([eviction.sub] if eviction.sub else [])}
+        for cache in self._caches:
+            if cache.layout.storage == "fields" and cache.may_hold(eviction):
+                keys = await spring.sessions_of(cache, principals)
+                found.exact |= {Place(cache.name, key) for key in keys}
+        found.places |= found.exact | await self._index.places(eviction, found.accounts)
+
+    async def _clear(self, cache: Cache, keys: list[str], eviction: Eviction, found: Found) -> bool:
+        """Whether anything was removed."""
+        if not cache.may_hold(eviction):
+            return False
+        # Before anything is removed: from then on it may come back.
+        await self._note(eviction, keys=[Place(cache.name, key) for key in keys], accounts=found.accounts)
+        removed = False
+        for key, value in zip(keys, await read(cache, keys), strict=True):
+            place = Place(cache.name, key)
+            cleared = Cleared("absent")
+            if value is not None:
+                cleared = await clear(cache, key, value, _decision(cache, place, eviction, found))
+            self._metrics.cleared(cache.name, cleared.outcome)
+            # To no other OP than the one they are from.
+            for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
+                self._revoke(eviction.tenant, client_id, secret)
+            if cleared.outcome in {"deleted", "rewritten"}:
+                removed = True
+                found.accounts |= cleared.accounts
+                await self._note(eviction, keys=[place], accounts=cleared.accounts, sids=cleared.sids)
+                await self._removals.mark_accounts(eviction, cleared.accounts)
+        return removed
+
+    async def _note(
+        self, eviction: Eviction, *, keys: Iterable[Place], accounts: Iterable[str], sids: Iterable[str] = ()
+    ) -> None:
+        ended = {digest("sid", eviction.iss, eviction.sid)} if eviction.sid else set()
+        if eviction.scope == "user":
+            # Of a session's logout only that session is over; others share the value and may sign in silently again.
+            ended |= set(sids)
+        names = [*map(place_digest, keys), *map(account_digest, sorted(accounts))]
+        await self._removals.note(names, logout_at=eviction.logout_at, sids=sorted(ended))
+
+    def _names_a_key(self, found: Found) -> bool:
+        """Whether a key is known that is not simply the one of all users."""
+        caches = ((self._caches.by_name(place.cache), place) for place in found.places)
+        return any(cache is not None and place.key != cache.key for cache, place in caches)
+
+    def _unresolved(self, eviction: Eviction) -> None:
+        self._metrics.unresolved.labels(eviction.tenant).inc()
+        emit(
+            log, logging.WARNING, "evict.unresolved", tenant=eviction.tenant, id=eviction.id, scope=eviction.scope,
+            action="no account and no key is known for it; it stays marked, and is cleared when a value of this user "
+            "is read. If this is frequent, register sign-ins or set caches.index: docs/caches.md",
+        )  # fmt: skip
+
+
+def place_digest(place: Place) -> str:
+    """Names a place in Redis keys."""
+    return digest("place", place.cache, place.key)
+
+
+def _decision(cache: Cache, place: Place, eviction: Eviction, found: Found) -> Callable[[Value], Collection[Holder]]:
+    exact = place in found.exact and cache.key is None
+
+    def decide(value: Value) -> Collection[Holder]:
+        if not value.readable:
+            # Of many users' one value nobody can tell whose it is.
+            return {WHOLE} if exact or cache.layout.holds == "anything" else ()
+        whole_user = cache.per == "user"
+        ended = {
+            holder
+            for holder, sign_ins in value.holders.items()
+            if any(means(eviction, sign_in, accounts=found.accounts, whole_user=whole_user) for sign_in in sign_ins)
+        }
+        if not ended and exact and len(value.accounts) == 1 and not any(sign_in.iss for sign_in in value.sign_ins):
+            # Registered for this session, and nothing in it says otherwise.
+            ended = set(value.holders)
+        return ended
+
+    return decide
+
+
+def _failed(cache: Cache, error: BaseException) -> BaseException:
+    emit(
+        log, logging.ERROR, "evict.cache_failed", cache=cache.name, error=describe(error),
+        action="it is tried again; see that its Redis can be reached and grants the rights in docs/caches.md",
+    )  # fmt: skip
+    return error

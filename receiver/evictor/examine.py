@@ -1,0 +1,157 @@
+"""Look at values that were just written, or that stand there: learn whose they are, and remove what is over.
+
+This is what catches a refresh that was in flight during a logout, and what resolves an eviction that was published
+before anybody knew whose account it was about: both leave a mark, and what is older than its mark has to go.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from receiver.bus.cache_index import Place, account_digest, notes
+from receiver.core.verdict import Verdict
+from receiver.evictor.clear import clear, read
+from receiver.evictor.evict import place_digest
+from receiver.evictor.second_look import Finding, Known, look, names_of
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from receiver.bus.cache_index import CacheIndex
+    from receiver.bus.keys import Keys
+    from receiver.bus.removals import Removals
+    from receiver.core.msal_cache import Holder
+    from receiver.evictor.caches import Cache
+    from receiver.evictor.clear import Cleared
+    from receiver.evictor.values import Value
+    from receiver.ops.evictor_metrics import EvictorMetrics
+
+log = logging.getLogger("receiver.evictor")
+
+
+class Examined(NamedTuple):
+    """Counts of one batch.
+
+    Attributes:
+        values: That were there.
+        unreadable: Of these, that could not be looked into.
+        removed: Of these, in which something was over.
+    """
+
+    values: int = 0
+    unreadable: int = 0
+    removed: int = 0
+
+
+class Examiner:
+    """Looks at values in batches: a constant number of round trips each.
+
+    Args:
+        keys: Key names.
+        index: Learns.
+        removals: Knows the marks, and what was removed before.
+        metrics: Counts.
+        revoke: Called with tenant, client and refresh token, for each that was removed.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        index: CacheIndex,
+        removals: Removals,
+        metrics: EvictorMetrics,
+        revoke: Callable[[str, str, str], None],
+    ) -> None:
+        self._keys = keys
+        self._index = index
+        self._removals = removals
+        self._metrics = metrics
+        self._revoke = revoke
+
+    async def examine(self, cache: Cache, keys: Sequence[str], *, flush: bool = False) -> Examined:
+        """Learn from these values, and remove from them what is over.
+
+        Args:
+            cache: Whose they are.
+            keys: As many as fit into one round trip.
+            flush: Whether logouts were missed, so that what cannot be judged has to go.
+
+        Raises:
+            Failure: a Redis did not answer.
+        """
+        read_values = zip(keys, await read(cache, keys), strict=True)
+        values = {key: value for key, value in read_values if value is not None}
+        await self._learn(cache, values)
+        known = await self._known(cache, values)
+        removed = 0
+        for key, value in values.items():
+            removed += await self._settle(cache, key, value, known, flush=flush and cache.key is None)
+        return Examined(len(values), sum(not value.readable for value in values.values()), removed)
+
+    async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
+        if cache.is_read:
+            found = [
+                note
+                for key, value in values.items()
+                for note in notes(self._keys, value.sign_ins, cache.place(key, value.accounts))
+            ]
+            self._metrics.learnt.labels(cache.name).inc(await self._index.learn(found))
+
+    async def _known(self, cache: Cache, values: dict[str, Value]) -> Known:
+        names = sorted({name for key, value in values.items() for name in names_of(_place(cache, key), value)})
+        remembered = zip(names, await self._removals.remembered(names), strict=True)
+        sign_ins = [sign_in for value in values.values() for sign_in in value.sign_ins]
+        marks = await self._removals.marks(sign_ins, cache.issuers)
+        return Known(
+            dict(zip(sign_ins, marks, strict=True)), {name: one for name, one in remembered if one is not None}
+        )
+
+    async def _settle(self, cache: Cache, key: str, value: Value, known: Known, *, flush: bool) -> bool:
+        place = _place(cache, key)
+        findings: dict[Holder, Finding] = {}
+
+        def decide(current: Value) -> list[Holder]:
+            findings.clear()
+            findings.update(look(current, place, known, flush=flush))
+            return [holder for holder, finding in findings.items() if finding.remove]
+
+        cleared = await clear(cache, key, value, decide)
+        for finding in findings.values():
+            self._report(cache, finding)
+        if cleared.outcome not in {"deleted", "rewritten"}:
+            return False
+        await self._note(place, cleared, [finding for finding in findings.values() if finding.remove])
+        tenants = {cache.issuers.get(iss) for iss in cleared.issuers}
+        # To no other OP than the one they are from.
+        if len(tenants) == 1 and (tenant := tenants.pop()) is not None:
+            for client_id, secret in cleared.refresh_tokens:
+                self._revoke(tenant, client_id, secret)
+        return True
+
+    async def _note(self, place: str, cleared: Cleared, findings: Sequence[Finding]) -> None:
+        before = any(finding.before for finding in findings)
+        await self._removals.note(
+            [place, *map(account_digest, sorted(cleared.accounts))],
+            logout_at=max((finding.logout_at for finding in findings), default=0.0),
+            sids=sorted(cleared.sids),
+            again=before,
+            unsure=before and all(finding.verdict is not Verdict.ENDED for finding in findings),
+        )
+
+    def _report(self, cache: Cache, finding: Finding) -> None:
+        self._metrics.returned(cache.name, finding.verdict.value, "removed" if finding.remove else "left")
+        if finding.remove:
+            emit(log, logging.INFO, "evict.again", cache=cache.name, verdict=finding.verdict.value)
+        elif finding.before:
+            emit(
+                log, logging.WARNING, "evict.gave_up", cache=cache.name, verdict=finding.verdict.value,
+                action="it came back each time and is left, so that nobody is locked out; an app that writes it back "
+                "needs its piece of docs/caches.md",
+            )  # fmt: skip
+
+
+def _place(cache: Cache, key: str) -> str:
+    return place_digest(Place(cache.name, key))

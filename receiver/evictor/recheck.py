@@ -1,0 +1,63 @@
+"""Look at the keys of an eviction again, after a while: for what Redis did not tell, and for what is found only now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from receiver.bus.connection import Failure, describe
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from receiver.bus.rechecks import Recheck, Rechecks
+    from receiver.evictor.caches import Caches
+    from receiver.evictor.evict import Evictor
+    from receiver.evictor.examine import Examiner
+
+log = logging.getLogger("receiver.evictor")
+
+LOOK_S = 1.0
+"""Seconds between two looks at what is due, at most; so much later than ordered a check may be."""
+
+
+class Rechecker:
+    """Does what is due; every worker runs one, and each check is done by one of them.
+
+    Args:
+        rechecks: The orders.
+        caches: As configured.
+        evictor: Finds the keys, which may be more by now.
+        examiner: Looks at them.
+    """
+
+    def __init__(self, rechecks: Rechecks, *, caches: Caches, evictor: Evictor, examiner: Examiner) -> None:
+        self._rechecks = rechecks
+        self._caches = caches
+        self._evictor = evictor
+        self._examiner = examiner
+
+    async def run(self) -> None:
+        """Work until cancelled; outages are waited out."""
+        while True:
+            try:
+                due = await self._rechecks.take()
+                if due is None or isinstance(due, float):
+                    await asyncio.sleep(min(LOOK_S, LOOK_S if due is None else due))
+                    continue
+                await self._check(due)
+                await self._rechecks.put(replace(due, step=due.step + 1))
+            except Failure as error:
+                emit(
+                    log, logging.WARNING, "recheck.failed", error=describe(error),
+                    action="it is done once Redis answers",
+                )  # fmt: skip
+                await asyncio.sleep(LOOK_S)
+
+    async def _check(self, order: Recheck) -> None:
+        places = order.places | await self._evictor.find(order.eviction)
+        for cache in self._caches:
+            keys = sorted(place.key for place in places if place.cache == cache.name)
+            if keys and cache.may_hold(order.eviction):
+                await self._examiner.examine(cache, keys)

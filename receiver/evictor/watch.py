@@ -1,0 +1,195 @@
+"""Read all caches, and hear what is written to them: in one worker at a time, whichever holds the lease.
+
+Redis sends a notification once and keeps none. So everything is read when a worker begins to listen, after every
+interruption, and now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from receiver.bus.connection import Failure, describe
+from receiver.evictor.examine import Examined
+from receiver.evictor.tasks import settle, together
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from receiver.bus.cache_changes import CacheChanges
+    from receiver.bus.cache_store import CacheStore
+    from receiver.bus.lease import Lease
+    from receiver.evictor.caches import Cache, Caches
+    from receiver.evictor.examine import Examiner
+    from receiver.ops.evictor_metrics import EvictorMetrics
+
+log = logging.getLogger("receiver.evictor")
+
+BATCH = 200
+"""Values read at once: more costs memory, up to the size of as many values."""
+
+LEASE_S = 10.0
+"""Seconds after which another worker takes over from one that died."""
+
+WAIT_S = 1.0
+"""Seconds one wait for notifications takes."""
+
+PAUSE_S = 1.0
+"""Seconds between two attempts to listen."""
+
+
+class Watcher:
+    """Watches the caches of every Redis.
+
+    Args:
+        caches: As configured.
+        lease: Of the one worker that watches.
+        examiner: What is done with each value.
+        metrics: Counts.
+        rescan_s: Seconds between two readings of everything.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self,
+        caches: Caches,
+        *,
+        lease: Lease,
+        examiner: Examiner,
+        metrics: EvictorMetrics,
+        rescan_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._caches = caches
+        self._lease = lease
+        self._examiner = examiner
+        self._metrics = metrics
+        self._rescan_s = rescan_s
+        self._clock = clock
+        self._unread = set(map(id, self._stores()))
+        self._all_read = asyncio.Event()
+
+    async def first_reading(self) -> None:
+        """Return when this worker has read everything once, and hears of writes since before that."""
+        if self._unread:
+            await self._all_read.wait()
+
+    async def run(self) -> None:
+        """Watch whenever the lease is ours, until cancelled."""
+        watching: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if watching is not None and watching.done():
+                    # It ends by an error of ours only.
+                    watching.result()
+                held = await self._hold()
+                if held and watching is None:
+                    watching = asyncio.create_task(together(*map(self._watch, self._stores())))
+                elif not held and watching is not None:
+                    await settle([watching])
+                    watching = None
+                self._metrics.watching.set(held)
+                await asyncio.sleep(LEASE_S / 3)
+        finally:
+            if watching is not None:
+                await settle([watching])
+                await self._release()
+
+    async def read_all(self, *, flush: bool = False) -> None:
+        """Look at every value of every cache, whoever holds the lease.
+
+        Args:
+            flush: Whether logouts were missed, so that what cannot be judged has to go.
+
+        Raises:
+            Failure: a Redis did not answer.
+        """
+        for store in self._stores():
+            await self._read_store(store, flush=flush)
+
+    def _stores(self) -> list[CacheStore]:
+        return list({id(cache.store): cache.store for cache in self._caches if cache.is_read}.values())
+
+    def _of(self, store: CacheStore) -> list[Cache]:
+        return [cache for cache in self._caches if cache.store is store and cache.is_read]
+
+    async def _hold(self) -> bool:
+        try:
+            return await self._lease.hold()
+        except Failure:
+            # Nobody else can take it either; when it is over another may have it.
+            return False
+
+    async def _release(self) -> None:
+        try:
+            await self._lease.release()
+        except Failure:
+            return
+
+    async def _watch(self, store: CacheStore) -> None:
+        while True:
+            changes = store.changes(cache.pattern for cache in self._of(store))
+            try:
+                problem = await changes.open()
+                self._metrics.notified.set(not problem)
+                if problem:
+                    emit(log, logging.WARNING, "watch.no_notifications", action=problem, rescan_s=self._rescan_s)
+                await together(self._listen(store, changes), self._read_now_and_then(store))
+            except Failure as error:
+                self._metrics.notified.set(0)
+                emit(
+                    log, logging.WARNING, "watch.interrupted", error=describe(error),
+                    action="everything is read again once Redis answers",
+                )  # fmt: skip
+            finally:
+                await changes.aclose()
+            await asyncio.sleep(PAUSE_S)
+
+    async def _listen(self, store: CacheStore, changes: CacheChanges) -> None:
+        while True:
+            keys = await changes.wait(timeout_s=WAIT_S)
+            for cache, of_cache in self._by_cache(store, keys).items():
+                await self._examine(cache, of_cache)
+
+    async def _read_now_and_then(self, store: CacheStore) -> None:
+        while True:
+            await self._read_store(store)
+            await asyncio.sleep(self._rescan_s)
+
+    async def _read_store(self, store: CacheStore, *, flush: bool = False) -> None:
+        began = time.monotonic()
+        for cache in self._of(store):
+            counts = Examined()
+            async for keys in store.scan(cache.pattern):
+                own = self._by_cache(store, keys).get(cache.name, [])
+                for found in await self._examine(cache.name, own, flush=flush):
+                    counts = Examined(*map(sum, zip(counts, found, strict=True)))
+            self._metrics.keys.labels(cache.name).set(counts.values)
+            self._metrics.unreadable.labels(cache.name).set(counts.unreadable)
+            emit(
+                log, logging.INFO, "watch.read", cache=cache.name, values=counts.values, unreadable=counts.unreadable,
+                removed=counts.removed,
+            )  # fmt: skip
+        self._unread.discard(id(store))
+        if not self._unread:
+            self._all_read.set()
+        self._metrics.scan_seconds.set(time.monotonic() - began)
+        self._metrics.scanned_at.set(self._clock())
+
+    def _by_cache(self, store: CacheStore, keys: Iterable[str]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for key in sorted(keys):
+            cache = self._caches.owner(key, store)
+            if cache is not None and cache.is_read:
+                found.setdefault(cache.name, []).append(key)
+        return found
+
+    async def _examine(self, name: str, keys: list[str], *, flush: bool = False) -> list[Examined]:
+        cache = self._caches.by_name(name)
+        if cache is None:
+            return []
+        batches = [keys[start : start + BATCH] for start in range(0, len(keys), BATCH)]
+        return [await self._examiner.examine(cache, batch, flush=flush) for batch in batches]

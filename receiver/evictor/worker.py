@@ -1,0 +1,244 @@
+"""Composition of `receiver evict`: one worker of the group that shares the evictions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from receiver.bus.cache_index import CacheIndex
+from receiver.bus.cache_store import CacheStore
+from receiver.bus.connection import connect, ping
+from receiver.bus.keys import Keys
+from receiver.bus.lease import Lease
+from receiver.bus.rechecks import Rechecks
+from receiver.bus.removals import Removals
+from receiver.consumer.group import GroupSubscriber
+from receiver.core.tenants import TENANT_ID_PLACEHOLDER
+from receiver.errors import ConfigurationError
+from receiver.evictor.caches import Cache, Caches
+from receiver.evictor.evict import Evictor
+from receiver.evictor.examine import Examiner
+from receiver.evictor.recheck import Rechecker
+from receiver.evictor.tasks import settle
+from receiver.evictor.watch import LEASE_S, Watcher
+from receiver.ops.evictor_metrics import EvictorMetrics
+from receiver.ops.logs import emit
+from receiver.ops.probes import add_probes, listen
+from receiver.ops.sections import EMBEDDED
+from receiver.outbound.revocation import Revoker, revocations_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AsyncExitStack
+
+    import redis.asyncio
+
+    from receiver.ops.cache_settings import CacheSettings
+    from receiver.ops.sections import RedisSettings
+    from receiver.ops.settings import Settings
+
+log = logging.getLogger("receiver.evictor")
+
+NAME = "evictor"
+"""The worker's name as an app and as a group, in the trace and in metrics."""
+
+TIMEOUT_S = 5.0
+"""Seconds one command may take; nobody waits for an answer here, and a batch of large values takes its time."""
+
+PING_S = 1.0
+"""Seconds between two questions whether Redis answers."""
+
+REVOKE_S = 5.0
+"""Seconds refresh tokens that wait for revocation have when the worker stops."""
+
+FOR_EVER = 1_000_000
+"""Times an eviction is tried: while a cache cannot be reached it waits, the others go on."""
+
+
+async def evict(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then hand back what is not done.
+
+    Raises:
+        ConfigurationError: there is nothing to clear, or the listener cannot be opened.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with working(settings) as worker:
+        emit(
+            log, logging.INFO, "startup", internal=f"{settings.internal.host}:{worker.internal_port}",
+            caches=[cache.name for cache in settings.caches],
+        )  # fmt: skip
+        stopping = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait([stopping, *worker.jobs], return_when=asyncio.FIRST_COMPLETED)
+        for job in ended - {stopping}:
+            # None of them ends by itself: better no worker than one that does half its work.
+            job.result()
+        emit(log, logging.INFO, "shutdown", reason="signal")
+    emit(log, logging.INFO, "stopped")
+
+
+class Worker:
+    """A running worker.
+
+    Attributes:
+        metrics: Its metrics.
+        evictor: Handles single evictions.
+        watcher: Reads the caches.
+        internal_port: The port really taken.
+        jobs: What runs, for ever.
+    """
+
+    def __init__(self, metrics: EvictorMetrics, evictor: Evictor, watcher: Watcher) -> None:
+        self.metrics = metrics
+        self.evictor = evictor
+        self.watcher = watcher
+        self.internal_port = 0
+        self.problem = "not reached yet"
+        self.jobs: list[asyncio.Task[None]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether evictions can be read."""
+        return not self.problem
+
+    def report(self) -> dict[str, object]:
+        """What `/readyz` shows."""
+        return {"checks": {"redis": self.problem or "ok"}}
+
+
+@contextlib.asynccontextmanager
+async def working(settings: Settings, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Worker]:
+    """A worker that takes evictions; everything it opened is closed on the way out.
+
+    Args:
+        settings: What to clear.
+        clock: NumericDate seconds.
+
+    Raises:
+        ConfigurationError: there is nothing to clear, or the listener cannot be opened.
+    """
+    _check(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        metrics = EvictorMetrics()
+        keys = Keys(settings.redis.prefix)
+        client = _connect(settings.redis, stack)
+        caches = _caches(settings, client, stack)
+        index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock)
+        removals = Removals(
+            client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock
+        )
+        rechecks = Rechecks(client, keys, delays_s=settings.evictor.recheck_s)
+        revoker = _revoker(settings, metrics)
+        stack.push_async_callback(_end, revoker, asyncio.create_task(revoker.run()))
+        evictor = Evictor(
+            caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, revoke=revoker.revoke
+        )
+        examiner = Examiner(keys, index=index, removals=removals, metrics=metrics, revoke=revoker.revoke)
+        watcher = Watcher(
+            caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, metrics=metrics,
+            rescan_s=settings.evictor.rescan_s, clock=clock,
+        )  # fmt: skip
+        worker = Worker(metrics, evictor, watcher)
+        app = web.Application()
+        add_probes(app, worker, metrics.registry)
+        internal = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        stack.push_async_callback(internal.cleanup)
+        worker.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
+        subscriber = GroupSubscriber(
+            settings.redis.url, evictor.evict, app=NAME, on_reset=lambda: watcher.read_all(flush=True),
+            prefix=settings.redis.prefix, max_tries=FOR_EVER, **settings.redis.options,
+        )  # fmt: skip
+        rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
+        jobs = (subscriber.run(), rechecker.run(), watcher.run(), _keep_asking(client, worker))
+        worker.jobs = [asyncio.create_task(job) for job in jobs]
+        stack.push_async_callback(settle, worker.jobs)
+        yield worker
+
+
+def _check(settings: Settings) -> None:
+    if not settings.caches:
+        raise ConfigurationError("caches: is empty, so there is nothing to clear; see docs/caches.md")
+    if settings.redis.url == EMBEDDED:
+        raise ConfigurationError("redis.url: the worker needs the Redis that the receiver publishes to")
+    if not settings.all_tenants:
+        raise ConfigurationError("no tenants: the worker needs those the receiver has")
+
+
+def _connect(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Redis:
+    client = connect(settings.url, timeout_s=TIMEOUT_S, prefix=settings.prefix, **settings.options)
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+def _caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
+    stores = {_place(settings.redis): CacheStore(client)}
+
+    def store_of(cache: CacheSettings) -> CacheStore:
+        where = cache.redis or settings.redis
+        if _place(where) not in stores:
+            stores[_place(where)] = CacheStore(_connect(where, stack))
+        return stores[_place(where)]
+
+    issuers = {
+        tenant.name: [
+            tenant.issuer.replace(TENANT_ID_PLACEHOLDER, guid) for guid in sorted(tenant.allowed_tenant_ids or [""])
+        ]
+        for tenant in settings.all_tenants
+    }
+    return Caches(
+        [
+            Cache(
+                name=cache.name,
+                layout=cache.shape,
+                prefix=cache.effective_prefix,
+                key=cache.key,
+                per=cache.per or cache.shape.per,
+                tenants=frozenset(cache.tenants or issuers),
+                issuers={iss: name for name in cache.tenants or issuers for iss in issuers[name]},
+                index=cache.index,
+                store=store_of(cache),
+            )
+            for cache in settings.caches
+        ],
+        own_prefix=settings.redis.prefix + ":",
+    )
+
+
+def _place(settings: RedisSettings) -> tuple[str, str | None]:
+    return settings.url, settings.username
+
+
+def _revoker(settings: Settings, metrics: EvictorMetrics) -> Revoker:
+    outbound = settings.outbound
+    return Revoker(
+        revocations_of(settings.all_tenants),
+        timeout_s=outbound.timeout_s,
+        max_bytes=outbound.max_bytes,
+        ca_file=outbound.ca_file,
+        proxy_url=outbound.proxy_url,
+        count=lambda tenant, outcome: metrics.revocations.labels(tenant, outcome).inc(),
+    )
+
+
+async def _end(revoker: Revoker, running: asyncio.Task[None]) -> None:
+    await revoker.aclose(drain_s=REVOKE_S)
+    await settle([running])
+
+
+async def _keep_asking(client: redis.asyncio.Redis, worker: Worker) -> None:
+    while True:
+        problem = await ping(client)
+        if problem != worker.problem:
+            level = logging.ERROR if problem else logging.INFO
+            emit(log, level, "redis.down" if problem else "redis.up", reason=problem or None)
+        worker.problem = problem
+        worker.metrics.redis_up.set(not problem)
+        await asyncio.sleep(PING_S)

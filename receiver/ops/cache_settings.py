@@ -1,0 +1,110 @@
+"""The settings of the evictor: the caches it clears, and how it goes about it."""
+
+from __future__ import annotations
+
+import string
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from receiver.core.cache_layouts import LAYOUTS, TEMPLATE_FIELDS, Layout, LayoutName, Per
+from receiver.ops.sections import EMBEDDED, RedisSettings, Section
+
+CacheName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class CacheSettings(Section):
+    """One shared cache in Redis."""
+
+    name: CacheName = Field(description="Label in logs and metrics: lower-case letters, digits, hyphens.")
+    layout: LayoutName = Field(description=f"Who writes it: {', '.join(LAYOUTS)}. See docs/caches.md.")
+    prefix: str | None = Field(
+        None,
+        description="What its keys begin with: InstanceName, key prefix, namespace. Default: the stack's own, where it "
+        "has one. An empty one means every key of that Redis database.",
+    )
+    key: str | None = Field(
+        None,
+        description="In place of a prefix: the one key that all users share (msal4j, msal-python), or for `keyed` a "
+        "template of {account}, {sub}, {sid}, {iss}, {client_id}, {tenant}.",
+    )
+    per: Per | None = Field(
+        None,
+        description="Whether one value is a `user`'s, or a `session`'s of theirs. Default: what the layout is. Of a "
+        "user's value a session's logout takes all sign-ins that are not newer.",
+    )
+    tenants: list[str] | None = Field(None, description="Whose users it holds, by tenant name. Default all.")
+    index: bool = Field(
+        True,
+        description="Read the values, to learn whose they are and to catch what is written back. False clears only "
+        "keys that are registered or follow from the account.",
+    )
+    redis: RedisSettings | None = Field(None, description="Where it is. Default: the section `redis`.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.prefix is not None and self.key is not None:
+            raise ValueError("set prefix or key, not both")
+        if self.layout == "keyed":
+            _check_template(self.key)
+        elif self.key is not None and self.shape.holds != "tokens":
+            raise ValueError(f"key: the layout {self.layout} has a key for each session; set prefix")
+        elif self.key is None and self.prefix is None and self.shape.prefix is None:
+            raise ValueError(f"the layout {self.layout} needs prefix, or key where all users share one")
+        if self.redis is not None and self.redis.url == EMBEDDED:
+            raise ValueError("redis.url: a cache is not in an embedded Redis; name the one the apps use")
+        return self
+
+    @property
+    def shape(self) -> Layout:
+        """What the layout's name stands for."""
+        return LAYOUTS[self.layout]
+
+    @property
+    def effective_prefix(self) -> str:
+        """What its keys begin with."""
+        return self.prefix if self.prefix is not None else self.shape.prefix or ""
+
+
+class EvictorSettings(Section):
+    """How `receiver evict` works."""
+
+    recheck_s: list[float] = Field(
+        [2.0, 10.0, 60.0],
+        description="Seconds after an eviction at which its keys are looked at again, ascending: a refresh in flight "
+        "writes tokens back. Kept in Redis, so they are done whatever is killed. Empty never looks again.",
+    )
+    in_flight_s: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds in which what comes back without proof of its age counts as written back, not as a new "
+        "sign-in. Longer than the apps' longest request.",
+    )
+    rescan_s: float = Field(
+        3600.0,
+        gt=0,
+        description="Seconds between two readings of all caches, which repair what notifications missed. Without "
+        "notifications this is how long a value can go unnoticed.",
+    )
+    index_keep_s: int = Field(
+        30 * 86_400,
+        ge=3600,
+        description="Seconds it is remembered whose account was seen where, after it was last seen.",
+    )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if any(delay <= 0 for delay in self.recheck_s) or self.recheck_s != sorted(self.recheck_s):
+            raise ValueError("recheck_s must be positive and ascending")
+        return self
+
+
+def _check_template(template: str | None) -> None:
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template or "") if name is not None]
+    except ValueError as error:
+        raise ValueError(f"key: not a template: {error}") from error
+    if strange := sorted(set(names) - TEMPLATE_FIELDS):
+        raise ValueError(f"key: {{{strange[0]}}} is not one of {', '.join(sorted(TEMPLATE_FIELDS))}")
+    if not {"account", "sid", "sub"} & set(names):
+        raise ValueError("the layout keyed needs a key that names {account}, {sub} or {sid}")
