@@ -13,6 +13,7 @@ import yaml
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.internal import internal_listener
 from receiver.ingress.public import PATH
+from receiver.ops.metrics import Metrics
 from receiver.ops.settings import Settings
 from tests.api.conftest import TOKEN, Api
 from tests.docs.pages import DOCS, names, read, rows, section
@@ -71,7 +72,7 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     calls = compose(Settings(internal={"token": TOKEN}), backing, nothing, clock=time.time)
     there = {
         (route.method.lower(), route.resource.canonical)
-        for route in internal_listener(nothing, nothing, calls).router.routes()
+        for route in internal_listener(nothing, Metrics(), calls).router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
     public = {("post", PATH), ("post", PATH + "/{tenant}")}
