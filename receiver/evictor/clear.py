@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.blobs import ATTEMPTS
 from receiver.core.verdict import sid_digest
 from receiver.evictor import spring
+from receiver.evictor.second_look import name_of
 from receiver.evictor.values import WHOLE, Value, open_value
 from receiver.ops.logs import emit
 
@@ -28,6 +29,7 @@ class Cleared:
     Attributes:
         outcome: `deleted`, `rewritten`, `kept` (nothing in it was to go) or `absent`.
         accounts: Those that were removed.
+        names: Digests of whose was removed (`second_look.name_of`).
         sids: Digests of the sessions that were removed.
         issuers: Of the sign-ins that were removed, as far as they say.
         refresh_tokens: Those that were removed.
@@ -35,6 +37,7 @@ class Cleared:
 
     outcome: str
     accounts: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
     sids: frozenset[str] = frozenset()
     issuers: frozenset[str] = frozenset()
     refresh_tokens: tuple[RefreshToken, ...] = ()
@@ -82,6 +85,7 @@ def _cleared(outcome: str, value: Value, ended: Collection[Holder], tokens: Sequ
     return Cleared(
         outcome,
         accounts=frozenset(sign_in.account for sign_in in gone if sign_in.account),
+        names=frozenset(filter(None, map(name_of, gone))),
         sids=frozenset(filter(None, map(sid_digest, gone))),
         issuers=frozenset(sign_in.iss for sign_in in gone if sign_in.iss),
         refresh_tokens=tuple(tokens),

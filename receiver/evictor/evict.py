@@ -128,7 +128,9 @@ class Evictor:
         if not cache.may_hold(eviction):
             return False
         # Before anything is removed: from then on it may come back.
-        await self._note(eviction, keys=[Place(cache.name, key) for key in keys], accounts=found.accounts)
+        user = [digest("sub", eviction.iss, eviction.sub)] if eviction.sub else []
+        accounts = map(account_digest, sorted(found.accounts))
+        await self._note(eviction, [*(name for key in keys for name in remembered_as(cache, key)), *user, *accounts])
         removed = False
         for key, value in zip(keys, await read(cache, keys), strict=True):
             place = Place(cache.name, key)
@@ -142,18 +144,15 @@ class Evictor:
             if cleared.outcome in {"deleted", "rewritten"}:
                 removed = True
                 found.accounts |= cleared.accounts
-                await self._note(eviction, keys=[place], accounts=cleared.accounts, sids=cleared.sids)
+                await self._note(eviction, [*remembered_as(cache, key), *sorted(cleared.names)], sids=cleared.sids)
                 await self._removals.mark_accounts(eviction, cleared.accounts)
         return removed
 
-    async def _note(
-        self, eviction: Eviction, *, keys: Iterable[Place], accounts: Iterable[str], sids: Iterable[str] = ()
-    ) -> None:
+    async def _note(self, eviction: Eviction, names: Iterable[str], *, sids: Iterable[str] = ()) -> None:
         ended = {digest("sid", eviction.iss, eviction.sid)} if eviction.sid else set()
         if eviction.scope == "user":
             # Of a session's logout only that session is over; others share the value and may sign in silently again.
             ended |= set(sids)
-        names = [*map(place_digest, keys), *map(account_digest, sorted(accounts))]
         await self._removals.note(names, logout_at=eviction.logout_at, sids=sorted(ended))
 
     def _names_a_key(self, found: Found) -> bool:
@@ -173,6 +172,11 @@ class Evictor:
 def place_digest(place: Place) -> str:
     """Names a place in Redis keys."""
     return digest("place", place.cache, place.key)
+
+
+def remembered_as(cache: Cache, key: str) -> list[str]:
+    """The digest under which a removal is remembered of a key; none for the one key of all users."""
+    return [] if key == cache.key else [place_digest(Place(cache.name, key))]
 
 
 def _decision(cache: Cache, place: Place, eviction: Eviction, found: Found) -> Callable[[Value], Collection[Holder]]:

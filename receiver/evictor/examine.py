@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from receiver.bus.cache_index import Place, account_digest, notes
+from receiver.bus.cache_index import Place, notes
 from receiver.core.verdict import Verdict
 from receiver.evictor.clear import clear, read
-from receiver.evictor.evict import place_digest
+from receiver.evictor.evict import place_digest, remembered_as
 from receiver.evictor.second_look import Finding, Known, look, names_of
 from receiver.ops.logs import emit
 
@@ -123,7 +123,8 @@ class Examiner:
             self._report(cache, finding)
         if cleared.outcome not in {"deleted", "rewritten"}:
             return False
-        await self._note(place, cleared, [finding for finding in findings.values() if finding.remove])
+        names = [*remembered_as(cache, key), *sorted(cleared.names)]
+        await self._note(names, cleared, [finding for finding in findings.values() if finding.remove])
         tenants = {cache.issuers.get(iss) for iss in cleared.issuers}
         # To no other OP than the one they are from.
         if len(tenants) == 1 and (tenant := tenants.pop()) is not None:
@@ -131,10 +132,10 @@ class Examiner:
                 self._revoke(tenant, client_id, secret)
         return True
 
-    async def _note(self, place: str, cleared: Cleared, findings: Sequence[Finding]) -> None:
+    async def _note(self, names: Sequence[str], cleared: Cleared, findings: Sequence[Finding]) -> None:
         before = any(finding.before for finding in findings)
         await self._removals.note(
-            [place, *map(account_digest, sorted(cleared.accounts))],
+            names,
             logout_at=max((finding.logout_at for finding in findings), default=0.0),
             sids=sorted(cleared.sids),
             again=before,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.cache_index import account_digest
+from receiver.core.marks import digest
 from receiver.core.verdict import Marks, Verdict, judge
 from receiver.evictor.values import WHOLE
 
@@ -55,9 +56,16 @@ class Finding:
     before: bool
 
 
+def name_of(sign_in: CachedSignIn) -> str | None:
+    """The digest under which its removal is remembered, wherever it was; None where it does not say whose it is."""
+    if sign_in.account is not None:
+        return account_digest(sign_in.account)
+    return digest("sub", sign_in.iss, sign_in.sub) if sign_in.iss and sign_in.sub else None
+
+
 def names_of(place: str, value: Value) -> list[str]:
     """The digests under which something may be remembered about a value."""
-    return [place, *map(account_digest, sorted(value.accounts))]
+    return [place, *sorted({name for sign_in in value.sign_ins if (name := name_of(sign_in)) is not None})]
 
 
 def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder, Finding]:
@@ -83,8 +91,8 @@ def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder,
 
 
 def _look_at(sign_in: CachedSignIn, place: str, known: Known, *, flush: bool) -> Finding | None:
-    of_account = known.remembered.get(account_digest(sign_in.account)) if sign_in.account else None
-    before = of_account or known.remembered.get(place)
+    # What was removed at this place may have been somebody else's, where a value is shared.
+    before = known.remembered.get(name_of(sign_in) or place)
     # Written while it was looked at: it is looked at again.
     marks = known.marks.get(sign_in, Marks())
     in_flight = before is not None and before.fresh

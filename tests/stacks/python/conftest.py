@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.cli import _parser
 from tests.stacks.python.apps import App, Browser
 from tests.stacks.python.world import World, running_world
 
@@ -25,8 +24,6 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    if "\n    evict" not in _parser().format_help():
-        pytest.skip("there is no evictor yet")
     yield from running_world(tmp_path_factory.mktemp("stacks"))
 
 
