@@ -66,8 +66,9 @@ class Cache:
         return self.head + account if self.layout.key_is_account and self.key is None else None
 
     def place(self, key: str, accounts: Iterable[str]) -> Place | None:
-        """What is worth noting of where these accounts are; None where it follows from them."""
-        if self.key is not None or any(self.key_of(account) == key for account in accounts):
+        """What is worth noting of where these accounts are; None where it follows from each of them."""
+        # A client object that several users share writes all of them under the key of one.
+        if self.key is not None or {self.key_of(account) for account in accounts} == {key}:
             return None
         return Place(self.name, key)
 
