@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.cli import _parser
 from tests.stacks.node.apps import Browser, Driver, NodeApp
 from tests.stacks.node.rig import World, running_world
 from tests.stacks.node.variants import Variant, caches
@@ -21,8 +20,6 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    if "\n    evict" not in _parser().format_help():
-        pytest.skip("there is no evictor yet")
     yield from running_world(tmp_path_factory.mktemp("node"), caches())
 
 

@@ -64,11 +64,14 @@ const calls = {
   },
 };
 
+process.once('SIGTERM', async () => {
+  await logout?.stop();
+  process.exit(0);
+});
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { id, call, ...given } = JSON.parse(line);
   calls[call](given)
     .catch((error) => ({ error: error.errorCode ?? `${error}` }))
     .then((answer) => console.log(JSON.stringify({ id, ...answer })));
 }
-await logout?.stop();
-process.exit(0);
