@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from receiver.bus.connection import Failure, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import redis.asyncio
+    from redis.asyncio.client import PubSub
 
 SETTING = "notify-keyspace-events"
 
@@ -20,20 +24,29 @@ WRITES = frozenset({b"set", b"hset", b"hmset", b"setrange", b"append", b"rename_
 """Events after which a value may be another one."""
 
 
+READ_S = 1.0
+"""Seconds one read from the connection waits; nothing depends on it."""
+
+
 class CacheChanges:
     """Hears the writes to the keys of some prefixes.
 
     Args:
-        client: Of the Redis with the caches; its socket timeout is longer than the waits asked for.
+        clients: Of the Redis with the caches; of a Cluster one for each primary, which tells of its own keys only.
         patterns: Globs of the keys.
+        owned: Whether the clients are closed with it.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, patterns: Iterable[str]) -> None:
-        self._pubsub = client.pubsub()
-        self._client = client
-        database = client.connection_pool.connection_kwargs.get("db", 0) or 0
+    def __init__(self, clients: Sequence[redis.asyncio.Redis], patterns: Iterable[str], *, owned: bool = False) -> None:
+        self._clients = clients
+        self._owned = owned
+        database = clients[0].connection_pool.connection_kwargs.get("db", 0) or 0
         self._head = f"__keyspace@{database}__:"
-        self._patterns = [self._head + pattern for pattern in patterns]
+        self._patterns = list(dict.fromkeys(self._head + pattern for pattern in patterns))
+        self._confirmed = 0
+        self._readers: list[asyncio.Task[None]] = []
+        self._keys: set[str] = set()
+        self._news = asyncio.Event()
 
     async def open(self) -> str:
         """Begin to listen, and have Redis send what is needed.
@@ -44,28 +57,56 @@ class CacheChanges:
         Raises:
             Failure: Redis does not answer.
         """
-        await self._pubsub.psubscribe(*self._patterns)
-        return await _switch_on(self._client)
+        problem = ""
+        for client in self._clients:
+            pubsub = client.pubsub()
+            await pubsub.psubscribe(*self._patterns)
+            self._readers.append(asyncio.create_task(self._read(pubsub)))
+            problem = await _switch_on(client) or problem
+        return problem
 
     async def wait(self, *, timeout_s: float) -> set[str]:
         """The keys written since the last call; waits for the first one for `timeout_s` seconds at most.
 
         Raises:
-            Failure: the connection is lost, and with it what was sent meanwhile.
+            Failure: a connection is lost, and with it what was sent meanwhile.
         """
-        keys: set[str] = set()
-        message: dict[str, Any] | None = await self._pubsub.get_message(timeout=timeout_s)
-        while message is not None:
-            if message["type"] == "pmessage" and message["data"] in WRITES:
-                channel = text_of(message["channel"])
-                if channel is not None:
-                    keys.add(channel[len(self._head) :])
-            message = await self._pubsub.get_message(timeout=0.0)
+        waiting = asyncio.create_task(self._news.wait())
+        try:
+            done, _ = await asyncio.wait(
+                [waiting, *self._readers], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waiting.cancel()
+        for reader in self._readers:
+            if reader in done:
+                reader.result()
+        self._news.clear()
+        keys, self._keys = self._keys, set()
         return keys
 
     async def aclose(self) -> None:
         """Stop listening."""
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+        for reader in self._readers:
+            # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
+            while not reader.done():
+                reader.cancel()
+                await asyncio.wait([reader], timeout=0.2)
+        for client in self._clients if self._owned else ():
+            await client.aclose()
+
+    async def _read(self, pubsub: PubSub) -> None:
+        try:
+            while True:
+                message: dict[str, Any] | None = await pubsub.get_message(timeout=READ_S)
+                if message is None or message["type"] != "pmessage" or message["data"] not in WRITES:
+                    continue
+                channel = text_of(message["channel"])
+                if channel is not None:
+                    self._keys.add(channel[len(self._head) :])
+                    self._news.set()
+        finally:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
 def text_of(key: bytes) -> str | None:

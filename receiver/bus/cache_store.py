@@ -37,9 +37,9 @@ class CacheStore:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
 
-    def changes(self, patterns: Iterable[str]) -> CacheChanges:
-        """Hears which keys of these globs are written; closed by the caller."""
-        return CacheChanges(self._client, patterns)
+    async def changes(self, patterns: Iterable[str]) -> CacheChanges:
+        """Hears which keys of these globs are written; opened and closed by the caller."""
+        return CacheChanges([self._client], patterns)
 
     async def read(self, keys: Sequence[str], storage: Storage) -> list[bytes | None]:
         """The values in order, in one round trip; None for what is missing or of another type.

@@ -30,7 +30,19 @@ if TYPE_CHECKING:
 
     from redis.credentials import CredentialProvider
 
-__all__ = ["Failure", "Options", "check_url", "connect", "connect_sync", "describe", "is_passing", "ping", "standbys"]
+__all__ = [
+    "Failure",
+    "Options",
+    "access_of",
+    "check_url",
+    "connect",
+    "connect_sync",
+    "describe",
+    "is_passing",
+    "ping",
+    "standbys",
+    "tls_of",
+]
 
 
 class Options(TypedDict, total=False):
@@ -119,7 +131,7 @@ def connect(
     provider = _provider(options)
     # One immediate retry on a fresh connection: every command of ours is safe to repeat.
     retry = AsyncRetry(NoBackoff(), 1)
-    settings = {**_limits(timeout_s, retry), **_tls(url, options)}
+    settings = {**_limits(timeout_s, retry), **tls_of(url, options)}
     access = _access(options, provider)
     if not TOPOLOGIES[urlsplit(url).scheme]:
         pool = redis.asyncio.ConnectionPool.from_url(url, **settings, **access)
@@ -148,7 +160,7 @@ def connect_sync(
     """The same for code without an event loop."""
     check_url(url, **options)
     provider = _provider(options)
-    settings = {**_limits(timeout_s, Retry(NoBackoff(), 1)), **_tls(url, options)}
+    settings = {**_limits(timeout_s, Retry(NoBackoff(), 1)), **tls_of(url, options)}
     access = _access(options, provider)
     if not TOPOLOGIES[urlsplit(url).scheme]:
         pool = redis.ConnectionPool.from_url(url, **settings, **access)
@@ -190,7 +202,13 @@ def _provider(options: Options) -> CredentialProvider | None:
     return entra_credentials()
 
 
-def _tls(url: str, options: Options) -> dict[str, Any]:
+def access_of(options: Options) -> dict[str, Any]:
+    """User and password, or what provides them, as redis-py takes them."""
+    return _access(options, _provider(options))
+
+
+def tls_of(url: str, options: Options) -> dict[str, Any]:
+    """The TLS settings, as redis-py takes them; empty without TLS."""
     if not url.startswith("rediss"):
         return {}
     files = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}

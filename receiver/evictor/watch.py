@@ -131,22 +131,26 @@ class Watcher:
 
     async def _watch(self, store: CacheStore) -> None:
         while True:
-            changes = store.changes(cache.pattern for cache in self._of(store))
             try:
-                problem = await changes.open()
-                self._metrics.notified.set(not problem)
-                if problem:
-                    emit(log, logging.WARNING, "watch.no_notifications", action=problem, rescan_s=self._rescan_s)
-                await together(self._listen(store, changes), self._read_now_and_then(store))
+                await self._watch_until_interrupted(store)
             except Failure as error:
                 self._metrics.notified.set(0)
                 emit(
                     log, logging.WARNING, "watch.interrupted", error=describe(error),
                     action="everything is read again once Redis answers",
                 )  # fmt: skip
-            finally:
-                await changes.aclose()
             await asyncio.sleep(PAUSE_S)
+
+    async def _watch_until_interrupted(self, store: CacheStore) -> None:
+        changes = await store.changes(cache.pattern for cache in self._of(store))
+        try:
+            problem = await changes.open()
+            self._metrics.notified.set(not problem)
+            if problem:
+                emit(log, logging.WARNING, "watch.no_notifications", action=problem, rescan_s=self._rescan_s)
+            await together(self._listen(store, changes), self._read_now_and_then(store))
+        finally:
+            await changes.aclose()
 
     async def _listen(self, store: CacheStore, changes: CacheChanges) -> None:
         while True:

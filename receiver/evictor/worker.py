@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from receiver.bus.cache_cluster import ClusterCacheStore, connect_cluster, is_cluster
 from receiver.bus.cache_index import CacheIndex
 from receiver.bus.cache_store import CacheStore
 from receiver.bus.connection import connect, ping
@@ -179,12 +180,14 @@ def _connect(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Re
 
 
 def _caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
-    stores = {_place(settings.redis): CacheStore(client)}
+    stores: dict[object, CacheStore] = (
+        {} if is_cluster(settings.redis.url) else {_place(settings.redis): CacheStore(client)}
+    )
 
     def store_of(cache: CacheSettings) -> CacheStore:
         where = cache.redis or settings.redis
         if _place(where) not in stores:
-            stores[_place(where)] = CacheStore(_connect(where, stack))
+            stores[_place(where)] = _store(where, stack)
         return stores[_place(where)]
 
     issuers = {
@@ -210,6 +213,14 @@ def _caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitSta
         ],
         own_prefix=settings.redis.prefix + ":",
     )
+
+
+def _store(settings: RedisSettings, stack: AsyncExitStack) -> CacheStore:
+    if not is_cluster(settings.url):
+        return CacheStore(_connect(settings, stack))
+    cluster = connect_cluster(settings.url, timeout_s=TIMEOUT_S, **settings.options)
+    stack.push_async_callback(cluster.aclose)
+    return ClusterCacheStore(cluster)
 
 
 def _place(settings: RedisSettings) -> tuple[str, str | None]:
