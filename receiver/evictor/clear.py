@@ -64,7 +64,7 @@ async def clear(cache: Cache, key: str, value: Value, decide: Callable[[Value], 
         change = current.without(ended)
         if await cache.store.swap(key, cache.layout.storage, read=current.raw, new=change.new):
             if cache.layout.storage == "fields":
-                await spring.forget(cache, key, current)
+                await spring.forget(cache, key, spring.names_in(current))
             return _cleared("deleted" if change.new is None else "rewritten", current, ended, change.refresh_tokens)
         (current,) = await read(cache, [key])
     await cache.store.delete([key])

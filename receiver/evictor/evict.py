@@ -116,7 +116,7 @@ class Evictor:
 
     async def _find(self, eviction: Eviction, found: Found) -> None:
         found.exact |= self._caches.derived(eviction, found.accounts) | self._caches.registered(eviction)
-        principals = {*found.accounts, *([eviction.sub] if eviction.sub else [])}
+        principals = _principals(eviction, found)
         for cache in self._caches:
             if cache.layout.storage == "fields" and cache.may_hold(eviction):
                 keys = await spring.sessions_of(cache, principals)
@@ -143,6 +143,9 @@ class Evictor:
                 self._revoke(eviction.tenant, client_id, secret)
             if cleared.outcome in {"deleted", "rewritten"}:
                 removed = True
+                if cache.layout.storage == "fields":
+                    # A session that cannot be read does not say what it is indexed under.
+                    await spring.forget(cache, key, _principals(eviction, found))
                 found.accounts |= cleared.accounts
                 await self._note(eviction, [*remembered_as(cache, key), *sorted(cleared.names)], sids=cleared.sids)
                 await self._removals.mark_accounts(eviction, cleared.accounts)
@@ -198,6 +201,10 @@ def _decision(cache: Cache, place: Place, eviction: Eviction, found: Found) -> C
         return ended
 
     return decide
+
+
+def _principals(eviction: Eviction, found: Found) -> set[str]:
+    return {*found.accounts, *([eviction.sub] if eviction.sub else [])}
 
 
 def _failed(cache: Cache, error: BaseException) -> BaseException:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.connection import Failure, describe
+from receiver.evictor import spring
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -61,3 +62,5 @@ class Rechecker:
             keys = sorted(place.key for place in places if place.cache == cache.name)
             if keys and cache.may_hold(order.eviction):
                 await self._examiner.examine(cache, keys)
+                if cache.layout.storage == "fields":
+                    await spring.tidy(cache, keys)

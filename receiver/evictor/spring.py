@@ -35,16 +35,28 @@ async def sessions_of(cache: Cache, principals: Iterable[str]) -> set[str]:
     return keys
 
 
-async def forget(cache: Cache, key: str, value: Value) -> None:
-    """Delete what stands beside a session that was deleted."""
+def names_in(value: Value) -> set[str]:
+    """What a session's principal may be called, by what stands in it."""
+    return {name for sign_in in value.sign_ins for name in (sign_in.sub, sign_in.account) if name}
+
+
+async def forget(cache: Cache, key: str, principals: Iterable[str]) -> None:
+    """Delete what stands beside a session that was deleted, if it was one of these principals'."""
     session_id = key[len(cache.head) :]
     await cache.store.delete([f"{cache.prefix}{EXPIRES}{session_id}"])
-    names = {name for sign_in in value.sign_ins for name in (sign_in.sub, sign_in.account) if name}
-    for name in sorted(names):
+    for name in sorted(principals):
         index = f"{cache.prefix}{INDEX}{name}"
         for member in await cache.store.members(index):
             if _session_id(member) == session_id:
                 await cache.store.remove_member(index, member)
+
+
+async def tidy(cache: Cache, keys: Iterable[str]) -> None:
+    """Delete what a request in flight wrote beside its session after that was deleted again."""
+    sessions = list(keys)
+    values = await cache.store.read(sessions, "fields")
+    gone = [key[len(cache.head) :] for key, value in zip(sessions, values, strict=True) if value is None]
+    await cache.store.delete(f"{cache.prefix}{EXPIRES}{session_id}" for session_id in gone)
 
 
 def _session_id(member: bytes) -> str | None:
