@@ -43,7 +43,6 @@ class CacheChanges:
         database = clients[0].connection_pool.connection_kwargs.get("db", 0) or 0
         self._head = f"__keyspace@{database}__:"
         self._patterns = list(dict.fromkeys(self._head + pattern for pattern in patterns))
-        self._confirmed = 0
         self._readers: list[asyncio.Task[None]] = []
         self._keys: set[str] = set()
         self._news = asyncio.Event()
@@ -96,9 +95,15 @@ class CacheChanges:
             await client.aclose()
 
     async def _read(self, pubsub: PubSub) -> None:
+        confirmed = 0
         try:
             while True:
                 message: dict[str, Any] | None = await pubsub.get_message(timeout=READ_S)
+                if message is not None and message["type"] == "psubscribe":
+                    # The client connects anew by itself and says nothing, but what was sent meanwhile is lost.
+                    confirmed += 1
+                    if confirmed > len(self._patterns):
+                        raise RedisConnectionError("the connection was lost, and notifications with it")
                 if message is None or message["type"] != "pmessage" or message["data"] not in WRITES:
                     continue
                 channel = text_of(message["channel"])

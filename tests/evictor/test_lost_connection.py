@@ -1,0 +1,36 @@
+"""Hearing of writes to caches, on a real Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from receiver.bus.cache_changes import CacheChanges
+from receiver.bus.connection import Failure, connect
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.embedded import EmbeddedRedis
+
+
+async def test_a_connection_that_came_back_by_itself_counts_as_lost(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """redis-py connects anew and says nothing; what was written meanwhile is known to nobody, so it has to show."""
+    client = connect(redis_server.url, timeout_s=5.0)
+    changes = CacheChanges([client], ["cache:*", "other:*", "cache:*"])
+    try:
+        await changes.open()
+        await redis_client.set("cache:1", "a")
+        heard: set[str] = set()
+        while not heard:
+            heard |= await changes.wait(timeout_s=5.0)
+        assert heard == {"cache:1"}
+        await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+        with pytest.raises(Failure):
+            await changes.wait(timeout_s=5.0)
+    finally:
+        await changes.aclose()
+        await client.aclose()
