@@ -1,0 +1,128 @@
+"""The verdict on a cached sign-in: one row a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from receiver.core.cached_sign_in import CachedSignIn, from_claims
+from receiver.core.eviction import Eviction
+from receiver.core.verdict import Marks, Removal, Verdict, judge, means, sid_digest
+
+OP = "https://op.example"
+AT = 1_000
+"""When the logout was."""
+
+OLD_SID = CachedSignIn(iss=OP, sub="u", sid="old")
+REMOVED_OLD = Removal(AT, frozenset({sid_digest(OLD_SID) or ""}))
+REMOVED = Removal(AT)
+
+
+def sign_in(**changes: Any) -> CachedSignIn:
+    """A sign-in of user u at c1."""
+    return CachedSignIn(**{"iss": OP, "client_id": "c1", "sub": "u", "account": "home.u", **changes})
+
+
+@pytest.mark.parametrize(
+    ("found", "marks", "removal", "verdict"),
+    [
+        # Nothing is known.
+        ({}, Marks(), None, Verdict.LIVES),
+        ({"oldest_token_at": 1}, Marks(), None, Verdict.LIVES),
+        # The user was signed out: `auth_time` proves.
+        ({"auth_time": AT - 1}, Marks(user_at=AT), None, Verdict.ENDED),
+        ({"auth_time": AT}, Marks(user_at=AT), None, Verdict.ENDED),
+        ({"auth_time": AT + 1}, Marks(user_at=AT), None, Verdict.LIVES),
+        ({"auth_time": AT + 1, "oldest_token_at": AT - 9}, Marks(user_at=AT), None, Verdict.LIVES),
+        ({"auth_time": AT - 1, "oldest_token_at": AT + 9, "sid": "new"}, Marks(user_at=AT), None, Verdict.ENDED),
+        # Without `auth_time` the age of the oldest access token does.
+        ({"oldest_token_at": AT}, Marks(user_at=AT), None, Verdict.ENDED),
+        ({"oldest_token_at": AT + 1}, Marks(user_at=AT), None, Verdict.UNSURE),
+        ({}, Marks(user_at=AT), None, Verdict.UNSURE),
+        # The session was signed out: a session id is not used twice.
+        ({"sid": "old"}, Marks(session_at=AT), None, Verdict.ENDED),
+        ({"sid": "old", "oldest_token_at": AT + 9}, Marks(session_at=AT), None, Verdict.ENDED),
+        ({"sid": "old", "auth_time": AT}, Marks(session_at=AT), None, Verdict.ENDED),
+        ({"sid": "old", "auth_time": AT + 1}, Marks(session_at=AT), None, Verdict.LIVES),
+        # Either mark is enough.
+        ({"auth_time": AT}, Marks(user_at=AT - 9, session_at=AT), None, Verdict.ENDED),
+        ({"auth_time": AT}, Marks(user_at=AT, session_at=AT - 9), None, Verdict.ENDED),
+        # It was removed here a moment ago: `auth_time`, then `sid`, then the age.
+        ({"auth_time": AT + 1, "sid": "old"}, Marks(), REMOVED_OLD, Verdict.LIVES),
+        ({"sid": "old"}, Marks(), REMOVED_OLD, Verdict.RETURNED),
+        ({"sid": "old", "oldest_token_at": AT + 9}, Marks(), REMOVED_OLD, Verdict.RETURNED),
+        ({"sid": "new"}, Marks(), REMOVED_OLD, Verdict.LIVES),
+        ({"sid": "new", "auth_time": AT - 9}, Marks(), REMOVED_OLD, Verdict.LIVES),
+        ({"sid": "new", "oldest_token_at": AT - 9}, Marks(), REMOVED_OLD, Verdict.LIVES),
+        ({"sid": "new", "auth_time": AT}, Marks(), REMOVED, Verdict.RETURNED),
+        ({"auth_time": AT}, Marks(), REMOVED_OLD, Verdict.RETURNED),
+        ({"oldest_token_at": AT}, Marks(), REMOVED_OLD, Verdict.RETURNED),
+        ({"oldest_token_at": AT}, Marks(), REMOVED, Verdict.RETURNED),
+        ({"oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
+        ({"sid": "new", "oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
+        ({}, Marks(), REMOVED, Verdict.UNSURE),
+        # What a mark proves needs no removal to compare with, and is not undone by one.
+        ({"sid": "new", "auth_time": AT}, Marks(user_at=AT), REMOVED_OLD, Verdict.ENDED),
+        # A `sid` of no known issuer names no session.
+        ({"iss": None, "sid": "old", "oldest_token_at": AT + 1}, Marks(), REMOVED_OLD, Verdict.UNSURE),
+    ],
+)
+def test_verdict(found: dict[str, Any], marks: Marks, removal: Removal | None, verdict: Verdict) -> None:
+    """Marks and `auth_time` prove, then `sid` tells, then the age of the tokens."""
+    assert verdict is judge(sign_in(**found), marks, removal)
+
+
+def test_iat_is_no_evidence() -> None:
+    """Two ID tokens that differ in `iat` only are the same sign-in: a refresh renews it."""
+    claims = {"iss": OP, "sub": "u", "aud": "c1", "sid": "s", "auth_time": 5}
+    assert from_claims({**claims, "iat": 1}) == from_claims({**claims, "iat": 2_000})
+
+
+def order(**changes: Any) -> Eviction:
+    """A logout of user u."""
+    of_user = {"id": "e", "tenant": "t", "iss": OP, "sub": "u", "scope": "user", "logout_at": AT, "received_at": AT}
+    return Eviction(**{**of_user, **changes})
+
+
+SESSION = {"scope": "session", "sid": "s1"}
+
+
+@pytest.mark.parametrize(
+    ("logout", "found", "whole_user", "meant"),
+    [
+        # A user's logout: whoever has the subject, or one of the accounts.
+        ({}, {}, False, True),
+        ({}, {"sub": "other", "account": "home.u"}, False, True),
+        ({}, {"sub": "other", "account": "elsewhere"}, False, False),
+        ({}, {"sub": "u", "account": None}, False, True),
+        ({}, {"iss": None, "sub": None, "account": "home.u"}, False, True),
+        ({}, {"iss": "https://other.example", "sub": "u", "account": "elsewhere"}, False, False),
+        ({}, {"sid": "any"}, False, True),
+        # Not who authenticated after it.
+        ({}, {"auth_time": AT + 1}, False, False),
+        ({}, {"auth_time": AT}, False, True),
+        # A session's logout, of values that are a session's each.
+        (SESSION, {"sid": "s1"}, False, True),
+        (SESSION, {"sid": "s1", "sub": "pairwise", "account": None}, False, True),
+        (SESSION, {"sid": "s1", "iss": "https://other.example", "sub": "x", "account": "x"}, False, False),
+        (SESSION, {"sid": "s2"}, False, False),
+        (SESSION, {"sid": None}, False, True),
+        (SESSION, {"sid": None, "sub": "other", "account": "elsewhere"}, False, False),
+        (SESSION, {"sid": "s1", "auth_time": AT + 1}, False, False),
+        # Of values that all sessions of a user share: every one that is not newer.
+        (SESSION, {"sid": "s2"}, True, True),
+        (SESSION, {"sid": "s2", "auth_time": AT + 1}, True, False),
+        (SESSION, {"sid": "s2", "sub": "other", "account": "elsewhere"}, True, False),
+        ({**SESSION, "sub": None}, {"sid": "s1", "account": None}, False, True),
+        ({**SESSION, "sub": None}, {"sid": None, "account": "elsewhere"}, False, False),
+        # A logout that counts for one client.
+        ({"applies_to": "client", "client_id": "c1"}, {}, False, True),
+        ({"applies_to": "client", "client_id": "c2"}, {}, False, False),
+        ({"applies_to": "client", "client_id": "c2"}, {"client_id": None}, False, True),
+        ({"client_id": "c2"}, {}, False, True),
+    ],
+)
+def test_whom_a_logout_means(logout: dict[str, Any], found: dict[str, Any], *, whole_user: bool, meant: bool) -> None:
+    """By account, subject or session of the same issuer; never who authenticated later."""
+    assert meant is means(order(**logout), sign_in(**found), accounts={"home.u"}, whole_user=whole_user)
