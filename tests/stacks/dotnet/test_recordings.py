@@ -73,6 +73,16 @@ async def test_the_users_tokens_go_and_nothing_else(rig: Rig, case: Case, names:
         assert entry is out or await entry.stands(rig.redis)
 
 
+async def test_tokens_written_while_the_evictor_runs_are_found(rig: Rig) -> None:
+    """Their keys do not name the user; Redis's notifications of the writes are enough."""
+    recorded = recording("entra-on-behalf-of")
+    await rig.start(APIS)
+    await recorded.write(rig.redis)
+    await rig.learnt(recorded.users["alice"]["home_account_id"])
+    await rig.logout(ENTRA, API, sub=recorded.sub("alice", API), sid=None)
+    await gone(rig, *recorded.entries.values())
+
+
 async def test_on_behalf_of_tokens_go_though_no_key_names_the_user(rig: Rig) -> None:
     """Keys that follow from an assertion, or that the API chose: found by what is in the values."""
     recorded = recording("entra-on-behalf-of")
