@@ -1,5 +1,5 @@
 # ruff: noqa: INP001, T201  # run as a text by the test pod, whose log is its output
-"""Checks an installed release through its two Services: `smoke.py PUBLIC_HOST:PORT INTERNAL_HOST:PORT`."""
+"""Checks an installed release through its Services: `smoke.py PUBLIC_HOST:PORT INTERNAL_HOST:PORT [EVICTOR_HOST:PORT]`."""
 
 import http.client
 import sys
@@ -14,9 +14,9 @@ def ask(address: str, method: str, path: str, body: str | None = None) -> tuple[
     return response.status, response.headers["Cache-Control"]
 
 
-def main(public: str, internal: str) -> int:
+def main(public: str, internal: str, evictor: str | None = None) -> int:
     """Return 0 when the release refuses a bad logout token as it should and calls itself ready."""
-    checks = {
+    checks: dict[str, tuple[object, object]] = {
         "a malformed logout token is refused, uncached": (
             ask(public, "POST", "/backchannel-logout", "logout_token=smoke-test"),
             (400, "no-store"),
@@ -24,6 +24,8 @@ def main(public: str, internal: str) -> int:
         "the service is ready": (ask(internal, "GET", "/readyz")[0], 200),
         "the public Service does not carry metrics": (ask(public, "GET", "/metrics")[0], 404),
     }
+    if evictor:
+        checks["the evictor is ready"] = (ask(evictor, "GET", "/readyz")[0], 200)
     for behaviour, (got, wanted) in checks.items():
         print(f"ok: {behaviour}" if got == wanted else f"FAILED: {behaviour}: got {got}, not {wanted}")
     return int(any(got != wanted for got, wanted in checks.values()))

@@ -94,6 +94,9 @@ redis:
 {{- if $config.tenants }}
 {{- fail "Set either config.tenants or existingConfigMap, not both: the tenants would be ignored." }}
 {{- end }}
+{{- if $config.caches }}
+{{- fail "Set either config.caches or existingConfigMap, not both: the caches would be ignored." }}
+{{- end }}
 {{- else }}
 {{- if not $config.tenants }}
 {{- fail "No tenants: list the issuers that send logout tokens in config.tenants, or name a ConfigMap in existingConfigMap." }}
@@ -115,4 +118,5 @@ redis:
 {{- end }}
 {{- end }}
 {{- end }}
+{{- include "logout-receiver.evictor.validate" . }}
 {{- end }}
