@@ -14,7 +14,15 @@ from receiver.consumer.msal_cache import forget_account
 from tests.stacks.python.conftest import tokens_that_need_refreshing
 from tests.stacks.python.msal_app import MsalApp
 from tests.stacks.python.waiting import eventually, stays
-from tests.stacks.python.world import ACCOUNT_PREFIX, ENCRYPTED_PREFIX, PAST_ALL_LOOKS_S, SHARED_KEY, InFlight, World
+from tests.stacks.python.world import (
+    ACCOUNT_PREFIX,
+    ENCRYPTED_PREFIX,
+    ENCRYPTED_SHARED_KEY,
+    PAST_ALL_LOOKS_S,
+    SHARED_KEY,
+    InFlight,
+    World,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +96,22 @@ def test_encrypted_in_flight_refresh(world: World, names: tuple[str, str]) -> No
     eventually(lambda: not portal.has_token(alice))
     stays(lambda: not portal.has_token(alice), seconds=PAST_ALL_LOOKS_S)
     assert portal.has_token(bob)
+
+
+def test_encrypted_value_of_all_users_is_left_alone(world: World, names: tuple[str, str]) -> None:
+    """Nobody can take one account out of it, and deleting it would sign out everybody: it is not covered."""
+    alice, bob = names
+    op = world.ops["oidc"]
+    portal = MsalApp(world, op, lambda _: ENCRYPTED_SHARED_KEY, fernet=Fernet(Fernet.generate_key()))
+    for user in names:
+        portal.sign_in(user)
+
+    world.logout(op, alice)
+    assert portal.has_token(bob, refresh=True)
+
+    stays(lambda: portal.has_token(bob), seconds=PAST_ALL_LOOKS_S)
+    assert portal.has_token(alice)
+    world.redis.delete(ENCRYPTED_SHARED_KEY)
 
 
 @pytest.mark.parametrize("key", [SHARED_KEY, None])

@@ -22,6 +22,7 @@ Shape = Literal["oidc", "entra"]
 SHARED_KEY = "msal:all"
 ACCOUNT_PREFIX = "msal:by-account:"
 ENCRYPTED_PREFIX = "msal:encrypted:"
+ENCRYPTED_SHARED_KEY = "msal:encrypted-all"
 CLIENTS = ["portal", "orders"]
 
 LOOKS_AGAIN_S = [0.2, 0.6, 1.2]
@@ -34,6 +35,7 @@ CACHES: list[dict[str, Any]] = [
     {"name": "shared", "layout": "msal-python", "key": SHARED_KEY},
     {"name": "accounts", "layout": "msal-python", "prefix": ACCOUNT_PREFIX},
     {"name": "encrypted", "layout": "msal-python", "prefix": ENCRYPTED_PREFIX},
+    {"name": "encrypted-shared", "layout": "msal-python", "key": ENCRYPTED_SHARED_KEY},
     {"name": "flask", "layout": "flask-session", "prefix": "flask-plain:"},
     {"name": "flask-line", "layout": "flask-session", "prefix": "flask-line:"},
     {"name": "django", "layout": "django-session", "prefix": "django-plain:1:django.contrib.sessions.cache"},
