@@ -155,7 +155,8 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
         worker.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
         subscriber = GroupSubscriber(
             settings.redis.url, evictor.evict, app=NAME, on_reset=lambda: watcher.read_all(flush=True),
-            prefix=settings.redis.prefix, max_tries=FOR_EVER, **settings.redis.options,
+            prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,
+            **settings.redis.options,
         )  # fmt: skip
         rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
         jobs = (subscriber.run(), rechecker.run(), watcher.run(), _keep_asking(client, worker))

@@ -86,6 +86,12 @@ class EvictorSettings(Section):
         description="Seconds between two readings of all caches, which repair what notifications missed. Without "
         "notifications this is how long a value can go unnoticed.",
     )
+    take_over_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds without a sign of life after which another worker takes over a worker's evictions. Less "
+        "than a worker may stand still costs double work, nothing else.",
+    )
     index_keep_s: int = Field(
         30 * 86_400,
         ge=3600,

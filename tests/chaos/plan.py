@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-KILLS = {"receiver": 0.3, "redis": 0.2, "group worker": 0.25, "listener": 0.25}
+KILLS = {"receiver": 0.25, "redis": 0.2, "group worker": 0.2, "listener": 0.15, "evictor": 0.2}
 """Who is killed, and his share of the kills."""
 
 FAULTS = ("cut", "refuse", "slow", "deaf")

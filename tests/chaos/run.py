@@ -75,7 +75,8 @@ class Chaos:
         self._plan = plan
         self._world = world
         self._say = say
-        self._sender = Sender(world.op, world.urls, acknowledged, random.Random(plan.seed))  # noqa: S311
+        chance = random.Random(plan.seed)  # noqa: S311  # to be drawn again
+        self._sender = Sender(world.op, world.urls, acknowledged, world.tokens, chance)
         self._struck: Counter[str] = Counter()
 
     async def play(self) -> None:
@@ -106,6 +107,9 @@ class Chaos:
                 break
             await asyncio.sleep(POLL_S)
         sender = self._sender
+        ended = {sender.users[event_id] for event_id in acknowledged}
+        while (tokens := await self._world.tokens.left(ended)) and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
         kept, found = await asyncio.to_thread(self._world.outbox_use)
         return Result(
             plan=self._plan,
@@ -125,7 +129,8 @@ class Chaos:
             published=len(stream),
             not_published=len(acknowledged.keys() - stream.keys()),
             published_twice=sum(count - 1 for count in stream.values()),
-            unknown=len(stream.keys() - sender.event_ids),
+            unknown=len(stream.keys() - sender.users.keys()),
+            tokens_left=len(tokens),
             apps=[_compare(app, notes, acknowledged, stream) for app, notes in self._world.consumers.items()],
         )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import random
 
     from tests.chaos.notes import Notes
+    from tests.chaos.tokens import Tokens
     from tests.support.op import OP
 
 CONNECTIONS = 24
@@ -26,6 +27,12 @@ TRIES = 120
 
 ONCE = 0.2
 """Share of the tokens that are sent once only, as most OPs do: without a 200 they may or may not be published."""
+
+WRITTEN_BACK = 0.2
+"""Share of the logouts after which a refresh that was in flight writes the tokens back."""
+
+IN_FLIGHT_S = 2.0
+"""Longest time such a refresh takes, seconds."""
 
 PAUSE_S, MAX_PAUSE_S = 0.1, 1.0
 """Seconds before a token is sent again: the first pause, doubled up to the longest."""
@@ -52,26 +59,29 @@ class Sender:
         op: Signs, with ES256.
         urls: Where the receivers take logout tokens.
         acknowledged: Gets the event id of every logout that was answered 200, before the next one is sent.
+        tokens: The users' tokens, which are there before the logout.
         chance: Decides which are repeated.
 
     Attributes:
         sent: Logouts begun.
-        event_ids: Of these; what is published must be among them.
+        users: Of these, by event id; what is published must be among them.
         retried: Times a token was sent again because it was not answered 200.
         repeated: Times one was sent again though it was.
         given_up: Logouts never answered 200.
         answers: Status, or `broken`, to how often.
     """
 
-    def __init__(self, op: OP, urls: list[str], acknowledged: Notes, chance: random.Random) -> None:
+    def __init__(self, op: OP, urls: list[str], acknowledged: Notes, tokens: Tokens, chance: random.Random) -> None:
         self._op = op
         self._urls = urls
         self._acknowledged = acknowledged
+        self._tokens = tokens
+        self._late: set[asyncio.Task[None]] = set()
         self._chance = chance
         self._allowed = asyncio.Semaphore(0)
         self._total = 0
         self.sent = 0
-        self.event_ids: set[str] = set()
+        self.users: dict[str, str] = {}
         self.retried = 0
         self.repeated = 0
         self.given_up = 0
@@ -90,6 +100,7 @@ class Sender:
         async with aiohttp.ClientSession(timeout=limit, connector=connector) as http, asyncio.TaskGroup() as group:
             for _ in range(CONNECTIONS):
                 group.create_task(self._send_some(http))
+        await asyncio.gather(*self._late)
 
     async def _send_some(self, http: aiohttp.ClientSession) -> None:
         while self.sent < self._total:
@@ -104,7 +115,8 @@ class Sender:
     async def _send(self, http: aiohttp.ClientSession, number: int) -> None:
         user, jti = uuid.uuid4().hex, uuid.uuid4().hex
         event_id = eviction_id(self._op.issuer, jti)
-        self.event_ids.add(event_id)
+        self.users[event_id] = user
+        await self._tokens.write(user)
         token = self._op.token(header={"alg": "ES256"}, sub=user, sid=f"s-{user}", jti=jti, exp=int(time.time()) + 7200)
         pause_s = PAUSE_S
         for attempt in range(1 if self._chance.random() < ONCE else TRIES):
@@ -118,9 +130,15 @@ class Sender:
         else:
             self.given_up += 1
             return
+        if self._chance.random() < WRITTEN_BACK:
+            self._late.add(asyncio.create_task(self._write_back(user)))
         if self._chance.random() < REPEATED:
             self.repeated += 1
             await self._post(http, self._chance.choice(self._urls), token)
+
+    async def _write_back(self, user: str) -> None:
+        await asyncio.sleep(self._chance.uniform(0, IN_FLIGHT_S))
+        await self._tokens.write(user)
 
     async def _post(self, http: aiohttp.ClientSession, url: str, token: str) -> bool:
         try:

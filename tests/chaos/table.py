@@ -59,6 +59,7 @@ class Result:
         not_published: Acknowledged logouts that are not in the stream: lost.
         published_twice: Events that are there more than once.
         unknown: Events there that nobody sent.
+        tokens_left: Acknowledged logouts whose user's tokens are still in the shared cache.
         apps: What each app has carried out.
         minutes: How long it took.
         logs: The end of all logs, when something is wrong.
@@ -82,14 +83,15 @@ class Result:
     not_published: int
     published_twice: int
     unknown: int
+    tokens_left: int
     apps: list[App]
     minutes: float = 0.0
     logs: str = ""
 
     @property
     def lost(self) -> int:
-        """Acknowledged logouts that some app has not carried out, or that are not in the stream."""
-        return self.not_published + sum(app.missing for app in self.apps)
+        """Acknowledged logouts that some app has not carried out, or that are not in the stream, or left tokens."""
+        return self.not_published + self.tokens_left + sum(app.missing for app in self.apps)
 
     @property
     def good(self) -> bool:
@@ -121,6 +123,7 @@ class Result:
             ("acknowledged, not in the stream", str(self.not_published)),
             ("twice in the stream", str(self.published_twice)),
             ("in the stream, never sent", str(self.unknown)),
+            ("left in the shared cache", str(self.tokens_left)),
             ("minutes", f"{self.minutes:.1f}"),
         ]
         width = max(len(name) for name, _ in lines)

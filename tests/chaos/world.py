@@ -1,4 +1,4 @@
-"""Everything that runs, each in a process of its own: Redis, two receivers, four consumers of three apps."""
+"""Everything that runs, each in a process of its own: Redis, receivers, consumers of three apps, evictors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.chaos.children import Child, RedisChild, free_port
 from tests.chaos.notes import Read
 from tests.chaos.proxy import Proxy
 from tests.chaos.sender import WallClock
+from tests.chaos.tokens import PREFIX, Tokens
 from tests.support.keys import ec_pair
 from tests.support.op import OP
 
@@ -26,6 +27,12 @@ START_S = 60.0
 
 PUBLISH_S = 0.5
 """Seconds a receiver tries Redis before it takes the outbox; less than the default, so that both get their share."""
+
+LOOKS_AGAIN_S = [0.5, 2.0, 5.0]
+"""When evictors look again after an eviction, seconds; by default 2, 10 and 60."""
+
+TAKE_OVER_S = 3.0
+"""Seconds after which a killed evictor's work is taken over; in earnest it is a minute."""
 
 CONSUMERS = {
     "listener": (("portal", "async"), ("orders", "thread")),
@@ -48,6 +55,7 @@ class World:
         proxies: Side to its network to Redis.
         redis: Redis itself.
         consumers: App to what its processes have noted.
+        tokens: What the evictors clear.
     """
 
     def __init__(self, directory: Path, *, durable: bool = True) -> None:
@@ -60,6 +68,7 @@ class World:
         self.children: dict[str, list[Child | RedisChild]] = {"redis": [self.redis]}
         self.proxies: dict[str, Proxy] = {}
         self.consumers: dict[str, Read] = {}
+        self.tokens = Tokens(self.redis.url, "")
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -68,6 +77,9 @@ class World:
                 self.proxies[side] = await stack.enter_async_context(Proxy(self.redis.port))
             self._make_receivers()
             self._make_consumers()
+            self._make_evictors()
+            self.tokens = Tokens(self.redis.url, self.op.issuer)
+            stack.push_async_callback(self.tokens.aclose)
             for child in self._all():
                 stack.callback(child.end)
             await asyncio.to_thread(self.redis.start)
@@ -150,15 +162,7 @@ class World:
                     "publish_timeout_s": PUBLISH_S,
                 },
                 "outbox": {"path": str(self._directory / f"receiver-{number}.outbox")},
-                "tenants": [
-                    {
-                        "name": "t1",
-                        "issuer": self.op.issuer,
-                        "client_ids": ["c1"],
-                        "algorithms": ["ES256"],
-                        "max_age_s": 7200,
-                    }
-                ],
+                "tenants": [self._tenant()],
             }
             config.write_text(json.dumps(settings))
             self.urls.append(f"http://127.0.0.1:{public}/backchannel-logout")
@@ -167,6 +171,32 @@ class World:
             self.children["receiver"].append(
                 Child(f"receiver {number}", ("receiver", "serve", "--config", str(config)), log)
             )
+
+    def _make_evictors(self) -> None:
+        self.children["evictor"] = []
+        for number in (1, 2):
+            config = self._directory / f"evictor-{number}.json"
+            settings = {
+                "internal": {"host": "127.0.0.1", "port": free_port()},
+                "redis": {"url": f"redis://127.0.0.1:{self.proxies['consumers'].port}/0"},
+                "evictor": {"recheck_s": LOOKS_AGAIN_S, "take_over_s": TAKE_OVER_S},
+                "caches": [{"name": "tokens", "layout": "msal-python", "prefix": PREFIX}],
+                "tenants": [self._tenant()],
+            }
+            config.write_text(json.dumps(settings))
+            log = self._directory / f"evictor-{number}.log"
+            self.children["evictor"].append(
+                Child(f"evictor {number}", ("receiver", "evict", "--config", str(config)), log)
+            )
+
+    def _tenant(self) -> dict[str, object]:
+        return {
+            "name": "t1",
+            "issuer": self.op.issuer,
+            "client_ids": ["c1"],
+            "algorithms": ["ES256"],
+            "max_age_s": 7200,
+        }
 
     def _make_consumers(self) -> None:
         url = f"redis://127.0.0.1:{self.proxies['consumers'].port}/0"
