@@ -13,6 +13,8 @@ from tests.stacks.node.rig import DEADLINE_S, Child, World, eventually, installe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.stacks.node.variants import Variant
+
 _numbers = itertools.count()
 
 
@@ -22,26 +24,30 @@ class NodeApp(Child):
     Args:
         world: Where it lives.
         log: File for its output.
-        name: Begins its keys in Redis.
-        version: MSAL Node's major version.
-        shape: Which OP it signs in at.
-        piece: Whether it runs with what the example adds, or as it was before.
+        variant: How it is run.
+
+    Attributes:
+        op: Where it signs in.
+        tokens, sessions: What its keys in Redis begin with.
+        looked_at_until_s: Seconds after a logout by which everybody has looked again.
     """
 
-    def __init__(self, world: World, log: Path, *, name: str, version: str, shape: str, piece: bool) -> None:
-        self.op = world.ops[shape]
-        self.tokens = f"{name}:msal:"
-        self.sessions = f"{name}:sess:"
+    def __init__(self, world: World, log: Path, variant: Variant) -> None:
+        self.op = world.ops[variant.shape]
+        self.tokens = f"{variant.name}:msal:"
+        self.sessions = f"{variant.name}:sess:"
+        # The evictor looks again after 2 s; what the app itself does, it does at once.
+        self.looked_at_until_s = 2.6 if variant.evictor else 0.3
         environment = {
-            **world.of(shape),
+            **world.of(variant.shape),
             "CLIENT_SECRET": "secret",
             "SESSION_SECRET": "secret",
             "PORT": "0",
             "TOKEN_PREFIX": self.tokens,
             "SESSION_PREFIX": self.sessions,
-            **({} if piece else {"LOGOUT_RECEIVER": "off"}),
+            **({} if variant.piece else {"LOGOUT_RECEIVER": "off"}),
         }
-        super().__init__(["node", "app.mjs"], log, directory=installed(version), environment=environment)
+        super().__init__(["node", "app.mjs"], log, directory=installed(variant.version), environment=environment)
         self.url = f"http://localhost:{self.line_with('listening on').split()[-1]}"
 
 
@@ -85,11 +91,12 @@ class Browser:
 class Driver(Child):
     """One client object for all users; see driver.mjs."""
 
-    def __init__(self, world: World, log: Path, *, name: str, version: str, shape: str, piece: bool) -> None:
-        self.op = world.ops[shape]
-        self.tokens = f"{name}:msal:"
-        environment = {**world.of(shape), "TOKEN_PREFIX": self.tokens, **({"PIECE": "1"} if piece else {})}
-        super().__init__(["node", "driver.mjs"], log, directory=installed(version), environment=environment)
+    def __init__(self, world: World, log: Path, variant: Variant) -> None:
+        self.op = world.ops[variant.shape]
+        self.tokens = f"shared-{variant.name}:msal:"
+        piece = {"PIECE": "1"} if variant.piece else {}
+        environment = {**world.of(variant.shape), "TOKEN_PREFIX": self.tokens, **piece}
+        super().__init__(["node", "driver.mjs"], log, directory=installed(variant.version), environment=environment)
 
     def call(self, call: str, **given: Any) -> dict[str, Any]:
         """One call, as answered; `error` holds MSAL's error code."""

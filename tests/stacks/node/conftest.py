@@ -32,8 +32,7 @@ def start(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         def started(variant: Variant) -> NodeApp:
             if variant not in apps:
                 log = tmp_path_factory.mktemp("app") / "log"
-                of = {"version": variant.version, "shape": variant.shape, "piece": variant.piece}
-                apps[variant] = running.enter_context(NodeApp(world, log, name=variant.name, **of))
+                apps[variant] = running.enter_context(NodeApp(world, log, variant))
             return apps[variant]
 
         yield started
@@ -47,10 +46,8 @@ def app(request: pytest.FixtureRequest, start: Callable[[Variant], NodeApp]) -> 
 @pytest.fixture
 def driver(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """A process of its own for each test: its client object begins empty."""
-    variant: Variant = request.param
     log = tmp_path_factory.mktemp("driver") / "log"
-    of = {"version": variant.version, "shape": variant.shape, "piece": variant.piece}
-    with Driver(world, log, name=f"shared-{variant.name}", **of) as running:
+    with Driver(world, log, request.param) as running:
         yield running
 
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.node
 
-PAST_FIRST_RECHECK_S = 2.6
-"""The evictor and the piece look again 2 s after an eviction."""
-
 
 def every(*variants: Variant) -> pytest.MarkDecorator:
     """Run the test with the app in each of these."""
@@ -82,7 +79,7 @@ def test_in_flight_refresh_does_not_bring_the_user_back(
 
     eventually(lambda: not browser.has_token())
     eventually(lambda: not browser.has_session())
-    stays(lambda: not browser.has_token() and not browser.has_session(), seconds=PAST_FIRST_RECHECK_S)
+    stays(lambda: not browser.has_token() and not browser.has_session(), seconds=app.looked_at_until_s)
     assert world.accounts_in(key) == set()
     assert other.has_token()
 
@@ -99,7 +96,7 @@ def test_a_new_sign_in_lives(world: World, app: NodeApp, browse: Browse, names: 
 
         browser.sign_in()
 
-        stays(lambda: browser.has_token() and browser.has_session(), seconds=PAST_FIRST_RECHECK_S)
+        stays(lambda: browser.has_token() and browser.has_session(), seconds=app.looked_at_until_s)
     finally:
         app.op.sid = True
 
@@ -121,7 +118,7 @@ def test_an_old_refresh_does_not_overwrite_a_new_sign_in(
         held.release()
         assert request.result(DEADLINE_S)
 
-    stays(lambda: browser.has_token() and browser.has_session(), seconds=PAST_FIRST_RECHECK_S)
+    stays(lambda: browser.has_token() and browser.has_session(), seconds=app.looked_at_until_s)
 
 
 @every(*BOTH)
