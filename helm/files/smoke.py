@@ -1,5 +1,5 @@
 # ruff: noqa: INP001, T201  # run as a text by the test pod, whose log is its output
-"""Checks an installed release through its Services: `smoke.py PUBLIC_HOST:PORT INTERNAL_HOST:PORT [EVICTOR_HOST:PORT]`."""
+"""Checks an installed release through its Services: `smoke.py PUBLIC INTERNAL [EVICTOR]`, each as HOST:PORT."""
 
 import http.client
 import sys
