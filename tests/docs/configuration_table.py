@@ -19,6 +19,12 @@ PAGE = DOCS / "configuration.md"
 HEAD = "| Key | Environment | Type | Default | Meaning |\n|---|---|---|---|---|\n"
 TENANT_HEAD = "| Key | Type | Default | Meaning |\n|---|---|---|---|\n"
 
+LISTED = {"TenantSettings": "tenants", "CacheSettings": "caches", "string": "text", "number": "numbers"}
+"""What a list is called by what is in it."""
+
+SHARED = {"RedisSettings": "redis"}
+"""Sections that stand elsewhere as well, by the name of the one that is described."""
+
 
 def tables() -> str:
     """Every setting, one table for each section."""
@@ -39,6 +45,7 @@ def tables() -> str:
         if definition is None
     ]
     parts.append(f"### Top level\n\nTenants, and the short form for a single one.\n\n{HEAD}{''.join(top)}")
+    parts.append(_part_table(schema, "CacheSettings", "caches[]"))
     parts.append(_tenant_table(schema))
     parts.append(_part_table(schema, "RevocationSettings", "tenants[].revocation"))
     parts.append(_part_table(schema, "RevocationClientSettings", "tenants[].revocation.clients.<client id>"))
@@ -46,8 +53,11 @@ def tables() -> str:
 
 
 def _definition(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any] | None:
-    reference = part.get("$ref")
-    return schema["$defs"][reference.rpartition("/")[2]] if reference else None
+    return schema["$defs"][_kind(part)] if "$ref" in part else None
+
+
+def _kind(reference: dict[str, Any]) -> str:
+    return str(reference["$ref"].rpartition("/")[2])
 
 
 def _tenant_table(schema: dict[str, Any]) -> str:
@@ -81,13 +91,13 @@ def _type(part: dict[str, Any]) -> str:
     options = [option for option in part.get("anyOf", [part]) if option.get("type") != "null"]
     [option] = options
     if "$ref" in option:
-        return "section, below"
+        return f"as the section `{SHARED[_kind(option)]}`" if _kind(option) in SHARED else "section, below"
     if "enum" in option:
         return " or ".join(f"`{value}`" for value in option["enum"])
     match option.get("type"):
         case "array":
             inner = option["items"]
-            text = "list of tenants" if "$ref" in inner else "list of text"
+            text = f"list of {LISTED[_kind(inner)] if '$ref' in inner else LISTED[inner['type']]}"
         case "object":
             text = "map of sections, below" if "$ref" in option["additionalProperties"] else "map of lists"
         case "string":
@@ -108,8 +118,8 @@ def _default(value: object) -> str:
         return "none"
     if isinstance(value, frozenset):
         return ", ".join(f"`{item}`" for item in sorted(value)) or "empty"
-    if value == []:
-        return "empty"
+    if isinstance(value, list):
+        return ", ".join(f"`{_number(item)}`" for item in value) or "empty"
     return f"`{_number(value)}`" if isinstance(value, int | float) else f"`{value}`"
 
 

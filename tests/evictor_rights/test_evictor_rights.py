@@ -1,4 +1,4 @@
-"""`receiver evict` with exactly the rights docs/events.md gives it: one Redis with the events, another with the caches."""
+"""`receiver evict` with exactly the rights docs/events.md gives it, the caches on another Redis than the events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.op import ABSENT, encode_token
 from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 
 PAGE = read("events.md")
 DEADLINE_S = 20.0
+SHARED = "msal:token-cache"
+ON_BEHALF = "webapps:on-behalf-of"
+SPRING = "spring:session:"
+PRINCIPALS = f"{SPRING}index:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME:"
 CACHES = [
     {"name": "web", "layout": "microsoft-identity-web", "prefix": "webapps:"},
     {"name": "express", "layout": "express-session"},
     {"name": "spring", "layout": "spring-session"},
+    {"name": "shared", "layout": "msal-python", "key": SHARED},
 ]
-PRINCIPALS = "spring:session:index:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME:"
 
 
 def as_user(server: EmbeddedRedis, user: str) -> str:
@@ -50,7 +54,7 @@ async def guarded(commands: str) -> AsyncIterator[EmbeddedRedis]:
     await asyncio.to_thread(server.start)
     try:
         async with redis.asyncio.Redis.from_url(server.url) as client:
-            await client.execute_command(*"ACL SETUSER admin on >secret ~* &* +@all".split())
+            await client.execute_command("ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all")
             for command in commands.splitlines():
                 await client.execute_command(*command.split())
             await client.execute_command("ACL", "SETUSER", "default", "resetpass", "-@all")
@@ -61,6 +65,7 @@ async def guarded(commands: str) -> AsyncIterator[EmbeddedRedis]:
 
 @pytest.fixture
 async def events() -> AsyncIterator[EmbeddedRedis]:
+    """The Redis with the events."""
     [commands] = blocks(PAGE, "redis-acl")
     async with guarded(commands) as server:
         yield server
@@ -68,6 +73,7 @@ async def events() -> AsyncIterator[EmbeddedRedis]:
 
 @pytest.fixture
 async def caches() -> AsyncIterator[EmbeddedRedis]:
+    """The Redis with the caches."""
     [commands] = blocks(PAGE, "redis-acl-caches")
     async with guarded(commands) as server:
         yield server
@@ -83,39 +89,60 @@ class World(NamedTuple):
     events: redis.asyncio.Redis
     caches: redis.asyncio.Redis
 
-    async def sign_in(self, sub: str, *, sid: str) -> None:
-        """Write what the three stacks keep of a user: tokens as MSAL does, and two web sessions."""
-        claims = self.op.claims(sub=sub, sid=sid, auth_time=int(self.clock()) - 60)
-        id_token = encode_token(self.op.header(typ="JWT"), claims, self.op.signing_key)
-        entry = {"home_account_id": sub, "client_id": "c1"}
-        blob = {
-            "AccessToken": {"a": {**entry, "secret": "at", "cached_at": str(int(self.clock()) - 60)}},
-            "RefreshToken": {"r": {**entry, "secret": "rt"}},
-            "IdToken": {"i": {**entry, "secret": id_token}},
-            "Account": {"u": entry},
-        }
-        await self.caches.hset(f"webapps:{sub}", mapping={"absexp": -1, "sldexp": -1, "data": json.dumps(blob)})
-        await self.caches.set(f"sess:of-{sub}", json.dumps({"tokenCache": json.dumps(blob)}), ex=3600)
-        await self.caches.hset(f"spring:session:sessions:id-of-{sub}", mapping={"sessionAttr:t": f"java {id_token}"})
-        await self.caches.set(f"spring:session:sessions:expires:id-of-{sub}", "")
-        await self.caches.sadd(PRINCIPALS + sub, f'"id-of-{sub}"')
+    async def sign_in(self, *users: str) -> None:
+        """Write what the stacks keep of these users: tokens of each and of all, and two web sessions of each."""
+        for user in users:
+            blob = json.dumps(self.tokens(user))
+            await self.keep_tokens(f"webapps:{user}", blob)
+            await self.caches.set(f"sess:of-{user}", json.dumps({"tokenCache": blob}), ex=3600)
+            session = {"sessionAttr:t": f"java {self.id_token(user)}"}
+            await self.caches.hset(f"{SPRING}sessions:id-of-{user}", mapping=session)
+            await self.caches.set(f"{SPRING}sessions:expires:id-of-{user}", "")
+            await self.caches.sadd(PRINCIPALS + user, f'"id-of-{user}"')
+        together = json.dumps(self.tokens(*users))
+        await self.keep_tokens(ON_BEHALF, together)
+        await self.caches.set(SHARED, together)
 
-    async def of(self, sub: str) -> list[str]:
+    async def keep_tokens(self, key: str, blob: str) -> None:
+        """Write a value as ASP.NET Core's Redis cache does."""
+        await self.caches.hset(key, mapping={"absexp": -1, "sldexp": -1, "data": blob})
+
+    def tokens(self, *users: str) -> dict[str, Any]:
+        """MSAL's cache of these users."""
+        blob: dict[str, Any] = {"AccessToken": {}, "RefreshToken": {}, "IdToken": {}, "Account": {}}
+        for user in users:
+            entry = {"home_account_id": user, "client_id": "c1"}
+            blob["AccessToken"][user] = {**entry, "secret": "at", "cached_at": str(int(self.clock()) - 60)}
+            blob["RefreshToken"][user] = {**entry, "secret": "rt"}
+            blob["IdToken"][user] = {**entry, "secret": self.id_token(user)}
+            blob["Account"][user] = entry
+        return blob
+
+    def id_token(self, user: str) -> str:
+        """An ID token of a sign-in a minute ago, signed."""
+        claims = self.op.claims(sub=user, sid=f"s-{user}", auth_time=int(self.clock()) - 60)
+        return encode_token(self.op.header(typ="JWT"), claims, self.op.signing_key)
+
+    async def of(self, user: str) -> list[str]:
         """The keys in which something of this user is left."""
-        return sorted([key.decode() async for key in self.caches.scan_iter(f"*{sub}*")])
+        keys = [key.decode() async for key in self.caches.scan_iter(f"*{user}*")]
+        together = [(SHARED, await self.caches.get(SHARED)), (ON_BEHALF, await self.caches.hget(ON_BEHALF, "data"))]
+        return sorted([*keys, *(key for key, value in together if value and user.encode() in value)])
 
-    async def until(self, done: Callable[[], Any]) -> None:
-        """Wait until this comes true."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not await done():
-                await asyncio.sleep(0.02)
+    async def is_out(self, user: str) -> bool:
+        """Whether nothing of this user is left."""
+        return not await self.of(user)
+
+    async def is_checked(self) -> bool:
+        """Whether every check that was ordered is done."""
+        return not await self.events.exists(Keys().rechecks)
 
 
-ALL = [
-    "sess:of-{}", "spring:session:index:org.springframework.session.FindByIndexNameSessionRepository"
-    ".PRINCIPAL_NAME_INDEX_NAME:{}", "spring:session:sessions:expires:id-of-{}", "spring:session:sessions:id-of-{}",
-    "webapps:{}",
-]  # fmt: skip
+async def until(comes_true: Callable[[], Awaitable[bool]]) -> None:
+    """Return when it has come true."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not await comes_true():
+            await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
@@ -148,51 +175,73 @@ async def test_rights_on_the_page_are_enough(
 ) -> None:
     """Caches are read, cleared, watched and checked again, and nothing is refused on the way."""
     async with running(events, caches, clock, op) as world:
-        for sub in ("alice", "bob"):
-            await world.sign_in(sub, sid=f"s-{sub}")
+        await world.sign_in("alice", "bob")
         bobs = await world.of("bob")
-        assert bobs == [name.format("bob") for name in ALL]
+        assert 7 == len(bobs)
 
         assert 200 == (await world.receiver.post(op.token(sub="alice", sid=ABSENT))).status
-        await world.until(lambda: gone(world, "alice"))
-
+        await until(lambda: world.is_out("alice"))
         # What was in flight writes it all back; the worker hears of it.
-        await world.sign_in("alice", sid="s-alice")
-        await world.until(lambda: gone(world, "alice"))
-        await world.until(lambda: checked(world))
-        assert await world.of("bob") == bobs
-        assert 1 == world.worker.metrics.registry.get_sample_value("logout_cache_notified")
+        await world.sign_in("alice", "bob")
+        await until(lambda: world.is_out("alice"))
+        await until(world.is_checked)
         await world.worker.watcher.read_all()
+
+        assert bobs == await world.of("bob")
+        assert 1 == world.worker.metrics.registry.get_sample_value("logout_cache_notified")
     assert not complaints(caplog)
 
 
 async def test_without_config_the_checks_do_it(
     events: EmbeddedRedis, clock: Clock, op: OP, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A Redis that keeps CONFIG to itself sends no notifications: the worker says so, and what comes back still goes."""
+    """Where CONFIG is refused nothing is notified: the worker says so, and what comes back goes at the next check."""
     [commands] = blocks(PAGE, "redis-acl-caches")
     async with (
         guarded(commands.replace(" +config|get +config|set", "")) as caches,
         running(events, caches, clock, op) as world,
     ):
-        await world.sign_in("alice", sid="s-alice")
-        assert 200 == (await world.receiver.post(op.token(sub="alice", sid="s-alice"))).status
-        await world.until(lambda: cleared(world, "alice"))
-        await world.sign_in("alice", sid="s-alice")
-        await world.until(lambda: cleared(world, "alice"))
+        await world.sign_in("alice", "bob")
+        await world.worker.watcher.read_all()
+        bobs = await world.of("bob")
+        assert 200 == (await world.receiver.post(op.token(sub="alice", sid=ABSENT))).status
+        await until(lambda: world.is_out("alice"))
+        await world.sign_in("alice", "bob")
+        await until(lambda: world.is_out("alice"))
+
+        assert bobs == await world.of("bob")
         assert 0 == world.worker.metrics.registry.get_sample_value("logout_cache_notified")
-    assert [line.split()[0] for line in complaints(caplog)] == ["watch.no_notifications"]
+    assert ["watch.no_notifications"] == [line.split()[0] for line in complaints(caplog)]
 
 
-async def gone(world: World, sub: str) -> bool:
-    return not await world.of(sub)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("XADD", Keys().events, "*", "event", "{}", "n", "1"),
+        ("XTRIM", Keys().events, "MAXLEN", "0"),
+        ("GET", Keys().jwks("t1")),
+        ("SET", Keys().jwks("t1"), "{}"),
+        ("SET", Keys().jti("1"), "1"),
+        ("GET", Keys().user("1")),
+        ("GET", "webapps:alice"),
+        ("FLUSHALL",),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+async def test_evictor_s_user_forges_nothing(events: EmbeddedRedis, command: tuple[str, ...]) -> None:
+    """It cannot publish, and sees neither the OPs' keys nor registrations nor anything outside the prefix."""
+    async with redis.asyncio.Redis.from_url(as_user(events, "evictor")) as client:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            await client.execute_command(*command)
 
 
-async def cleared(world: World, sub: str) -> bool:
-    """What follows from the account alone is gone."""
-    return not await world.caches.exists(f"webapps:{sub}")
-
-
-async def checked(world: World) -> bool:
-    """Every check that was ordered is done."""
-    return not await world.events.exists(Keys().rechecks)
+@pytest.mark.parametrize(
+    "command",
+    [("GET", "other"), ("UNLINK", "other"), ("PSUBSCRIBE", "*"), ("PSUBSCRIBE", "__keyspace@0__:*"), ("FLUSHALL",)],
+    ids=lambda command: " ".join(command[:2]),
+)
+async def test_caches_user_stays_with_the_caches(caches: EmbeddedRedis, command: tuple[str, ...]) -> None:
+    """Other keys of that Redis are out of reach, and so is what is written to them."""
+    async with redis.asyncio.Redis.from_url(as_user(caches, "caches")) as client:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            await client.execute_command(*command)
