@@ -106,6 +106,21 @@ describe('guarded cache client', () => {
     assert.deepEqual(JSON.parse(memory.get('k')).IdToken['alice-IdToken-shop'], now.IdToken['alice-IdToken-shop']);
   });
 
+  it('makes a watched client forget what a write must not bring back, and no other user', async () => {
+    const receiver = await listening();
+    const memory = {};
+    const client = receiver.watch({ getTokenCache: () => ({ getKVStore: () => memory }), clearCache() {} });
+    await publish({ scope: 'session', sid: 'sid-alice', sub: 'alice', accounts: ['alice'] });
+    await until(() => receiver.isSignedOut(claims('alice')));
+    for (const sub of ['alice', 'bob']) {
+      const of = { homeAccountId: sub, clientId: 'shop' };
+      memory[`${sub}-id`] = { ...of, credentialType: 'IdToken', secret: jwt(claims(sub)) };
+      memory[`${sub}-rt`] = { ...of, credentialType: 'RefreshToken', secret: 'rt' };
+    }
+    await receiver.guarded(plain).set('k', inFlight);
+    assert.deepEqual(Object.keys(client.getTokenCache().getKVStore()), ['bob-id', 'bob-rt']);
+  });
+
   it('keeps a client of the account that signed in later', async () => {
     await publish({ sub: 'alice', accounts: ['alice'] });
     const cache = (await listening()).guarded(plain);
