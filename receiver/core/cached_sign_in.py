@@ -43,15 +43,14 @@ class CachedSignIn:
 
 def from_claims(claims: Mapping[str, Any], *, account: str | None = None) -> CachedSignIn | None:
     """The sign-in an ID token describes; None when the claims name no user of an issuer."""
-    iss, sub, sid, aud = (claims.get(name) for name in ("iss", "sub", "sid", "aud"))
-    if not (isinstance(iss, str) and isinstance(sub, str)):
+    iss, sub, aud = text(claims.get("iss")), text(claims.get("sub")), claims.get("aud")
+    if iss is None or sub is None:
         return None
-    client_id = claims.get("azp") or (aud[0] if isinstance(aud, list) and aud else aud)
     return CachedSignIn(
         iss=iss,
-        client_id=client_id if isinstance(client_id, str) else None,
+        client_id=text(claims.get("azp") or (aud[0] if isinstance(aud, list) and aud else aud)),
         sub=sub,
-        sid=sid if isinstance(sid, str) and sid else None,
+        sid=text(claims.get("sid")),
         auth_time=seconds(claims.get("auth_time")),
         account=account,
     )
@@ -65,6 +64,18 @@ def id_token_claims(token: object) -> dict[str, Any] | None:
     except (IndexError, ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
+
+
+def text(value: object) -> str | None:
+    """A text that names something; None for anything else, the halves of characters that JSON can carry included."""
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # No digest can be made of it. A visitor may get an app to keep it in a session.
+        return None
+    return value
 
 
 def seconds(value: object) -> float | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, seconds
+from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, seconds, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,24 +51,33 @@ class RefreshToken(NamedTuple):
     secret: str
 
 
-def parse(text: str | bytes) -> Blob:
+def parse(serialised: str | bytes) -> Blob:
     """Read a serialised cache; an empty value is an empty cache, as it is for MSAL.
 
     Raises:
         ValueError: not the JSON object MSAL writes (encrypted, compressed or foreign).
     """
-    blob = json.loads(text) if text else {}
+    blob = json.loads(serialised) if serialised else {}
     if not isinstance(blob, dict) or not all(isinstance(section, dict) for section in blob.values()):
         raise ValueError("not an MSAL token cache: expected a JSON object of objects")
     for name in (*CREDENTIALS, ACCOUNT):
         if not all(isinstance(entry, dict) for entry in blob.get(name, {}).values()):
             raise ValueError("not an MSAL token cache: an entry is not an object")
+        whose = [
+            entry.get(field) for entry in blob.get(name, {}).values() for field in ("home_account_id", "client_id")
+        ]
+        if not all(value is None or value == "" or text(value) for value in whose):
+            raise ValueError("not an MSAL token cache: an entry is of nobody who can be named")
     return blob
 
 
 def serialise(blob: Blob) -> bytes:
     """The blob as every MSAL library reads it; numbers and unknown sections as they were."""
-    return json.dumps(blob, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        return json.dumps(blob, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Half a character, in a user's name for instance, can only be written escaped.
+        return json.dumps(blob, separators=(",", ":")).encode()
 
 
 def accounts(blob: Blob) -> set[str]:
@@ -89,7 +98,8 @@ def holds_tokens(blob: Blob) -> bool:
 def sign_ins(blob: Blob) -> dict[Holder, list[CachedSignIn]]:
     """What the blob says of each client's sign-in of each account, from its ID tokens and the age of its tokens.
 
-    A holder without ID token has one entry that knows the account only. Application tokens have no holder.
+    A holder without ID token has one entry that knows the account only, and so has an account without any token, which
+    is no client's. Application tokens have no holder.
     """
     oldest: dict[Holder, float] = {}
     found: dict[Holder, list[CachedSignIn]] = {}
@@ -107,6 +117,10 @@ def sign_ins(blob: Blob) -> dict[Holder, list[CachedSignIn]]:
         sign_in = from_claims(claims, account=holder.account) if claims is not None else None
         if sign_in is not None:
             found.setdefault(holder, []).append(sign_in)
+    with_tokens = {holder.account for holder in found}
+    for entry in blob.get(ACCOUNT, {}).values():
+        if (account := _holder(entry).account) not in with_tokens and account is not None:
+            found[Holder(account, None)] = []
     return {
         holder: [
             sign_in.with_oldest_token(oldest.get(holder))
@@ -160,8 +174,7 @@ def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = 
         if holder.account == home_account_id
         and (logout_at is None or not any((sign_in.auth_time or 0) > logout_at for sign_in in known))
     }
-    # An account without any token has no holder, and goes all the same.
-    return remove(blob, ended | ({Holder(home_account_id, None)} if home_account_id in accounts(blob) else set()))[0]
+    return remove(blob, ended)[0]
 
 
 def _holder(entry: dict[str, Any]) -> Holder:
@@ -173,5 +186,5 @@ def _is_users(section: str, entry: dict[str, Any]) -> bool:
     if section != "AccessToken":
         return True
     granted = entry.get("target")
-    scopes = set(granted.split()) if isinstance(granted, str) else set(granted or ())
-    return bool(scopes & USER_SCOPES)
+    scopes = granted.split() if isinstance(granted, str) else granted
+    return isinstance(scopes, list) and any(scope in USER_SCOPES for scope in scopes if isinstance(scope, str))

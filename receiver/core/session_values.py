@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.core import msal_cache
-from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims
+from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 MAX_DEPTH = 8
 """Levels of JSON looked into, strings that hold JSON included."""
 
-_JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
-_SECTION = re.compile(rb'\{\s*"(?:AccessToken|RefreshToken|IdToken|Account|AppMetadata)"\s*:\s*\{')
+MAX_ATTEMPTS = 16
+"""Places in one value where a cache seems to begin and does not: a value made of those would hold up the eviction of
+everybody else. What stands behind the last of them is not seen."""
+
+# Both in linear time, whatever they are let loose on.
+_PAYLOAD = re.compile(rb"(?<=[A-Za-z0-9_-])(\.eyJ[A-Za-z0-9_-]{8,}+)(?=\.)")
+_SECTION = re.compile(r'\{\s*+"(?:AccessToken|RefreshToken|IdToken|Account|AppMetadata)"\s*+:\s*+\{')
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,8 @@ def _in_object(value: dict[str, object], depth: int) -> Iterator[_Found]:
     if blob := _blob(value):
         yield blob
         return
-    account = value.get("homeAccountId")
-    if isinstance(account, str) and account:
+    account = text(value.get("homeAccountId"))
+    if account is not None:
         # MSAL Node's AccountInfo, as its samples keep it in the session.
         claims = value.get("idTokenClaims")
         named = from_claims(claims, account=account) if isinstance(claims, dict) else None
@@ -89,19 +94,30 @@ def _in_object(value: dict[str, object], depth: int) -> Iterator[_Found]:
 
 
 def _in_bytes(value: bytes) -> Iterator[_Found]:
-    for match in _SECTION.finditer(value):
-        text = value[match.start() :].decode("utf-8", "replace")
-        try:
-            inner, _ = json.JSONDecoder().raw_decode(text)
-        except (ValueError, RecursionError):
-            continue
-        if blob := _blob(inner):
+    for found in _objects(value.decode("utf-8", "replace")):
+        if blob := _blob(found):
             yield blob
-    for match in _JWT.finditer(value):
-        claims = id_token_claims(match[0].decode())
+    for match in _PAYLOAD.finditer(value):
+        claims = id_token_claims(match[1].decode())
         sign_in = from_claims(claims) if claims else None
         if sign_in is not None:
             yield sign_in
+
+
+def _objects(characters: str) -> Iterator[object]:
+    """The JSON objects in a text that begin as a cache does."""
+    decoder = json.JSONDecoder()
+    match = _SECTION.search(characters)
+    failed = 0
+    while match is not None and failed < MAX_ATTEMPTS:
+        after = match.start() + 1
+        try:
+            found, after = decoder.raw_decode(characters, match.start())
+        except (ValueError, RecursionError):
+            failed += 1
+        else:
+            yield found
+        match = _SECTION.search(characters, after)
 
 
 def _blob(value: object) -> msal_cache.Blob | None:
@@ -123,8 +139,8 @@ def _merged(of_blobs: list[CachedSignIn], others: list[CachedSignIn]) -> Iterato
             seen[name] = sign_in
         elif before.account is None and sign_in.account is not None:
             seen[name] = replace(before, account=sign_in.account)
-    named = any(sign_in.sub for sign_in in seen.values())
+    named = {sign_in.account for sign_in in seen.values() if sign_in.sub}
     for sign_in in seen.values():
-        # An account without claims adds nothing beside a sign-in of the same account.
-        if sign_in.sub or not named:
+        # An account without claims adds nothing beside a sign-in that is, or may be, of the same account.
+        if sign_in.sub or not named & {sign_in.account, None}:
             yield sign_in
