@@ -122,19 +122,35 @@ def text_of(key: bytes) -> str | None:
         return None
 
 
+async def are_sent(client: redis.asyncio.Redis) -> bool | None:
+    """Whether this Redis sends what is needed; None where it does not say."""
+    try:
+        return not _missing(await _flags(client))
+    except Failure:
+        return None
+
+
+async def _flags(client: redis.asyncio.Redis) -> str:
+    shown: dict[Any, Any] = await client.config_get(SETTING)
+    flags = next(iter(shown.values()), "")
+    return flags.decode() if isinstance(flags, bytes) else str(flags)
+
+
+def _missing(flags: str) -> str:
+    present = set(flags) | (set("g$lshzxetd") if "A" in flags else set())
+    return "".join(sorted(NEEDED - present))
+
+
 async def _switch_on(client: redis.asyncio.Redis) -> str:
     """Add what we need to what others asked for; a managed Redis may refuse to say or to change it."""
     try:
-        shown: dict[Any, Any] = await client.config_get(SETTING)
-        flag_text = next(iter(shown.values()), "")
-        flags = flag_text.decode() if isinstance(flag_text, bytes) else str(flag_text)
+        flags = await _flags(client)
     except Failure as error:
         return f"CONFIG GET is refused ({describe(error)}); set {SETTING} to Kg$h on the server"
-    present = set(flags) | (set("g$lshzxetd") if "A" in flags else set())
-    if present >= NEEDED:
+    if not _missing(flags):
         return ""
     try:
-        await client.config_set(SETTING, flags + "".join(sorted(NEEDED - present)))
+        await client.config_set(SETTING, flags + _missing(flags))
     except Failure as error:
         return f"CONFIG SET is refused ({describe(error)}); set {SETTING} to Kg$h on the server"
     return ""

@@ -61,6 +61,10 @@ class ClusterCacheStore(CacheStore):
         _ = await self._cluster.initialize()
         return CacheChanges([_client_of(node) for node in self._cluster.get_primaries()], patterns, owned=True)
 
+    async def notifies(self) -> bool | None:
+        """Not asked: each node has a setting of its own."""
+        return None
+
     async def delete(self, keys: Iterable[str]) -> int:
         """One by one: they are in different slots."""
         return sum([int(await self._cluster.unlink(key)) for key in keys])

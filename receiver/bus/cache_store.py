@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from redis.exceptions import NoScriptError, ResponseError
 
 from receiver.bus.blobs import SWAP, fingerprint
-from receiver.bus.cache_changes import CacheChanges, text_of
+from receiver.bus.cache_changes import CacheChanges, are_sent, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -40,6 +40,10 @@ class CacheStore:
     async def changes(self, patterns: Iterable[str]) -> CacheChanges:
         """Hears which keys of these globs are written; opened and closed by the caller."""
         return CacheChanges([self._client], patterns)
+
+    async def notifies(self) -> bool | None:
+        """Whether Redis tells of writes already; None where it does not say."""
+        return await are_sent(self._client)
 
     async def read(self, keys: Sequence[str], storage: Storage) -> list[bytes | None]:
         """The values in order, in one round trip; None for what is missing or of another type.

@@ -16,7 +16,7 @@ from receiver.bus.acks import Listener
 from receiver.bus.keys import Keys
 from receiver.consumer.acks import Acknowledger, worker_name
 from receiver.core.eviction import Eviction
-from receiver.errors import BadEventError
+from receiver.errors import BadEventError, ReceiverError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -162,6 +162,9 @@ class Reader(ABC):
             result = function(*arguments)
             if inspect.isawaitable(result):
                 await result
+        except ReceiverError as error:
+            log.warning("%s: handler failed: %s", self._app, error.message)
+            return False
         except Exception:  # the app's own code; one bad handler call must not end the subscription
             log.exception("%s: handler failed", self._app)
             return False

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.bus.connection import connect
 from receiver.bus.inspect import inspect, inspect_standbys
 from receiver.bus.keys import Keys
+from receiver.diagnosis.cache_checks import check_cache, sample
 from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.op import DatingFetcher, Published, fetch, metadata_url
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
+from receiver.evictor.worker import open_caches
 from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
@@ -26,17 +29,18 @@ MARKS = {"ok": ("✓", GREEN), "failed": ("✗", RED), "warning": ("!", YELLOW),
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """Every check of these settings, Redis first, then tenant by tenant."""
+    """Every check of these settings, Redis first, then the caches, then tenant by tenant."""
     fetcher = DatingFetcher(settings.outbound)
     await fetcher.open()
     try:
-        redis_checks, *op_checks = await asyncio.gather(
+        redis_checks, cache_checks, *op_checks = await asyncio.gather(
             _examine_redis(settings),
+            _examine_caches(settings),
             *(_examine_op(fetcher, tenant.to_tenant()) for tenant in settings.all_tenants),
         )
     finally:
         await fetcher.aclose()
-    checks = [*redis_checks, *(check for checks in op_checks for check in checks)]
+    checks = [*redis_checks, *cache_checks, *(check for checks in op_checks for check in checks)]
     if not settings.all_tenants:
         fix = "Set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file given by --config."
         checks.append(Area("tenants").failed("configured", "none: every logout is refused", fix))
@@ -60,6 +64,20 @@ async def _examine_redis(settings: Settings) -> list[Check]:
         return [*check_redis(facts, wait_replicas=wait), *check_standbys(others)]
     finally:
         await client.aclose()
+
+
+async def _examine_caches(settings: Settings) -> list[Check]:
+    if not settings.caches or settings.redis.url == EMBEDDED:
+        return []
+    async with contextlib.AsyncExitStack() as stack:
+        client = connect(
+            settings.redis.url, timeout_s=settings.redis.timeout_s, prefix=settings.redis.prefix,
+            **settings.redis.options,
+        )  # fmt: skip
+        stack.push_async_callback(client.aclose)
+        caches = open_caches(settings, client, stack)
+        found = await asyncio.gather(*(sample(cache, caches) for cache in caches))
+    return [check for facts in found for check in check_cache(facts)]
 
 
 async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("receiver.evictor")
 
+MAX_LEFT = 10_000
+"""Places remembered as given up, so that each is said and counted once; the oldest give way."""
+
 
 class Examined(NamedTuple):
     """Counts of one batch.
@@ -70,6 +73,7 @@ class Examiner:
         self._removals = removals
         self._metrics = metrics
         self._revoke = revoke
+        self._left: dict[str, float] = {}
 
     async def examine(self, cache: Cache, keys: Sequence[str], *, flush: bool = False) -> Examined:
         """Learn from these values, and remove from them what is over.
@@ -120,7 +124,7 @@ class Examiner:
 
         cleared = await clear(cache, key, value, decide)
         for finding in findings.values():
-            self._report(cache, finding)
+            self._report(cache, place, finding)
         if cleared.outcome not in {"deleted", "rewritten"}:
             return False
         names = [*remembered_as(cache, key), *sorted(cleared.names)]
@@ -142,11 +146,17 @@ class Examiner:
             unsure=before and all(finding.verdict is not Verdict.ENDED for finding in findings),
         )
 
-    def _report(self, cache: Cache, finding: Finding) -> None:
+    def _report(self, cache: Cache, place: str, finding: Finding) -> None:
+        if not finding.remove and self._left.get(place) == finding.logout_at:
+            # Written ever so often by whoever is signed in there.
+            return
         self._metrics.returned(cache.name, finding.verdict.value, "removed" if finding.remove else "left")
         if finding.remove:
             emit(log, logging.INFO, "evict.again", cache=cache.name, verdict=finding.verdict.value)
         elif finding.before:
+            self._left[place] = finding.logout_at
+            if len(self._left) > MAX_LEFT:
+                del self._left[next(iter(self._left))]
             emit(
                 log, logging.WARNING, "evict.gave_up", cache=cache.name, verdict=finding.verdict.value,
                 action="it came back each time and is left, so that nobody is locked out; an app that writes it back "

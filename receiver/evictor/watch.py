@@ -110,6 +110,14 @@ class Watcher:
         for store in self._stores():
             await self._read_store(store, flush=flush)
 
+    async def flush(self) -> None:
+        """Logouts were missed: what they may have ended goes, and what cannot be judged goes with it.
+
+        Raises:
+            Failure: a Redis did not answer.
+        """
+        await self.read_all(flush=True)
+
     def _stores(self) -> list[CacheStore]:
         return list({id(cache.store): cache.store for cache in self._caches if cache.is_read}.values())
 

@@ -7,21 +7,21 @@ import contextlib
 import logging
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from aiohttp import web
 
 from receiver.bus.cache_cluster import ClusterCacheStore, connect_cluster, is_cluster
 from receiver.bus.cache_index import CacheIndex
 from receiver.bus.cache_store import CacheStore
-from receiver.bus.connection import connect, ping
+from receiver.bus.connection import Failure, connect, describe, ping
 from receiver.bus.keys import Keys
 from receiver.bus.lease import Lease
 from receiver.bus.rechecks import Rechecks
 from receiver.bus.removals import Removals
 from receiver.consumer.group import GroupSubscriber
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
-from receiver.errors import ConfigurationError
+from receiver.errors import Code, ConfigurationError, DependencyError
 from receiver.evictor.caches import Cache, Caches
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
@@ -35,7 +35,7 @@ from receiver.ops.sections import EMBEDDED
 from receiver.outbound.revocation import Revoker, revocations_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AsyncExitStack
 
     import redis.asyncio
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from receiver.ops.settings import Settings
 
 log = logging.getLogger("receiver.evictor")
+
+_P = ParamSpec("_P")
 
 NAME = "evictor"
 """The worker's name as an app and as a group, in the trace and in metrics."""
@@ -131,7 +133,7 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
         metrics = EvictorMetrics()
         keys = Keys(settings.redis.prefix)
         client = _connect(settings.redis, stack)
-        caches = _caches(settings, client, stack)
+        caches = open_caches(settings, client, stack)
         index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock)
         removals = Removals(
             client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock
@@ -154,7 +156,7 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
         stack.push_async_callback(internal.cleanup)
         worker.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
         subscriber = GroupSubscriber(
-            settings.redis.url, evictor.evict, app=NAME, on_reset=lambda: watcher.read_all(flush=True),
+            settings.redis.url, _handling(evictor.evict), app=NAME, on_reset=_handling(watcher.flush),
             prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,
             **settings.redis.options,
         )  # fmt: skip
@@ -180,7 +182,17 @@ def _connect(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Re
     return client
 
 
-def _caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
+def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
+    """The configured caches, each with a client of its Redis that the stack closes.
+
+    Args:
+        settings: What is configured.
+        client: Of the Redis with the events, where most caches are too.
+        stack: Closes what is opened.
+
+    Raises:
+        ConfigurationError: a URL, an option or a password file of one of them is wrong.
+    """
     stores: dict[object, CacheStore] = (
         {} if is_cluster(settings.redis.url) else {_place(settings.redis): CacheStore(client)}
     )
@@ -238,6 +250,18 @@ def _revoker(settings: Settings, metrics: EvictorMetrics) -> Revoker:
         proxy_url=outbound.proxy_url,
         count=lambda tenant, outcome: metrics.revocations.labels(tenant, outcome).inc(),
     )
+
+
+def _handling(do: Callable[_P, Awaitable[None]]) -> Callable[_P, Awaitable[None]]:
+    """What a subscriber calls: it tries again what Redis did not answer, and says so in one line."""
+
+    async def handle(*arguments: _P.args, **named: _P.kwargs) -> None:
+        try:
+            await do(*arguments, **named)
+        except Failure as error:
+            raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
+
+    return handle
 
 
 async def _end(revoker: Revoker, running: asyncio.Task[None]) -> None:

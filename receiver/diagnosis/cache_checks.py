@@ -1,0 +1,104 @@
+"""Whether the evictor will find anything in a cache: a look at some of its keys, and what to make of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.bus.connection import Failure, describe
+from receiver.diagnosis.checks import Area
+from receiver.evictor.clear import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from receiver.diagnosis.checks import Check
+    from receiver.evictor.caches import Cache, Caches
+
+MAX_KEYS = 20_000
+"""Keys looked at to find the cache's, at most: doctor is no load on a large Redis."""
+
+MAX_VALUES = 20
+"""Values looked into."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFacts:
+    """What was seen of one cache.
+
+    Attributes:
+        name: As configured.
+        head: What its keys begin with, or its one key, or its template.
+        is_read: Whether its values are looked into at all.
+        problem: Why its Redis cannot be reached, in one line; empty when it answers.
+        keys: Keys of it that were seen; more may be there.
+        values: Values looked into.
+        readable: Of these, that say whose they are.
+        notifies: Whether its Redis tells of writes; None where it does not say.
+    """
+
+    name: str
+    head: str
+    is_read: bool
+    problem: str = ""
+    keys: int = 0
+    values: int = 0
+    readable: int = 0
+    notifies: bool | None = None
+
+
+async def sample(cache: Cache, caches: Caches) -> CacheFacts:
+    """Look at some of a cache's keys and values; changes nothing, and never raises for Redis."""
+    seen, keys = 0, []
+    try:
+        notifies = await cache.store.notifies()
+        if cache.is_read:
+            async for batch in cache.store.scan(cache.pattern):
+                keys += [key for key in batch if caches.owner(key, cache.store) is cache]
+                seen += len(batch)
+                if seen >= MAX_KEYS or len(keys) >= MAX_VALUES:
+                    break
+        values = [value for value in await read(cache, keys[:MAX_VALUES]) if value is not None] if keys else []
+    except Failure as error:
+        return CacheFacts(name=cache.name, head=cache.head, is_read=cache.is_read, problem=describe(error))
+    return CacheFacts(
+        name=cache.name,
+        head=cache.head,
+        is_read=cache.is_read,
+        keys=len(keys),
+        values=len(values),
+        readable=sum(value.readable for value in values),
+        notifies=notifies,
+    )
+
+
+def check_cache(facts: CacheFacts) -> Iterator[Check]:
+    """Every check of one cache; only the first when its Redis does not answer."""
+    area = Area(f"cache {facts.name}")
+    if facts.problem:
+        yield area.failed(
+            "reachable", f"its Redis does not answer: {facts.problem}",
+            "Check caches.redis and the rights in docs/events.md.",
+        )  # fmt: skip
+        return
+    yield area.ok("reachable", "its Redis answers")
+    if not facts.is_read:
+        yield area.note("keys", f"not looked for: {facts.head}")
+        return
+    if facts.keys:
+        yield area.ok("keys", f"{facts.keys} or more, as {facts.head!r} says")
+    else:
+        yield area.warning(
+            "keys", f"none seen for {facts.head!r}",
+            "Sign in once; if there is still none, check prefix (InstanceName, key prefix) and the database number.",
+        )  # fmt: skip
+    if facts.values:
+        text = f"{facts.readable} of {facts.values} values say whose they are"
+        hidden = facts.readable < facts.values
+        fix = "What is encrypted or compressed is found by its key only: have the apps register their sign-ins."
+        yield area.warning("values", text, fix) if hidden else area.ok("values", text)
+    if facts.notifies:
+        yield area.ok("notifications", "Redis tells of writes")
+    else:
+        text = "cannot see whether Redis tells of writes" if facts.notifies is None else "Redis tells of no writes yet"
+        yield area.note("notifications", text, "The evictor switches them on where it may; see its log.")

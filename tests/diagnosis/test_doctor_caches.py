@@ -1,0 +1,79 @@
+"""`receiver doctor` on caches: whether the evictor will find anything there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from receiver.diagnosis import doctor
+from receiver.diagnosis.cache_checks import CacheFacts, check_cache
+from receiver.ops.settings import Settings
+from tests.support.keys import b64
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.diagnosis.checks import Check
+
+
+def blob() -> str:
+    """A cache with one sign-in."""
+    claims = b64(json.dumps({"iss": "https://op.example", "aud": "c1", "sub": "alice"}))
+    entry = {"home_account_id": "a.b", "client_id": "c1", "secret": f"{b64('{}')}.{claims}."}
+    return json.dumps({"IdToken": {"id": entry}})
+
+
+async def examine(redis_url: str, *caches: dict[str, Any]) -> dict[tuple[str, str], Check]:
+    """What doctor says of these caches, by area and name."""
+    checks = await doctor.examine(Settings(redis={"url": redis_url}, caches=list(caches)))
+    return {(check.area, check.name): check for check in checks if check.area.startswith("cache ")}
+
+
+async def test_a_cache_that_will_be_cleared(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """Its Redis answers, it has keys, they can be read; nothing is changed by looking."""
+    await redis_client.hset("web:a.b", "data", blob())
+    await redis_client.config_set("notify-keyspace-events", "")
+    web = {"name": "web", "layout": "microsoft-identity-web", "prefix": "web:"}
+
+    found = await examine(redis_server.url, web)
+
+    assert {"reachable": "ok", "keys": "ok", "values": "ok", "notifications": "note"} == {
+        name: check.outcome for (_, name), check in found.items()
+    }
+    assert {"notify-keyspace-events": ""} == {
+        str(name, "ascii") if isinstance(name, bytes) else name: value.decode() if isinstance(value, bytes) else value
+        for name, value in (await redis_client.config_get("notify-keyspace-events")).items()
+    }
+
+
+async def test_a_wrong_prefix_and_encrypted_values_are_seen(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """A prefix under which nothing is, and values that say nothing, are warnings that say what to do."""
+    await redis_client.hset("sealed:a.b", "data", b"\x09\xf0\xc9\xf0 ciphertext")
+    wrong = {"name": "wrong", "layout": "microsoft-identity-web", "prefix": "webb:"}
+    sealed = {"name": "sealed", "layout": "microsoft-identity-web", "prefix": "sealed:"}
+
+    found = await examine(redis_server.url, wrong, sealed)
+
+    assert "warning" == found["cache wrong", "keys"].outcome
+    assert "check prefix" in found["cache wrong", "keys"].fix
+    assert "warning" == found["cache sealed", "values"].outcome
+    assert "0 of 1" in found["cache sealed", "values"].text
+
+
+async def test_a_redis_that_does_not_answer_fails(redis_server: EmbeddedRedis) -> None:
+    """A cache on a Redis that cannot be reached is a failure of its own."""
+    away = {"name": "away", "layout": "flask-session", "redis": {"url": "redis://127.0.0.1:1/0"}}
+
+    found = await examine(redis_server.url, away)
+
+    assert ["failed"] == [check.outcome for check in found.values()]
+
+
+def test_a_keyed_cache_is_not_looked_into() -> None:
+    """Its keys follow from the logout alone."""
+    checks = list(check_cache(CacheFacts(name="own", head="tokens:{sub}", is_read=False)))
+
+    assert [("reachable", "ok"), ("keys", "note")] == [(check.name, check.outcome) for check in checks]
