@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from tests.stacks.java.portal import Browser, Portal
 from tests.stacks.java.waiting import eventually, stays
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 def hearing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """With the example's classes."""
     world = request.getfixturevalue("quiet_world")
-    with Portal("portal-hears", world, tmp_path_factory.mktemp("portal"), hears=True) as app:
+    with Portal("portal-hears", world, tmp_path_factory.mktemp("portal"), hears=True, evicted=False) as app:
         yield app
 
 
@@ -28,7 +29,7 @@ def hearing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """As it was."""
     world = request.getfixturevalue("world")
-    with Portal("portal-plain", world, tmp_path_factory.mktemp("portal"), hears=False) as app:
+    with Portal("portal-plain", world, tmp_path_factory.mktemp("portal"), hears=False, evicted=True) as app:
         yield app
 
 
@@ -36,7 +37,7 @@ def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """With the example's classes, and the evictor beside it."""
     world = request.getfixturevalue("world")
-    with Portal("portal-both", world, tmp_path_factory.mktemp("portal"), hears=True) as app:
+    with Portal("portal-both", world, tmp_path_factory.mktemp("portal"), hears=True, evicted=True) as app:
         yield app
 
 
@@ -100,11 +101,13 @@ def test_a_request_in_flight_does_not_bring_the_user_back(
         held.wait_for_one()
         portal.world.logout(portal.op, names[0])
         # The evictor has deleted the session; an app that hears needs no more than to have heard.
-        eventually(lambda: portal.sessions() < before or alice.get("/me").status_code == 401)
+        eventually(lambda: portal.sessions() < before or not alice.is_signed_in())
         held.release()
-        request.result(30)
+        failure = request.exception(30)
 
-    eventually(lambda: alice.get("/me").status_code == 401 and not portal.holds_tokens_of(names[0]))
+    # Spring Session's indexed repository may fail this request when its session was deleted under it.
+    assert failure is None or (portal.is_evicted and isinstance(failure, requests.RequestException))
+    eventually(lambda: not alice.is_signed_in() and not portal.holds_tokens_of(names[0]))
     stays(lambda: not alice.is_signed_in() and not portal.holds_tokens_of(names[0]), seconds=3)
     assert bob.token()
 
