@@ -492,7 +492,7 @@ class FakeRelease(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def release() -> Iterator[tuple[str, dict[str, tuple[int, str | None]]]]:
-    """A stand-in for the two Services: its address, and its answers to change."""
+    """A stand-in for the Services: its address, and its answers to change."""
     answers = {"/backchannel-logout": (400, "no-store"), "/readyz": (200, None), "/metrics": (404, None)}
     handler = type("Handler", (FakeRelease,), {"answers": answers})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
@@ -504,18 +504,22 @@ def release() -> Iterator[tuple[str, dict[str, tuple[int, str | None]]]]:
 
 
 def run_smoke(objects: list[Object], address: str) -> subprocess.CompletedProcess[str]:
-    """Run what the test pod runs, with both Services at this address."""
+    """Run what the test pod runs, with all Services at this address."""
     [pod] = of_kind(objects, "Pod")
     [smoke] = pod["spec"]["containers"]
     assert smoke["command"] == ["/opt/app/bin/python", "-c"]
-    script, *_ = smoke["args"]
+    script, *addresses = smoke["args"]
     return subprocess.run(
-        [sys.executable, "-c", script, address, address], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", script, *[address for _ in addresses]],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
-def test_smoke_asks_both_services(objects: list[Object]) -> None:
-    """The test pod's addresses are the two Services of this release."""
+def test_smoke_asks_every_service(objects: list[Object]) -> None:
+    """The test pod's addresses are the Services of this release."""
     [pod] = of_kind(objects, "Pod")
     services = {f"{s['metadata']['name']}:{s['spec']['ports'][0]['port']}" for s in of_kind(objects, "Service")}
 
@@ -523,13 +527,13 @@ def test_smoke_asks_both_services(objects: list[Object]) -> None:
 
 
 def test_smoke_passes_on_a_good_release(render: Render, release: tuple[str, Object]) -> None:
-    """`helm test` succeeds when the token is refused and the service is ready."""
+    """`helm test` succeeds when the token is refused and the service, and the evictor, are ready."""
     address, _ = release
+    for case, checks in (("minimal", 3), ("evictor", 4)):
+        run = run_smoke(render(values_of(case)), address)
 
-    run = run_smoke(render(MINIMAL), address)
-
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.count("ok: ") == 3
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.count("ok: ") == checks
 
 
 @pytest.mark.parametrize(
@@ -546,6 +550,7 @@ def test_smoke_passes_on_a_good_release(render: Render, release: tuple[str, Obje
             "FAILED: a malformed logout token is refused, uncached: got (400, None), not (400, 'no-store')",
         ),
         ("/readyz", (503, None), "FAILED: the service is ready: got 503, not 200"),
+        ("/readyz", (503, None), "FAILED: the evictor is ready: got 503, not 200"),
         ("/metrics", (200, None), "FAILED: the public Service does not carry metrics: got 200, not 404"),
     ],
 )
@@ -556,7 +561,7 @@ def test_smoke_fails_on_a_bad_release(
     address, answers = release
     answers[path] = answer
 
-    run = run_smoke(render(MINIMAL), address)
+    run = run_smoke(render(values_of("evictor")), address)
 
     assert run.returncode == 1
     assert line in run.stdout.splitlines()
