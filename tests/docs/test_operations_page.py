@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 from receiver.cli import _parser
+from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.metrics import Metrics
 from tests.docs.pages import ROOT, names, read, rows, section
 
@@ -77,11 +78,14 @@ def test_metrics_on_the_page_are_the_ones_there_are() -> None:
     page = {names(row[0])[0]: (row[1], names(row[2])) for row in rows(section(PAGE, "Metrics"))}
     suffix = {"counter": "_total", "info": "_info"}
     there: dict[str, tuple[str, list[str]]] = {}
-    for metric in vars(Metrics()).values():
-        if isinstance(metric, MetricWrapperBase):
-            there[metric._name + suffix.get(metric._type, "")] = (metric._type, list(metric._labelnames))
-    # The version is no attribute: it is set once.
-    assert "logout_build_info" in {sample.name for family in Metrics().registry.collect() for sample in family.samples}
+    for process in (Metrics(), EvictorMetrics()):
+        for metric in vars(process).values():
+            if isinstance(metric, MetricWrapperBase):
+                there[metric._name + suffix.get(metric._type, "")] = (metric._type, list(metric._labelnames))
+        # The version is no attribute: it is set once.
+        assert "logout_build_info" in {
+            sample.name for family in process.registry.collect() for sample in family.samples
+        }
     there["logout_build_info"] = ("info", ["version"])
 
     assert there == page
