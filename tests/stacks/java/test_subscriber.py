@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from receiver.bus.embedded import EmbeddedRedis
-from tests.stacks.java.clients import Listener
+from tests.stacks.java.clients import Client, Listener
 from tests.stacks.java.maven import EXAMPLE, HERE
 from tests.stacks.java.waiting import eventually
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.stacks.java.driver import Driver
+    from tests.stacks.java.world import World
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 
@@ -103,6 +104,24 @@ def test_a_gap_is_a_reset(stream: Stream, spring_listener: Listener) -> None:
     eventually(lambda: spring_listener.resets == 1)
     assert spring_listener.is_over(iss=ISS, aud="portal", sub="anybody", sid="s9", iat=NOW - 60)
     assert not spring_listener.is_over(iss=ISS, aud="portal", sub="anybody", sid="s9", iat=int(time.time()) + 1)
+
+
+def test_a_reset_empties_the_clients_attached(
+    stream: Stream, spring: Driver, quiet_world: World, names: tuple[str, str]
+) -> None:
+    """Their memory and, through their cache aspect, the stored value; here in another Redis than the events."""
+    alice, _ = names
+    with Listener(spring, stream.url) as listener:
+        op = quiet_world.ops["entra"]
+        client = Client(spring, quiet_world, op, f"reset:{alice}", kind="entra", listener=listener, long=True)
+        token = client.sign_in(alice)
+        assert client.silent(alice) == token
+        stream.append(1, sid="s1")
+        stream.append(3, sid="s3")
+
+        eventually(lambda: token not in client.memory())
+        eventually(lambda: client.stored_secrets() == set())
+        assert client.silent(alice) is None
 
 
 def test_a_redis_that_lost_its_data_is_a_reset(stream: Stream, spring_listener: Listener) -> None:

@@ -33,7 +33,7 @@ public final class GuardedTokenCache implements ITokenCacheAccessAspect {
         this.load = load;
         this.save = save;
         evictions.onEviction(eviction -> attached.forEach(app -> CachedTokens.forget(app, evictions.marks())));
-        evictions.onReset(() -> attached.forEach(CachedTokens::forgetEveryone));
+        evictions.onReset(this::forgetEveryone);
     }
 
     /**
@@ -43,6 +43,15 @@ public final class GuardedTokenCache implements ITokenCacheAccessAspect {
     public <T extends AbstractClientApplicationBase> T attach(T client) {
         attached.add(client);
         return client;
+    }
+
+    private void forgetEveryone() {
+        if (attached.isEmpty()) {
+            return;
+        }
+        // First: what is still stored would be read back while it is removed from memory.
+        save.accept("{}");
+        attached.forEach(CachedTokens::forgetEveryone);
     }
 
     @Override
