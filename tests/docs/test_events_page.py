@@ -116,6 +116,8 @@ def test_every_key_is_described() -> None:
         Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().jwks("<tenant>"), Keys().mark("<digest>"),
         Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().account_bucket("xx0").replace("xx0", "<bucket>"),
+        Keys().index_bucket("xx0").replace("xx0", "<bucket>"), Keys().places_bucket("xx0").replace("xx0", "<bucket>"),
+        Keys().removal("<digest>"), Keys().rechecks, Keys().recheck("<event id>"), Keys().watcher,
         Keys().acks, Keys().acks_of("<event id>"), Keys().instances, Keys().instances_since,
         Keys().group("<group>"), Keys().poison("<group>"),
     }  # fmt: skip
