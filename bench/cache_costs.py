@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.cache_rig import Logouts, Reading, Side
+from bench.cache_rig import Logouts, Reading, Side, asking, top
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.02
 """Between two logouts, so that one does not wait for what is left to do of another."""
+
+BEGINS_S = 1.5
+"""After which the worker is surely reading again."""
 
 IDLE_S = 5.0
 """Long enough to count what the worker asks by itself."""
@@ -75,6 +78,8 @@ class Costs:
         readings: Of everything, the index lost before.
         rereadings: Of everything, the index there.
         gone_s: Seconds from publish until the keys were gone, round by round.
+        busy_s: The same while the worker reads everything; only among many.
+        idle_ms: How long another client waits for an answer while nothing happens: 99th percentile and longest.
         publish_s: Seconds until Redis had the event, the worker standing still.
         publisher: Commands of one logout.
         worker: The same.
@@ -88,6 +93,8 @@ class Costs:
     readings: list[Reading] = field(default_factory=list)
     rereadings: list[Reading] = field(default_factory=list)
     gone_s: list[list[float]] = field(default_factory=list)
+    busy_s: list[float] = field(default_factory=list)
+    idle_ms: tuple[float, float] = (0.0, 0.0)
     publish_s: list[float] = field(default_factory=list)
     publisher: Commands = field(default_factory=dict)
     worker: Commands = field(default_factory=dict)
@@ -159,7 +166,26 @@ class Comparison:
             for before, (side, costs) in zip(counted, self._sides, strict=True):
                 spent = side.commands() - before
                 costs.worker = _less(_per(spent, done), self._idle_per(side, lasted, done), costs.publisher)
+            if not many.kind.shared:
+                await self._log_out_busy(at_many)
+            for side, _ in self._sides[1:]:
                 self._check(side)
+
+    async def _log_out_busy(self, logouts: Logouts) -> None:
+        side, costs = self._sides[1]
+        reading = asyncio.create_task(asyncio.to_thread(side.read_again, lose_index=False))
+        # The worker pauses before it begins.
+        await asyncio.sleep(BEGINS_S)
+        took: list[tuple[float, float]] = []
+        for number in self._take():
+            began = time.time()
+            took.append((began, await logouts.one(number)))
+            await asyncio.sleep(PAUSE_S)
+        read = await reading
+        costs.busy_s = [
+            seconds for began, seconds in took if read.ended_at - read.seconds < began < read.ended_at - seconds
+        ]
+        side.settle()
 
     async def _round(self, both: tuple[Logouts, Logouts]) -> None:
         for _, costs in self._sides:
@@ -210,7 +236,10 @@ class Comparison:
         for side, _ in self._sides:
             side.settle()
         before = [(side.commands(), side.worker.cpu_s) for side, _ in self._sides]
-        time.sleep(IDLE_S)
+        with asking(self._sides[0][0].url) as few_ms, asking(self._sides[1][0].url) as many_ms:
+            time.sleep(IDLE_S)
+        for waits_ms, (_, costs) in zip((few_ms, many_ms), self._sides, strict=True):
+            costs.idle_ms = top(waits_ms)
         for (commands, cpu_s), (side, _) in zip(before, self._sides, strict=True):
             counted = {name: count / IDLE_S for name, count in (side.commands() - commands).items()}
             self._idle[id(side)] = Idle(counted, (side.worker.cpu_s - cpu_s) / IDLE_S)

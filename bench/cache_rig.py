@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from bench.cache_values import Kind, Value
 
 KEYS = Keys()
+OURS = "bench"
+"""Name of our own connection that listens."""
+
 BATCH = 500
 """Values written in one round trip while a cache is filled."""
 
@@ -50,12 +53,14 @@ class Reading:
 
     Attributes:
         seconds: As the worker says.
+        ended_at: Unix time, as it says.
         cpu_s: Of the worker.
         slowest_ms: The longest single command Redis noted.
-        others_ms: The longest another client waited for an answer, and the 99th percentile of that.
+        others_ms: How long another client waited for an answer: 99th percentile and longest.
     """
 
     seconds: float
+    ended_at: float
     cpu_s: float
     slowest_ms: float
     others_ms: tuple[float, float]
@@ -143,16 +148,16 @@ class Side:
         before, cpu_before = self.metric("logout_index_scan_timestamp_seconds"), self.worker.cpu_s
         self.client.config_set("slowlog-log-slower-than", SLOW_US)
         self.client.slowlog_reset()
-        with _asking(self.url) as waits_ms:
-            self.client.client_kill_filter(_type="pubsub")
+        with asking(self.url) as waits_ms:
+            self._cut_off()
             self._wait_for_reading(before)
         slow = [entry["duration"] / 1000 for entry in self.client.slowlog_get(128)]
-        others = sorted(waits_ms)
         return Reading(
             self.metric("logout_index_scan_seconds"),
+            self.metric("logout_index_scan_timestamp_seconds"),
             self.worker.cpu_s - cpu_before,
             max(slow, default=0.0),
-            (others[-1], others[int(len(others) * 0.99)]),
+            top(waits_ms),
         )
 
     def index_keys(self) -> list[Any]:
@@ -197,6 +202,11 @@ class Side:
         """Stop the worker in its tracks, or let it go on."""
         os.kill(self.worker.pid, signal.SIGSTOP if pause else signal.SIGCONT)
 
+    def _cut_off(self) -> None:
+        for connected in self.client.client_list():
+            if int(connected["psub"]) and connected["name"] != OURS:
+                self.client.client_kill_filter(_id=connected["id"])
+
     def _wait_for_startup(self, child: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READ_S
         while time.monotonic() < deadline and child.poll() is None:
@@ -222,7 +232,7 @@ class Logouts:
 
     def __init__(self, side: Side) -> None:
         self._side = side
-        self._client = redis.asyncio.Redis.from_url(side.url)
+        self._client = redis.asyncio.Redis.from_url(side.url, client_name=OURS)
         self._publisher = EvictionPublisher(self._client, KEYS, Retention())
         self._pubsub = self._client.pubsub()
         self._head = "__keyspace@0__:"
@@ -266,7 +276,7 @@ def side(kind: Kind, users: int, directory: Path) -> Iterator[Side]:
 
 
 @contextlib.contextmanager
-def _asking(url: str) -> Iterator[list[float]]:
+def asking(url: str) -> Iterator[list[float]]:
     """Ask Redis something every millisecond or two, as an app would; how long it took, milliseconds."""
     waits_ms: list[float] = []
     over = threading.Event()
@@ -286,3 +296,9 @@ def _asking(url: str) -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
+
+
+def top(values: Sequence[float]) -> tuple[float, float]:
+    """99th percentile and largest."""
+    ordered = sorted(values)
+    return ordered[int(len(ordered) * 0.99)], ordered[-1]

@@ -52,7 +52,7 @@ def report(measured: Sequence[Measured]) -> None:
         "rechecks",
     )
     for kind, sizes, few, many in measured:
-        gone = f"{_gone_ms(few)}, {_gone_ms(many)}"
+        gone = ", ".join(_ms([s for of_round in costs.gone_s for s in of_round]) for costs in (few, many))
         mine = f"{total(few.worker) + total(few.publisher):.1f}, {total(many.worker) + total(many.publisher):.1f}"
         publisher = f"{total(few.publisher):.1f}, {total(many.publisher):.1f}"
         rechecks = f"{total(few.rechecks):.1f}, {total(many.rechecks):.1f}"
@@ -69,7 +69,7 @@ def report(measured: Sequence[Measured]) -> None:
         )
     print(f"\nThe worker's, by name: {_names(measured[0][3])}")  # noqa: T201
     index = ("index", "users", "bytes per user", "of the values' bytes", "s per 100,000 keys", "index there")
-    head(*index, "worker's CPU s", "slowest command, ms", "others waited at most, ms (p99)")
+    head(*index, "worker's CPU s", "slowest command, ms", "others waited, p99 ms (longest)", "while idle")
     for kind, sizes, few, many in measured:
         for users, costs in ((sizes.few, few), (sizes.many, many)):
             keys = 1 if kind.shared else users * len(kind.keys(0))
@@ -82,9 +82,11 @@ def report(measured: Sequence[Measured]) -> None:
                 row(kind.name, f"{users:,}", spread(costs.write_us), spread(costs.burst_us))
 
 
-def _gone_ms(costs: Costs) -> str:
-    times = [seconds * 1000 for of_round in costs.gone_s for seconds in of_round]
-    return f"{median(times):.1f} ({quantiles(times, n=20)[-1]:.1f})"
+def _ms(seconds: Sequence[float]) -> str:
+    """Of too few nothing is said."""
+    if len(seconds) < 10:  # noqa: PLR2004
+        return "-"
+    return f"{median(seconds) * 1000:.1f} ({quantiles(seconds, n=20)[-1] * 1000:.1f})"
 
 
 def _names(costs: Costs) -> str:
@@ -103,6 +105,7 @@ def _readings(costs: Costs, keys: int) -> list[str]:
         f"{median(of_each('cpu_s', costs.readings)):.1f}",
         f"{max(reading.slowest_ms for reading in both):.1f}",
         f"{max(reading.others_ms[0] for reading in both):.1f} ({max(reading.others_ms[1] for reading in both):.1f})",
+        "{:.1f} ({:.1f})".format(*costs.idle_ms),
     ]
 
 
@@ -141,7 +144,7 @@ async def run(sizes: Sizes, kinds: Sequence[Kind]) -> int:
             of_kind = sizes
             if kind.shared:
                 few, many = (min(users, own) for users, own in zip((sizes.few, sizes.many), SHARED_USERS, strict=True))
-                of_kind = replace(sizes, few=few, many=many, logouts=few // (sizes.rounds + 3))
+                of_kind = replace(sizes, few=few, many=many, logouts=few // (sizes.rounds + 4))
             measured.append(await compare(kind, of_kind, Path(directory)))
             print(f"measured: {kind.name}", file=sys.stderr, flush=True)  # noqa: T201
     report(measured)
@@ -161,8 +164,8 @@ def main() -> int:
     parser.add_argument("--writes", type=int, default=4_000, help="in one round")
     parser.add_argument("--only", choices=kinds, help="one kind of cache")
     given = parser.parse_args()
-    if given.few < given.logouts * (given.rounds + 2) + 1:
-        parser.error("--few must leave somebody signed in after two more rounds of logouts")
+    if given.few < given.logouts * (given.rounds + 3) + 1:
+        parser.error("--few must leave somebody signed in after three more rounds of logouts")
     sizes = Sizes(given.few, given.users, given.logouts, given.rounds, given.writes)
     return asyncio.run(run(sizes, [kinds[given.only]] if given.only else list(kinds.values())))
 
