@@ -23,6 +23,12 @@ Storage = Literal["string", "data", "fields"]
 DATA_FIELD = "data"
 """Hash field in which Microsoft.Extensions.Caching.StackExchangeRedis keeps the value."""
 
+BIRTH_FIELD = b"creationTime"
+"""Hash field without which a Spring session is a torn one: saved by a request in flight after it was deleted."""
+
+TORN = b""
+"""Stands for such a value."""
+
 SCAN_COUNT = 1000
 """Keys Redis looks at for one step of a SCAN: more takes longer during which nobody else is served."""
 
@@ -48,7 +54,8 @@ class CacheStore:
     async def read(self, keys: Sequence[str], storage: Storage) -> list[bytes | None]:
         """The values in order, in one round trip; None for what is missing or of another type.
 
-        A value spread over fields comes as its fields' values, one after the other, longest first.
+        A value spread over fields comes as its fields' values, one after the other, longest first; empty when the
+        field that a whole one begins with is missing.
         """
         async with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
@@ -57,7 +64,7 @@ class CacheStore:
                 elif storage == "data":
                     pipeline.hget(key, DATA_FIELD)  # type: ignore[unused-awaitable]  # queued
                 else:
-                    pipeline.hvals(key)  # type: ignore[unused-awaitable]  # queued
+                    pipeline.hgetall(key)  # type: ignore[unused-awaitable]  # queued
             replies = await pipeline.execute(raise_on_error=False)
         return [_value(reply) for reply in replies]
 
@@ -111,9 +118,9 @@ def glob(prefix: str) -> str:
 
 
 def _value(reply: Any) -> bytes | None:
-    if isinstance(reply, list):
-        values: list[bytes] = sorted(reply, key=lambda value: -len(value))
-        return b"\n".join(values) if values else None
+    if isinstance(reply, dict):
+        values: list[bytes] = sorted(reply.values(), key=lambda value: -len(value))
+        return (b"\n".join(values) if BIRTH_FIELD in reply else TORN) if reply else None
     if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
         raise reply
     return reply if isinstance(reply, bytes) else None

@@ -80,7 +80,10 @@ def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder,
     found = {}
     if not value.readable:
         before = known.remembered.get(place)
-        if flush or (before is not None and before.fresh):
+        if value.is_torn and before is not None:
+            # Nobody's new sign-in: the app itself cannot read it.
+            found[WHOLE] = _finding(Verdict.ENDED, before, Marks(), flush=flush)
+        elif flush or (before is not None and before.fresh):
             found[WHOLE] = _finding(Verdict.UNSURE, before, Marks(), flush=flush)
         return found
     for holder, sign_ins in value.holders.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from receiver.bus.cache_store import TORN
 from receiver.core import msal_cache, session_values
 from receiver.core.msal_cache import Holder
 
@@ -51,6 +52,11 @@ class Value:
     readable: bool
     _blob: Blob | None = field(default=None, repr=False)
     _refresh_tokens: tuple[RefreshToken, ...] = field(default=(), repr=False)
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether it is what is left of a session that somebody went on saving after it was deleted."""
+        return self.layout.storage == "fields" and self.raw == TORN
 
     @property
     def sign_ins(self) -> list[CachedSignIn]:

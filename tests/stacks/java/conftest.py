@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.cli import _parser
 from tests.stacks.java.clients import Listener
 from tests.stacks.java.driver import Driver
 from tests.stacks.java.maven import classpath_of_driver
@@ -22,8 +21,6 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """With the evictor: what happens to apps in which nothing was changed."""
-    if "\n    evict" not in _parser().format_help():
-        pytest.skip("there is no evictor yet")
     yield from running_world(tmp_path_factory.mktemp("java"), evictor=True)
 
 
