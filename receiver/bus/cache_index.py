@@ -124,7 +124,13 @@ class CacheIndex:
 
     async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
         """Where anything of these accounts, this subject or this session was found."""
-        names = [*_names(eviction), *map(account_digest, accounts)]
+        return await self._places([*_names(eviction), *map(account_digest, accounts)])
+
+    async def places_of(self, accounts: Iterable[str]) -> set[Place]:
+        """Where anything of these accounts was found, as far as it does not follow from them."""
+        return await self._places([account_digest(account) for account in accounts])
+
+    async def _places(self, names: Sequence[str]) -> set[Place]:
         members = await self._members([(self._keys.places_bucket(name), name) for name in names])
         split = (member.partition(" ") for member in members)
         return {Place(cache, json.loads(key)) for cache, _, key in split}

@@ -27,6 +27,10 @@ KEEP_S = 86_400
 """Seconds a removal is remembered, so that the number of further ones is bounded."""
 
 
+SUBJECT_AND_ACCOUNT = 2
+"""Names a user has who is known by both; then what is marked under the one has to be under the other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What is remembered of one account or key.
@@ -88,10 +92,16 @@ class Removals:
         """Mark accounts that were found for a user's logout, as the publisher marks those it knows."""
         if eviction.scope != "user":
             return
-        suffix = client_suffix(eviction.client_id) if eviction.applies_to == "client" and eviction.client_id else ""
         names = [digest("account", eviction.iss, account) for account in accounts if account != eviction.sub]
-        if names:
-            await self._run(MARK, [self._keys.mark(name, suffix) for name in names], eviction.logout_at, self._mark_s)
+        await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in names], eviction.logout_at)
+
+    async def mark_account(self, iss: str, account: str, logout_at: float) -> None:
+        """Mark the account of a subject that was marked before anybody knew whose it is."""
+        await self._mark([self._keys.mark(digest("account", iss, account))], int(logout_at))
+
+    async def _mark(self, keys: Sequence[str], logout_at: int) -> None:
+        if keys:
+            await self._run(MARK, keys, logout_at, self._mark_s)
 
     async def marks(self, sign_ins: Sequence[CachedSignIn], issuers: Iterable[str]) -> list[Marks]:
         """The logouts of each sign-in's user and session.
@@ -103,9 +113,15 @@ class Removals:
         asked = [_mark_names(sign_in, issuers) for sign_in in sign_ins]
         names = [self._keys.mark(*name) for of_user, of_session in asked for name in (*of_user, *of_session)]
         found: Any = await self._client.mget(names) if names else []
-        answers = iter(found)
+        answer = dict(zip(names, found, strict=True))
+
+        def latest(marks: _Names) -> float | None:
+            return max(
+                (float(at) for name in marks if (at := answer[self._keys.mark(*name)]) is not None), default=None
+            )
+
         return [
-            Marks(_latest([next(answers) for _ in of_user]), _latest([next(answers) for _ in of_session]))
+            Marks(latest(of_user), latest(of_session), _only_of_subject(of_user, latest))
             for of_user, of_session in asked
         ]
 
@@ -114,6 +130,11 @@ class Removals:
             return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return await self._client.eval(script.text, len(keys), *keys, *arguments)
+
+
+def suffix_of(eviction: Eviction) -> str:
+    """Of the names under which a logout is remembered that counts for one client only; else empty."""
+    return client_suffix(eviction.client_id) if eviction.applies_to == "client" and eviction.client_id else ""
 
 
 _Names = list[tuple[str, str]]
@@ -140,8 +161,12 @@ def _mark_names(sign_in: CachedSignIn, issuers: Iterable[str]) -> tuple[_Names, 
     )
 
 
-def _latest(marks: Sequence[bytes | None]) -> float | None:
-    return max((float(mark) for mark in marks if mark is not None), default=None)
+def _only_of_subject(of_user: _Names, latest: Callable[[_Names], float | None]) -> float | None:
+    wide = [name for name in of_user if not name[1]]
+    if len(wide) != SUBJECT_AND_ACCOUNT:
+        return None
+    subject, account = latest(wide[:1]), latest(wide[1:])
+    return None if subject is None or (account is not None and account >= subject) else subject
 
 
 def _remembered(fields: dict[bytes, bytes], now_s: float) -> Remembered | None:

@@ -34,10 +34,17 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """When the user and the session were signed out, NumericDate seconds; None for never."""
+    """When somebody was signed out, NumericDate seconds; None for never.
+
+    Attributes:
+        user_at: The user.
+        session_at: The session.
+        only_subject_at: The subject, where its account does not show it: nobody knew then whose account it is.
+    """
 
     user_at: float | None = None
     session_at: float | None = None
+    only_subject_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Cache:
         per: Whether a value is a user's or a session's.
         tenants: Whose users it holds, by name.
         issuers: Of those tenants, each with the tenant's name.
+        not_issuers: Of the other tenants, whose users are none of its business.
         index: Whether values are read to learn whose they are.
         store: Where it is.
     """
@@ -39,6 +40,7 @@ class Cache:
     per: Per
     tenants: frozenset[str]
     issuers: Mapping[str, str]
+    not_issuers: frozenset[str]
     index: bool
     store: CacheStore
 
@@ -56,6 +58,11 @@ class Cache:
     def pattern(self) -> str:
         """A glob of its keys, and of some others it may be."""
         return glob(self.head) if self.key is None else glob(self.head)[:-1]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether any program's values may stand among its own, so that one that cannot be read may be anything."""
+        return self.key is None and not self.head and self.layout.storage == "string"
 
     def may_hold(self, eviction: Eviction) -> bool:
         """Whether users of the logout's tenant are in it."""
@@ -120,6 +127,8 @@ class Caches:
             for cache in self
             if cache.may_hold(eviction)
             for key in _derived(cache, eviction, known)
+            # Whatever a subject is called.
+            if not key.startswith(self._own)
         }
 
     def registered(self, eviction: Eviction) -> set[Place]:

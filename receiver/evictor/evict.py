@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.cache_index import Place, account_digest
 from receiver.bus.connection import Failure, describe
 from receiver.bus.rechecks import Recheck
+from receiver.bus.removals import suffix_of
 from receiver.core.marks import digest
 from receiver.core.verdict import means
 from receiver.evictor import spring
@@ -42,11 +43,13 @@ class Found:
         accounts: `home_account_id`s.
         places: Keys, whether or not anything is there.
         exact: Those of them that are this user's or this session's alone, also when they cannot be read.
+        failed: Caches whose Redis did not answer, by name.
     """
 
     accounts: set[str]
     places: set[Place] = field(default_factory=set)
     exact: set[Place] = field(default_factory=set)
+    failed: dict[str, BaseException] = field(default_factory=dict)
 
 
 class Evictor:
@@ -85,7 +88,6 @@ class Evictor:
             Failure: a Redis did not answer; the caches on others are cleared all the same.
         """
         found = Found(await self._index.accounts(eviction))
-        failures: list[BaseException] = []
         removed = False
         # Ordered first: a worker that dies on the way leaves at least that.
         await self._rechecks.put(Recheck(eviction, frozenset(), 0))
@@ -98,29 +100,35 @@ class Evictor:
             seen |= new
             for cache in self._caches:
                 keys = sorted(place.key for place in new if place.cache == cache.name)
+                if not keys or cache.name in found.failed:
+                    continue
                 try:
-                    removed |= bool(keys) and await self._clear(cache, keys, eviction, found)
+                    removed |= await self._clear(cache, keys, eviction, found)
                 except Failure as error:
-                    failures.append(_failed(cache, error))
+                    found.failed[cache.name] = _failed(cache, error)
+        await self._rechecks.put(Recheck(eviction, frozenset(found.places), 0))
+        for failure in found.failed.values():
+            raise failure
         if not (removed or found.accounts or self._names_a_key(found)):
             self._unresolved(eviction)
-        await self._rechecks.put(Recheck(eviction, frozenset(found.places), 0))
-        if failures:
-            raise failures[0]
 
-    async def find(self, eviction: Eviction) -> set[Place]:
-        """Every key known for this logout now."""
+    async def find(self, eviction: Eviction) -> Found:
+        """Every key known for this logout now, as far as the caches' Redis answer."""
         found = Found(await self._index.accounts(eviction))
         await self._find(eviction, found)
-        return found.places
+        return found
 
     async def _find(self, eviction: Eviction, found: Found) -> None:
         found.exact |= self._caches.derived(eviction, found.accounts) | self._caches.registered(eviction)
         principals = _principals(eviction, found)
         for cache in self._caches:
-            if cache.layout.storage == "fields" and cache.may_hold(eviction):
-                keys = await spring.sessions_of(cache, principals)
-                found.exact |= {Place(cache.name, key) for key in keys}
+            if cache.layout.storage == "fields" and cache.may_hold(eviction) and cache.name not in found.failed:
+                try:
+                    keys = await spring.sessions_of(cache, principals)
+                except Failure as error:
+                    found.failed[cache.name] = _failed(cache, error)
+                else:
+                    found.exact |= {Place(cache.name, key) for key in keys}
         found.places |= found.exact | await self._index.places(eviction, found.accounts)
 
     async def _clear(self, cache: Cache, keys: list[str], eviction: Eviction, found: Found) -> bool:
@@ -130,7 +138,7 @@ class Evictor:
         # Before anything is removed: from then on it may come back.
         user = [digest("sub", eviction.iss, eviction.sub)] if eviction.sub else []
         accounts = map(account_digest, sorted(found.accounts))
-        await self._note(eviction, [*(name for key in keys for name in remembered_as(cache, key)), *user, *accounts])
+        await self._note(eviction, [name for key in keys for name in remembered_as(cache, key)], [*user, *accounts])
         removed = False
         for key, value in zip(keys, await read(cache, keys), strict=True):
             place = Place(cache.name, key)
@@ -147,15 +155,19 @@ class Evictor:
                     # A session that cannot be read does not say what it is indexed under.
                     await spring.forget(cache, key, _principals(eviction, found))
                 found.accounts |= cleared.accounts
-                await self._note(eviction, [*remembered_as(cache, key), *sorted(cleared.names)], sids=cleared.sids)
+                await self._note(eviction, remembered_as(cache, key), sorted(cleared.names), sids=cleared.sids)
                 await self._removals.mark_accounts(eviction, cleared.accounts)
         return removed
 
-    async def _note(self, eviction: Eviction, names: Iterable[str], *, sids: Iterable[str] = ()) -> None:
+    async def _note(
+        self, eviction: Eviction, places: Iterable[str], users: Iterable[str], *, sids: Iterable[str] = ()
+    ) -> None:
         ended = {digest("sid", eviction.iss, eviction.sid)} if eviction.sid else set()
         if eviction.scope == "user":
             # Of a session's logout only that session is over; others share the value and may sign in silently again.
             ended |= set(sids)
+        suffix = suffix_of(eviction)
+        names = [*places, *(name + suffix for name in users)]
         await self._removals.note(names, logout_at=eviction.logout_at, sids=sorted(ended))
 
     def _names_a_key(self, found: Found) -> bool:

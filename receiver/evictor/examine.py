@@ -17,13 +17,14 @@ from receiver.evictor.second_look import Finding, Known, look, names_of
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from receiver.bus.cache_index import CacheIndex
     from receiver.bus.keys import Keys
     from receiver.bus.removals import Removals
+    from receiver.core.cached_sign_in import CachedSignIn
     from receiver.core.msal_cache import Holder
-    from receiver.evictor.caches import Cache
+    from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.clear import Cleared
     from receiver.evictor.values import Value
     from receiver.ops.evictor_metrics import EvictorMetrics
@@ -53,6 +54,7 @@ class Examiner:
 
     Args:
         keys: Key names.
+        caches: As configured.
         index: Learns.
         removals: Knows the marks, and what was removed before.
         metrics: Counts.
@@ -63,12 +65,14 @@ class Examiner:
         self,
         keys: Keys,
         *,
+        caches: Caches,
         index: CacheIndex,
         removals: Removals,
         metrics: EvictorMetrics,
         revoke: Callable[[str, str, str], None],
     ) -> None:
         self._keys = keys
+        self._caches = caches
         self._index = index
         self._removals = removals
         self._metrics = metrics
@@ -93,6 +97,7 @@ class Examiner:
         removed = 0
         for key, value in values.items():
             removed += await self._settle(cache, key, value, known, flush=flush and cache.key is None)
+        await self._spread(known)
         return Examined(len(values), sum(not value.readable for value in values.values()), removed)
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
@@ -100,18 +105,35 @@ class Examiner:
             found = [
                 note
                 for key, value in values.items()
-                for note in notes(self._keys, value.sign_ins, cache.place(key, value.accounts))
+                for note in notes(self._keys, _own(cache, value.sign_ins), cache.place(key, value.accounts))
             ]
             self._metrics.learnt.labels(cache.name).inc(await self._index.learn(found))
 
     async def _known(self, cache: Cache, values: dict[str, Value]) -> Known:
         names = sorted({name for key, value in values.items() for name in names_of(_place(cache, key), value)})
         remembered = zip(names, await self._removals.remembered(names), strict=True)
-        sign_ins = [sign_in for value in values.values() for sign_in in value.sign_ins]
+        sign_ins = [sign_in for value in values.values() for sign_in in _own(cache, value.sign_ins)]
         marks = await self._removals.marks(sign_ins, cache.issuers)
         return Known(
             dict(zip(sign_ins, marks, strict=True)), {name: one for name, one in remembered if one is not None}
         )
+
+    async def _spread(self, known: Known) -> None:
+        """Look at everything of the accounts that only now are known to be those of subjects that were signed out."""
+        late = {
+            (sign_in.iss, sign_in.account): marks.only_subject_at
+            for sign_in, marks in known.marks.items()
+            if marks.only_subject_at is not None
+        }
+        for (iss, account), logout_at in late.items():
+            if iss is None or account is None:
+                continue
+            await self._removals.mark_account(iss, account, logout_at)
+            places = await self._index.places_of([account])
+            for cache in self._caches:
+                keys = {place.key for place in places if place.cache == cache.name} | {cache.key_of(account), cache.key}
+                if iss in cache.issuers and cache.layout.holds != "anything":
+                    await self.examine(cache, sorted(filter(None, keys)))
 
     async def _settle(self, cache: Cache, key: str, value: Value, known: Known, *, flush: bool) -> bool:
         place = _place(cache, key)
@@ -119,7 +141,11 @@ class Examiner:
 
         def decide(current: Value) -> list[Holder]:
             findings.clear()
-            findings.update(look(current, place, known, flush=flush))
+            lost = flush and (current.readable or not cache.is_mixed)
+            findings.update(look(current, place, known, flush=lost))
+            for holder in [holder for holder in findings if current.readable]:
+                if not _own(cache, current.holders[holder]):
+                    del findings[holder]
             return [holder for holder, finding in findings.items() if finding.remove]
 
         cleared = await clear(cache, key, value, decide)
@@ -127,8 +153,9 @@ class Examiner:
             self._report(cache, place, finding)
         if cleared.outcome not in {"deleted", "rewritten"}:
             return False
-        names = [*remembered_as(cache, key), *sorted(cleared.names)]
-        await self._note(names, cleared, [finding for finding in findings.values() if finding.remove])
+        ended = [finding for finding in findings.values() if finding.remove]
+        names = {finding.name for finding in ended if finding.name is not None}
+        await self._note([*remembered_as(cache, key), *sorted(names)], cleared, ended)
         tenants = {cache.issuers.get(iss) for iss in cleared.issuers}
         # To no other OP than the one they are from.
         if len(tenants) == 1 and (tenant := tenants.pop()) is not None:
@@ -162,6 +189,11 @@ class Examiner:
                 action="it came back each time and is left, so that nobody is locked out; an app that writes it back "
                 "needs its piece of docs/caches.md",
             )  # fmt: skip
+
+
+def _own(cache: Cache, sign_ins: Iterable[CachedSignIn]) -> list[CachedSignIn]:
+    """Without those of tenants whose users the cache does not hold."""
+    return [sign_in for sign_in in sign_ins if sign_in.iss not in cache.not_issuers]
 
 
 def _place(cache: Cache, key: str) -> str:

@@ -57,10 +57,18 @@ class Rechecker:
                 await asyncio.sleep(LOOK_S)
 
     async def _check(self, order: Recheck) -> None:
-        places = order.places | await self._evictor.find(order.eviction)
+        found = await self._evictor.find(order.eviction)
+        places = order.places | found.places
         for cache in self._caches:
             keys = sorted(place.key for place in places if place.cache == cache.name)
-            if keys and cache.may_hold(order.eviction):
+            if not keys or not cache.may_hold(order.eviction) or cache.name in found.failed:
+                continue
+            try:
                 await self._examiner.examine(cache, keys)
                 if cache.layout.storage == "fields":
                     await spring.tidy(cache, keys)
+            except Failure as error:
+                # The other caches do not wait for this one.
+                found.failed[cache.name] = error
+        for failure in found.failed.values():
+            raise failure

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.cache_index import account_digest
-from receiver.core.marks import digest
+from receiver.core.marks import client_suffix, digest
 from receiver.core.verdict import Marks, Verdict, judge
 from receiver.evictor.values import WHOLE
 
@@ -48,12 +48,14 @@ class Finding:
         remove: Whether they go; False where they came back too often, or may be new.
         logout_at: The logout they are over by, NumericDate seconds.
         before: Whether this was removed before.
+        name: The digest under which that is remembered, or will be; None for the place's own.
     """
 
     verdict: Verdict
     remove: bool
     logout_at: float
     before: bool
+    name: str | None
 
 
 def name_of(sign_in: CachedSignIn) -> str | None:
@@ -65,7 +67,15 @@ def name_of(sign_in: CachedSignIn) -> str | None:
 
 def names_of(place: str, value: Value) -> list[str]:
     """The digests under which something may be remembered about a value."""
-    return [place, *sorted({name for sign_in in value.sign_ins if (name := name_of(sign_in)) is not None})]
+    return [place, *sorted({name for sign_in in value.sign_ins for name in _names(sign_in)})]
+
+
+def _names(sign_in: CachedSignIn) -> list[str]:
+    """For every client, then for its own alone."""
+    name = name_of(sign_in)
+    if name is None:
+        return []
+    return [name, name + client_suffix(sign_in.client_id)] if sign_in.client_id else [name]
 
 
 def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder, Finding]:
@@ -82,9 +92,9 @@ def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder,
         before = known.remembered.get(place)
         if value.is_torn and before is not None:
             # Nobody's new sign-in: the app itself cannot read it.
-            found[WHOLE] = _finding(Verdict.ENDED, before, Marks(), flush=flush)
+            found[WHOLE] = _finding(Verdict.ENDED, before, Marks(), None, flush=flush)
         elif flush or (before is not None and before.fresh):
-            found[WHOLE] = _finding(Verdict.UNSURE, before, Marks(), flush=flush)
+            found[WHOLE] = _finding(Verdict.UNSURE, before, Marks(), None, flush=flush)
         return found
     for holder, sign_ins in value.holders.items():
         findings = [finding for sign_in in sign_ins if (finding := _look_at(sign_in, place, known, flush=flush))]
@@ -95,24 +105,28 @@ def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder,
 
 def _look_at(sign_in: CachedSignIn, place: str, known: Known, *, flush: bool) -> Finding | None:
     # What was removed at this place may have been somebody else's, where a value is shared.
-    before = known.remembered.get(name_of(sign_in) or place)
+    names = _names(sign_in) or [place]
     # Written while it was looked at: it is looked at again.
     marks = known.marks.get(sign_in, Marks())
-    in_flight = before is not None and before.fresh
-    verdict = judge(sign_in, marks, before.removal if before is not None and in_flight else None)
-    # Long after a logout whatever shows no age is taken for a new sign-in.
-    doubtful = verdict is Verdict.ENDED or in_flight or flush
-    return None if verdict is Verdict.LIVES or not doubtful else _finding(verdict, before, marks, flush=flush)
+    findings = []
+    for name in [name for name in names if name in known.remembered] or names[-1:]:
+        before = known.remembered.get(name)
+        in_flight = before is not None and before.fresh
+        verdict = judge(sign_in, marks, before.removal if before is not None and in_flight else None)
+        # Long after a logout whatever shows no age is taken for a new sign-in.
+        if verdict is not Verdict.LIVES and (verdict is Verdict.ENDED or in_flight or flush):
+            findings.append(_finding(verdict, before, marks, None if name == place else name, flush=flush))
+    return _strongest(findings) if findings else None
 
 
-def _finding(verdict: Verdict, before: Remembered | None, marks: Marks, *, flush: bool) -> Finding:
+def _finding(verdict: Verdict, before: Remembered | None, marks: Marks, name: str | None, *, flush: bool) -> Finding:
     times = (marks.user_at, marks.session_at, before.removal.logout_at if before is not None else None)
     logout_at = max((at for at in times if at is not None), default=0.0)
     if verdict is Verdict.ENDED:
         remove = before is None or before.again < MAX_PROVED
     else:
         remove = before is not None and before.unsure < MAX_GUESSED
-    return Finding(verdict, remove or flush, logout_at, before is not None)
+    return Finding(verdict, remove or flush, logout_at, before is not None, name)
 
 
 def _strongest(findings: Iterable[Finding]) -> Finding:

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 
 async def together(*jobs: Coroutine[None, None, None]) -> None:
-    """Return when all are done; at the first exception end the others and raise it."""
+    """Return when all are done, at once when there are none; at the first exception end the others and raise it."""
     tasks = [asyncio.create_task(job) for job in jobs]
+    if not tasks:
+        return
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:

@@ -144,7 +144,7 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
         evictor = Evictor(
             caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, revoke=revoker.revoke
         )
-        examiner = Examiner(keys, index=index, removals=removals, metrics=metrics, revoke=revoker.revoke)
+        examiner = Examiner(keys, caches=caches, index=index, removals=removals, metrics=metrics, revoke=revoker.revoke)
         watcher = Watcher(
             caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, metrics=metrics,
             rescan_s=settings.evictor.rescan_s, clock=clock,
@@ -219,6 +219,9 @@ def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExi
                 per=cache.per or cache.shape.per,
                 tenants=frozenset(cache.tenants or issuers),
                 issuers={iss: name for name in cache.tenants or issuers for iss in issuers[name]},
+                not_issuers=frozenset(
+                    iss for name in issuers.keys() - set(cache.tenants or issuers) for iss in issuers[name]
+                ),
                 index=cache.index,
                 store=store_of(cache),
             )

@@ -33,7 +33,9 @@ class CacheSettings(Section):
         description="Whether one value is a `user`'s, or a `session`'s of theirs. Default: what the layout is. Of a "
         "user's value a session's logout takes all sign-ins that are not newer.",
     )
-    tenants: list[str] | None = Field(None, description="Whose users it holds, by tenant name. Default all.")
+    tenants: list[str] | None = Field(
+        None, min_length=1, description="Whose users it holds, by tenant name. Default all."
+    )
     index: bool = Field(
         True,
         description="Read the values, to learn whose they are and to catch what is written back. False clears only "
@@ -107,9 +109,12 @@ class EvictorSettings(Section):
 
 def _check_template(template: str | None) -> None:
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(template or "") if name is not None]
+        parts = [part[1:] for part in string.Formatter().parse(template or "") if part[1] is not None]
     except ValueError as error:
         raise ValueError(f"key: not a template: {error}") from error
+    names = [name or "" for name, _, _ in parts]
+    if any(layout or conversion for _, layout, conversion in parts):
+        raise ValueError("key: a field of the template is its name in braces, nothing else")
     if strange := sorted(set(names) - TEMPLATE_FIELDS):
         raise ValueError(f"key: {{{strange[0]}}} is not one of {', '.join(sorted(TEMPLATE_FIELDS))}")
     if not {"account", "sid", "sub"} & set(names):

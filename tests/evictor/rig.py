@@ -17,7 +17,7 @@ from tests.support.op import ABSENT
 from tests.support.receiver import start_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     import redis.asyncio
 
@@ -148,6 +148,7 @@ async def at_work(
     op: OP,
     *caches: dict[str, Any],
     of: dict[str, Any] | None = None,
+    others: Sequence[dict[str, Any]] = (),
     redis_url: str | None = None,
     **evictor: Any,
 ) -> AsyncIterator[World]:
@@ -160,10 +161,11 @@ async def at_work(
         op: Who signs.
         caches: As in the settings.
         of: What differs in the tenant's settings.
+        others: Further tenants.
         redis_url: How the evictor reaches Redis, where it differs.
         evictor: Members of the section `evictor`; nothing is looked at again unless a test says so.
     """
-    tenants = [tenant(op, **(of or {}))]
+    tenants = [tenant(op, **(of or {})), *others]
     evictor = {"recheck_s": [], **evictor}
     async with (
         start_receiver(server.url, client, clock, tenants) as receiver,

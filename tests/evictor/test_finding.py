@@ -205,7 +205,9 @@ async def test_other_tenants_cache(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
 ) -> None:
     """A cache that is not the tenant's is not touched."""
-    async with at_work(redis_server, redis_client, clock, op, {**WEB, "tenants": []}, NODE) as world:
+    other = {"name": "t2", "issuer": "https://other.example", "client_ids": ["c1"]}
+    caches = {**WEB, "tenants": ["t2"]}, NODE
+    async with at_work(redis_server, redis_client, clock, op, *caches, others=[other]) as world:
         blob = dumped(tokens(op.issuer, cached_at=world.now))
         await world.put_data("web:u1", blob)
         await redis_client.set("node:u1", blob)
@@ -289,3 +291,30 @@ async def test_nothing_personal_is_logged(
     assert "-name" not in text
     assert "rt-" not in text
     assert "eyJ" not in text
+
+
+async def test_what_else_is_the_accounts(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
+) -> None:
+    """When a logout is resolved late, everything of that account goes, though it was read before and not written since.
+
+    Only what is older: who has signed in meanwhile at another app stays.
+    """
+    async with at_work(redis_server, redis_client, clock, op, WEB, NODE, of=ENTRA, rescan_s=600) as world:
+        await world.log_out_user("a-sub")
+        clock.advance(3600)
+        old = world.now - 7200
+        other_app = tokens(op.issuer, sub="b-sub", account=HOME, client="c2", cached_at=old)
+        await world.put_data("web:on-behalf-of", dumped(other_app))
+        await redis_client.set(f"node:{HOME}", dumped(other_app))
+        new = tokens(op.issuer, sub="b-sub", account=HOME, client="c2", cached_at=world.now)
+        await world.put_data("web:since-then", dumped(new))
+        await world.watched("web:")
+        await world.watched("node:")
+        assert {"web:on-behalf-of", f"node:{HOME}", "web:since-then"} == await world.keys()
+        # What names the subject is itself of somebody who has come back: it still says whose account it was.
+        mine = tokens(op.issuer, sub="a-sub", account=HOME, client="c1", cached_at=world.now, auth_time=world.now)
+        await world.put_data(f"web:{HOME}", dumped(mine))
+        await until(lambda: world.gone("web:on-behalf-of", f"node:{HOME}"))
+        await world.watched("web:")
+        assert {f"web:{HOME}", "web:since-then"} == await world.keys()
