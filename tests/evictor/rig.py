@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
@@ -133,6 +133,10 @@ class World:
         else:
             await self.redis.set(prefix + account, sentinel)
         await until(lambda: self.gone(prefix + account))
+
+
+Work: TypeAlias = "Callable[..., contextlib.AbstractAsyncContextManager[World]]"
+"""`at_work` on the suite's Redis: takes the caches, and what `at_work` takes by name."""
 
 
 def tenant(op: OP, **changes: Any) -> dict[str, Any]:

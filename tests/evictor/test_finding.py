@@ -9,14 +9,13 @@ import pytest
 
 from receiver.bus.keys import Keys
 from receiver.bus.registry import REGISTER, SignIn, register_command
-from tests.evictor.rig import FLASK, NODE, WEB, World, at_work, until
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
 from tests.evictor.written import accounts_in, app_token, clients_in, dumped, id_token, tokens
 from tests.support.op import ABSENT
 
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 
@@ -31,23 +30,19 @@ async def register(world: World, *keys: str, sub: str = "u1", **changes: Any) ->
     assert await world.redis.eval(REGISTER.text, *command)  # type: ignore[misc]  # typed for both clients
 
 
-async def test_account_is_the_subject(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_account_is_the_subject(work: Work) -> None:
     """Where the account is the subject its key follows, also when nothing can be read; another user's stays."""
-    async with at_work(redis_server, redis_client, clock, op, {**WEB, "index": False}) as world:
+    async with work({**WEB, "index": False}) as world:
         await world.put_data("web:u1", b"\x09\xf0\xc9\xf0 encrypted")
         await world.put_data("web:u2", b"\x09\xf0\xc9\xf0 encrypted")
         await world.log_out_user("u1")
         assert {"web:u2"} == await world.keys()
 
 
-async def test_registered_keys(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_registered_keys(work: Work, redis_client: redis.asyncio.Redis) -> None:
     """What an app registered goes, if it is a key of a configured cache: nobody can have other keys deleted."""
     caches = {**FLASK, "index": False}, {**WEB, "index": False}
-    async with at_work(redis_server, redis_client, clock, op, *caches) as world:
+    async with work(*caches) as world:
         mine = {"session:abc": b"\x81 msgpack", "session:def": b"\x81 other"}
         foreign = {"orders:7": b"x", "{logout}:mine": b"x", "sessions": b"x"}
         for key, value in {**mine, **foreign}.items():
@@ -59,11 +54,9 @@ async def test_registered_keys(
         assert await redis_client.exists("{logout}:mine", "{logout}:events") == 2
 
 
-async def test_registered_key_of_somebody_else(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_registered_key_of_somebody_else(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """A registered session that by now is readably another user's stays."""
-    async with at_work(redis_server, redis_client, clock, op, FLASK) as world:
+    async with work(FLASK) as world:
         value = {"idToken": id_token(op.issuer, "u2", "c1", sid="s2")}
         await redis_client.set("session:abc", json.dumps(value))
         await register(world, "session:abc", sid="s1")
@@ -71,11 +64,9 @@ async def test_registered_key_of_somebody_else(
         assert {"session:abc"} == await world.keys()
 
 
-async def test_pairwise_subjects(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_pairwise_subjects(work: Work, op: OP) -> None:
     """A logout that names app A's subject clears app B's tokens too, and those on behalf of the user anywhere."""
-    async with at_work(redis_server, redis_client, clock, op, WEB, of=ENTRA) as world:
+    async with work(WEB, of=ENTRA) as world:
         at = world.now - 50
         mine = [
             tokens(op.issuer, sub="a-sub", account=HOME, client="c1", cached_at=at),
@@ -92,11 +83,9 @@ async def test_pairwise_subjects(
         assert {"web:other.home", "web:c1_tenant_AppTokenCache"} == await world.keys()
 
 
-async def test_session_id_alone(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_session_id_alone(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """A token that names a session only finds its tokens and its web sessions; other users' stay."""
-    async with at_work(redis_server, redis_client, clock, op, WEB, FLASK, of=ENTRA) as world:
+    async with work(WEB, FLASK, of=ENTRA) as world:
         for sub in ("u1", "u2"):
             blob = dumped(tokens(op.issuer, sub=sub, account=f"home.{sub}", sid=f"sid-{sub}", cached_at=world.now))
             await world.put_data(f"web:home.{sub}", blob)
@@ -108,22 +97,18 @@ async def test_session_id_alone(
         assert {"web:home.u2", "session:u2"} == await world.keys()
 
 
-async def test_already_there(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_already_there(work: Work, redis_client: redis.asyncio.Redis, clock: Clock, op: OP) -> None:
     """What was written before the worker started is known after its first reading."""
     blob = dumped(tokens(op.issuer, sub="a-sub", account=HOME, cached_at=clock()))
     await redis_client.hset("web:on-behalf-of", "data", blob)  # type: ignore[misc, arg-type]
-    async with at_work(redis_server, redis_client, clock, op, WEB, of=ENTRA) as world:
+    async with work(WEB, of=ENTRA) as world:
         await world.log_out_user("a-sub")
         assert set() == await world.keys()
 
 
-async def test_several_issuers_of_one_account(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_several_issuers_of_one_account(work: Work, redis_client: redis.asyncio.Redis) -> None:
     """The subject of another issuer is somebody else, whatever they are called."""
-    async with at_work(redis_server, redis_client, clock, op, FLASK) as world:
+    async with work(FLASK) as world:
         value = {"idToken": id_token("https://other.example", "u1", "c1", sid="s1")}
         await redis_client.set("session:abc", json.dumps(value))
         await world.watched("session:")
@@ -132,15 +117,9 @@ async def test_several_issuers_of_one_account(
         assert {"session:abc"} == await world.keys()
 
 
-async def test_unresolved(
-    redis_server: EmbeddedRedis,
-    redis_client: redis.asyncio.Redis,
-    clock: Clock,
-    op: OP,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_unresolved(work: Work, op: OP, caplog: pytest.LogCaptureFixture) -> None:
     """A logout of whom nothing is known counts once and says so; what is known of others changes nothing."""
-    async with at_work(redis_server, redis_client, clock, op, WEB, of=ENTRA) as world:
+    async with work(WEB, of=ENTRA) as world:
         await world.put_data("web:other", dumped(tokens(op.issuer, sub="x", account="other", cached_at=world.now)))
         await world.watched("web:")
         await world.log_out_user("a-sub")
@@ -151,11 +130,9 @@ async def test_unresolved(
         assert set() == await world.keys()
 
 
-async def test_resolved_later(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_resolved_later(work: Work, clock: Clock, op: OP) -> None:
     """When tokens of that user turn up that are older than the logout, they go: every app's of the same account."""
-    async with at_work(redis_server, redis_client, clock, op, WEB, of=ENTRA) as world:
+    async with work(WEB, of=ENTRA) as world:
         await world.log_out_user("a-sub")
         clock.advance(3600)
         old, young = world.now - 7200, world.now
@@ -175,11 +152,9 @@ async def test_resolved_later(
 
 
 @pytest.mark.parametrize("proof", [{"auth_time": 1}, {"cached_at": 1}, {"sid": "new", "cached_at": 1}])
-async def test_not_resolved_wrongly(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, proof: dict[str, Any]
-) -> None:
+async def test_not_resolved_wrongly(work: Work, clock: Clock, op: OP, *, proof: dict[str, Any]) -> None:
     """A sign-in after the logout stays, by its `auth_time` or the age of its tokens."""
-    async with at_work(redis_server, redis_client, clock, op, WEB, of=ENTRA) as world:
+    async with work(WEB, of=ENTRA) as world:
         await world.log_out_user("a-sub")
         clock.advance(10)
         later = {name: world.now if value == 1 else value for name, value in proof.items()}
@@ -188,12 +163,10 @@ async def test_not_resolved_wrongly(
         assert {f"web:{HOME}"} == await world.keys()
 
 
-async def test_unreadable_by_key_only(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_unreadable_by_key_only(work: Work, redis_client: redis.asyncio.Redis) -> None:
     """An encrypted value goes when its key follows from the logout; one that all users share is left alone."""
     shared = {"name": "java", "layout": "msal4j", "key": "java-cache"}
-    async with at_work(redis_server, redis_client, clock, op, WEB, shared) as world:
+    async with work(WEB, shared) as world:
         await world.put_data("web:u1", b"\x09\xf0\xc9\xf0")
         await world.put_data("web:on-behalf-of", b"\x09\xf0\xc9\xf0")
         await redis_client.set("java-cache", b"\x09\xf0\xc9\xf0")
@@ -201,13 +174,11 @@ async def test_unreadable_by_key_only(
         assert {"web:on-behalf-of", "java-cache"} == await world.keys()
 
 
-async def test_other_tenants_cache(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_other_tenants_cache(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """A cache that is not the tenant's is not touched."""
     other = {"name": "t2", "issuer": "https://other.example", "client_ids": ["c1"]}
     caches = {**WEB, "tenants": ["t2"]}, NODE
-    async with at_work(redis_server, redis_client, clock, op, *caches, others=[other]) as world:
+    async with work(*caches, others=[other]) as world:
         blob = dumped(tokens(op.issuer, cached_at=world.now))
         await world.put_data("web:u1", blob)
         await redis_client.set("node:u1", blob)
@@ -215,9 +186,9 @@ async def test_other_tenants_cache(
         assert {"web:u1"} == await world.keys()
 
 
-async def test_one_client(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP) -> None:
+async def test_one_client(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """A logout that counts for one client takes that client's tokens, wherever they are."""
-    async with at_work(redis_server, redis_client, clock, op, WEB, FLASK, of={"applies_to": "client"}) as world:
+    async with work(WEB, FLASK, of={"applies_to": "client"}) as world:
         both = [tokens(op.issuer, client=client, cached_at=world.now) for client in ("c1", "c2")]
         await world.put_data("web:u1", dumped(*both))
         for client in ("c1", "c2"):
@@ -230,11 +201,9 @@ async def test_one_client(redis_server: EmbeddedRedis, redis_client: redis.async
         assert {"web:u1", "session:c2"} == await world.keys()
 
 
-async def test_a_session_of_several(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_a_session_of_several(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """A session's logout ends that web session; of a cache that all sessions share it ends what is not newer."""
-    async with at_work(redis_server, redis_client, clock, op, WEB, FLASK) as world:
+    async with work(WEB, FLASK) as world:
         for sid in ("s1", "s2"):
             await redis_client.set(f"session:{sid}", json.dumps({"idToken": id_token(op.issuer, "u1", "c1", sid=sid)}))
         await world.put_data("web:u1", dumped(tokens(op.issuer, sid="s2", cached_at=world.now)))
@@ -243,11 +212,9 @@ async def test_a_session_of_several(
         assert {"session:s2"} == await world.keys()
 
 
-async def test_a_users_cache_kept_by_session(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_a_users_cache_kept_by_session(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """With `per: session` a session's logout leaves the tokens of another session."""
-    async with at_work(redis_server, redis_client, clock, op, {**NODE, "per": "session"}) as world:
+    async with work({**NODE, "per": "session"}) as world:
         await redis_client.set("node:one", dumped(tokens(op.issuer, sid="s1", cached_at=world.now)))
         await redis_client.set("node:two", dumped(tokens(op.issuer, sid="s2", cached_at=world.now)))
         await world.watched("node:")
@@ -255,26 +222,20 @@ async def test_a_users_cache_kept_by_session(
         assert {"node:two"} == await world.keys()
 
 
-async def test_newer_sign_in_before_the_logout_is_handled(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_newer_sign_in_before_the_logout_is_handled(work: Work, op: OP) -> None:
     """Who has signed in again by the time a late logout is handled stays signed in."""
-    async with at_work(redis_server, redis_client, clock, op, WEB) as world:
+    async with work(WEB) as world:
         await world.put_data("web:u1", dumped(tokens(op.issuer, auth_time=world.now + 1, cached_at=world.now)))
         await world.log_out_user("u1")
         assert {"web:u1"} == await world.keys()
 
 
 async def test_nothing_personal_is_logged(
-    redis_server: EmbeddedRedis,
-    redis_client: redis.asyncio.Redis,
-    clock: Clock,
-    op: OP,
-    caplog: pytest.LogCaptureFixture,
+    work: Work, redis_client: redis.asyncio.Redis, op: OP, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No subject, session, account, key or token reaches the log, whatever happens to them."""
     caplog.set_level(0)
-    async with at_work(redis_server, redis_client, clock, op, WEB, FLASK, of=ENTRA) as world:
+    async with work(WEB, FLASK, of=ENTRA) as world:
         who = {"sub": "sub-name", "account": "account-name", "sid": "sid-name"}
         blob = dumped(tokens(op.issuer, **who, cached_at=world.now))
         await world.put_data("web:account-name", blob)
@@ -293,14 +254,12 @@ async def test_nothing_personal_is_logged(
     assert "eyJ" not in text
 
 
-async def test_what_else_is_the_accounts(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
-) -> None:
+async def test_what_else_is_the_accounts(work: Work, redis_client: redis.asyncio.Redis, clock: Clock, op: OP) -> None:
     """When a logout is resolved late, everything of that account goes, though it was read before and not written since.
 
     Only what is older: who has signed in meanwhile at another app stays.
     """
-    async with at_work(redis_server, redis_client, clock, op, WEB, NODE, of=ENTRA, rescan_s=600) as world:
+    async with work(WEB, NODE, of=ENTRA, rescan_s=600) as world:
         await world.log_out_user("a-sub")
         clock.advance(3600)
         old = world.now - 7200
