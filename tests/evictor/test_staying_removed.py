@@ -1,0 +1,235 @@
+"""What was in flight during a logout writes the old sign-in back; a new sign-in looks much the same."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from receiver.evictor.second_look import MAX_GUESSED, MAX_PROVED
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
+from tests.evictor.written import accounts_in, clients_in, dumped, id_token, merged, tokens
+from tests.support.op import ABSENT
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from tests.support.clock import Clock
+    from tests.support.op import OP
+
+KEY = "web:u1"
+
+
+async def comes_back(world: World, blob: dict[str, Any]) -> bool:
+    """Whether it stays when it is written now."""
+    await world.put_data(KEY, dumped(blob))
+    await world.watched("web:")
+    return not await world.gone(KEY)
+
+
+@pytest.mark.parametrize(
+    ("before", "logout"),
+    [
+        ({"sid": "s1"}, {"sub": "u1", "sid": "s1"}),
+        ({"sid": "s1"}, {"sub": "u1"}),
+        ({"auth_time": -60}, {"sub": "u1"}),
+        ({"auth_time": -60, "sid": "s1"}, {"sub": "u1", "sid": "s1"}),
+        ({}, {"sub": "u1"}),
+        ({}, {"sub": "u1", "sid": "s1"}),
+    ],
+)
+async def test_written_back(work: Work, op: OP, *, before: dict[str, Any], logout: dict[str, Any]) -> None:
+    """A refresh in flight restores nothing: its ID token is new, its tokens are new, its session is the old one."""
+    async with work(WEB) as world:
+        if "auth_time" in before:
+            before = {**before, "auth_time": world.now + before["auth_time"]}
+        assert await comes_back(world, tokens(op.issuer, cached_at=world.now - 60, **before))
+        await world.log_out(**{"sid": ABSENT, **logout})
+        assert await world.gone(KEY)
+        world.clock.advance(5)
+        refreshed = tokens(op.issuer, cached_at=world.now, iat=world.now, **before)
+        assert not await comes_back(world, refreshed)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"sid": "s1"}, {"sid": "s2"}),
+        ({"sid": "s1", "auth_time": -60}, {"sid": "s2", "auth_time": 5}),
+        ({"auth_time": -60}, {"auth_time": 5}),
+        ({}, {"auth_time": 5}),
+    ],
+)
+@pytest.mark.parametrize("claims", [{"sub": "u1"}, {"sub": "u1", "sid": "s1"}])
+async def test_new_sign_in(
+    work: Work, op: OP, *, before: dict[str, Any], after: dict[str, Any], claims: dict[str, str]
+) -> None:
+    """Who signs in anew stays, at once and each time it is written: another `sid`, or a later `auth_time`."""
+    async with work(WEB) as world:
+
+        def signed_in(**known: Any) -> dict[str, Any]:
+            if "auth_time" in known:
+                known["auth_time"] += start
+            return tokens(op.issuer, cached_at=world.now, **known)
+
+        start = world.now
+        assert await comes_back(world, signed_in(**before))
+        await world.log_out(**{"sid": ABSENT, **claims})
+        assert await world.gone(KEY)
+        world.clock.advance(5)
+        for _ in range(5):
+            assert await comes_back(world, signed_in(**after))
+        assert 0 == world.sample("logout_cache_returned_total", cache="web", verdict="unsure", outcome="removed")
+
+
+async def test_nothing_tells(work: Work, op: OP) -> None:
+    """Where nothing tells a new sign-in from the old one, it is removed twice, and stays then: nobody is locked out."""
+    async with work(WEB) as world:
+        assert await comes_back(world, tokens(op.issuer, cached_at=world.now))
+        await world.log_out_user("u1")
+        world.clock.advance(5)
+        stayed = [await comes_back(world, tokens(op.issuer, cached_at=world.now)) for _ in range(5)]
+        assert [False] * MAX_GUESSED + [True] * 3 == stayed
+        assert MAX_GUESSED == world.sample(
+            "logout_cache_returned_total", cache="web", verdict="unsure", outcome="removed"
+        )
+        # The next logout is one of this sign-in.
+        await world.log_out_user("u1")
+        assert await world.gone(KEY)
+        world.clock.advance(1)
+        assert not await comes_back(world, tokens(op.issuer, cached_at=world.now))
+
+
+async def test_nothing_tells_but_the_time(work: Work, op: OP) -> None:
+    """Longer after the logout than anything is in flight, whatever has only younger tokens is a new sign-in."""
+    async with work(WEB, in_flight_s=120) as world:
+        assert await comes_back(world, tokens(op.issuer, cached_at=world.now))
+        await world.log_out_user("u1")
+        world.clock.advance(121)
+        assert await comes_back(world, tokens(op.issuer, cached_at=world.now))
+        # What proves its age goes even then.
+        assert not await comes_back(world, tokens(op.issuer, cached_at=world.now - 200))
+
+
+async def test_an_app_that_writes_back_for_ever(
+    work: Work, op: OP, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is proved to be over is removed ten times, then left, and said: no OP can keep a user from signing in."""
+    async with work(WEB) as world:
+        old = tokens(op.issuer, cached_at=world.now - 60, auth_time=world.now - 60)
+        assert await comes_back(world, old)
+        await world.log_out_user("u1")
+        stayed = [await comes_back(world, old) for _ in range(MAX_PROVED + 3)]
+        assert [False] * MAX_PROVED + [True] * 3 == stayed
+        assert "evict.gave_up" in {record.getMessage() for record in caplog.records}
+        assert 1 <= world.sample("logout_cache_returned_total", cache="web", verdict="ended", outcome="left")
+        # It is one user's tries, not everybody's.
+        other = tokens(op.issuer, sub="u2", account="u2", cached_at=world.now - 60)
+        await world.put_data("web:u2", dumped(other))
+        await world.log_out_user("u2")
+        await world.put_data("web:u2", dumped(other))
+        await world.watched("web:")
+        assert await world.gone("web:u2")
+        # A further logout is done with all its tries.
+        clock.advance(10)
+        await world.log_out_user("u1")
+        assert await world.gone(KEY)
+        assert not await comes_back(world, old)
+
+
+async def test_encrypted_values(work: Work) -> None:
+    """Of a value nobody can read it counts that it was written where one was removed, twice; later it stays."""
+    async with work(WEB) as world:
+        await world.put_data(KEY, b"\x09\xf0\xc9\xf0 1")
+        await world.log_out_user("u1")
+        assert await world.gone(KEY)
+        for number in range(MAX_GUESSED):
+            await world.put_data(KEY, b"\x09\xf0\xc9\xf0 %d" % number)
+            await world.watched("web:")
+            assert await world.gone(KEY)
+        await world.put_data(KEY, b"\x09\xf0\xc9\xf0 3")
+        await world.watched("web:")
+        assert not await world.gone(KEY)
+
+
+async def test_a_key_that_was_empty(work: Work, op: OP) -> None:
+    """A refresh in flight while the key was gone is caught too: the mark stands from before anything is removed."""
+    async with work(WEB) as world:
+        await world.log_out_user("u1")
+        world.clock.advance(1)
+        assert not await comes_back(world, tokens(op.issuer, cached_at=world.now))
+
+
+async def test_web_session_written_back(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """A request in flight that saves its whole session restores nothing, also where the session names no `sid`."""
+    async with work(FLASK) as world:
+        for claims in ({"sid": "s1"}, {}):
+            value = json.dumps({"idToken": id_token(op.issuer, "u1", "c1", **claims)})
+            await redis_client.set("session:a", value)
+            await world.watched("session:")
+            await world.log_out(sub="u1", sid="s1")
+            assert await world.gone("session:a")
+            await redis_client.set("session:a", value)
+            await world.watched("session:")
+            assert await world.gone("session:a")
+            world.clock.advance(5)
+        # The same user's next session is another one.
+        await redis_client.set("session:b", json.dumps({"idToken": id_token(op.issuer, "u1", "c1", sid="s2")}))
+        await world.watched("session:")
+        assert not await world.gone("session:b")
+
+
+async def test_one_of_several_accounts_written_back(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """Of a shared value the account that came back goes again; the others, and who signed in anew, stay."""
+    cache = {"name": "py", "layout": "msal-python", "key": "all"}
+    async with work(cache, NODE) as world:
+        other = tokens(op.issuer, sub="u2", account="u2", cached_at=world.now, sid="x")
+        old = tokens(op.issuer, cached_at=world.now, sid="s1")
+        await redis_client.set("all", dumped(other, old))
+        await world.log_out(sub="u1", sid="s1")
+        assert {"u2"} == accounts_in(await world.read("all"))
+        await redis_client.set("all", dumped(other, old))
+        await until_accounts(world, {"u2"})
+        new = tokens(op.issuer, client="c2", cached_at=world.now, sid="s2")
+        await redis_client.set("all", dumped(other, old, new))
+        await until_accounts(world, {"u1", "u2"}, clients={"c1", "c2"}, entries=2)
+
+
+async def until_accounts(
+    world: World, accounts: set[str], *, clients: set[str] | None = None, entries: int = 1
+) -> None:
+    """Return when the shared value holds these accounts, and these clients' refresh tokens, only."""
+
+    async def is_so() -> bool:
+        raw = await world.read("all")
+        tokens_left = len(json.loads(raw or b"{}").get("RefreshToken", {}))
+        fits = accounts == accounts_in(raw) and entries == tokens_left
+        return fits and clients in (None, clients_in(raw))
+
+    await until(is_so)
+
+
+async def test_a_logout_of_one_client(work: Work, op: OP) -> None:
+    """Where a logout counts for one client, only that one's refresh in flight is undone."""
+    async with work(WEB, of={"applies_to": "client"}) as world:
+        both = merged(*(tokens(op.issuer, client=client, cached_at=world.now - 60) for client in ("c1", "c2")))
+        assert await comes_back(world, both)
+        await world.log_out_user("u1", aud="c1")
+        assert {"c2"} == clients_in(await world.read(KEY))
+        assert await comes_back(world, both)
+        assert {"c2"} == clients_in(await world.read(KEY))
+
+
+async def test_within_a_second(work: Work, op: OP) -> None:
+    """What is written back is gone again within a second, on a machine that has nothing else to do."""
+    async with work(WEB) as world:
+        await world.log_out_user("u1")
+        took = []
+        for _ in range(3):
+            await world.put_data(KEY, dumped(tokens(op.issuer, cached_at=world.now, auth_time=world.now)))
+            began = time.monotonic()
+            await until(lambda: world.gone(KEY))
+            took.append(time.monotonic() - began)
+        assert min(took) < 1
