@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.cache_rig import Logouts, Reading, Side, asking, top
+from bench.cache_values import account
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -19,9 +20,6 @@ PAUSE_S = 0.02
 
 BEGINS_S = 1.5
 """After which the worker is surely reading again."""
-
-IDLE_S = 5.0
-"""Long enough to count what the worker asks by itself."""
 
 WRITES_PER_S = 400
 """Silent refreshes by apps, while their cost for the worker is measured."""
@@ -46,6 +44,7 @@ class Sizes:
         logouts: In one round.
         rounds: Of everything.
         writes: In one round.
+        idle_s: Seconds in which is counted what the workers do by themselves.
     """
 
     few: int
@@ -53,6 +52,7 @@ class Sizes:
     logouts: int
     rounds: int
     writes: int
+    idle_s: float
 
 
 @dataclass
@@ -168,8 +168,8 @@ class Comparison:
                 costs.worker = _less(_per(spent, done), self._idle_per(side, lasted, done), costs.publisher)
             if not many.kind.shared:
                 await self._log_out_busy(at_many)
-            for side, _ in self._sides[1:]:
-                self._check(side)
+            # The large side has seen them all.
+            self._check(many)
 
     async def _log_out_busy(self, logouts: Logouts) -> None:
         side, costs = self._sides[1]
@@ -236,13 +236,14 @@ class Comparison:
         for side, _ in self._sides:
             side.settle()
         before = [(side.commands(), side.worker.cpu_s) for side, _ in self._sides]
-        with asking(self._sides[0][0].url) as few_ms, asking(self._sides[1][0].url) as many_ms:
-            time.sleep(IDLE_S)
-        for waits_ms, (_, costs) in zip((few_ms, many_ms), self._sides, strict=True):
-            costs.idle_ms = top(waits_ms)
+        time.sleep(self._sizes.idle_s)
         for (commands, cpu_s), (side, _) in zip(before, self._sides, strict=True):
-            counted = {name: count / IDLE_S for name, count in (side.commands() - commands).items()}
-            self._idle[id(side)] = Idle(counted, (side.worker.cpu_s - cpu_s) / IDLE_S)
+            counted = {name: count / self._sizes.idle_s for name, count in (side.commands() - commands).items()}
+            self._idle[id(side)] = Idle(counted, (side.worker.cpu_s - cpu_s) / self._sizes.idle_s)
+        for side, costs in self._sides:
+            with asking(side.url) as waits_ms:
+                time.sleep(self._sizes.idle_s)
+            costs.idle_ms = top(waits_ms)
 
     def _idle_per(self, side: Side, seconds: float, logouts: int) -> Commands:
         return {name: count * seconds / logouts for name, count in self._idle[id(side)].commands.items()}
@@ -254,6 +255,9 @@ class Comparison:
 
     def _check(self, side: Side) -> None:
         if side.kind.shared:
+            blob = side.client.get(side.kind.keys(0)[0])
+            if any((account(number).encode() in blob) == (number < self._next) for number in range(side.users)):
+                raise RuntimeError("the wrong users are gone")
             return
         gone = [key for number in range(self._next) for key in side.kind.keys(number)]
         left = [key for number in range(self._next, side.users) for key in side.kind.keys(number)]

@@ -40,6 +40,9 @@ BATCH = 500
 SLOW_US = 500
 """Microseconds from which on Redis notes a command as slow."""
 
+REST_S, REST_CPU_S = 0.3, 0.04
+"""Seconds in which a worker at rest uses no more CPU than this: it looks around a little."""
+
 READ_S = 900.0
 """Seconds one reading of all values may take."""
 
@@ -94,6 +97,8 @@ class Side:
                 self.write(batch)
                 batch.clear()
         self.write(batch)
+        if self.kind.shared:
+            return int(self.client.memory_usage(self.kind.keys(0)[0], samples=0) or 0) / self.users
         sample = [key for number in range(min(self.users, 50)) for key in self.kind.keys(number)]
         return sum(int(self.client.memory_usage(key, samples=0) or 0) for key in sample) / min(self.users, 50)
 
@@ -186,11 +191,10 @@ class Side:
         deadline = time.monotonic() + GONE_S
         while time.monotonic() < deadline:
             before = self.worker.cpu_s
-            time.sleep(0.5)
+            time.sleep(REST_S)
             pending: dict[str, Any] = self.client.xpending(KEYS.events, "evictor")
-            # Half a second of nothing but looking around.
             late = ordered is not None and self.rechecks() > ordered
-            if not pending["pending"] and not late and self.worker.cpu_s - before < 0.05:  # noqa: PLR2004
+            if not pending["pending"] and not late and self.worker.cpu_s - before < REST_CPU_S:
                 return
         raise RuntimeError("the worker does not come to rest")
 
@@ -257,6 +261,9 @@ class Logouts:
     async def one(self, number: int) -> float:
         """One logout; seconds until the last of the user's keys was gone."""
         left = {self._head + key for key in self._side.kind.keys(number)}
+        while await self._pubsub.get_message(timeout=0.0):
+            # Of what came before this logout.
+            pass
         began = time.perf_counter()
         await self.publish(number)
         while left:

@@ -30,6 +30,9 @@ MORE_GOAL = 1.05
 SHARED_USERS = (100, 1000)
 """Of the one value: the worker looks into none above 16 MiB, which is some 4,000 users."""
 
+QUICK = Sizes(few=100, many=200, logouts=10, rounds=1, writes=200, idle_s=1.0)
+"""To see that it runs; such figures say nothing."""
+
 Measured = tuple[Kind, Sizes, Costs, Costs]
 
 
@@ -41,38 +44,28 @@ async def compare(kind: Kind, sizes: Sizes, directory: Path) -> Measured:
 
 def report(measured: Sequence[Measured]) -> None:
     """Print the tables."""
-    head(
-        "logout",
-        "users",
-        "time, ratio",
-        "ms, median (p95)",
-        "commands",
-        "of these the publisher's",
-        "reads",
-        "rechecks",
-    )
+    logout = ("logout", "users", "time, ratio", "ms, median (p95)", "while all is read", "commands")
+    head(*logout, "of these the publisher's", "reads", "of the rechecks")
     for kind, sizes, few, many in measured:
-        gone = ", ".join(_ms([s for of_round in costs.gone_s for s in of_round]) for costs in (few, many))
-        mine = f"{total(few.worker) + total(few.publisher):.1f}, {total(many.worker) + total(many.publisher):.1f}"
-        publisher = f"{total(few.publisher):.1f}, {total(many.publisher):.1f}"
-        rechecks = f"{total(few.rechecks):.1f}, {total(many.rechecks):.1f}"
-        users = f"{sizes.few:,}, {sizes.many:,}"
+        both = (few, many)
+        gone = ", ".join(_ms([seconds for of_round in costs.gone_s for seconds in of_round]) for costs in both)
         row(
             kind.name,
-            users,
+            f"{sizes.few:,}, {sizes.many:,}",
             f"**{slower(few, many):.2f}**",
             gone,
-            mine,
-            publisher,
-            f"{few.worker['reads']:.1f}, {many.worker['reads']:.1f}",
-            rechecks,
+            _ms(many.busy_s),
+            ", ".join(f"{total(costs.worker) + total(costs.publisher):.1f}" for costs in both),
+            ", ".join(f"{total(costs.publisher):.1f}" for costs in both),
+            ", ".join(f"{costs.worker.get('reads', 0) + costs.publisher.get('reads', 0):.1f}" for costs in both),
+            ", ".join(f"{total(costs.rechecks):.1f}" for costs in both),
         )
     print(f"\nThe worker's, by name: {_names(measured[0][3])}")  # noqa: T201
     index = ("index", "users", "bytes per user", "of the values' bytes", "s per 100,000 keys", "index there")
     head(*index, "worker's CPU s", "slowest command, ms", "others waited, p99 ms (longest)", "while idle")
     for kind, sizes, few, many in measured:
         for users, costs in ((sizes.few, few), (sizes.many, many)):
-            keys = 1 if kind.shared else users * len(kind.keys(0))
+            keys = users * len(kind.keys(0))
             row(kind.name, f"{users:,}", f"{costs.index_bytes:.0f}", f"**{costs.index_bytes / costs.value_bytes:.2f}**",
                 *_readings(costs, keys))  # fmt: skip
     head("CPU us per write", "users", "400 a second", "all at once")
@@ -163,11 +156,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--writes", type=int, default=4_000, help="in one round")
     parser.add_argument("--only", choices=kinds, help="one kind of cache")
+    parser.add_argument("--quick", action="store_true", help="as little as possible: only to see that it runs")
     given = parser.parse_args()
-    if given.few < given.logouts * (given.rounds + 3) + 1:
+    sizes = Sizes(given.few, given.users, given.logouts, given.rounds, given.writes, idle_s=5.0)
+    if sizes.few <= sizes.logouts * (sizes.rounds + 3):
         parser.error("--few must leave somebody signed in after three more rounds of logouts")
-    sizes = Sizes(given.few, given.users, given.logouts, given.rounds, given.writes)
-    return asyncio.run(run(sizes, [kinds[given.only]] if given.only else list(kinds.values())))
+    chosen = [kinds[given.only]] if given.only else list(kinds.values())
+    return asyncio.run(run(QUICK if given.quick else sizes, chosen))
 
 
 if __name__ == "__main__":
