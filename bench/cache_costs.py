@@ -6,9 +6,10 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.cache_rig import Logouts, Reading, Side, asking, top
+from bench.cache_logouts import Logouts
+from bench.cache_rig import Reading, Side, asking, top
 from bench.cache_values import account
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class Comparison:
 
     def _check(self, side: Side) -> None:
         if side.kind.shared:
-            blob = side.client.get(side.kind.keys(0)[0])
+            blob: Any = side.client.get(side.kind.keys(0)[0])
             if any((account(number).encode() in blob) == (number < self._next) for number in range(side.users)):
                 raise RuntimeError("the wrong users are gone")
             return
