@@ -1,0 +1,346 @@
+"""Workers die, Redis goes away, notifications are refused, entries are lost: what was ordered is done all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis.asyncio
+
+from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.lease import Lease
+from receiver.evictor import recheck, watch, worker
+from receiver.ops.settings import Settings
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World, at_work, tenant, until
+from tests.evictor.written import dumped, tokens
+from tests.support.clock import Clock
+from tests.support.op import ABSENT, OP
+from tests.support.receiver import start_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+ENCRYPTED = b"\x09\xf0\xc9\xf0"
+GROUP = "evictor"
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recheck, "LOOK_S", 0.05)
+
+
+@pytest.fixture
+async def other_redis(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    """A Redis of the caches' own, whose data outlives a crash."""
+    server = EmbeddedRedis(directory=tmp_path, arguments=("--appendonly", "yes", "--appendfsync", "always"))
+    await asyncio.to_thread(server.start)
+    yield server
+    await asyncio.to_thread(server.stop)
+
+
+@contextlib.asynccontextmanager
+async def another_worker(server: EmbeddedRedis, world: World, *caches: dict[str, Any], **evictor: Any) -> Any:
+    """Beside the world's own."""
+    settings = Settings(
+        internal={"port": 0}, redis={"url": server.url}, tenants=[tenant(world.op)], caches=list(caches),
+        evictor={"recheck_s": [], **evictor},
+    )  # fmt: skip
+    async with worker.working(settings, clock=world.clock) as second:
+        yield second
+
+
+@contextlib.asynccontextmanager
+async def process(tmp_path: Path, **sections: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A real `receiver evict` that takes evictions."""
+    config = tmp_path / "evict.json"
+    config.write_text(json.dumps({"internal": {"port": 0}, **sections}))
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "receiver", "evict", "--config", str(config), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        async with asyncio.timeout(30):
+            while b'"startup"' not in await child.stdout.readline():
+                pass
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.communicate()
+
+
+async def test_without_notifications(
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    clock: Clock,
+    op: OP,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where Redis may not notify, that is said, and the checks that were ordered find what was written back."""
+    before = await redis_client.config_get("notify-keyspace-events")
+    await redis_client.config_set("notify-keyspace-events", "")
+    await redis_client.execute_command("ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-config")
+    url = redis_server.url.replace("redis://", "redis://plain:pw@")
+    try:
+        async with at_work(
+            redis_server, redis_client, clock, op, WEB, redis_url=url, recheck_s=[0.3, 0.6, 0.9]
+        ) as world:
+            assert 0 == world.sample("logout_cache_notified")
+            assert "watch.no_notifications" in {record.getMessage() for record in caplog.records}
+            await world.log_out_user("u1")
+            await world.put_data("web:u1", dumped(tokens(op.issuer, cached_at=world.now, auth_time=world.now)))
+            await until(lambda: world.gone("web:u1"))
+            await until(lambda: world.gone("{logout}:rechecks"))
+            # Nobody hears of it now; the next reading of everything does.
+            blob = dumped(tokens(op.issuer, cached_at=world.now, auth_time=world.now))
+            await world.put_data("web:u1", blob)
+            await world.worker.watcher.read_all()
+            assert await world.gone("web:u1")
+    finally:
+        await redis_client.config_set("notify-keyspace-events", before["notify-keyspace-events"])
+        await redis_client.execute_command("ACL", "DELUSER", "plain")
+
+
+async def test_what_is_read_now_and_then(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """Everything is read again every `rescan_s`, so that a write nobody heard of is not there for ever."""
+    async with work(WEB, rescan_s=0.2) as world:
+        await world.log_out_user("u1")
+        before = await redis_client.config_get("notify-keyspace-events")
+        await redis_client.config_set("notify-keyspace-events", "")
+        try:
+            await world.put_data("web:u1", dumped(tokens(op.issuer, cached_at=world.now, auth_time=world.now)))
+            await until(lambda: world.gone("web:u1"))
+        finally:
+            await redis_client.config_set("notify-keyspace-events", before["notify-keyspace-events"])
+
+
+async def test_the_worker_that_ordered_it_was_killed(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, tmp_path: Path
+) -> None:
+    """A check that was ordered by a worker that was then killed is done by another one."""
+    clock = Clock(int(time.time()))
+    web = {**WEB, "index": False}
+    async with OP(clock) as op:
+        sections = {"redis": {"url": redis_server.url}, "tenants": [tenant(op)], "caches": [web]}
+        evictor = {"recheck_s": [1.5]}
+        async with (
+            process(tmp_path, **sections, evictor=evictor) as child,
+            _receiver(redis_server, redis_client, clock, op) as world,
+        ):
+            await world.log_out_user("u1")
+            assert await redis_client.zcard("{logout}:rechecks")
+            child.send_signal(signal.SIGKILL)
+            await child.wait()
+            blob = dumped(tokens(op.issuer, cached_at=world.now, auth_time=world.now))
+            await world.put_data("web:u1", blob)
+            async with another_worker(redis_server, world, web, **evictor):
+                await until(lambda: world.gone("web:u1"))
+                await until(lambda: world.gone("{logout}:rechecks"))
+
+
+@contextlib.asynccontextmanager
+async def _receiver(server: EmbeddedRedis, client: redis.asyncio.Redis, clock: Clock, op: OP) -> AsyncIterator[World]:
+    """A receiver, and no evictor of the test's own."""
+    async with start_receiver(server.url, client, clock, [tenant(op)]) as receiver:
+        yield World(client, clock, op, receiver, None)  # type: ignore[arg-type]  # never asked
+
+
+async def test_scripts_are_forgotten(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """A Redis that has lost its scripts, as after a restart, is given them again."""
+    async with work(WEB, FLASK, recheck_s=[0.1]) as world:
+        for number in range(2):
+            await redis_client.script_flush()
+            await world.put_data("web:u1", dumped(tokens(op.issuer, auth_time=world.now)))
+            await world.log_out_user("u1")
+            assert await world.gone("web:u1")
+            await redis_client.script_flush()
+            await world.put_data("web:u1", dumped(tokens(op.issuer, auth_time=world.now)))
+            await until(lambda: world.gone("web:u1"))
+            await until(lambda: world.gone("{logout}:rechecks"))
+            world.clock.advance(number + 1)
+
+
+async def test_the_connection_that_listens_is_cut(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """What is written while nobody listens is read when somebody does again."""
+    async with work(WEB) as world:
+        await world.log_out_user("u1")
+        assert await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await world.put_data("web:u1", dumped(tokens(op.issuer, auth_time=world.now)))
+        await until(lambda: world.gone("web:u1"))
+        await world.watched("web:")
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_caches_redis_is_down(
+    work: Work, redis_client: redis.asyncio.Redis, op: OP, other_redis: EmbeddedRedis, *, first: bool
+) -> None:
+    """A logout waits for the cache that is away and is done when it is back; the other caches are done at once."""
+    away = [
+        {"name": "away", "layout": "microsoft-identity-web", "prefix": "away:", "redis": {"url": other_redis.url}},
+        {"name": "spring", "layout": "spring-session", "redis": {"url": other_redis.url}},
+    ]
+    caches = [*away, WEB] if first else [WEB, *away]
+    async with work(*caches, recheck_s=[0.2, 30]) as world:
+        blob = dumped(tokens(op.issuer, auth_time=world.now))
+        async with redis.asyncio.Redis.from_url(other_redis.url) as elsewhere:
+            await elsewhere.hset("away:u1", "data", blob)  # type: ignore[misc, arg-type]  # typed for both clients
+        await world.put_data("web:u1", blob)
+        await asyncio.to_thread(other_redis.kill)
+        eviction = await world.log_out_user("u1", waits=False)
+        await until(lambda: world.gone("web:u1"))
+        # The checks after it do not wait either.
+        await redis_client.config_set("notify-keyspace-events", "")
+        await world.put_data("web:u1", blob)
+        await until(lambda: world.gone("web:u1"))
+        assert not await world.is_handled(eviction)
+        assert 0 == world.sample("logout_unresolved_total", tenant="t1")
+        await asyncio.to_thread(other_redis.start)
+        await until(lambda: world.is_handled(eviction))
+        async with redis.asyncio.Redis.from_url(other_redis.url) as elsewhere:
+            assert not await elsewhere.exists("away:u1")
+
+
+async def test_entries_were_missed(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
+) -> None:
+    """When logouts were trimmed before any worker read them, everything is judged by its marks.
+
+    Who signed out goes, and so does what nobody can read; who did not stays.
+    """
+    node = {"name": "node", "layout": "msal-node"}
+    async with at_work(redis_server, redis_client, clock, op, WEB, node) as world:
+        await world.log_out_user("u1")
+    async with _receiver(redis_server, redis_client, clock, op) as world:
+        await world.log_out_user("u2", waits=False)
+        await redis_client.xtrim("{logout}:events", maxlen=0, approximate=False)
+        await world.log_out_user("u3", waits=False)
+        for sub in ("u2", "u3", "u4"):
+            await world.put_data(f"web:{sub}", dumped(tokens(op.issuer, sub=sub, account=sub, auth_time=world.now - 5)))
+        await world.put_data("web:encrypted", ENCRYPTED)
+        # The prefix of node is empty: what cannot be read under it may be anybody's.
+        await redis_client.set("somebody's counter", "5")
+        await redis_client.set("u2", dumped(tokens(op.issuer, sub="u2", account="u2", auth_time=world.now - 5)))
+    async with at_work(redis_server, redis_client, clock, op, WEB, node) as world:
+        await until(lambda: world.gone("web:u2", "web:u3", "web:encrypted", "u2"))
+        await until(lambda: _reset_is_done(redis_client))
+        assert {"web:u4", "somebody's counter"} == await world.keys()
+
+
+async def _reset_is_done(client: redis.asyncio.Redis) -> bool:
+    return not await client.hexists(f"{{logout}}:group:{GROUP}", "reset")  # type: ignore[misc]  # typed for both
+
+
+async def test_two_workers_share_the_work(
+    work: Work, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, op: OP
+) -> None:
+    """Every logout is handled, and acknowledged once, by one of them."""
+    users = [f"user{number}" for number in range(20)]
+    async with work(WEB) as world, another_worker(redis_server, world, WEB) as second:
+        for sub in users:
+            await world.put_data(f"web:{sub}", dumped(tokens(op.issuer, sub=sub, account=sub)))
+        await asyncio.gather(*(world.log_out_user(sub, waits=False) for sub in users))
+        await until(lambda: world.gone(*(f"web:{sub}" for sub in users)))
+        events = await world.receiver.events()
+
+        async def acknowledged() -> bool:
+            counts = [await redis_client.hlen(f"{{logout}}:acks:{event['id']}") for event in events]  # type: ignore[misc]
+            return len(users) == len(counts) and {1} == set(counts)
+
+        await until(acknowledged)
+
+        async def nothing_pending() -> bool:
+            return not (await redis_client.xpending("{logout}:events", GROUP))["pending"]
+
+        await until(nothing_pending)
+        assert {1.0, 0.0} == {
+            one.metrics.registry.get_sample_value("logout_cache_watching") for one in (world.worker, second)
+        }
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_the_one_that_watches_ends(
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    op: OP,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    dies: bool,
+) -> None:
+    """Another one takes over, whether it died or ended in good order, and reads everything first."""
+    monkeypatch.setattr(watch, "LEASE_S", 0.6)
+    monkeypatch.setattr(worker, "LEASE_S", 0.6)
+
+    async def nothing(_: Lease) -> None:
+        return
+
+    async with contextlib.AsyncExitStack() as second_ends:
+        async with work(WEB) as world:
+            second = await second_ends.enter_async_context(another_worker(redis_server, world, WEB))
+            await world.log_out_user("u1")
+            if dies:
+                monkeypatch.setattr(Lease, "release", nothing)
+        await redis_client.hset("web:u1", "data", dumped(tokens(op.issuer, auth_time=1)))  # type: ignore[misc, arg-type]
+        await until(lambda: world.gone("web:u1"))
+        assert 1 == second.metrics.registry.get_sample_value("logout_cache_watching")
+
+
+async def test_nothing_to_watch(work: Work, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker none of whose caches is read goes on: it has logouts to handle."""
+    monkeypatch.setattr(watch, "LEASE_S", 0.06)
+    held = []
+    hold = Lease.hold
+
+    async def counted(self: Lease) -> bool:
+        held.append(self)
+        return await hold(self)
+
+    monkeypatch.setattr(Lease, "hold", counted)
+
+    async def often() -> bool:
+        return len(held) > 5
+
+    async with work({"name": "keyed", "layout": "keyed", "key": "{sub}"}, {**NODE, "index": False}) as world:
+        await until(often)
+        await redis_client.set("u1", "x")
+        await redis_client.set("node:u1", "x")
+        await world.log_out_user("u1")
+        assert set() == await world.keys()
+        assert not [job for job in world.worker.jobs if job.done()]
+
+
+async def test_a_repeat_changes_nothing(work: Work, op: OP) -> None:
+    """The same logout handled twice, as after a crash, does what it did once, and no new sign-in suffers."""
+    async with work(WEB) as world:
+        await world.put_data("web:u1", dumped(tokens(op.issuer, sid="s1")))
+        eviction = await world.log_out(sub="u1", sid="s1")
+        world.clock.advance(5)
+        await world.put_data("web:u1", dumped(tokens(op.issuer, sid="s2", auth_time=world.now)))
+        await world.worker.evictor.evict(eviction)
+        await world.watched("web:")
+        assert {"web:u1"} == await world.keys()
+
+
+async def test_refresh_tokens_to_their_own_op_only(work: Work, op: OP) -> None:
+    """What was removed is handed over to be revoked, once, but never to another OP than the one it is from."""
+    handed: list[tuple[str, str, str]] = []
+
+    def revoke(*token: str) -> None:
+        handed.append((token[0], token[1], token[2]))
+
+    async with work(WEB) as world:
+        world.worker.evictor._revoke = revoke
+        await world.put_data("web:u1", dumped(tokens(op.issuer, client="c1"), tokens(op.issuer, client="c2")))
+        await world.put_data("web:u2", dumped(tokens("https://other.example", sub="u2", account="u2")))
+        await world.log_out_user("u1")
+        await world.log_out(sub="u2", sid=ABSENT)
+        assert await world.gone("web:u1", "web:u2")
+        assert {("t1", "c1"), ("t1", "c2")} == {token[:2] for token in handed}
+        assert 2 == len(handed)
