@@ -182,7 +182,9 @@ def load(config: Path | None = None, overrides: list[str] | None = None) -> Sett
 def redacted(settings: Settings) -> dict[str, Any]:
     """The settings in force as plain data, secrets hidden: passwords of URLs, and every query, which may hold one."""
     shown = settings.model_dump(mode="json")
-    shown["redis"]["url"] = _without_secrets(shown["redis"]["url"])
+    for place in (shown, *shown["caches"]):
+        if place["redis"]:
+            place["redis"]["url"] = _without_secrets(place["redis"]["url"])
     if shown["outbound"]["proxy_url"]:
         shown["outbound"]["proxy_url"] = _without_secrets(shown["outbound"]["proxy_url"])
     return shown
