@@ -95,10 +95,12 @@ class World(NamedTuple):
             blob = json.dumps(self.tokens(user))
             await self.keep_tokens(f"webapps:{user}", blob)
             await self.caches.set(f"sess:of-{user}", json.dumps({"tokenCache": blob}), ex=3600)
-            session = {"sessionAttr:t": f"java {self.id_token(user)}"}
-            await self.caches.hset(f"{SPRING}sessions:id-of-{user}", mapping=session)
+            session = {"creationTime": "1", "lastAccessedTime": "1", "maxInactiveInterval": "1800"}
+            session["sessionAttr:t"] = f"java {self.id_token(user)}"
             await self.caches.set(f"{SPRING}sessions:expires:id-of-{user}", "")
             await self.caches.sadd(PRINCIPALS + user, f'"id-of-{user}"')
+            # Last, for it is removed at once, and the others with it.
+            await self.caches.hset(f"{SPRING}sessions:id-of-{user}", mapping=session)
         together = json.dumps(self.tokens(*users))
         await self.keep_tokens(ON_BEHALF, together)
         await self.caches.set(SHARED, together)
