@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
+from receiver.evictor.worker import working
+from receiver.ops.settings import Settings
 from tests.evictor.written import dumped, tokens
 from tests.support.evictor import start_evictor
 from tests.support.op import ABSENT
@@ -34,6 +36,9 @@ EVERY_S = 0.01
 
 WEB = {"name": "web", "layout": "microsoft-identity-web", "prefix": "web:"}
 NODE = {"name": "node", "layout": "msal-node", "prefix": "node:"}
+GROUP = "evictor"
+"""The consumer group of all workers."""
+
 FLASK = {"name": "flask", "layout": "flask-session"}
 
 
@@ -176,3 +181,16 @@ async def at_work(
         start_evictor(redis_url or server.url, tenants, list(caches), clock=clock, **evictor) as worker,
     ):
         yield World(client, clock, op, receiver, worker)
+
+
+@contextlib.asynccontextmanager
+async def another_worker(
+    server: EmbeddedRedis, world: World, *caches: dict[str, Any], **evictor: Any
+) -> AsyncIterator[Worker]:
+    """Beside the world's own."""
+    settings = Settings(
+        internal={"port": 0}, redis={"url": server.url}, tenants=[tenant(world.op)], caches=list(caches),
+        evictor={"recheck_s": [], **evictor},
+    )  # fmt: skip
+    async with working(settings, clock=world.clock) as second:
+        yield second
