@@ -55,20 +55,21 @@ def account_digest(account: str) -> str:
     return digest("account", "", account)
 
 
-def notes(keys: Keys, sign_ins: Iterable[CachedSignIn], place: Place | None) -> list[Note]:
+def notes(keys: Keys, sign_ins: Iterable[CachedSignIn], place: Place | None, *, of_accounts: bool = True) -> list[Note]:
     """What a value teaches.
 
     Args:
         keys: Key names.
         sign_ins: Found in it.
         place: Where it was found; None where that follows from the account.
+        of_accounts: Whether it may tell whose an account is; False teaches the place only.
     """
     found: dict[Note, None] = {}
     for sign_in in sign_ins:
         iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
         user = digest("sub", iss, sub) if iss and sub else None
         session = digest("sid", iss, sign_in.sid) if iss and sign_in.sid else None
-        if account and iss:
+        if account and iss and of_accounts:
             home = digest("account", iss, account)
             member = f"{home} {_json(account)}"
             if session:
@@ -79,7 +80,9 @@ def notes(keys: Keys, sign_ins: Iterable[CachedSignIn], place: Place | None) -> 
         if place is not None:
             member = f"{place.cache} {_json(place.key)}"
             # An account's place is enough for whoever knows the account, and the maps above tell it.
-            names = [account_digest(account)] if account else [user, session]
+            names = [account_digest(account)] if account and of_accounts else [user, session]
+            if account and not of_accounts:
+                names.append(account_digest(account))
             for name in names:
                 if name:
                     found[Note(keys.places_bucket(name), name, member)] = None

@@ -103,7 +103,9 @@ class CacheStore:
         """The members of a set; empty when there is none."""
         try:
             found: Any = await self._client.smembers(key)
-        except ResponseError:
+        except ResponseError as error:
+            if not _is_of_another_type(error):
+                raise
             return []
         return list(found)
 
@@ -117,10 +119,14 @@ def glob(prefix: str) -> str:
     return "".join(f"\\{character}" if character in "*?[]^\\" else character for character in prefix) + "*"
 
 
+def _is_of_another_type(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
+
+
 def _value(reply: Any) -> bytes | None:
     if isinstance(reply, dict):
         values: list[bytes] = sorted(reply.values(), key=lambda value: -len(value))
         return (b"\n".join(values) if BIRTH_FIELD in reply else TORN) if reply else None
-    if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+    if isinstance(reply, Exception) and not _is_of_another_type(reply):
         raise reply
     return reply if isinstance(reply, bytes) else None

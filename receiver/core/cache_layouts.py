@@ -43,6 +43,15 @@ class Layout:
     per: Per = "user"
     keep_empty: bool = False
 
+    @property
+    def is_msal_only(self) -> bool:
+        """Whether nobody but MSAL writes the values.
+
+        What stands in a web session a visitor may have typed: it says whose session this may be, and nothing of
+        anybody's account.
+        """
+        return self.holds == "tokens"
+
 
 LAYOUTS: dict[LayoutName, Layout] = {
     "microsoft-identity-web": Layout(holds="tokens", storage="data", prefix="", key_is_account=True),

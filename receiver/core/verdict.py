@@ -114,7 +114,7 @@ def _is_proved_ended(sign_in: CachedSignIn, marks: Marks) -> bool:
         return True
     # A token that was there before the user's logout, whoever wrote it back.
     oldest = sign_in.oldest_token_at
-    return marks.user_at is not None and oldest is not None and oldest <= marks.user_at
+    return marks.user_at is not None and oldest is not None and oldest < marks.user_at
 
 
 def _compare(sign_in: CachedSignIn, removal: Removal) -> Verdict:
@@ -124,6 +124,6 @@ def _compare(sign_in: CachedSignIn, removal: Removal) -> Verdict:
     sid = sid_digest(sign_in)
     if sid is not None and removal.sids:
         return Verdict.RETURNED if sid in removal.sids else Verdict.LIVES
-    if auth_time is not None or (oldest is not None and oldest <= removal.logout_at):
+    if auth_time is not None or (oldest is not None and oldest < removal.logout_at):
         return Verdict.RETURNED
     return Verdict.UNSURE

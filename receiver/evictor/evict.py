@@ -143,7 +143,9 @@ class Evictor:
         for key, value in zip(keys, await read(cache, keys), strict=True):
             place = Place(cache.name, key)
             cleared = Cleared("absent")
-            if value is not None:
+            if cache.layout.holds == "anything":
+                cleared = Cleared("deleted" if await cache.store.delete([key]) else "absent")
+            elif value is not None:
                 cleared = await clear(cache, key, value, _decision(cache, place, eviction, found))
             self._metrics.cleared(cache.name, cleared.outcome)
             # To no other OP than the one they are from.
@@ -154,9 +156,11 @@ class Evictor:
                 if cache.layout.storage == "fields":
                     # A session that cannot be read does not say what it is indexed under.
                     await spring.forget(cache, key, _principals(eviction, found))
-                found.accounts |= cleared.accounts
-                await self._note(eviction, remembered_as(cache, key), sorted(cleared.names), sids=cleared.sids)
-                await self._removals.mark_accounts(eviction, cleared.accounts)
+                named = sorted(cleared.names) if cache.layout.is_msal_only else []
+                await self._note(eviction, remembered_as(cache, key), named, sids=cleared.sids)
+                if cache.layout.is_msal_only:
+                    found.accounts |= cleared.accounts
+                    await self._removals.mark_accounts(eviction, cleared.accounts)
         return removed
 
     async def _note(
@@ -222,6 +226,6 @@ def _principals(eviction: Eviction, found: Found) -> set[str]:
 def _failed(cache: Cache, error: BaseException) -> BaseException:
     emit(
         log, logging.ERROR, "evict.cache_failed", cache=cache.name, error=describe(error),
-        action="it is tried again; see that its Redis can be reached and grants the rights in docs/caches.md",
+        action="it is tried again; see that its Redis can be reached and grants the rights in docs/events.md",
     )  # fmt: skip
     return error

@@ -97,7 +97,8 @@ class Examiner:
         removed = 0
         for key, value in values.items():
             removed += await self._settle(cache, key, value, known, flush=flush and cache.key is None)
-        await self._spread(known)
+        if cache.layout.is_msal_only:
+            await self._spread(known)
         return Examined(len(values), sum(not value.readable for value in values.values()), removed)
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
@@ -105,7 +106,12 @@ class Examiner:
             found = [
                 note
                 for key, value in values.items()
-                for note in notes(self._keys, _own(cache, value.sign_ins), cache.place(key, value.accounts))
+                for note in notes(
+                    self._keys,
+                    _own(cache, value.sign_ins),
+                    cache.place(key, value.accounts),
+                    of_accounts=cache.layout.is_msal_only,
+                )
             ]
             self._metrics.learnt.labels(cache.name).inc(await self._index.learn(found))
 

@@ -67,12 +67,12 @@ def name_of(sign_in: CachedSignIn) -> str | None:
 
 def names_of(place: str, value: Value) -> list[str]:
     """The digests under which something may be remembered about a value."""
-    return [place, *sorted({name for sign_in in value.sign_ins for name in _names(sign_in)})]
+    return [place, *sorted({name for sign_in in value.sign_ins for name in _names(value, sign_in)})]
 
 
-def _names(sign_in: CachedSignIn) -> list[str]:
-    """For every client, then for its own alone."""
-    name = name_of(sign_in)
+def _names(value: Value, sign_in: CachedSignIn) -> list[str]:
+    """For every client, then for its own alone; of a web session only its place counts."""
+    name = name_of(sign_in) if value.layout.is_msal_only else None
     if name is None:
         return []
     return [name, name + client_suffix(sign_in.client_id)] if sign_in.client_id else [name]
@@ -97,15 +97,15 @@ def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder,
             found[WHOLE] = _finding(Verdict.UNSURE, before, Marks(), None, flush=flush)
         return found
     for holder, sign_ins in value.holders.items():
-        findings = [finding for sign_in in sign_ins if (finding := _look_at(sign_in, place, known, flush=flush))]
+        findings = [finding for sign_in in sign_ins if (finding := _look_at(value, sign_in, place, known, flush=flush))]
         if findings:
             found[holder] = _strongest(findings)
     return found
 
 
-def _look_at(sign_in: CachedSignIn, place: str, known: Known, *, flush: bool) -> Finding | None:
+def _look_at(value: Value, sign_in: CachedSignIn, place: str, known: Known, *, flush: bool) -> Finding | None:
     # What was removed at this place may have been somebody else's, where a value is shared.
-    names = _names(sign_in) or [place]
+    names = _names(value, sign_in) or [place]
     # Written while it was looked at: it is looked at again.
     marks = known.marks.get(sign_in, Marks())
     findings = []

@@ -37,7 +37,8 @@ def sign_in(**changes: Any) -> CachedSignIn:
         ({"auth_time": AT + 1, "oldest_token_at": AT - 9}, Marks(user_at=AT), None, Verdict.LIVES),
         ({"auth_time": AT - 1, "oldest_token_at": AT + 9, "sid": "new"}, Marks(user_at=AT), None, Verdict.ENDED),
         # Without `auth_time` the age of the oldest access token does.
-        ({"oldest_token_at": AT}, Marks(user_at=AT), None, Verdict.ENDED),
+        ({"oldest_token_at": AT - 1}, Marks(user_at=AT), None, Verdict.ENDED),
+        ({"oldest_token_at": AT}, Marks(user_at=AT), None, Verdict.UNSURE),
         ({"oldest_token_at": AT + 1}, Marks(user_at=AT), None, Verdict.UNSURE),
         ({}, Marks(user_at=AT), None, Verdict.UNSURE),
         # The session was signed out: a session id is not used twice.
@@ -57,8 +58,9 @@ def sign_in(**changes: Any) -> CachedSignIn:
         ({"sid": "new", "oldest_token_at": AT - 9}, Marks(), REMOVED_OLD, Verdict.LIVES),
         ({"sid": "new", "auth_time": AT}, Marks(), REMOVED, Verdict.RETURNED),
         ({"auth_time": AT}, Marks(), REMOVED_OLD, Verdict.RETURNED),
-        ({"oldest_token_at": AT}, Marks(), REMOVED_OLD, Verdict.RETURNED),
-        ({"oldest_token_at": AT}, Marks(), REMOVED, Verdict.RETURNED),
+        ({"oldest_token_at": AT - 1}, Marks(), REMOVED_OLD, Verdict.RETURNED),
+        ({"oldest_token_at": AT - 1}, Marks(), REMOVED, Verdict.RETURNED),
+        ({"oldest_token_at": AT}, Marks(), REMOVED, Verdict.UNSURE),
         ({"oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
         ({"sid": "new", "oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
         ({}, Marks(), REMOVED, Verdict.UNSURE),
