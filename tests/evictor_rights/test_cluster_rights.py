@@ -52,6 +52,7 @@ def value(op: OP, clock: Clock, user: str) -> str:
     )
 
 
+@pytest.mark.usefixtures("redis_client")
 async def test_rights_on_the_pages_are_enough_on_a_cluster(
     cluster: Cluster, redis_server: EmbeddedRedis, clock: Clock, op: OP, caplog: pytest.LogCaptureFixture
 ) -> None:
