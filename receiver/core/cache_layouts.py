@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 LayoutName = Literal[
     "microsoft-identity-web",
@@ -33,6 +33,8 @@ class Layout:
         key_is_account: Whether a key is the prefix and MSAL's `home_account_id`.
         per: Whether one value is all a user has here, or one session of theirs.
         keep_empty: Whether an emptied cache is left in place: MSAL4J keeps what it has in memory when the key is gone.
+        account_links: Whether an ID token beside an account tells whose account that is. What stands in a web session a
+            visitor may have typed: it says whose session this may be, and nothing of anybody's account.
     """
 
     holds: Literal["tokens", "session", "anything"]
@@ -42,15 +44,11 @@ class Layout:
     key_is_account: bool = False
     per: Per = "user"
     keep_empty: bool = False
+    account_links: bool = True
 
-    @property
-    def is_msal_only(self) -> bool:
-        """Whether nobody but MSAL writes the values.
 
-        What stands in a web session a visitor may have typed: it says whose session this may be, and nothing of
-        anybody's account.
-        """
-        return self.holds == "tokens"
+def _session(**of_it: Any) -> Layout:
+    return Layout(holds="session", per="session", account_links=False, **of_it)
 
 
 LAYOUTS: dict[LayoutName, Layout] = {
@@ -58,12 +56,10 @@ LAYOUTS: dict[LayoutName, Layout] = {
     "msal-node": Layout(holds="tokens", prefix="", key_is_account=True),
     "msal4j": Layout(holds="tokens", keep_empty=True),
     "msal-python": Layout(holds="tokens", key_is_account=True),
-    "flask-session": Layout(holds="session", prefix="session:", per="session"),
-    "django-session": Layout(holds="session", prefix=":1:django.contrib.sessions.cache", per="session"),
-    "express-session": Layout(holds="session", prefix="sess:", per="session"),
-    "spring-session": Layout(
-        holds="session", storage="fields", prefix="spring:session:", below="sessions:", per="session"
-    ),
+    "flask-session": _session(prefix="session:"),
+    "django-session": _session(prefix=":1:django.contrib.sessions.cache"),
+    "express-session": _session(prefix="sess:"),
+    "spring-session": _session(storage="fields", prefix="spring:session:", below="sessions:"),
     "keyed": Layout(holds="anything"),
 }
 """By the name the settings use."""

@@ -156,9 +156,9 @@ class Evictor:
                 if cache.layout.storage == "fields":
                     # A session that cannot be read does not say what it is indexed under.
                     await spring.forget(cache, key, _principals(eviction, found))
-                named = sorted(cleared.names) if cache.layout.is_msal_only else []
+                named = sorted(cleared.names) if cache.layout.account_links else []
                 await self._note(eviction, remembered_as(cache, key), named, sids=cleared.sids)
-                if cache.layout.is_msal_only:
+                if cache.layout.account_links:
                     found.accounts |= cleared.accounts
                     await self._removals.mark_accounts(eviction, cleared.accounts)
         return removed

@@ -97,7 +97,7 @@ class Examiner:
         removed = 0
         for key, value in values.items():
             removed += await self._settle(cache, key, value, known, flush=flush and cache.key is None)
-        if cache.layout.is_msal_only:
+        if cache.layout.account_links:
             await self._spread(known)
         return Examined(len(values), sum(not value.readable for value in values.values()), removed)
 
@@ -110,7 +110,7 @@ class Examiner:
                     self._keys,
                     _own(cache, value.sign_ins),
                     cache.place(key, value.accounts),
-                    of_accounts=cache.layout.is_msal_only,
+                    of_accounts=cache.layout.account_links,
                 )
             ]
             self._metrics.learnt.labels(cache.name).inc(await self._index.learn(found))

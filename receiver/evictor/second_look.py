@@ -71,8 +71,8 @@ def names_of(place: str, value: Value) -> list[str]:
 
 
 def _names(value: Value, sign_in: CachedSignIn) -> list[str]:
-    """For every client, then for its own alone; of a web session only its place counts."""
-    name = name_of(sign_in) if value.layout.is_msal_only else None
+    """For every client, then for its own alone; none where only the place counts."""
+    name = name_of(sign_in) if value.layout.account_links else None
     if name is None:
         return []
     return [name, name + client_suffix(sign_in.client_id)] if sign_in.client_id else [name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -41,6 +42,12 @@ class CacheSettings(Section):
         description="Read the values, to learn whose they are and to catch what is written back. False clears only "
         "keys that are registered or follow from the account.",
     )
+    account_links: bool | None = Field(
+        None,
+        description="Whether an ID token beside an MSAL account tells whose account that is: this is how a pairwise "
+        "`sub` is resolved. Default true for MSAL's caches, false for web sessions, where a visitor's own text could "
+        "name somebody else's account. True needs sessions that hold none.",
+    )
     redis: RedisSettings | None = Field(None, description="Where it is. Default: the section `redis`.")
 
     @model_validator(mode="after")
@@ -59,8 +66,9 @@ class CacheSettings(Section):
 
     @property
     def shape(self) -> Layout:
-        """What the layout's name stands for."""
-        return LAYOUTS[self.layout]
+        """What the layout's name stands for, as far as nothing else is set."""
+        layout = LAYOUTS[self.layout]
+        return layout if self.account_links is None else replace(layout, account_links=self.account_links)
 
     @property
     def effective_prefix(self) -> str:

@@ -83,6 +83,21 @@ async def test_pairwise_subjects(work: Work, op: OP) -> None:
         assert {"web:other.home", "web:c1_tenant_AppTokenCache"} == await world.keys()
 
 
+@pytest.mark.parametrize("links", [False, True])
+async def test_pairwise_subjects_in_sessions(
+    work: Work, redis_client: redis.asyncio.Redis, op: OP, *, links: bool
+) -> None:
+    """Two apps that keep MSAL's cache in their sessions: one's subject finds the other's session where links count."""
+    async with work({**FLASK, "account_links": links}, of=ENTRA) as world:
+        for client in ("c1", "c2"):
+            blob = dumped(tokens(op.issuer, sub=f"sub-at-{client}", account=HOME, client=client, cached_at=world.now))
+            await redis_client.set(f"session:{client}", b"\x81\xac" + blob)
+        await world.watched("session:")
+        eviction = await world.log_out_user("sub-at-c1")
+        assert ((HOME,) if links else ()) == eviction.accounts
+        assert (set() if links else {"session:c2"}) == await world.keys()
+
+
 async def test_session_id_alone(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """A token that names a session only finds its tokens and its web sessions; other users' stay."""
     async with work(WEB, FLASK, of=ENTRA) as world:
