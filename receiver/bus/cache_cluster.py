@@ -69,6 +69,10 @@ class ClusterCacheStore(CacheStore):
         """One by one: they are in different slots."""
         return sum([int(await self._cluster.unlink(key)) for key in keys])
 
+    async def _ping(self) -> None:
+        # One that is down is no reason to leave out the others' keys.
+        await self._cluster.ping(target_nodes=RedisCluster.RANDOM)
+
     async def scan(self, pattern: str) -> AsyncIterator[list[str]]:
         """Every primary's keys."""
         batch: list[str] = []

@@ -6,15 +6,19 @@ the fields of a hash (Spring Session).
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from receiver.bus.blobs import SWAP, fingerprint
 from receiver.bus.cache_changes import CacheChanges, are_sent, text_of
+from receiver.bus.primary import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     import redis.asyncio
 
@@ -33,6 +37,14 @@ SCAN_COUNT = 1000
 """Keys Redis looks at for one step of a SCAN: more takes longer during which nobody else is served."""
 
 
+SLOW_S = 1.0
+"""Seconds a failure may take. One that took longer is not waited for again by everybody in turn."""
+
+
+class SilentError(RedisConnectionError):
+    """This Redis kept somebody waiting for nothing, and has not answered since."""
+
+
 class CacheStore:
     """One Redis that holds caches. Every method may raise what `connection.Failure` names.
 
@@ -42,6 +54,38 @@ class CacheStore:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
+        self._silent = False
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around what others wait for: fails at once while it is known that nobody answers.
+
+        Raises:
+            SilentError: until it has answered `ask_again`.
+        """
+        if self._silent:
+            raise SilentError("does not answer")
+        began = time.monotonic()
+        try:
+            yield
+        except Failure:
+            self._silent = time.monotonic() - began >= SLOW_S
+            raise
+
+    async def ask_again(self) -> None:
+        """Find out whether a Redis that kept somebody waiting answers by now. Never raises."""
+        if not self._silent:
+            return
+        try:
+            # Whoever may not ask is answered too.
+            with contextlib.suppress(ResponseError):
+                await self._ping()
+        except Failure:
+            return
+        self._silent = False
+
+    async def _ping(self) -> None:
+        await self._client.ping()
 
     async def changes(self, patterns: Iterable[str]) -> CacheChanges:
         """Hears which keys of these globs are written; opened and closed by the caller."""

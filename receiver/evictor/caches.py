@@ -95,6 +95,11 @@ class Caches:
     def __iter__(self) -> Iterator[Cache]:
         return iter(self._by_name.values())
 
+    @property
+    def stores(self) -> set[CacheStore]:
+        """Where they are, each once."""
+        return {cache.store for cache in self}
+
     def by_name(self, name: str) -> Cache | None:
         """The cache of that name; None when it is configured no more."""
         return self._by_name.get(name)

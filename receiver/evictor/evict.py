@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from receiver.bus.cache_index import Place, account_digest
+from receiver.bus.cache_store import SilentError
 from receiver.bus.connection import Failure, describe
 from receiver.bus.rechecks import Recheck
 from receiver.bus.removals import suffix_of
@@ -103,7 +104,8 @@ class Evictor:
                 if not keys or cache.name in found.failed:
                     continue
                 try:
-                    removed |= await self._clear(cache, keys, eviction, found)
+                    with cache.store.asking():
+                        removed |= await self._clear(cache, keys, eviction, found)
                 except Failure as error:
                     found.failed[cache.name] = _failed(cache, error)
         await self._rechecks.put(Recheck(eviction, frozenset(found.places), 0))
@@ -124,7 +126,8 @@ class Evictor:
         for cache in self._caches:
             if cache.layout.storage == "fields" and cache.may_hold(eviction) and cache.name not in found.failed:
                 try:
-                    keys = await spring.sessions_of(cache, principals)
+                    with cache.store.asking():
+                        keys = await spring.sessions_of(cache, principals)
                 except Failure as error:
                     found.failed[cache.name] = _failed(cache, error)
                 else:
@@ -224,6 +227,9 @@ def _principals(eviction: Eviction, found: Found) -> set[str]:
 
 
 def _failed(cache: Cache, error: BaseException) -> BaseException:
+    if isinstance(error, SilentError):
+        # Said once is enough.
+        return error
     emit(
         log, logging.ERROR, "evict.cache_failed", cache=cache.name, error=describe(error),
         action="it is tried again; see that its Redis can be reached and grants the rights in docs/events.md",

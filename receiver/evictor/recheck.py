@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from receiver.bus.cache_store import SilentError
 from receiver.bus.connection import Failure, describe
 from receiver.evictor import spring
 from receiver.ops.logs import emit
@@ -49,6 +50,9 @@ class Rechecker:
                     continue
                 await self._check(due)
                 await self._rechecks.put(replace(due, step=due.step + 1))
+            except SilentError:
+                # Said when it began; this check is due again in a while.
+                continue
             except Failure as error:
                 emit(
                     log, logging.WARNING, "recheck.failed", error=describe(error),
@@ -64,9 +68,10 @@ class Rechecker:
             if not keys or not cache.may_hold(order.eviction) or cache.name in found.failed:
                 continue
             try:
-                await self._examiner.examine(cache, keys)
-                if cache.layout.storage == "fields":
-                    await spring.tidy(cache, keys)
+                with cache.store.asking():
+                    await self._examiner.examine(cache, keys)
+                    if cache.layout.storage == "fields":
+                        await spring.tidy(cache, keys)
             except Failure as error:
                 # The other caches do not wait for this one.
                 found.failed[cache.name] = error

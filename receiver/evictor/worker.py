@@ -162,7 +162,7 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
         )  # fmt: skip
         rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
         jobs = (subscriber.run(), rechecker.run(), watcher.run(), _keep_asking(client, worker))
-        worker.jobs = [asyncio.create_task(job) for job in jobs]
+        worker.jobs = [asyncio.create_task(job) for job in (*jobs, *map(_keep_asking_again, caches.stores))]
         stack.push_async_callback(settle, worker.jobs)
         yield worker
 
@@ -280,4 +280,10 @@ async def _keep_asking(client: redis.asyncio.Redis, worker: Worker) -> None:
             emit(log, level, "redis.down" if problem else "redis.up", reason=problem or None)
         worker.problem = problem
         worker.metrics.redis_up.set(not problem)
+        await asyncio.sleep(PING_S)
+
+
+async def _keep_asking_again(store: CacheStore) -> None:
+    while True:
+        await store.ask_again()
         await asyncio.sleep(PING_S)

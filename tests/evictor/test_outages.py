@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
+import os
 import signal
 import sys
 import time
@@ -191,6 +193,30 @@ async def test_a_caches_redis_is_down(
         await until(lambda: world.is_handled(eviction))
         async with redis.asyncio.Redis.from_url(other_redis.url) as elsewhere:
             assert not await elsewhere.exists("away:u1")
+
+
+async def test_a_caches_redis_hangs(
+    work: Work, op: OP, other_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes connections and answers nothing is waited for once, not at every user's logout."""
+    monkeypatch.setattr("receiver.evictor.worker.TIMEOUT_S", 0.6)
+    hangs = {"name": "hangs", "layout": "msal-node", "prefix": "hangs:", "redis": {"url": other_redis.url}}
+    users = [f"u{number}" for number in range(40)]
+    async with work(hangs, WEB, recheck_s=[0.2]) as world, redis.asyncio.Redis.from_url(other_redis.url) as elsewhere:
+        for user in users:
+            blob = dumped(tokens(op.issuer, sub=user, account=user, auth_time=world.now - 60))
+            await elsewhere.set(f"hangs:{user}", blob)
+            await world.put_data(f"web:{user}", blob)
+        os.kill(other_redis.pid, signal.SIGSTOP)
+        try:
+            evictions = [await world.log_out_user(user, waits=False) for user in users]
+            await until(lambda: world.gone(*(f"web:{user}" for user in users)))
+            assert not await world.is_handled(evictions[-1])
+        finally:
+            os.kill(other_redis.pid, signal.SIGCONT)
+        for eviction in evictions:
+            await until(functools.partial(world.is_handled, eviction))
+        assert not await elsewhere.exists(*(f"hangs:{user}" for user in users))
 
 
 async def test_entries_were_missed(
