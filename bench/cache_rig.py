@@ -138,17 +138,17 @@ class Side:
                 child.kill()
                 child.wait()
 
-    def metric(self, name: str) -> float:
-        """One of the worker's metrics."""
+    def metric(self, name: str) -> list[float]:
+        """One of the worker's metrics, of each cache."""
         with urllib.request.urlopen(f"{self.worker.url}/metrics", timeout=READ_S) as response:  # noqa: S310  # loopback
             lines = response.read().decode().splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(name + " "))
+        return [float(line.split()[1]) for line in lines if line.startswith(name + "{")]
 
     def read_again(self, *, lose_index: bool) -> Reading:
         """Cut the worker off from its notifications, so that it reads everything again."""
         if lose_index:
             self.client.delete(*self.index_keys())
-        before, cpu_before = self.metric("logout_index_scan_timestamp_seconds"), self.worker.cpu_s
+        before, cpu_before = max(self.metric("logout_index_scan_timestamp_seconds")), self.worker.cpu_s
         self.client.config_set("slowlog-log-slower-than", SLOW_US)
         self.client.slowlog_reset()
         with asking(self.url) as waits_ms:
@@ -156,8 +156,8 @@ class Side:
             self._wait_for_reading(before)
         slow = [entry["duration"] / 1000 for entry in self.client.slowlog_get(128)]
         return Reading(
-            self.metric("logout_index_scan_seconds"),
-            self.metric("logout_index_scan_timestamp_seconds"),
+            sum(self.metric("logout_index_scan_seconds")),
+            max(self.metric("logout_index_scan_timestamp_seconds")),
             self.worker.cpu_s - cpu_before,
             max(slow, default=0.0),
             top(waits_ms),
@@ -223,7 +223,7 @@ class Side:
 
     def _wait_for_reading(self, since: float) -> None:
         deadline = time.monotonic() + READ_S
-        while self.metric("logout_index_scan_timestamp_seconds") <= since:
+        while sum(at > since for at in self.metric("logout_index_scan_timestamp_seconds")) < len(self.kind.caches):
             if time.monotonic() > deadline:
                 raise RuntimeError("the values are not read")
             time.sleep(0.1)

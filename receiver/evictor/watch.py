@@ -142,7 +142,7 @@ class Watcher:
             try:
                 await self._watch_until_interrupted(store)
             except Failure as error:
-                self._metrics.notified.set(0)
+                self._note_notified(store, 0)
                 emit(
                     log, logging.WARNING, "watch.interrupted", error=describe(error),
                     action="everything is read again once Redis answers",
@@ -153,7 +153,7 @@ class Watcher:
         changes = await store.changes(cache.pattern for cache in self._of(store))
         try:
             problem = await changes.open()
-            self._metrics.notified.set(not problem)
+            self._note_notified(store, not problem)
             if problem:
                 emit(log, logging.WARNING, "watch.no_notifications", action=problem, rescan_s=self._rescan_s)
             await together(self._listen(store, changes), self._read_now_and_then(store))
@@ -172,8 +172,8 @@ class Watcher:
             await asyncio.sleep(self._rescan_s)
 
     async def _read_store(self, store: CacheStore, *, flush: bool = False) -> None:
-        began = time.monotonic()
         for cache in self._of(store):
+            began = time.monotonic()
             counts = Examined()
             async for keys in store.scan(cache.pattern):
                 own = self._by_cache(store, keys).get(cache.name, [])
@@ -181,6 +181,8 @@ class Watcher:
                     counts = Examined(*map(sum, zip(counts, found, strict=True)))
             self._metrics.keys.labels(cache.name).set(counts.values)
             self._metrics.unreadable.labels(cache.name).set(counts.unreadable)
+            self._metrics.scan_seconds.labels(cache.name).set(time.monotonic() - began)
+            self._metrics.scanned_at.labels(cache.name).set(self._clock())
             emit(
                 log, logging.INFO, "watch.read", cache=cache.name, values=counts.values, unreadable=counts.unreadable,
                 removed=counts.removed,
@@ -188,8 +190,10 @@ class Watcher:
         self._unread.discard(id(store))
         if not self._unread:
             self._all_read.set()
-        self._metrics.scan_seconds.set(time.monotonic() - began)
-        self._metrics.scanned_at.set(self._clock())
+
+    def _note_notified(self, store: CacheStore, notified: float) -> None:
+        for cache in self._of(store):
+            self._metrics.notified.labels(cache.name).set(notified)
 
     def _by_cache(self, store: CacheStore, keys: Iterable[str]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

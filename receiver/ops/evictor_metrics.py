@@ -71,14 +71,16 @@ class EvictorMetrics:
         self.notified = Gauge(
             "logout_cache_notified",
             "1 when that worker is told of every write by Redis, 0 when it only reads everything now and then.",
+            ["cache"],
             registry=registry,
         )
         self.scan_seconds = Gauge(
-            "logout_index_scan_seconds", "How long the last reading of all caches took.", registry=registry
+            "logout_index_scan_seconds", "How long the last reading of all values took.", ["cache"], registry=registry
         )
         self.scanned_at = Gauge(
             "logout_index_scan_timestamp_seconds",
-            "When the last reading of all caches ended, as Unix time.",
+            "When the last reading of all values ended, as Unix time.",
+            ["cache"],
             registry=registry,
         )
 

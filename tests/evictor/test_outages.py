@@ -80,7 +80,7 @@ async def test_without_notifications(
         async with at_work(
             redis_server, redis_client, clock, op, WEB, redis_url=url, recheck_s=[0.3, 0.6, 0.9]
         ) as world:
-            assert 0 == world.sample("logout_cache_notified")
+            assert 0 == world.sample("logout_cache_notified", cache="web")
             assert "watch.no_notifications" in {record.getMessage() for record in caplog.records}
             await world.log_out_user("u1")
             await world.put_data("web:u1", dumped(tokens(op.issuer, cached_at=world.now, auth_time=world.now)))
