@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.support import needed
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[2] / "examples"
@@ -25,11 +23,8 @@ def build(directory: Path, program: str) -> Path:
 
     Skips the test where Mono (Debian: mono-devel, mono-mcs) is not installed; where CI is set, fails it.
     """
-    compiler = shutil.which("mcs")
-    if compiler is None or shutil.which("mono") is None:
-        if os.environ.get("CI"):
-            pytest.fail("Mono must be there where CI is set")
-        pytest.skip("Mono is not installed")
+    needed.program("mono")
+    compiler = needed.program("mcs")
     sources = [HERE / "mono" / f"{name}.cs" for name in ("Imitations", "RedisClient", program)]
     for name in (*SHARED, *LISTENING):
         source = EXAMPLES / "aspnetcore" / "LogoutReceiver" / f"{name}.cs"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.support import needed
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[2] / "examples" / "java"
@@ -22,6 +23,7 @@ DOWNLOAD_S = 400
 
 def classpath_of_driver(msal4j: str) -> str:
     """The driver with the msal4j the project names (`current`) or `OLD_MSAL4J`."""
+    needed.program("javac", since=17)
     _build(HERE, [HERE / "src", EXAMPLE / "src"], "target/classpath.txt")
     if msal4j == "current":
         return _classpath(HERE, "target/classpath.txt")
@@ -33,6 +35,7 @@ def classpath_of_driver(msal4j: str) -> str:
 
 def classpath_of_example() -> str:
     """The example app, as its own project builds it."""
+    needed.program("javac", since=17)
     _build(EXAMPLE, [EXAMPLE / "src"], "target/classpath.txt")
     return _classpath(EXAMPLE, "target/classpath.txt")
 
@@ -55,11 +58,7 @@ def _build(project: Path, sources: list[Path], classpath: str) -> None:
 
 
 def _maven(project: Path, *goals: str) -> None:
-    command = shutil.which("mvn")
-    if command is None or shutil.which("java") is None:
-        if os.environ.get("CI"):
-            pytest.fail("Maven and a JDK of 17 or newer must be there where CI is set")
-        pytest.skip("needs Maven and a JDK of 17 or newer")
+    command = needed.program("mvn")
     # Offline first: it is faster, and a machine that has built it before needs no network.
     for offline in (["-o"], []):
         built = subprocess.run(

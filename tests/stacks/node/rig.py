@@ -16,12 +16,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import pytest
 import redis
 import requests
 
 from receiver.bus.embedded import EmbeddedRedis
 from tests.stacks.op import StackOP
+from tests.support import needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -83,11 +83,8 @@ def tokens_that_need_refreshing(op: StackOP) -> Iterator[None]:
 
 def installed(version: str) -> Path:
     """The example and the driver beside what `npm ci` installs for them; kept until the lock file changes."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        if os.environ.get("CI"):
-            pytest.fail("node and npm are needed")
-        pytest.skip("node and npm are needed")
+    needed.program("node", since=20)
+    npm = needed.program("npm")
     source = LOCKS[version]
     lock = (source / "package-lock.json").read_bytes()
     place = ROOT / ".tools" / "node" / f"{version}-{hashlib.sha256(lock).hexdigest()[:12]}"
