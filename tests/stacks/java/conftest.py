@@ -11,11 +11,17 @@ from tests.stacks.java.clients import Listener
 from tests.stacks.java.driver import Driver
 from tests.stacks.java.maven import classpath_of_driver
 from tests.stacks.java.world import World, running_world
+from tests.support import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _jdk() -> None:
+    needed.program("javac", since=17)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,6 @@ DOWNLOAD_S = 400
 
 def classpath_of_driver(msal4j: str) -> str:
     """The driver with the msal4j the project names (`current`) or `OLD_MSAL4J`."""
-    needed.program("javac", since=17)
     _build(HERE, [HERE / "src", EXAMPLE / "src"], "target/classpath.txt")
     if msal4j == "current":
         return _classpath(HERE, "target/classpath.txt")
@@ -35,7 +34,6 @@ def classpath_of_driver(msal4j: str) -> str:
 
 def classpath_of_example() -> str:
     """The example app, as its own project builds it."""
-    needed.program("javac", since=17)
     _build(EXAMPLE, [EXAMPLE / "src"], "target/classpath.txt")
     return _classpath(EXAMPLE, "target/classpath.txt")
 
