@@ -91,6 +91,9 @@ class CacheChanges:
             while not reader.done():
                 reader.cancel()
                 await asyncio.wait([reader], timeout=0.2)
+            if not reader.cancelled():
+                # Nobody waits for it any more; asyncio wants it asked for.
+                reader.exception()
         for client in self._clients if self._owned else ():
             await client.aclose()
 

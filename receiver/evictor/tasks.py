@@ -31,3 +31,6 @@ async def settle(tasks: Iterable[asyncio.Task[None]]) -> None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task], timeout=0.2)
+        if not task.cancelled():
+            # asyncio wants it asked for.
+            task.exception()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
 
 from receiver.bus.cache_changes import CacheChanges
 from receiver.bus.connection import Failure, connect
+from receiver.evictor.tasks import together
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -34,3 +37,34 @@ async def test_a_connection_that_came_back_by_itself_counts_as_lost(
     finally:
         await changes.aclose()
         await client.aclose()
+
+
+async def test_a_connection_lost_while_nobody_waited_is_closed_quietly(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever closes it knows already that something is wrong: no traceback of a task that nobody asked."""
+    client = connect(redis_server.url, timeout_s=5.0)
+    changes = CacheChanges([client], ["cache:*"])
+    tasks = asyncio.all_tasks()
+    await changes.open()
+    [reader] = asyncio.all_tasks() - tasks
+    await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+    await asyncio.wait([reader], timeout=5.0)
+    assert reader.done()
+    await changes.aclose()
+    await client.aclose()
+    del changes, reader
+    gc.collect()
+    assert not caplog.records
+
+
+async def test_jobs_that_fail_together_are_all_asked(caplog: pytest.LogCaptureFixture) -> None:
+    """The first one's error is raised; the others' are nobody's news."""
+
+    async def fail() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await together(fail(), fail())
+    gc.collect()
+    assert not caplog.records
