@@ -1,4 +1,4 @@
-// Classic ASP.NET with OWIN and MSAL.NET: three lines, see README.md. With the nine shared files of
+// Classic ASP.NET with OWIN and MSAL.NET: README.md has the lines that call it. With the nine shared files of
 // ../aspnetcore/LogoutReceiver that the project file names.
 
 using System;
