@@ -1,7 +1,7 @@
 """The apps' shared caches in Redis, as the evictor touches them: read many, swap one, delete, list.
 
 Three ways stacks store a value: as a string, in the field `data` of a hash (ASP.NET Core's Redis cache), spread over
-the fields of a hash (Spring Session).
+the fields of a hash (Spring Session). Of a fourth only the key counts, whatever its type.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-Storage = Literal["string", "data", "fields"]
+Storage = Literal["string", "data", "fields", "key"]
 
 DATA_FIELD = "data"
 """Hash field in which Microsoft.Extensions.Caching.StackExchangeRedis keeps the value."""
@@ -99,12 +99,14 @@ class CacheStore:
         """The values in order, in one round trip; None for what is missing or of another type.
 
         A value spread over fields comes as its fields' values, one after the other, longest first; empty when the
-        field that a whole one begins with is missing.
+        field that a whole one begins with is missing. Of a key that counts by itself nothing is read: empty.
         """
         async with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 if storage == "string":
                     pipeline.get(key)  # type: ignore[unused-awaitable]  # queued
+                elif storage == "key":
+                    pipeline.exists(key)  # type: ignore[unused-awaitable]  # queued
                 elif storage == "data":
                     pipeline.hget(key, DATA_FIELD)  # type: ignore[unused-awaitable]  # queued
                 else:
@@ -118,7 +120,7 @@ class CacheStore:
         Returns:
             False when somebody else has written it since; nothing was changed.
         """
-        if storage == "fields":
+        if storage in {"fields", "key"}:
             await self.delete([key])
             return True
         arguments = (1, key, "" if storage == "string" else DATA_FIELD, fingerprint(read), new or b"")
@@ -168,6 +170,8 @@ def _is_of_another_type(error: Exception) -> bool:
 
 
 def _value(reply: Any) -> bytes | None:
+    if isinstance(reply, int):
+        return b"" if reply else None
     if isinstance(reply, dict):
         values: list[bytes] = sorted(reply.values(), key=lambda value: -len(value))
         return (b"\n".join(values) if BIRTH_FIELD in reply else TORN) if reply else None

@@ -27,7 +27,7 @@ class Layout:
     Attributes:
         holds: `tokens`: MSAL's JSON, of one account or several; single accounts are taken out. `session`: one web
             session, deleted whole. `anything`: never looked into, deleted whole.
-        storage: `string`, `data` (a field of a hash) or `fields` (of a hash).
+        storage: `string`, `data` (a field of a hash), `fields` (of a hash) or `key` (of any type).
         prefix: What the stack's keys begin with unless it is told otherwise; None where it has no such default.
         below: What stands between prefix and name in the keys that hold values.
         key_is_account: Whether a key is the prefix and MSAL's `home_account_id`.
@@ -38,7 +38,7 @@ class Layout:
     """
 
     holds: Literal["tokens", "session", "anything"]
-    storage: Literal["string", "data", "fields"] = "string"
+    storage: Literal["string", "data", "fields", "key"] = "string"
     prefix: str | None = None
     below: str = ""
     key_is_account: bool = False
@@ -60,7 +60,7 @@ LAYOUTS: dict[LayoutName, Layout] = {
     "django-session": _session(prefix=":1:django.contrib.sessions.cache"),
     "express-session": _session(prefix="sess:"),
     "spring-session": _session(storage="fields", prefix="spring:session:", below="sessions:"),
-    "keyed": Layout(holds="anything"),
+    "keyed": Layout(holds="anything", storage="key"),
 }
 """By the name the settings use."""
 

@@ -146,9 +146,7 @@ class Evictor:
         for key, value in zip(keys, await read(cache, keys), strict=True):
             place = Place(cache.name, key)
             cleared = Cleared("absent")
-            if cache.layout.holds == "anything":
-                cleared = Cleared("deleted" if await cache.store.delete([key]) else "absent")
-            elif value is not None:
+            if value is not None:
                 cleared = await clear(cache, key, value, _decision(cache, place, eviction, found))
             self._metrics.cleared(cache.name, cleared.outcome)
             # To no other OP than the one they are from.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.evictor.caches import Cache, Caches
-from tests.evictor.rig import FLASK, NODE, WEB, Work, World
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
 from tests.evictor.written import accounts_in, app_token, dumped, id_token, merged, tokens
 
 if TYPE_CHECKING:
@@ -176,6 +176,18 @@ async def test_sessions_that_are_code(work: Work, redis_client: redis.asyncio.Re
         left = await world.keys()
         assert not [key for key in left if "u1" in key]
         assert 5 == len(left)
+
+
+async def test_keyed_of_any_type(work: Work, redis_client: redis.asyncio.Redis) -> None:
+    """What is at the key is not read, so it may be anything; what comes back goes at the next look."""
+    async with work({"name": "by-sub", "layout": "keyed", "key": "k:{sub}"}, recheck_s=[0.2]) as world:
+        await redis_client.hset("k:u1", "token", "at")  # type: ignore[misc]  # typed for both clients
+        await redis_client.hset("k:u2", "token", "at")  # type: ignore[misc]
+        await world.log_out_user("u1")
+        assert {"k:u2"} == await world.keys()
+        await redis_client.sadd("k:u1", "at")  # type: ignore[misc]
+        await until(lambda: world.gone("k:u1"))
+        assert {"k:u2"} == await world.keys()
 
 
 async def test_keyed(work: Work, redis_client: redis.asyncio.Redis) -> None:
