@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from typing import NoReturn
 
 import pytest
 
@@ -19,11 +20,15 @@ def program(name: str, *, since: int = 0) -> str:
     """
     path = shutil.which(name)
     if path is None or (since and _major(path) < since):
-        wanted = f"{name} {since} or newer is needed" if since else f"{name} is needed"
-        if os.environ.get("CI"):
-            pytest.fail(f"{wanted} where CI is set")
-        pytest.skip(wanted)
+        missing(f"{name} {since} or newer is needed" if since else f"{name} is needed")
     return path
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test, or fail it where CI is set."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def _major(path: str) -> int:

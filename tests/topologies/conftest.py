@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.docs.pages import blocks, read
+from tests.support.needed import missing
 from tests.topologies.certificates import Authority
 from tests.topologies.servers import Cluster, SentinelSetUp
 
@@ -60,10 +61,7 @@ def tls_binary() -> str:
         trial = subprocess.run([name, "--port", "0", "--tls-port", "1"], capture_output=True, timeout=10, check=False)
         if b"tls-cert-file" in trial.stdout:
             return name
-    reason = "no redis-server with TLS on PATH (apt-get install redis-server), or name one in TLS_REDIS_SERVER"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return missing("no redis-server with TLS on PATH (apt-get install redis-server), or name one in TLS_REDIS_SERVER")
 
 
 @pytest.fixture(scope="session")
