@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from bench.cache_values import ISS, KEEP_S, TENANT, WEB
-from bench.processes import STOP_S, Process
+from bench.processes import Process, end
 from receiver.bus import embedded
 from receiver.bus.keys import Keys
 
@@ -131,12 +131,7 @@ class Side:
             self._wait_for_reading(0.0)
             yield
         finally:
-            child.terminate()
-            try:
-                child.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            end(child)
 
     def metric(self, name: str) -> list[float]:
         """One of the worker's metrics, of each cache."""

@@ -97,12 +97,17 @@ def _running(command: list[str], log: Path, url_of: Any) -> Iterator[Process]:
         pin(child.pid, SERVER_CORE)
         yield Process(child.pid, url_of(_startup_line(child, log)) + "/backchannel-logout")
     finally:
-        child.terminate()
-        try:
-            child.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a program to end, and kill it when it does not."""
+    child.terminate()
+    try:
+        child.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _startup_line(child: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
