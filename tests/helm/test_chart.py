@@ -2,11 +2,6 @@ import json
 import os
 import re
 import subprocess
-import sys
-import threading
-import tomllib
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import kubernetes_validate
@@ -18,7 +13,6 @@ from kubernetes_validate.utils import latest_version
 from local_files import with_local_files
 from pod_security import restricted_violations
 from rendered import (
-    CASES,
     CHART,
     MINIMAL,
     Object,
@@ -33,10 +27,8 @@ from rendered import (
     values_of,
     with_values,
 )
-from values_table import descriptions, updated_readme
 
 ROOT = CHART.parent
-TOOLS = Path(sys.executable).parent
 WARNING = 2
 PASSWORD_IN_CONFIG = (
     "A ConfigMap is no place for the Redis password: put it into a Secret "
@@ -464,192 +456,6 @@ def test_the_service_accepts_the_rendered_config(objects: list[Object], tmp_path
     )
 
     assert checked.returncode == 0, checked.stderr
-
-
-# --- the test pod
-
-
-class FakeRelease(BaseHTTPRequestHandler):
-    """Answers like an installed release, apart from what a test changes."""
-
-    answers: dict[str, tuple[int, str | None]]
-
-    def do_GET(self) -> None:
-        """Answer any request to a path as the test says."""
-        status, cache_control = self.answers[self.path]
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(status)
-        if cache_control:
-            self.send_header("Cache-Control", cache_control)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_POST = do_GET  # noqa: N815  # the base class looks it up by this name
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test output clean."""
-
-
-@pytest.fixture
-def release() -> Iterator[tuple[str, dict[str, tuple[int, str | None]]]]:
-    """A stand-in for the Services: its address, and its answers to change."""
-    answers = {"/backchannel-logout": (400, "no-store"), "/readyz": (200, None), "/metrics": (404, None)}
-    handler = type("Handler", (FakeRelease,), {"answers": answers})
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}", answers
-        server.shutdown()
-        thread.join()
-
-
-def run_smoke(objects: list[Object], address: str) -> subprocess.CompletedProcess[str]:
-    """Run what the test pod runs, with all Services at this address."""
-    [pod] = of_kind(objects, "Pod")
-    [smoke] = pod["spec"]["containers"]
-    assert smoke["command"] == ["/opt/app/bin/python", "-c"]
-    script, *addresses = smoke["args"]
-    return subprocess.run(
-        [sys.executable, "-c", script, *[address for _ in addresses]],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-def test_smoke_asks_every_service(objects: list[Object]) -> None:
-    """The test pod's addresses are the Services of this release."""
-    [pod] = of_kind(objects, "Pod")
-    services = {f"{s['metadata']['name']}:{s['spec']['ports'][0]['port']}" for s in of_kind(objects, "Service")}
-
-    assert set(pod["spec"]["containers"][0]["args"][1:]) == services
-
-
-def test_smoke_passes_on_a_good_release(render: Render, release: tuple[str, Object]) -> None:
-    """`helm test` succeeds when the token is refused and the service, and the evictor, are ready."""
-    address, _ = release
-    for case, checks in (("minimal", 3), ("evictor", 4)):
-        run = run_smoke(render(values_of(case)), address)
-
-        assert (run.returncode, run.stderr) == (0, "")
-        assert run.stdout.count("ok: ") == checks
-
-
-@pytest.mark.parametrize(
-    ("path", "answer", "line"),
-    [
-        (
-            "/backchannel-logout",
-            (200, "no-store"),
-            "FAILED: a malformed logout token is refused, uncached: got (200, 'no-store'), not (400, 'no-store')",
-        ),
-        (
-            "/backchannel-logout",
-            (400, None),
-            "FAILED: a malformed logout token is refused, uncached: got (400, None), not (400, 'no-store')",
-        ),
-        ("/readyz", (503, None), "FAILED: the service is ready: got 503, not 200"),
-        ("/readyz", (503, None), "FAILED: the evictor is ready: got 503, not 200"),
-        ("/metrics", (200, None), "FAILED: the public Service does not carry metrics: got 200, not 404"),
-    ],
-)
-def test_smoke_fails_on_a_bad_release(
-    render: Render, release: tuple[str, Object], path: str, answer: tuple[int, str | None], line: str
-) -> None:
-    """`helm test` fails, and says why, when the release does not answer as it should."""
-    address, answers = release
-    answers[path] = answer
-
-    run = run_smoke(render(values_of("evictor")), address)
-
-    assert run.returncode == 1
-    assert line in run.stdout.splitlines()
-
-
-# --- files
-
-
-def test_every_value_is_described() -> None:
-    """Each value, or a parent of it, has a `# --` comment."""
-    text = (CHART / "values.yaml").read_text()
-    described = descriptions(text)
-
-    def undescribed(values: Object, above: str) -> list[str]:
-        found: list[str] = []
-        for name, value in values.items():
-            path = f"{above}{name}"
-            if path in described:
-                continue
-            found += undescribed(value, f"{path}.") if isinstance(value, dict) and value else [path]
-        return found
-
-    assert undescribed(yaml.safe_load(text), "") == []
-
-
-def test_readme_table_is_current() -> None:
-    """The README lists the values as they are; `python tests/helm/values_table.py` brings it up to date."""
-    assert (CHART / "README.md").read_text() == updated_readme()
-
-
-def test_yaml_files_are_tidy() -> None:
-    """The linter yamllint has no complaint about the chart's own YAML."""
-    rules = "{extends: default, rules: {document-start: disable, line-length: {max: 120}}}"
-    files = [CHART / "Chart.yaml", CHART / "values.yaml", *CASES.values()]
-
-    linted = subprocess.run(
-        [TOOLS / "yamllint", "--strict", "-d", rules, *files], capture_output=True, text=True, check=False
-    )
-
-    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
-
-
-def test_chart_installs_the_projects_version(chart: Chart) -> None:
-    """The chart's appVersion, the image's label and the package have one version."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-
-    assert chart.metadata["appVersion"] == version
-    assert f"ARG VERSION={version}\n" in (ROOT / "Dockerfile").read_text()
-
-
-def test_dockerfile_passes_hadolint() -> None:
-    """The linter hadolint has no complaint about the Dockerfile."""
-    linted = subprocess.run(
-        [TOOLS / "hadolint", "--failure-threshold", "style", ROOT / "Dockerfile"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
-
-
-def test_dockerfile_and_chart_agree(chart: Chart) -> None:
-    """User, ports and the place of the interpreter are the same in the image and in the chart."""
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    values = chart.values
-    ids = values["podSecurityContext"]
-
-    assert f"USER {ids['runAsUser']}:{ids['runAsGroup']}\n" in dockerfile
-    assert f"EXPOSE {values['listen']['publicPort']} {values['listen']['internalPort']}\n" in dockerfile
-    assert 'ENTRYPOINT ["/opt/app/bin/receiver"]\n' in dockerfile
-
-
-def test_build_context_holds_exactly_what_is_copied() -> None:
-    """Whatever the Dockerfile copies is let through by .dockerignore, and nothing else."""
-    copies = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    ignore = (ROOT / ".dockerignore").read_text().splitlines()
-
-    assert "*" in ignore
-    assert {line[1:] for line in ignore if line.startswith("!")} == set(" ".join(copies).split())
-
-
-def test_dockerfile_keeps_to_the_common_dialect() -> None:
-    """No heredoc and no COPY --link, which older builders refuse."""
-    dockerfile = (ROOT / "Dockerfile").read_text()
-
-    assert "<<" not in dockerfile
-    assert "--link" not in dockerfile
 
 
 def test_outbox_disk_can_be_done_without(render: Render) -> None:

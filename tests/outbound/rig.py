@@ -135,3 +135,13 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def tokens(number: int) -> list[str]:
+    """So many different tokens."""
+    return [f"{TOKEN}.{n}" for n in range(number)]
+
+
+def total(counts: Counts) -> int:
+    """How many tokens were counted."""
+    return sum(counts.values())
