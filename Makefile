@@ -71,7 +71,7 @@ check: test lint types layers chart
 	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install $(PIP_FLAGS) uv
 
 LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	--no-emit-index-url --custom-compile-command 'make lock' $(LOCK_ARGS)
+	--no-emit-index-url --no-strip-extras --custom-compile-command 'make lock' $(LOCK_ARGS)
 
 lock: .tools/uv/bin/uv
 	$(LOCK) --extra server --extra azure pyproject.toml -o requirements/server.lock
