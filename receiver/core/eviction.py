@@ -1,7 +1,9 @@
 """`Eviction`: the one fact this service publishes, and its wire form.
 
 Every way in (back-channel, front-channel, SSF, revocation, admin) ends in an `Eviction`; everything below
-it is shared. The wire form is CloudEvents 1.0 structured JSON, described for users in docs/events.md.
+it is shared. `input` is one of these kinds for good, because readers of any version refuse another; which protocol
+it was exactly stands in `origin`. The wire form is CloudEvents 1.0 structured JSON, described for users in
+docs/events.md.
 """
 
 from __future__ import annotations
@@ -10,9 +12,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from receiver.errors import BadEventError
+
+if TYPE_CHECKING:
+    from receiver.core.tenants import Tenant
 
 Scope = Literal["session", "user"]
 AppliesTo = Literal["tenant", "client"]
@@ -64,7 +69,8 @@ class Eviction:
         applies_to: `tenant` ends the sessions of every client, `client` those of `client_id` only.
         logout_at: NumericDate seconds on the OP's clock; a session that authenticated later lives.
         received_at: NumericDate seconds on our clock when the order came in.
-        input: The way in.
+        input: The way in, by kind.
+        origin: The exact way in where the kind does not say it, for instance a protocol's name; None when it does.
         reason: Free text from the OP or operator; None when not given.
         accounts: MSAL `home_account_id`s known for this user; may be empty.
         sessions: What apps registered for the sessions that ended; may be empty.
@@ -82,9 +88,66 @@ class Eviction:
     logout_at: int
     received_at: float
     input: Input = "backchannel"
+    origin: str | None = None
     reason: str | None = None
     accounts: tuple[str, ...] = ()
     sessions: tuple[SessionKeys, ...] = ()
+
+    @classmethod
+    def for_subject(
+        cls,
+        tenant: Tenant,
+        *,
+        id: str,  # noqa: A002  # the member's name
+        iss: str,
+        sub: str | None,
+        sid: str | None,
+        logout_at: int,
+        received_at: float,
+        input: Input,  # noqa: A002  # the member's name
+        applies_to: AppliesTo,
+        client_id: str | None = None,
+        jti: str | None = None,
+        origin: str | None = None,
+        reason: str | None = None,
+    ) -> Self:
+        """What an order about a subject or a session means at this tenant; every input makes its evictions here.
+
+        `sid` alone is that session, `sub` alone every session of the user (BCL §2.7); for both the tenant decides.
+        Where MSAL's account key is the `sub`, the account is known from it.
+
+        Args:
+            tenant: Whose subject it is.
+            id: This and the others are the attributes of those names; at least one of `sub` and `sid` is given.
+            iss: See there.
+            sub: See there.
+            sid: See there.
+            logout_at: See there.
+            received_at: See there.
+            input: See there.
+            applies_to: See there.
+            client_id: See there.
+            jti: See there.
+            origin: See there.
+            reason: See there.
+        """
+        return cls(
+            id=id,
+            tenant=tenant.name,
+            iss=iss,
+            client_id=client_id,
+            sub=sub,
+            sid=sid,
+            jti=jti,
+            scope="user" if sid is None or (sub and tenant.both_claims == "user") else "session",
+            applies_to=applies_to,
+            logout_at=logout_at,
+            received_at=received_at,
+            input=input,
+            origin=origin,
+            reason=reason,
+            accounts=(sub,) if sub and tenant.account_from_sub else (),
+        )
 
     def to_json(self) -> str:
         """The wire form, compact, with the member order of docs/events.md."""
@@ -114,6 +177,7 @@ class Eviction:
                     "logout_at": self.logout_at,
                     "input": self.input,
                     "reason": self.reason,
+                    **({} if self.origin is None else {"origin": self.origin}),
                 },
             }
         )
@@ -144,6 +208,7 @@ class Eviction:
                 logout_at=_integer(data["logout_at"]),
                 received_at=_seconds(event["time"]),
                 input=_one_of(data["input"], Input),
+                origin=_optional(data.get("origin")),
                 reason=_optional(data.get("reason")),
                 accounts=tuple(_text(account) for account in _array(data["accounts"])),
                 sessions=tuple(

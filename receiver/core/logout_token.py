@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jwt.algorithms import get_default_algorithms
 
 from receiver.core import claims as rules
-from receiver.core.eviction import Eviction, Scope, eviction_id
+from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.jwe import decrypt
 from receiver.core.jwks import FAMILIES, KeySet, VerificationKey, check_key_issuer, select_keys
 from receiver.core.jws import JWE_SEGMENTS, JWS_SEGMENTS, UnverifiedToken, check_shape, check_type, parse_jws
@@ -53,25 +53,20 @@ class LogoutToken:
     reason: str | None
 
     def to_eviction(self, tenant: Tenant, received_at: float) -> Eviction:
-        """What this token orders (BCL §2.7).
-
-        `sid` alone is that session, `sub` alone every session of the user; for both the tenant decides.
-        """
-        scope: Scope = "user" if self.sid is None or (self.sub and tenant.both_claims == "user") else "session"
-        return Eviction(
+        """What this token orders (BCL §2.7)."""
+        return Eviction.for_subject(
+            tenant,
             id=eviction_id(self.iss, self.jti),
-            tenant=tenant.name,
             iss=self.iss,
-            client_id=self.client_id,
             sub=self.sub,
             sid=self.sid,
-            jti=self.jti,
-            scope=scope,
-            applies_to=tenant.applies_to,
             logout_at=int(self.iat),
             received_at=received_at,
+            input="backchannel",
+            applies_to=tenant.applies_to,
+            client_id=self.client_id,
+            jti=self.jti,
             reason=self.reason,
-            accounts=(self.sub,) if self.sub and tenant.account_from_sub else (),
         )
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.keys import Keys
     from receiver.bus.publish import Published
-    from receiver.core.eviction import Scope
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ingress.api_body import Members
     from receiver.ingress.service import LogoutService
@@ -115,24 +114,21 @@ def order_of(members: Members, tenant: Tenant, now_s: float) -> Eviction:
     if logout_at is not None and logout_at > now_s + tenant.clock_skew_s:
         raise MalformedRequestError(Code.MALFORMED, "logout_at is in the future; sign-ins until then would be refused")
     key = members.optional_text("idempotency_key")
-    scope: Scope = "user" if sid is None or (sub and tenant.both_claims == "user") else "session"
-    return Eviction(
-        # With whom it is about: a key used again for somebody else must not pass for a repeat.
+    return Eviction.for_subject(
+        tenant,
+        # With whom it is about: a key used again for another user must not pass for a repeat.
         id=eviction_id(INPUT, "\n".join((iss, key, sub or "", sid or "", client_id or "")))
         if key
         else secrets.token_hex(16),
-        tenant=tenant.name,
         iss=iss,
-        client_id=client_id,
         sub=sub,
         sid=sid,
-        scope=scope,
-        applies_to="tenant" if client_id is None else "client",
         logout_at=int(now_s if logout_at is None else logout_at),
         received_at=now_s,
         input=INPUT,
+        applies_to="tenant" if client_id is None else "client",
+        client_id=client_id,
         reason=members.optional_text("reason"),
-        accounts=(sub,) if sub and tenant.account_from_sub else (),
     )
 
 

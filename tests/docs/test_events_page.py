@@ -46,6 +46,7 @@ KINDS = {
     "sid only": replace(SESSION, sub=None, accounts=()),
     "sub only": replace(SESSION, sid=None, scope="user", reason=None),
     "admin": replace(SESSION, sid=None, jti=None, client_id=None, scope="user", input="admin"),
+    "origin": replace(SESSION, input="ssf", origin="ssf-push"),
 }
 
 
@@ -99,7 +100,7 @@ def test_example_is_an_event() -> None:
 
 def test_every_member_is_described() -> None:
     """The table has a row for each member of the data, and for each envelope member that varies."""
-    event = json.loads(SESSION.to_json())
+    event = json.loads(KINDS["origin"].to_json())
     described = {names(row[0])[0] for row in rows(section(PAGE, "The entry"))}
 
     assert {f"data.{member}" for member in event["data"]} <= described
