@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from receiver.bus.connection import Failure, describe
+from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,14 +87,7 @@ class CacheChanges:
 
     async def aclose(self) -> None:
         """Stop listening."""
-        for reader in self._readers:
-            # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
-            while not reader.done():
-                reader.cancel()
-                await asyncio.wait([reader], timeout=0.2)
-            if not reader.cancelled():
-                # Nobody waits for it any more; asyncio wants it asked for.
-                reader.exception()
+        await cancel(*self._readers)
         for client in self._clients if self._owned else ():
             await client.aclose()
 

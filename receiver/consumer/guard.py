@@ -17,6 +17,7 @@ from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.consumer.knowledge import Knowledge, Standing
 from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Sessions, SyncSessions
 from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
+from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -70,9 +71,8 @@ class Guard:
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""
-        while self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=0.2)
+        if self._task is not None:
+            await cancel(self._task)
         await self._sessions.aclose()
 
     async def register(

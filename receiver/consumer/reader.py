@@ -17,9 +17,10 @@ from receiver.bus.keys import Keys
 from receiver.consumer.acks import Acknowledger, worker_name
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError, ReceiverError
+from receiver.tasks import cancel, finish
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     import redis.asyncio
 
@@ -88,11 +89,11 @@ class Reader(ABC):
             self._begin(client, listener.worker)
             await self._read_for_ever()
         finally:
-            await _to_its_end(self._end(client, acks, jobs))
+            # A reader may be cancelled more than once while it stops; half an ending would leave connections open.
+            await finish(self._end(client, acks, jobs))
 
     async def _end(self, client: redis.asyncio.Redis, acks: Acknowledger, jobs: list[asyncio.Task[None]]) -> None:
-        for job in jobs:
-            await _cancel(job)
+        await cancel(*jobs)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 await self._leave()
@@ -205,21 +206,6 @@ class ReaderThread:
         self._task = asyncio.ensure_future(self._reader.run())
         self._ready.set()
         await self._task
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=0.2)
-
-
-async def _to_its_end(ending: Coroutine[None, None, None]) -> None:
-    # Whoever stops a reader cancels it more than once; half an ending would leave connections open.
-    task = asyncio.ensure_future(ending)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
-    task.result()
 
 
 def _leave_if_cancelled() -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.connection import Failure, describe
 from receiver.evictor.examine import Examined
-from receiver.evictor.tasks import settle, together
 from receiver.ops.logs import emit
+from receiver.tasks import cancel, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -89,13 +89,13 @@ class Watcher:
                 if held and watching is None:
                     watching = asyncio.create_task(together(*map(self._watch, self._stores())))
                 elif not held and watching is not None:
-                    await settle([watching])
+                    await cancel(watching)
                     watching = None
                 self._metrics.watching.set(held)
                 await asyncio.sleep(LEASE_S / 3)
         finally:
             if watching is not None:
-                await settle([watching])
+                await cancel(watching)
                 await self._release()
 
     async def read_all(self, *, flush: bool = False) -> None:

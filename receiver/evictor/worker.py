@@ -26,13 +26,13 @@ from receiver.evictor.caches import Cache, Caches
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
 from receiver.evictor.recheck import Rechecker
-from receiver.evictor.tasks import settle
 from receiver.evictor.watch import LEASE_S, Watcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
 from receiver.ops.probes import add_probes, listen
 from receiver.ops.sections import EMBEDDED
 from receiver.outbound.revocation import Revoker, revocations_of
+from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -163,7 +163,7 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
         rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
         jobs = (subscriber.run(), rechecker.run(), watcher.run(), _keep_asking(client, worker))
         worker.jobs = [asyncio.create_task(job) for job in (*jobs, *map(_keep_asking_again, caches.stores))]
-        stack.push_async_callback(settle, worker.jobs)
+        stack.push_async_callback(cancel, *worker.jobs)
         yield worker
 
 
@@ -269,7 +269,7 @@ def _handling(do: Callable[_P, Awaitable[None]]) -> Callable[_P, Awaitable[None]
 
 async def _end(revoker: Revoker, running: asyncio.Task[None]) -> None:
     await revoker.aclose(drain_s=REVOKE_S)
-    await settle([running])
+    await cancel(running)
 
 
 async def _keep_asking(client: redis.asyncio.Redis, worker: Worker) -> None:

@@ -25,6 +25,7 @@ from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
 from receiver.ops.probes import listen
 from receiver.ops.sections import EMBEDDED
+from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -149,17 +150,10 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         if through_outbox is not None:
             jobs.append(through_outbox.run())
         for job in jobs:
-            stack.push_async_callback(_cancel, asyncio.create_task(job))
+            stack.push_async_callback(cancel, asyncio.create_task(job))
         await server.open_public(PublicListener(service, settings.public, metrics).build())
         stack.push_async_callback(server.drain)
         yield server
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=0.2)
 
 
 def _advise(settings: Settings) -> None:

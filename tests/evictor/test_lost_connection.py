@@ -10,7 +10,7 @@ import pytest
 
 from receiver.bus.cache_changes import CacheChanges
 from receiver.bus.connection import Failure, connect
-from receiver.evictor.tasks import together
+from receiver.tasks import together
 
 if TYPE_CHECKING:
     import redis.asyncio
