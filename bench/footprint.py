@@ -16,7 +16,7 @@ import redis.asyncio
 from receiver.bus import embedded
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.registry import REGISTER, SignIn, register_command
+from receiver.bus.registry import REGISTER, SignIn, register_call
 from receiver.core.eviction import Eviction, eviction_id
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ async def run(many: int) -> int:
             with bench.client.pipeline(transaction=False) as pipeline:
                 for number in numbers:
                     for app in apps:
-                        command = register_command(KEYS, sign_in(number, app), now_s=NOW_S, lifetime_s=LIFETIME_S)
-                        pipeline.evalsha(REGISTER.sha, *command)  # type: ignore[arg-type]
+                        names, rest = register_call(KEYS, sign_in(number, app), now_s=NOW_S, lifetime_s=LIFETIME_S)
+                        pipeline.evalsha(REGISTER.sha, len(names), *names, *rest)  # type: ignore[arg-type]
                 if not all(pipeline.execute()):
                     raise RuntimeError("a session was refused")
 

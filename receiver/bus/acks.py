@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
-
 from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
 from receiver.bus.lua import Script
@@ -131,23 +129,18 @@ async def acknowledge(
         acks: May be empty: a heartbeat.
         now: Seconds of the monotonic clock that dated the others.
     """
-    command: list[str | int] = [
-        3,
-        *(keys.acks, keys.instances, keys.instances_since),
+    arguments: list[str | int] = [
         *(listener.app, listener.instance, listener.worker, int((now - listener.since) * 1000)),
         MAX_ACKS,
     ]
     for ack in acks:
-        command += [
+        arguments += [
             ack.event_id,
             int((now - ack.handled_at) * 1000),
             int(ack.received_at * 1000),
             stream.milliseconds(ack.entry_id),
         ]
-    try:
-        await client.evalsha(ACKNOWLEDGE.sha, *command)  # type: ignore[arg-type]
-    except NoScriptError:
-        await client.eval(ACKNOWLEDGE.text, *command)  # type: ignore[arg-type]
+    await ACKNOWLEDGE.run(client, (keys.acks, keys.instances, keys.instances_since), arguments)
 
 
 async def leave(client: redis.asyncio.Redis, keys: Keys, listener: Listener) -> None:

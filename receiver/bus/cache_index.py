@@ -11,8 +11,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from redis.exceptions import NoScriptError
-
 from receiver.bus.lua import Script
 from receiver.core.marks import digest
 
@@ -112,11 +110,8 @@ class CacheIndex:
             part = found[start : start + MAX_NOTES]
             buckets = [note.bucket for note in part]
             arguments = [value for note in part for value in (note.name, note.member)]
-            call = (len(buckets), *buckets, int(self._clock()), self._keep_s, MAX_MEMBERS, *arguments)
-            try:
-                learnt += int(await self._client.evalsha(LEARN.sha, *call))  # type: ignore[arg-type]
-            except NoScriptError:
-                learnt += int(await self._client.eval(LEARN.text, *call))  # type: ignore[arg-type]
+            times = (int(self._clock()), self._keep_s, MAX_MEMBERS)
+            learnt += int(await LEARN.run(self._client, buckets, (*times, *arguments)))
         return learnt
 
     async def accounts(self, eviction: Eviction) -> set[str]:

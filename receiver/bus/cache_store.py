@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from receiver.bus.blobs import SWAP, fingerprint
 from receiver.bus.cache_changes import CacheChanges, are_sent, text_of
@@ -123,11 +123,8 @@ class CacheStore:
         if storage in {"fields", "key"}:
             await self.delete([key])
             return True
-        arguments = (1, key, "" if storage == "string" else DATA_FIELD, fingerprint(read), new or b"")
-        try:
-            return bool(await self._client.evalsha(SWAP.sha, *arguments))
-        except NoScriptError:
-            return bool(await self._client.eval(SWAP.text, *arguments))
+        field = "" if storage == "string" else DATA_FIELD
+        return bool(await SWAP.run(self._client, [key], [field, fingerprint(read), new or b""]))
 
     async def delete(self, keys: Iterable[str]) -> int:
         """Delete these keys; how many were there."""

@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
-
 from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
 from receiver.bus.lua import Script
@@ -154,12 +152,12 @@ class GroupMember:
         """Up to `count` entries nobody of the group was given yet; makes the group if need be. Does not wait."""
         if not self._begins_from:
             self._begins_from = await stream.position_since(self._client, self._begins_at)
-        generation, number, reset, given, entries = await self._run(
-            READ,
-            (self._keys.events, self._keys.group(self._group)),
+        keys = (self._keys.events, self._keys.group(self._group))
+        arguments = (
             *(self._group, self._worker, count, self._generation, self._number),
             *(self._begins_from, secrets.token_hex(8), self._reset_lease_ms),
         )
+        generation, number, reset, given, entries = await READ.run(self._client, keys, arguments)
         self._generation, self._number = generation.decode(), int(number)
         return Batch([_entry(*entry) for entry in entries], reset.decode(), given.decode())
 
@@ -169,11 +167,9 @@ class GroupMember:
 
     async def claim(self, *, idle_s: float) -> Claimed | None:
         """Take over one entry that shows no sign of life for so long; None when there is none."""
-        found = await self._run(
-            CLAIM,
-            (self._keys.events, self._keys.group(self._group)),
-            *(self._group, self._worker, int(idle_s * 1000), FORGET_WORKER_S * 1000),
-        )
+        keys = (self._keys.events, self._keys.group(self._group))
+        arguments = (self._group, self._worker, int(idle_s * 1000), FORGET_WORKER_S * 1000)
+        found = await CLAIM.run(self._client, keys, arguments)
         return Claimed(_entry(found[0], found[2]), int(found[1])) if found else None
 
     async def done(self, entry_ids: Iterable[str]) -> None:
@@ -212,17 +208,11 @@ class GroupMember:
 
     async def reset_done(self, reset: str) -> None:
         """The reset was carried out."""
-        await self._run(RESET_DONE, (self._keys.group(self._group),), reset)
+        await RESET_DONE.run(self._client, (self._keys.group(self._group),), (reset,))
 
     async def leave(self) -> None:
         """Hand back what this worker was given and has not handled."""
-        await self._run(LEAVE, (self._keys.events,), self._group, self._worker, FORGET_WORKER_S * 1000)
-
-    async def _run(self, script: Script, keys: tuple[str, ...], *arguments: str | int) -> Any:
-        try:
-            return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self._client.eval(script.text, len(keys), *keys, *arguments)
+        await LEAVE.run(self._client, (self._keys.events,), (self._group, self._worker, FORGET_WORKER_S * 1000))
 
 
 def _entry(entry_id: bytes, fields: list[bytes]) -> stream.Entry:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from redis.exceptions import NoScriptError
-
 from receiver.bus.lua import Script
 
 if TYPE_CHECKING:
@@ -32,14 +30,8 @@ class Lease:
 
     async def hold(self) -> bool:
         """Take or renew the lease; False when another has it."""
-        return await self._run(str(self._lasts_ms))
+        return bool(await LEASE.run(self._client, [self._key], [self._name, self._lasts_ms]))
 
     async def release(self) -> None:
         """Give it up, so that another need not wait."""
-        await self._run("")
-
-    async def _run(self, lasts_ms: str) -> bool:
-        try:
-            return bool(await self._client.evalsha(LEASE.sha, 1, self._key, self._name, lasts_ms))
-        except NoScriptError:
-            return bool(await self._client.eval(LEASE.text, 1, self._key, self._name, lasts_ms))
+        await LEASE.run(self._client, [self._key], [self._name, ""])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from redis.exceptions import NoScriptError
+from typing import TYPE_CHECKING
 
 from receiver.bus.cache_index import Place
 from receiver.bus.lua import Script
@@ -63,22 +61,15 @@ class Rechecks:
         """Order the check of this step; after the last one, forget it."""
         pause = self._pauses_ms[recheck.step] if recheck.step < len(self._pauses_ms) else ""
         name = recheck.eviction.id
-        await self._run(
-            PUT, (self._keys.rechecks, self._keys.recheck(name)), name, pause, _to_json(recheck), KEEP_S
-        )  # fmt: skip
+        keys = (self._keys.rechecks, self._keys.recheck(name))
+        await PUT.run(self._client, keys, (name, pause, _to_json(recheck), KEEP_S))
 
     async def take(self) -> Recheck | float | None:
         """A check that is due; else seconds until the next one, None when none is ordered."""
-        found = await self._run(TAKE, (self._keys.rechecks,), int(LEASE_S * 1000), self._keys.rechecks)
+        found = await TAKE.run(self._client, (self._keys.rechecks,), (int(LEASE_S * 1000), self._keys.rechecks))
         if len(found) == 1:
             return None if int(found[0]) < 0 else int(found[0]) / 1000
         return _from_json(found[1])
-
-    async def _run(self, script: Script, keys: tuple[str, ...], *arguments: str | int) -> Any:
-        try:
-            return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self._client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def _to_json(recheck: Recheck) -> str:

@@ -52,8 +52,10 @@ class SignIn:
         return self.began_at if self.auth_time is None else self.auth_time
 
 
-def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: int) -> tuple[str | int | float, ...]:
-    """Key count, keys and arguments of register.lua; it answers 1 for registered, 0 for signed out already."""
+def register_call(
+    keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: int
+) -> tuple[Sequence[str], Sequence[str | int]]:
+    """Keys and arguments of register.lua; it answers 1 for registered, 0 for signed out already."""
     user, session, account = _digests(sign_in)
     of_user, of_session = _mark_keys(keys, sign_in)
     names = (
@@ -63,9 +65,7 @@ def register_command(keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: i
         *of_user,
         *of_session,
     )
-    return (
-        len(names),
-        *names,
+    return names, (
         user,
         session,
         account,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
-
 from receiver.bus.lua import Script
 from receiver.core.marks import client_suffix, digest
 from receiver.core.verdict import Marks, Removal
@@ -76,7 +74,7 @@ class Removals:
         if keys:
             flags = ("again" if again else "", "unsure" if unsure else "")
             until = f"{self._clock() + self._in_flight_s:.0f}"
-            await self._run(REMOVED, keys, int(logout_at), KEEP_S, until, *flags, *sids)
+            await REMOVED.run(self._client, keys, (int(logout_at), KEEP_S, until, *flags, *sids))
 
     async def remembered(self, names: Sequence[str]) -> list[Remembered | None]:
         """What is remembered of each."""
@@ -101,7 +99,7 @@ class Removals:
 
     async def _mark(self, keys: Sequence[str], logout_at: int) -> None:
         if keys:
-            await self._run(MARK, keys, logout_at, self._mark_s)
+            await MARK.run(self._client, keys, (logout_at, self._mark_s))
 
     async def marks(self, sign_ins: Sequence[CachedSignIn], issuers: Iterable[str]) -> list[Marks]:
         """The logouts of each sign-in's user and session.
@@ -124,12 +122,6 @@ class Removals:
             Marks(latest(of_user), latest(of_session), _only_of_subject(of_user, latest))
             for of_user, of_session in asked
         ]
-
-    async def _run(self, script: Script, keys: Sequence[str], *arguments: str | int) -> Any:
-        try:
-            return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self._client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def suffix_of(eviction: Eviction) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redis.exceptions import NoScriptError
-
 from receiver.bus.connection import Failure, describe
-from receiver.bus.registry import REGISTER, SignIn, any_mark_ends, mark_keys, register_command
+from receiver.bus.registry import REGISTER, SignIn, any_mark_ends, mark_keys, register_call
 from receiver.errors import Code, DependencyError
 
 if TYPE_CHECKING:
@@ -34,14 +32,9 @@ class SignIns:
 
     async def register(self, sign_in: SignIn, *, lifetime_s: int) -> bool:
         """Register a sign-in for `lifetime_s` seconds; False when it is signed out already. One atomic step."""
-        command = register_command(self._keys, sign_in, now_s=self._clock(), lifetime_s=lifetime_s)
+        call = register_call(self._keys, sign_in, now_s=self._clock(), lifetime_s=lifetime_s)
         try:
-            try:
-                return bool(await self._client.evalsha(REGISTER.sha, *command))  # type: ignore[arg-type]
-            except NoScriptError:
-                # Loaded, not EVAL: the receiver's Redis user needs no further right for it.
-                await self._client.script_load(REGISTER.text)
-                return bool(await self._client.evalsha(REGISTER.sha, *command))  # type: ignore[arg-type]
+            return bool(await REGISTER.run_loaded(self._client, *call))
         except Failure as error:
             raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
 

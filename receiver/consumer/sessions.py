@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 
 from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
-from receiver.bus.registry import REGISTER, SignIn, any_mark_ends, mark_keys, register_command
+from receiver.bus.registry import REGISTER, SignIn, any_mark_ends, mark_keys, register_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,11 +98,8 @@ class Sessions:
             redis.RedisError: Redis did not answer; nothing is known.
         """
         sign_in = sign_in_from(claims, home_account_id=home_account_id, keys=keys)
-        command = register_command(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
-        try:
-            return bool(await self._client.evalsha(REGISTER.sha, *command))  # type: ignore[arg-type]
-        except NoScriptError:
-            return bool(await self._client.eval(REGISTER.text, *command))  # type: ignore[arg-type]
+        call = register_call(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
+        return bool(await REGISTER.run(self._client, *call))
 
     async def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
         """Whether a logout has ended the session these ID token claims are of.
@@ -143,7 +140,8 @@ class SyncSessions:
     ) -> bool:
         """As `Sessions.register`."""
         sign_in = sign_in_from(claims, home_account_id=home_account_id, keys=keys)
-        command = register_command(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
+        names, arguments = register_call(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
+        command = (len(names), *names, *arguments)
         try:
             return bool(self._client.evalsha(REGISTER.sha, *command))  # type: ignore[arg-type]
         except NoScriptError:
