@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
-from urllib.parse import urlsplit
 
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -11,7 +10,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from receiver.bus.cache_changes import CacheChanges, text_of
 from receiver.bus.cache_store import SCAN_COUNT, CacheStore
 from receiver.bus.connection import access_of, check_url, tls_of
-from receiver.bus.urls import CLUSTER, TOPOLOGIES, Several
+from receiver.bus.urls import CLUSTER, RedisURL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 def is_cluster(url: str) -> bool:
     """Whether this URL names a Cluster."""
-    return TOPOLOGIES.get(urlsplit(url).scheme) == CLUSTER
+    return RedisURL.parse(url).topology == CLUSTER
 
 
 def connect_cluster(url: str, *, timeout_s: float, **options: Unpack[Options]) -> RedisCluster:
@@ -31,15 +30,14 @@ def connect_cluster(url: str, *, timeout_s: float, **options: Unpack[Options]) -
         ConfigurationError: the URL or an option is wrong.
     """
     check_url(url, **options)
-    several = Several.parse(url)
-    access: dict[str, Any] = {**several.access(), **access_of(options)}
+    parsed = RedisURL.parse(url)
     return RedisCluster(
-        startup_nodes=[ClusterNode(host, port) for host, port in several.nodes],
+        startup_nodes=[ClusterNode(host, port) for host, port in parsed.nodes],
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        ssl=several.tls,
-        **tls_of(url, options),
-        **access,
+        ssl=parsed.tls,
+        **tls_of(parsed, options),
+        **access_of(parsed, options),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
-from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -21,12 +21,11 @@ from receiver.bus.primary import (
     SyncPrimaryTLSConnection,
     is_passing,
 )
-from receiver.bus.urls import SENTINEL, TOPOLOGIES, Several
+from receiver.bus.urls import SENTINEL, RedisURL
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from urllib.parse import SplitResult
 
     from redis.credentials import CredentialProvider
 
@@ -77,18 +76,11 @@ def check_url(url: str, **options: Unpack[Options]) -> None:
     Raises:
         ConfigurationError: naming the part that is wrong.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in TOPOLOGIES:
-        raise ConfigurationError(f"redis.url: scheme {parts.scheme!r} is not one of {', '.join(TOPOLOGIES)}")
-    if parts.scheme != "unix" and not parts.hostname:
-        raise ConfigurationError("redis.url: has no host, expected redis://host:6379/0")
-    if TOPOLOGIES[parts.scheme]:
-        Several.parse(url)
-    _check_options(parts, options)
+    _check_options(RedisURL.parse(url), options)
 
 
-def _check_options(parts: SplitResult, options: Options) -> None:
-    tls = parts.scheme.startswith("rediss")
+def _check_options(parsed: RedisURL, options: Options) -> None:
+    tls = parsed.tls
     entra = options.get("credentials") == "entra"
     for problem, text in (
         (
@@ -100,10 +92,10 @@ def _check_options(parts: SplitResult, options: Options) -> None:
             "redis.cert_file and redis.key_file go together",
         ),
         (
-            options.get("sentinel_password") and TOPOLOGIES[parts.scheme] != SENTINEL,
+            options.get("sentinel_password") and parsed.topology != SENTINEL,
             "redis.sentinel_password is for Sentinel, and redis.url is not redis+sentinel",
         ),
-        (entra and (options.get("password") or parts.password), "redis.credentials: entra takes no password"),
+        (entra and (options.get("password") or parsed.password), "redis.credentials: entra takes no password"),
         (entra and not tls, "redis.credentials: entra sends a bearer token; redis.url must be rediss"),
     ):
         if problem:
@@ -128,26 +120,23 @@ def connect(
         ConfigurationError: the URL or an option is wrong, or a library is missing for it.
     """
     check_url(url, **options)
-    provider = _provider(options)
+    parsed, provider = RedisURL.parse(url), _provider(options)
     # One immediate retry on a fresh connection: every command of ours is safe to repeat.
     retry = AsyncRetry(NoBackoff(), 1)
-    settings = {**_limits(timeout_s, retry), **tls_of(url, options)}
-    access = _access(options, provider)
-    if not TOPOLOGIES[urlsplit(url).scheme]:
-        pool = redis.asyncio.ConnectionPool.from_url(url, **settings, **access)
-    else:
-        several = Several.parse(url)
+    settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
+    if parsed.names_several:
         plain, tls = redis.asyncio.Connection, redis.asyncio.SSLConnection
-        access = {**several.access(), **access}
         pool = redis.asyncio.ConnectionPool(
-            connection_class=PrimaryTLSConnection if several.tls else PrimaryConnection,
-            primary=several.primary(prefix),
+            connection_class=PrimaryTLSConnection if parsed.tls else PrimaryConnection,
+            primary=parsed.primary(prefix),
             asking={
-                **settings, **several.asking_access(access, options),
-                "connection_class": tls if several.tls else plain, "retry": AsyncRetry(NoBackoff(), 0),
+                **settings, **parsed.asking_access(options),
+                "connection_class": tls if parsed.tls else plain, "retry": AsyncRetry(NoBackoff(), 0),
             },
-            db=several.db, **settings, **access,
+            db=parsed.db, **settings,
         )  # fmt: skip
+    else:
+        pool = redis.asyncio.ConnectionPool.from_url(parsed.without_access, **settings)
     # The provider twice: to open connections, and to renew what is open.
     client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
     client.auto_close_connection_pool = True
@@ -159,24 +148,22 @@ def connect_sync(
 ) -> redis.Redis:
     """The same for code without an event loop."""
     check_url(url, **options)
-    provider = _provider(options)
-    settings = {**_limits(timeout_s, Retry(NoBackoff(), 1)), **tls_of(url, options)}
-    access = _access(options, provider)
-    if not TOPOLOGIES[urlsplit(url).scheme]:
-        pool = redis.ConnectionPool.from_url(url, **settings, **access)
-    else:
-        several = Several.parse(url)
-        access = {**several.access(), **access}
+    parsed, provider = RedisURL.parse(url), _provider(options)
+    retry = Retry(NoBackoff(), 1)
+    settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
+    if parsed.names_several:
         pool = redis.ConnectionPool(
-            connection_class=SyncPrimaryTLSConnection if several.tls else SyncPrimaryConnection,
-            primary=several.primary(prefix),
+            connection_class=SyncPrimaryTLSConnection if parsed.tls else SyncPrimaryConnection,
+            primary=parsed.primary(prefix),
             asking={
-                **settings, **several.asking_access(access, options),
-                "connection_class": redis.SSLConnection if several.tls else redis.Connection,
+                **settings, **parsed.asking_access(options),
+                "connection_class": redis.SSLConnection if parsed.tls else redis.Connection,
                 "retry": Retry(NoBackoff(), 0),
             },
-            db=several.db, **settings, **access,
+            db=parsed.db, **settings,
         )  # fmt: skip
+    else:
+        pool = redis.ConnectionPool.from_url(parsed.without_access, **settings)
     client = redis.Redis(connection_pool=pool, credential_provider=provider)
     client.auto_close_connection_pool = True
     return client
@@ -186,12 +173,14 @@ def _limits(timeout_s: float, retry: object) -> dict[str, Any]:
     return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
 
 
-def _access(options: Options, provider: CredentialProvider | None) -> dict[str, Any]:
+def _access(parsed: RedisURL, options: Options, provider: CredentialProvider | None) -> dict[str, Any]:
     if provider is not None:
         # Beside a provider redis-py takes no name.
         return {"username": None, "password": None, "credential_provider": provider}
-    given = {"username": options.get("username"), "password": options.get("password")}
-    return {name: value for name, value in given.items() if value is not None}
+    return {
+        "username": options.get("username") or parsed.username,
+        "password": options.get("password") or parsed.password,
+    }
 
 
 def _provider(options: Options) -> CredentialProvider | None:
@@ -202,14 +191,14 @@ def _provider(options: Options) -> CredentialProvider | None:
     return entra_credentials()
 
 
-def access_of(options: Options) -> dict[str, Any]:
+def access_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
     """User and password, or what provides them, as redis-py takes them."""
-    return _access(options, _provider(options))
+    return _access(parsed, options, _provider(options))
 
 
-def tls_of(url: str, options: Options) -> dict[str, Any]:
+def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
     """The TLS settings, as redis-py takes them; empty without TLS."""
-    if not url.startswith("rediss"):
+    if not parsed.tls:
         return {}
     files = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
     given = {name: str(options[option]) for name, option in files.items() if options.get(option)}  # type: ignore[literal-required]
@@ -223,6 +212,11 @@ def describe(error: BaseException) -> str:
         return f"{type(error).__name__}: {str(error)[:160]}"
     if isinstance(error.__cause__, redis.RedisError):
         return describe(error.__cause__)
+    # redis-py raises its own error while it handles this one.
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        # As in "Hostname mismatch, certificate is not valid for 'host'".
+        return f"{type(error).__name__}: certificate refused: {cause.verify_message.partition(',')[0]}"
     return type(error).__name__
 
 

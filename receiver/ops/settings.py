@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from receiver.bus.urls import RedisURL
 from receiver.errors import ConfigurationError
 from receiver.ops.cache_settings import CacheSettings, EvictorSettings
 from receiver.ops.sections import (
@@ -183,8 +184,8 @@ def redacted(settings: Settings) -> dict[str, Any]:
     """The settings in force as plain data, secrets hidden: passwords of URLs, and every query, which may hold one."""
     shown = settings.model_dump(mode="json")
     for place in (shown, *shown["caches"]):
-        if place["redis"]:
-            place["redis"]["url"] = _without_secrets(place["redis"]["url"])
+        if place["redis"] and place["redis"]["url"] != EMBEDDED:
+            place["redis"]["url"] = RedisURL.parse(place["redis"]["url"]).without_secrets
     if shown["outbound"]["proxy_url"]:
         shown["outbound"]["proxy_url"] = _without_secrets(shown["outbound"]["proxy_url"])
     return shown

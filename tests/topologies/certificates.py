@@ -17,6 +17,22 @@ if TYPE_CHECKING:
 
 CURVE = ec.SECP256R1()
 
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""What a CA's key is for; Python 3.13 trusts no CA that does not say so (RFC 5280, section 4.2.1.3)."""
+
+
+CRITICAL = (x509.BasicConstraints, x509.KeyUsage)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -34,7 +50,7 @@ class Authority:
         self._key = ec.generate_private_key(CURVE)
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.file = directory / f"{name}.crt"
-        certificate = self._certificate(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        certificate = self._certificate(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0), SIGNS)
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, *addresses: str) -> Pair:
@@ -64,5 +80,5 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+            builder = builder.add_extension(extension, critical=isinstance(extension, CRITICAL))
         return builder.sign(self._key, hashes.SHA256())

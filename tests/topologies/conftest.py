@@ -56,8 +56,10 @@ def fresh_cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def tls_binary() -> str:
     """A redis-server that was built with TLS; CI must have one."""
-    names = [os.environ.get("TLS_REDIS_SERVER"), *map(shutil.which, ("redis-server", "valkey-server"))]
-    for name in filter(None, names):
+    named = os.environ.get("TLS_REDIS_SERVER")
+    directories = os.environ.get("PATH", "").split(os.pathsep)
+    on_path = [shutil.which(name, path=place) for place in directories for name in ("redis-server", "valkey-server")]
+    for name in filter(None, [named, *on_path]):
         trial = subprocess.run([name, "--port", "0", "--tls-port", "1"], capture_output=True, timeout=10, check=False)
         if b"tls-cert-file" in trial.stdout:
             return name

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from receiver.bus.connection import check_url, connect_sync
+from receiver.bus.connection import check_url, connect, connect_sync
 from receiver.bus.primary import Primary, cluster_question
+from receiver.bus.urls import RedisURL
 from receiver.errors import ConfigurationError
-from receiver.ops.settings import Settings
+from receiver.ops.settings import Settings, redacted
 from tests.docs.pages import blocks, read
 
 
@@ -21,8 +22,23 @@ from tests.docs.pages import blocks, read
         ("redis+sentinel://a:1/m/x", {}, "database number"),
         ("redis+cluster://a:1/3", {}, "0 on a Cluster"),
         ("redis+cluster://a:port", {}, "a port is not a number"),
-        ("redis+cluster://a:1?db=3", {}, "nothing after it"),
+        ("redis+cluster://a:1?db=3", {}, "nothing may follow"),
+        ("redis+cluster://a:1,[::1:2", {}, "not understood"),
+        ("redis+cluster://a:1,::1", {}, "in brackets"),
+        ("redis+cluster://a:1, b:2", {}, "not understood"),
+        ("redis+cluster://[one]:1", {}, "not an IPv6 address"),
+        ("redis+cluster://a:70000", {}, "a port is not a number"),
+        ("redis://a,b", {}, "several hosts need"),
+        ("redis://", {}, "has no host"),
+        ("redis://:hunter2@", {}, "has no host"),
+        ("redis://me:hunter2/@a", {}, "percent-encoded"),
+        ("redis://me:hunter2#@a", {}, "percent-encoded"),
+        ("redis://a/first", {}, "database number"),
+        ("redis://a?db=first", {}, "db"),
+        ("unix://", {}, "has no path"),
+        ("unix://host/path", {}, "has no host"),
         ("redis+other://a:1", {}, "scheme"),
+        ("localhost", {}, "scheme"),
         ("redis://a", {"ca_file": "ca.pem"}, "is not rediss"),
         ("rediss://a", {"cert_file": "c.pem"}, "go together"),
         ("redis://a", {"sentinel_password": "hunter2"}, "is for Sentinel"),
@@ -37,15 +53,89 @@ def test_refused(url: str, options: dict[str, Any], text: str) -> None:
     assert "hunter2" not in caught.value.message
 
 
-def test_several_hosts() -> None:
-    """User and password are decoded and are Redis's, ports have defaults, a host may be an IPv6 address."""
-    client = connect_sync("rediss+sentinel://me:p%40ss@one,[::1]:7000/my%20master/2", timeout_s=1)
+@pytest.mark.parametrize(
+    ("hosts", "nodes"),
+    [
+        ("one", [("one", 26379)]),
+        ("One.Example:1,two:2", [("one.example", 1), ("two", 2)]),
+        ("one,[::1]:7000", [("one", 26379), ("::1", 7000)]),
+        ("[::1]:7000,one", [("::1", 7000), ("one", 26379)]),
+        ("[::1],[fe80::2%25eth0]:7000", [("::1", 26379), ("fe80::2%eth0", 7000)]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("user_info", "access"),
+    [
+        ("", (None, None)),
+        ("me@", ("me", None)),
+        (":secret@", (None, "secret")),
+        ("me:p%40s%3As%2F%23%25@", ("me", "p@s:s/#%")),
+        ("me:a@b:c[1]@", ("me", "a@b:c[1]")),
+        ("m%65%5B:%5Bx%5D@", ("me[", "[x]")),
+    ],
+)
+def test_hosts_and_user(
+    hosts: str, nodes: list[tuple[str, int]], user_info: str, access: tuple[str | None, str | None]
+) -> None:
+    """Names, IPv6 addresses and ports in any order, behind any user and password, encoded or not."""
+    parsed = RedisURL.parse(f"redis+sentinel://{user_info}{hosts}/mymaster/0")
+    assert (tuple(nodes), access) == (parsed.nodes, (parsed.username, parsed.password))
+
+
+def test_sentinel_url() -> None:
+    """User and password are Redis's, the Sentinels get their own, and all of it is verified over TLS."""
+    url = "rediss+sentinel://me:p%40ss@one,[::1]:7000/my%20master/2"
+    client = connect_sync(url, timeout_s=1, sentinel_username="looker")
     options = client.connection_pool.connection_kwargs
     assert ("me", "p@ss", 2) == (options["username"], options["password"], options["db"])
     assert ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "my master") == options["primary"].question.command
     search = options["primary"].search()
     assert [("one", 26379), ("::1", 7000)] == [next(search), search.send(None)]
-    assert (None, True) == (options["asking"]["password"], options["ssl_check_hostname"])
+    asking = options["asking"]
+    assert ("looker", None, True) == (asking["username"], asking["password"], asking["ssl_check_hostname"])
+
+
+def test_cluster_url() -> None:
+    """The nodes of a Cluster are asked as the same user; TLS is off without `rediss`."""
+    client = connect_sync("redis+cluster://me:p%40ss@[::1]:7000,two", timeout_s=1)
+    asking = client.connection_pool.connection_kwargs["asking"]
+    assert ("me", "p@ss") == (asking["username"], asking["password"])
+    assert "ssl_check_hostname" not in asking
+    assert (("::1", 7000), ("two", 6379)) == RedisURL.parse("redis+cluster://me@[::1]:7000,two/0").nodes
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "expected"),
+    [
+        ("redis://one", {}, {"host": "one", "username": None}),
+        ("REDIS://one:1/2", {}, {"host": "one", "port": 1, "db": 2}),
+        ("redis://one?db=3&client_name=me", {}, {"host": "one", "db": 3, "client_name": "me"}),
+        ("redis://me:a@b[1]@[::1]:7000/0", {}, {"host": "::1", "port": 7000, "username": "me", "password": "a@b[1]"}),
+        ("redis://me:old@one", {"password": "new"}, {"username": "me", "password": "new"}),
+        ("redis://old:secret@one", {"username": "new"}, {"username": "new", "password": "secret"}),
+        ("unix:///run/redis.sock?db=4", {}, {"path": "/run/redis.sock", "db": 4}),
+        ("unix://me:secret@/run/redis.sock", {}, {"path": "/run/redis.sock", "username": "me", "password": "secret"}),
+    ],
+)
+def test_single_server(url: str, options: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Host, database and user get through to the client; a user or password given beside the URL counts."""
+    for client in (connect(url, timeout_s=1, **options), connect_sync(url, timeout_s=1, **options)):
+        given = client.connection_pool.connection_kwargs
+        assert expected == {name: given.get(name) for name in expected}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://one", "redis://one"),
+        ("redis://me:hunter2@one/0?password=hunter2", "redis://me:***@one/0?***"),
+        ("redis+sentinel://:hunter2@one,[::1]:7000/m/0", "redis+sentinel://:***@one,[::1]:7000/m/0"),
+        ("unix://me@/run/redis.sock", "unix://me@/run/redis.sock"),
+    ],
+)
+def test_shown_without_secrets(url: str, shown: str) -> None:
+    """`config show` prints where Redis is, and neither passwords nor queries."""
+    assert shown == redacted(Settings(redis={"url": url}))["redis"]["url"]
 
 
 def test_prefix_without_braces() -> None:
