@@ -21,6 +21,7 @@ const {
   TOKEN_PREFIX = 'shop:msal:',
   SESSION_PREFIX = 'shop:sess:',
   PROTOCOL = 'OIDC',
+  EXCLUDE_SCOPES = '',
   LOGOUT_RECEIVER,
 } = process.env;
 if (!AUTHORITY || !CLIENT_SECRET || !SESSION_SECRET) throw new Error('set AUTHORITY, CLIENT_SECRET and SESSION_SECRET');
@@ -70,6 +71,14 @@ function msal(request) {
   });
 }
 
+/** MSAL Node always asks for offline_access, and Keycloak sends no logout token to an app that does. */
+function withoutScopes(address, excluded) {
+  const url = new URL(address);
+  const scopes = url.searchParams.get('scope').split(' ').filter((scope) => !excluded.includes(scope));
+  url.searchParams.set('scope', scopes.join(' '));
+  return url.href;
+}
+
 const redirectUri = () => `http://localhost:${server.address().port}/redirect`;
 
 const app = express();
@@ -93,7 +102,7 @@ app.get('/sign-in', async (request, response) => {
     // Makes an OP put `auth_time` into the ID token: it tells a new sign-in from one that was signed out.
     extraQueryParameters: { max_age: '86400' },
   });
-  response.redirect(url);
+  response.redirect(withoutScopes(url, EXCLUDE_SCOPES.split(' ')));
 });
 
 app.get('/redirect', async (request, response) => {

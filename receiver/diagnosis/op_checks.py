@@ -55,6 +55,8 @@ def check_op(facts: OPFacts) -> Iterator[Check]:
         yield area.ok("discovery", f"reachable: {facts.metadata.url}")
         yield _check_issuer(area, tenant, document)
     yield from _check_backchannel(area, tenant, document)
+    if is_keycloak(document):
+        yield from _check_offline_access(area, document)
     yield from _check_keys(area, tenant, facts.jwks, document)
     yield _check_clock(area, tenant, facts.ahead_s)
     yield area.note(
@@ -97,6 +99,22 @@ def _check_backchannel(area: Area, tenant: Tenant, document: Document | None) ->
     else:
         text = "the OP does not advertise sid: a logout may end every session of the user"
         yield area.warning("session", text, "Nothing to do, unless the OP can be told to send sid.")
+
+
+def is_keycloak(document: Document | None) -> bool:
+    """Whether the discovery document is a Keycloak realm's; it names no product, but its paths do."""
+    endpoint = document.get("authorization_endpoint") if document else None
+    return isinstance(endpoint, str) and endpoint.endswith("/protocol/openid-connect/auth")
+
+
+def _check_offline_access(area: Area, document: Document | None) -> Iterator[Check]:
+    scopes = document.get("scopes_supported") if document else None
+    if isinstance(scopes, list) and "offline_access" in scopes:
+        yield area.warning(
+            "offline_access",
+            "Keycloak 26.1 and newer sends no logout token to an app that asks for offline_access, and MSAL asks for it",
+            "Leave the scope out in each app: docs/presets.md, Keycloak. Nothing to do where no app asks for it.",
+        )
 
 
 def _check_keys(area: Area, tenant: Tenant, jwks: Published | None, document: Document | None) -> Iterator[Check]:
@@ -145,6 +163,11 @@ def _check_algorithms(area: Area, tenant: Tenant, key_set: KeySet, document: Doc
     keyed = [alg for alg in accepted if any(key.fits(alg) for key in key_set.keys)]
     both = [alg for alg in keyed if offered is None or alg in offered]
     ours = f"configured {', '.join(accepted)}"
+    if not keyed and is_keycloak(document) and set(accepted) & set(offered or ()):
+        return area.warning(
+            "algorithms", f"{ours}, offered but without a key yet: Keycloak makes some keys when they are first used",
+            "Have the OP sign one token with it (sign in once), and run this again.",
+        )  # fmt: skip
     if not keyed:
         kinds = ", ".join(sorted({key.alg or key.crv or key.kty for key in key_set.keys})) or "none"
         return area.failed(

@@ -113,6 +113,44 @@ def test_entra_is_told_plainly() -> None:
     assert all(way in check.fix for way in ("front-channel", "CAEP/SSF", "broker OP"))
 
 
+def keycloak(op: OP, **more: Any) -> dict[str, Any]:
+    """What a realm of Keycloak publishes beside what any OP does."""
+    return {
+        **ADVERTISED,
+        "authorization_endpoint": f"{op.issuer}/protocol/openid-connect/auth",
+        "scopes_supported": ["openid", "offline_access", "profile"],
+        **more,
+    }
+
+
+async def test_keycloak_that_offers_offline_access(op: OP) -> None:
+    """With Keycloak an app that asks for `offline_access` gets no logout token: a warning that says where the cure is."""
+    op.metadata = keycloak(op)
+
+    check = (await examined(op))["offline_access"]
+
+    assert "warning" == check.outcome
+    assert "docs/presets.md" in check.fix
+
+
+async def test_offline_access_elsewhere(op: OP) -> None:
+    """Other OPs, and a realm without that scope, are not warned about."""
+    op.metadata = {**ADVERTISED, "scopes_supported": ["openid", "offline_access"]}
+    assert "offline_access" not in await examined(op)
+
+    op.metadata = keycloak(op, scopes_supported=["openid"])
+    assert "offline_access" not in await examined(op)
+
+
+async def test_key_that_keycloak_has_not_made_yet(op: OP) -> None:
+    """An algorithm that Keycloak offers and has no key for yet is a warning; at another OP it fails."""
+    op.metadata = keycloak(op)
+    assert "warning" == (await examined(op, algorithms=["ES256"]))["algorithms"].outcome
+
+    op.metadata = ADVERTISED
+    assert "failed" == (await examined(op, algorithms=["ES256"]))["algorithms"].outcome
+
+
 async def test_op_that_is_down(op: OP) -> None:
     """Discovery that answers 500 fails with the address and the status."""
     op.status = 500

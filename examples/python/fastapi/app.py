@@ -101,4 +101,6 @@ def client(cache: TokenCache) -> Any:
         client_credential=os.environ["OIDC_CLIENT_SECRET"],
         oidc_authority=os.environ["OIDC_ISSUER"],
         token_cache=cache.msal_cache,
+        # Keycloak sends no logout token to an app that asks for offline_access.
+        exclude_scopes=os.environ.get("EXCLUDE_SCOPES", "").split(),
     )

@@ -5,10 +5,12 @@ It reads its settings from the environment; README.md has the list.
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 from urllib.parse import urlsplit
 
+import msal
 import redis
 from flask import Flask
 from identity.flask import Auth
@@ -16,6 +18,11 @@ from identity.flask import Auth
 from receiver.consumer.flask import SignOut
 
 APP_URL = os.environ.get("APP_URL", "http://localhost:5001")
+
+# Keycloak sends no logout token to an app that asks for offline_access. `identity` cannot be told, so MSAL is.
+if excluded := os.environ.get("EXCLUDE_SCOPES", "").split():
+    for name in ("ConfidentialClientApplication", "PublicClientApplication"):
+        setattr(msal, name, functools.partial(getattr(msal, name), exclude_scopes=excluded))
 
 app = Flask(__name__)
 app.config.update(

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
@@ -34,6 +34,7 @@ class Portal:
     def __init__(self, name: str, world: World, directory: Path, *, hears: bool, evicted: bool) -> None:
         self.name = name
         self.is_evicted = evicted
+        self.asks_for_offline_access = not hears
         self.world = world
         self.op: StackOP = world.ops["entra"]
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -58,6 +59,7 @@ class Portal:
                 "SPRING_SESSION_REDIS_NAMESPACE": name,
                 "TOKENS_KEY": f"{name}:msal",
                 "SIGNOUT_ENABLED": str(hears).lower(),
+                "EXCLUDE_SCOPES": "offline_access" if hears else "",
             },
         )
 
@@ -96,6 +98,9 @@ class Browser:
     def sign_in(self) -> None:
         """Through the OP and back."""
         there = self.get("/login").headers["Location"]
+        asked_for = parse_qs(urlsplit(there).query)["scope"][0].split(" ")
+        # msal4j's own way, where the app was not told to leave it out.
+        assert self._portal.asks_for_offline_access == ("offline_access" in asked_for)
         back = urlsplit(self._portal.op.answer(there, self._user))
         answer = self.get(f"{back.path}?{back.query}")
         assert answer.status_code == 302, answer.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
@@ -28,12 +29,14 @@ class NodeApp(Child):
 
     Attributes:
         op: Where it signs in.
+        asks_for_offline_access: MSAL's own way; the app was not told to leave the scope out.
         tokens, sessions: What its keys in Redis begin with.
         looked_at_until_s: Seconds after a logout by which everybody has looked again.
     """
 
     def __init__(self, world: World, log: Path, variant: Variant) -> None:
         self.op = world.ops[variant.shape]
+        self.asks_for_offline_access = not variant.piece
         self.tokens = f"{variant.name}:msal:"
         self.sessions = f"{variant.name}:sess:"
         # The evictor looks again after 2 s; what the app itself does, it does at once.
@@ -43,6 +46,7 @@ class NodeApp(Child):
             "CLIENT_SECRET": "secret",
             "SESSION_SECRET": "secret",
             "PORT": "0",
+            "EXCLUDE_SCOPES": "offline_access" if variant.piece else "",
             "TOKEN_PREFIX": self.tokens,
             "SESSION_PREFIX": self.sessions,
             **({} if variant.piece else {"LOGOUT_RECEIVER": "off"}),
@@ -64,6 +68,8 @@ class Browser:
     def sign_in(self) -> None:
         """To the OP and back; leaves the user signed in."""
         to_op = self._http.get(f"{self._app.url}/sign-in", allow_redirects=False, timeout=DEADLINE_S)
+        asked_for = parse_qs(urlsplit(to_op.headers["Location"]).query)["scope"][0].split(" ")
+        assert self._app.asks_for_offline_access == ("offline_access" in asked_for)
         back = self._http.get(self._app.op.answer(to_op.headers["Location"], self._user), timeout=DEADLINE_S)
         assert back.json() == {"user": f"{self._user}@example.com"}
 

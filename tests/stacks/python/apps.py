@@ -6,7 +6,7 @@ import html
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
 
@@ -54,7 +54,7 @@ class App(Program):
             "SESSION_SECRET": "secret",
             "DJANGO_SECRET_KEY": "secret",
             "REQUESTS_CA_BUNDLE": str(world.ca_file),
-            **({"LOGOUT_RECEIVER_REDIS_URL": world.redis_url} if line else {}),
+            **({"LOGOUT_RECEIVER_REDIS_URL": world.redis_url, "EXCLUDE_SCOPES": "offline_access"} if line else {}),
         }
         super().__init__(
             [part.format(port=port) for part in COMMANDS[name]],
@@ -88,6 +88,14 @@ class Browser:
     def sign_in(self) -> None:
         """Follow the app to the OP and back; the OP knows the user and asks nothing."""
         self._http.get(self._to_the_app(self._app.op.answer(self._to_the_op(), self.user)), timeout=TIMEOUT_S)
+
+    def forget_cookies(self) -> None:
+        """Be a browser that was never here."""
+        self._http.cookies.clear()
+
+    def asks_for(self) -> list[str]:
+        """The scopes of the app's authorization request."""
+        return parse_qs(urlsplit(self._to_the_op()).query)["scope"][0].split(" ")
 
     def page(self, path: str) -> requests.Response:
         """One page, as answered."""

@@ -49,6 +49,18 @@ def test_silent_call_fails_after_the_logout(world: World, names: Names, app: App
 
 
 @covered
+def test_scopes_left_out(names: Names, app: App, browse: Browse) -> None:
+    """MSAL asks for `offline_access`, unless the app is told to leave it out; either way tokens are refreshed."""
+    with tokens_that_need_refreshing(app.op):
+        alice = browse(app, names[0])
+
+        assert alice.is_signed_in()
+
+    alice.forget_cookies()
+    assert app.line == ("offline_access" not in alice.asks_for())
+
+
+@covered
 def test_in_flight_refresh_does_not_bring_the_user_back(world: World, names: Names, app: App, browse: Browse) -> None:
     """A page whose refresh was on its way during the logout saves its session or tokens; they are gone again."""
     before = world.keys(app.prefix)

@@ -5,8 +5,10 @@ Read from the environment; README.md has the list.
 
 from __future__ import annotations
 
+import functools
 import os
 
+import msal
 from identity.django import Auth
 
 SECRET_KEY = os.environ["DJANGO_SECRET_KEY"]
@@ -23,6 +25,11 @@ CACHES = {
         "KEY_PREFIX": os.environ.get("CACHE_PREFIX", "portal-django"),
     }
 }
+
+# Keycloak sends no logout token to an app that asks for offline_access. `identity` cannot be told, so MSAL is.
+if excluded := os.environ.get("EXCLUDE_SCOPES", "").split():
+    for name in ("ConfidentialClientApplication", "PublicClientApplication"):
+        setattr(msal, name, functools.partial(getattr(msal, name), exclude_scopes=excluded))
 
 AUTH = Auth(
     os.environ["OIDC_CLIENT_ID"],

@@ -26,6 +26,7 @@ class Tokens {
     private final String authority;
     private final String clientId;
     private final String clientSecret;
+    private final Set<String> excludedScopes;
     private final URI callback;
 
     Tokens(
@@ -34,16 +35,18 @@ class Tokens {
             @Value("${portal.authority}") String authority,
             @Value("${portal.client-id}") String clientId,
             @Value("${portal.client-secret}") String clientSecret,
+            @Value("${portal.exclude-scopes}") Set<String> excludedScopes,
             @Value("${portal.base-url}") String baseUrl) {
         this.aspect = guarded.getIfAvailable(stored::plainAspect);
         this.authority = authority;
         this.clientId = clientId;
         this.clientSecret = clientSecret;
+        this.excludedScopes = excludedScopes;
         this.callback = URI.create(baseUrl + "/callback");
     }
 
     String signInUrl(String state, String nonce) {
-        return client()
+        String url = client()
                 .getAuthorizationRequestUrl(AuthorizationRequestUrlParameters.builder(callback.toString(), SCOPES)
                         .state(state)
                         .nonce(nonce)
@@ -51,6 +54,11 @@ class Tokens {
                 .toString()
                 // msal4j insists on a POST from the OP's site, with which a browser does not send the session's Lax cookie.
                 .replace("response_mode=form_post", "response_mode=query");
+        // msal4j always asks for offline_access, and Keycloak sends no logout token to an app that does.
+        for (String scope : excludedScopes) {
+            url = url.replace("+" + scope, "").replace(scope + "+", "");
+        }
+        return url;
     }
 
     IAuthenticationResult redeem(String code) {
