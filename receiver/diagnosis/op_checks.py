@@ -112,7 +112,7 @@ def _check_offline_access(area: Area, document: Document | None) -> Iterator[Che
     if isinstance(scopes, list) and "offline_access" in scopes:
         yield area.warning(
             "offline_access",
-            "Keycloak 26.1 and newer sends no logout token to an app that asks for offline_access, and MSAL asks for it",
+            "Keycloak from 26.1 on sends no logout token to an app that asks for offline_access, as MSAL does",
             "Leave the scope out in each app: docs/presets.md, Keycloak. Nothing to do where no app asks for it.",
         )
 

@@ -124,7 +124,7 @@ def keycloak(op: OP, **more: Any) -> dict[str, Any]:
 
 
 async def test_keycloak_that_offers_offline_access(op: OP) -> None:
-    """With Keycloak an app that asks for `offline_access` gets no logout token: a warning that says where the cure is."""
+    """Keycloak that offers `offline_access` is a warning that says where the cure is."""
     op.metadata = keycloak(op)
 
     check = (await examined(op))["offline_access"]
