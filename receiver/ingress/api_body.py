@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ClientPayloadError, web_exceptions
 
-from receiver.core.claims import MAX_ID_CHARS, MAX_NUMERIC_DATE
+from receiver.core.claims import MAX_ID_CHARS
+from receiver.core.numeric_date import numeric_date
 from receiver.core.strict_json import parse_object
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER, Tenant
 from receiver.errors import Code, MalformedRequestError
@@ -58,9 +59,10 @@ class Members:
         value = self._members.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMERIC_DATE:
+        seconds = numeric_date(value)
+        if seconds is None:
             raise _malformed(f"{name} is not a number of seconds since 1970")
-        return float(value)
+        return seconds
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         """A whole number from `least` to `most`."""
