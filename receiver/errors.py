@@ -123,6 +123,18 @@ class PublishError(DependencyError):
         super().__init__(Code.PUBLISH, message)
 
 
+class PublishFaultError(PublishError):
+    """The eviction could not be made durable for a fault in this service; the exception is logged."""
+
+    def __init__(self) -> None:
+        super().__init__("a fault in this service; please report the exception logged with it")
+        self.code = Code.INTERNAL
+
+
+class EventRefusedError(PublishError):
+    """Redis answered and refused the event; it may refuse every other one too, or this one only."""
+
+
 class ConfigurationError(ReceiverError):
     """The configuration is wrong; the process does not start."""
 

@@ -1,27 +1,28 @@
 """Publish an eviction: duplicate check and append as one atomic script, acknowledged before we answer the OP.
 
-Requests in flight share round trips: while one batch is on its way to Redis the next one gathers
-(group commit). Each caller still gets its own answer, after Redis acknowledged its own entry.
+Requests in flight share round trips (`group_commit`). Each caller still gets its own answer, after Redis acknowledged
+its own entry.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from receiver.bus.connection import Failure, describe, is_passing
+from receiver.bus.group_commit import Again, GroupCommit
 from receiver.bus.lua import Script
 from receiver.core.marks import client_suffix, digest
-from receiver.errors import PublishError
+from receiver.errors import EventRefusedError, PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import redis.asyncio
 
@@ -34,9 +35,14 @@ PUBLISH = Script.read("publish")
 MAX_BATCH = 256
 """Evictions sent in one round trip; larger batches only add latency for the first in line."""
 
+MAX_WAITING = 4096
+"""Evictions that may wait for their round trip; further ones are refused at once. Several times what the public
+listener lets in at once and an outbox publishes at once."""
 
-PAUSE_S, MAX_PAUSE_S = 0.02, 0.25
-"""Seconds between two tries while Redis is away: the first pause, doubled up to the longest."""
+ROUND_S = 1.0
+"""Seconds `publish` waits at least, however short `Durability.try_for_s` is: one round trip is always waited for."""
+
+log = logging.getLogger("receiver.publish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class Durability:
     Attributes:
         wait_replicas: Replicas that must have it besides the primary; 0 does not ask.
         wait_timeout_s: Seconds they have for it; less than the client's time limit.
-        try_for_s: Seconds an event is tried over reconnects and failovers; what was begun is finished.
+        try_for_s: Seconds an event is tried over reconnects and failovers, and longest time until `publish` returns.
+            Below `ROUND_S` it is tried once.
     """
 
     wait_replicas: int = 0
@@ -88,21 +95,6 @@ class TooFewReplicasError(ResponseError):
     """The primary has the event, but not as many replicas as were asked for."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    eviction: Eviction
-    answer: asyncio.Future[Published]
-    give_up_at: float
-
-    def settle(self, reply: Published | BaseException) -> None:
-        if self.answer.done():
-            return
-        if isinstance(reply, Published):
-            self.answer.set_result(reply)
-        else:
-            self.answer.set_exception(PublishError(f"Redis did not take the event: {describe(reply)}"))
-
-
 class EvictionPublisher:
     """Appends evictions to the stream, each exactly once per (iss, jti) within `dedupe_s`.
 
@@ -112,6 +104,7 @@ class EvictionPublisher:
         retention: How long what is kept.
         durability: When an event counts as published.
         clock: NumericDate seconds.
+        on_fault: Told how many evictions failed for an exception that was not foreseen; it is logged already.
     """
 
     def __init__(
@@ -122,71 +115,54 @@ class EvictionPublisher:
         *,
         durability: Durability = Durability(),
         clock: Callable[[], float] = time.time,
+        on_fault: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._retention = retention
         self._durability = durability
         self._clock = clock
-        self._waiting: deque[_Waiting] = deque()
-        self._sender: asyncio.Task[None] | None = None
+        self._told_of_fault = on_fault
+        self._commit: GroupCommit[Eviction, Published] = GroupCommit(
+            self._send_batch,
+            max_batch=MAX_BATCH,
+            max_waiting=MAX_WAITING,
+            try_for_s=durability.try_for_s,
+            on_fault=self._on_fault,
+        )
 
     async def publish(self, eviction: Eviction) -> Published:
         """Return once Redis has acknowledged the event; a failover in between is waited out for `try_for_s`.
 
         Raises:
+            EventRefusedError: Redis answered, and refused this event.
             PublishError: Redis did not acknowledge, or too few replicas did; whether it stored the event is
                 unknown, and sending the same eviction again is safe.
         """
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(eviction, loop.create_future(), loop.time() + self._durability.try_for_s)
-        self._waiting.append(waiting)
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send_waiting(), name="publish")
-        return await waiting.answer
+        limit_s = max(self._durability.try_for_s, ROUND_S)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._commit.submit(eviction)
+        except TimeoutError:
+            raise PublishError(f"Redis did not take the event within {limit_s:g} s") from None
 
     async def flush(self) -> None:
         """Return once everything handed to `publish` so far has its answer."""
-        if self._sender is not None:
-            await asyncio.wait([self._sender])
+        await self._commit.flush()
 
-    async def _send_waiting(self) -> None:
-        pause_s = PAUSE_S
-        try:
-            while self._waiting:
-                if await self._send_batch():
-                    pause_s = PAUSE_S
-                else:
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, MAX_PAUSE_S)
-        except BaseException:
-            for waiting in self._waiting:
-                waiting.answer.cancel()
-            self._waiting.clear()
-            raise
+    def _on_fault(self, fault: Exception, events: int) -> None:
+        log.error("publish.fault", exc_info=fault, extra={"fields": {"events": events}})
+        self._told_of_fault(events)
 
-    async def _send_batch(self) -> bool:
-        """Send the first of those waiting; False when some have to be sent again, and wait at the front for it."""
-        batch = [self._waiting[index] for index in range(min(len(self._waiting), MAX_BATCH))]
-        replies: list[Published | BaseException]
+    async def _send_batch(self, evictions: list[Eviction]) -> list[Published | Exception | Again]:
+        replies: Sequence[Published | Exception]
         try:
-            replies = await self._send([waiting.eviction for waiting in batch])
+            replies = await self._send(evictions)
         except Failure as error:
-            replies = [error] * len(batch)
-        now = asyncio.get_running_loop().time()
-        again = []
-        for waiting, reply in zip(batch, replies, strict=True):
-            self._waiting.popleft()
-            # What is in the stream already is found there by its jti: sending it again is safe.
-            passing = isinstance(reply, TooFewReplicasError) or (isinstance(reply, BaseException) and is_passing(reply))
-            if passing and now < waiting.give_up_at and not waiting.answer.done():
-                again.append(waiting)
-            else:
-                waiting.settle(reply)
-        self._waiting.extendleft(reversed(again))
-        return not again
+            replies = [error] * len(evictions)
+        return [reply if isinstance(reply, Published) else _judge(reply) for reply in replies]
 
-    async def _send(self, evictions: list[Eviction]) -> list[Published | BaseException]:
+    async def _send(self, evictions: list[Eviction]) -> list[Published | Exception]:
         replies = await self._evalsha(evictions)
         # After a restart or a failover the server has forgotten the script.
         forgotten = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -196,7 +172,7 @@ class EvictionPublisher:
                 replies[index] = reply
         return replies
 
-    async def _evalsha(self, evictions: list[Eviction]) -> list[Published | BaseException]:
+    async def _evalsha(self, evictions: list[Eviction]) -> list[Published | Exception]:
         async with self._client.pipeline(transaction=False) as pipeline:
             for eviction in evictions:
                 pipeline.evalsha(PUBLISH.sha, 3, *self._arguments(eviction))  # type: ignore[unused-awaitable]  # queued
@@ -207,9 +183,7 @@ class EvictionPublisher:
             replies = await pipeline.execute(raise_on_error=False)
         lacking = self._lacking(replies.pop()) if self._durability.wait_replicas else None
         return [
-            reply
-            if isinstance(reply, BaseException)
-            else lacking or Published(reply[0].decode(), duplicate=bool(reply[1]))
+            reply if isinstance(reply, Exception) else lacking or Published(reply[0].decode(), duplicate=bool(reply[1]))
             for reply in replies
         ]
 
@@ -242,3 +216,14 @@ class EvictionPublisher:
             json.dumps(named) if named else "",
             keys.prefix,
         )
+
+
+def _judge(error: Exception) -> Exception | Again:
+    """What a caller is told, and whether the event is tried again first.
+
+    What is in the stream already is found there by its id: sending it again is safe.
+    """
+    said = f"Redis did not take the event: {describe(error)}"
+    if isinstance(error, TooFewReplicasError) or is_passing(error):
+        return Again(PublishError(said))
+    return EventRefusedError(said) if isinstance(error, ResponseError) else PublishError(said)

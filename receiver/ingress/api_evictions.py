@@ -15,7 +15,7 @@ from receiver.core.claims import check_subject
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import Code, MalformedRequestError, ReceiverError
 from receiver.ingress.api_body import issuers, read_members
-from receiver.ingress.outbox_drain import IN_OUTBOX
+from receiver.ingress.outbox import IN_OUTBOX
 from receiver.ingress.responses import NO_STORE, outcome_of
 from receiver.ops.logs import emit
 from receiver.ops.metrics import UNKNOWN_TENANT

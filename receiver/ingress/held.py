@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.errors import Code, DependencyError, LogoutTokenError, ReceiverError
-from receiver.ingress.outbox_file import HeldRow
+from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:

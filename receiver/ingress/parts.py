@@ -77,7 +77,7 @@ async def open_key_store(
 
 
 def make_publisher(
-    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]
+    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics, clock: Callable[[], float]
 ) -> EvictionPublisher:
     """What appends to the stream."""
     events, redis_settings = settings.events, settings.redis
@@ -93,6 +93,7 @@ def make_publisher(
             try_for_s=redis_settings.publish_timeout_s,
         ),
         clock=clock,
+        on_fault=metrics.publish_faults.inc,
     )
 
 

@@ -17,7 +17,7 @@ from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.internal import State, internal_listener
-from receiver.ingress.outbox_drain import OutboxPublisher
+from receiver.ingress.outbox import OutboxPublisher
 from receiver.ingress.public import PublicListener
 from receiver.ingress.redis_watch import RedisWatch
 from receiver.ingress.service import LogoutService
@@ -124,7 +124,7 @@ async def running(settings: Settings, *, clock: Callable[[], float] = time.time)
         client = await parts.open_redis(settings.redis, stack)
         tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
         key_store = await parts.open_key_store(settings, tenants, client, stack, metrics=metrics, clock=clock)
-        publisher = parts.make_publisher(settings, client, keys, clock=clock)
+        publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
         watch = RedisWatch(client, metrics, outbox=settings.outbox.path is not None)
         await watch.check()
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)

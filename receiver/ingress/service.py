@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.core import logout_token as lt
 from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, MalformedRequestError
 from receiver.ingress.held import HeldToken, HeldTokens
-from receiver.ingress.outbox_drain import IN_OUTBOX
+from receiver.ingress.outbox import IN_OUTBOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from receiver.core.logout_token import LogoutToken
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ingress.keys import KeyStore
-    from receiver.ingress.outbox import Outbox
-    from receiver.ingress.outbox_drain import OutboxPublisher
+    from receiver.ingress.outbox import Outbox, OutboxPublisher
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import KeySettings
 

@@ -45,6 +45,11 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.publish_faults = Counter(
+            "logout_publish_faults_total",
+            "Evictions that Redis was not given because of a fault in this service.",
+            registry=registry,
+        )
         self.delivery_seconds = Histogram(
             "logout_delivery_seconds",
             "Time from the OP issuing the token (iat) to the published event.",

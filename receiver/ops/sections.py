@@ -121,7 +121,8 @@ class RedisSettings(Section):
     publish_timeout_s: float = Field(
         2.0,
         ge=0,
-        description="Seconds a logout is tried again, over reconnects and failovers, before it counts as failed. "
+        description="Seconds a logout is tried again, over reconnects and failovers, before it counts as failed; "
+        "one round trip is waited for at least 1. "
         "Longer survives slower failovers, and some OPs give up after 2.5 s.",
     )
     wait_replicas: int = Field(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from receiver.ingress.outbox_drain import IN_OUTBOX
+from receiver.ingress.outbox import IN_OUTBOX
 from tests.chaos.children import Child, RedisChild, free_port
 from tests.chaos.notes import Read
 from tests.chaos.proxy import Proxy

@@ -115,7 +115,7 @@ async def test_new_ones_go_behind_those_that_wait(
     start: Start, own_redis: EmbeddedRedis, op: OP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Posted one after the other across an outage, tokens are in the stream in that order, whatever took them."""
-    monkeypatch.setattr("receiver.ingress.outbox_drain.DRAIN_BATCH", 2)
+    monkeypatch.setattr("receiver.ingress.outbox.publisher.DRAIN_BATCH", 2)
     async with start() as receiver:
         await warm(receiver, op)
         own_redis.kill()
@@ -248,7 +248,7 @@ async def test_stopping_with_redis_back_empties_it(
     """What waits is published before the process ends, where Redis takes it by then."""
     del redis_client
     # The task that drains is asleep after a failure, and the watcher has not looked yet.
-    monkeypatch.setattr("receiver.ingress.outbox_drain.FIRST_PAUSE_S", 3600)
+    monkeypatch.setattr("receiver.ingress.outbox.publisher.FIRST_PAUSE_S", 3600)
     monkeypatch.setattr("receiver.ingress.redis_watch.INTERVAL_S", 3600)
     async with start() as receiver:
         await warm(receiver, op)

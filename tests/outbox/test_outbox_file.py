@@ -15,7 +15,7 @@ import pytest
 
 from receiver.cli import main
 from receiver.errors import ConfigurationError, PublishError
-from receiver.ingress.outbox_file import HeldRow, OutboxFile, Put
+from receiver.ingress.outbox.file import HeldRow, OutboxFile, Put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ MEGABYTE = 1024 * 1024
 HOLDER = """
 import sys
 from pathlib import Path
-from receiver.ingress.outbox_file import OutboxFile
+from receiver.ingress.outbox.file import OutboxFile
 file = OutboxFile(Path(sys.argv[1]), max_entries=10, max_bytes=1 << 20)
 print("open", flush=True)
 sys.stdin.read()

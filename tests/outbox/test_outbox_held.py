@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.ingress.outbox_file import HeldRow, OutboxFile
+from receiver.ingress.outbox.file import HeldRow, OutboxFile
 from tests.keys.rig import Rig, start_rig
 from tests.outbox.waiting import jtis, waiting
 from tests.support.keys import rsa_pair

@@ -1,7 +1,7 @@
-"""The outbox: evictions that Redis did not take, on disk before the OP is told yes.
+"""The outbox's store, as the event loop sees it: what a call says is written, is on disk when the call returns.
 
-Callers that wait at the same time share one transaction and one fsync (group commit), in a thread of its
-own, so that a slow disk never holds up the event loop.
+Callers that wait at the same time share one transaction (`bus.group_commit`), in a thread of its own, so that a slow
+disk never holds up the event loop.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
+from receiver.bus.group_commit import GroupCommit
 from receiver.errors import PublishError
-from receiver.ingress.outbox_file import Entry, HeldRow, Level, OutboxFile, Put
+from receiver.ingress.outbox.file import Entry, HeldRow, Level, OutboxFile, Put
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 MAX_BATCH = 256
 """Writes in one transaction; larger ones only add latency for the first in line."""
+
+MAX_WAITING = 4096
+"""Writes that may wait for their transaction; further ones are refused at once."""
 
 PATIENCE_S = 5.0
 """Seconds a write may take before its request is refused; an OP has given up by then. It may still be done."""
@@ -51,8 +54,9 @@ class Outbox:
         self._max_entries = settings.max_entries
         self._metrics = metrics
         self._clock = clock
-        self._waiting: deque[tuple[Callable[[OutboxFile], object], asyncio.Future[object]]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._commit: GroupCommit[Callable[[OutboxFile], object], object] = GroupCommit(
+            self._transact, max_batch=MAX_BATCH, max_waiting=MAX_WAITING, on_fault=self._on_fault
+        )
         self._level = Level()
         self._failure = ""
         self._full = False
@@ -83,8 +87,7 @@ class Outbox:
 
     async def aclose(self) -> None:
         """Finish what was begun and let go of the file."""
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
+        await self._commit.flush()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         self._thread.shutdown()
 
@@ -109,9 +112,10 @@ class Outbox:
         Raises:
             PublishError: full, or the disk fails.
         """
-        operation = functools.partial(
-            OutboxFile.put, event_id=eviction.id, event=eviction.to_json().encode(), received_at=eviction.received_at
-        )
+
+        def operation(file: OutboxFile) -> Put:
+            return file.put(eviction.id, eviction.to_json().encode(), eviction.received_at)
+
         try:
             async with asyncio.timeout(PATIENCE_S):
                 outcome = await self._do(operation)
@@ -185,37 +189,20 @@ class Outbox:
             return None
 
     async def _do(self, operation: Callable[[OutboxFile], T]) -> T:
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._waiting.append((operation, future))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_waiting(), name="outbox")
-        return cast("T", await future)
+        return cast("T", await self._commit.submit(operation))
 
-    async def _write_waiting(self) -> None:
+    async def _transact(self, operations: list[Callable[[OutboxFile], object]]) -> list[object]:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
-            try:
-                results = await loop.run_in_executor(
-                    self._thread, self._file.transact, [operation for operation, _ in batch]
-                )
-            except BaseException as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error if isinstance(error, Exception) else PublishError("stopped"))
-                raise
-            # Before anybody is answered: whoever comes after the answer must find the outbox not empty.
-            self._adopt(self._file.level)
-            failures = [result for result in results if isinstance(result, PublishError)]
-            if failures:
-                self._failed(failures[0].message)
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():
-                    continue
-                if isinstance(result, PublishError):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+        results = await loop.run_in_executor(self._thread, self._file.transact, operations)
+        # Before a caller is answered: what comes after the answer must find the outbox not empty.
+        self._adopt(self._file.level)
+        failures = [result for result in results if isinstance(result, PublishError)]
+        if failures:
+            self._failed(failures[0].message)
+        return results
+
+    def _on_fault(self, fault: Exception, operations: int) -> None:
+        log.error("outbox.fault", exc_info=fault, extra={"fields": {"operations": operations}})
 
     def _adopt(self, level: Level) -> None:
         self._level = level

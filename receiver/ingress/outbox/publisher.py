@@ -19,8 +19,8 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from receiver.ingress.outbox import Outbox
-    from receiver.ingress.outbox_file import Entry
+    from receiver.ingress.outbox.file import Entry
+    from receiver.ingress.outbox.store import Outbox
     from receiver.ingress.redis_watch import RedisWatch
     from receiver.ops.metrics import Metrics
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from receiver.errors import PublishError
-from receiver.ingress.outbox_database import database, describe, is_full
+from receiver.ingress.outbox.database import database, describe, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
