@@ -57,6 +57,13 @@ class EvictorMetrics:
             ["cache"],
             registry=registry,
         )
+        self.bad_values = Counter(
+            "logout_cache_bad_values_total",
+            "Values that could not be judged, or not all of them, by reason (error, long_name, shape, too_deep, "
+            "too_large, too_many); cache is empty for the evictor's own notes.",
+            ["cache", "reason"],
+            registry=registry,
+        )
         self.keys = Gauge(
             "logout_cache_keys",
             "Values the last reading of all caches found.",
