@@ -161,3 +161,10 @@ class BadValueError(ReceiverError, ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(Code.BAD_VALUE, f"a value in a cache cannot be read: {reason}")
         self.reason = reason
+
+
+class UnknownEventTypeError(BadEventError):
+    """An event of another type than this version reads; a newer version may know it."""
+
+    def __init__(self) -> None:
+        super().__init__("an event of a type that this version does not read; upgrade the logout-receiver package")

@@ -165,6 +165,7 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
             prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,
             **settings.redis.options,
         )  # fmt: skip
+        subscriber.on_skipped = metrics.skipped.inc
         rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
         jobs = (subscriber.run(), rechecker.run(), watcher.run(), _keep_asking(client, worker))
         worker.jobs = [asyncio.create_task(job) for job in (*jobs, *map(_keep_asking_again, caches.stores))]

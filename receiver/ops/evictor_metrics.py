@@ -20,6 +20,11 @@ class EvictorMetrics:
         registry = self.registry
         Info("logout_build", "Version of the running worker.", registry=registry).info({"version": __version__})
         self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=registry)
+        self.skipped = Counter(
+            "logout_stream_skipped_total",
+            "Stream entries that are no event of this version or have no number.",
+            registry=registry,
+        )
         self._cleared = Counter(
             "logout_cache_values_total",
             "Values looked at for an eviction, by outcome (deleted, rewritten, kept, absent).",

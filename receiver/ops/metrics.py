@@ -86,6 +86,11 @@ class Metrics:
             "Times a feed was told that it missed events.",
             registry=registry,
         )
+        self.sse_skipped = Counter(
+            "logout_sse_skipped_total",
+            "Stream entries that are no event or have no number, once for each however many feeds read it.",
+            registry=registry,
+        )
         self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=registry)
         self.outbox_entries = Gauge(
             "logout_outbox_entries",

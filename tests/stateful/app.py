@@ -107,7 +107,7 @@ class App:
         guard = self._guard
         subscriber = (guard._guard if isinstance(guard, ThreadGuard) else guard)._subscriber
         async with asyncio.timeout(DEADLINE_S):
-            while stream.order(subscriber._position or "0-0") < stream.order(entry_id):
+            while stream.order(subscriber.position or "0-0") < stream.order(entry_id):
                 await asyncio.sleep(0.005)
 
     def _forget(self, eviction: Eviction) -> None:
