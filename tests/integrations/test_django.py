@@ -12,6 +12,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import override_settings
@@ -31,6 +32,7 @@ MIDDLEWARE = [
 ENGINES = ["db", "cache", "cached_db", "signed_cookies"]
 STORED = ["db", "cache", "cached_db"]
 WORLDS: list[World] = []
+OPENED: list[Any] = []
 
 
 def hear(eviction: Any) -> None:
@@ -100,13 +102,23 @@ def _project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         LOGGING_CONFIG=None,
     )
     django.setup()
+    connection_created.connect(_remember)
     call_command("migrate", verbosity=0)
     yield
-    # Connections are per thread; those of worker threads went with them.
-    from django.db import connections
-
-    connections.close_all()
+    close_connections()
+    connection_created.disconnect(_remember)
     assert apps.ready
+
+
+def _remember(connection: Any, **_: object) -> None:
+    connection.inc_thread_sharing()
+    OPENED.append(connection)
+
+
+def close_connections() -> None:
+    """Close the connections of every thread: Django's test client leaves them open, as its threads come and go."""
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture
@@ -125,6 +137,7 @@ def project(world: World, request: pytest.FixtureRequest) -> Iterator[World]:
         from django.contrib.sessions.models import Session
 
         Session.objects.all().delete()
+    close_connections()
 
 
 def stored(key: str | None) -> bool:
