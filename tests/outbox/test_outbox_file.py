@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
@@ -153,8 +154,11 @@ def test_two_processes(opened: Callable[..., OutboxFile], path: Path) -> None:
         assert b"open\n" == holder.stdout.readline()
         with pytest.raises(ConfigurationError, match="another process"):
             opened()
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            sqlite3.connect(path, timeout=0).execute("SELECT * FROM evictions")
+        with (
+            contextlib.closing(sqlite3.connect(path, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("SELECT * FROM evictions")
         holder.kill()
         holder.wait()
 
