@@ -1,4 +1,4 @@
-"""The `receiver` command. Exit codes: 0 good, 1 a check failed, 2 usage or configuration."""
+"""The `receiver` command. Exit codes: 0 good, 1 a check failed, 2 usage or configuration, 3 a state was lost."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receiver import __version__
-from receiver.errors import ConfigurationError, PublishError
+from receiver.errors import ConfigurationError, PublishError, StateLostError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from receiver.ops.settings import Settings
 
-GOOD, CHECK_FAILED, USAGE = 0, 1, 2
+GOOD, CHECK_FAILED, USAGE, STATE_LOST = 0, 1, 2, 3
 
 HEALTHCHECK_TIMEOUT_S = 2.0
 """Seconds `receiver healthcheck` waits for an answer."""
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"receiver: {error.message}", file=sys.stderr)
         return USAGE
+    except StateLostError as error:
+        print(f"receiver: {error.message}", file=sys.stderr)
+        return STATE_LOST
     except ModuleNotFoundError as error:
         # The consumer library is installed without the server's dependencies on purpose.
         print(f"receiver: {error.name} is missing; install `logout-receiver[server]`", file=sys.stderr)

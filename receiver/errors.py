@@ -5,6 +5,7 @@ The families say whose fault it is, and so what the sender should do:
 * `RequestRejectedError`: the OP's message is wrong; sending the same bytes again will not help.
 * `DependencyError`: ours, or the OP's key endpoint; the same request may succeed later.
 * `ConfigurationError`: the operator's; found at start-up, ends the process with exit code 2.
+* `StateLostError`: something this process cannot go on without is gone; ends it with exit code 3.
 
 Codes are API: they appear in the response's `error_description`, in the log field `code`, in the metric
 label `code` and in docs/errors.md. Messages are for the operator's log only and never contain a token,
@@ -72,10 +73,9 @@ class Code(StrEnum):
     UNKNOWN_EVENT = "unknown_event"
     # The operator's
     CONFIGURATION = "configuration"
+    STATE_LOST = "state_lost"
     # The app's, in the consumer library
     BAD_EVENT = "bad_event"
-    # A cache's, in the evictor
-    BAD_VALUE = "bad_value"
 
 
 class ReceiverError(Exception):
@@ -144,27 +144,15 @@ class ConfigurationError(ReceiverError):
         super().__init__(Code.CONFIGURATION, message)
 
 
+class StateLostError(ReceiverError):
+    """What a running process cannot work without is gone, and only a new start brings it back."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.STATE_LOST, message)
+
+
 class BadEventError(ReceiverError):
     """A stream entry is not an eviction event this version understands."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.BAD_EVENT, message)
-
-
-class BadValueError(ReceiverError, ValueError):
-    """A value that another program wrote to Redis is not what it should be, or is beyond a limit.
-
-    Attributes:
-        reason: One word, as docs/operations.md lists them; never anything from the value.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(Code.BAD_VALUE, f"a value in a cache cannot be read: {reason}")
-        self.reason = reason
-
-
-class UnknownEventTypeError(BadEventError):
-    """An event of another type than this version reads; a newer version may know it."""
-
-    def __init__(self) -> None:
-        super().__init__("an event of a type that this version does not read; upgrade the logout-receiver package")

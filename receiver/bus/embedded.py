@@ -77,6 +77,11 @@ class EmbeddedRedis:
         return self._port
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the child is gone without having been told to."""
+        return self._child is not None and self._child.poll() is not None
+
+    @property
     def pid(self) -> int:
         """The child's process id; raises RuntimeError when it is not running."""
         if self._child is None:

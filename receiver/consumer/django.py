@@ -20,16 +20,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
-from receiver.consumer.background import PerProcess
 from receiver.consumer.checkpoint import MARKER, Checkpoint, Options, guard_options
-from receiver.consumer.guard import ThreadGuard
+from receiver.consumer.guard import PerProcess, ThreadGuard
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from receiver.consumer.checkpoint import GuardOptions, Visit
-    from receiver.consumer.knowledge import Status
+    from receiver.consumer.knowledge import Standing
 
 SETTING = "LOGOUT_RECEIVER"
 """A dictionary: `REDIS_URL`, and the members of `checkpoint.Options` in capitals, by default as there.
@@ -66,26 +65,24 @@ class SignOutMiddleware:
     def _call(self, request: HttpRequest) -> HttpResponse:
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)
-        status, visit = self._check(request)
-        refusal = self._refusal(status, request)
+        refusal = self._refusal(self._check(request), request)
         if refusal is not None:
             return refusal
         response = self._get_response(request)
-        self._check(request, visit)
+        self._check(request)
         return response
 
     async def _call_async(self, request: HttpRequest) -> HttpResponse:
         if self._checkpoint.is_exempt(request.path):
             return await self._get_response(request)
-        status, visit = await self._check_async(request)
-        refusal = self._refusal(status, request)
+        refusal = self._refusal(await self._check_async(request), request)
         if refusal is not None:
             return refusal
         response = await self._get_response(request)
-        await self._check_async(request, visit)
+        await self._check_async(request)
         return response
 
-    def _check(self, request: HttpRequest, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
+    def _check(self, request: HttpRequest) -> Standing:
         session = _session(request)
         # Looking is no access: a page that does not depend on the user stays cacheable for all.
         accessed = session.accessed
@@ -93,14 +90,14 @@ class SignOutMiddleware:
         if claims is None:
             self._checkpoint.forget(session)
             session.accessed = accessed
-            return "live", None
-        visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
-        status = self._checkpoint.status(self._guards.get(), session, visit)
-        if status == "ended":
+            return "live"
+        visit = self._checkpoint.visit(session, claims, _keys(session))
+        standing = self._checkpoint.judge(self._guards.get(), session, visit)
+        if standing == "ended":
             session.flush()
-        return status, visit
+        return standing
 
-    async def _check_async(self, request: HttpRequest, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
+    async def _check_async(self, request: HttpRequest) -> Standing:
         session = _session(request)
         accessed = session.accessed
         # Loads the session without blocking the loop; what follows reads what was loaded.
@@ -111,21 +108,20 @@ class SignOutMiddleware:
         if claims is None:
             self._checkpoint.forget(session)
             session.accessed = accessed
-            return "live", None
-        visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
-        status = await self._status_async(session, visit)
-        if status == "ended":
+            return "live"
+        visit = self._checkpoint.visit(session, claims, _keys(session))
+        standing = await self._judge_async(session, visit)
+        if standing == "ended":
             await session.aflush()
-        return status, visit
+        return standing
 
-    async def _status_async(self, session: Any, visit: Visit) -> Status:
+    async def _judge_async(self, session: Any, visit: Visit) -> Standing:
         guard = self._guards.get()
         if visit.registered:
-            known = guard.cached_status(visit.sign_in)
+            known = guard.known(visit.claims, home_account_id=visit.account)
             if known != "unknown":
                 return known
-        status: Status = await asyncio.to_thread(self._checkpoint.status, guard, session, visit)
-        return status
+        return await asyncio.to_thread(self._checkpoint.judge, guard, session, visit)
 
     def _claims(self, request: HttpRequest) -> Mapping[str, Any] | None:
         if callable(self._checkpoint.claims):
@@ -133,9 +129,9 @@ class SignOutMiddleware:
             return claims
         return self._checkpoint.claims_in_session(request.session)
 
-    def _refusal(self, status: Status, request: HttpRequest) -> HttpResponse | None:
+    def _refusal(self, standing: Standing, request: HttpRequest) -> HttpResponse | None:
         refusal = self._checkpoint.refusal(
-            status, method=str(request.method), path=request.path, header=request.headers.get
+            standing, method=str(request.method), path=request.path, header=request.headers.get
         )
         return None if refusal is None else HttpResponse(refusal.body, status=refusal.status, headers=refusal.headers)
 
@@ -146,11 +142,11 @@ def close() -> None:
         guards.stop()
 
 
-_started: list[PerProcess[ThreadGuard]] = []
+_started: list[PerProcess] = []
 
 
 @functools.cache
-def _guards(redis_url: str, **options: Any) -> PerProcess[ThreadGuard]:
+def _guards(redis_url: str, **options: Any) -> PerProcess:
     # One for all handlers: Django builds the middleware anew for each of them.
     given = cast("GuardOptions", options)
     try:

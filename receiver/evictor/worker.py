@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-import signal
 import time
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -14,7 +14,7 @@ from aiohttp import web
 from receiver.bus.cache_cluster import ClusterCacheStore, connect_cluster, is_cluster
 from receiver.bus.cache_index import CacheIndex
 from receiver.bus.cache_store import CacheStore
-from receiver.bus.connection import Failure, connect, describe, ping
+from receiver.bus.connection import Failure, connect, describe
 from receiver.bus.keys import Keys
 from receiver.bus.lease import Lease
 from receiver.bus.rechecks import Rechecks
@@ -22,7 +22,6 @@ from receiver.bus.removals import Removals
 from receiver.consumer.group import GroupSubscriber
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import Code, ConfigurationError, DependencyError
-from receiver.evictor.bad_values import BadValues
 from receiver.evictor.caches import Cache, Caches
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
@@ -30,10 +29,14 @@ from receiver.evictor.recheck import Rechecker
 from receiver.evictor.watch import LEASE_S, Watcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
-from receiver.ops.probes import add_probes, listen
 from receiver.ops.sections import EMBEDDED
 from receiver.outbound.revocation import Revoker, revocations_of
-from receiver.tasks import cancel
+from receiver.runtime import process
+from receiver.runtime.probes import add_probes, listen
+from receiver.runtime.readiness import Readiness
+from receiver.runtime.redis_watch import RedisWatch
+from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
+from receiver.tasks import together
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -55,8 +58,8 @@ NAME = "evictor"
 TIMEOUT_S = 5.0
 """Seconds one command may take; nobody waits for an answer here, and a batch of large values takes its time."""
 
-PING_S = 1.0
-"""Seconds between two questions whether Redis answers."""
+PROBE_S = 1.0
+"""Seconds between two questions whether a cache's Redis that did not answer does by now."""
 
 REVOKE_S = 5.0
 """Seconds refresh tokens that wait for revocation have when the worker stops."""
@@ -71,22 +74,14 @@ async def evict(settings: Settings) -> None:
     Raises:
         ConfigurationError: there is nothing to clear, or the listener cannot be opened.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with working(settings) as worker:
+
+    def started(worker: Worker) -> None:
         emit(
             log, logging.INFO, "startup", internal=f"{settings.internal.host}:{worker.internal_port}",
             caches=[cache.name for cache in settings.caches],
         )  # fmt: skip
-        stopping = asyncio.create_task(stop.wait())
-        ended, _ = await asyncio.wait([stopping, *worker.jobs], return_when=asyncio.FIRST_COMPLETED)
-        for job in ended - {stopping}:
-            # None of them ends by itself: better no worker than one that does half its work.
-            job.result()
-        emit(log, logging.INFO, "shutdown", reason="signal")
-    emit(log, logging.INFO, "stopped")
+
+    await process.run(working(settings), started=started)
 
 
 class Worker:
@@ -96,35 +91,34 @@ class Worker:
         metrics: Its metrics.
         evictor: Handles single evictions.
         watcher: Reads the caches.
+        state: Its readiness.
+        jobs: Its background jobs.
         internal_port: The port really taken.
-        jobs: What runs, for ever.
     """
 
-    def __init__(self, metrics: EvictorMetrics, evictor: Evictor, watcher: Watcher) -> None:
+    def __init__(self, metrics: EvictorMetrics, evictor: Evictor, watcher: Watcher, state: Readiness) -> None:
         self.metrics = metrics
         self.evictor = evictor
         self.watcher = watcher
+        self.state = state
+        self.jobs = state.jobs
         self.internal_port = 0
-        self.problem = "not reached yet"
-        self.jobs: list[asyncio.Task[None]] = []
 
-    @property
-    def ready(self) -> bool:
-        """Whether evictions can be read."""
-        return not self.problem
-
-    def report(self) -> dict[str, object]:
-        """What `/readyz` shows."""
-        return {"checks": {"redis": self.problem or "ok"}}
+    async def drain(self) -> None:
+        """Turn readiness off; what was begun is handed back when the jobs end."""
+        self.state.draining = True
 
 
 @contextlib.asynccontextmanager
-async def working(settings: Settings, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Worker]:
+async def working(
+    settings: Settings, *, clock: Callable[[], float] = time.time, backoff: Backoff = BACKOFF
+) -> AsyncIterator[Worker]:
     """A worker that takes evictions; everything it opened is closed on the way out.
 
     Args:
         settings: What to clear.
         clock: NumericDate seconds.
+        backoff: Of background jobs that fail.
 
     Raises:
         ConfigurationError: there is nothing to clear, or the listener cannot be opened.
@@ -135,28 +129,25 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
         keys = Keys(settings.redis.prefix)
         client = _connect(settings.redis, stack)
         caches = open_caches(settings, client, stack)
-        bad = BadValues(metrics)
-        index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock, report=bad.of_ours)
+        index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock)
         removals = Removals(
-            client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock,
-            report=bad.of_ours,
-        )  # fmt: skip
-        rechecks = Rechecks(client, keys, delays_s=settings.evictor.recheck_s, report=bad.of_ours)
+            client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock
+        )
+        rechecks = Rechecks(client, keys, delays_s=settings.evictor.recheck_s)
         revoker = _revoker(settings, metrics)
-        stack.push_async_callback(_end, revoker, asyncio.create_task(revoker.run()))
+        stack.push_async_callback(revoker.aclose, drain_s=REVOKE_S)
         evictor = Evictor(
-            caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, bad=bad, revoke=revoker.revoke
+            caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, revoke=revoker.revoke
         )
-        examiner = Examiner(
-            keys, caches=caches, index=index, removals=removals, metrics=metrics, bad=bad, revoke=revoker.revoke
-        )
+        examiner = Examiner(keys, caches=caches, index=index, removals=removals, metrics=metrics, revoke=revoker.revoke)
         watcher = Watcher(
             caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, metrics=metrics,
             rescan_s=settings.evictor.rescan_s, clock=clock,
         )  # fmt: skip
-        worker = Worker(metrics, evictor, watcher)
+        watch = RedisWatch(client, metrics, while_away="evictions wait in the stream")
+        worker = Worker(metrics, evictor, watcher, Readiness(watch, Supervisor(metrics, backoff=backoff)))
         app = web.Application()
-        add_probes(app, worker, metrics.registry)
+        add_probes(app, worker.state, metrics.registry)
         internal = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         stack.push_async_callback(internal.cleanup)
         worker.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
@@ -165,11 +156,14 @@ async def working(settings: Settings, *, clock: Callable[[], float] = time.time)
             prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,
             **settings.redis.options,
         )  # fmt: skip
-        subscriber.on_skipped = metrics.skipped.inc
         rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
-        jobs = (subscriber.run(), rechecker.run(), watcher.run(), _keep_asking(client, worker))
-        worker.jobs = [asyncio.create_task(job) for job in (*jobs, *map(_keep_asking_again, caches.stores))]
-        stack.push_async_callback(cancel, *worker.jobs)
+        stack.push_async_callback(worker.jobs.aclose)
+        worker.jobs.start("redis_watch", watch.watch, needed=True)
+        worker.jobs.start("evictions", subscriber.run, needed=True)
+        worker.jobs.start("rechecks", rechecker.run, needed=True)
+        worker.jobs.start("watcher", watcher.run, needed=True)
+        worker.jobs.start("cache_probes", functools.partial(_probe_caches, caches), needed=True)
+        worker.jobs.start("revoker", revoker.run, needed=False)
         yield worker
 
 
@@ -273,23 +267,12 @@ def _handling(do: Callable[_P, Awaitable[None]]) -> Callable[_P, Awaitable[None]
     return handle
 
 
-async def _end(revoker: Revoker, running: asyncio.Task[None]) -> None:
-    await revoker.aclose(drain_s=REVOKE_S)
-    await cancel(running)
+async def _probe_caches(caches: Caches) -> None:
+    """Ask the caches' Redis that did not answer whether they do by now, each for itself, until cancelled."""
 
+    async def probe(store: CacheStore) -> None:
+        while True:
+            await store.ask_again()
+            await asyncio.sleep(PROBE_S)
 
-async def _keep_asking(client: redis.asyncio.Redis, worker: Worker) -> None:
-    while True:
-        problem = await ping(client)
-        if problem != worker.problem:
-            level = logging.ERROR if problem else logging.INFO
-            emit(log, level, "redis.down" if problem else "redis.up", reason=problem or None)
-        worker.problem = problem
-        worker.metrics.redis_up.set(not problem)
-        await asyncio.sleep(PING_S)
-
-
-async def _keep_asking_again(store: CacheStore) -> None:
-    while True:
-        await store.ask_again()
-        await asyncio.sleep(PING_S)
+    await together(*map(probe, caches.stores))

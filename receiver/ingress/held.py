@@ -141,14 +141,11 @@ class HeldTokens:
             self._saved = (self._saved | {row.number for row in new}) - set(gone)
 
     async def watch(self) -> None:
-        """Look for ever whether keys have come; run it as a task."""
+        """Look until cancelled whether keys have come."""
         while True:
             await asyncio.sleep(TICK_S)
-            try:
-                await self.save()
-                await self.retry()
-            except Exception:
-                log.exception("held.failed")
+            await self.save()
+            await self.retry()
 
     async def retry(self) -> None:
         """Try every waiting token whose tenant has newer keys; forget those that waited too long."""

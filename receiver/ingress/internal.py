@@ -8,52 +8,49 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from receiver.ingress.api import PREFIX
-from receiver.ops.probes import add_probes
+from receiver.runtime.probes import add_probes
+from receiver.runtime.readiness import Readiness
 
 if TYPE_CHECKING:
     from receiver.ingress.keys import KeyStore
     from receiver.ingress.outbox import Outbox
-    from receiver.ingress.redis_watch import RedisWatch
     from receiver.ops.metrics import Metrics
 
+NEVER_ANSWERED = "this address has never answered, so the outbox does not stand in for it: check redis.url"
 
-@dataclass(slots=True)
-class State:
-    """Whether this process is ready, and why not.
+
+@dataclass(slots=True, kw_only=True)
+class State(Readiness):
+    """The state of a receiver.
 
     Attributes:
-        draining: True from SIGTERM on.
+        keys: The OPs' keys. Not a condition: a token whose keys cannot be had still has to reach us.
         outbox: What keeps evictions while Redis is away; None when there is none.
     """
 
-    redis: RedisWatch
     keys: KeyStore
-    draining: bool = False
     outbox: Outbox | None = None
 
-    @property
     def checks(self) -> dict[str, str]:
         """What readiness depends on: `ok`, or what is wrong."""
-        checks = {
-            "serving": "draining after SIGTERM" if self.draining else "ok",
-            "redis": "ok" if self.redis.up else self.redis.last_error,
-        }
+        checks = Readiness.checks(self)
         if self.outbox is not None:
-            checks["outbox"] = self.outbox.problem or "ok"
+            checks["outbox"] = self.outbox.problem or ("ok" if self.redis.has_answered else NEVER_ANSWERED)
         return checks
 
-    @property
-    def ready(self) -> bool:
-        """Whether a logout could be made durable now, by Redis or by the outbox.
+    def can_work(self) -> bool:
+        """Whether a logout could be made durable now, and will reach the apps.
 
-        Keys are not a condition: a token whose keys cannot be had still has to reach us.
+        An outbox stands in for a Redis that is away, and not for one that was never there: logouts kept for a wrong
+        address are never delivered.
         """
-        durable = self.redis.up or (self.outbox is not None and not self.outbox.problem)
-        return durable and not self.draining
+        if self.redis.up or self.outbox is None:
+            return self.redis.up
+        return self.redis.has_answered and not self.outbox.problem
 
     def report(self) -> dict[str, object]:
         """What `/readyz` shows."""
-        return {"checks": self.checks, "keys": self.keys.problems()}
+        return {**Readiness.report(self), "keys": self.keys.problems()}
 
 
 def internal_listener(state: State, metrics: Metrics, api: web.Application) -> web.Application:

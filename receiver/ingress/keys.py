@@ -238,7 +238,7 @@ class KeyStore:
         return self._by_tenant[tenant.name]
 
     async def keep_fresh(self) -> None:
-        """Fetch what is due, for ever; run it as a task."""
+        """Fetch what is due, until cancelled."""
         while True:
             await asyncio.gather(*(keys.refresh_if_due() for keys in self._by_tenant.values()))
             # Spread, so that replicas started together do not call the OP together.

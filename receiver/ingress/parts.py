@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 from receiver.bus.connection import connect
@@ -11,6 +12,7 @@ from receiver.bus.feed import EventLog
 from receiver.bus.keys import Keys
 from receiver.bus.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.shared_keys import SharedKeys
+from receiver.errors import StateLostError
 from receiver.ingress.event_feed import EventFeed
 from receiver.ingress.keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import OutboxSettings, RedisSettings
     from receiver.ops.settings import Settings
+    from receiver.runtime.supervisor import Supervisor
+
+CHILD_S = 1.0
+"""Seconds between two looks at whether the embedded Redis still runs."""
 
 
-async def open_redis(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Redis:
-    """A client of the configured Redis, or of an embedded one started for this process.
+async def open_redis(settings: RedisSettings, stack: AsyncExitStack, jobs: Supervisor) -> redis.asyncio.Redis:
+    """A client of the configured Redis, or of an embedded one started for this process, which ends with it.
 
     Raises:
         ConfigurationError: no redis-server to embed, or a secret that cannot be read.
@@ -40,10 +46,19 @@ async def open_redis(settings: RedisSettings, stack: AsyncExitStack) -> redis.as
         embedded = EmbeddedRedis()
         await asyncio.to_thread(embedded.start)
         stack.push_async_callback(asyncio.to_thread, embedded.stop)
+        jobs.start("embedded_redis", functools.partial(_watch_child, embedded), needed=True)
+        stack.push_async_callback(jobs.aclose)
         url = embedded.url
     client = connect(url, timeout_s=settings.timeout_s, prefix=settings.prefix, **settings.options)
     stack.push_async_callback(client.aclose)
     return client
+
+
+async def _watch_child(embedded: EmbeddedRedis) -> None:
+    while True:
+        if embedded.has_ended:
+            raise StateLostError("the embedded Redis has ended, and its events with it; start again, or set redis.url")
+        await asyncio.sleep(CHILD_S)
 
 
 async def open_key_store(

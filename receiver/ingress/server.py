@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -16,18 +15,17 @@ from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
-from receiver.ingress.dispatcher import Dispatcher
-from receiver.ingress.inputs import input_table
-from receiver.ingress.inputs.token_verifier import TokenVerifier
-from receiver.ingress.intake import Intake
 from receiver.ingress.internal import State, internal_listener
 from receiver.ingress.outbox import OutboxPublisher
-from receiver.ingress.redis_watch import RedisWatch
+from receiver.ingress.public import PublicListener
+from receiver.ingress.service import LogoutService
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
-from receiver.ops.probes import listen
 from receiver.ops.sections import EMBEDDED
-from receiver.tasks import cancel
+from receiver.runtime import process
+from receiver.runtime.probes import listen
+from receiver.runtime.redis_watch import RedisWatch
+from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -45,12 +43,10 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: a listener cannot be opened, or a configured file cannot be read.
+        StateLostError: see `runtime.process.run`.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings) as server:
+
+    def started(server: Server) -> None:
         emit(
             log, logging.INFO, "startup", public=f"{settings.public.host}:{server.public_port}",
             internal=f"{settings.internal.host}:{server.internal_port}",
@@ -58,10 +54,8 @@ async def serve(settings: Settings) -> None:
             api="on" if settings.internal.has_token else "off: set internal.token_file to answer /v1",
         )  # fmt: skip
         _advise(settings)
-        await stop.wait()
-        emit(log, logging.INFO, "shutdown", reason="signal")
-        await server.drain()
-    emit(log, logging.INFO, "stopped")
+
+    await process.run(running(settings), started=started)
 
 
 class Server:
@@ -72,6 +66,7 @@ class Server:
         internal_port: The port really taken.
         metrics: Its metrics.
         state: Its readiness.
+        jobs: Its background jobs.
         feed: Its event feeds.
     """
 
@@ -84,6 +79,7 @@ class Server:
         self._through_outbox = through_outbox
         self._public: web.ServerRunner | None = None
         self.state = state
+        self.jobs = state.jobs
         self.metrics = metrics
         self.public_port = 0
         self.internal_port = 0
@@ -113,49 +109,55 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Server]:
+async def running(
+    settings: Settings, *, clock: Callable[[], float] = time.time, backoff: Backoff = BACKOFF
+) -> AsyncIterator[Server]:
     """A receiver with both listeners open; everything it opened is closed on the way out.
 
     Args:
         settings: What to run.
         clock: NumericDate seconds; all token and key rules use it.
+        backoff: Of background jobs that fail.
     """
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
         keys = Keys(settings.redis.prefix)
-        client = await parts.open_redis(settings.redis, stack)
+        jobs = Supervisor(metrics, backoff=backoff)
+        client = await parts.open_redis(settings.redis, stack, jobs)
         tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
         key_store = await parts.open_key_store(settings, tenants, client, stack, metrics=metrics, clock=clock)
         publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
-        watch = RedisWatch(client, metrics, outbox=settings.outbox.path is not None)
+        kept = "kept in the outbox" if settings.outbox.path else "answered 503"
+        watch = RedisWatch(client, metrics, while_away=f"logouts are {kept}")
         await watch.check()
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
-        intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock)
-        verifier = TokenVerifier(
-            tenants, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
-        )
-        rows = input_table(tenants, verifier, settings.public)
-        dispatcher = Dispatcher(rows, intake, tenants, settings.public, clock=clock)
+        service = LogoutService(
+            tenants, key_store, through_outbox or publisher, settings=settings.keys, metrics=metrics, clock=clock,
+            outbox=outbox,
+        )  # fmt: skip
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
-        state = State(watch, key_store, outbox=outbox)
+        state = State(watch, jobs, keys=key_store, outbox=outbox)
         server = Server(
             settings, state=state, metrics=metrics, publisher=publisher, through_outbox=through_outbox, feed=feed
         )
-        backing = Backing(tenants=tenants, dispatcher=dispatcher, client=client, keys=keys, feed=feed)
+        backing = Backing(tenants=tenants, service=service, client=client, keys=keys, feed=feed)
         api = compose(settings, backing, metrics, clock=clock)
         internal = web.AppRunner(internal_listener(state, metrics, api), access_log=None, shutdown_timeout=1.0)
         stack.push_async_callback(internal.cleanup)
         server.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
-        await verifier.restore()
-        stack.push_async_callback(verifier.held.save)
+        await service.restore()
+        stack.push_async_callback(service.held.save)
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
-        jobs = [watch.watch(), key_store.keep_fresh(), verifier.held.watch(), feed.run(), ack_watch.watch()]
+        stack.push_async_callback(jobs.aclose)
+        jobs.start("redis_watch", watch.watch, needed=True)
+        jobs.start("key_refresh", key_store.keep_fresh, needed=False)
+        jobs.start("held_tokens", service.held.watch, needed=False)
+        jobs.start("event_feed", feed.run, needed=False)
+        jobs.start("ack_watch", ack_watch.watch, needed=False)
         if through_outbox is not None:
-            jobs.append(through_outbox.run())
-        for job in jobs:
-            stack.push_async_callback(cancel, asyncio.create_task(job))
-        await server.open_public(dispatcher.public_server())
+            jobs.start("outbox_drain", through_outbox.run, needed=True)
+        await server.open_public(PublicListener(service, settings.public, metrics).build())
         stack.push_async_callback(server.drain)
         yield server
 

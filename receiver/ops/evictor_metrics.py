@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Info, disable_created_metrics
+from prometheus_client import Counter, Gauge
 
-from receiver import __version__
+from receiver.ops.process_metrics import ProcessMetrics
 
 
-class EvictorMetrics:
-    """The metrics of one worker, in a registry of their own.
-
-    Attributes:
-        registry: What `/metrics` shows.
-    """
+class EvictorMetrics(ProcessMetrics):
+    """The metrics of one worker."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
-        self.registry = CollectorRegistry()
+        super().__init__()
         registry = self.registry
-        Info("logout_build", "Version of the running worker.", registry=registry).info({"version": __version__})
-        self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=registry)
-        self.skipped = Counter(
-            "logout_stream_skipped_total",
-            "Stream entries that are no event of this version or have no number.",
-            registry=registry,
-        )
         self._cleared = Counter(
             "logout_cache_values_total",
             "Values looked at for an eviction, by outcome (deleted, rewritten, kept, absent).",
@@ -60,13 +48,6 @@ class EvictorMetrics:
             "logout_cache_unreadable",
             "Values the last reading of all caches could not look into: encrypted, compressed or foreign.",
             ["cache"],
-            registry=registry,
-        )
-        self.bad_values = Counter(
-            "logout_cache_bad_values_total",
-            "Values that could not be judged, or not all of them, by reason (error, long_name, shape, too_deep, "
-            "too_large, too_many); cache is empty for the evictor's own notes.",
-            ["cache", "reason"],
             registry=registry,
         )
         self.keys = Gauge(

@@ -51,11 +51,14 @@ def setup(level: str) -> None:
     logging.getLogger("receiver").setLevel(level.upper())
 
 
-def emit(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
-    """Log one event with its fields; None values are left out."""
+def emit(logger: logging.Logger, level: int, event: str, *, exception: object = None, **fields: object) -> None:
+    """Log one event with its fields; None values are left out. Of an `exception` the traceback is logged."""
     if logger.isEnabledFor(level):
+        info = None
+        if isinstance(exception, BaseException):
+            info = (type(exception), exception, exception.__traceback__)
         # Built here: `logger.log` walks the stack for a source line that no field of ours shows.
-        record = logger.makeRecord(logger.name, level, "", 0, event, (), None)
+        record = logger.makeRecord(logger.name, level, "", 0, event, (), info)
         record.fields = fields
         logger.handle(record)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram
 
-from receiver import __version__
+from receiver.ops.process_metrics import ProcessMetrics
 
 UNKNOWN_TENANT = "unknown"
 """Label for requests that name no configured tenant."""
@@ -13,19 +13,12 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 _HUMAN = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
-class Metrics:
-    """The metrics of one process, in a registry of their own.
-
-    Attributes:
-        registry: What `/metrics` shows.
-    """
+class Metrics(ProcessMetrics):
+    """The metrics of one receiver."""
 
     def __init__(self) -> None:
-        # A `_created` series beside every counter doubles the scrape and nobody reads it.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
-        self.registry = CollectorRegistry()
+        super().__init__()
         registry = self.registry
-        Info("logout_build", "Version of the running receiver.", registry=registry).info({"version": __version__})
         self.requests = Counter(
             "logout_requests_total",
             "Logout requests by outcome (ok, duplicate, rejected, error) and error code.",
@@ -86,12 +79,6 @@ class Metrics:
             "Times a feed was told that it missed events.",
             registry=registry,
         )
-        self.sse_skipped = Counter(
-            "logout_sse_skipped_total",
-            "Stream entries that are no event or have no number, once for each however many feeds read it.",
-            registry=registry,
-        )
-        self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=registry)
         self.outbox_entries = Gauge(
             "logout_outbox_entries",
             "Evictions on this machine's disk that wait for Redis.",

@@ -19,6 +19,7 @@ from receiver.ops.logs import emit
 from receiver.outbound.fetch import Fetcher, NoAnswer
 from receiver.outbound.revocation_endpoint import RevocationEndpoint, TenantRevocation
 from receiver.outbound.revocation_request import Outcome, RevocationClient, build_request, is_refresh_token, judge
+from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -177,13 +178,15 @@ class Revoker:
         async with self._running:
             await self._fetcher.open()
             workers = [asyncio.create_task(self._work(lane)) for lane in self._lanes.values() for _ in range(WORKERS)]
+            stopping = asyncio.create_task(self._stop.wait())
             try:
-                await self._stop.wait()
+                # A worker ends by a fault only, and the others end with it.
+                ended, _ = await asyncio.wait([stopping, *workers], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+                await cancel(stopping, *workers)
                 await self._fetcher.aclose()
+            for worker in ended - {stopping}:
+                worker.result()
 
     async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
         """Take no more, give what waits `drain_s` seconds, then drop it and stop `run`."""

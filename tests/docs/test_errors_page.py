@@ -12,7 +12,7 @@ from receiver.ingress.responses import Policy, refused
 from tests.docs.pages import ROOT, names, read, rows
 
 PAGE = {names(row[0])[0]: row[1] for row in rows(read("errors.md"))}
-ROOM_ONLY = {"ConfigurationError", "BadEventError", "BadValueError"}
+ROOM_ONLY = {"ConfigurationError", "StateLostError", "BadEventError"}
 
 
 def raised() -> dict[str, set[str]]:
@@ -21,8 +21,8 @@ def raised() -> dict[str, set[str]]:
         "jwks_unavailable": {"JWKSUnavailableError"},
         "publish": {"PublishError"},
         "configuration": {"ConfigurationError"},
+        "state_lost": {"StateLostError"},
         "bad_event": {"BadEventError"},
-        "bad_value": {"BadValueError"},
     }
     for file in (ROOT / "receiver").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -92,15 +92,22 @@ async def test_redis_lost_in_the_middle(clock: Clock, op: OP) -> None:
 
 
 async def test_with_an_outbox(clock: Clock, op: OP, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With an outbox a receiver without Redis is ready, says where logouts go, and answers 200."""
+    """With an outbox a receiver whose Redis is away is ready, says where logouts go, and answers 200."""
     server = EmbeddedRedis()
+    await asyncio.to_thread(server.start)
     client = redis.asyncio.Redis.from_url(server.url)
     outbox = {"path": str(tmp_path / "outbox.db")}
     async with client, start_receiver(server.url, client, clock, [t1(op)], outbox=outbox) as receiver:
-        checks = (await until_ready(receiver, 200))["checks"]
+        await until_ready(receiver, 200)
+        await asyncio.to_thread(server.stop)
+        async with asyncio.timeout(DEADLINE_S):
+            while receiver.server.state.redis.up:
+                await asyncio.sleep(0.05)
+        status, body = await readiness(receiver)
+        checks = body["checks"]
 
         assert isinstance(checks, dict)
-        assert ("ok", "ok") == (checks["serving"], checks["outbox"])
+        assert (200, "ok", "ok") == (status, checks["serving"], checks["outbox"])
         assert "ok" != checks["redis"]
         assert 200 == (await receiver.post(op.token())).status
         assert 0 == receiver.server.metrics.registry.get_sample_value("logout_redis_up")

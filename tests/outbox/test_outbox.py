@@ -59,10 +59,11 @@ async def test_redis_away_is_200_and_published_when_it_is_back(
 
 
 async def test_redis_away_from_the_start(start: Start, own_redis: EmbeddedRedis, op: OP) -> None:
-    """A receiver that has never reached its Redis is ready, and takes logouts."""
+    """A receiver that has never reached its Redis is not ready, for the address may be wrong; it takes logouts."""
     own_redis.kill()
     async with start() as receiver:
-        assert 200 == (await readiness(receiver))[0]
+        status, checks = await readiness(receiver)
+        assert (503, True) == (status, "redis.url" in checks["outbox"])
         assert 200 == (await receiver.post(op.token())).status
         assert 1 == waiting(receiver)
 
@@ -249,7 +250,7 @@ async def test_stopping_with_redis_back_empties_it(
     del redis_client
     # The task that drains is asleep after a failure, and the watcher has not looked yet.
     monkeypatch.setattr("receiver.ingress.outbox.publisher.FIRST_PAUSE_S", 3600)
-    monkeypatch.setattr("receiver.ingress.redis_watch.INTERVAL_S", 3600)
+    monkeypatch.setattr("receiver.runtime.redis_watch.INTERVAL_S", 3600)
     async with start() as receiver:
         await warm(receiver, op)
         own_redis.kill()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis.asyncio
+from receiver.ingress.redis_watch import RedisWatch
 
 from receiver.bus.keys import Keys
 from receiver.bus.publish import Durability, EvictionPublisher, Published, Retention
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, PublishError, PublishFaultError
 from receiver.ingress.outbox import IN_OUTBOX, Outbox, OutboxPublisher
-from receiver.ingress.redis_watch import RedisWatch
 from receiver.ingress.responses import Policy, status_for
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import OutboxSettings

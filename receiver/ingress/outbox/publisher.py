@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from receiver.ingress.outbox.file import Entry
     from receiver.ingress.outbox.store import Outbox
-    from receiver.ingress.redis_watch import RedisWatch
     from receiver.ops.metrics import Metrics
+    from receiver.runtime.redis_watch import RedisWatch
 
 log = logging.getLogger("receiver.outbox")
 
@@ -100,18 +100,14 @@ class OutboxPublisher:
             return await self._publisher.publish(eviction)
 
     async def run(self) -> None:
-        """Publish what waits, for ever; run it as a task."""
+        """Publish what waits, until cancelled."""
         pause_s = FIRST_PAUSE_S
         while True:
             await self._outbox.check()
             if not await _is_set(self._outbox.filled, TICK_S):
                 continue
             self._watch.recovered.clear()
-            try:
-                done = await self._drain_batch()
-            except Exception:
-                log.exception("outbox.fault")
-                done = False
+            done = await self._drain_batch()
             if done or await _is_set(self._watch.recovered, pause_s):
                 pause_s = FIRST_PAUSE_S
             else:

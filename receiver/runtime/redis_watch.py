@@ -12,7 +12,7 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.ops.metrics import Metrics
+    from receiver.ops.process_metrics import ProcessMetrics
 
 log = logging.getLogger("receiver.redis")
 
@@ -23,18 +23,25 @@ INTERVAL_S = 1.0
 class RedisWatch:
     """Knows whether Redis answered last.
 
+    Args:
+        client: Owned by the caller.
+        metrics: Where `redis_up` is set.
+        while_away: What becomes of the work meanwhile, for the log.
+
     Attributes:
         up: True when it did.
         last_error: What went wrong when it did not.
-        recovered: Set each time it answers again; whoever waits for that clears it.
+        has_answered: True once it ever answered: the address is right, and an outage is one that ends.
+        recovered: Set each time it answers again; a job that waits for that clears it.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, metrics: Metrics, *, outbox: bool = False) -> None:
+    def __init__(self, client: redis.asyncio.Redis, metrics: ProcessMetrics, *, while_away: str) -> None:
         self._client = client
         self._metrics = metrics
-        self._outbox = outbox
+        self._while_away = while_away
         self.recovered = asyncio.Event()
         self.up = False
+        self.has_answered = False
         self.last_error = "not reached yet"
         self._announced: bool | None = None
 
@@ -42,6 +49,7 @@ class RedisWatch:
         """Ask now."""
         problem = await ping(self._client)
         self.up, self.last_error = not problem, problem
+        self.has_answered = self.has_answered or self.up
         self._metrics.redis_up.set(self.up)
         if self.up is not self._announced:
             self._announced = self.up
@@ -51,13 +59,12 @@ class RedisWatch:
             else:
                 emit(
                     log, logging.ERROR, "redis.down", reason=problem,
-                    action=f"logouts are {'kept in the outbox' if self._outbox else 'answered 503'} until Redis is "
-                    "back; check redis.url and the server",
+                    action=f"{self._while_away} until Redis is back; check redis.url and the server",
                 )  # fmt: skip
         return self.up
 
     async def watch(self) -> None:
-        """Ask for ever; run it as a task."""
+        """Ask until cancelled."""
         while True:
             await self.check()
             await asyncio.sleep(INTERVAL_S)

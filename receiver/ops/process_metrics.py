@@ -1,0 +1,34 @@
+"""The metrics every long-running command has."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, disable_created_metrics
+
+from receiver import __version__
+
+
+class ProcessMetrics:
+    """The metrics of one process, in a registry of their own.
+
+    Attributes:
+        registry: What `/metrics` shows.
+    """
+
+    def __init__(self) -> None:
+        # A `_created` series beside every counter doubles the scrape and has no reader.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        self.registry = CollectorRegistry()
+        Info("logout_build", "Version of the running process.", registry=self.registry).info({"version": __version__})
+        self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=self.registry)
+        self.job_up = Gauge(
+            "logout_job_up",
+            "1 while the background job runs, 0 from its failure to its next start.",
+            ["job"],
+            registry=self.registry,
+        )
+        self.job_restarts = Counter(
+            "logout_job_restarts_total",
+            "Times the background job was started again after a failure.",
+            ["job"],
+            registry=self.registry,
+        )

@@ -1,0 +1,1 @@
+"""What both long-running commands share: jobs that are kept running, readiness, probes, signals and the end."""

@@ -1,0 +1,129 @@
+"""Every background job of both commands: killed, seen to be, and back by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from receiver.bus import acks
+from receiver.bus.cache_store import CacheStore
+from receiver.bus.feed import EventLog
+from receiver.bus.groups import GroupMember
+from receiver.bus.lease import Lease
+from receiver.bus.rechecks import Rechecks
+from receiver.evictor.worker import working
+from receiver.ingress import ack_watch, held, keys
+from receiver.ingress.held import HeldTokens
+from receiver.ingress.keys import TenantKeys
+from receiver.ingress.outbox import Outbox
+from receiver.ingress.outbox import publisher as outbox_publisher
+from receiver.ingress.server import running
+from receiver.ops.settings import Settings
+from receiver.outbound.revocation import _Lane
+from receiver.runtime import redis_watch
+from receiver.runtime.redis_watch import RedisWatch
+from tests.docs.pages import names, read, rows, section
+from tests.runtime.faults import QUICK, Fault, Process, fails_and_comes_back
+from tests.support.receiver import t1
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis.asyncio
+
+    from receiver.bus.embedded import EmbeddedRedis
+    from tests.support.clock import Clock
+    from tests.support.op import OP
+
+TOKEN = "0123456789abcdef-first"
+CACHE = {"name": "node", "layout": "msal-node", "prefix": "node:"}
+
+SERVE: dict[str, tuple[Any, str, bool]] = {
+    "redis_watch": (RedisWatch, "check", True),
+    "key_refresh": (TenantKeys, "refresh_if_due", False),
+    "held_tokens": (HeldTokens, "retry", False),
+    "event_feed": (EventLog, "wait", False),
+    "ack_watch": (acks, "take", False),
+    "outbox_drain": (Outbox, "check", True),
+}
+"""Each job of `receiver serve`: what fails beneath it, and whether readiness needs it."""
+
+EVICT: dict[str, tuple[Any, str, bool]] = {
+    "redis_watch": (RedisWatch, "check", True),
+    "evictions": (GroupMember, "read", True),
+    "rechecks": (Rechecks, "take", True),
+    "watcher": (Lease, "hold", True),
+    "cache_probes": (CacheStore, "ask_again", True),
+    "revoker": (_Lane, "take", False),
+}
+"""The same of `receiver evict`."""
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs look often: what fails beneath them is called soon."""
+    for module, name in (
+        (redis_watch, "INTERVAL_S"), (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
+        (outbox_publisher, "TICK_S"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, 0.02)
+
+
+@pytest.fixture
+def settings(op: OP, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, tmp_path: Path) -> Settings:
+    """Everything on that has a job."""
+    del redis_client
+    return Settings(
+        public={"host": "127.0.0.1", "port": 0},
+        internal={"port": 0, "token": TOKEN},
+        redis={"url": redis_server.url},
+        outbox={"path": tmp_path / "outbox.db"},
+        tenants=[t1(op, revocation={"clients": {"c1": {"method": "none"}}})],
+        caches=[CACHE],
+        evictor={"recheck_s": []},
+    )
+
+
+@pytest.mark.parametrize("job", SERVE)
+async def test_each_job_of_serve(
+    job: str, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job of the receiver that fails turns readiness off if a logout needs it, is told and counted, and is back."""
+    async with running(settings, clock=clock, backoff=QUICK) as server, aiohttp.ClientSession() as http:
+        assert set(SERVE) == set(server.jobs.report())
+        process = Process(server.internal_port, server.metrics, http)
+        await process.says(200, job, runs=True)
+        feed = f"http://127.0.0.1:{server.internal_port}/v1/events"
+        async with http.get(feed, headers={"Authorization": f"Bearer {TOKEN}"}):
+            owner, name, needed = SERVE[job]
+            await fails_and_comes_back(process, job, Fault(monkeypatch, owner, name), needed=needed, caplog=caplog)
+
+
+@pytest.mark.parametrize("job", EVICT)
+async def test_each_job_of_evict(
+    job: str, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job of the worker that fails turns readiness off if an eviction needs it, is told and counted, and is back."""
+    owner, name, needed = EVICT[job]
+    fault = Fault(monkeypatch, owner, name)
+    async with working(settings, clock=clock, backoff=QUICK) as worker, aiohttp.ClientSession() as http:
+        assert set(EVICT) == set(worker.jobs.report())
+        await fails_and_comes_back(
+            Process(worker.internal_port, worker.metrics, http), job, fault, needed=needed, caplog=caplog
+        )
+
+
+def test_jobs_are_described() -> None:
+    """docs/operations.md names each job, and whether readiness needs it."""
+    there = {
+        (job, command, needed)
+        for command, jobs in (("receiver serve", SERVE), ("receiver evict", EVICT))
+        for job, (_, _, needed) in jobs.items()
+    }
+    # Needs a Redis of its own: see test_lost_state.py.
+    there.add(("embedded_redis", "receiver serve", True))
+    page = [(names(row[0])[0], names(row[1]), row[2] == "yes") for row in rows(section(read("operations.md"), "Jobs"))]
+
+    assert there == {(job, command, needed) for job, commands, needed in page for command in commands}
