@@ -30,7 +30,7 @@ MARKS = {"ok": ("✓", GREEN), "failed": ("✗", RED), "warning": ("!", YELLOW),
 
 async def examine(settings: Settings) -> list[Check]:
     """Every check of these settings, Redis first, then the caches, then tenant by tenant."""
-    fetcher = DatingFetcher(settings.outbound)
+    fetcher = DatingFetcher(settings)
     await fetcher.open()
     try:
         redis_checks, cache_checks, *op_checks = await asyncio.gather(

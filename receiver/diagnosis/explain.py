@@ -130,7 +130,7 @@ async def explain(
 
 
 async def _fetch(settings: Settings, tenant: Tenant) -> tuple[str, KeySet]:
-    fetcher = DatingFetcher(settings.outbound)
+    fetcher = DatingFetcher(settings)
     await fetcher.open()
     try:
         return await fetch_key_set(fetcher, tenant)

@@ -14,11 +14,12 @@ import aiohttp
 from receiver.core.jwks import KeySet, parse_key_set
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import JWKSUnavailableError
+from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
-    from receiver.ops.sections import OutboundSettings
+    from receiver.ops.settings import Settings
 
 Document = dict[str, object]
 
@@ -30,13 +31,8 @@ class DatingFetcher(Fetcher):
         ahead_s: Host and port to seconds the `Date` of its last answer was ahead of our clock.
     """
 
-    def __init__(self, outbound: OutboundSettings) -> None:
-        super().__init__(
-            timeout_s=outbound.timeout_s,
-            max_bytes=outbound.max_bytes,
-            ca_file=outbound.ca_file,
-            proxy_url=outbound.proxy_url,
-        )
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.outbound, egresses_of(settings))
         self.ahead_s: dict[str, float] = {}
 
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:
@@ -85,7 +81,7 @@ def metadata_url(tenant: Tenant) -> str:
 async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> Published:
     """The document at `url`, or the reason in words; never raises for what the network does."""
     try:
-        return Published(url, await fetcher.get_json(url, allow_http=tenant.allow_http))
+        return Published(url, await fetcher.get_json(url, tenant=tenant.name, allow_http=tenant.allow_http))
     except JWKSUnavailableError as error:
         return Published(url, None, explain_failure(error))
 
@@ -130,11 +126,24 @@ def explain_failure(error: JWKSUnavailableError) -> str:
     return error.message
 
 
-_CERTIFICATE_EXPIRED = 10
-_CERTIFICATE_NOT_YET_VALID = 9
-_HOSTNAME_MISMATCH = 62
-_UNTRUSTED = {18: "it is self-signed", 19: "its root is not trusted here", 20: "its issuer is not trusted here",
-              21: "its chain is incomplete"}  # fmt: skip
+_TRUST = "set outbound.ca_file (or the tenant's own) to the CA's PEM, or have the OP send the whole chain"
+_LAX = (
+    "until then outbound.strict_tls: false (or the tenant's own) tolerates it; Python before 3.13 does not look at this"
+)
+_CERTIFICATE_FAULTS = {
+    9: "it is not valid yet: check the clock here",
+    10: "it has expired: renew it at the OP, and check the clock here",
+    18: f"it is self-signed: {_TRUST}",
+    19: f"its root is not trusted here: {_TRUST}",
+    20: f"its issuer is not trusted here: {_TRUST}",
+    21: f"its chain is incomplete: {_TRUST}",
+    62: "it is for another host name: check the issuer's host, and proxies between",
+    # Python's strict checks (VERIFY_X509_STRICT), on by default from 3.13 on.
+    85: f"it has no Authority Key Identifier: have it reissued with one; {_LAX}",
+    86: f"a CA has no Subject Key Identifier: have that CA reissued with one; {_LAX}",
+    89: f"a CA's Basic Constraints are not marked critical: have that CA reissued; {_LAX}",
+    92: f"a CA has no Key Usage: have that CA reissued with keyCertSign; {_LAX}",
+}
 """OpenSSL's X509_V_ERR_* numbers (openssl-verification-options(1)) that operators meet."""
 
 
@@ -142,13 +151,5 @@ def explain_certificate(error: Exception) -> str:
     """Why a TLS certificate was refused, and what to do; verification is never switched off."""
     if not isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS failed: {type(error).__name__}"
-    if error.verify_code in _UNTRUSTED:
-        reason = _UNTRUSTED[error.verify_code]
-        return f"TLS certificate refused, {reason}: set outbound.ca_file to the CA's PEM, or send the whole chain"
-    if error.verify_code == _CERTIFICATE_EXPIRED:
-        return "TLS certificate refused, it has expired: renew it at the OP, and check the clock here"
-    if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
-        return "TLS certificate refused, it is not valid yet: check the clock here"
-    if error.verify_code == _HOSTNAME_MISMATCH:
-        return "TLS certificate refused, it is for another host name: check the issuer's host, and proxies between"
-    return f"TLS certificate refused: {error.verify_message}"
+    fault = _CERTIFICATE_FAULTS.get(error.verify_code)
+    return f"TLS certificate refused, {fault}" if fault else f"TLS certificate refused: {error.verify_message}"

@@ -30,6 +30,8 @@ from receiver.evictor.watch import LEASE_S, Watcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
 from receiver.ops.sections import EMBEDDED
+from receiver.outbound.egress import egresses_of
+from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker, revocations_of
 from receiver.runtime import process
 from receiver.runtime.probes import add_probes, listen
@@ -244,13 +246,9 @@ def _place(settings: RedisSettings) -> tuple[str, str | None]:
 
 
 def _revoker(settings: Settings, metrics: EvictorMetrics) -> Revoker:
-    outbound = settings.outbound
     return Revoker(
         revocations_of(settings.all_tenants),
-        timeout_s=outbound.timeout_s,
-        max_bytes=outbound.max_bytes,
-        ca_file=outbound.ca_file,
-        proxy_url=outbound.proxy_url,
+        Fetcher(settings.outbound, egresses_of(settings)),
         count=lambda tenant, outcome: metrics.revocations.labels(tenant, outcome).inc(),
     )
 

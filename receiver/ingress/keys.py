@@ -19,6 +19,7 @@ from receiver.core.key_freshness import KeyAge
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import JWKSUnavailableError
 from receiver.ops.logs import emit
+from receiver.outbound.turns import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,7 @@ class TenantKeys:
         self._age = KeyAge()
         self._key_set: KeySet | None = None
         self._fetch: asyncio.Task[None] | None = None
+        self._urgency = Urgency(is_urgent=False)
         self._last_error = "not fetched yet"
 
     @property
@@ -85,7 +87,7 @@ class TenantKeys:
         if self._key_set is not None and self._is_usable(self._age):
             return self._key_set
         if self._fetch is not None or self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
-            await self._refresh("start")
+            await self._refresh("start", is_urgent=True)
         if self._key_set is None or not self._is_usable(self._age):
             raise JWKSUnavailableError(f"no keys for tenant {self._tenant.name}: {self._last_error}")
         return self._key_set
@@ -100,13 +102,13 @@ class TenantKeys:
             return None
         if not joins:
             self._age = replace(self._age, forced_at=now_s)
-        await self._refresh("unknown_kid")
+        await self._refresh("unknown_kid", is_urgent=True)
         return self._key_set if self._key_set is not known else None
 
     async def refresh_if_due(self) -> None:
         """The periodic refresh."""
         if self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
-            await self._refresh("timer" if self._key_set else "start")
+            await self._refresh("timer" if self._key_set else "start", is_urgent=False)
 
     async def aclose(self) -> None:
         """Give up a fetch in progress."""
@@ -114,8 +116,11 @@ class TenantKeys:
             self._fetch.cancel()
             await asyncio.wait([self._fetch])
 
-    async def _refresh(self, trigger: str) -> None:
+    async def _refresh(self, trigger: str, *, is_urgent: bool) -> None:
+        if self._fetch is not None and is_urgent:
+            self._urgency.rise()
         if self._fetch is None:
+            self._urgency = Urgency(is_urgent=is_urgent)
             self._fetch = asyncio.create_task(self._fetch_once(trigger), name=f"keys-{self._tenant.name}")
             self._fetch.add_done_callback(self._fetched)
         # A request that is cancelled must not cancel the fetch others wait for.
@@ -189,13 +194,13 @@ class TenantKeys:
     async def _fetch_document(self) -> dict[str, object]:
         tenant = self._tenant
         jwks_uri = tenant.jwks_uri or await self._discover_jwks_uri()
-        return await self._fetcher.get_json(jwks_uri, allow_http=tenant.allow_http)
+        return await self._get_json(jwks_uri)
 
     async def _discover_jwks_uri(self) -> str:
         """The `jwks_uri` of a discovery document that is really this issuer's (Discovery 1.0 §4.3)."""
         tenant = self._tenant
         url = tenant.metadata_url.replace(TENANT_ID_PLACEHOLDER, "organizations")
-        metadata = await self._fetcher.get_json(url, allow_http=tenant.allow_http)
+        metadata = await self._get_json(url)
         if metadata.get("issuer") != tenant.issuer:
             raise JWKSUnavailableError(
                 f"{url}: its issuer is not the configured {tenant.issuer}; compare them letter by letter"
@@ -204,6 +209,12 @@ class TenantKeys:
         if not isinstance(jwks_uri, str):
             raise JWKSUnavailableError(f"{url}: has no jwks_uri")
         return jwks_uri
+
+    async def _get_json(self, url: str) -> dict[str, object]:
+        tenant = self._tenant
+        return await self._fetcher.get_json(
+            url, tenant=tenant.name, allow_http=tenant.allow_http, urgency=self._urgency
+        )
 
     def _count(self, result: str, trigger: str) -> None:
         self._metrics.jwks_refreshes.labels(self._tenant.name, result, trigger).inc()

@@ -17,6 +17,7 @@ from receiver.ingress.event_feed import EventFeed
 from receiver.ingress.keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
 from receiver.ops.sections import EMBEDDED
+from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
@@ -68,15 +69,9 @@ async def open_key_store(
     """The OPs' keys, with the HTTP client that fetches them.
 
     Raises:
-        ConfigurationError: `outbound.ca_file` cannot be read.
+        ConfigurationError: a `ca_file` cannot be read.
     """
-    outbound = settings.outbound
-    fetcher = Fetcher(
-        timeout_s=outbound.timeout_s,
-        max_bytes=outbound.max_bytes,
-        ca_file=outbound.ca_file,
-        proxy_url=outbound.proxy_url,
-    )
+    fetcher = Fetcher(settings.outbound, egresses_of(settings))
     await fetcher.open()
     stack.push_async_callback(fetcher.aclose)
     store = KeyStore(

@@ -214,10 +214,33 @@ class EventSettings(Section):
 class OutboundSettings(Section):
     """Fetching discovery documents and keys from OPs."""
 
-    ca_file: Path | None = Field(None, description="PEM file of CAs to trust; None trusts the system's.")
+    ca_file: Path | None = Field(None, description="PEM file of CAs to trust beside the system's.")
+    system_cas: bool = Field(True, description="Trust the system's CAs. `false` trusts those of ca_file alone.")
+    strict_tls: bool = Field(
+        True,
+        description="Check certificates as strictly as Python does: from 3.13 on, a CA without key usage or key "
+        "identifiers is refused. `false` verifies trust, names and dates, and tolerates that.",
+    )
     proxy_url: str | None = Field(None, description="HTTP proxy for these fetches; None connects directly.")
-    timeout_s: float = Field(3.0, gt=0, description="Seconds one fetch may take.")
+    no_proxy: list[str] = Field(
+        [], description="Hosts reached without the proxy: a name, `.domain` for all below it, or `*`."
+    )
+    timeout_s: float = Field(3.0, gt=0, description="Seconds one fetch may take, from the moment it is sent.")
+    per_host: int = Field(
+        16, ge=1, description="Fetches under way at one host; others wait, those without a waiting logout behind."
+    )
     max_bytes: int = Field(512 * 1024, ge=1024, description="Largest document read, bytes.")
+
+
+class TenantOutboundSettings(Section):
+    """What is different on the way to one tenant's OP; what is left out is as in `outbound`."""
+
+    ca_file: Path | None = Field(
+        None, description="PEM file of CAs to trust for this OP, in place of outbound.ca_file."
+    )
+    system_cas: bool | None = Field(None, description="Trust the system's CAs for this OP.")
+    strict_tls: bool | None = Field(None, description="Check this OP's certificates as strictly as Python does.")
+    proxy_url: str | None = Field(None, description="HTTP proxy to this OP. Empty connects directly.")
 
 
 class KeySettings(Section):

@@ -186,17 +186,27 @@ def redacted(settings: Settings) -> dict[str, Any]:
     for place in (shown, *shown["caches"]):
         if place["redis"] and place["redis"]["url"] != EMBEDDED:
             place["redis"]["url"] = RedisURL.parse(place["redis"]["url"]).without_secrets
-    if shown["outbound"]["proxy_url"]:
-        shown["outbound"]["proxy_url"] = _without_secrets(shown["outbound"]["proxy_url"])
+    for place in (shown, *shown["tenants"]):
+        if place["outbound"]["proxy_url"]:
+            place["outbound"]["proxy_url"] = _without_secrets(place["outbound"]["proxy_url"])
+    for tenant in shown["tenants"]:
+        for name in ("discovery_url", "jwks_uri"):
+            if tenant[name]:
+                # The query says which of an OP's keys are meant, and is no secret there.
+                tenant[name] = _without_password(tenant[name])
     return shown
 
 
 def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password:
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{parts.username or ''}:***@{host}")
+    parts = urlsplit(_without_password(url))
     return urlunsplit(parts._replace(query="***" if parts.query else ""))
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from receiver.core.presets import PRESETS
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER, BothClaims, Tenant
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
-from receiver.ops.sections import Section
+from receiver.ops.sections import Section, TenantOutboundSettings
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -75,6 +75,9 @@ class TenantSettings(Section):
     revocation: RevocationSettings | None = Field(
         None, description="Revoke refresh tokens taken out of caches at the OP, too. Off when left out."
     )
+    outbound: TenantOutboundSettings = Field(
+        TenantOutboundSettings(), description="CAs and proxy for this OP, where they differ."
+    )
     allow_http: bool = Field(False, description="Let this issuer be plain http outside loopback. For tests only.")
 
     @field_validator("preset")
@@ -130,7 +133,8 @@ class TenantSettings(Section):
             ConfigurationError: the decryption key cannot be read.
         """
         given = self.model_dump(
-            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file", "revocation"}, exclude_none=True
+            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file", "revocation", "outbound"},
+            exclude_none=True,
         )
         merged: dict[str, Any] = {**PRESETS[self.preset], **given}
         for name in (

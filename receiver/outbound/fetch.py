@@ -1,10 +1,10 @@
-"""Requests to an OP, with limits: time, size, no redirect to elsewhere, no plain http."""
+"""Requests to an OP, with limits: time, size, a number at once, no redirect to elsewhere, no plain http."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import ssl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -13,16 +13,26 @@ import aiohttp
 from yarl import URL
 
 from receiver import __version__
-from receiver.errors import ConfigurationError, JWKSUnavailableError
+from receiver.errors import JWKSUnavailableError
+from receiver.outbound.turns import PauseError, Turns, Urgency, retry_after_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    from receiver.ops.sections import OutboundSettings
+    from receiver.outbound.egress import Egress, Egresses
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 MAX_REDIRECTS = 2
 """Redirects followed, within the same origin only."""
+
+TRIES = 5
+"""Times a document that no logout waits for is asked for, as long as the host answers with a `Retry-After`."""
+
+_PAUSING = frozenset({429, 503})
+"""Statuses whose `Retry-After` is obeyed (RFC 6585 §4, RFC 9110 §15.6.4)."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -53,32 +63,41 @@ class NoAnswer:
     reason: str
 
 
+class PausedError(JWKSUnavailableError):
+    """The host answered 429 or 503 with a `Retry-After`, or is in the pause it asked for."""
+
+
 class Fetcher:
     """One HTTP client for all OPs; open it before use, close it after.
 
     Args:
-        timeout_s: Seconds for one document, redirects included.
-        max_bytes: Largest document.
-        ca_file: PEM of trusted CAs; None trusts the system's.
-        proxy_url: HTTP proxy; None connects directly.
+        limits: Seconds, bytes and requests at once.
+        egresses: The way out to each tenant's OP.
+        monotonic: Monotonic seconds, for pauses a host asks for.
+
+    Raises:
+        ConfigurationError: CAs cannot be read.
     """
 
     def __init__(
-        self, *, timeout_s: float, max_bytes: int, ca_file: Path | None = None, proxy_url: str | None = None
+        self, limits: OutboundSettings, egresses: Egresses, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._timeout_s = timeout_s
-        self._max_bytes = max_bytes
-        self._proxy_url = proxy_url
-        try:
-            self._tls = ssl.create_default_context(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"outbound.ca_file: cannot read CAs from {ca_file}: {error}") from error
+        self._timeout_s = limits.timeout_s
+        self._max_bytes = limits.max_bytes
+        self._per_host = limits.per_host
+        self._egresses = egresses
+        self._tls: dict[Egress, ssl.SSLContext] = {
+            egress: egress.tls() for egress in {egresses.default, *egresses.by_tenant.values()}
+        }
+        self._monotonic = monotonic
+        self._turns: dict[tuple[str, str | None, int | None], Turns] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Create the connection pool."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls),
+            # Without a limit of its own: a request that waits here would wait within its time limit.
+            connector=aiohttp.TCPConnector(limit=0),
             # Some CDNs in front of OPs turn away clients that do not say who they are.
             headers={"User-Agent": f"logout-receiver/{__version__}", "Accept": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -89,19 +108,37 @@ class Fetcher:
         if self._session is not None:
             await self._session.close()
 
-    async def get_json(self, url: str, *, allow_http: bool) -> dict[str, object]:
-        """The JSON object at `url`.
+    async def get_json(
+        self, url: str, *, tenant: str, allow_http: bool, urgency: Urgency | None = None
+    ) -> dict[str, object]:
+        """The JSON object at `url`. The time limit counts from the moment of sending, not while others have their turn.
 
         Args:
             url: From the configuration or from a discovery document, never from a token.
+            tenant: Whose OP it is.
             allow_http: Whether plain http outside loopback is acceptable.
+            urgency: Whether a logout waits for it; yes when left out. Then it goes first, and fails at once while the
+                host wants a pause. Others wait the pause out and are sent again.
 
         Raises:
             JWKSUnavailableError: anything but a JSON object within the limits; says what to look at.
         """
+        urgency = urgency or Urgency(is_urgent=True)
+        tries = 1
+        while True:
+            try:
+                return await self._get_json(url, self._egresses.of(tenant), urgency, allow_http=allow_http)
+            except PausedError:
+                if urgency.is_urgent or tries >= TRIES:
+                    raise
+                tries += 1
+
+    async def _get_json(self, url: str, egress: Egress, urgency: Urgency, *, allow_http: bool) -> dict[str, object]:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                body = await self._get(url, allow_http=allow_http)
+            async with self._turns_at(url).one(urgency), asyncio.timeout(self._timeout_s):
+                body = await self._get(url, egress, allow_http=allow_http)
+        except PauseError as error:
+            raise PausedError(f"{url}: the OP wants no request for another {error.seconds:.0f} s") from error
         except TimeoutError as error:
             raise JWKSUnavailableError(f"{url}: no answer within {self._timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -115,13 +152,14 @@ class Fetcher:
         return document
 
     async def post_form(
-        self, url: str, form: Mapping[str, str], *, allow_http: bool, authorization: str | None = None
+        self, url: str, form: Mapping[str, str], *, tenant: str, allow_http: bool, authorization: str | None = None
     ) -> Answer | NoAnswer:
         """Send a form once; redirects are not followed, and nothing is raised for what the other side does.
 
         Args:
             url: From the configuration or from a discovery document, never from a token.
             form: Sent as `application/x-www-form-urlencoded`.
+            tenant: Whose OP it is.
             allow_http: Whether plain http outside loopback is acceptable.
             authorization: Value of the `Authorization` header.
         """
@@ -132,7 +170,7 @@ class Fetcher:
             headers["Authorization"] = authorization
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._post(url, urlencode(form).encode(), headers)
+                return await self._post(url, urlencode(form).encode(), headers, self._egresses.of(tenant))
         except TimeoutError:
             return NoAnswer(f"{url}: no answer within {self._timeout_s:g} s")
         except aiohttp.ClientConnectorError as error:
@@ -141,29 +179,51 @@ class Fetcher:
             # Messages of other errors may quote the answer, and an answer may quote the form.
             return NoAnswer(f"{url}: {type(error).__name__}")
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], egress: Egress) -> Answer:
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
         async with self._session.post(
-            _as_given(url), data=body, headers=headers, allow_redirects=False, proxy=self._proxy_url
+            _as_given(url),
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            proxy=egress.proxy_for(url),
+            ssl=self._tls[egress],
         ) as response:
             is_done = response.status // 100 == 2  # noqa: PLR2004  # HTTP
             found = b"" if is_done else await response.content.read(self._max_bytes)
             return Answer(response.status, response.headers.get("Retry-After"), found)
 
-    async def _get(self, url: str, *, allow_http: bool) -> bytes:
+    def _turns_at(self, url: str) -> Turns:
+        try:
+            origin = _origin(url)
+        except ValueError:
+            # Not an address, which is said when it is asked for.
+            origin = ("", None, None)
+        if origin not in self._turns:
+            self._turns[origin] = Turns(self._per_host, clock=self._monotonic)
+        return self._turns[origin]
+
+    async def _get(self, url: str, egress: Egress, *, allow_http: bool) -> bytes:
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
         for _ in range(MAX_REDIRECTS + 1):
             if not is_acceptable(url, allow_http=allow_http):
                 raise JWKSUnavailableError(f"{url}: is not https")
-            async with self._session.get(_as_given(url), allow_redirects=False, proxy=self._proxy_url) as response:
+            async with self._session.get(
+                _as_given(url), allow_redirects=False, proxy=egress.proxy_for(url), ssl=self._tls[egress]
+            ) as response:
                 if response.status in _REDIRECTS:
                     target = urljoin(url, response.headers.get("Location", ""))
                     if _origin(target) != _origin(url):
                         raise JWKSUnavailableError(f"{url}: redirects to another host, which is not followed")
                     url = target
                     continue
+                if response.status in _PAUSING:
+                    pause_s = retry_after_s(response.headers.get("Retry-After"), time.time())
+                    if pause_s is not None:
+                        self._turns_at(url).pause(pause_s)
+                        raise PausedError(f"{url}: HTTP {response.status}, to be asked again in {pause_s:.0f} s")
                 if response.status != 200:  # noqa: PLR2004  # HTTP
                     raise JWKSUnavailableError(f"{url}: HTTP {response.status}")
                 return await self._read(response, url)

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from receiver.ops.logs import emit
-from receiver.outbound.fetch import Fetcher, NoAnswer
+from receiver.outbound.fetch import NoAnswer
 from receiver.outbound.revocation_endpoint import RevocationEndpoint, TenantRevocation
 from receiver.outbound.revocation_request import Outcome, RevocationClient, build_request, is_refresh_token, judge
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from receiver.ops.tenant_settings import TenantSettings
+    from receiver.outbound.fetch import Fetcher
 
 log = logging.getLogger("receiver.revocation")
 
@@ -107,25 +107,19 @@ class Revoker:
 
     Args:
         tenants: Those that revoke; see `revocations_of`. Tokens of others are passed over.
-        timeout_s: Seconds for one request.
-        max_bytes: Largest document or answer read, bytes.
-        ca_file: PEM of trusted CAs; None trusts the system's.
-        proxy_url: HTTP proxy; None connects directly.
+        fetcher: Sends the requests; this object opens and closes it.
         count: Called once for every token, with the tenant's name and an `Outcome`.
         clock: NumericDate seconds.
         retry_s: See `RETRY_S`.
         max_waiting: See `MAX_WAITING`.
-
-    Raises:
-        ConfigurationError: `ca_file` cannot be read.
     """
 
     def __init__(
-        self, tenants: Iterable[TenantRevocation], *, timeout_s: float, max_bytes: int, ca_file: Path | None = None,
-        proxy_url: str | None = None, count: Callable[[str, str], None], clock: Callable[[], float] = time.time,
+        self, tenants: Iterable[TenantRevocation], fetcher: Fetcher, *, count: Callable[[str, str], None],
+        clock: Callable[[], float] = time.time,
         retry_s: float = RETRY_S, max_waiting: int = MAX_WAITING,
     ) -> None:  # fmt: skip
-        self._fetcher = Fetcher(timeout_s=timeout_s, max_bytes=max_bytes, ca_file=ca_file, proxy_url=proxy_url)
+        self._fetcher = fetcher
         self._lanes = {t.tenant: _Lane(t, RevocationEndpoint(t, self._fetcher, clock=clock)) for t in tenants}
         self._count = count
         self._clock = clock
@@ -250,7 +244,11 @@ class Revoker:
                 continue
             self._forget("no_endpoint", name)
             answer = await self._fetcher.post_form(
-                found.url, request.form, authorization=request.authorization, allow_http=lane.tenant.allow_http
+                found.url,
+                request.form,
+                tenant=name,
+                authorization=request.authorization,
+                allow_http=lane.tenant.allow_http,
             )
             if isinstance(answer, NoAnswer):
                 reason = answer.reason

@@ -81,7 +81,7 @@ class RevocationEndpoint:
     async def _discover(self) -> Found:
         url = self._tenant.metadata_url
         try:
-            metadata = await self._fetcher.get_json(url, allow_http=self._tenant.allow_http)
+            metadata = await self._fetcher.get_json(url, tenant=self._tenant.tenant, allow_http=self._tenant.allow_http)
         except JWKSUnavailableError as error:
             if self._found is None or self._found.url is None:
                 return Found(None, error.message, is_final=False)

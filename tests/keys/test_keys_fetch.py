@@ -14,6 +14,8 @@ import pytest
 from aiohttp import web
 
 from receiver.errors import ConfigurationError, JWKSUnavailableError
+from receiver.ops.sections import OutboundSettings
+from receiver.outbound.egress import Egress, Egresses
 from receiver.outbound.fetch import MAX_REDIRECTS, Fetcher
 from tests.keys.web import Authority, Site, serving
 
@@ -31,7 +33,8 @@ TIMEOUT_S = 0.3
 @contextlib.asynccontextmanager
 async def fetching(ca_file: Path | None = None, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Fetcher]:
     """A fetcher with small limits."""
-    fetcher = Fetcher(timeout_s=timeout_s, max_bytes=MAX_BYTES, ca_file=ca_file)
+    limits = OutboundSettings(timeout_s=timeout_s, max_bytes=MAX_BYTES)
+    fetcher = Fetcher(limits, Egresses(Egress(ca_file=ca_file), {}))
     await fetcher.open()
     try:
         yield fetcher
@@ -43,7 +46,7 @@ async def refusal(url: str, *, allow_http: bool = False, ca_file: Path | None = 
     """Why this address gives no document."""
     async with fetching(ca_file) as fetcher:
         with pytest.raises(JWKSUnavailableError) as caught:
-            await fetcher.get_json(url, allow_http=allow_http)
+            await fetcher.get_json(url, tenant="t1", allow_http=allow_http)
     return caught.value.message
 
 
@@ -59,7 +62,7 @@ async def test_a_json_object_is_returned() -> None:
         return web.Response(text='{"keys": []}')
 
     async with serving(plain) as site, fetching() as fetcher:
-        document = await fetcher.get_json(site.origin + "/jwks", allow_http=False)
+        document = await fetcher.get_json(site.origin + "/jwks", tenant="t1", allow_http=False)
 
     assert {"keys": []} == document
 
@@ -77,7 +80,7 @@ async def test_largest_document(chunked: bool) -> None:
         return response
 
     async with serving(sized) as site, fetching() as fetcher:
-        await fetcher.get_json(f"{site.origin}/?size={MAX_BYTES}", allow_http=False)
+        await fetcher.get_json(f"{site.origin}/?size={MAX_BYTES}", tenant="t1", allow_http=False)
         reason = await refusal(f"{site.origin}/?size={MAX_BYTES + 1}")
 
     assert reason.endswith(f"larger than {MAX_BYTES} bytes")
@@ -199,7 +202,7 @@ async def test_redirect_within_the_origin_is_followed() -> None:
         return await good(request)
 
     async with serving(moved) as site, fetching() as fetcher:
-        document = await fetcher.get_json(site.origin + "/old", allow_http=False)
+        document = await fetcher.get_json(site.origin + "/old", tenant="t1", allow_http=False)
 
     assert {"keys": []} == document
     assert ["/old", "/new?v=2", "/newest"] == site.asked
@@ -286,7 +289,7 @@ async def test_ca_file_is_trusted(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     async with serving(good, authority.server_tls) as site:
         async with fetching(authority.ca_file, timeout_s=3) as fetcher:
-            document = await fetcher.get_json(site.origin, allow_http=False)
+            document = await fetcher.get_json(site.origin, tenant="t1", allow_http=False)
         reason = await refusal(f"https://localhost:{site.port}", ca_file=authority.ca_file)
 
     assert {"keys": []} == document
@@ -319,4 +322,4 @@ def test_unreadable_ca_file_is_a_configuration_error(tmp_path: Path) -> None:
     junk.write_text(json.dumps({"not": "a certificate"}))
     for path in (tmp_path / "missing.pem", junk):
         with pytest.raises(ConfigurationError, match=r"outbound\.ca_file"):
-            Fetcher(timeout_s=1, max_bytes=1024, ca_file=path)
+            Fetcher(OutboundSettings(), Egresses(Egress(ca_file=path), {}))

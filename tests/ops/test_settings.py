@@ -143,11 +143,20 @@ def test_shown_settings_hide_secrets(tmp_path: Path) -> None:
     values = {
         "redis": {"url": "redis://user:hunter2@host/0?password=hunter4", "password": "hunter3"},
         "outbound": {"proxy_url": "http://me:hunter5@proxy:3128"},
+        "tenants": [
+            {
+                **TENANT,
+                "jwks_uri": "https://me:hunter6@op.example/jwks?appid=42",
+                "discovery_url": "https://me:hunter7@op.example/discovery",
+                "outbound": {"proxy_url": "http://me:hunter8@proxy:3128"},
+            }
+        ],
     }
     shown = json.dumps(redacted(load(write(tmp_path / "c.yaml", values))))
 
     assert "hunter" not in shown
     assert "redis://user:***@host/0?***" in shown
+    assert "https://me:***@op.example/jwks?appid=42" in shown
 
 
 def test_preset_gives_way_to_the_tenants_own_setting(tmp_path: Path) -> None:

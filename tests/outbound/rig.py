@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from receiver.ops.sections import OutboundSettings
+from receiver.outbound.egress import Egress, Egresses
+from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker
 from receiver.outbound.revocation_endpoint import TenantRevocation
 from receiver.outbound.revocation_request import RevocationClient
@@ -115,7 +118,11 @@ class Counts(Counter[tuple[str, str]]):
 
 def make_revoker(*tenants: TenantRevocation, counts: Counts, **options: Any) -> Revoker:
     """A revoker that tries again at once."""
-    return Revoker(tenants, **{"timeout_s": 5.0, "max_bytes": 4096, "count": counts, "retry_s": 0.001, **options})
+    limits = OutboundSettings(timeout_s=options.pop("timeout_s", 5.0), max_bytes=4096)
+    fetcher = Fetcher(
+        limits, Egresses(Egress(ca_file=options.pop("ca_file", None), proxy_url=options.pop("proxy_url", None)), {})
+    )
+    return Revoker(tenants, fetcher, **{"count": counts, "retry_s": 0.001, **options})
 
 
 @contextlib.asynccontextmanager
