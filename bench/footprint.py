@@ -16,8 +16,9 @@ import redis.asyncio
 from receiver.bus import embedded
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.registry import REGISTER, SignIn, register_call
+from receiver.bus.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction, eviction_id
+from receiver.core.sign_in import SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -47,7 +48,7 @@ def sign_in(number: int, client: str) -> SignIn:
     """One user's session at one app, with the name of one server-side session."""
     return SignIn(
         iss=ISS,
-        client_id=client,
+        client_ids=(client,),
         sub=f"{number:08x}-aaaa-4bbb-8ccc-dddddddddddd",
         sid=f"{number:08x}-eeee-4fff-8000-111111111111",
         auth_time=NOW_S - 600,
@@ -160,7 +161,7 @@ async def run(many: int) -> int:
             with bench.client.pipeline(transaction=False) as pipeline:
                 for number in numbers:
                     for app in apps:
-                        names, rest = register_call(KEYS, sign_in(number, app), now_s=NOW_S, lifetime_s=LIFETIME_S)
+                        [(names, rest)] = register_calls(KEYS, sign_in(number, app), now_s=NOW_S, lifetime_s=LIFETIME_S)
                         pipeline.evalsha(REGISTER.sha, len(names), *names, *rest)  # type: ignore[arg-type]
                 if not all(pipeline.execute()):
                     raise RuntimeError("a session was refused")

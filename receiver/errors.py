@@ -76,6 +76,8 @@ class Code(StrEnum):
     STATE_LOST = "state_lost"
     # The app's, in the consumer library
     BAD_EVENT = "bad_event"
+    # A cache's, in the evictor
+    BAD_VALUE = "bad_value"
 
 
 class ReceiverError(Exception):
@@ -156,3 +158,22 @@ class BadEventError(ReceiverError):
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.BAD_EVENT, message)
+
+
+class BadValueError(ReceiverError, ValueError):
+    """A value that another program wrote to Redis is not what it should be, or is beyond a limit.
+
+    Attributes:
+        reason: One word, as docs/operations.md lists them; never anything from the value.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Code.BAD_VALUE, f"a value in a cache cannot be read: {reason}")
+        self.reason = reason
+
+
+class UnknownEventTypeError(BadEventError):
+    """An event of another type than this version reads; a newer version may know it."""
+
+    def __init__(self) -> None:
+        super().__init__("an event of a type that this version does not read; upgrade the logout-receiver package")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
     from receiver.bus.keys import Keys
 
+log = logging.getLogger("receiver.acks")
+
 ACKNOWLEDGE = Script.read("acknowledge")
 
 KEEP_S = 7 * 86_400
@@ -24,6 +29,9 @@ KEEP_S = 7 * 86_400
 
 MAX_ACKS = 10_000
 """Acknowledgements kept until a receiver takes them for its metric; they take them within a second or so."""
+
+
+_MILLISECONDS = re.compile(rb"[0-9]{1,15}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,16 @@ class Heard:
     at: dict[str, float]
 
 
+def text(name: bytes) -> str:
+    """A name that apps gave themselves, readable whatever is in it."""
+    return name.decode("utf-8", "replace")
+
+
+def is_milliseconds(value: bytes) -> bool:
+    """Whether this is a time, or a span of it, as our scripts write them."""
+    return _MILLISECONDS.fullmatch(value) is not None
+
+
 def split(member: str) -> tuple[str, str]:
     """App and instance of `app/instance`; the instance holds no slash."""
     app, _, instance = member.rpartition("/")
@@ -159,7 +177,9 @@ async def instances(client: redis.asyncio.Redis, keys: Keys) -> list[Instance]:
         pipeline.zrange(keys.instances, 0, -1, withscores=True)  # type: ignore[unused-awaitable]  # queued
         pipeline.zrange(keys.instances_since, 0, -1, withscores=True)  # type: ignore[unused-awaitable]  # queued
         replies: list[Any] = await pipeline.execute()
-    last_seen, since = ({member.decode(): float(score) for member, score in reply} for reply in replies)
+    last_seen, since = (
+        {text(member): float(score) for member, score in reply if math.isfinite(score)} for reply in replies
+    )
     return [Instance(*split(member), since.get(member, seen), seen) for member, seen in last_seen.items()]
 
 
@@ -189,19 +209,30 @@ async def last_heard(client: redis.asyncio.Redis, keys: Keys, *, forget_after_s:
 async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[Observed]:
     """Up to `count` acknowledgements that no receiver has taken yet; each is taken once, by one receiver.
 
-    Those who take them see to it that they expire, `KEEP_S` seconds from now.
+    Those who take them see to it that they expire, `KEEP_S` seconds from now. One that cannot be read is named in the
+    log and left out.
 
     Raises:
         PublishError: Redis cannot be read.
     """
     try:
         taken: Any = await client.lpop(keys.acks, count)
-        parts = [line.decode("utf-8", "replace").split(" ", 3) for line in taken or ()]
-        if parts:
+        readable = [read for line in taken or () if (read := _observed(line))]
+        if readable:
             async with client.pipeline(transaction=False) as pipeline:
-                for event_id in {event_id for event_id, *_ in parts}:
+                for event_id in {event_id for event_id, _ in readable}:
                     pipeline.expire(keys.acks_of(event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
                 await pipeline.execute()
     except Failure as error:
         raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
-    return [Observed(app, None if after == "late" else int(after) / 1000) for _, after, _, app in parts]
+    if unreadable := len(taken or ()) - len(readable):
+        log.error("%s acknowledgements in %s cannot be read and are not counted", unreadable, keys.acks)
+    return [observed for _, observed in readable]
+
+
+def _observed(line: bytes) -> tuple[str, Observed] | None:
+    """Event id and acknowledgement; None when something else wrote this."""
+    event_id, after, _, app = (*line.split(b" ", 3), b"", b"", b"")[:4]
+    if not app or not (after == b"late" or is_milliseconds(after)):
+        return None
+    return text(event_id), Observed(text(app), None if after == b"late" else int(after) / 1000)

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.bus.lua import Script
+from receiver.core import foreign_json
+from receiver.core.cached_sign_in import text
 from receiver.core.marks import digest
+from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -95,13 +98,23 @@ class CacheIndex:
         keys: Key names.
         keep_s: Seconds a note is kept after it was last confirmed.
         clock: NumericDate seconds.
+        report: Called with what and why, each in one word, for a note that cannot be read.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, keep_s: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        *,
+        keep_s: int,
+        clock: Callable[[], float],
+        report: Callable[[str, str], None],
+    ) -> None:
         self._client = client
         self._keys = keys
         self._keep_s = keep_s
         self._clock = clock
+        self._report = report
 
     async def learn(self, found: Sequence[Note]) -> int:
         """Keep these notes; how many were new."""
@@ -118,7 +131,7 @@ class CacheIndex:
         """Every account known for the subject and the session of a logout, those in the event included."""
         names = _names(eviction)
         members = await self._members([(self._keys.index_bucket(name), name) for name in names])
-        return {*eviction.accounts, *(json.loads(member.partition(" ")[2]) for member in members)}
+        return set(filter(None, map(text, (*eviction.accounts, *(name for _, name in members)))))
 
     async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
         """Where anything of these accounts, this subject or this session was found."""
@@ -130,22 +143,36 @@ class CacheIndex:
 
     async def _places(self, names: Sequence[str]) -> set[Place]:
         members = await self._members([(self._keys.places_bucket(name), name) for name in names])
-        split = (member.partition(" ") for member in members)
-        return {Place(cache, json.loads(key)) for cache, _, key in split}
+        return {Place(cache, key) for cache, key in members}
 
-    async def _members(self, places: Sequence[tuple[str, str]]) -> list[str]:
+    async def _members(self, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """What is noted of these names: a word and a text. What cannot be read is reported, and left out."""
         if not places:
             return []
         async with self._client.pipeline(transaction=False) as pipeline:
             for bucket, name in places:
                 pipeline.hget(bucket, name)  # type: ignore[unused-awaitable]  # queued
             entries: list[bytes | None] = await pipeline.execute()
-        return [member for entry in entries if entry for member in entry.decode().split(",")[1:]]
+        found = []
+        for member in [member for entry in entries if entry for member in entry.split(b",")[1:]]:
+            try:
+                found.append(_split(member))
+            except BadValueError as error:
+                self._report("index", error.reason)
+        return found
 
 
 def _names(eviction: Eviction) -> list[str]:
     named = (("sub", eviction.sub), ("sid", eviction.sid))
     return [digest(kind, eviction.iss, value) for kind, value in named if value]
+
+
+def _split(member: bytes) -> tuple[str, str]:
+    word, _, encoded = member.partition(b" ")
+    value = foreign_json.parse(encoded)
+    if not isinstance(value, str) or not word.isascii():
+        raise BadValueError("shape")
+    return word.decode(), value
 
 
 def _json(value: str) -> str:

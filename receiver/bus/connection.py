@@ -9,7 +9,6 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.primary import (
@@ -17,8 +16,6 @@ from receiver.bus.primary import (
     Primary,
     PrimaryConnection,
     PrimaryTLSConnection,
-    SyncPrimaryConnection,
-    SyncPrimaryTLSConnection,
     is_passing,
 )
 from receiver.bus.urls import SENTINEL, RedisURL
@@ -35,7 +32,6 @@ __all__ = [
     "access_of",
     "check_url",
     "connect",
-    "connect_sync",
     "describe",
     "is_passing",
     "ping",
@@ -139,32 +135,6 @@ def connect(
         pool = redis.asyncio.ConnectionPool.from_url(parsed.without_access, **settings)
     # The provider twice: to open connections, and to renew what is open.
     client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
-    client.auto_close_connection_pool = True
-    return client
-
-
-def connect_sync(
-    url: str, *, timeout_s: float, prefix: str = DEFAULT_PREFIX, **options: Unpack[Options]
-) -> redis.Redis:
-    """The same for code without an event loop."""
-    check_url(url, **options)
-    parsed, provider = RedisURL.parse(url), _provider(options)
-    retry = Retry(NoBackoff(), 1)
-    settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
-    if parsed.names_several:
-        pool = redis.ConnectionPool(
-            connection_class=SyncPrimaryTLSConnection if parsed.tls else SyncPrimaryConnection,
-            primary=parsed.primary(prefix),
-            asking={
-                **settings, **parsed.asking_access(options),
-                "connection_class": redis.SSLConnection if parsed.tls else redis.Connection,
-                "retry": Retry(NoBackoff(), 0),
-            },
-            db=parsed.db, **settings,
-        )  # fmt: skip
-    else:
-        pool = redis.ConnectionPool.from_url(parsed.without_access, **settings)
-    client = redis.Redis(connection_pool=pool, credential_provider=provider)
     client.auto_close_connection_pool = True
     return client
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.connection import Failure, describe
-from receiver.bus.stream import Entry, read_after
+from receiver.bus.stream import LOOK_BACK, Entry, read_after, to_entry
+from receiver.core.cursor import Cursor, read_number
 from receiver.errors import Code, DependencyError
 
 if TYPE_CHECKING:
@@ -47,17 +48,15 @@ def order(entry_id: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where a reader goes on.
 
     Attributes:
-        entry_id: It has everything up to this id, or will never get it.
-        number: `n` of that entry; the next one has `number + 1` unless entries were lost.
+        cursor: It has everything up to here, or will never get it.
         missed: True when entries it had not read are gone.
     """
 
-    entry_id: str
-    number: int
+    cursor: Cursor
     missed: bool = False
 
 
@@ -75,26 +74,26 @@ class EventLog:
         self._keys = keys
         self._block_ms = max(1, int(timeout_s * 500))
 
-    async def tail(self) -> Place:
+    async def tail(self) -> Position:
         """After the last entry there is."""
         entries, sequence = await self._ask("+", "-", backwards=True)
-        return Place(entries[0].entry_id, entries[0].number) if entries else Place(BEGINNING, sequence)
+        return Position(_behind(entries) if entries else Cursor(BEGINNING, sequence))
 
-    async def place(self, entry_id: str, known_number: int | None = None) -> Place:
+    async def position(self, entry_id: str, known: Cursor | None = None) -> Position:
         """Where a reader goes on that has read everything up to `entry_id`.
 
         Args:
             entry_id: An entry's id, there still or not; `0-0` for the beginning.
-            known_number: `n` of that entry where the caller remembers it.
+            known: The cursor behind that entry where the caller remembers it.
         """
         before, _ = await self._ask(entry_id, "-", backwards=True)
         if before:
-            return Place(before[0].entry_id, before[0].number)
+            return Position(_behind(before))
         # Trimmed, or never there. What is left must begin right after it, or something in between is gone.
-        first, sequence = await self._ask("-", "+", backwards=False)
-        next_number = first[0].number if first else sequence + 1
-        number = 0 if order(entry_id) == (0, 0) else known_number
-        return Place(BEGINNING, next_number - 1, missed=number is None or number + 1 != next_number)
+        entries, sequence = await self._ask("-", "+", backwards=False)
+        known = Cursor(BEGINNING, 0) if order(entry_id) == (0, 0) else known
+        start = _before(entries) if entries else Cursor(BEGINNING, sequence)
+        return Position(start, missed=known is None or not _continues(known, entries, sequence))
 
     async def page(self, entry_id: str) -> list[Entry]:
         """The next entries after `entry_id`, oldest first, at once; empty when there are none."""
@@ -111,21 +110,44 @@ class EventLog:
         except Failure as error:
             raise _unavailable(error) from error
 
-    async def _ask(self, start: str, end: str, *, backwards: bool) -> tuple[list[Entry], int]:
-        """The first entry from `start` on, and the last number given, as of one moment."""
+    async def _ask(self, start: str, end: str, *, backwards: bool) -> tuple[list[Entry], int | None]:
+        """The first entries from `start` on, and the last number given, as of one moment."""
         try:
             async with self._client.pipeline(transaction=True) as pipeline:
                 ranged = pipeline.xrevrange if backwards else pipeline.xrange
-                ranged(self._keys.events, start, end, count=1)  # type: ignore[unused-awaitable]  # queued
+                ranged(self._keys.events, start, end, count=LOOK_BACK)  # type: ignore[unused-awaitable]  # queued
                 pipeline.get(self._keys.sequence)  # type: ignore[unused-awaitable]  # queued
                 found, sequence = await pipeline.execute()
         except Failure as error:
             raise _unavailable(error) from error
-        return _entries(found), int(sequence or 0)
+        return _entries(found), 0 if sequence is None else read_number(sequence)
+
+
+def _behind(newest_first: list[Entry]) -> Cursor:
+    """The cursor behind the newest of these."""
+    cursor = Cursor(BEGINNING)
+    for entry in reversed(newest_first):
+        cursor = cursor.after(entry.entry_id, entry.number)
+    return cursor
+
+
+def _before(entries: list[Entry]) -> Cursor:
+    """A cursor before the oldest of these which they follow."""
+    number = next((entry.number for entry in entries if entry.number is not None), None)
+    return Cursor(BEGINNING, None if number is None else number - 1)
+
+
+def _continues(known: Cursor, entries: list[Entry], sequence: int | None) -> bool:
+    """Whether the oldest entries there are, or the numbering where there is none, go on right after the cursor."""
+    for entry in entries:
+        if entry.number is not None:
+            return known.follows(entry.number)
+        known = known.after(entry.entry_id, None)
+    return not entries and sequence is not None and known.follows(sequence + 1)
 
 
 def _entries(found: Any) -> list[Entry]:
-    return [Entry(entry_id.decode(), int(fields.get(b"n", 0)), fields.get(b"event", b"")) for entry_id, fields in found]
+    return [to_entry(entry_id, fields) for entry_id, fields in found]
 
 
 def _unavailable(error: BaseException) -> DependencyError:

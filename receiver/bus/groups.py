@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
 from receiver.bus.lua import Script
+from receiver.core.cursor import read_number
 from receiver.errors import PublishError
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ RESET_DONE = Script.read("reset_done")
 
 FORGET_WORKER_S = 86_400
 """Seconds after which a silent worker that holds no entry is taken off the group's list."""
+
+HANDED_BACK = 2**32
+"""From here on Redis's delivery counter of an entry counts hand-overs and not tries.
+
+The counter is the one number that stays with the entry. An older version takes so high a count for an entry that kills
+its workers, and puts it with the dead letters.
+"""
 
 MAX_POISON = 1000
 """Entries kept aside per group, the newest; more of them mean a fault of the app, not of the entries."""
@@ -53,15 +61,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An entry taken over from a worker that died.
+    """An entry taken over from a worker that died or handed it back.
 
     Attributes:
         entry: The entry.
         tries: How often it has been handed out, this time included.
+        hand_overs: How often workers have handed it back because they do not know its type.
     """
 
     entry: stream.Entry
     tries: int
+    hand_overs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ def _unread(group: dict[str, Any], published: bytes | None, number: bytes | None
     # Redis 7 counts itself, but not always: after a deletion it says None. A group made by other means has no number.
     if isinstance(group.get("lag"), int):
         return int(group["lag"])
-    return max(0, int(published or 0) - int(number)) if number is not None else 0
+    return max(0, (read_number(published) or 0) - (read_number(number) or 0)) if number is not None else 0
 
 
 def _text(name: bytes | str) -> str:
@@ -170,7 +180,10 @@ class GroupMember:
         keys = (self._keys.events, self._keys.group(self._group))
         arguments = (self._group, self._worker, int(idle_s * 1000), FORGET_WORKER_S * 1000)
         found = await CLAIM.run(self._client, keys, arguments)
-        return Claimed(_entry(found[0], found[2]), int(found[1])) if found else None
+        if not found:
+            return None
+        entry, count = _entry(found[0], found[2]), int(found[1])
+        return Claimed(entry, 1, count - HANDED_BACK - 1) if count > HANDED_BACK else Claimed(entry, count)
 
     async def done(self, entry_ids: Iterable[str]) -> None:
         """These were handled; nobody gets them again."""
@@ -187,6 +200,10 @@ class GroupMember:
         await self._client.xclaim(
             self._keys.events, self._group, self._worker, 0, [entry_id], retrycount=tries, justid=True
         )
+
+    async def hand_back(self, entry_id: str, hand_overs: int) -> None:
+        """Leave an entry, not handled, to whichever worker takes it over after a while; this one keeps it no more."""
+        await self.count(entry_id, HANDED_BACK + hand_overs)
 
     async def set_aside(self, entry: stream.Entry, *, tries: int, error: str) -> None:
         """Move an entry that cannot be handled out of the way, for the operator to see."""

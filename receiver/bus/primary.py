@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 import redis.asyncio
 import redis.asyncio.connection
-import redis.connection
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
@@ -27,7 +26,6 @@ from redis.exceptions import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Generator, Mapping
 
 Node = tuple[str, int]
@@ -221,62 +219,6 @@ class PrimaryConnection(redis.asyncio.Connection):
 
 
 class PrimaryTLSConnection(PrimaryConnection, redis.asyncio.SSLConnection):
-    """The same over TLS."""
-
-
-class SyncPrimaryConnection(redis.Connection):
-    """`PrimaryConnection` for code without an event loop."""
-
-    def __init__(self, *, primary: Primary, asking: Mapping[str, Any], **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call]
-        self._primary = primary
-        self._asking = asking
-
-    def _locate(self) -> Node:
-        search = self._primary.search()
-        try:
-            node = next(search)
-            while True:
-                node = search.send(self._ask(node))
-        except StopIteration as found:
-            return cast("Node", found.value)
-
-    def _ask(self, node: Node) -> Any:
-        options = dict(self._asking)
-        connection: redis.Connection = options.pop("connection_class")(host=node[0], port=node[1], **options)
-        try:
-            connection.connect()  # type: ignore[no-untyped-call]
-            connection.send_command(*self._primary.question.command)  # type: ignore[no-untyped-call]
-            return connection.read_response()
-        except Failure as error:
-            return error
-        finally:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-
-    def _connect(self) -> socket.socket:
-        self.host, self.port = self._locate()
-        try:
-            return cast("socket.socket", super()._connect())  # type: ignore[no-untyped-call]
-        except BaseException:
-            self._primary.lost((self.host, self.port))
-            raise
-
-    def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """As `PrimaryConnection.read_response`."""
-        try:
-            return super().read_response(*arguments, **options)
-        except ResponseError as error:
-            if not is_demotion(error):
-                raise
-            self._primary.lost((self.host, self.port))
-            self.disconnect()  # type: ignore[no-untyped-call]
-            raise redis.ConnectionError("not the primary any more") from error
-        except (redis.ConnectionError, redis.TimeoutError):
-            self._primary.lost((self.host, self.port))
-            raise
-
-
-class SyncPrimaryTLSConnection(SyncPrimaryConnection, redis.SSLConnection):
     """The same over TLS."""
 
 

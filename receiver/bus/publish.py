@@ -72,7 +72,7 @@ class Retention:
     max_events: int = 100_000
     max_age_s: int = 7 * 86_400
     dedupe_s: int = 86_400
-    mark_s: int = 30 * 86_400
+    mark_s: int = 32 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.cache_index import Place
 from receiver.bus.lua import Script
+from receiver.core import foreign_json
 from receiver.core.eviction import Eviction
+from receiver.errors import BadEventError, BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import redis.asyncio
 
@@ -49,12 +51,16 @@ class Rechecks:
         client: Of the Redis with the events.
         keys: Key names.
         delays_s: Seconds after the eviction, ascending.
+        report: Called with what and why, each in one word, for an order that cannot be read.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, delays_s: Sequence[float]) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, *, delays_s: Sequence[float], report: Callable[[str, str], None]
+    ) -> None:
         self._client = client
         self._keys = keys
         steps = zip((0.0, *delays_s), delays_s, strict=False)
+        self._report = report
         self._pauses_ms = [int((later - earlier) * 1000) for earlier, later in steps]
 
     async def put(self, recheck: Recheck) -> None:
@@ -65,11 +71,20 @@ class Rechecks:
         await PUT.run(self._client, keys, (name, pause, _to_json(recheck), KEEP_S))
 
     async def take(self) -> Recheck | float | None:
-        """A check that is due; else seconds until the next one, None when none is ordered."""
+        """A check that is due; else seconds until the next one, None when none is ordered.
+
+        An order that cannot be read is reported and dropped.
+        """
         found = await TAKE.run(self._client, (self._keys.rechecks,), (int(LEASE_S * 1000), self._keys.rechecks))
         if len(found) == 1:
             return None if int(found[0]) < 0 else int(found[0]) / 1000
-        return _from_json(found[1])
+        try:
+            return _from_json(found[1])
+        except (BadValueError, BadEventError) as error:
+            self._report("recheck", error.reason if isinstance(error, BadValueError) else "shape")
+        name = found[0].decode(errors="surrogateescape")
+        await PUT.run(self._client, (self._keys.rechecks, self._keys.recheck(name)), (found[0], "", "", KEEP_S))
+        return 0.0
 
 
 def _to_json(recheck: Recheck) -> str:
@@ -78,6 +93,16 @@ def _to_json(recheck: Recheck) -> str:
 
 
 def _from_json(text: bytes) -> Recheck:
-    order = json.loads(text)
-    places = frozenset(Place(*place) for place in order["places"])
-    return Recheck(Eviction.from_json(order["eviction"]), places, order["step"])
+    match foreign_json.parse(text):
+        case {"eviction": str(event), "places": list(places), "step": int(step)} if step >= 0:
+            return Recheck(Eviction.from_json(event), frozenset(map(_place, places)), step)
+        case _:
+            raise BadValueError("shape")
+
+
+def _place(pair: object) -> Place:
+    match pair:
+        case [str(cache), str(key)]:
+            return Place(cache, key)
+        case _:
+            raise BadValueError("shape")

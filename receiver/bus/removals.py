@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.lua import Script
+from receiver.core.cached_sign_in import seconds
 from receiver.core.marks import client_suffix, digest
 from receiver.core.verdict import Marks, Removal
 
@@ -55,16 +56,25 @@ class Removals:
         in_flight_s: Seconds in which something removed may be written back by what was in flight.
         mark_s: Seconds a logout is remembered.
         clock: NumericDate seconds.
+        report: Called with what and why, each in one word, for a removal or a mark that cannot be read.
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, *, in_flight_s: float, mark_s: int, clock: Callable[[], float]
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        *,
+        in_flight_s: float,
+        mark_s: int,
+        clock: Callable[[], float],
+        report: Callable[[str, str], None],
     ) -> None:
         self._client = client
         self._keys = keys
         self._in_flight_s = in_flight_s
         self._clock = clock
         self._mark_s = mark_s
+        self._report = report
 
     async def note(
         self, names: Iterable[str], *, logout_at: float, sids: Iterable[str], again: bool = False, unsure: bool = False
@@ -84,7 +94,14 @@ class Removals:
             for name in names:
                 pipeline.hgetall(self._keys.removal(name))  # type: ignore[unused-awaitable]  # queued
             found: list[dict[bytes, bytes]] = await pipeline.execute()
-        return [_remembered(fields, self._clock()) for fields in found]
+        return [self._remembered(fields) for fields in found]
+
+    def _remembered(self, fields: dict[bytes, bytes]) -> Remembered | None:
+        try:
+            return _remembered(fields, self._clock())
+        except ValueError:
+            self._report("removal", "shape")
+            return None
 
     async def mark_accounts(self, eviction: Eviction, accounts: Iterable[str]) -> None:
         """Mark accounts that were found for a user's logout, as the publisher marks those it knows."""
@@ -111,17 +128,21 @@ class Removals:
         asked = [_mark_names(sign_in, issuers) for sign_in in sign_ins]
         names = [self._keys.mark(*name) for of_user, of_session in asked for name in (*of_user, *of_session)]
         found: Any = await self._client.mget(names) if names else []
-        answer = dict(zip(names, found, strict=True))
+        answer = {name: self._date(at) for name, at in zip(names, found, strict=True)}
 
         def latest(marks: _Names) -> float | None:
-            return max(
-                (float(at) for name in marks if (at := answer[self._keys.mark(*name)]) is not None), default=None
-            )
+            return max((at for name in marks if (at := answer[self._keys.mark(*name)]) is not None), default=None)
 
         return [
             Marks(latest(of_user), latest(of_session), _only_of_subject(of_user, latest))
             for of_user, of_session in asked
         ]
+
+    def _date(self, mark: bytes | None) -> float | None:
+        at = None if mark is None else seconds(mark.decode("ascii", "replace"))
+        if mark is not None and at is None:
+            self._report("mark", "shape")
+        return at
 
 
 def suffix_of(eviction: Eviction) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from receiver.bus.connection import Failure, describe
-from receiver.bus.registry import REGISTER, SignIn, any_mark_ends, mark_keys, register_call
+from receiver.bus.registry import REGISTER, mark_keys, register_calls
 from receiver.errors import Code, DependencyError
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import Keys
+    from receiver.core.sign_in import SignIn
 
 
 class SignIns:
@@ -32,9 +33,9 @@ class SignIns:
 
     async def register(self, sign_in: SignIn, *, lifetime_s: int) -> bool:
         """Register a sign-in for `lifetime_s` seconds; False when it is signed out already. One atomic step."""
-        call = register_call(self._keys, sign_in, now_s=self._clock(), lifetime_s=lifetime_s)
+        calls = register_calls(self._keys, sign_in, now_s=self._clock(), lifetime_s=lifetime_s)
         try:
-            return bool(await REGISTER.run_loaded(self._client, *call))
+            return all([await REGISTER.run_loaded(self._client, *call) for call in calls])
         except Failure as error:
             raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
 
@@ -44,4 +45,4 @@ class SignIns:
             marks = await self._client.mget(mark_keys(self._keys, sign_in))
         except Failure as error:
             raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
-        return any_mark_ends(marks, sign_in)
+        return sign_in.is_ended_by(marks)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from receiver.core.cursor import Cursor, read_number
+from receiver.core.eviction import Eviction
+from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import Keys
+
+LOOK_BACK = 100
+"""Entries looked at for the last one with a readable number."""
+
+_ENTRY_ID = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
+
+NO_NUMBER = "its field n is missing or no number; its event is used all the same"
+"""What is said of an entry whose number cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +32,25 @@ class Entry:
 
     Attributes:
         entry_id: `<milliseconds>-<counter>`, increasing.
-        number: Consecutive; a jump means entries were trimmed or lost before they were read.
-        event: The event JSON.
+        number: Consecutive; a jump means entries were trimmed or lost before they were read. None when it is missing
+            or cannot be read; `core.cursor.Cursor` goes on with what follows.
+        event: The event JSON; empty when the entry has none.
     """
 
     entry_id: str
-    number: int
+    number: int | None
     event: bytes
+
+    def eviction(self) -> Eviction:
+        """What it orders.
+
+        Raises:
+            UnknownEventTypeError: an event of another type.
+            BadEventError: anything else that is no eviction event.
+        """
+        if not self.event:
+            raise BadEventError("it has no field event")
+        return Eviction.from_json(self.event)
 
 
 async def read_after(
@@ -45,6 +70,15 @@ async def newest(client: redis.asyncio.Redis, keys: Keys, *, up_to: str = "+") -
     return to_entry(*found[0]) if found else None
 
 
+async def cursor_at(client: redis.asyncio.Redis, keys: Keys, entry_id: str) -> Cursor:
+    """A cursor at this position, with the number that the entries up to there end with."""
+    found: Any = await client.xrevrange(keys.events, entry_id, "-", count=LOOK_BACK)
+    cursor = Cursor(entry_id)
+    for entry in reversed([to_entry(*pair) for pair in found]):
+        cursor = cursor.after(entry_id, entry.number)
+    return cursor
+
+
 async def position_since(client: redis.asyncio.Redis, begins_at: float) -> str:
     """An id that comes before everything published since `begins_at` (`time.monotonic()`), by Redis's own clock."""
     now_s, microseconds = await client.time()
@@ -55,7 +89,12 @@ async def position_since(client: redis.asyncio.Redis, begins_at: float) -> str:
 
 def to_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     """A stream entry as Redis gives it."""
-    return Entry(entry_id.decode(), int(fields.get(b"n", 0)), fields.get(b"event", b""))
+    return Entry(entry_id.decode(), read_number(fields.get(b"n")), fields.get(b"event", b""))
+
+
+def is_entry_id(text: bytes) -> bool:
+    """Whether this is an id as Redis gives them to entries."""
+    return _ENTRY_ID.fullmatch(text) is not None
 
 
 def milliseconds(entry_id: str) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus import acks, stream
 from receiver.bus.connection import Failure, describe
-from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError, PublishError
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.acks import Instance
     from receiver.bus.keys import Keys
+    from receiver.core.eviction import Eviction
 
 LIVE_S = 30.0
 """Seconds without a heartbeat after which an instance no longer counts as listening: three missed in a row."""
@@ -147,7 +147,7 @@ async def trace(
         instances = await acks.instances(client, keys)
     except Failure as error:
         raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
-    acked_at = {name.decode(): int(at) for name, at in acked.items()}
+    acked_at = {acks.text(name): int(at) for name, at in acked.items() if acks.is_milliseconds(at)}
     case = _Case(instances, acked_at, int(eviction.received_at * 1000), stream.milliseconds(entry_id))
     apps = tuple(
         case.app(name, declared=name in declared)
@@ -214,11 +214,11 @@ async def find(client: redis.asyncio.Redis, keys: Keys, text: str) -> str | None
 
 
 async def _event(client: redis.asyncio.Redis, keys: Keys, event_id: str) -> tuple[str, Eviction] | None:
-    place = await client.get(keys.jti(event_id))
-    if place:
+    place: Any = await client.get(keys.jti(event_id))
+    if place and stream.is_entry_id(place):
         entries: Any = await client.xrange(keys.events, place, place)
         for entry_id, fields in entries:
-            eviction = _read(fields)
+            eviction = _read(entry_id, fields)
             if eviction is not None and eviction.id == event_id:
                 return entry_id.decode(), eviction
     async for entry_id, eviction in _newest_first(client, keys, event_id):
@@ -234,7 +234,7 @@ async def _newest_first(client: redis.asyncio.Redis, keys: Keys, text: str) -> A
         entries: Any = await client.xrevrange(keys.events, before, "-", count=CHUNK)
         for entry_id, fields in entries:
             if wanted in fields.get(b"event", b""):
-                eviction = _read(fields)
+                eviction = _read(entry_id, fields)
                 if eviction is not None:
                     yield entry_id.decode(), eviction
         if len(entries) < CHUNK:
@@ -242,8 +242,8 @@ async def _newest_first(client: redis.asyncio.Redis, keys: Keys, text: str) -> A
         before = f"({entries[-1][0].decode()}"
 
 
-def _read(fields: dict[bytes, bytes]) -> Eviction | None:
+def _read(entry_id: bytes, fields: dict[bytes, bytes]) -> Eviction | None:
     try:
-        return Eviction.from_json(fields.get(b"event", b""))
+        return stream.to_entry(entry_id, fields).eviction()
     except BadEventError:
         return None

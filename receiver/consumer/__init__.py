@@ -5,7 +5,7 @@ Needs `redis` only. `receiver.consumer.msal_cache` works on MSAL Python caches.
 
 from receiver.consumer.group import GroupSubscriber, ThreadGroupSubscriber
 from receiver.consumer.guard import Guard, ThreadGuard
-from receiver.consumer.sessions import Sessions, SyncSessions
+from receiver.consumer.sessions import Sessions, SyncSessions, ThreadSessions
 from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
 from receiver.core.eviction import Eviction
 
@@ -18,5 +18,6 @@ __all__ = [
     "SyncSessions",
     "ThreadGroupSubscriber",
     "ThreadGuard",
+    "ThreadSessions",
     "ThreadSubscriber",
 ]

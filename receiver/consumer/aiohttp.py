@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-    from receiver.consumer.knowledge import Standing
+    from receiver.consumer.checkpoint import Visit
+    from receiver.consumer.knowledge import Status
 
 GUARD = web.AppKey("logout_receiver", Guard)
 """Where the app's guard is, while the app runs."""
@@ -41,70 +42,73 @@ def setup(app: web.Application, redis_url: str, **options: Unpack[Options]) -> N
         ImportError: neither aiohttp-session nor `claims`.
         RuntimeError: at the first request: aiohttp-session was not set up before.
     """
-    connection.check_url(redis_url, **options.get("redis_options", {}))
-    checkpoint = _Sessions(options) if not callable(options.get("claims")) else _Elsewhere(options)
+    _SignOut(app, redis_url, options)
 
-    async def listening(app: web.Application) -> AsyncIterator[None]:
-        guard = app[GUARD] = Guard(redis_url, **guard_options(options, name="aiohttp"))
-        await guard.start()
-        yield
-        await guard.stop()
+
+class _SignOut:
+    """One app's middleware."""
+
+    def __init__(self, app: web.Application, redis_url: str, options: Options) -> None:
+        connection.check_url(redis_url, **options.get("redis_options", {}))
+        self._redis_url = redis_url
+        self._checkpoint = Checkpoint(options)
+        self._guard_options = guard_options(options, name="aiohttp")
+        self._sessions = None if callable(self._checkpoint.claims) else _SessionsOf()
+        app.cleanup_ctx.append(self._listening)
+        app.middlewares.append(self._handle)
+
+    async def _listening(self, app: web.Application) -> AsyncIterator[None]:
+        async with Guard(self._redis_url, **self._guard_options) as guard:
+            app[GUARD] = guard
+            yield
 
     @web.middleware
-    async def sign_out(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if checkpoint.is_exempt(request.path):
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._checkpoint.is_exempt(request.path):
             return await handler(request)
-        guard = request.config_dict[GUARD]
-        refusal = checkpoint.refusal(
-            await checkpoint.check(guard, request),
-            method=request.method,
-            path=request.path,
-            header=request.headers.get,
-        )
+        status, visit = await self._check(request)
+        refusal = self._checkpoint.refusal(status, method=request.method, path=request.path, header=request.headers.get)
         if refusal is not None:
             return web.Response(body=refusal.body, status=refusal.status, headers=refusal.headers)
         try:
             response = await handler(request)
         except web.HTTPException:
-            await checkpoint.check(guard, request)
+            await self._check(request, visit)
             raise
-        await checkpoint.check(guard, request)
+        await self._check(request, visit)
         return response
 
-    app.cleanup_ctx.append(listening)
-    app.middlewares.append(sign_out)
+    async def _check(self, request: web.Request, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
+        guard = request.config_dict[GUARD]
+        session = None if self._sessions is None else await self._sessions.get(request)
+        claims: Any = await self._claims(request, session)
+        if claims is None:
+            if session is not None:
+                self._checkpoint.forget(session)
+            return "live", None
+        names = () if self._sessions is None else self._sessions.names(request, session)
+        visit = self._checkpoint.recognise(session, claims, names, earlier=earlier)
+        status = await self._checkpoint.status_async(guard, session, visit)
+        if status == "ended" and session is not None:
+            session.invalidate()
+        return status, visit
+
+    async def _claims(self, request: web.Request, session: Any) -> Any:
+        if not callable(self._checkpoint.claims):
+            return self._checkpoint.claims_in_session(session)
+        claims = self._checkpoint.claims(request)
+        return await claims if inspect.isawaitable(claims) else claims
 
 
-class _Elsewhere(Checkpoint):
-    """The app tells the claims; there is no session to drop."""
+class _SessionsOf:
+    """aiohttp-session, imported only where it is needed."""
 
-    async def check(self, guard: Guard, request: web.Request) -> Standing:
-        assert callable(self.claims)  # noqa: S101  # what tells this class from the other
-        claims: Any = self.claims(request)
-        if inspect.isawaitable(claims):
-            claims = await claims
-        return "live" if claims is None else await self.judge_async(guard, None, self.visit(None, claims))
-
-
-class _Sessions(Checkpoint):
-    """The claims are in aiohttp-session's session."""
-
-    def __init__(self, options: Options) -> None:
+    def __init__(self) -> None:
         import aiohttp_session
 
-        super().__init__(options)
-        self._get_session = aiohttp_session.get_session
+        self.get = aiohttp_session.get_session
         self._storage_key = aiohttp_session.STORAGE_KEY
 
-    async def check(self, guard: Guard, request: web.Request) -> Standing:
-        session = await self._get_session(request)
-        claims = self.claims_in_session(session)
-        if claims is None:
-            self.forget(session)
-            return "live"
+    def names(self, request: web.Request, session: Any) -> tuple[str, ...]:
         # RedisStorage and MemcachedStorage call it this; a cookie that is the session has no identity.
-        names = () if session.identity is None else (f"{request[self._storage_key].cookie_name}_{session.identity}",)
-        standing = await self.judge_async(guard, session, self.visit(session, claims, names))
-        if standing == "ended":
-            session.invalidate()
-        return standing
+        return () if session.identity is None else (f"{request[self._storage_key].cookie_name}_{session.identity}",)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
     from receiver.consumer.checkpoint import Refusal, Visit
-    from receiver.consumer.knowledge import Standing
+    from receiver.consumer.knowledge import Status
     from receiver.core.eviction import Eviction
 
     Scope = MutableMapping[str, Any]
@@ -93,27 +93,27 @@ class SignOutMiddleware:
             await self.stop()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        standing, _ = await self._check(scope)
-        refusal = self._refusal(standing, scope)
+        status, visit = await self._check(scope)
+        refusal = self._refusal(status, scope)
         if refusal is not None:
             await _answer(send, "http.response", refusal)
             return
 
         async def check_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await self._check(scope)
+                await self._check(scope, visit)
             await send(message)
 
         await self._app(scope, receive, check_and_send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        standing, visit = await self._check(scope)
-        refusal = self._refusal(standing, scope)
+        status, visit = await self._check(scope)
+        refusal = self._refusal(status, scope)
         if refusal is not None and DENIAL in scope.get("extensions", {}):
             await _answer(send, DENIAL, refusal)
         elif refusal is not None:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-        elif visit is None or standing == "ended":
+        elif visit is None or status == "ended":
             await self._app(scope, receive, send)
         else:
             socket = _Socket(visit, send)
@@ -123,7 +123,7 @@ class SignOutMiddleware:
             finally:
                 self._sockets.discard(socket)
 
-    async def _check(self, scope: Scope) -> tuple[Standing, Visit | None]:
+    async def _check(self, scope: Scope, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
         session = scope.get("session")
         if callable(self._checkpoint.claims):
             claims: Any = self._checkpoint.claims(scope)
@@ -137,11 +137,11 @@ class SignOutMiddleware:
             if session is not None:
                 self._checkpoint.forget(session)
             return "live", None
-        visit = self._checkpoint.visit(session, claims)
-        standing = await self._checkpoint.judge_async(await self._listening(), session, visit)
-        if standing == "ended" and session is not None:
+        visit = self._checkpoint.recognise(session, claims, earlier=earlier)
+        status = await self._checkpoint.status_async(await self._listening(), session, visit)
+        if status == "ended" and session is not None:
             session.clear()
-        return standing, visit
+        return status, visit
 
     async def _listening(self) -> Guard:
         loop = asyncio.get_running_loop()
@@ -152,14 +152,14 @@ class SignOutMiddleware:
             await self._guard.start()
         return self._guard
 
-    def _refusal(self, standing: Standing, scope: Scope) -> Refusal | None:
+    def _refusal(self, status: Status, scope: Scope) -> Refusal | None:
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
 
         def header(name: str) -> str | None:
             value = headers.get(name.encode())
             return None if value is None else value.decode("latin-1")
 
-        return self._checkpoint.refusal(standing, method=scope.get("method", ""), path=scope["path"], header=header)
+        return self._checkpoint.refusal(status, method=scope.get("method", ""), path=scope["path"], header=header)
 
     async def _hear(self, eviction: Eviction) -> None:
         for socket in list(self._sockets):
@@ -173,7 +173,7 @@ class SignOutMiddleware:
 
     @staticmethod
     async def _close_if_ended(guard: Guard, socket: _Socket) -> None:
-        if await guard.standing(socket.visit.claims, home_account_id=socket.visit.account) == "ended":
+        if await guard.status(socket.visit.sign_in) == "ended":
             await socket.close()
 
 
@@ -186,9 +186,9 @@ class _Socket:
         self._closed = False
 
     def may_be_meant_by(self, eviction: Eviction) -> bool:
-        claims = self.visit.claims
-        named = claims["sub"] == eviction.sub or (claims["sid"] is not None and claims["sid"] == eviction.sid)
-        return claims["iss"] == eviction.iss and (named or self.visit.account in eviction.accounts)
+        sign_in = self.visit.sign_in
+        named = sign_in.sub == eviction.sub or (sign_in.sid is not None and sign_in.sid == eviction.sid)
+        return sign_in.iss == eviction.iss and (named or sign_in.home_account_id in eviction.accounts)
 
     async def send(self, message: Message) -> None:
         if self._closed:

@@ -10,22 +10,25 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
 
 from receiver.bus.connection import Options as RedisOptions
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.consumer.session_layouts import find_account, find_claims
-from receiver.consumer.sessions import DEFAULT_LIFETIME_S, sign_in_from
+from receiver.consumer.sessions import DEFAULT_LIFETIME_S
 from receiver.core.marks import digest
+from receiver.core.numeric_date import numeric_date
+from receiver.core.sign_in import from_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from receiver.consumer.guard import Guard, ThreadGuard
-    from receiver.consumer.knowledge import Standing
+    from receiver.consumer.knowledge import Status
     from receiver.consumer.session_layouts import SessionLike
     from receiver.core.eviction import Eviction
+    from receiver.core.sign_in import SignIn
 
 MARKER = "_logout_receiver"
 """Session key that says which sign-in was registered; about 60 bytes."""
@@ -46,6 +49,8 @@ class Options(TypedDict, total=False):
             returns them or None. Default: the known layouts (`session_layouts`).
         account: Where MSAL's `home_account_id` is: a session key, or a function of the claims. Default: read
             from the session's MSAL cache, else the `sub`.
+        client_id: The app's own at the OP: tells which client is meant where an ID token names several and has no
+            `azp`. Default: all that are named.
         login_url: Where a signed-out browser is sent. Default: nowhere, it is answered 401. A request for
             this path itself goes on, without the session.
         exempt: Paths not checked: `/healthz` exactly, `/static/` and all below it. Default none.
@@ -62,6 +67,7 @@ class Options(TypedDict, total=False):
 
     claims: str | Callable[[Any], Any] | None
     account: str | Callable[[Mapping[str, Any]], str | None] | None
+    client_id: str | None
     login_url: str | None
     exempt: Iterable[str]
     refuse_when_unknown: bool
@@ -79,6 +85,7 @@ class GuardOptions(RedisOptions, total=False):
     app: Required[str]
     prefix: str
     lifetime_s: int
+    client_id: str | None
     on_eviction: Required[Callable[[Eviction], Any] | None]
     on_reset: Callable[[], Any] | None
 
@@ -89,6 +96,7 @@ def guard_options(options: Options, *, name: str) -> GuardOptions:
         "app": options.get("name", name),
         "prefix": options.get("prefix", DEFAULT_PREFIX),
         "lifetime_s": options.get("lifetime_s", DEFAULT_LIFETIME_S),
+        "client_id": options.get("client_id"),
         "on_eviction": options.get("on_eviction"),
         "on_reset": options.get("on_reset"),
         **options.get("redis_options", {}),
@@ -116,16 +124,14 @@ class Visit:
     """One request's sign-in.
 
     Attributes:
-        claims: What the guard is asked with; `iat` is that of the sign-in, also after the ID token was renewed.
-        account: MSAL's account key; None where it is not known.
-        keys: The session's own names.
+        sign_in: What the guard is asked with; its beginning is that of the sign-in, also after the ID token was
+            renewed.
         registered: Whether this sign-in was registered before, under these names.
     """
 
-    claims: dict[str, Any]
-    account: str | None
-    keys: tuple[str, ...]
+    sign_in: SignIn
     registered: bool
+    _claims: dict[str, Any]
     _marker: _Marker
 
 
@@ -135,6 +141,7 @@ class Checkpoint:
     def __init__(self, options: Options) -> None:
         self.claims = options.get("claims")
         self._account = options.get("account")
+        self._client_id = options.get("client_id")
         self._login_url = options.get("login_url")
         self._exempt = tuple(options.get("exempt", ()))
         self._exempt_below = tuple(path for path in self._exempt if path.endswith("/"))
@@ -153,26 +160,44 @@ class Checkpoint:
             return value
         return find_claims(session)
 
-    def visit(self, session: SessionLike | None, claims: Mapping[str, Any], keys: Iterable[str] = ()) -> Visit:
+    def recognise(
+        self,
+        session: SessionLike | None,
+        claims: Mapping[str, Any],
+        keys: Iterable[str] = (),
+        *,
+        earlier: Visit | None = None,
+    ) -> Visit:
         """Recognise the sign-in.
+
+        Args:
+            session: Where it is remembered; None remembers it in this process.
+            claims: The ID token's.
+            keys: The session's own names.
+            earlier: What the same request was recognised as before; the claims are read once while they stay the same.
 
         Raises:
             ValueError: the claims have no `iss`, `sub` or `aud`.
         """
-        sign_in = sign_in_from(claims)
         names = tuple(keys)
-        identity = (sign_in.client_id, sign_in.sub, sign_in.sid or "", str(sign_in.auth_time or ""))
-        who = digest("session", sign_in.iss, "\n".join(identity))
+        before = None if session is None else _marker(session.get(MARKER))
+        if earlier is not None and earlier.sign_in.keys == names and earlier._claims == claims:  # noqa: SLF001
+            if session is None:
+                before = self._seen.get(earlier._marker.who)  # noqa: SLF001
+            if before == earlier._marker:  # noqa: SLF001
+                return earlier if earlier.registered else replace(earlier, registered=True)
+        sign_in = from_claims(claims, client_id=self._client_id)
+        who = _who(sign_in)
         where = digest("keys", "", "\n".join(names)) if names else ""
-        before = _marker(session.get(MARKER)) if session is not None else self._seen.get(who)
+        if session is None:
+            before = self._seen.get(who)
         same = before is not None and before.who == who
         # Every renewed ID token has a new `iat`; only that of the sign-in says when the session had begun.
-        iat = before.iat if before is not None and same else sign_in.began_at
+        iat = numeric_date(before.iat) if before is not None and same else sign_in.began_at
         account = before.account if before is not None and same else self._find_account(session, claims)
-        asked: dict[str, Any] = {"iss": sign_in.iss, "aud": sign_in.client_id, "sub": sign_in.sub, "sid": sign_in.sid}
-        asked |= {"auth_time": sign_in.auth_time, "iat": iat}
+        asked = replace(sign_in, began_at=iat, home_account_id=account or sign_in.sub, keys=names)
         registered = before is not None and same and before.where == where
-        return Visit(asked, account, names, registered, _Marker(who, iat, account, where))
+        return Visit(asked, registered, dict(claims), _Marker(who, iat, account, where))
 
     def settle(self, session: SessionLike | None, visit: Visit) -> None:
         """Remember that the sign-in was registered."""
@@ -190,38 +215,36 @@ class Checkpoint:
         if MARKER in session:
             del session[MARKER]
 
-    def judge(self, guard: ThreadGuard, session: SessionLike | None, visit: Visit) -> Standing:
+    def status(self, guard: ThreadGuard, session: SessionLike | None, visit: Visit) -> Status:
         """Register the sign-in if it is new, and tell whether it is signed out."""
         if visit.registered:
-            return guard.standing(visit.claims, home_account_id=visit.account)
-        standing = guard.admit(visit.claims, home_account_id=visit.account, keys=visit.keys)
-        if standing == "live":
+            return guard.status(visit.sign_in)
+        status = guard.sign_in(visit.sign_in)
+        if status == "live":
             self.settle(session, visit)
-        return standing
+        return status
 
-    async def judge_async(self, guard: Guard, session: SessionLike | None, visit: Visit) -> Standing:
-        """As `judge`."""
+    async def status_async(self, guard: Guard, session: SessionLike | None, visit: Visit) -> Status:
+        """As `status`."""
         if visit.registered:
-            return await guard.standing(visit.claims, home_account_id=visit.account)
-        standing = await guard.admit(visit.claims, home_account_id=visit.account, keys=visit.keys)
-        if standing == "live":
+            return await guard.status(visit.sign_in)
+        status = await guard.sign_in(visit.sign_in)
+        if status == "live":
             self.settle(session, visit)
-        return standing
+        return status
 
-    def refusal(
-        self, standing: Standing, *, method: str, path: str, header: Callable[[str], str | None]
-    ) -> Refusal | None:
+    def refusal(self, status: Status, *, method: str, path: str, header: Callable[[str], str | None]) -> Refusal | None:
         """The answer to a request that may not go on; None when it may.
 
         Args:
-            standing: The session's; one that has ended is dropped by the caller first.
+            status: The session's; one that has ended is dropped by the caller first.
             method: The request's.
             path: The request's.
             header: Looks up a request header.
         """
-        if standing == "unknown" and self._refuse_when_unknown:
+        if status == "unknown" and self._refuse_when_unknown:
             return _refusal(503, "temporarily_unavailable", header, {"Retry-After": str(RETRY_AFTER_S)})
-        if standing != "ended" or path == self._login_path:
+        if status != "ended" or path == self._login_path:
             return None
         if self._login_url is not None and method in {"GET", "HEAD"} and _is_navigation(header):
             return Refusal(302, {"Location": self._login_url, "Cache-Control": "no-store"}, b"")
@@ -258,6 +281,12 @@ def _refusal(status: int, error: str, header: Callable[[str], str | None], heade
 def _is_navigation(header: Callable[[str], str | None]) -> bool:
     mode = header("sec-fetch-mode")
     return mode == "navigate" if mode else "text/html" in (header("accept") or "")
+
+
+def _who(sign_in: SignIn) -> str:
+    # Kept in sessions: another form would register every sign-in anew, dated by a renewed ID token.
+    identity = (sign_in.client_ids[0], sign_in.sub, sign_in.sid or "", str(sign_in.auth_time or ""))
+    return digest("session", sign_in.iss, "\n".join(identity))
 
 
 def _marker(value: object) -> _Marker | None:

@@ -20,15 +20,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
+from receiver.consumer.background import PerProcess
 from receiver.consumer.checkpoint import MARKER, Checkpoint, Options, guard_options
-from receiver.consumer.guard import PerProcess, ThreadGuard
+from receiver.consumer.guard import ThreadGuard
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from receiver.consumer.checkpoint import GuardOptions, Visit
-    from receiver.consumer.knowledge import Standing
+    from receiver.consumer.knowledge import Status
 
 SETTING = "LOGOUT_RECEIVER"
 """A dictionary: `REDIS_URL`, and the members of `checkpoint.Options` in capitals, by default as there.
@@ -65,24 +66,26 @@ class SignOutMiddleware:
     def _call(self, request: HttpRequest) -> HttpResponse:
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)
-        refusal = self._refusal(self._check(request), request)
+        status, visit = self._check(request)
+        refusal = self._refusal(status, request)
         if refusal is not None:
             return refusal
         response = self._get_response(request)
-        self._check(request)
+        self._check(request, visit)
         return response
 
     async def _call_async(self, request: HttpRequest) -> HttpResponse:
         if self._checkpoint.is_exempt(request.path):
             return await self._get_response(request)
-        refusal = self._refusal(await self._check_async(request), request)
+        status, visit = await self._check_async(request)
+        refusal = self._refusal(status, request)
         if refusal is not None:
             return refusal
         response = await self._get_response(request)
-        await self._check_async(request)
+        await self._check_async(request, visit)
         return response
 
-    def _check(self, request: HttpRequest) -> Standing:
+    def _check(self, request: HttpRequest, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
         session = _session(request)
         # Looking is no access: a page that does not depend on the user stays cacheable for all.
         accessed = session.accessed
@@ -90,14 +93,14 @@ class SignOutMiddleware:
         if claims is None:
             self._checkpoint.forget(session)
             session.accessed = accessed
-            return "live"
-        visit = self._checkpoint.visit(session, claims, _keys(session))
-        standing = self._checkpoint.judge(self._guards.get(), session, visit)
-        if standing == "ended":
+            return "live", None
+        visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
+        status = self._checkpoint.status(self._guards.get(), session, visit)
+        if status == "ended":
             session.flush()
-        return standing
+        return status, visit
 
-    async def _check_async(self, request: HttpRequest) -> Standing:
+    async def _check_async(self, request: HttpRequest, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
         session = _session(request)
         accessed = session.accessed
         # Loads the session without blocking the loop; what follows reads what was loaded.
@@ -108,20 +111,21 @@ class SignOutMiddleware:
         if claims is None:
             self._checkpoint.forget(session)
             session.accessed = accessed
-            return "live"
-        visit = self._checkpoint.visit(session, claims, _keys(session))
-        standing = await self._judge_async(session, visit)
-        if standing == "ended":
+            return "live", None
+        visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
+        status = await self._status_async(session, visit)
+        if status == "ended":
             await session.aflush()
-        return standing
+        return status, visit
 
-    async def _judge_async(self, session: Any, visit: Visit) -> Standing:
+    async def _status_async(self, session: Any, visit: Visit) -> Status:
         guard = self._guards.get()
         if visit.registered:
-            known = guard.known(visit.claims, home_account_id=visit.account)
+            known = guard.cached_status(visit.sign_in)
             if known != "unknown":
                 return known
-        return await asyncio.to_thread(self._checkpoint.judge, guard, session, visit)
+        status: Status = await asyncio.to_thread(self._checkpoint.status, guard, session, visit)
+        return status
 
     def _claims(self, request: HttpRequest) -> Mapping[str, Any] | None:
         if callable(self._checkpoint.claims):
@@ -129,9 +133,9 @@ class SignOutMiddleware:
             return claims
         return self._checkpoint.claims_in_session(request.session)
 
-    def _refusal(self, standing: Standing, request: HttpRequest) -> HttpResponse | None:
+    def _refusal(self, status: Status, request: HttpRequest) -> HttpResponse | None:
         refusal = self._checkpoint.refusal(
-            standing, method=str(request.method), path=request.path, header=request.headers.get
+            status, method=str(request.method), path=request.path, header=request.headers.get
         )
         return None if refusal is None else HttpResponse(refusal.body, status=refusal.status, headers=refusal.headers)
 
@@ -142,11 +146,11 @@ def close() -> None:
         guards.stop()
 
 
-_started: list[PerProcess] = []
+_started: list[PerProcess[ThreadGuard]] = []
 
 
 @functools.cache
-def _guards(redis_url: str, **options: Any) -> PerProcess:
+def _guards(redis_url: str, **options: Any) -> PerProcess[ThreadGuard]:
     # One for all handlers: Django builds the middleware anew for each of them.
     given = cast("GuardOptions", options)
     try:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 from flask.globals import request_ctx
 from flask.sessions import NullSession
 
+from receiver.consumer.background import PerProcess
 from receiver.consumer.checkpoint import Checkpoint, Options, guard_options
-from receiver.consumer.guard import PerProcess, ThreadGuard
+from receiver.consumer.guard import ThreadGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.sessions import SessionMixin
 
-    from receiver.consumer.knowledge import Standing
+    from receiver.consumer.knowledge import Status
 
 EXTENSION = "logout-receiver"
-"""Key in `app.extensions`."""
+"""Key in `app.extensions`, and in `flask.g` of what this request was recognised as."""
 
 
 class SignOut:
@@ -47,7 +48,7 @@ class SignOut:
         self._redis_url = redis_url
         self._options = options
         self._checkpoint = Checkpoint(options)
-        self._guards: PerProcess | None = None
+        self._guards: PerProcess[ThreadGuard] | None = None
         if app is not None:
             self.init_app(app)
 
@@ -70,10 +71,8 @@ class SignOut:
     def _before(self) -> Response | None:
         if self._is_exempt():
             return None
-        standing = self._check(_session())
-        refusal = self._checkpoint.refusal(
-            standing, method=request.method, path=request.path, header=request.headers.get
-        )
+        status = self._check(_session())
+        refusal = self._checkpoint.refusal(status, method=request.method, path=request.path, header=request.headers.get)
         return None if refusal is None else Response(refusal.body, refusal.status, refusal.headers)
 
     def _after(self, response: Response) -> Response:
@@ -84,7 +83,7 @@ class SignOut:
     def _is_exempt(self) -> bool:
         return (request.endpoint or "").rpartition(".")[2] == "static" or self._checkpoint.is_exempt(request.path)
 
-    def _check(self, session: SessionMixin) -> Standing:
+    def _check(self, session: SessionMixin) -> Status:
         # Looking is no access: a page that does not depend on the user stays cacheable for all.
         accessed = session.accessed
         claims = self._claims(session)
@@ -96,13 +95,14 @@ class SignOut:
             return "live"
         session.accessed = True
         assert self._guards is not None  # noqa: S101  # set with the hooks that lead here
-        visit = self._checkpoint.visit(usable, claims, _keys(session))
-        standing = self._checkpoint.judge(self._guards.get(), usable, visit)
-        if standing == "ended" and usable is not None:
+        visit = self._checkpoint.recognise(usable, claims, _keys(session), earlier=g.get(EXTENSION))
+        setattr(g, EXTENSION, visit)
+        status = self._checkpoint.status(self._guards.get(), usable, visit)
+        if status == "ended" and usable is not None:
             usable.clear()
             # Flask-Session's `clear` leaves this one, and then keeps the session in its store.
             usable.pop("_permanent", None)
-        return standing
+        return status
 
     def _claims(self, session: SessionMixin) -> Mapping[str, Any] | None:
         if callable(self._checkpoint.claims):

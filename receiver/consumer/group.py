@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Unpack
 from receiver.bus import connection
 from receiver.bus.groups import GroupMember
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.stream import NO_NUMBER
 from receiver.consumer.reader import BLOCK_S, LOOKBACK_S, Reader, ReaderThread
-from receiver.errors import ConfigurationError
+from receiver.errors import BadEventError, ConfigurationError, UnknownEventTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,6 +49,13 @@ FINISH_S = 0.2
 """Seconds a handled entry waits for others before it is told to Redis, within one batch."""
 
 
+MAX_HAND_OVERS = 30
+"""Times an event of an unknown type is handed back, `min_idle_s` apart; then it is a dead letter.
+
+By default that is half an hour, in which a rolling update brings a worker that knows the type.
+"""
+
+
 @dataclass(slots=True)
 class _Held:
     """An entry this worker was given: which try is next, and when by the monotonic clock."""
@@ -55,6 +63,7 @@ class _Held:
     entry: Entry
     tries: int
     due: float
+    hand_overs: int
 
 
 class GroupSubscriber(Reader):
@@ -63,6 +72,9 @@ class GroupSubscriber(Reader):
     An entry counts as handled when the handler has returned. One whose handler raises is tried again, the
     others go on meanwhile; after `max_tries` it is set aside in the list `{logout}:poison:<group>`. Entries
     of a worker that died are taken over by another one.
+
+    An entry that is no event at all is set aside at once. An event of another type is left to a worker of a newer
+    version, and set aside when none has come for it.
 
     Args:
         redis_url: The Redis the receiver publishes to.
@@ -147,8 +159,9 @@ class GroupSubscriber(Reader):
             if claimed is None:
                 self._next_claim = time.monotonic() + min(self._min_idle_s / 2, BLOCK_S)
             else:
-                log.warning("%s: taking over entry %s of a worker that died", self._app, claimed.entry.entry_id)
-                self._hold(claimed.entry, tries=claimed.tries)
+                if not claimed.hand_overs:
+                    log.warning("%s: taking over entry %s of a worker that died", self._app, claimed.entry.entry_id)
+                self._hold(claimed.entry, tries=claimed.tries, hand_overs=claimed.hand_overs)
         ready = [held for held in self._held.values() if held.due <= time.monotonic()]
         for held in ready:
             await self._attempt(held)
@@ -157,8 +170,8 @@ class GroupSubscriber(Reader):
         if not ready and not batch.entries:
             await self._member.wait(batch.given, block_ms=int(self._idle_s() * 1000))
 
-    def _hold(self, entry: Entry, *, tries: int) -> None:
-        self._held[entry.entry_id] = _Held(entry, tries, time.monotonic())
+    def _hold(self, entry: Entry, *, tries: int, hand_overs: int = 0) -> None:
+        self._held[entry.entry_id] = _Held(entry, tries, time.monotonic(), hand_overs)
 
     def _idle_s(self) -> float:
         """Seconds until there is something to do even without news."""
@@ -170,19 +183,43 @@ class GroupSubscriber(Reader):
         if held.tries > self._max_tries:
             await self._set_aside(held, "workers died handling it")
             return
-        if held.tries > 1:
+        if held.tries > 1 or held.hand_overs:
             await self._member.count(entry_id, held.tries)
-        if await self._handle(held.entry):
-            self._done_since = self._done_since if self._done else time.monotonic()
-            self._done.append(entry_id)
-            del self._held[entry_id]
-            if time.monotonic() - self._done_since >= FINISH_S:
-                await self._finish()
-        elif held.tries >= self._max_tries:
+        try:
+            handled = await self._handle(held.entry)
+        except UnknownEventTypeError as error:
+            await self._hand_back(held, error)
+        except BadEventError as error:
+            self._skip(held.entry, error.message)
+            await self._set_aside(held, error.message)
+        else:
+            await self._handled(held) if handled else await self._failed(held)
+
+    async def _handled(self, held: _Held) -> None:
+        if held.entry.number is None:
+            self._skip(held.entry, NO_NUMBER)
+        self._done_since = self._done_since if self._done else time.monotonic()
+        self._done.append(held.entry.entry_id)
+        del self._held[held.entry.entry_id]
+        if time.monotonic() - self._done_since >= FINISH_S:
+            await self._finish()
+
+    async def _failed(self, held: _Held) -> None:
+        if held.tries >= self._max_tries:
             await self._set_aside(held, "the handler raised")
         else:
             held.due = time.monotonic() + min(self._retry_s * 2 ** (held.tries - 1), RETRY_MAX_S)
             held.tries += 1
+
+    async def _hand_back(self, held: _Held, error: UnknownEventTypeError) -> None:
+        if not held.hand_overs:
+            self._skip(held.entry, error.message)
+        if held.hand_overs >= MAX_HAND_OVERS:
+            await self._set_aside(held, error.message)
+        else:
+            await self._member.hand_back(held.entry.entry_id, held.hand_overs + 1)
+            # Not renewed from here on, so that another worker takes it over after `min_idle_s`.
+            del self._held[held.entry.entry_id]
 
     async def _set_aside(self, held: _Held, why: str) -> None:
         tries = min(held.tries, self._max_tries)

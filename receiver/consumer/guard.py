@@ -1,7 +1,8 @@
 """Stop a signed-out session at the next request: a local copy of recent marks, and Redis where it may not know.
 
 A process hears every eviction, so a session it has asked Redis about once needs no network afterwards. It
-asks again while its copy may be stale, that is while it cannot hear.
+asks again while its copy may be stale, that is while it cannot hear, and now and then where a logout may be
+marked without an event (`knowledge.ASK_AGAIN_AFTER_S`).
 """
 
 from __future__ import annotations
@@ -9,27 +10,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
+import time
 from typing import TYPE_CHECKING, Any, Unpack
 
 from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX
-from receiver.consumer.knowledge import Knowledge, Standing
-from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Sessions, SyncSessions
-from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
+from receiver.consumer.background import BackgroundLoop, off_loop
+from receiver.consumer.knowledge import Knowledge, Status
+from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Sessions
+from receiver.consumer.subscriber import Subscriber
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from typing import Self
 
     from receiver.bus.connection import Options as RedisOptions
     from receiver.core.eviction import Eviction
+    from receiver.core.sign_in import SignIn
 
 log = logging.getLogger("receiver.consumer")
 
 
 class Guard:
-    """For async apps: knows whether a session is signed out. Start it once per process.
+    """For async apps: knows whether a session is signed out. Start it once per process, or use `async with`.
 
     Args:
         redis_url: The Redis the receiver publishes to.
@@ -40,7 +44,11 @@ class Guard:
             False lets the request through, True treats the session as signed out.
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
+        client_id: The app's own at the OP: tells which client is meant where an ID token names several.
         redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+
+    Raises:
+        ConfigurationError: the URL or an option cannot be used.
     """
 
     def __init__(
@@ -53,17 +61,27 @@ class Guard:
         refuse_when_unknown: bool = False,
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
+        client_id: str | None = None,
         **redis_options: Unpack[RedisOptions],
     ) -> None:
         self._knowledge = Knowledge()
         self._on_eviction = on_eviction
         self._on_reset = on_reset
         self._refuse = refuse_when_unknown
-        self._sessions = Sessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, **redis_options)
+        self._sessions = Sessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id, **redis_options)
         self._subscriber = Subscriber(
             redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix, **redis_options
         )
         self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening."""
+        await self.stop()
 
     async def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""
@@ -75,49 +93,65 @@ class Guard:
             await cancel(self._task)
         await self._sessions.aclose()
 
+    def sign_in_from(
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> SignIn:
+        """As `Sessions.sign_in_from`: what the other calls take in place of claims, so that they are read once."""
+        return self._sessions.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+
     async def register(
-        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
     ) -> bool:
         """As `Sessions.register`; False means the session is signed out already and must not begin."""
         return await self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
 
-    async def admit(
-        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> Standing:
+    async def sign_in(
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> Status:
         """Register a session; `live` when that is done, `unknown` when Redis did not answer. Never raises for Redis.
 
         Raises:
             ValueError: the claims have no `iss`, `sub` or `aud`.
         """
-        if self.known(claims, home_account_id=home_account_id) == "ended":
+        sign_in = self.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+        if self.cached_status(sign_in) == "ended":
             return "ended"
+        return await self._ask(sign_in, self._sessions.register)
+
+    def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
+        """What can be told without the network, from any thread; ValueError as for `sign_in`."""
+        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        return self._knowledge.status(sign_in, last_read_s=self._subscriber.last_read_s)
+
+    async def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
+        """Whether the session these ID token claims are of was signed out; ValueError as for `sign_in`."""
+        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        answer = self.cached_status(sign_in)
+        return answer if answer != "unknown" else await self._ask(sign_in, self._is_live)
+
+    async def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
+        """As `status`, with the app's choice for what cannot be told."""
+        return self._signed_out(await self.status(claims, home_account_id=home_account_id))
+
+    async def _ask(self, sign_in: SignIn, question: Callable[[SignIn], Awaitable[bool]]) -> Status:
         if self._knowledge.redis_is_away:
             return "unknown"
+        asked_at = time.monotonic()
         try:
-            live = await self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
+            live = await question(sign_in)
         except connection.Failure as error:
-            return _failed(self._knowledge, error)
-        return _learnt(self._knowledge, claims, live=live)
+            log.warning("cannot ask Redis about a session: %s", connection.describe(error))
+            self._knowledge.redis_failed()
+            return "unknown"
+        if live:
+            self._knowledge.learn(sign_in, asked_at=asked_at)
+        return "live" if live else "ended"
 
-    def known(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
-        """What can be told without the network; ValueError as for `admit`."""
-        return self._knowledge.judge(claims, home_account_id, last_read_s=self._subscriber.last_read_s)
+    async def _is_live(self, sign_in: SignIn) -> bool:
+        return not await self._sessions.is_signed_out(sign_in)
 
-    async def standing(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
-        """Whether the session these ID token claims are of was signed out; ValueError as for `admit`."""
-        answer = self.known(claims, home_account_id=home_account_id)
-        if answer != "unknown" or self._knowledge.redis_is_away:
-            return answer
-        try:
-            signed_out = await self._sessions.is_signed_out(claims, home_account_id=home_account_id)
-        except connection.Failure as error:
-            return _failed(self._knowledge, error)
-        return _learnt(self._knowledge, claims, live=not signed_out)
-
-    async def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
-        """As `standing`, with the app's choice for what nobody can tell."""
-        answer = await self.standing(claims, home_account_id=home_account_id)
-        return self._refuse if answer == "unknown" else answer == "ended"
+    def _signed_out(self, status: Status) -> bool:
+        return self._refuse if status == "unknown" else status == "ended"
 
     async def _hear(self, eviction: Eviction) -> None:
         self._knowledge.note(eviction)
@@ -129,9 +163,10 @@ class Guard:
 
 
 class ThreadGuard:
-    """The same for apps without an event loop; listens in a daemon thread, the calls block.
+    """A `Guard` for apps without an event loop: it runs on the loop of a daemon thread, and the calls block.
 
-    Start it once per process, after a fork; `PerProcess` does.
+    Takes the same arguments; the handlers are called in other threads, one at a time. Start it once per process,
+    after a fork, or use `with`; `PerProcess` does it by itself.
     """
 
     def __init__(
@@ -144,117 +179,66 @@ class ThreadGuard:
         refuse_when_unknown: bool = False,
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
+        client_id: str | None = None,
         **redis_options: Unpack[RedisOptions],
     ) -> None:
-        self._knowledge = Knowledge()
-        self._on_eviction = on_eviction
-        self._on_reset = on_reset
-        self._refuse = refuse_when_unknown
-        self._sessions = SyncSessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, **redis_options)
-        self._thread = ThreadSubscriber(
-            redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix, **redis_options
-        )
+        self._guard = Guard(
+            redis_url, app=app, on_eviction=off_loop(on_eviction), on_reset=off_loop(on_reset),
+            refuse_when_unknown=refuse_when_unknown, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id,
+            **redis_options,
+        )  # fmt: skip
+        self._loop = BackgroundLoop(name=f"evictions-{app}")
+
+    def __enter__(self) -> Self:
+        """Begin to listen."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        self.stop()
 
     def start(self) -> None:
-        """Begin to listen; returns at once, whether or not Redis can be reached yet."""
-        self._thread.start()
+        """As `Guard.start`."""
+        self._loop.run(self._guard.start())
 
     def stop(self) -> None:
-        """Stop listening and close the connections."""
-        self._thread.stop()
-        self._sessions.close()
+        """Stop listening, close the connections and wait for the handler call in progress."""
+        self._loop.run(self._guard.stop())
+        self._loop.close()
+
+    def sign_in_from(
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> SignIn:
+        """As `Guard.sign_in_from`."""
+        return self._guard.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
 
     def register(
-        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
     ) -> bool:
         """As `Guard.register`."""
-        return self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
+        return self._loop.run(self._guard.register(claims, home_account_id=home_account_id, keys=keys))
 
-    def admit(
-        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> Standing:
-        """As `Guard.admit`."""
-        if self.known(claims, home_account_id=home_account_id) == "ended":
-            return "ended"
-        if self._knowledge.redis_is_away:
-            return "unknown"
-        try:
-            live = self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
-        except connection.Failure as error:
-            return _failed(self._knowledge, error)
-        return _learnt(self._knowledge, claims, live=live)
+    def sign_in(
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
+    ) -> Status:
+        """As `Guard.sign_in`."""
+        return self._loop.run(self._guard.sign_in(claims, home_account_id=home_account_id, keys=keys))
 
-    def known(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
-        """As `Guard.known`."""
-        return self._knowledge.judge(claims, home_account_id, last_read_s=self._thread.last_read_s)
+    def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
+        """As `Guard.cached_status`."""
+        return self._guard.cached_status(claims, home_account_id=home_account_id)
 
-    def standing(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> Standing:
-        """As `Guard.standing`."""
-        answer = self.known(claims, home_account_id=home_account_id)
-        if answer != "unknown" or self._knowledge.redis_is_away:
-            return answer
-        try:
-            signed_out = self._sessions.is_signed_out(claims, home_account_id=home_account_id)
-        except connection.Failure as error:
-            return _failed(self._knowledge, error)
-        return _learnt(self._knowledge, claims, live=not signed_out)
+    def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
+        """As `Guard.status`."""
+        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        # Nearly always answered here, without a change of threads.
+        answer = self.cached_status(sign_in)
+        return answer if answer != "unknown" else self._loop.run(self._guard.status(sign_in))
 
-    def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
+    def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """As `Guard.is_signed_out`."""
-        answer = self.standing(claims, home_account_id=home_account_id)
-        return self._refuse if answer == "unknown" else answer == "ended"
-
-    def _hear(self, eviction: Eviction) -> None:
-        self._knowledge.note(eviction)
-        if self._on_eviction is not None:
-            self._on_eviction(eviction)
-
-    def _reset(self) -> None:
-        self._knowledge.forget()
-        if self._on_reset is not None:
-            self._on_reset()
-
-
-class PerProcess:
-    """A `ThreadGuard` in every process that asks for one: threads do not survive a fork.
-
-    Args:
-        make: Makes a guard, not started.
-    """
-
-    def __init__(self, make: Callable[[], ThreadGuard]) -> None:
-        self._make = make
-        # By process id, so that no lock is needed that another thread might hold while forking.
-        self._guards: dict[int, ThreadGuard] = {}
-
-    def get(self) -> ThreadGuard:
-        """This process's guard, started on the first call."""
-        pid = os.getpid()
-        guard = self._guards.get(pid)
-        if guard is None:
-            candidate = self._make()
-            guard = self._guards.setdefault(pid, candidate)
-            if guard is candidate:
-                guard.start()
-        return guard
-
-    def stop(self) -> None:
-        """Stop this process's guard, if it has one; `get` starts another."""
-        guard = self._guards.pop(os.getpid(), None)
-        if guard is not None:
-            guard.stop()
-
-
-def _failed(knowledge: Knowledge, error: BaseException) -> Standing:
-    log.warning("cannot ask Redis about a session: %s", connection.describe(error))
-    knowledge.redis_failed()
-    return "unknown"
-
-
-def _learnt(knowledge: Knowledge, claims: Mapping[str, Any], *, live: bool) -> Standing:
-    if live:
-        knowledge.learn(claims)
-    return "live" if live else "ended"
+        return self._guard._signed_out(self.status(claims, home_account_id=home_account_id))  # noqa: SLF001
 
 
 async def _call(function: Callable[..., Awaitable[None] | None] | None, *arguments: object) -> None:

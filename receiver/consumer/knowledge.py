@@ -5,20 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from receiver.consumer.sessions import sign_in_from
 from receiver.consumer.subscriber import BLOCK_S
 from receiver.core.local_marks import LocalMarks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from receiver.bus.registry import SignIn
     from receiver.core.eviction import Eviction
+    from receiver.core.sign_in import SignIn
 
 STALE_AFTER_S = BLOCK_S * 2
 """Seconds without hearing from Redis after which the local copy is not believed alone."""
+
+ASK_AGAIN_AFTER_S = 10.0
+"""Seconds after which Redis is asked again about a session whose account is another name than its subject.
+
+Such an account may be marked without a further event: the evictor marks it when it finds out whose it is. A running
+process learns of that within this time, at the price of one question per session and time.
+"""
 
 PAUSE_S = 1.0
 """Seconds after a failed question in which Redis is not asked again, so that an outage costs one request in
@@ -27,10 +33,10 @@ many its time limit and not every one."""
 MAX_KNOWN = 100_000
 """Sessions remembered as asked about; the one asked longest ago gives way and is asked about again."""
 
-Standing = Literal["live", "ended", "unknown"]
+Status = Literal["live", "ended", "unknown"]
 """What is known of a session; `unknown` when neither the local copy nor Redis can tell."""
 
-_Identity = tuple[str, str, str, str | None, float | None]
+_Identity = tuple[str, tuple[str, ...], str, str | None, float | None, float | None, str | None]
 
 
 class Knowledge:
@@ -43,7 +49,7 @@ class Knowledge:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
         self._marks = LocalMarks()
-        self._asked: OrderedDict[_Identity, None] = OrderedDict()
+        self._asked: OrderedDict[_Identity, float] = OrderedDict()
         self._clock = clock
         self._away_until = float("-inf")
 
@@ -59,35 +65,36 @@ class Knowledge:
         with self._lock:
             self._asked.clear()
 
-    def judge(self, claims: Mapping[str, Any], home_account_id: str | None, *, last_read_s: float | None) -> Standing:
+    def status(self, sign_in: SignIn, *, last_read_s: float | None) -> Status:
         """What this process can tell by itself; `unknown` means ask Redis.
 
         Args:
-            claims: As for `sign_in_from`, whose ValueError this raises.
-            home_account_id: MSAL's account key; None takes the `sub`.
+            sign_in: Whose session it is.
             last_read_s: When the subscriber last read, on the clock given; None when it never did.
         """
-        sign_in = sign_in_from(claims, home_account_id=home_account_id)
-        fresh = last_read_s is not None and self._clock() - last_read_s < STALE_AFTER_S
+        now = self._clock()
         with self._lock:
-            answer = self._marks.judge(
-                iss=sign_in.iss,
-                client_id=sign_in.client_id,
-                sub=sign_in.sub,
-                sid=sign_in.sid,
-                account=sign_in.home_account_id,
-                auth_time=sign_in.auth_time,
-                began_at=sign_in.latest_beginning,
-            )
+            answer = self._marks.judge(sign_in)
             if answer == "ended":
                 return "ended"
-            known = answer == "unknown" and fresh and _identity(sign_in) in self._asked
-        return "live" if known else "unknown"
+            if answer == "ask" or last_read_s is None or now - last_read_s >= STALE_AFTER_S:
+                return "unknown"
+            asked_at = self._asked.get(_identity(sign_in))
+        if asked_at is None or (sign_in.has_own_account and now - asked_at >= ASK_AGAIN_AFTER_S):
+            return "unknown"
+        return "live"
 
-    def learn(self, claims: Mapping[str, Any]) -> None:
-        """Redis said just now that this session is not signed out."""
+    def learn(self, sign_in: SignIn, *, asked_at: float) -> None:
+        """Redis said that this session is not signed out.
+
+        Args:
+            sign_in: Whose session it is.
+            asked_at: When Redis was asked, on the clock given: what was marked later it may not have known.
+        """
         with self._lock:
-            self._asked[_identity(sign_in_from(claims))] = None
+            identity = _identity(sign_in)
+            self._asked[identity] = asked_at
+            self._asked.move_to_end(identity)
             if len(self._asked) > MAX_KNOWN:
                 self._asked.popitem(last=False)
 
@@ -102,4 +109,7 @@ class Knowledge:
 
 
 def _identity(sign_in: SignIn) -> _Identity:
-    return sign_in.iss, sign_in.client_id, sign_in.sub, sign_in.sid, sign_in.latest_beginning
+    return (
+        sign_in.iss, sign_in.client_ids, sign_in.sub, sign_in.sid, sign_in.auth_time, sign_in.latest_beginning,
+        sign_in.home_account_id,
+    )  # fmt: skip

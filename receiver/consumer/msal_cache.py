@@ -6,7 +6,6 @@ the cache, and leave every other account as it is.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from receiver.bus.blobs import rewrite
@@ -62,9 +61,10 @@ def forget_account_in_redis(
 
     def without_account(value: bytes) -> bytes | None:
         nonlocal removed
-        blob = msal_cache.parse(value)
-        removed = msal_cache.remove_account(blob, home_account_id, logout_at=logout_at)
-        return json.dumps(blob).encode() if removed else None
+        ended = msal_cache.holders_ended(msal_cache.parse(value), home_account_id, logout_at=logout_at)
+        left = msal_cache.without(value, ended)
+        removed = left.removed
+        return left.serialised if removed else None
 
     rewrite(client, key, without_account)
     return removed

@@ -15,8 +15,7 @@ from receiver.bus import connection
 from receiver.bus.acks import Listener
 from receiver.bus.keys import Keys
 from receiver.consumer.acks import Acknowledger, worker_name
-from receiver.core.eviction import Eviction
-from receiver.errors import BadEventError, ReceiverError
+from receiver.errors import ReceiverError
 from receiver.tasks import cancel, finish
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.stream import Entry
+    from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
 
@@ -53,6 +53,11 @@ class Reader(ABC):
         group: Name of the consumer group; None for one that reads for itself.
         acknowledge: Whether to record that an eviction was handled, and that this consumer listens.
         redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+
+    Attributes:
+        skipped: Stream entries met that are no event of this version, which are not handed to `handler`, or that have
+            no readable number, whose event is. Each is named in the log.
+        on_skipped: Called for each of them; for a metric.
     """
 
     def __init__(
@@ -77,6 +82,8 @@ class Reader(ABC):
         self._keys = Keys(prefix)
         self._acknowledge = acknowledge
         self._acks: Acknowledger | None = None
+        self.skipped = 0
+        self.on_skipped: Callable[[], object] | None = None
 
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
@@ -136,16 +143,24 @@ class Reader(ABC):
         """Called at the end, whatever ended it."""
 
     async def _handle(self, entry: Entry) -> bool:
-        """Whether the entry is done with: handled, or of no use to anybody."""
-        try:
-            eviction = Eviction.from_json(entry.event)
-        except BadEventError as error:
-            log.error("%s: skipped stream entry %s: %s", self._app, entry.entry_id, error.message)  # noqa: TRY400
-            return True
+        """Have an entry handled; whether the handler has returned.
+
+        Raises:
+            UnknownEventTypeError: an event of another type.
+            BadEventError: no event at all.
+        """
+        eviction = entry.eviction()
         handled = await self._call(self._handler, eviction)
         if handled and self._acks is not None:
             self._acks.add(eviction, entry)
         return handled
+
+    def _skip(self, entry: Entry, reason: str) -> None:
+        """Count and name an entry that is not as it should be."""
+        self.skipped += 1
+        log.error("%s: stream entry %s: %s", self._app, entry.entry_id, reason)
+        if self.on_skipped is not None:
+            self.on_skipped()
 
     @staticmethod
     async def _let_others_run() -> None:
@@ -181,6 +196,11 @@ class ReaderThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._ready = threading.Event()
+
+    @property
+    def skipped(self) -> int:
+        """As `Reader.skipped`."""
+        return self._reader.skipped
 
     def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""

@@ -7,12 +7,11 @@ mozilla-django-oidc with `OIDC_STORE_ID_TOKEN` (`oidc_id_token`).
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from receiver.core import msal_cache
+from receiver.core.cached_sign_in import id_token_claims
 
 if TYPE_CHECKING:
     from receiver.core.msal_cache import Blob
@@ -83,24 +82,15 @@ def account_of(blob: Blob, claims: Mapping[str, Any]) -> str | None:
     """The account whose cached ID token has this `sub`; else the only account there is."""
     for entry in blob.get("IdToken", {}).values():
         account = entry.get("home_account_id")
-        if account and (_id_token_payload(entry.get("secret")) or {}).get("sub") == claims.get("sub"):
+        if account and (id_token_claims(entry.get("secret")) or {}).get("sub") == claims.get("sub"):
             return str(account)
     accounts = msal_cache.accounts(blob)
     return accounts.pop() if len(accounts) == 1 else None
 
 
 def _claims(value: object) -> Mapping[str, Any] | None:
-    claims = _id_token_payload(value) if isinstance(value, str) else value
+    claims = id_token_claims(value) if isinstance(value, str) else value
     if not isinstance(claims, Mapping):
         return None
     named = isinstance(claims.get("iss"), str) and isinstance(claims.get("sub"), str)
     return claims if named and (claims.get("aud") or claims.get("azp")) else None
-
-
-def _id_token_payload(id_token: object) -> dict[str, Any] | None:
-    try:
-        payload = str(id_token).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return None
-    return claims if isinstance(claims, dict) else None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Unpack
-
-from redis.exceptions import NoScriptError
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
-from receiver.bus.registry import REGISTER, SignIn, any_mark_ends, mark_keys, register_call
+from receiver.bus.registry import REGISTER, mark_keys, register_calls
+from receiver.consumer.background import BackgroundLoop, PerProcess
+from receiver.core.sign_in import SignIn, from_claims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import redis
     import redis.asyncio
 
     from receiver.bus.connection import Options as RedisOptions
@@ -26,48 +25,18 @@ TIMEOUT_S = 2.0
 """Seconds one question to Redis may take."""
 
 
-def sign_in_from(claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()) -> SignIn:
-    """The sign-in an ID token describes.
-
-    Args:
-        claims: The validated ID token's claims, as MSAL returns them in `id_token_claims`; `iss`, `aud` and
-            `sub` must be there, `sid` and `auth_time` should. Where `auth_time` is not, `iat` tells when the
-            session had begun, so pass the claims received at sign-in, not those of a later refresh.
-        home_account_id: MSAL's account key; None takes the `sub`, right for OPs that send no `client_info`.
-        keys: Names of the app's own cache entries and sessions for this sign-in.
-
-    Raises:
-        ValueError: a claim is missing or has the wrong type.
-    """
-    aud = claims.get("aud")
-    client_id = claims.get("azp") or (aud[0] if isinstance(aud, list) and aud else aud)
-    iss, sub, sid = claims.get("iss"), claims.get("sub"), claims.get("sid")
-    if not (isinstance(iss, str) and isinstance(sub, str) and isinstance(client_id, str)):
-        raise ValueError("claims need iss, sub and aud; pass the ID token's claims")  # noqa: TRY004
-    return SignIn(
-        iss=iss,
-        client_id=client_id,
-        sub=sub,
-        sid=sid if isinstance(sid, str) and sid else None,
-        auth_time=_seconds(claims.get("auth_time")),
-        began_at=_seconds(claims.get("iat")),
-        home_account_id=home_account_id or sub,
-        keys=tuple(keys),
-    )
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 class Sessions:
-    """The registry, for async apps.
+    """The registry, for async apps. May be used as `async with Sessions(...) as sessions`.
 
     Args:
         redis_url: The Redis the receiver publishes to.
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
+        client_id: The app's own at the OP: tells which client is meant where an ID token names several.
         redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+
+    Raises:
+        ConfigurationError: the URL or an option cannot be used.
     """
 
     def __init__(
@@ -76,6 +45,7 @@ class Sessions:
         *,
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
+        client_id: str | None = None,
         **redis_options: Unpack[RedisOptions],
     ) -> None:
         self._client: redis.asyncio.Redis = connection.connect(
@@ -83,9 +53,36 @@ class Sessions:
         )
         self._keys = Keys(prefix)
         self._lifetime_s = lifetime_s
+        self._client_id = client_id
+
+    async def __aenter__(self) -> Self:
+        """Nothing is done before the first question."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self.aclose()
+
+    def sign_in_from(
+        self,
+        claims: Mapping[str, Any] | SignIn,
+        *,
+        home_account_id: str | None = None,
+        keys: Iterable[str] = (),
+    ) -> SignIn:
+        """What the claims say, to be asked about several times; arguments and ValueError as for `sign_in.from_claims`.
+
+        Args:
+            claims: A `SignIn` is taken as it is.
+            home_account_id: MSAL's account key.
+            keys: Names of the app's own entries.
+        """
+        if isinstance(claims, SignIn):
+            return claims
+        return from_claims(claims, client_id=self._client_id, home_account_id=home_account_id, keys=keys)
 
     async def register(
-        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
     ) -> bool:
         """Register a sign-in, unless it is signed out already; both in one atomic step.
 
@@ -97,11 +94,11 @@ class Sessions:
         Raises:
             redis.RedisError: Redis did not answer; nothing is known.
         """
-        sign_in = sign_in_from(claims, home_account_id=home_account_id, keys=keys)
-        call = register_call(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
-        return bool(await REGISTER.run(self._client, *call))
+        sign_in = self.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+        calls = register_calls(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
+        return all([await REGISTER.run(self._client, *call) for call in calls])
 
-    async def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
+    async def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """Whether a logout has ended the session these ID token claims are of.
 
         Args and ValueError as for `sign_in_from`; without the account a logout of the same person under
@@ -110,16 +107,20 @@ class Sessions:
         Raises:
             redis.RedisError: Redis did not answer; nothing is known.
         """
-        sign_in = sign_in_from(claims, home_account_id=home_account_id)
-        return any_mark_ends(await self._client.mget(mark_keys(self._keys, sign_in)), sign_in)
+        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        return sign_in.is_ended_by(await self._client.mget(mark_keys(self._keys, sign_in)))
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
 
-class SyncSessions:
-    """The registry, for apps without an event loop; the same calls, blocking."""
+class ThreadSessions:
+    """The registry, for apps without an event loop; the same arguments and calls, blocking.
+
+    Asks from a thread of its own, started by the first call in each process, so it may be made before a fork. May be
+    used as `with ThreadSessions(...) as sessions`.
+    """
 
     def __init__(
         self,
@@ -127,31 +128,57 @@ class SyncSessions:
         *,
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
+        client_id: str | None = None,
         **redis_options: Unpack[RedisOptions],
     ) -> None:
-        self._client: redis.Redis = connection.connect_sync(
-            redis_url, timeout_s=TIMEOUT_S, prefix=prefix, **redis_options
-        )
-        self._keys = Keys(prefix)
-        self._lifetime_s = lifetime_s
+        def make() -> _Background:
+            return _Background(
+                Sessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id, **redis_options)
+            )
+
+        make()  # refuses a URL now and not at the first question
+        self._processes = PerProcess(make)
+
+    def __enter__(self) -> Self:
+        """Nothing is done before the first question."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self.close()
 
     def register(
-        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, keys: Iterable[str] = ()
+        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
     ) -> bool:
         """As `Sessions.register`."""
-        sign_in = sign_in_from(claims, home_account_id=home_account_id, keys=keys)
-        names, arguments = register_call(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
-        command = (len(names), *names, *arguments)
-        try:
-            return bool(self._client.evalsha(REGISTER.sha, *command))  # type: ignore[arg-type]
-        except NoScriptError:
-            return bool(self._client.eval(REGISTER.text, *command))  # type: ignore[arg-type]
+        here = self._processes.get()
+        return here.loop.run(here.sessions.register(claims, home_account_id=home_account_id, keys=keys))
 
-    def is_signed_out(self, claims: Mapping[str, Any], *, home_account_id: str | None = None) -> bool:
+    def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """As `Sessions.is_signed_out`."""
-        sign_in = sign_in_from(claims, home_account_id=home_account_id)
-        return any_mark_ends(self._client.mget(mark_keys(self._keys, sign_in)), sign_in)
+        here = self._processes.get()
+        return here.loop.run(here.sessions.is_signed_out(claims, home_account_id=home_account_id))
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close this process's connections; another call opens them again."""
+        self._processes.stop()
+
+
+class _Background:
+    """One process's connections and the loop they belong to."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.loop = BackgroundLoop(name="sessions")
+
+    def start(self) -> None:
+        """The loop begins with its first call."""
+
+    def stop(self) -> None:
+        """Close both."""
+        self.loop.run(self.sessions.aclose())
+        self.loop.close()
+
+
+SyncSessions = ThreadSessions
+"""The old name."""

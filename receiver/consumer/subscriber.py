@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Unpack
 from receiver.bus import stream
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.consumer.reader import BLOCK_S, LOOKBACK_S, Reader, ReaderThread
+from receiver.core.cursor import Cursor
+from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,11 +70,15 @@ class Subscriber(Reader):
         )
         # A time, not `$`: an eviction published while Redis is still out of our reach must not be missed.
         self._begins_at = time.monotonic() - lookback_s
-        self._position: str | None = None
-        self._number: int | None = None
+        self._cursor: Cursor | None = None
         self._read_any = False
         self._sure = False
         self.last_read_s: float | None = None
+
+    @property
+    def position(self) -> str | None:
+        """Id of the last entry handled, or where it began; None before the first read."""
+        return None if self._cursor is None else self._cursor.entry_id
 
     def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
         del worker
@@ -89,42 +95,46 @@ class Subscriber(Reader):
         return
 
     async def _turn(self) -> None:
-        if self._position is None:
+        if self._cursor is None:
             position = await stream.position_since(self._client, self._begins_at)
-            before = await stream.newest(self._client, self._keys, up_to=position)
             # Together: a position without the number before it would not notice a gap.
-            self._position = position
-            self._number = None if before is None else before.number
+            self._cursor = await stream.cursor_at(self._client, self._keys, position)
         elif not self._sure:
-            await self._check_that_nothing_was_lost()
+            self._cursor = await self._check_that_nothing_was_lost(self._cursor)
         self._sure = True
-        position = self._position or "0-0"
         # The first read does not wait for news: until it is done nobody can say what this process has heard.
         block_ms = 1 if self.last_read_s is None else int(BLOCK_S * 1000)
-        entries = await stream.read_after(self._client, self._keys, position, block_ms=block_ms)
+        entries = await stream.read_after(self._client, self._keys, self._cursor.entry_id, block_ms=block_ms)
         if not entries:
             self._sure = False
         for entry in entries:
-            await self._take(entry)
+            self._cursor = await self._take(self._cursor, entry)
+            self._read_any = True
+            await self._let_others_run()
         self.last_read_s = time.monotonic()
 
-    async def _take(self, entry: stream.Entry) -> None:
-        if self._number is not None and entry.number != self._number + 1:
-            await self._reset(f"{entry.entry_id} is number {entry.number}, the one before was {self._number}")
-        self._number = entry.number
-        await self._handle(entry)
-        self._position, self._read_any = entry.entry_id, True
-        await self._let_others_run()
+    async def _take(self, cursor: Cursor, entry: stream.Entry) -> Cursor:
+        if not cursor.follows(entry.number):
+            await self._reset(f"{entry.entry_id} is number {entry.number}, the one before was {cursor.number}")
+        try:
+            await self._handle(entry)
+        except BadEventError as error:
+            self._skip(entry, error.message)
+        else:
+            if entry.number is None:
+                self._skip(entry, stream.NO_NUMBER)
+        return cursor.after(entry.entry_id, entry.number)
 
-    async def _check_that_nothing_was_lost(self) -> None:
+    async def _check_that_nothing_was_lost(self, cursor: Cursor) -> Cursor:
         """Redis without its data numbers from 1 again, and its ids may be older than the position."""
-        if not self._read_any or self._position is None:
-            return
+        if not self._read_any:
+            return cursor
         newest = await stream.newest(self._client, self._keys)
-        if newest is not None and stream.order(newest.entry_id) >= stream.order(self._position):
-            return
+        if newest is not None and stream.order(newest.entry_id) >= stream.order(cursor.entry_id):
+            return cursor
         await self._reset("Redis has lost its data")
-        self._position, self._number, self._read_any = "0-0", None, False
+        self._read_any = False
+        return Cursor("0-0")
 
 
 class ThreadSubscriber(ReaderThread):

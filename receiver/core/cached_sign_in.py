@@ -1,17 +1,25 @@
 """`CachedSignIn`: what a cached value says of one sign-in. Nothing of it is verified again.
 
-An app verified its ID token before it cached it, and whoever can write the cache owns its users anyway.
+An app verified its ID token before it cached it, and a program that can write the cache owns its users anyway.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from receiver.core import foreign_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+MAX_NAME = 512
+"""Characters of the longest issuer, subject, session, client or account that is taken from a cache. Each may become
+part of an event that every app reads. Real ones have less than half of it."""
+
+MAX_TOKEN = 65_536
+"""Characters of the longest ID token that is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,34 +49,49 @@ class CachedSignIn:
         return replace(self, oldest_token_at=cached_at)
 
 
-def from_claims(claims: Mapping[str, Any], *, account: str | None = None) -> CachedSignIn | None:
-    """The sign-in an ID token describes; None when the claims name no user of an issuer."""
-    iss, sub, aud = text(claims.get("iss")), text(claims.get("sub")), claims.get("aud")
+def from_claims(
+    claims: Mapping[str, Any], *, account: str | None = None, problems: set[str] | None = None
+) -> CachedSignIn | None:
+    """The sign-in an ID token describes; None when the claims name no user of an issuer.
+
+    Args:
+        claims: Unverified.
+        account: MSAL's `home_account_id` of the user, where it is known.
+        problems: `long_name` is added where a name is too long to be taken.
+    """
+    aud = claims.get("aud")
+    client = claims.get("azp") or (aud[0] if isinstance(aud, list) and aud else aud)
+    names = [claims.get("iss"), claims.get("sub"), claims.get("sid"), client]
+    if problems is not None and any(map(is_too_long, names)):
+        problems.add("long_name")
+    iss, sub, sid, client_id = map(text, names)
     if iss is None or sub is None:
         return None
     return CachedSignIn(
         iss=iss,
-        client_id=text(claims.get("azp") or (aud[0] if isinstance(aud, list) and aud else aud)),
+        client_id=client_id,
         sub=sub,
-        sid=text(claims.get("sid")),
+        sid=sid,
         auth_time=seconds(claims.get("auth_time")),
         account=account,
     )
 
 
 def id_token_claims(token: object) -> dict[str, Any] | None:
-    """The claims in a JWT, unverified; None when it is none."""
+    """The claims in a JWT, unverified; None when it is none, or beyond a limit."""
+    if not isinstance(token, str) or len(token) > MAX_TOKEN:
+        return None
     try:
-        payload = str(token).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError):
+        payload = token.split(".")[1]
+        claims = foreign_json.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
         return None
     return claims if isinstance(claims, dict) else None
 
 
 def text(value: object) -> str | None:
     """A text that names something; None for anything else, the halves of characters that JSON can carry included."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
         return None
     try:
         value.encode()
@@ -76,6 +99,11 @@ def text(value: object) -> str | None:
         # No digest can be made of it. A visitor may get an app to keep it in a session.
         return None
     return value
+
+
+def is_too_long(value: object) -> bool:
+    """Whether this would name something if it were shorter."""
+    return isinstance(value, str) and len(value) > MAX_NAME
 
 
 def seconds(value: object) -> float | None:

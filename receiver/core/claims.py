@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from receiver.core.numeric_date import numeric_date
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 MAX_ID_CHARS = 512
 """Longest `sub`, `sid` or `jti`. Core §2 caps `sub` at 255 ASCII characters; some OPs are more generous."""
-
-MAX_NUMERIC_DATE = 253402300799
-"""The last second of the year 9999; anything later is not a date but an attack on somebody's arithmetic."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -180,7 +178,7 @@ def check_no_nonce(claims: Claims) -> None:
 
 
 def _numeric_date(claims: Claims, name: str) -> float:
-    value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMERIC_DATE:
+    value = numeric_date(claims[name])
+    if value is None:
         raise LogoutTokenError(Code.MALFORMED, f"{name} is not a NumericDate (seconds as a JSON number)")
-    return float(value)
+    return value

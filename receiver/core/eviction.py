@@ -1,8 +1,8 @@
 """`Eviction`: the one fact this service publishes, and its wire form.
 
 Every way in (back-channel, front-channel, SSF, revocation, admin) ends in an `Eviction`; everything below
-it is shared. `input` is one of these kinds for good, because readers of any version refuse another; which protocol
-it was exactly stands in `origin`. The wire form is CloudEvents 1.0 structured JSON, described for users in
+it is shared. `input` is one of these kinds for good, because earlier readers drop an event of another; which
+protocol it was exactly stands in `origin`. The wire form is CloudEvents 1.0 structured JSON, described for users in
 docs/events.md.
 """
 
@@ -12,9 +12,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from receiver.errors import BadEventError
+from receiver.errors import BadEventError, UnknownEventTypeError
 
 if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
@@ -26,6 +26,8 @@ Input = Literal["backchannel", "frontchannel", "ssf", "revocation", "admin"]
 EVENT_TYPE = "logout-receiver.eviction.v1"
 """CloudEvents `type`. A change that an existing consumer cannot read gets a new suffix."""
 
+LATEST = 253_402_300_799
+"""The latest NumericDate accepted, the end of the year 9999: beyond it dates and floats overflow."""
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -69,7 +71,7 @@ class Eviction:
         applies_to: `tenant` ends the sessions of every client, `client` those of `client_id` only.
         logout_at: NumericDate seconds on the OP's clock; a session that authenticated later lives.
         received_at: NumericDate seconds on our clock when the order came in.
-        input: The way in, by kind.
+        input: The way in, by kind; a kind that a newer publisher has given is kept as it is.
         origin: The exact way in where the kind does not say it, for instance a protocol's name; None when it does.
         reason: Free text from the OP or operator; None when not given.
         accounts: MSAL `home_account_id`s known for this user; may be empty.
@@ -87,7 +89,7 @@ class Eviction:
     applies_to: AppliesTo = "tenant"
     logout_at: int
     received_at: float
-    input: Input = "backchannel"
+    input: str = "backchannel"
     origin: str | None = None
     reason: str | None = None
     accounts: tuple[str, ...] = ()
@@ -185,29 +187,34 @@ class Eviction:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Eviction:
-        """Read the wire form; unknown members are ignored, so that a newer publisher can add some.
+        """Read the wire form, with what a newer publisher may have added.
+
+        Unknown members are ignored, an unknown `input` is kept, an unknown `applies_to` counts as `tenant`. A `scope`
+        that is unknown or does not fit gives way to what is named: the session where there is a `sid`, else the user.
 
         Raises:
-            BadEventError: not JSON, another `type`, or a member of the wrong shape.
+            UnknownEventTypeError: an event of another `type`.
+            BadEventError: not UTF-8, not JSON, no subject and no session, or a member of the wrong shape.
         """
         try:
-            event = json.loads(text)
-            if event["type"] != EVENT_TYPE:
-                raise BadEventError(f"this version reads {EVENT_TYPE} only; upgrade the app's logout-receiver package")
+            event = json.loads(text if isinstance(text, str) else text.decode())
+            if _text(event["type"]) != EVENT_TYPE:
+                raise UnknownEventTypeError
             data = event["data"]
+            sub, sid = _optional(data["sub"]), _optional(data["sid"])
             return cls(
                 id=_text(event["id"]),
                 tenant=_text(data["tenant"]),
                 iss=_text(data["iss"]),
                 client_id=_optional(data["client_id"]),
-                sub=_optional(data["sub"]),
-                sid=_optional(data["sid"]),
+                sub=sub,
+                sid=sid,
                 jti=_optional(data["jti"]),
-                scope=_one_of(data["scope"], Scope),
-                applies_to=_one_of(data.get("applies_to", "tenant"), AppliesTo),
-                logout_at=_integer(data["logout_at"]),
+                scope=_scope(_text(data["scope"]), sub, sid),
+                applies_to="client" if _text(data.get("applies_to", "tenant")) == "client" else "tenant",
+                logout_at=_moment(data["logout_at"]),
                 received_at=_seconds(event["time"]),
-                input=_one_of(data["input"], Input),
+                input=_text(data["input"]),
                 origin=_optional(data.get("origin")),
                 reason=_optional(data.get("reason")),
                 accounts=tuple(_text(account) for account in _array(data["accounts"])),
@@ -216,7 +223,9 @@ class Eviction:
                     for session in _array(data.get("sessions", []))
                 ),
             )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        except KeyError as error:
+            raise BadEventError(f"not an eviction event: it has no {error.args[0]}") from error
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadEventError(f"not an eviction event: {type(error).__name__}") from error
 
 
@@ -241,6 +250,8 @@ def _array(value: object) -> list[Any]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
+    # Half a surrogate pair is a string to Python and cannot be sent to Redis or a browser.
+    value.encode()
     return value
 
 
@@ -248,13 +259,17 @@ def _optional(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
-def _integer(value: object) -> int:
+def _moment(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError
+    if not 0 <= value <= LATEST:
+        raise OverflowError
     return value
 
 
-def _one_of(value: object, literal: Any) -> Any:
-    if value not in get_args(literal):
-        raise ValueError
-    return value
+def _scope(stated: str, sub: str | None, sid: str | None) -> Scope:
+    if sub is None and sid is None:
+        raise BadEventError("not an eviction event: it names no subject and no session")
+    if stated == "user" and sub is not None:
+        return "user"
+    return "user" if sid is None else "session"

@@ -10,6 +10,7 @@ from receiver.core.marks import is_ended
 
 if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
+    from receiver.core.sign_in import SignIn
 
 MAX_MARKS = 100_000
 """Marks kept, about 30 MB at worst; then the oldest tenth gives way, and Redis still has them."""
@@ -49,17 +50,7 @@ class LocalMarks:
             self._marks.popitem(last=False)
         return True
 
-    def judge(
-        self,
-        *,
-        iss: str,
-        client_id: str,
-        sub: str,
-        sid: str | None,
-        account: str | None,
-        auth_time: float | None,
-        began_at: float | None,
-    ) -> Answer:
+    def judge(self, sign_in: SignIn) -> Answer:
         """Whether the evictions heard end this session.
 
         Returns:
@@ -67,12 +58,17 @@ class LocalMarks:
             logout was for; `unknown` when none names it.
         """
         answer: Answer = "unknown"
-        for kind, value, began in (("sid", sid, auth_time), ("sub", sub, began_at), ("account", account, began_at)):
-            mark = self._marks.get((kind, iss, value)) if value else None
+        began_at = sign_in.latest_beginning
+        for kind, value, began in (
+            ("sid", sign_in.sid, sign_in.auth_time),
+            ("sub", sign_in.sub, began_at),
+            ("account", sign_in.home_account_id, began_at),
+        ):
+            mark = self._marks.get((kind, sign_in.iss, value)) if value else None
             if mark is None or not is_ended(mark.logout_at, began):
                 continue
-            foreign_client = mark.client_id is not None and mark.client_id != client_id
-            foreign_user = mark.sub is not None and mark.sub != sub
+            foreign_client = mark.client_id is not None and mark.client_id not in sign_in.client_ids
+            foreign_user = mark.sub is not None and mark.sub != sign_in.sub
             if not foreign_client and not foreign_user:
                 return "ended"
             answer = "ask"

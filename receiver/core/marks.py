@@ -8,6 +8,43 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Name = tuple[str, str]
+"""Of one mark: a digest, and the suffix of the client it counts for or empty. `bus.keys.Keys.mark` takes both."""
+
+
+class MarkNames(NamedTuple):
+    """The marks that may end one sign-in.
+
+    Attributes:
+        of_user: Logouts of the whole user.
+        of_session: Logouts of the session.
+    """
+
+    of_user: tuple[Name, ...]
+    of_session: tuple[Name, ...]
+
+
+def mark_names(*, user: str, others: Iterable[str], session: str, client_ids: Iterable[str]) -> MarkNames:
+    """Every mark that may end a sign-in: for all clients of the tenant, and for the sign-in's own clients.
+
+    Args:
+        user: Digest of the subject; empty when it is not known.
+        others: Further digests of the same user, of the account for instance; empty ones are left out.
+        session: Digest of the session; empty without one.
+        client_ids: The clients the sign-in may be of.
+    """
+    suffixes = ("", *map(client_suffix, client_ids))
+    # A session, and a session under one subject: see publish.lua.
+    sessions = (session, f"{session}+{user}" if user else "") if session else ()
+    return MarkNames(
+        tuple((name, suffix) for name in (user, *others) if name for suffix in suffixes),
+        tuple((name, suffix) for name in sessions if name for suffix in suffixes),
+    )
 
 
 def digest(kind: str, iss: str, value: str) -> str:

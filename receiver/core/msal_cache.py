@@ -13,10 +13,11 @@ Rules, each learnt from what the libraries really write:
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, seconds, text
+from receiver.core import foreign_json
+from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, is_too_long, seconds, text
+from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,7 +27,11 @@ Blob = dict[str, dict[str, dict[str, Any]]]
 
 CREDENTIALS = ("AccessToken", "RefreshToken", "IdToken")
 ACCOUNT = "Account"
-SECTIONS = frozenset({*CREDENTIALS, ACCOUNT, "AppMetadata"})
+JUDGED = frozenset({*CREDENTIALS, ACCOUNT})
+SECTIONS = JUDGED | {"AppMetadata"}
+
+MAX_ENTRIES = 50_000
+"""Entries of one cache. One that 10,000 users share has about 40,000."""
 
 USER_SCOPES = frozenset({"openid", "profile", "offline_access"})
 """Scopes only a user's tokens are granted."""
@@ -45,39 +50,79 @@ class Holder(NamedTuple):
 
 
 class RefreshToken(NamedTuple):
-    """A refresh token that was removed, for whoever wants to revoke it."""
+    """A refresh token that was removed, to be revoked if that is configured."""
 
     client_id: str
     secret: str
 
 
-def parse(serialised: str | bytes) -> Blob:
-    """Read a serialised cache; an empty value is an empty cache, as it is for MSAL.
+class Left(NamedTuple):
+    """What is left of a serialised cache.
+
+    Attributes:
+        serialised: The new value.
+        holds_tokens: Whether a credential or an account is in it still.
+        removed: How many entries were removed.
+        refresh_tokens: Those among them.
+    """
+
+    serialised: bytes
+    holds_tokens: bool
+    removed: int
+    refresh_tokens: list[RefreshToken]
+
+
+def parse(serialised: str | bytes, problems: set[str] | None = None) -> Blob:
+    """The sections of a serialised cache that hold credentials and accounts, with every entry that can be judged.
+
+    An empty value is an empty cache, as it is for MSAL. What is no section, or no entry that names its user, is left
+    out: it keeps none of the others from being judged.
+
+    Args:
+        serialised: JSON.
+        problems: What was left out is added, in one word: `shape` or `long_name`.
 
     Raises:
-        ValueError: not the JSON object MSAL writes (encrypted, compressed or foreign).
+        BadValueError: not JSON, beyond a limit, or nothing in it is as MSAL writes it (encrypted, or foreign).
     """
-    blob = json.loads(serialised) if serialised else {}
-    if not isinstance(blob, dict) or not all(isinstance(section, dict) for section in blob.values()):
-        raise ValueError("not an MSAL token cache: expected a JSON object of objects")
-    for name in (*CREDENTIALS, ACCOUNT):
-        if not all(isinstance(entry, dict) for entry in blob.get(name, {}).values()):
-            raise ValueError("not an MSAL token cache: an entry is not an object")
-        whose = [
-            entry.get(field) for entry in blob.get(name, {}).values() for field in ("home_account_id", "client_id")
-        ]
-        if not all(value is None or value == "" or text(value) for value in whose):
-            raise ValueError("not an MSAL token cache: an entry is of nobody who can be named")
+    return from_json(foreign_json.parse(serialised) if serialised else {}, problems)
+
+
+def from_json(value: object, problems: set[str] | None = None) -> Blob:
+    """As `parse`, of a value that was parsed already."""
+    if not isinstance(value, dict):
+        raise BadValueError("shape")
+    blob: Blob = {}
+    odd = set()
+    for name, section in value.items():
+        entries = section if isinstance(section, dict) else {}
+        if entries is not section:
+            odd.add("shape")
+        elif name in JUDGED:
+            odd |= {problem for entry in entries.values() if (problem := _problem(entry))}
+            sound = {key: entry for key, entry in entries.items() if not _problem(entry)} if odd else entries
+            if sound or not entries:
+                blob[name] = sound
+    if odd and not blob:
+        raise BadValueError("shape")
+    if problems is not None:
+        problems |= odd
+    if sum(map(len, blob.values())) > MAX_ENTRIES:
+        raise BadValueError("too_many")
     return blob
 
 
-def serialise(blob: Blob) -> bytes:
-    """The blob as every MSAL library reads it; numbers and unknown sections as they were."""
-    try:
-        return json.dumps(blob, separators=(",", ":"), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        # Half a character, in a user's name for instance, can only be written escaped.
-        return json.dumps(blob, separators=(",", ":")).encode()
+def without(serialised: str | bytes, holders: Collection[Holder]) -> Left:
+    """A serialised cache without these holders' entries; every byte of the others as it was.
+
+    Raises:
+        BadValueError: as of `parse`.
+    """
+    value = foreign_json.parse(serialised) if serialised else {}
+    gone, refresh_tokens = _entries_of(from_json(value), holders)
+    # What cannot be judged is somebody's still.
+    holds_tokens = any(len(value.get(name) or ()) > sum(section == name for section, _ in gone) for name in JUDGED)
+    return Left(foreign_json.without_members(serialised, set(gone)), holds_tokens, len(gone), refresh_tokens)
 
 
 def accounts(blob: Blob) -> set[str]:
@@ -95,11 +140,15 @@ def holds_tokens(blob: Blob) -> bool:
     return any(blob.get(section) for section in (*CREDENTIALS, ACCOUNT))
 
 
-def sign_ins(blob: Blob) -> dict[Holder, list[CachedSignIn]]:
+def sign_ins(blob: Blob, problems: set[str] | None = None) -> dict[Holder, list[CachedSignIn]]:
     """What the blob says of each client's sign-in of each account, from its ID tokens and the age of its tokens.
 
     A holder without ID token has one entry that knows the account only, and so has an account without any token, which
     is no client's. Application tokens have no holder.
+
+    Args:
+        blob: The parsed cache.
+        problems: `long_name` is added where a claim is too long to be taken as a name.
     """
     oldest: dict[Holder, float] = {}
     found: dict[Holder, list[CachedSignIn]] = {}
@@ -114,7 +163,7 @@ def sign_ins(blob: Blob) -> dict[Holder, list[CachedSignIn]]:
     for entry in blob.get("IdToken", {}).values():
         holder = _holder(entry)
         claims = id_token_claims(entry.get("secret"))
-        sign_in = from_claims(claims, account=holder.account) if claims is not None else None
+        sign_in = from_claims(claims, account=holder.account, problems=problems) if claims is not None else None
         if sign_in is not None:
             found.setdefault(holder, []).append(sign_in)
     with_tokens = {holder.account for holder in found}
@@ -136,24 +185,10 @@ def remove(blob: Blob, holders: Collection[Holder]) -> tuple[int, list[RefreshTo
     Returns:
         How many entries were removed, and the refresh tokens among them.
     """
-    removed, refresh_tokens = 0, []
-    for name in CREDENTIALS:
-        section = blob.get(name, {})
-        for key, entry in list(section.items()):
-            holder = _holder(entry)
-            if holder not in holders or (holder.account is None and not _is_users(name, entry)):
-                continue
-            if name == "RefreshToken" and isinstance(entry.get("secret"), str) and holder.client_id:
-                refresh_tokens.append(RefreshToken(holder.client_id, entry["secret"]))
-            del section[key]
-            removed += 1
-    left = {_holder(entry).account for name in CREDENTIALS for entry in blob.get(name, {}).values()}
-    section = blob.get(ACCOUNT, {})
-    for account in {holder.account for holder in holders} - left - {None}:
-        for key in [key for key, entry in section.items() if entry.get("home_account_id") == account]:
-            del section[key]
-            removed += 1
-    return removed, refresh_tokens
+    gone, refresh_tokens = _entries_of(blob, holders)
+    for section, key in gone:
+        del blob[section][key]
+    return len(gone), refresh_tokens
 
 
 def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = None) -> int:
@@ -168,13 +203,44 @@ def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = 
     Returns:
         How many entries were removed; 0 when the account was not there.
     """
-    ended = {
+    return remove(blob, holders_ended(blob, home_account_id, logout_at=logout_at))[0]
+
+
+def holders_ended(blob: Blob, home_account_id: str, *, logout_at: int | None = None) -> set[Holder]:
+    """Whose entries `remove_account` removes."""
+    return {
         holder
         for holder, known in sign_ins(blob).items()
         if holder.account == home_account_id
         and (logout_at is None or not any((sign_in.auth_time or 0) > logout_at for sign_in in known))
     }
-    return remove(blob, ended)[0]
+
+
+def _entries_of(blob: Blob, holders: Collection[Holder]) -> tuple[list[tuple[str, str]], list[RefreshToken]]:
+    gone, refresh_tokens, left = [], [], set()
+    for name in CREDENTIALS:
+        for key, entry in blob.get(name, {}).items():
+            holder = _holder(entry)
+            if holder not in holders or (holder.account is None and not _is_users(name, entry)):
+                left.add(holder.account)
+                continue
+            if name == "RefreshToken" and isinstance(entry.get("secret"), str) and holder.client_id:
+                refresh_tokens.append(RefreshToken(holder.client_id, entry["secret"]))
+            gone.append((name, key))
+    accounts_gone = {holder.account for holder in holders} - left - {None}
+    of_accounts = blob.get(ACCOUNT, {}).items()
+    gone += [(ACCOUNT, key) for key, entry in of_accounts if entry.get("home_account_id") in accounts_gone]
+    return gone, refresh_tokens
+
+
+def _problem(entry: object) -> str:
+    """Why it cannot be said whose entry this is, in one word; empty where it can, or where it is no user's."""
+    if not isinstance(entry, dict):
+        return "shape"
+    whose = (entry.get("home_account_id"), entry.get("client_id"))
+    if all(value is None or value == "" or text(value) is not None for value in whose):
+        return ""
+    return "long_name" if any(map(is_too_long, whose)) else "shape"
 
 
 def _holder(entry: dict[str, Any]) -> Holder:

@@ -7,23 +7,27 @@ Compressed and encrypted values say nothing.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from receiver.core import msal_cache
-from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, text
+from receiver.core import foreign_json, msal_cache
+from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_claims, is_too_long, text
+from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MAX_DEPTH = 8
 """Levels of JSON looked into, strings that hold JSON included."""
 
 MAX_ATTEMPTS = 16
 """Places in one value where a cache seems to begin and does not: a value made of those would hold up the eviction of
-everybody else. What stands behind the last of them is not seen."""
+all other users. What follows the last of them is not seen."""
+
+MAX_SIGN_INS = 256
+"""Sign-ins taken from one session; a real one has one or two. Each of them is noted in Redis."""
 
 # Both in linear time, whatever they are let loose on.
 _PAYLOAD = re.compile(rb"(?<=[A-Za-z0-9_-])(\.eyJ[A-Za-z0-9_-]{8,}+)(?=\.)")
@@ -37,96 +41,126 @@ class SessionValue:
     Attributes:
         sign_ins: Every sign-in named in it; empty when it says nothing.
         refresh_tokens: Those of the MSAL caches in it.
+        problems: Why part of it was passed over, each in one word: `too_deep`, `too_many`, `shape`, `long_name`.
     """
 
     sign_ins: tuple[CachedSignIn, ...] = ()
     refresh_tokens: tuple[msal_cache.RefreshToken, ...] = ()
+    problems: frozenset[str] = frozenset()
 
 
 def read(value: bytes) -> SessionValue:
     """Look for ID token claims, ID tokens and MSAL caches; never raises."""
-    found = list(_in_json(value, MAX_DEPTH)) if value[:1] == b"{" else []
-    found = found or list(_in_bytes(value))
+    search = _Search()
+    found = search.in_json(value) if value[:1] == b"{" else []
+    found = found or list(islice(search.in_bytes(value), MAX_SIGN_INS + 1))
+    problems = search.problems
     blobs = [item for item in found if isinstance(item, dict)]
     known = [item for item in found if isinstance(item, CachedSignIn)]
-    of_blobs = [s for blob in blobs for per_holder in msal_cache.sign_ins(blob).values() for s in per_holder]
+    of_blobs = [s for blob in blobs for each in msal_cache.sign_ins(blob, problems).values() for s in each]
     tokens = [token for blob in blobs for token in msal_cache.remove(blob, msal_cache.sign_ins(blob).keys())[1]]
-    return SessionValue(tuple(_merged(of_blobs, known)), tuple(tokens))
+    merged = list(_merged(of_blobs, known))
+    if len(merged) > MAX_SIGN_INS or len(found) > MAX_SIGN_INS:
+        problems.add("too_many")
+    return SessionValue(tuple(merged[:MAX_SIGN_INS]), tuple(tokens), frozenset(problems))
 
 
 _Found = CachedSignIn | msal_cache.Blob
 
 
-def _in_json(value: object, depth: int) -> Iterator[_Found]:
-    if depth == 0:
-        return
-    if isinstance(value, bytes | str) and value[:1] in {b"{", "{"}:
+class _Search:
+    """One look through a value; what it passes over, it remembers."""
+
+    def __init__(self) -> None:
+        self.problems: set[str] = set()
+
+    def in_json(self, value: bytes) -> list[_Found]:
+        """What is in a JSON object; empty when it is none."""
+        return list(islice(self._in_text(value, MAX_DEPTH), MAX_SIGN_INS + 1))
+
+    def _in_text(self, value: str | bytes, depth: int) -> Iterator[_Found]:
         try:
-            yield from _in_json(json.loads(value), depth - 1)
-        except (ValueError, RecursionError):
+            inner = foreign_json.parse(value)
+        except BadValueError as error:
+            if error.reason != "not_json":
+                self.problems.add(error.reason)
             return
-    elif isinstance(value, str) and value.startswith("eyJ"):
-        claims = id_token_claims(value)
-        sign_in = from_claims(claims) if claims else None
-        if sign_in is not None:
-            yield sign_in
-    elif isinstance(value, dict):
-        yield from _in_object(value, depth)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _in_json(item, depth - 1)
+        yield from self._in_value(inner, depth - 1)
 
+    def _in_value(self, value: object, depth: int) -> Iterator[_Found]:
+        if depth == 0:
+            return
+        if isinstance(value, str):
+            if value.startswith("{"):
+                yield from self._in_text(value, depth)
+            elif value.startswith("eyJ"):
+                yield from self._in_token(value)
+        elif isinstance(value, dict):
+            yield from self._in_object(value, depth)
+        elif isinstance(value, list):
+            for item in value:
+                yield from self._in_value(item, depth - 1)
 
-def _in_object(value: dict[str, object], depth: int) -> Iterator[_Found]:
-    if blob := _blob(value):
-        yield blob
-        return
-    account = text(value.get("homeAccountId"))
-    if account is not None:
-        # MSAL Node's AccountInfo, as its samples keep it in the session.
-        claims = value.get("idTokenClaims")
-        named = from_claims(claims, account=account) if isinstance(claims, dict) else None
-        yield named or CachedSignIn(account=account)
-    elif (sign_in := from_claims(value)) is not None and value.get("aud"):
-        yield sign_in
-    for item in value.values():
-        yield from _in_json(item, depth - 1)
-
-
-def _in_bytes(value: bytes) -> Iterator[_Found]:
-    for found in _objects(value.decode("utf-8", "replace")):
-        if blob := _blob(found):
+    def _in_object(self, value: dict[str, object], depth: int) -> Iterator[_Found]:
+        if blob := self._blob(value):
             yield blob
-    for match in _PAYLOAD.finditer(value):
-        claims = id_token_claims(match[1].decode())
-        sign_in = from_claims(claims) if claims else None
+            return
+        account = value.get("homeAccountId")
+        if is_too_long(account):
+            self.problems.add("long_name")
+        if text(account) is not None:
+            # MSAL Node's AccountInfo, as its samples keep it in the session.
+            claims = value.get("idTokenClaims")
+            named = self._sign_in(claims, account=text(account)) if isinstance(claims, dict) else None
+            yield named or CachedSignIn(account=text(account))
+        elif (sign_in := self._sign_in(value)) is not None and value.get("aud"):
+            yield sign_in
+        for item in value.values():
+            yield from self._in_value(item, depth - 1)
+
+    def in_bytes(self, value: bytes) -> Iterator[_Found]:
+        """What is in bytes of any other form."""
+        for found in self._objects(value.decode("utf-8", "replace")):
+            if blob := self._blob(found):
+                yield blob
+        for match in _PAYLOAD.finditer(value):
+            yield from self._in_token(match[1].decode())
+
+    def _in_token(self, token: str) -> Iterator[_Found]:
+        claims = id_token_claims(token)
+        sign_in = self._sign_in(claims) if claims else None
         if sign_in is not None:
             yield sign_in
 
+    def _objects(self, characters: str) -> Iterator[object]:
+        """The JSON objects in a text that begin as a cache does."""
+        match = _SECTION.search(characters)
+        failed = 0
+        while match is not None and failed < MAX_ATTEMPTS:
+            after = match.start() + 1
+            try:
+                found, after = foreign_json.parse_at(characters, match.start())
+            except BadValueError as error:
+                failed += 1
+                if error.reason != "not_json":
+                    self.problems.add(error.reason)
+            else:
+                yield found
+            match = _SECTION.search(characters, after)
+        if match is not None:
+            self.problems.add("too_many")
 
-def _objects(characters: str) -> Iterator[object]:
-    """The JSON objects in a text that begin as a cache does."""
-    decoder = json.JSONDecoder()
-    match = _SECTION.search(characters)
-    failed = 0
-    while match is not None and failed < MAX_ATTEMPTS:
-        after = match.start() + 1
+    def _sign_in(self, claims: Mapping[str, Any], *, account: str | None = None) -> CachedSignIn | None:
+        return from_claims(claims, account=account, problems=self.problems)
+
+    def _blob(self, value: object) -> msal_cache.Blob | None:
+        if not isinstance(value, dict) or not value or not value.keys() & msal_cache.SECTIONS:
+            return None
         try:
-            found, after = decoder.raw_decode(characters, match.start())
-        except (ValueError, RecursionError):
-            failed += 1
-        else:
-            yield found
-        match = _SECTION.search(characters, after)
-
-
-def _blob(value: object) -> msal_cache.Blob | None:
-    if not isinstance(value, dict) or not value or not value.keys() & msal_cache.SECTIONS:
-        return None
-    try:
-        return msal_cache.parse(json.dumps(value))
-    except ValueError:
-        return None
+            return msal_cache.from_json(value, self.problems)
+        except BadValueError as error:
+            self.problems.add(error.reason)
+            return None
 
 
 def _merged(of_blobs: list[CachedSignIn], others: list[CachedSignIn]) -> Iterator[CachedSignIn]:

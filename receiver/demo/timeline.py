@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from receiver.bus import stream
 from receiver.bus.keys import Keys
-from receiver.core.eviction import Eviction, eviction_id
+from receiver.core.eviction import eviction_id
+from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import redis
+
+    from receiver.core.eviction import Eviction
 
 STREAM = "demo:timeline"
 MAX_ENTRIES = 1000
@@ -74,23 +78,25 @@ def read_all(client: redis.Redis, keys: Keys | None = None) -> list[Entry]:
     }
     published = []
     for entry_id, raw in _range(client, (keys or Keys()).events):
-        data = _eviction_data(raw[b"event"])
+        try:
+            data = _eviction_data(stream.to_entry(entry_id, raw).eviction())
+        except BadEventError:
+            continue
         # A stream id is cut to the millisecond, which could put an eviction before the POST that caused it.
         at = max(_milliseconds(entry_id) / 1000, posted_at.get(data["eviction_id"], 0))
         published.append(Entry(Happened.EVICTION, at, data))
     return sorted(ours + published, key=lambda entry: entry.at)
 
 
-def _range(client: redis.Redis, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    return client.xrange(stream)  # type: ignore[return-value]  # redis-py types sync and async replies as one
+def _range(client: redis.Redis, name: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    return client.xrange(name)  # type: ignore[return-value]  # redis-py types sync and async replies as one
 
 
 def _milliseconds(entry_id: bytes) -> int:
     return int(entry_id.split(b"-")[0])
 
 
-def _eviction_data(event: bytes) -> dict[str, Any]:
-    eviction = Eviction.from_json(event)
+def _eviction_data(eviction: Eviction) -> dict[str, Any]:
     return {
         "eviction_id": eviction.id,
         "client_id": eviction.client_id,

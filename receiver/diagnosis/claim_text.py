@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from receiver.core.claims import MAX_NUMERIC_DATE
+from receiver.core import numeric_date as dates
 from receiver.diagnosis.issuers import difference
 from receiver.diagnosis.terminal import show
 
@@ -24,8 +24,8 @@ def member(members: Mapping[str, object], name: str) -> str:
 
 def numeric_date(claims: Mapping[str, object], name: str, now_s: float) -> str:
     """A time claim, as a date and relative to now."""
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMERIC_DATE:
+    value = dates.numeric_date(claims.get(name))
+    if value is None:
         return member(claims, name)
     apart = value - now_s
     relative = f"in {apart:.0f} s" if apart > 0 else f"{-apart:.0f} s ago"

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.core.claims import MAX_NUMERIC_DATE
 from receiver.core.jwks import KeySet, parse_key_set
+from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.tenants import TenantDirectory
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for

@@ -73,7 +73,7 @@ def judge(case: Case) -> Judgement:
 
 
 def _verdict(case: Case) -> tuple[ReceiverError, None] | tuple[None, Scope]:
-    """The service's sequence (`ingress.service`) up to where it would publish."""
+    """The service's sequence (`ingress.inputs.token_verifier`) up to where it would publish."""
     try:
         token, tenant = lt.parse(case.compact, case.tenants, case.path_tenant)
         lt.screen(token, tenant, case.now_s)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from receiver.bus.connection import connect
 from receiver.bus.inspect import newest_entry_id, read_events
 from receiver.bus.keys import Keys
-from receiver.core.eviction import Eviction
+from receiver.bus.stream import NO_NUMBER
+from receiver.core.cursor import Cursor
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain
 from receiver.errors import BadEventError, ConfigurationError, PublishError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from receiver.bus.stream import Entry
+    from receiver.core.eviction import Eviction
     from receiver.ops.settings import Settings
 
 BLOCK_MS = 5000
@@ -38,11 +40,13 @@ class Line:
         entry: The entry.
         eviction: Its event; None when it cannot be read.
         missed: Entries that were trimmed or lost right before it.
+        problem: What is wrong with the entry; empty when nothing is.
     """
 
     entry: Entry
     eviction: Eviction | None
     missed: int
+    problem: str = ""
 
     @property
     def published_at(self) -> float:
@@ -85,15 +89,14 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterat
         **settings.redis.options,
     )
     keys = Keys(settings.redis.prefix)
-    position: str | None = None
-    number: int | None = None
+    cursor: Cursor | None = None
     away = False
     try:
         while True:
             try:
-                if position is None:
-                    position = await newest_entry_id(client, keys)
-                entries = await read_events(client, keys, position, block_ms=BLOCK_MS)
+                if cursor is None:
+                    cursor = Cursor(await newest_entry_id(client, keys))
+                entries = await read_events(client, keys, cursor.entry_id, block_ms=BLOCK_MS)
             except PublishError as error:
                 if not away:
                     warn(f"{error.message}; trying again every {RECONNECT_S:g} s")
@@ -102,24 +105,25 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterat
                 continue
             away = False
             for entry in entries:
-                yield to_line(entry, number)
-                position, number = entry.entry_id, entry.number
+                yield to_line(entry, cursor)
+                cursor = cursor.after(entry.entry_id, entry.number)
     finally:
         await client.aclose()
 
 
-def to_line(entry: Entry, previous_number: int | None) -> Line:
+def to_line(entry: Entry, cursor: Cursor) -> Line:
     """What to print for an entry.
 
     Args:
         entry: As read.
-        previous_number: The `number` of the entry before; None for the first.
+        cursor: Where the reader was before it.
     """
-    missed = max(0, entry.number - previous_number - 1) if previous_number is not None else 0
+    missed = cursor.missing_before(entry.number)
     try:
-        return Line(entry, Eviction.from_json(entry.event), missed)
-    except BadEventError:
-        return Line(entry, None, missed)
+        eviction = entry.eviction()
+    except BadEventError as error:
+        return Line(entry, None, missed, error.message)
+    return Line(entry, eviction, missed, NO_NUMBER if entry.number is None else "")
 
 
 def to_json(line: Line, *, show_subject: bool) -> str:
@@ -130,6 +134,7 @@ def to_json(line: Line, *, show_subject: bool) -> str:
         "published_at": line.published_at,
         "missed": line.missed,
         "readable": eviction is not None,
+        "problem": line.problem or None,
     }
     if eviction is not None:
         shown |= {
@@ -154,10 +159,12 @@ def to_text(line: Line, *, show_subject: bool) -> str:
     time = f"{instant(line.published_at).removesuffix('Z')}.{int(line.published_at * 1000) % 1000:03}Z"
     eviction = line.eviction
     if eviction is None:
-        return f"{before}{time:<24} not an eviction event of this version: entry {line.entry.entry_id}"
+        return f"{before}! entry {line.entry.entry_id} is skipped: {line.problem}"
     columns = (
         f"{time:<24} {eviction.tenant:<12} {eviction.input:<12} {eviction.scope:<7} {eviction.client_id or '-':<20} "
         f"{eviction.id:<32} {line.delay_s or 0:>6.1f} s"
     )
+    if line.problem:
+        before += f"! entry {line.entry.entry_id}: {line.problem}\n"
     subject = f"  sub {eviction.sub or '-'}  sid {eviction.sid or '-'}" if show_subject else ""
     return before + plain(columns + subject)

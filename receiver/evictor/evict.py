@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from receiver.bus.removals import Removals
     from receiver.core.eviction import Eviction
     from receiver.core.msal_cache import Holder
+    from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.values import Value
     from receiver.ops.evictor_metrics import EvictorMetrics
@@ -62,6 +63,7 @@ class Evictor:
         removals: Where it is noted.
         rechecks: Where it is ordered again.
         metrics: Counts.
+        bad: Counts what cannot be judged.
         revoke: Called with tenant, client and refresh token, for each that was removed.
     """
 
@@ -73,6 +75,7 @@ class Evictor:
         removals: Removals,
         rechecks: Rechecks,
         metrics: EvictorMetrics,
+        bad: BadValues,
         revoke: Callable[[str, str, str], None],
     ) -> None:
         self._caches = caches
@@ -80,6 +83,7 @@ class Evictor:
         self._removals = removals
         self._rechecks = rechecks
         self._metrics = metrics
+        self._bad = bad
         self._revoke = revoke
 
     async def evict(self, eviction: Eviction) -> None:
@@ -147,7 +151,10 @@ class Evictor:
             place = Place(cache.name, key)
             cleared = Cleared("absent")
             if value is not None:
-                cleared = await clear(cache, key, value, _decision(cache, place, eviction, found))
+                cleared = Cleared("kept")
+                self._bad.note(cache.name, cache.pattern, value.problems, value.error)
+                with self._bad.guarding(cache.name, cache.pattern):
+                    cleared = await clear(cache, key, value, _decision(cache, place, eviction, found))
             self._metrics.cleared(cache.name, cleared.outcome)
             # To no other OP than the one they are from.
             for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from receiver.bus.removals import Removals
     from receiver.core.cached_sign_in import CachedSignIn
     from receiver.core.msal_cache import Holder
+    from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.clear import Cleared
     from receiver.evictor.values import Value
     from receiver.ops.evictor_metrics import EvictorMetrics
 
 log = logging.getLogger("receiver.evictor")
+
+MAX_KEY = 1024
+"""Characters of the longest key that is looked at: longer ones would be noted in Redis for each of their users."""
 
 MAX_LEFT = 10_000
 """Places remembered as given up, so that each is said and counted once; the oldest give way."""
@@ -58,6 +62,7 @@ class Examiner:
         index: Learns.
         removals: Knows the marks, and what was removed before.
         metrics: Counts.
+        bad: Counts what cannot be judged.
         revoke: Called with tenant, client and refresh token, for each that was removed.
     """
 
@@ -69,6 +74,7 @@ class Examiner:
         index: CacheIndex,
         removals: Removals,
         metrics: EvictorMetrics,
+        bad: BadValues,
         revoke: Callable[[str, str, str], None],
     ) -> None:
         self._keys = keys
@@ -76,6 +82,7 @@ class Examiner:
         self._index = index
         self._removals = removals
         self._metrics = metrics
+        self._bad = bad
         self._revoke = revoke
         self._left: dict[str, float] = {}
 
@@ -90,16 +97,25 @@ class Examiner:
         Raises:
             Failure: a Redis did not answer.
         """
-        read_values = zip(keys, await read(cache, keys), strict=True)
-        values = {key: value for key, value in read_values if value is not None}
+        values = await self._read(cache, keys)
         await self._learn(cache, values)
         known = await self._known(cache, values)
         removed = 0
         for key, value in values.items():
-            removed += await self._settle(cache, key, value, known, flush=flush and cache.key is None)
+            with self._bad.guarding(cache.name, cache.pattern):
+                removed += await self._settle(cache, key, value, known, flush=flush and cache.key is None)
         if cache.layout.account_links:
             await self._spread(known)
         return Examined(len(values), sum(not value.readable for value in values.values()), removed)
+
+    async def _read(self, cache: Cache, keys: Sequence[str]) -> dict[str, Value]:
+        short = [key for key in keys if len(key) <= MAX_KEY]
+        if len(short) < len(keys):
+            self._bad.note(cache.name, cache.pattern, ["long_name"])
+        values = {key: value for key, value in zip(short, await read(cache, short), strict=True) if value is not None}
+        for value in values.values():
+            self._bad.note(cache.name, cache.pattern, value.problems, value.error)
+        return values
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
         if cache.is_read:

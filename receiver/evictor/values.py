@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.cache_store import TORN
 from receiver.core import msal_cache, session_values
+from receiver.core.foreign_json import MAX_BYTES
 from receiver.core.msal_cache import Holder
+from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from receiver.core.cache_layouts import Layout
     from receiver.core.cached_sign_in import CachedSignIn
-    from receiver.core.msal_cache import Blob, RefreshToken
+    from receiver.core.msal_cache import RefreshToken
 
 WHOLE = Holder(None, None)
 """Stands for all of a value that cannot be divided."""
 
-MAX_BYTES = 16 * 1024 * 1024
-"""Largest value looked into; a larger one is treated as unreadable."""
+ORDINARY = {"not_json", "shape"}
+"""Reasons why a value cannot be read that say nothing bad of it: it is encrypted, compressed or another program's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,17 @@ class Value:
         raw: Its bytes.
         holders: Its sign-ins, by whose entries they are; empty when it says nothing.
         readable: Whether it could be looked into; an empty readable value holds nobody.
+        problems: Why it, or part of it, was passed over, each in one word.
+        error: What nobody foresaw, where that is why.
     """
 
     raw: bytes
     layout: Layout
     holders: dict[Holder, list[CachedSignIn]]
     readable: bool
-    _blob: Blob | None = field(default=None, repr=False)
+    problems: frozenset[str] = frozenset()
+    error: Exception | None = field(default=None, compare=False, repr=False)
+    _is_divisible: bool = False
     _refresh_tokens: tuple[RefreshToken, ...] = field(default=(), repr=False)
 
     @property
@@ -70,24 +76,34 @@ class Value:
 
     def without(self, ended: Collection[Holder]) -> Change:
         """The value when these holders' entries are gone."""
-        if self._blob is None or WHOLE in ended:
+        if not self._is_divisible or WHOLE in ended:
             return Change(None, list(self._refresh_tokens))
-        blob = msal_cache.parse(self.raw)
-        _, refresh_tokens = msal_cache.remove(blob, ended)
-        keeps = msal_cache.holds_tokens(blob) or self.layout.keep_empty
-        return Change(msal_cache.serialise(blob) if keeps else None, refresh_tokens)
+        left = msal_cache.without(self.raw, ended)
+        return Change(left.serialised if left.holds_tokens or self.layout.keep_empty else None, left.refresh_tokens)
 
 
 def open_value(raw: bytes, layout: Layout) -> Value:
     """Look into a value; encrypted, compressed and foreign ones are not readable. Never raises."""
-    if layout.holds == "anything" or len(raw) > MAX_BYTES:
+    try:
+        return _open(raw, layout)
+    except BadValueError as error:
+        return Value(raw, layout, {}, readable=False, problems=frozenset({error.reason} - ORDINARY))
+    except Exception as error:  # noqa: BLE001  # the limits are the defence; this one is for what they do not know
+        return Value(raw, layout, {}, readable=False, problems=frozenset({"error"}), error=error)
+
+
+def _open(raw: bytes, layout: Layout) -> Value:
+    if layout.holds == "anything":
         return Value(raw, layout, {}, readable=False)
+    if len(raw) > MAX_BYTES:
+        raise BadValueError("too_large")
     if layout.holds == "session":
         found = session_values.read(raw)
         holders = {WHOLE: list(found.sign_ins)} if found.sign_ins else {}
-        return Value(raw, layout, holders, readable=bool(holders), _refresh_tokens=found.refresh_tokens)
-    try:
-        blob = msal_cache.parse(raw)
-    except (ValueError, RecursionError):
-        return Value(raw, layout, {}, readable=False)
-    return Value(raw, layout, msal_cache.sign_ins(blob), readable=True, _blob=blob)
+        return Value(
+            raw, layout, holders, readable=bool(holders), problems=found.problems, _refresh_tokens=found.refresh_tokens
+        )
+    problems: set[str] = set()
+    blob = msal_cache.parse(raw, problems)
+    sign_ins = msal_cache.sign_ins(blob, problems)
+    return Value(raw, layout, sign_ins, readable=True, problems=frozenset(problems), _is_divisible=True)

@@ -22,6 +22,7 @@ from receiver.bus.removals import Removals
 from receiver.consumer.group import GroupSubscriber
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import Code, ConfigurationError, DependencyError
+from receiver.evictor.bad_values import BadValues
 from receiver.evictor.caches import Cache, Caches
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
@@ -131,17 +132,21 @@ async def working(
         keys = Keys(settings.redis.prefix)
         client = _connect(settings.redis, stack)
         caches = open_caches(settings, client, stack)
-        index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock)
+        bad = BadValues(metrics)
+        index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock, report=bad.of_ours)
         removals = Removals(
-            client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock
-        )
-        rechecks = Rechecks(client, keys, delays_s=settings.evictor.recheck_s)
+            client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock,
+            report=bad.of_ours,
+        )  # fmt: skip
+        rechecks = Rechecks(client, keys, delays_s=settings.evictor.recheck_s, report=bad.of_ours)
         revoker = _revoker(settings, metrics)
         stack.push_async_callback(revoker.aclose, drain_s=REVOKE_S)
         evictor = Evictor(
-            caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, revoke=revoker.revoke
+            caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, bad=bad, revoke=revoker.revoke
         )
-        examiner = Examiner(keys, caches=caches, index=index, removals=removals, metrics=metrics, revoke=revoker.revoke)
+        examiner = Examiner(
+            keys, caches=caches, index=index, removals=removals, metrics=metrics, bad=bad, revoke=revoker.revoke
+        )
         watcher = Watcher(
             caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, metrics=metrics,
             rescan_s=settings.evictor.rescan_s, clock=clock,
@@ -158,6 +163,7 @@ async def working(
             prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,
             **settings.redis.options,
         )  # fmt: skip
+        subscriber.on_skipped = metrics.skipped.inc
         rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
         stack.push_async_callback(worker.jobs.aclose)
         worker.jobs.start("redis_watch", watch.watch, needed=True)

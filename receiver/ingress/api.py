@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from receiver.bus.sign_ins import SignIns
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress import responses
 from receiver.ingress.api_events import EventCalls
-from receiver.ingress.api_evictions import EvictionOrders, EvictionTraces
+from receiver.ingress.api_evictions import EvictionTraces
 from receiver.ingress.api_sessions import SessionCalls
 from receiver.ops.logs import emit
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from receiver.bus.keys import Keys
     from receiver.core.tenants import TenantDirectory
+    from receiver.ingress.dispatcher import Dispatcher
     from receiver.ingress.event_feed import EventFeed
-    from receiver.ingress.service import LogoutService
+    from receiver.ingress.inputs import Row
     from receiver.ops.metrics import Metrics
     from receiver.ops.settings import Settings
 
@@ -59,6 +61,22 @@ class BearerTokens:
         matches = [hmac.compare_digest(given, known) for known in self._digests]
         if scheme.lower() != "bearer" or not any(matches):
             raise MalformedRequestError(Code.UNAUTHORIZED, "no bearer token, or not one of internal.token")
+
+
+class InputCalls:
+    """The inputs that are reached under the API."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Take part in the API."""
+        for row in self._dispatcher.api_rows:
+            for method in row.methods:
+                router.add_route(method, row.path, partial(self._serve, row))
+
+    async def _serve(self, row: Row, request: web.Request) -> web.Response:
+        return await self._dispatcher.serve(row, request)
 
 
 class Api:
@@ -136,14 +154,14 @@ class Backing:
 
     Attributes:
         tenants: The configured ones.
-        service: Whose publish step orders share with logout tokens.
+        dispatcher: Serves the inputs that are reached under the API.
         client: Redis; owned by the caller.
         keys: Key names.
         feed: The event feeds of this process.
     """
 
     tenants: TenantDirectory
-    service: LogoutService
+    dispatcher: Dispatcher
     client: redis.asyncio.Redis
     keys: Keys
     feed: EventFeed
@@ -157,7 +175,7 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
     """
     tenants, client, keys = backing.tenants, backing.client, backing.keys
     parts = [
-        EvictionOrders(tenants, backing.service, metrics, clock=clock).add_routes,
+        InputCalls(backing.dispatcher).add_routes,
         EvictionTraces(
             client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, clock=clock
         ).add_routes,

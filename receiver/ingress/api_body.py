@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientPayloadError, web_exceptions
-
-from receiver.core.claims import MAX_ID_CHARS, MAX_NUMERIC_DATE
+from receiver.core.claims import MAX_ID_CHARS
+from receiver.core.numeric_date import numeric_date
 from receiver.core.strict_json import parse_object
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER, Tenant
 from receiver.errors import Code, MalformedRequestError
+from receiver.ingress.body import JSON, BodyLimits, read_body
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from receiver.core.tenants import TenantDirectory
 
-MAX_BODY_BYTES = 64 * 1024
-"""Largest body; the largest registration that is accepted fits."""
-
-BODY_TIMEOUT_S = 5.0
-"""Seconds a client has to send its body before 408."""
+LIMITS = BodyLimits(media_type=JSON, max_bytes=64 * 1024, timeout_s=5.0)
+"""What a body may be; the largest registration that is accepted fits."""
 
 MAX_KEYS = 64
 """Cache and session names one sign-in may register; they come back in every eviction of it."""
@@ -58,9 +54,10 @@ class Members:
         value = self._members.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMERIC_DATE:
+        seconds = numeric_date(value)
+        if seconds is None:
             raise _malformed(f"{name} is not a number of seconds since 1970")
-        return float(value)
+        return seconds
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         """A whole number from `least` to `most`."""
@@ -88,29 +85,17 @@ async def read_members(request: web.Request, known: frozenset[str]) -> Members:
         MalformedRequestError: `media_type`, `content_encoding`, `too_large`, `timeout` or `malformed`.
         LogoutTokenError: `malformed` or `duplicate_member` for what is not one JSON object.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise MalformedRequestError(Code.ENCODING, "the body is compressed; send it plain")
-    if request.content_type != "application/json":
-        raise MalformedRequestError(Code.MEDIA_TYPE, "the body is not application/json")
-    return Members(parse_object(await _read(request), "body"), known)
+    return parse_members(await read_body(request, LIMITS), known)
 
 
-async def _read(request: web.Request) -> bytes:
-    too_large = MalformedRequestError(Code.TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise too_large
-    except TimeoutError as error:
-        raise MalformedRequestError(Code.TIMEOUT, f"the body did not arrive within {BODY_TIMEOUT_S:g} s") from error
-    except (ClientPayloadError, web_exceptions.HTTPException, OSError, EOFError) as error:
-        raise _malformed("the body broke off or is badly framed") from error
-    return bytes(body)
+def parse_members(body: bytes, known: frozenset[str]) -> Members:
+    """The JSON object in a body that was read.
+
+    Raises:
+        MalformedRequestError: `malformed` for a member that is not known.
+        LogoutTokenError: `malformed` or `duplicate_member` for what is not one JSON object.
+    """
+    return Members(parse_object(body, "body"), known)
 
 
 def issuers(tenant: Tenant) -> list[str]:

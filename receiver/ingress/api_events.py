@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from receiver.bus.feed import BEGINNING, order
-from receiver.core.eviction import Eviction
-from receiver.errors import BadEventError, Code, MalformedRequestError
+from receiver.bus.stream import NO_NUMBER
+from receiver.errors import BadEventError, Code, MalformedRequestError, UnknownEventTypeError
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
+    from receiver.bus.stream import Entry
+    from receiver.core.eviction import Eviction
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.event_feed import Delivery, EventFeed, Reader
     from receiver.ops.metrics import Metrics
@@ -65,12 +67,8 @@ class Wanted:
             raise MalformedRequestError(Code.MALFORMED, "client_id is empty")
         return cls(tenant, client_id)
 
-    def takes(self, event: bytes) -> bool:
-        """Whether an event is among them; one that cannot be read is nobody's."""
-        try:
-            eviction = Eviction.from_json(event)
-        except BadEventError:
-            return False
+    def takes(self, eviction: Eviction) -> bool:
+        """Whether an eviction is among them."""
         # An order for every client names the one the OP happened to notify, and concerns the others no less.
         concerns_client = eviction.applies_to == "tenant" or self.client_id in {None, eviction.client_id}
         return concerns_client and self.tenant in {None, eviction.tenant}
@@ -139,11 +137,24 @@ class EventCalls:
     def _frame(self, delivery: Delivery, wanted: Wanted) -> bytes:
         entry = delivery.entry
         reset = self._reset(needed=delivery.missed)
-        if not wanted.takes(entry.event):
+        if not self._is_for(wanted, entry):
             return reset
         self._metrics.sse_events.inc()
         data = b" ".join(entry.event.splitlines())
         return reset + b"id: %b\nevent: eviction\ndata: %b\n\n" % (entry.entry_id.encode(), data)
+
+    def _is_for(self, wanted: Wanted, entry: Entry) -> bool:
+        try:
+            eviction = entry.eviction()
+        except UnknownEventTypeError:
+            # A client may be newer than this receiver; only it can say what such an event means, and for whom.
+            return True
+        except BadEventError as error:
+            self._feed.report(entry, error.message)
+            return False
+        if entry.number is None:
+            self._feed.report(entry, NO_NUMBER)
+        return wanted.takes(eviction)
 
     def _reset(self, *, needed: bool) -> bytes:
         if not needed:

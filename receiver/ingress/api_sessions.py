@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from receiver.bus.registry import SignIn
+from receiver.core.sign_in import SignIn
 from receiver.ingress.api_body import read_members, tenant_of
 from receiver.ingress.responses import NO_STORE
 
@@ -60,7 +60,7 @@ class SessionCalls:
         tenant = tenant_of(self._tenants, iss)
         return SignIn(
             iss=iss,
-            client_id=members.text("client_id"),
+            client_ids=(members.text("client_id"),),
             sub=sub,
             sid=members.optional_text("sid"),
             auth_time=members.optional_date("auth_time"),

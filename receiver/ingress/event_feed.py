@@ -10,16 +10,18 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from receiver.bus.feed import BEGINNING, Place, order
+from receiver.bus.feed import BEGINNING, order
+from receiver.core.cursor import Cursor
 from receiver.errors import Code, DependencyError
+from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from receiver.bus.feed import EventLog
+    from receiver.bus.feed import EventLog, Position
     from receiver.bus.stream import Entry
     from receiver.ops.metrics import Metrics
 
@@ -52,26 +54,30 @@ class Reader:
     """One client's place in the stream.
 
     Attributes:
-        position: Id of the last entry taken, or where it started.
+        cursor: Behind the last entry taken, or where it started.
         missed: True when entries were gone already when it started.
         dropped: True once it was too slow; nothing more comes.
     """
 
-    def __init__(self, place: Place, on_drop: Callable[[], None]) -> None:
-        self.position = place.entry_id
-        self.missed = place.missed
+    def __init__(self, start: Position, on_drop: Callable[[], None]) -> None:
+        self.cursor = start.cursor
+        self.missed = start.missed
         self.dropped = False
-        self._number = place.number
         self._on_drop = on_drop
         self._waiting: deque[Delivery] = deque()
         self._news = asyncio.Event()
+
+    @property
+    def position(self) -> str:
+        """Id of the last entry taken."""
+        return self.cursor.entry_id
 
     def take(self, entry: Entry) -> Delivery | None:
         """The entry as this client gets it; None when it has it already."""
         if order(entry.entry_id) <= order(self.position):
             return None
-        missed = entry.number != self._number + 1
-        self.position, self._number = entry.entry_id, entry.number
+        missed = not self.cursor.follows(entry.number)
+        self.cursor = self.cursor.after(entry.entry_id, entry.number)
         return Delivery(entry, missed)
 
     def push(self, entry: Entry) -> None:
@@ -87,9 +93,9 @@ class Reader:
             self._waiting.append(delivery)
         self.wake()
 
-    def rewind(self, place: Place | None) -> None:
+    def rewind(self, to: Cursor | None) -> None:
         """Go on at another place, because the stream is not the one it was; None: at its beginning."""
-        self.position, self._number = (place.entry_id, place.number) if place else (BEGINNING, self._number)
+        self.cursor = to or replace(self.cursor, entry_id=BEGINNING)
 
     def wake(self) -> None:
         """End a `next` that waits."""
@@ -124,9 +130,10 @@ class EventFeed:
         self._metrics = metrics
         self._clients = 0
         self._live: set[Reader] = set()
-        self._position = BEGINNING
+        self._cursor = Cursor(BEGINNING)
         self._somebody = asyncio.Event()
-        self._numbers: OrderedDict[str, int] = OrderedDict()
+        self._known: OrderedDict[str, Cursor] = OrderedDict()
+        self._reported: deque[str] = deque(maxlen=REMEMBERED)
         self.closing = False
 
     @contextlib.contextmanager
@@ -152,9 +159,9 @@ class EventFeed:
         Raises:
             DependencyError: `redis`; without Redis nobody knows where "now" is.
         """
-        place = await (self._log.tail() if after is None else self._log.place(after, self._numbers.get(after)))
-        self._remember(place.entry_id, place.number)
-        return Reader(place, on_drop)
+        start = await (self._log.tail() if after is None else self._log.position(after, self._known.get(after)))
+        self._remember(start.cursor)
+        return Reader(start, on_drop)
 
     def leave(self, reader: Reader) -> None:
         """The client of this reader is gone."""
@@ -168,13 +175,19 @@ class EventFeed:
             except DependencyError:
                 await asyncio.sleep(min(RETRY_S, timeout_s))
                 return []
-            self._remember_all(entries)
             if entries:
-                return [delivery for delivery in map(reader.take, entries) if delivery]
+                return list(self._catch_up(reader, entries))
             # Nothing is awaited from here to joining. Behind the shared reader: there is one more page to read.
             if not self._join(reader):
                 return []
         return [] if self.closing else await reader.next(timeout_s)
+
+    def report(self, entry: Entry, reason: str) -> None:
+        """Count and name an entry that is not as it should be, once in this process however many feeds read it."""
+        if entry.entry_id not in self._reported:
+            self._reported.append(entry.entry_id)
+            self._metrics.sse_skipped.inc()
+            emit(log, logging.ERROR, "feed.skipped", entry_id=entry.entry_id, reason=reason)
 
     def close(self) -> None:
         """End every feed, and take no new ones: the process is about to stop."""
@@ -187,7 +200,7 @@ class EventFeed:
         while True:
             await self._somebody.wait()
             try:
-                entries = await self._log.wait(self._position)
+                entries = await self._log.wait(self._cursor.entry_id)
                 if not entries:
                     await self._check_continuity()
             except DependencyError:
@@ -196,39 +209,44 @@ class EventFeed:
             for entry in entries:
                 for reader in self._live:
                     reader.push(entry)
-                self._position = entry.entry_id
-            self._remember_all(entries)
+                self._cursor = self._cursor.after(entry.entry_id, entry.number)
+                self._remember(self._cursor)
             if not self._live:
                 self._somebody.clear()
 
+    def _catch_up(self, reader: Reader, entries: Iterable[Entry]) -> Iterator[Delivery]:
+        for entry in entries:
+            delivery = reader.take(entry)
+            self._remember(reader.cursor)
+            if delivery:
+                yield delivery
+
     def _join(self, reader: Reader) -> bool:
         if not self._somebody.is_set():
-            self._position = reader.position
+            self._cursor = reader.cursor
             self._somebody.set()
-        elif order(self._position) > order(reader.position):
+        elif order(self._cursor.entry_id) > order(reader.position):
             return False
         self._live.add(reader)
         return True
 
     async def _check_continuity(self) -> None:
         # A Redis that lost data, or whose clock went back in a failover, gives ids below those already read.
-        places = {reader: reader.position for reader in self._live}
-        tail = await self._log.tail()
-        ahead = [reader for reader, position in places.items() if order(position) > order(tail.entry_id)]
-        if not ahead and order(self._position) <= order(tail.entry_id):
+        positions = {reader: reader.position for reader in self._live}
+        tail = (await self._log.tail()).cursor
+        ahead = [reader for reader, position in positions.items() if order(position) > order(tail.entry_id)]
+        if not ahead and order(self._cursor.entry_id) <= order(tail.entry_id):
             return
         # An entry we know is where the old and the new stream part; else everything is new, and `n` tells the gap.
-        known = tail if self._numbers.get(tail.entry_id) == tail.number else None
-        self._position = known.entry_id if known else BEGINNING
+        known = self._known.get(tail.entry_id)
+        if known is not None and known.number != tail.number:
+            known = None
+        self._cursor = known or replace(self._cursor, entry_id=BEGINNING)
         for reader in ahead:
             reader.rewind(known)
 
-    def _remember(self, entry_id: str, number: int) -> None:
-        if entry_id != BEGINNING:
-            self._numbers[entry_id] = number
-        while len(self._numbers) > REMEMBERED:
-            self._numbers.popitem(last=False)
-
-    def _remember_all(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self._remember(entry.entry_id, entry.number)
+    def _remember(self, cursor: Cursor) -> None:
+        if cursor.entry_id != BEGINNING:
+            self._known[cursor.entry_id] = cursor
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)

@@ -15,10 +15,12 @@ from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
+from receiver.ingress.dispatcher import Dispatcher
+from receiver.ingress.inputs import input_table
+from receiver.ingress.inputs.token_verifier import TokenVerifier
+from receiver.ingress.intake import Intake
 from receiver.ingress.internal import State, internal_listener
 from receiver.ingress.outbox import OutboxPublisher
-from receiver.ingress.public import PublicListener
-from receiver.ingress.service import LogoutService
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import EMBEDDED
@@ -132,32 +134,34 @@ async def running(
         await watch.check()
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
-        service = LogoutService(
-            tenants, key_store, through_outbox or publisher, settings=settings.keys, metrics=metrics, clock=clock,
-            outbox=outbox,
-        )  # fmt: skip
+        intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock)
+        verifier = TokenVerifier(
+            tenants, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
+        )
+        rows = input_table(tenants, verifier, settings.public)
+        dispatcher = Dispatcher(rows, intake, tenants, settings.public, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
         state = State(watch, jobs, keys=key_store, outbox=outbox)
         server = Server(
             settings, state=state, metrics=metrics, publisher=publisher, through_outbox=through_outbox, feed=feed
         )
-        backing = Backing(tenants=tenants, service=service, client=client, keys=keys, feed=feed)
+        backing = Backing(tenants=tenants, dispatcher=dispatcher, client=client, keys=keys, feed=feed)
         api = compose(settings, backing, metrics, clock=clock)
         internal = web.AppRunner(internal_listener(state, metrics, api), access_log=None, shutdown_timeout=1.0)
         stack.push_async_callback(internal.cleanup)
         server.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
-        await service.restore()
-        stack.push_async_callback(service.held.save)
+        await verifier.restore()
+        stack.push_async_callback(verifier.held.save)
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
         stack.push_async_callback(jobs.aclose)
         jobs.start("redis_watch", watch.watch, needed=True)
         jobs.start("key_refresh", key_store.keep_fresh, needed=False)
-        jobs.start("held_tokens", service.held.watch, needed=False)
+        jobs.start("held_tokens", verifier.held.watch, needed=False)
         jobs.start("event_feed", feed.run, needed=False)
         jobs.start("ack_watch", ack_watch.watch, needed=False)
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)
-        await server.open_public(PublicListener(service, settings.public, metrics).build())
+        await server.open_public(dispatcher.public_server())
         stack.push_async_callback(server.drain)
         yield server
 

@@ -13,6 +13,11 @@ class EvictorMetrics(ProcessMetrics):
     def __init__(self) -> None:
         super().__init__()
         registry = self.registry
+        self.skipped = Counter(
+            "logout_stream_skipped_total",
+            "Stream entries that are no event of this version or have no number.",
+            registry=registry,
+        )
         self._cleared = Counter(
             "logout_cache_values_total",
             "Values looked at for an eviction, by outcome (deleted, rewritten, kept, absent).",
@@ -48,6 +53,13 @@ class EvictorMetrics(ProcessMetrics):
             "logout_cache_unreadable",
             "Values the last reading of all caches could not look into: encrypted, compressed or foreign.",
             ["cache"],
+            registry=registry,
+        )
+        self.bad_values = Counter(
+            "logout_cache_bad_values_total",
+            "Values that could not be judged, or not all of them, by reason (error, long_name, shape, too_deep, "
+            "too_large, too_many); cache is empty for the evictor's own notes.",
+            ["cache", "reason"],
             registry=registry,
         )
         self.keys = Gauge(

@@ -79,6 +79,11 @@ class Metrics(ProcessMetrics):
             "Times a feed was told that it missed events.",
             registry=registry,
         )
+        self.sse_skipped = Counter(
+            "logout_sse_skipped_total",
+            "Stream entries that are no event or have no number, once for each however many feeds read it.",
+            registry=registry,
+        )
         self.outbox_entries = Gauge(
             "logout_outbox_entries",
             "Evictions on this machine's disk that wait for Redis.",

@@ -195,9 +195,12 @@ class EventSettings(Section):
         7 * 86_400, ge=60, description="Seconds an entry is kept at most. Same effect as max_events, by age."
     )
     mark_s: int = Field(
-        30 * 86_400,
+        32 * 86_400,
         ge=3600,
-        description="Seconds a logout is remembered for late sign-ins. Longer than any app's longest session.",
+        description=(
+            "Seconds a logout is remembered. Longer than any app's longest session, which is live again once its "
+            "logout is forgotten. Flask's cookies live 31 days unless the app says otherwise."
+        ),
     )
     max_events: int = Field(
         100_000,

@@ -55,14 +55,17 @@ async def test_no_token_configured_is_no_api(receiver: Receiver) -> None:
 
 
 async def test_no_token_is_ever_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """A refused call is one log line with route and code; neither path, token nor body is in it."""
+    """A refused call or order is one log line with its code; neither path, token nor body is in it."""
     caplog.set_level(logging.DEBUG)
     await api.call("GET", "/evictions/somebodys-event", headers={"Authorization": "Bearer a-wrong-token"})
     await api.call("POST", "/evictions", {"tenant": "t1", "sub": "alice", "sud": "alice-session"})
 
-    records = [record for record in caplog.records if record.getMessage() == "api.refused"]
-    lines = [str(record.fields) for record in records]  # type: ignore[attr-defined]
-    assert ["/v1/evictions/{id}", "/v1/evictions"] == [r.fields["route"] for r in records]  # type: ignore[attr-defined]
+    records = [record for record in caplog.records if record.name in {"receiver.api", "receiver.request"}]
+    fields: list[dict[str, Any]] = [record.fields for record in records]  # type: ignore[attr-defined]
+    lines = [str(each) for each in fields]
+    assert ["api.refused", "logout.rejected"] == [record.getMessage() for record in records]
+    assert ("/v1/evictions/{id}", "unauthorized") == (fields[0]["route"], fields[0]["code"])
+    assert ("admin", "malformed") == (fields[1]["input"], fields[1]["code"])
     for secret in ("somebodys-event", "a-wrong-token", TOKEN, "alice"):
         assert secret not in caplog.text + "".join(lines)
 

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from receiver.ingress.api import Backing, compose
+from receiver.ingress.dispatcher import Dispatcher
+from receiver.ingress.inputs import input_table
+from receiver.ingress.inputs.backchannel import PATH
 from receiver.ingress.internal import internal_listener
-from receiver.ingress.public import PATH
 from receiver.ops.metrics import Metrics
 from receiver.ops.settings import Settings
 from tests.api.conftest import TOKEN, Api
@@ -68,8 +70,11 @@ def test_document_is_sound() -> None:
 async def test_routes_are_those_of_the_document(api: Api) -> None:
     """Every route of the internal listener is described, every operation described exists."""
     nothing: Any = None  # routes are only added, not called
-    backing = Backing(tenants=nothing, service=nothing, client=nothing, keys=nothing, feed=nothing)
-    calls = compose(Settings(internal={"token": TOKEN}), backing, nothing, clock=time.time)
+    settings = Settings(internal={"token": TOKEN})
+    rows = input_table(nothing, nothing, settings.public)
+    dispatcher = Dispatcher(rows, nothing, nothing, settings.public, clock=time.time)
+    backing = Backing(tenants=nothing, dispatcher=dispatcher, client=nothing, keys=nothing, feed=nothing)
+    calls = compose(settings, backing, nothing, clock=time.time)
     there = {
         (route.method.lower(), route.resource.canonical)
         for route in internal_listener(nothing, Metrics(), calls).router.routes()

@@ -96,6 +96,18 @@ async def test_the_first_time_counts(redis_client: redis.asyncio.Redis) -> None:
     assert 0 < await redis_client.ttl(KEYS.acks_of("e1")) <= acks.KEEP_S
 
 
+async def test_what_others_wrote_is_left_out(
+    redis_client: redis.asyncio.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lines that cannot be read are counted in the log; those around them are taken."""
+    for line in (b"e1 5 w1 first", b"", b"abc", b"e1 5", b"e1 5 w1", b"e1 -5 w1 a", b"e1 1e400 w1 a", b"e1 1.5 w1 a",
+                 b"e1 %d w1 a" % 10**30, b"\xff\xfe", b"e1 6 w1 \xff", b"e1 7 w1 last one"):  # fmt: skip
+        await redis_client.rpush(KEYS.acks, line)
+    taken = await acks.take(redis_client, KEYS, count=100)
+    assert [("first", 0.005), ("\ufffd", 0.006), ("last one", 0.007)] == [(ack.app, ack.after_s) for ack in taken]
+    assert "9 acknowledgements" in caplog.text
+
+
 async def test_history_read_after_a_start_says_nothing_of_the_time(
     redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,14 @@ import pytest
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.removals import Removals
 from receiver.consumer import Eviction, Guard, ThreadGuard
-from receiver.consumer.guard import PerProcess
-from receiver.consumer.knowledge import PAUSE_S, STALE_AFTER_S, Knowledge
+from receiver.consumer import knowledge as knowledge_module
+from receiver.consumer.background import PerProcess
+from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, PAUSE_S, STALE_AFTER_S, Knowledge
 from receiver.core import local_marks
+from receiver.core.marks import digest
+from receiver.core.sign_in import from_claims
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,10 +167,10 @@ async def test_standing_tells_unknown_from_live(redis_server: EmbeddedRedis) -> 
     """An app that wants to can tell a session nobody knows about from one that is live."""
     guard, away = Guard(redis_server.url, app="portal"), Guard("redis://127.0.0.1:1/0", app="portal")
 
-    assert "live" == await guard.admit(claims(sub="carol", sid="s7"))
-    assert "live" == await guard.standing(claims(sub="carol", sid="s7"))
-    assert "unknown" == await away.standing(claims())
-    assert "unknown" == await away.admit(claims())
+    assert "live" == await guard.sign_in(claims(sub="carol", sid="s7"))
+    assert "live" == await guard.status(claims(sub="carol", sid="s7"))
+    assert "unknown" == await away.status(claims())
+    assert "unknown" == await away.sign_in(claims())
     await guard.stop()
     await away.stop()
 
@@ -184,24 +189,102 @@ def test_displaced_marks_are_asked_about_again(monkeypatch: pytest.MonkeyPatch, 
     """A session whose mark gave way to newer ones is not taken for live because it once was."""
     monkeypatch.setattr(local_marks, "MAX_MARKS", 10)
     knowledge = Knowledge(clock=clock)
-    knowledge.learn(claims())
+    knowledge.learn(from_claims(claims()), asked_at=clock())
     knowledge.note(logout())
-    assert "ended" == knowledge.judge(claims(), None, last_read_s=clock())
+    assert "ended" == knowledge.status(from_claims(claims()), last_read_s=clock())
 
     for number in range(10):
         knowledge.note(logout(f"e{number}", sub="bob", sid=f"b{number}"))
 
-    assert "unknown" == knowledge.judge(claims(), None, last_read_s=clock())
+    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=clock())
 
 
 def test_stale_copy_is_not_believed(clock: Clock) -> None:
     """What was asked before counts only while the process hears of evictions."""
     knowledge = Knowledge(clock=clock)
-    knowledge.learn(claims())
+    knowledge.learn(from_claims(claims()), asked_at=clock())
 
-    assert "live" == knowledge.judge(claims(), None, last_read_s=clock())
-    assert "unknown" == knowledge.judge(claims(), None, last_read_s=clock() - STALE_AFTER_S)
-    assert "unknown" == knowledge.judge(claims(), None, last_read_s=None)
+    assert "live" == knowledge.status(from_claims(claims()), last_read_s=clock())
+    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=clock() - STALE_AFTER_S)
+    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=None)
+
+
+async def test_absurd_auth_time_does_not_outlive_a_logout(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """A session dated in milliseconds is ended like one without a date, by what was heard and by what Redis knows."""
+    session = claims(auth_time=1_700_000_000_000)
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+
+    assert "ended" == await guard.sign_in(session)
+    await until_heard(guard)
+    assert "ended" == guard.cached_status(session)
+
+
+async def test_logout_of_any_named_client(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """Where an ID token names two clients, a logout that counts for the second one only ends the session."""
+    both = claims(aud=["portal", "orders"])
+    assert await guard.register(both, keys=["session:1"])
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(client_id="orders", applies_to="client"))
+
+    assert await guard.is_signed_out(both)
+    [(_, entry)] = await redis_client.xrevrange(Keys().events, count=1)
+    assert [("session:1",)] == [session.keys for session in Eviction.from_json(entry[b"event"]).sessions]
+
+
+def test_account_marked_without_an_event_is_asked_about_again(clock: Clock) -> None:
+    """A session under an account of its own is believed for ten seconds; one whose account is the subject for good."""
+    knowledge = Knowledge(clock=clock)
+    entra, other = from_claims(claims(), home_account_id="uid.utid"), from_claims(claims())
+    for sign_in in (entra, other):
+        knowledge.learn(sign_in, asked_at=clock())
+
+    clock.advance(ASK_AGAIN_AFTER_S - 1)
+    assert ["live", "live"] == [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (entra, other)]
+    clock.advance(1)
+    assert ["unknown", "live"] == [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (entra, other)]
+
+
+async def test_mark_of_the_evictor_ends_a_session_that_was_live(
+    guard: Guard, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evictor learns late whose account a pairwise subject is and marks it; a running guard sees that."""
+    monkeypatch.setattr(knowledge_module, "ASK_AGAIN_AFTER_S", 0.0)
+    session, account = claims(sub="pairwise-of-portal"), "uid.utid"
+    await until_heard(guard)
+    assert "live" == await guard.status(session, home_account_id=account)
+
+    removals = Removals(redis_client, Keys(), in_flight_s=1, mark_s=60, clock=lambda: float(LOGOUT_AT))
+    await removals.mark_accounts(logout(sub="pairwise-of-orders", sid=None, scope="user"), [account])
+
+    assert "ended" == await guard.status(session, home_account_id=account)
+
+
+async def test_account_is_part_of_the_question(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """That a session is live without its account says nothing of the same session with it."""
+    await until_heard(guard)
+    assert "live" == await guard.status(claims())
+    await redis_client.set(Keys().mark(digest("account", ISS, "uid.utid")), LOGOUT_AT)
+
+    assert "ended" == await guard.status(claims(), home_account_id="uid.utid")
+
+
+async def test_handler_that_blocks_holds_up_no_request(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """While an app's handler waits, and even asks the guard itself, requests are answered."""
+    asked, release = threading.Event(), threading.Event()
+
+    def handler(eviction: Eviction) -> None:
+        del eviction
+        assert guard.is_signed_out(claims())
+        asked.set()
+        assert release.wait(DEADLINE_S)
+
+    with ThreadGuard(redis_server.url, app="portal", on_eviction=handler) as guard:
+        await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+        assert await asyncio.to_thread(asked.wait, DEADLINE_S)
+
+        assert "live" == await asyncio.to_thread(guard.status, claims(sub="bob", sid="s9"))
+        release.set()
 
 
 # Python 3.12 and newer warn of a fork beside threads, which is what this test is about.
@@ -216,7 +299,7 @@ def test_every_process_has_its_own_guard(redis_server: EmbeddedRedis) -> None:
     child = os.fork()
     if child == 0:
         theirs = guards.get()
-        os.write(writing, b"own" if theirs is not ours and theirs._thread._thread.is_alive() else b"old")
+        os.write(writing, b"own" if theirs is not ours and theirs._loop._thread.is_alive() else b"old")
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.consumer import Eviction, Sessions, SyncSessions
+from receiver.consumer import Eviction, Sessions, ThreadSessions
 from receiver.core.eviction import SessionKeys
 
 if TYPE_CHECKING:
@@ -254,10 +255,29 @@ async def test_script_is_reloaded(world: World) -> None:
     assert json.loads('["k"]') == list((await world.logout(sid="s1")).sessions[0].keys)
 
 
+# Python 3.12 and newer warn of a fork beside threads, which is what this test is about.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_sync_registry_made_before_a_fork(redis_server: EmbeddedRedis, redis_client: object) -> None:
+    """A registry used before a fork works in child and parent: each has connections of its own."""
+    del redis_client
+    with ThreadSessions(redis_server.url) as sessions:
+        assert sessions.register(claims())
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, b"live" if sessions.register(claims(sid="s2")) else b"ended")
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as answer:
+            assert b"live" == answer.read()
+        os.waitpid(child, 0)
+        assert not sessions.is_signed_out(claims())
+
+
 def test_sync_registry_answers_the_same(redis_server: EmbeddedRedis, redis_client: object) -> None:
     """Apps without an event loop get the same answers."""
     del redis_client
-    sessions = SyncSessions(redis_server.url)
+    sessions = ThreadSessions(redis_server.url)
 
     assert sessions.register(claims())
     assert not sessions.is_signed_out(claims())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -103,25 +102,6 @@ async def test_missed_entries_are_told(
     await asyncio.wait([task])
 
     assert ["first", "reset", "last"] == heard
-
-
-async def test_unreadable_entry_is_skipped(
-    redis_server: EmbeddedRedis,
-    publisher: EvictionPublisher,
-    redis_client: redis.asyncio.Redis,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """An entry that is no eviction event is logged and skipped, never fatal."""
-    heard: list[str] = []
-    await redis_client.xadd(Keys().events, {"event": "{}", "n": 0})
-    await publisher.publish(eviction("next"))
-    with caplog.at_level(logging.ERROR, "receiver.consumer"):
-        task = asyncio.create_task(Subscriber(redis_server.url, lambda e: heard.append(e.id), app="portal").run())
-        await until(lambda: heard == ["next"])
-        task.cancel()
-        await asyncio.wait([task])
-
-    assert "skipped stream entry" in caplog.text
 
 
 async def test_thread_for_apps_without_a_loop(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:

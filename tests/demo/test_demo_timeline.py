@@ -27,6 +27,7 @@ def test_published_evictions_are_read_from_the_receivers_stream(client: redis.Re
         tenant="demo",
         iss=ISSUER,
         jti="j-1",
+        sid="s-1",
         scope="session",
         logout_at=1,
         received_at=1.0,
@@ -128,7 +129,9 @@ def test_newest_chapter_comes_first() -> None:
 
 def test_eviction_never_stands_before_its_post(client: redis.Redis) -> None:
     """A stream id has milliseconds only; the order of cause and effect is kept all the same."""
-    eviction = Eviction(id=ID, tenant="demo", iss=ISSUER, jti="j-1", scope="session", logout_at=1, received_at=1.0)
+    eviction = Eviction(
+        id=ID, tenant="demo", iss=ISSUER, jti="j-1", sid="s-1", scope="session", logout_at=1, received_at=1.0
+    )
     posted = timeline.fields(Happened.LOGOUT_POSTED, {"client_id": "portal", "claims": CLAIMS}, at=5.0006)
     client.xadd(timeline.STREAM, posted)
     client.xadd("{logout}:events", {"event": eviction.to_json(), "n": 1}, id="5000-0")

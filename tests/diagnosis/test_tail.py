@@ -16,9 +16,11 @@ from receiver.bus.connection import Failure
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
 from receiver.bus.stream import Entry
+from receiver.core.cursor import Cursor
 from receiver.core.eviction import Eviction
 from receiver.diagnosis import tail
 from receiver.ops.settings import Settings
+from tests.support.bad_entries import ALL, Bad
 from tests.support.clock import NOW
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.diagnosis.conftest import Command
 
+START = Cursor("0-0")
 EVENT_ID = "0123456789abcdef0123456789abcdef"
 
 
@@ -47,7 +50,7 @@ def eviction(**changes: Any) -> Eviction:
     return Eviction(**fields)
 
 
-def entry(number: int = 1, event: str | None = None, **changes: Any) -> Entry:
+def entry(number: int | None = 1, event: str | None = None, **changes: Any) -> Entry:
     """A stream entry published 1.25 s after the logout."""
     text = eviction(**changes).to_json() if event is None else event
     return Entry(f"{NOW * 1000 + 1250}-0", number, text.encode())
@@ -55,7 +58,7 @@ def entry(number: int = 1, event: str | None = None, **changes: Any) -> Entry:
 
 def test_one_line_for_each_eviction() -> None:
     """Time, tenant, input, scope, client, event id and delay, in the columns of the heading."""
-    line = tail.to_text(tail.to_line(entry(), None), show_subject=False)
+    line = tail.to_text(tail.to_line(entry(), START), show_subject=False)
 
     assert ["2026-11-20T12:00:01.250Z", "t1", "backchannel", "session", "c1", EVENT_ID, "1.2", "s"] == line.split()
     assert len(tail.HEADER) == len(line)
@@ -64,12 +67,13 @@ def test_one_line_for_each_eviction() -> None:
 
 def test_json_shape() -> None:
     """One object on one line; `sub` and `sid` only on request."""
-    line = tail.to_line(entry(client_id=None, input="admin"), None)
+    line = tail.to_line(entry(client_id=None, input="admin"), START)
     expected = {
         "entry_id": f"{NOW * 1000 + 1250}-0",
         "published_at": NOW + 1.25,
         "missed": 0,
         "readable": True,
+        "problem": None,
         "id": EVENT_ID,
         "tenant": "t1",
         "iss": "https://op.example/t1",
@@ -87,7 +91,7 @@ def test_json_shape() -> None:
 
 def test_subject_on_request() -> None:
     """`--show-subject` appends `sub` and `sid`; control characters in them are escaped."""
-    line = tail.to_line(entry(sub="al\x1b[2Jice", sid=None), None)
+    line = tail.to_line(entry(sub="al\x1b[2Jice", sid=None), START)
 
     assert "alice" not in tail.to_text(line, show_subject=False)
     assert tail.to_text(line, show_subject=True).endswith("sub al\\u001b[2Jice  sid -")
@@ -95,18 +99,58 @@ def test_subject_on_request() -> None:
 
 def test_missed_entries_are_said() -> None:
     """A jump in the numbers is a line of its own, before the eviction."""
-    line = tail.to_line(entry(number=5), 2)
+    line = tail.to_line(entry(number=5), Cursor("1-0", 2))
 
     assert 2 == line.missed
     assert tail.to_text(line, show_subject=False).startswith("! 2 evictions were trimmed before they could be read\n")
 
 
 def test_entry_of_another_version() -> None:
-    """An entry that is no event of ours is named by its id, and the next one is read."""
-    line = tail.to_line(entry(event='{"type": "logout-receiver.eviction.v9"}'), 0)
+    """An entry that is no event of ours is named by its id, with the reason and nothing of its content."""
+    bad = entry(event='{"type": "logout-receiver.eviction.v9"}')
+    line = tail.to_line(bad, START)
 
-    assert "not an eviction event of this version" in tail.to_text(line, show_subject=False)
-    assert {"entry_id", "published_at", "missed", "readable"} == set(json.loads(tail.to_json(line, show_subject=True)))
+    assert f"! entry {bad.entry_id} is skipped: " in tail.to_text(line, show_subject=False)
+    shown = json.loads(tail.to_json(line, show_subject=True))
+    assert {"entry_id", "published_at", "missed", "readable", "problem"} == set(shown)
+    assert (False, True) == (shown["readable"], bool(shown["problem"]))
+
+
+def test_entry_without_a_number() -> None:
+    """It is noted, its event is printed, and the number after it is no gap."""
+    line = tail.to_line(entry(number=None), Cursor("1-0", 4))
+    text = tail.to_text(line, show_subject=False)
+
+    assert text.startswith(f"! entry {line.entry.entry_id}: ")
+    assert EVENT_ID in text
+    assert 0 == tail.to_line(entry(number=6), Cursor("1-0", 4).after("2-0", None)).missed
+
+
+@pytest.mark.parametrize("bad", ALL, ids=lambda bad: bad.name.replace(" ", "_"))
+async def test_goes_on_after_any_entry(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, bad: Bad
+) -> None:
+    """Whatever else stands in the stream, a line says so, and the next eviction is printed."""
+    settings = Settings(redis={"url": redis_server.url})
+    lines = tail.follow(settings, print)
+    started = asyncio.ensure_future(anext(lines))
+    await publish_until_seen(redis_client, started)
+    await redis_client.set(Keys().sequence, 1000)
+    await redis_client.xadd(Keys().events, {"event": eviction().to_json(), "n": 1000})
+    entry_id = await bad.add(redis_client)
+    await redis_client.xadd(Keys().events, {"event": eviction(id="after").to_json(), "n": 1001 + bad.uses_number})
+    async with asyncio.timeout(20):
+        while (line := await anext(lines)).entry.entry_id != entry_id:
+            pass
+        after = await anext(lines)
+    await lines.aclose()
+    assert line.problem
+    assert bad.heard == (line.eviction is not None)
+    for shown in (line, after):
+        assert json.loads(tail.to_json(shown, show_subject=True))
+        assert tail.to_text(shown, show_subject=True)
+    assert after.eviction is not None
+    assert ("after", 0, "") == (after.eviction.id, after.missed, after.problem)
 
 
 async def publish_until_seen(client: redis.asyncio.Redis, seen: asyncio.Future[Any]) -> None:

@@ -17,6 +17,7 @@ from receiver.consumer import Subscriber
 from receiver.diagnosis.trace import to_text
 from tests.consumer.listening import eviction, running, until
 from tests.diagnosis.conftest import write_config
+from tests.support.bad_entries import ALL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,3 +226,21 @@ async def test_command_that_cannot_tell(command: Command, config: Path, op: OP, 
     assert "cannot read the event stream" in away.err
     assert "no such eviction" in unknown.err
     assert "redis.url is embedded" in embedded.err
+
+
+async def test_what_others_wrote_hides_no_proof(redis_client: redis.asyncio.Redis) -> None:
+    """Bad entries, a bad place and bad acknowledgements are passed over; the event is found and its proof shown."""
+    scene = Scene(redis_client)
+    await scene.publish(eviction("e1", time.time()))
+    await scene.speaks("portal", "w1", "e1")
+    for bad in ALL:
+        await bad.add(redis_client)
+    await redis_client.set(KEYS.jti("e1"), "abc")
+    await redis_client.hset(KEYS.acks_of("e1"), mapping={"bad/w2": "abc", b"\xff/w3": "1e400", "bad/w4": "-1", "x": ""})
+    await redis_client.zadd(KEYS.instances, {b"\xff/w5": float("inf")})
+
+    found = await scene.trace("e1", "portal")
+    assert "e1" == await find(redis_client, KEYS, "jti-e1")
+    assert {"portal": ["w1"]} == {app.app: list(app.acked_ms) for app in found.apps if app.acked_ms}
+    assert json.dumps(found.to_json(), allow_nan=False)
+    assert to_text(found, colours=False)

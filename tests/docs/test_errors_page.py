@@ -12,7 +12,7 @@ from receiver.ingress.responses import Policy, refused
 from tests.docs.pages import ROOT, names, read, rows
 
 PAGE = {names(row[0])[0]: row[1] for row in rows(read("errors.md"))}
-ROOM_ONLY = {"ConfigurationError", "StateLostError", "BadEventError"}
+ROOM_ONLY = {"ConfigurationError", "StateLostError", "BadEventError", "BadValueError"}
 
 
 def raised() -> dict[str, set[str]]:
@@ -23,6 +23,7 @@ def raised() -> dict[str, set[str]]:
         "configuration": {"ConfigurationError"},
         "state_lost": {"StateLostError"},
         "bad_event": {"BadEventError"},
+        "bad_value": {"BadValueError"},
     }
     for file in (ROOT / "receiver").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

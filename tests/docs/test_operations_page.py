@@ -58,8 +58,8 @@ def test_every_field_is_on_the_page() -> None:
 
 
 def test_fields_of_a_request_are_on_the_page() -> None:
-    """The fields that requests share, and the unverified ones, are those of the listener."""
-    source = (ROOT / "receiver" / "ingress" / "public.py").read_text(encoding="utf-8")
+    """The fields that requests share, and the unverified ones, are those of the intake."""
+    source = (ROOT / "receiver" / "ingress" / "intake.py").read_text(encoding="utf-8")
     keys = {
         key.value
         for node in ast.walk(ast.parse(source))

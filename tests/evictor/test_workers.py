@@ -12,6 +12,7 @@ from receiver.bus.lease import Lease
 from receiver.evictor import watch, worker
 from tests.evictor.rig import GROUP, NODE, WEB, Work, another_worker, until
 from tests.evictor.written import dumped, tokens
+from tests.support.bad_entries import ALL, EVENTS
 from tests.support.op import ABSENT
 
 if TYPE_CHECKING:
@@ -46,6 +47,22 @@ async def test_two_workers_share_the_work(
         assert {1.0, 0.0} == {
             one.metrics.registry.get_sample_value("logout_cache_watching") for one in (world.worker, second)
         }
+
+
+async def test_bad_entries_hide_no_logout(work: Work, redis_client: redis.asyncio.Redis) -> None:
+    """Entries that cannot be read are counted and kept, nothing ends, no cache is emptied, the next logout is done."""
+    async with work(WEB) as world:
+        for sub in ("signed-out", "other"):
+            await world.put_data(f"web:{sub}", dumped(tokens(world.op.issuer, sub=sub, account=sub)))
+        await world.log_out_user("before")
+        for bad in ALL:
+            await bad.add(redis_client)
+        await world.receiver.post(world.op.token(sub="signed-out", sid=ABSENT))
+        await until(lambda: world.gone("web:signed-out"))
+        assert await world.read("web:other")
+        assert len(ALL) == world.sample("logout_stream_skipped_total")
+    assert len(EVENTS) == await redis_client.llen(f"{{logout}}:poison:{GROUP}")
+    assert 1 == (await redis_client.xpending("{logout}:events", GROUP))["pending"]
 
 
 @pytest.mark.parametrize("dies", [True, False])

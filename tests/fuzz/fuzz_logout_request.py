@@ -30,7 +30,8 @@ from receiver.core import jwks, logout_token
 from receiver.core.eviction import Eviction
 from receiver.core.tenants import TenantDirectory
 from receiver.errors import BadEventError, LogoutTokenError, MalformedRequestError
-from receiver.ingress.form import FORM, read_logout_token
+from receiver.ingress.body import FORM, BodyLimits, read_body
+from receiver.ingress.inputs.backchannel import logout_token_in
 from tests.fuzz import oracle, worlds
 from tests.support.clock import NOW
 
@@ -49,6 +50,9 @@ LAX, STRICT = worlds.lax(), worlds.strict()
 TENANTS = TenantDirectory((replace(LAX.tenant, decryption_key=PEM), STRICT.tenant))
 KEYS = {op.settings["name"]: jwks.parse_key_set(op.key_set) for op in (LAX, STRICT)}
 WORLDS = {op.settings["name"]: op.world for op in (LAX, STRICT)}
+
+
+LIMITS = BodyLimits(media_type=FORM, max_bytes=32 * 1024, timeout_s=60.0)
 
 
 class Request:
@@ -71,7 +75,7 @@ def play_body(body: bytes) -> None:
     """Any body: refused as a form, or a token to be judged."""
     request = cast("web.Request", Request(body, {"Content-Type": FORM}))
     try:
-        token = LOOP.run_until_complete(read_logout_token(request, max_body_bytes=32 * 1024, body_timeout_s=60.0))
+        token = logout_token_in(LOOP.run_until_complete(read_body(request, LIMITS)))
     except MalformedRequestError:
         return
     judge(token)
@@ -81,7 +85,7 @@ def play_content_type(value: bytes) -> None:
     """Any media type: refused, unless it is the form's."""
     request = Request(b"logout_token=t", {"Content-Type": value.decode("latin-1")})
     try:
-        LOOP.run_until_complete(read_logout_token(cast("web.Request", request), max_body_bytes=64, body_timeout_s=60.0))
+        LOOP.run_until_complete(read_body(cast("web.Request", request), LIMITS))
     except MalformedRequestError:
         return
     assert value.decode("latin-1").lower().strip().startswith(FORM)

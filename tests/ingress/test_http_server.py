@@ -50,7 +50,7 @@ async def test_bad_framing_is_an_ordinary_refusal(receiver: Receiver, request_by
     assert b"Server: logout-receiver" in answer
     assert b"secret" not in answer
     assert b"aiohttp" not in answer
-    assert 1 == receiver.count(tenant="unknown", outcome="rejected", code="malformed")
+    assert 1 == receiver.count(tenant="unknown", input="unknown", outcome="rejected", code="malformed")
 
 
 async def test_silent_client_is_not_waited_for(

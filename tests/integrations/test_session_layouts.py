@@ -71,7 +71,7 @@ def test_account_is_found(session: dict[str, Any], account: str | None) -> None:
 @pytest.mark.parametrize("marker", ["text", 1, [], ["a", 1], None, {"who": 1}])
 def test_foreign_marker_is_ignored(marker: object) -> None:
     """Whatever stands in the marker's place, the sign-in is only registered again."""
-    visit = Checkpoint({}).visit({MARKER: marker}, ALICE)
+    visit = Checkpoint({}).recognise({MARKER: marker}, ALICE)
 
     assert not visit.registered
 
@@ -80,11 +80,11 @@ def test_marker_survives_json() -> None:
     """A session that went through JSON is recognised, also under an account that was found once."""
     checkpoint = Checkpoint({"account": lambda found: f"{found['sub']}.utid"})
     session: dict[str, Any] = {}
-    checkpoint.settle(session, checkpoint.visit(session, ALICE, ["session:1"]))
+    checkpoint.settle(session, checkpoint.recognise(session, ALICE, ["session:1"]))
     session = json.loads(json.dumps(session))
 
-    assert checkpoint.visit(session, ALICE, ["session:1"]).registered
-    assert "alice.utid" == checkpoint.visit(session, ALICE).account
-    assert not checkpoint.visit(session, ALICE, ["session:2"]).registered
-    assert not checkpoint.visit(session, claims("bob"), ["session:1"]).registered
+    assert checkpoint.recognise(session, ALICE, ["session:1"]).registered
+    assert "alice.utid" == checkpoint.recognise(session, ALICE).sign_in.home_account_id
+    assert not checkpoint.recognise(session, ALICE, ["session:2"]).registered
+    assert not checkpoint.recognise(session, claims("bob"), ["session:1"]).registered
     assert len(json.dumps(session[MARKER])) < 100

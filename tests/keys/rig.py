@@ -12,8 +12,8 @@ import pytest
 from receiver.core.tenants import Tenant
 from receiver.ingress import server
 from receiver.ingress.held import HeldTokens
+from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.keys import KeyStore, TenantKeys
-from receiver.ingress.service import LogoutService
 from tests.support.receiver import Answer, Receiver, start_receiver
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Rig:
     """A receiver, and the doors through which its periodic tasks would come."""
 
-    def __init__(self, receiver: Receiver, service: LogoutService, http: aiohttp.ClientSession) -> None:
+    def __init__(self, receiver: Receiver, verifier: TokenVerifier, http: aiohttp.ClientSession) -> None:
         self.receiver = receiver
-        self.service = service
+        self.verifier = verifier
         self.http = http
 
     @property
@@ -53,7 +53,7 @@ class Rig:
 
     async def retry(self) -> None:
         """What the task that watches held tokens does."""
-        await self.service.held.retry()
+        await self.verifier.held.retry()
 
     async def post(self, token: str) -> Answer:
         """POST one logout token as an OP does."""
@@ -89,12 +89,12 @@ async def start_rig(
     **sections: Any,
 ) -> AsyncIterator[Rig]:
     """A receiver for these tenants; further keyword arguments are settings sections."""
-    services: list[LogoutService] = []
+    verifiers: list[TokenVerifier] = []
 
-    class Known(LogoutService):
+    class Known(TokenVerifier):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            services.append(self)
+            verifiers.append(self)
 
     async def idle(_: object) -> None:
         """In place of a periodic task."""
@@ -102,9 +102,9 @@ async def start_rig(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(KeyStore, "keep_fresh", idle)
         patch.setattr(HeldTokens, "watch", idle)
-        patch.setattr(server, "LogoutService", Known)
+        patch.setattr(server, "TokenVerifier", Known)
         async with (
             start_receiver(redis_url, redis, clock, tenants, **sections) as receiver,
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         ):
-            yield Rig(receiver, services[0], http)
+            yield Rig(receiver, verifiers[0], http)

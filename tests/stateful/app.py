@@ -97,7 +97,7 @@ class App:
         """What the guard says of the session; waits while Redis is coming back."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
-                answer = await self._ask("standing", login.claims(iat), home_account_id=login.account)
+                answer = await self._ask("status", login.claims(iat), home_account_id=login.account)
                 if answer != "unknown":
                     return "live" if answer == "live" else "ended"
                 await asyncio.sleep(0.05)
@@ -105,9 +105,9 @@ class App:
     async def has_heard(self, entry_id: str) -> None:
         """Wait until this process has handled the stream up to an entry."""
         guard = self._guard
-        subscriber = guard._thread._subscriber if isinstance(guard, ThreadGuard) else guard._subscriber
+        subscriber = (guard._guard if isinstance(guard, ThreadGuard) else guard)._subscriber
         async with asyncio.timeout(DEADLINE_S):
-            while stream.order(subscriber._position or "0-0") < stream.order(entry_id):
+            while stream.order(subscriber.position or "0-0") < stream.order(entry_id):
                 await asyncio.sleep(0.005)
 
     def _forget(self, eviction: Eviction) -> None:

@@ -93,7 +93,7 @@ async def test_impatient_stop_closes_the_connections(redis_server: EmbeddedRedis
     subscriber = Subscriber(redis_server.url, print, app="impatient")
     running = asyncio.create_task(subscriber.run())
     async with asyncio.timeout(DEADLINE_S):
-        while subscriber._position is None:
+        while subscriber.position is None:
             await asyncio.sleep(0.01)
         while not running.done():
             running.cancel()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import jwt
 import pytest
+import redis
 from redis.auth.err import RequestTokenErr
 from redis.auth.idp import IdentityProviderInterface
 from redis.auth.token import JWToken
 
-from receiver.bus.connection import connect, connect_sync, describe, ping
+from receiver.bus.connection import connect, describe, ping
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.entra import entra_credentials
 from receiver.errors import ConfigurationError
@@ -39,7 +40,7 @@ class Identity(IdentityProviderInterface):
             raise RequestTokenErr("no identity")
         claims = {"oid": OBJECT_ID, "exp": time.time() + LIFETIME_S, "n": len(self.given)}
         self.given.append(jwt.encode(claims, "k" * 32, algorithm="HS256"))
-        with connect_sync(self.server.url, timeout_s=2) as admin:
+        with redis.Redis.from_url(self.server.url) as admin:
             admin.execute_command("ACL", "SETUSER", OBJECT_ID, "on", f">{self.given[-1]}", "~*", "+@all")
         return JWToken(self.given[-1])
 
@@ -64,13 +65,6 @@ async def test_logs_in_and_renews(identity: Identity) -> None:
     await client.aclose()
 
 
-def test_logs_in_without_an_event_loop(identity: Identity) -> None:
-    """The same for apps that block."""
-    provider = entra_credentials(identity)
-    with connect_sync(identity.server.url, timeout_s=2, credential_provider=provider) as client:
-        assert OBJECT_ID == client.execute_command("ACL", "WHOAMI").decode()
-
-
 async def test_entra_away(identity: Identity) -> None:
     """Without a token the connection fails as any other failure of Redis does."""
     identity.away = True
@@ -86,9 +80,9 @@ def test_extra_is_named_when_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         connect("rediss://cache.example.com:10000", timeout_s=1, credentials="entra")
 
 
-def test_default_identity_asks_nobody_yet() -> None:
+async def test_default_identity_asks_nobody_yet() -> None:
     """With the extra, `credentials: entra` makes a client; a token is asked for with the first connection."""
-    client = connect_sync("rediss://cache.example.com:10000", timeout_s=1, credentials="entra")
+    client = connect("rediss://cache.example.com:10000", timeout_s=1, credentials="entra")
     assert client.connection_pool.connection_kwargs["credential_provider"].is_streaming() is False
-    client.close()
+    await client.aclose()
     assert "RequestTokenErr" == describe(RequestTokenErr("user@example.com"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.connection import connect, connect_sync, ping
+from receiver.bus.connection import connect, ping
 from receiver.consumer import Subscriber
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S, Cluster, Node, SentinelSetUp, running
@@ -74,9 +74,6 @@ async def test_who_is_trusted(
     said = await ping(client)
     assert (bool(problem), True) == (bool(said), problem in said)
     await client.aclose()
-    if not problem:
-        with connect_sync(url, timeout_s=2, **options) as sync_client:
-            assert sync_client.ping()
 
 
 async def test_receiver_and_consumer_over_mtls(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from receiver.bus.connection import check_url, connect, connect_sync
+from receiver.bus.connection import check_url, connect
 from receiver.bus.primary import Primary, cluster_question
 from receiver.bus.urls import RedisURL
 from receiver.errors import ConfigurationError
@@ -85,7 +85,7 @@ def test_hosts_and_user(
 def test_sentinel_url() -> None:
     """User and password are Redis's, the Sentinels get their own, and all of it is verified over TLS."""
     url = "rediss+sentinel://me:p%40ss@one,[::1]:7000/my%20master/2"
-    client = connect_sync(url, timeout_s=1, sentinel_username="looker")
+    client = connect(url, timeout_s=1, sentinel_username="looker")
     options = client.connection_pool.connection_kwargs
     assert ("me", "p@ss", 2) == (options["username"], options["password"], options["db"])
     assert ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "my master") == options["primary"].question.command
@@ -97,7 +97,7 @@ def test_sentinel_url() -> None:
 
 def test_cluster_url() -> None:
     """The nodes of a Cluster are asked as the same user; TLS is off without `rediss`."""
-    client = connect_sync("redis+cluster://me:p%40ss@[::1]:7000,two", timeout_s=1)
+    client = connect("redis+cluster://me:p%40ss@[::1]:7000,two", timeout_s=1)
     asking = client.connection_pool.connection_kwargs["asking"]
     assert ("me", "p@ss") == (asking["username"], asking["password"])
     assert "ssl_check_hostname" not in asking
@@ -119,9 +119,8 @@ def test_cluster_url() -> None:
 )
 def test_single_server(url: str, options: dict[str, Any], expected: dict[str, Any]) -> None:
     """Host, database and user get through to the client; a user or password given beside the URL counts."""
-    for client in (connect(url, timeout_s=1, **options), connect_sync(url, timeout_s=1, **options)):
-        given = client.connection_pool.connection_kwargs
-        assert expected == {name: given.get(name) for name in expected}
+    given = connect(url, timeout_s=1, **options).connection_pool.connection_kwargs
+    assert expected == {name: given.get(name) for name in expected}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_shown_without_secrets(url: str, shown: str) -> None:
 def test_prefix_without_braces() -> None:
     """On a Cluster all keys must share a slot."""
     with pytest.raises(ConfigurationError, match="braces"):
-        connect_sync("redis+cluster://a:1", timeout_s=1, prefix="logout")
+        connect("redis+cluster://a:1", timeout_s=1, prefix="logout")
 
 
 def test_failed_primary_is_believed_last() -> None:

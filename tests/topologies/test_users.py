@@ -10,7 +10,7 @@ import pytest
 
 from receiver.bus.connection import connect, ping
 from receiver.bus.keys import Keys
-from receiver.consumer import Sessions, Subscriber, SyncSessions
+from receiver.consumer import Sessions, Subscriber, ThreadSessions
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S
 
@@ -39,7 +39,7 @@ async def test_documented_rights_are_enough(topology: SentinelSetUp | Cluster, c
     heard: asyncio.Queue[Eviction] = asyncio.Queue()
     subscriber = Subscriber(topology.url("listener:secret@"), heard.put, app="portal", acknowledge=False)
     listening = asyncio.create_task(subscriber.run())
-    sessions, sync_sessions = (kind(topology.url("sessions:secret@")) for kind in (Sessions, SyncSessions))
+    sessions, sync_sessions = (kind(topology.url("sessions:secret@")) for kind in (Sessions, ThreadSessions))
     jtis = [str(uuid.uuid4()) for _ in range(3)]
     sub = str(uuid.uuid4())
     claims = {"iss": op.issuer, "aud": "c1", "sub": sub, "sid": sub, "auth_time": clock() - 1}

@@ -26,7 +26,7 @@ for index, bucket in ipairs(KEYS) do
   if not entry and redis.call('HLEN', bucket) % 16 == 0 then
     local fields = redis.call('HGETALL', bucket)
     for field = 1, #fields, 2 do
-      if tonumber(string.match(fields[field + 1], '^(%d+)')) <= now then redis.call('HDEL', bucket, fields[field]) end
+      if (tonumber(string.match(fields[field + 1], '^%d+') or '') or 0) <= now then redis.call('HDEL', bucket, fields[field]) end
     end
   end
 end

@@ -5,15 +5,53 @@
 -- ARGV: 1 group, 2 worker, 3 entries at most, 4 generation the worker knows or '', 5 highest number it has seen,
 --       6 id after which a new group begins, 7 name for a new generation,
 --       8 milliseconds one worker has for a reset before another may try
+-- The state holds `n`, the last number given, and `unnumbered`, how many entries without a readable number came after
+-- it, as '<n> <how many>': other versions write `n` alone, and then the rest counts no more.
 -- Returns {generation, last number, reset to do now or '', last id given to the group, entries}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local generation = redis.call('HGET', KEYS[2], 'generation')
-local last = tonumber(redis.call('HGET', KEYS[2], 'n') or nil)
+
+-- As core/cursor.py reads and counts.
+local function number_of(text)
+  return text and #text <= 15 and string.match(text, '^[1-9]%d*$') and tonumber(text) or nil
+end
+
+local noted = redis.call('HGET', KEYS[2], 'n')
+local last, unnumbered = number_of(noted), 0
+if last then
+  local of, count = string.match(redis.call('HGET', KEYS[2], 'unnumbered') or '', '^(%d+) (%d+)$')
+  if of == noted then unnumbered = tonumber(count) end
+end
+
+-- Notes an entry; true when those before it are missing.
+local function passed(entry)
+  local text
+  for index = 1, #entry[2], 2 do
+    if entry[2][index] == 'n' then text = entry[2][index + 1] end
+  end
+  local number = number_of(text)
+  if not number then
+    unnumbered = unnumbered + 1
+    return false
+  end
+  local follows = not last or last < number and number <= last + 1 + unnumbered
+  last, unnumbered = number, 0
+  return not follows
+end
 
 local function missed()
+  if not tonumber(redis.call('HGET', KEYS[2], 'resets') or '0') then redis.call('HDEL', KEYS[2], 'resets') end
   redis.call('HSET', KEYS[2], 'reset', redis.call('HINCRBY', KEYS[2], 'resets', 1))
   redis.call('HDEL', KEYS[2], 'lease')
+end
+
+local function note()
+  if not last then return end
+  redis.call('HSET', KEYS[2], 'n', string.format('%.0f', last))
+  if unnumbered > 0 then
+    redis.call('HSET', KEYS[2], 'unnumbered', string.format('%.0f %.0f', last, unnumbered))
+  end
 end
 
 local function read(call)
@@ -28,14 +66,11 @@ if reply and reply.err then
   local start = lost and '0-0' or ARGV[6]
   redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM')
   redis.call('HDEL', KEYS[2], 'n')
-  generation, last = ARGV[7], nil
+  generation, last, unnumbered = ARGV[7], nil, 0
   redis.call('HSET', KEYS[2], 'generation', generation)
-  local before = redis.call('XREVRANGE', KEYS[1], start, '-', 'COUNT', 1)[1]
-  if before then
-    for index = 1, #before[2], 2 do
-      if before[2][index] == 'n' then last = tonumber(before[2][index + 1]) end
-    end
-  end
+  local before = redis.call('XREVRANGE', KEYS[1], start, '-', 'COUNT', 100)
+  for index = #before, 1, -1 do passed(before[index]) end
+  note()
   if lost then missed() end
   reply = read(redis.call)
 elseif ARGV[4] ~= '' and (generation ~= ARGV[4] or (last or 0) < tonumber(ARGV[5])) then
@@ -50,19 +85,14 @@ end
 local entries = reply and reply[1][2] or {}
 local gap = false
 for _, entry in ipairs(entries) do
-  local number = 0
-  for index = 1, #entry[2], 2 do
-    if entry[2][index] == 'n' then number = tonumber(entry[2][index + 1]) or 0 end
-  end
-  gap = gap or (last and number ~= last + 1)
-  last = number
+  if passed(entry) then gap = true end
 end
 if gap then missed() end
-if #entries > 0 then redis.call('HSET', KEYS[2], 'n', string.format('%.0f', last)) end
+if #entries > 0 then note() end
 
 local reset = redis.call('HGET', KEYS[2], 'reset') or ''
 if reset ~= '' then
-  if tonumber(redis.call('HGET', KEYS[2], 'lease') or '0') > now then
+  if (tonumber(redis.call('HGET', KEYS[2], 'lease') or '0') or 0) > now then
     reset = ''
   else
     redis.call('HSET', KEYS[2], 'lease', string.format('%.0f', now + tonumber(ARGV[8])))

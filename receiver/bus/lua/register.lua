@@ -11,7 +11,7 @@ for index, logout_at in ipairs(redis.call('MGET', unpack(KEYS, 4))) do
 end
 
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
-local expires = string.format('%d', now + lifetime)
+local expires = now + lifetime
 
 local dates = ARGV[6] .. '\t' .. (ARGV[7] ~= ARGV[6] and ARGV[7] or '')
 local lines, same = {}, {}
@@ -20,7 +20,10 @@ for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
     string.match(line, '^([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)$')
   local again = client == ARGV[8] and session == ARGV[2]
   -- Under other names it is another session of the app, in another browser or after its cookie was lost.
-  if tonumber(line_expires) > now and not (again and keys == ARGV[10]) then
+  local replaced = again and keys == ARGV[10]
+  -- Of two lifetimes the longer one counts: two apps may share a client and a name.
+  if replaced then expires = math.max(expires, tonumber(line_expires)) end
+  if tonumber(line_expires) > now and not replaced then
     lines[#lines + 1] = line
     if again and (session ~= '' or line_dates == dates) then same[#same + 1] = #lines end
   end
@@ -29,18 +32,20 @@ end
 if #same >= 8 then table.remove(lines, same[1]) end
 -- A subject with this many sessions is a robot; the oldest give way, their marks still work.
 while #lines >= 64 do table.remove(lines, 1) end
-lines[#lines + 1] = table.concat({expires, dates, ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
+lines[#lines + 1] = table.concat({string.format('%d', expires), dates, ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
 local ttl = redis.call('TTL', KEYS[1])
 redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifetime))
 
 -- Note in a bucket that this user belongs to a session or an account: `expires,user,user`.
 local function belongs(bucket, name)
-  local before = string.match(redis.call('HGET', bucket, name) or '', ',(.*)')
+  local before_expires, before = string.match(redis.call('HGET', bucket, name) or '', '^(%d+),(.*)')
+  -- An app with shorter sessions must not end what another one registered.
+  local latest = math.max(now + lifetime, tonumber(before_expires or 0))
   local users = before or ARGV[1]
   if not string.find(users, ARGV[1], 1, true) then
     users = users .. ',' .. ARGV[1]
   end
-  redis.call('HSET', bucket, name, expires .. ',' .. users)
+  redis.call('HSET', bucket, name, string.format('%d', latest) .. ',' .. users)
   if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end
   -- Fields of a hash do not expire by themselves; a bucket is tidied now and then while it grows.
   if not before and redis.call('HLEN', bucket) % 16 == 0 then

@@ -6,7 +6,7 @@
 --       5 'unsure' when nothing proved that it was the old one, else '', then digests of the sessions found there
 -- Returns 1
 for _, key in ipairs(KEYS) do
-  local before = tonumber(redis.call('HGET', key, 'at') or '-1')
+  local before = tonumber(redis.call('HGET', key, 'at') or '-1') or -1
   local further = tonumber(ARGV[1]) > before
   if further then redis.call('HSET', key, 'at', ARGV[1]) end
   for index = 6, #ARGV do redis.call('HSET', key, 'sid ' .. ARGV[index], '') end

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.fernet import Fernet
 
-from receiver.consumer import Eviction, SyncSessions, ThreadSubscriber
+from receiver.consumer import Eviction, ThreadSessions, ThreadSubscriber
 from receiver.consumer.msal_cache import forget_account
 from tests.stacks.python.conftest import tokens_that_need_refreshing
 from tests.stacks.python.msal_app import MsalApp
@@ -67,7 +67,7 @@ def test_encrypted_value_is_found_by_the_registered_account(world: World, names:
     alice, bob = names
     op = world.ops["entra"]
     portal = encrypting(world, op)
-    sessions = SyncSessions(world.redis_url)
+    sessions = ThreadSessions(world.redis_url)
     with contextlib.closing(sessions):
         for user in names:
             assert sessions.register(portal.sign_in(user), home_account_id=op.account(user))

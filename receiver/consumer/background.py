@@ -1,0 +1,140 @@
+"""An event loop in a daemon thread, so that apps without one use the async classes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from receiver.tasks import finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+Result = TypeVar("Result")
+
+
+class BackgroundLoop:
+    """An event loop in a daemon thread, started by the first call. Threads do not survive a fork: see `PerProcess`.
+
+    Args:
+        name: Of the thread.
+    """
+
+    def __init__(self, *, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Event | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine there and wait for its result.
+
+        Raises:
+            RuntimeError: called on that thread itself, which would wait for ever.
+        """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("a blocking call on the thread of the event loop it needs; make it from another thread")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
+
+    def close(self) -> None:
+        """End the loop; another call starts it again."""
+        with self._lock:
+            thread, loop, closing = self._thread, self._loop, self._closing
+            self._thread = self._loop = self._closing = None
+        if thread is not None and loop is not None and closing is not None:
+            loop.call_soon_threadsafe(closing.set)
+            thread.join()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                ready = threading.Event()
+                self._thread = threading.Thread(
+                    target=lambda: asyncio.run(self._main(ready)), name=self._name, daemon=True
+                )
+                self._thread.start()
+                ready.wait()
+            assert self._loop is not None  # noqa: S101  # set before `ready`
+            return self._loop
+
+    async def _main(self, ready: threading.Event) -> None:
+        closing = asyncio.Event()
+        self._loop, self._closing = asyncio.get_running_loop(), closing
+        ready.set()
+        await closing.wait()
+
+
+def off_loop(function: Callable[..., None] | None) -> Callable[..., Coroutine[Any, Any, None]] | None:
+    """The same function, called in a thread of its own: one that blocks must not hold up the loop.
+
+    The caller waits for its end, also when it is cancelled meanwhile. A daemon thread, so that a function that hangs
+    does not keep the process from ending.
+    """
+    if function is None:
+        return None
+
+    async def call(*arguments: object) -> None:
+        outcome: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(function(*arguments))
+            except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+                outcome.set_exception(error)
+
+        threading.Thread(target=run, name=threading.current_thread().name, daemon=True).start()
+        await finish(_result(outcome))
+
+    return call
+
+
+async def _result(outcome: Future[None]) -> None:
+    await asyncio.wrap_future(outcome)
+
+
+class Stoppable(Protocol):
+    """What `PerProcess` keeps."""
+
+    def start(self) -> None:
+        """Called once, in the process it is for."""
+
+    def stop(self) -> None:
+        """Called in the same process."""
+
+
+Kept = TypeVar("Kept", bound=Stoppable)
+
+
+class PerProcess(Generic[Kept]):
+    """One object in every process that asks for it: threads and connections do not survive a fork.
+
+    Args:
+        make: Makes one, not started.
+    """
+
+    def __init__(self, make: Callable[[], Kept]) -> None:
+        self._make = make
+        # By process id, so that no lock is needed that another thread might hold while forking.
+        self._objects: dict[int, Kept] = {}
+
+    def get(self) -> Kept:
+        """This process's own, started on the first call."""
+        pid = os.getpid()
+        found = self._objects.get(pid)
+        if found is None:
+            candidate = self._make()
+            found = self._objects.setdefault(pid, candidate)
+            if found is candidate:
+                found.start()
+        return found
+
+    def stop(self) -> None:
+        """Stop this process's own, if there is one; `get` starts another."""
+        found = self._objects.pop(os.getpid(), None)
+        if found is not None:
+            found.stop()

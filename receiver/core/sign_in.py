@@ -1,0 +1,144 @@
+"""`SignIn`: one app's session of one user as its ID token describes it, and the marks that may end it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from receiver.core.marks import MarkNames, digest, is_ended, mark_names
+from receiver.core.numeric_date import numeric_date
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class Digests(NamedTuple):
+    """Names of a sign-in in Redis keys.
+
+    Attributes:
+        user: Of the subject.
+        session: Of the session; empty without a `sid`.
+        account: Of the account; empty where it is the subject.
+    """
+
+    user: str
+    session: str
+    account: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """One app's session of one user.
+
+    Attributes:
+        iss: Issuer of the ID token.
+        client_ids: The app's client. Several where the ID token names several and does not say which is meant.
+        sub: Subject of the ID token.
+        sid: Session at the OP; None when the OP issues none.
+        auth_time: NumericDate seconds on the OP's clock when the user authenticated; None when unknown.
+        began_at: NumericDate seconds by which the session had begun, for a user's logout where `auth_time` is
+            unknown: the `iat` of the ID token received at sign-in. None takes `auth_time`.
+        home_account_id: MSAL's key of the account; None for apps without MSAL.
+        keys: Names of the app's cache entries and sessions, given back in the eviction.
+    """
+
+    iss: str
+    client_ids: tuple[str, ...]
+    sub: str
+    sid: str | None = None
+    auth_time: float | None = None
+    began_at: float | None = None
+    home_account_id: str | None = None
+    keys: tuple[str, ...] = ()
+
+    @property
+    def latest_beginning(self) -> float | None:
+        """When the session had begun at the latest."""
+        return self.began_at if self.auth_time is None else self.auth_time
+
+    @property
+    def has_own_account(self) -> bool:
+        """Whether the account is another name than the subject, so that a logout may mark the one without the other."""
+        return bool(self.home_account_id) and self.home_account_id != self.sub
+
+    # Computed once, and only when Redis is asked: most requests are answered without it.
+    @cached_property
+    def digests(self) -> Digests:
+        """Names in Redis keys."""
+        return Digests(
+            digest("sub", self.iss, self.sub),
+            digest("sid", self.iss, self.sid) if self.sid else "",
+            digest("account", self.iss, str(self.home_account_id)) if self.has_own_account else "",
+        )
+
+    @cached_property
+    def marks(self) -> MarkNames:
+        """Every mark that could end this session."""
+        user, session, account = self.digests
+        return mark_names(user=user, others=(account,), session=session, client_ids=self.client_ids)
+
+    def is_ended_by(self, dates: Sequence[bytes | str | None]) -> bool:
+        """Whether one of the marks ends this session.
+
+        Args:
+            dates: NumericDate seconds of each of `marks`, those of the user first; None where there is no mark.
+        """
+        of_user = len(self.marks.of_user)
+        return any(
+            is_ended(float(date), self.latest_beginning if index < of_user else self.auth_time)
+            for index, date in enumerate(dates)
+            if date is not None
+        )
+
+
+def from_claims(
+    claims: Mapping[str, Any],
+    *,
+    client_id: str | None = None,
+    home_account_id: str | None = None,
+    keys: Iterable[str] = (),
+) -> SignIn:
+    """The sign-in an ID token describes.
+
+    Args:
+        claims: The validated ID token's claims, as MSAL returns them in `id_token_claims`; `iss`, `aud` and
+            `sub` must be there, `sid` and `auth_time` should. Where `auth_time` is not, `iat` tells when the
+            session had begun, so pass the claims received at sign-in, not those of a later refresh. A value that
+            is no NumericDate (milliseconds, for instance) counts as absent.
+        client_id: The app's own, where it is known: which of several in `aud` is meant. Without it a logout of any of
+            them ends the session.
+        home_account_id: MSAL's account key; None takes the `sub`, right for OPs that send no `client_info`.
+        keys: Names of the app's own cache entries and sessions for this sign-in.
+
+    Raises:
+        ValueError: a claim is missing or has the wrong type.
+    """
+    iss, sub, sid = claims.get("iss"), claims.get("sub"), claims.get("sid")
+    clients = _clients(claims, client_id)
+    if not (isinstance(iss, str) and isinstance(sub, str) and clients):
+        raise ValueError("claims need iss, sub and aud; pass the ID token's claims")
+    return SignIn(
+        iss=iss,
+        client_ids=clients,
+        sub=sub,
+        sid=sid if isinstance(sid, str) and sid else None,
+        auth_time=numeric_date(claims.get("auth_time")),
+        began_at=numeric_date(claims.get("iat")),
+        home_account_id=home_account_id or sub,
+        keys=tuple(keys),
+    )
+
+
+def _clients(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, ...]:
+    """Whom an ID token is for (Core §2): `azp`, else the app itself where `aud` names it, else all of `aud`."""
+    azp = claims.get("azp")
+    if isinstance(azp, str) and azp:
+        return (azp,)
+    aud = claims.get("aud")
+    if isinstance(aud, str):
+        return (aud,) if aud else ()
+    named = (
+        tuple(dict.fromkeys(item for item in aud if isinstance(item, str) and item)) if isinstance(aud, list) else ()
+    )
+    return (client_id,) if client_id in named else named

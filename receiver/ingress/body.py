@@ -1,0 +1,61 @@
+"""Read the body of a request, bounded in kind, size and time, or say precisely why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientPayloadError, web_exceptions
+
+from receiver.errors import Code, MalformedRequestError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyLimits:
+    """What a body may be.
+
+    Attributes:
+        media_type: In lower case, without parameters; only this one is accepted.
+        max_bytes: Larger bodies are refused, unread where their length is announced.
+        timeout_s: Seconds the client has to send the body.
+    """
+
+    media_type: str
+    max_bytes: int
+    timeout_s: float
+
+
+async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
+    """The body, complete and as it was sent.
+
+    Raises:
+        MalformedRequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
+    """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise MalformedRequestError(Code.ENCODING, "the body is compressed; send it plain")
+    # Senders disagree on the parameters of the media type (charset and the like), so only the type counts.
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != limits.media_type:
+        raise MalformedRequestError(Code.MEDIA_TYPE, f"the body is not {limits.media_type}")
+    too_large = MalformedRequestError(Code.TOO_LARGE, f"the body is larger than {limits.max_bytes} bytes")
+    if (request.content_length or 0) > limits.max_bytes:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.timeout_s):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limits.max_bytes:
+                    raise too_large
+    except TimeoutError as error:
+        raise MalformedRequestError(Code.TIMEOUT, f"the body did not arrive within {limits.timeout_s:g} s") from error
+    except (ClientPayloadError, web_exceptions.HTTPException, OSError, EOFError) as error:
+        raise MalformedRequestError(Code.MALFORMED, "the body broke off or is badly framed") from error
+    return bytes(body)

@@ -1,0 +1,161 @@
+"""From request to answer: finds the input a request is for, limits it, and has every ending answered and recorded."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
+from receiver.ingress import responses
+from receiver.ingress.body import read_body
+from receiver.ingress.http_server import HttpServer, answer_expectation, head_complete
+from receiver.ingress.inputs import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiohttp import web
+
+    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ingress.inputs import Row
+    from receiver.ingress.intake import Accepted, Intake
+    from receiver.ops.sections import PublicSettings
+
+log = logging.getLogger("receiver.request")
+
+UNKNOWN_INPUT = "unknown"
+"""Name, in logs and metrics, for requests that are for no input."""
+
+
+class Dispatcher:
+    """Serves the rows of the table: those of the public listener itself, the others when the API asks it to.
+
+    Args:
+        rows: The table.
+        intake: Takes what the inputs read.
+        tenants: Names a path may end in.
+        settings: Of the public listener.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        intake: Intake,
+        tenants: TenantDirectory,
+        settings: PublicSettings,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.api_rows = [row for row in rows if row.listener == "api"]
+        self._public = {row.path: row for row in rows if row.listener == "public"}
+        self._intake = intake
+        self._tenants = tenants
+        self._settings = settings
+        self._clock = clock
+        self._policies = {
+            "public": responses.Policy(settings.unavailable_status, settings.retry_after_s),
+            "api": responses.Policy(retry_after_s=settings.retry_after_s),
+        }
+        self._in_flight = 0
+
+    def public_server(self) -> HttpServer:
+        """The server of the public listener, to be run by an aiohttp runner."""
+        return HttpServer(
+            self._answer, refuse_malformed=self._refuse_malformed, head_timeout_s=self._settings.head_timeout_s
+        )
+
+    async def serve(
+        self, row: Row, request: web.BaseRequest, *, path_tenant: Tenant | None = None, caller: str | None = None
+    ) -> web.Response:
+        """One request of an input, answered and recorded whatever happens.
+
+        Args:
+            row: The input's.
+            request: Its body is not read yet.
+            path_tenant: The tenant the path names.
+            caller: The name of the API token it came with.
+        """
+        started = time.perf_counter()
+        message = Message(
+            received_at=self._clock(), headers=request.headers, query=request.query, path_tenant=path_tenant,
+            caller=caller,
+        )  # fmt: skip
+        accepted: tuple[Accepted, ...] = ()
+        error: ReceiverError | None = None
+        try:
+            if row.body is not None:
+                message.body = await read_body(request, row.body)
+            accepted = await self._intake.take(await row.input.read(message))
+            response = row.input.accepted(accepted)
+        except ReceiverError as refusal:
+            error = refusal
+        except Exception:
+            log.exception("request.failed")
+            error = DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
+        if error is not None:
+            response = row.input.refused(error, self._policies[row.listener])
+        self._intake.record(
+            row.input.name, accepted, error, seconds=time.perf_counter() - started, message=message,
+            status=response.status,
+        )  # fmt: skip
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        head_complete(request)
+        self._in_flight += 1
+        row: Row | None = None
+        try:
+            row, name = self._route(request.rel_url.raw_path)
+            path_tenant = self._admit(request, row, name)
+            if row.body is not None:
+                await answer_expectation(request)
+            response = await self.serve(row, request, path_tenant=path_tenant)
+        except MalformedRequestError as refusal:
+            return self._refuse(refusal, row)
+        finally:
+            self._in_flight -= 1
+        return _nameless(response)
+
+    def _route(self, path: str) -> tuple[Row, str | None]:
+        """The input a path is for, and the name of the tenant in it."""
+        if row := self._public.get(path):
+            return row, None
+        head, _, name = path.rpartition("/")
+        row = self._public.get(head)
+        if row is None or not row.tenant_in_path:
+            raise MalformedRequestError(Code.NO_ROUTE, "no such path; register .../backchannel-logout at the OP")
+        return row, name
+
+    def _admit(self, request: web.BaseRequest, row: Row, name: str | None) -> Tenant | None:
+        """The tenant of that name, where the request is one the row answers."""
+        tenant = None if name is None else self._tenants.by_name(name)
+        if name is not None and tenant is None:
+            raise MalformedRequestError(Code.NO_ROUTE, "the path names no configured tenant")
+        if request.method not in row.methods:
+            raise MalformedRequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
+        if self._in_flight > self._settings.max_in_flight:
+            raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
+        return tenant
+
+    def _refuse_malformed(self, request: web.BaseRequest) -> web.Response:
+        head_complete(request)
+        return self._refuse(
+            MalformedRequestError(Code.MALFORMED, "not an HTTP request: bad request line, header or framing"), None
+        )
+
+    def _refuse(self, error: MalformedRequestError, row: Row | None) -> web.Response:
+        """Answer and record a request no input has read."""
+        policy = self._policies["public"]
+        response = row.input.refused(error, policy) if row else responses.refused(error, policy)
+        if row is not None and error.code is Code.METHOD:
+            response.headers["Allow"] = ", ".join(row.methods)
+        self._intake.record(row.input.name if row else UNKNOWN_INPUT, (), error, seconds=0.0, status=response.status)
+        return _nameless(response)
+
+
+def _nameless(response: web.Response) -> web.Response:
+    # No software version for scanners.
+    response.headers["Server"] = "logout-receiver"
+    return response

@@ -1,0 +1,61 @@
+"""OIDC back-channel logout: `POST /backchannel-logout[/{tenant}]` with one `logout_token` (BCL §2.5, §2.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from receiver.errors import Code, MalformedRequestError
+from receiver.ingress import responses
+from receiver.ingress.inputs.message import HttpInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+    from receiver.core.eviction import Eviction
+    from receiver.ingress.inputs.message import Message
+    from receiver.ingress.inputs.token_verifier import TokenVerifier
+    from receiver.ingress.intake import Accepted
+
+PATH = "/backchannel-logout"
+
+MAX_FIELDS = 50
+"""Form parameters read; unknown ones are ignored, as the specification demands."""
+
+
+class BackChannel(HttpInput):
+    """Logout tokens."""
+
+    name = "backchannel"
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+
+    async def read(self, message: Message) -> Sequence[Eviction]:
+        """What the token orders; `logout_token_in` and `TokenVerifier.verify` say what may be wrong with it."""
+        return [await self._verifier.verify(logout_token_in(message.body), message)]
+
+    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
+        """200 without a body, also for a duplicate (BCL §2.8)."""
+        del accepted
+        return responses.accepted()
+
+
+def logout_token_in(form: bytes) -> str:
+    """The one `logout_token` parameter of a form body; the query string is never looked at (BCL §2.5).
+
+    Raises:
+        MalformedRequestError: `malformed`, `missing_token` or `duplicate_param`.
+    """
+    try:
+        pairs = parse_qsl(form.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError as error:  # too many fields, or bytes that are not a form's
+        raise MalformedRequestError(Code.MALFORMED, "the body is not a well-formed form") from error
+    tokens = [value for name, value in pairs if name == "logout_token"]
+    if len(tokens) > 1:
+        raise MalformedRequestError(Code.DUPLICATE_PARAM, "more than one logout_token parameter")
+    if not tokens or not tokens[0]:
+        raise MalformedRequestError(Code.MISSING_TOKEN, "no logout_token parameter in the form body")
+    return tokens[0]

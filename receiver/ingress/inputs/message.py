@@ -1,0 +1,72 @@
+"""What an input is given, and what it has to do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.ingress import responses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiohttp import web
+
+    from receiver.core.eviction import Eviction
+    from receiver.core.jws import UnverifiedToken
+    from receiver.core.tenants import Tenant
+    from receiver.errors import ReceiverError
+    from receiver.ingress.intake import Accepted
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """One request as an input reads it, and what the input finds out about it for the log line and the metrics.
+
+    Attributes:
+        received_at: NumericDate seconds when the request's head was complete.
+        headers: Of the request.
+        query: Of the request, decoded.
+        body: Complete and within the limits of the input's row; empty where the row takes none.
+        path_tenant: The tenant the path names; the message must be from it. None where the path names none.
+        caller: The name of the API token the request came with; None on the public listener.
+        tenant: Set by the input once the message turned out to be about a configured tenant.
+        token: Set by the input once a token parsed.
+    """
+
+    received_at: float
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes = b""
+    path_tenant: Tenant | None = None
+    caller: str | None = None
+    tenant: Tenant | None = None
+    token: UnverifiedToken | None = None
+
+
+class HttpInput(ABC):
+    """One way in over HTTP; a row of `inputs.table` says where it is reached.
+
+    Attributes:
+        name: In logs and metrics. Its evictions carry one of the kinds of `core.eviction.Input`, and this name as
+            `origin` where it is not the kind itself.
+    """
+
+    name: str
+
+    @abstractmethod
+    async def read(self, message: Message) -> Sequence[Eviction]:
+        """What the message orders, made by `Eviction.for_subject`; none where it is good and orders nothing.
+
+        Raises:
+            ReceiverError: the message is wrong, or cannot be judged now. Nothing was published.
+        """
+
+    @abstractmethod
+    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
+        """The answer once every eviction is durable."""
+
+    def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
+        """The answer when `read` raised or an eviction could not be made durable; the sender may repeat the whole."""
+        return responses.refused(error, policy)

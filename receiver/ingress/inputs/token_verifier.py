@@ -1,0 +1,109 @@
+"""What happens to one logout token: parse, find its tenant, screen, get keys, verify; or wait for keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receiver.core import logout_token as lt
+from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError
+from receiver.ingress.held import HeldToken, HeldTokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.bus.publish import Published
+    from receiver.core.eviction import Eviction
+    from receiver.core.jwks import KeySet
+    from receiver.core.jws import UnverifiedToken
+    from receiver.core.logout_token import LogoutToken
+    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ingress.inputs.message import Message
+    from receiver.ingress.intake import Intake
+    from receiver.ingress.keys import KeyStore
+    from receiver.ingress.outbox import Outbox
+    from receiver.ops.metrics import Metrics
+    from receiver.ops.sections import KeySettings
+
+
+class TokenVerifier:
+    """Verifies logout tokens with the keys of the OP they claim to come from.
+
+    Args:
+        tenants: The configured ones.
+        keys: The OPs' keys.
+        intake: Takes the evictions of tokens whose keys came later.
+        settings: How many tokens wait for keys, and how long.
+        metrics: Counts them.
+        clock: NumericDate seconds.
+        outbox: Keeps waiting tokens across a restart; None keeps them in memory only.
+    """
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        keys: KeyStore,
+        intake: Intake,
+        *,
+        settings: KeySettings,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        outbox: Outbox | None = None,
+    ) -> None:
+        self._tenants = tenants
+        self._keys = keys
+        self._intake = intake
+        self.held = HeldTokens(
+            self._finish_held,
+            keys,
+            capacity=settings.held_tokens,
+            keep_s=settings.held_s,
+            metrics=metrics,
+            clock=clock,
+            outbox=outbox,
+        )
+
+    async def restore(self) -> None:
+        """Take up the held tokens of an earlier run; call it before the first request."""
+        await self.held.restore(lambda compact: lt.parse(compact, self._tenants))
+
+    async def verify(self, compact: str, message: Message) -> Eviction:
+        """What one logout token orders. Where only its key is missing, it is also held and taken in when that comes.
+
+        Args:
+            compact: The token as received.
+            message: What it came in; its tenant and token are filled in, also when this raises.
+
+        Raises:
+            LogoutTokenError: the token fails a rule.
+            JWKSUnavailableError: its keys cannot be had now.
+        """
+        token, tenant = lt.parse(compact, self._tenants, message.path_tenant)
+        message.token, message.tenant = token, tenant
+        lt.screen(token, tenant, message.received_at)
+        accepted = await self._verify(token, tenant, message.received_at, compact)
+        return accepted.to_eviction(tenant, message.received_at)
+
+    async def _verify(self, token: UnverifiedToken, tenant: Tenant, received_at: float, compact: str) -> LogoutToken:
+        keys = self._keys.of(tenant)
+        known: KeySet | None = None
+        try:
+            known = await keys.current()
+            while True:
+                try:
+                    return lt.accept(token, tenant, known, received_at)
+                except LogoutTokenError as error:
+                    if error.code is not Code.UNKNOWN_KID:
+                        raise
+                    newer = await keys.newer_than(known)
+                    if newer is None:
+                        # Nobody can tell a forged kid from a key rotated a moment ago, or not yet at every cache.
+                        self.held.hold(HeldToken(token, tenant, received_at, known, compact))
+                        raise
+                known = newer
+        except JWKSUnavailableError:
+            self.held.hold(HeldToken(token, tenant, received_at, known, compact))
+            raise
+
+    async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Published:
+        accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)
+        return await self._intake.publish(accepted.to_eviction(held.tenant, held.received_at))

@@ -1,0 +1,171 @@
+"""The one step every way in ends in: its evictions are made durable, counted and logged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.ingress.outbox import IN_OUTBOX
+from receiver.ingress.responses import outcome_of
+from receiver.ops.logs import emit
+from receiver.ops.metrics import UNKNOWN_TENANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from receiver.bus.publish import EvictionPublisher, Published
+    from receiver.core.eviction import Eviction
+    from receiver.core.jws import UnverifiedToken
+    from receiver.errors import ReceiverError
+    from receiver.ingress.inputs.message import Message
+    from receiver.ingress.outbox import OutboxPublisher
+    from receiver.ops.metrics import Metrics
+
+log = logging.getLogger("receiver.request")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One eviction that is durable, in Redis or in the outbox.
+
+    Attributes:
+        eviction: What was ordered.
+        entry_id: Its place in the stream; None while it waits in the outbox.
+        duplicate: True when an earlier order had already put it there.
+    """
+
+    eviction: Eviction
+    entry_id: str | None
+    duplicate: bool
+
+
+class Intake:
+    """Makes evictions durable and keeps the books on it.
+
+    A request goes through `take` and, once its answer is known, through `record`. A job that polls or watches hands
+    each batch to `take`, tells its source only then that the batch is done, and calls `record` too.
+
+    Args:
+        publisher: Puts an eviction into Redis, or into the outbox.
+        metrics: Where it is counted.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self, publisher: EvictionPublisher | OutboxPublisher, *, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        self._publisher = publisher
+        self._metrics = metrics
+        self._clock = clock
+
+    async def publish(self, eviction: Eviction) -> Published:
+        """Make one eviction durable.
+
+        Raises:
+            PublishError: neither Redis nor an outbox took it; publishing it again is safe.
+        """
+        started = time.perf_counter()
+        published = await self._publisher.publish(eviction)
+        if published.entry_id == IN_OUTBOX:
+            return published
+        self._metrics.publish_seconds.observe(time.perf_counter() - started)
+        # An operator may date an order back; only a token's date is the moment its OP sent it.
+        if not published.duplicate and eviction.jti is not None:
+            self._metrics.delivery_seconds.labels(eviction.tenant).observe(max(0.0, self._clock() - eviction.logout_at))
+        return published
+
+    async def take(self, evictions: Sequence[Eviction]) -> tuple[Accepted, ...]:
+        """Make all of them durable; a return means that they are.
+
+        Raises:
+            PublishError: at least one is not. Taking all of them again is safe: those that are count as duplicates.
+        """
+        if len(evictions) == 1:
+            return (_accepted(evictions[0], await self.publish(evictions[0])),)
+        ends = await asyncio.gather(*map(self.publish, evictions), return_exceptions=True)
+        accepted = []
+        for eviction, end in zip(evictions, ends, strict=True):
+            if isinstance(end, BaseException):
+                raise end
+            accepted.append(_accepted(eviction, end))
+        return tuple(accepted)
+
+    def record(
+        self,
+        source: str,
+        accepted: Sequence[Accepted],
+        error: ReceiverError | None,
+        *,
+        seconds: float,
+        message: Message | None = None,
+        status: int | None = None,
+    ) -> None:
+        """Count one message and log one line for each eviction it ordered, or one for all when there is none.
+
+        Args:
+            source: Name of the input.
+            accepted: What is durable.
+            error: Why the message was refused; None when it was accepted.
+            seconds: How long it took.
+            message: The request, where it was one.
+            status: Its answer's.
+        """
+        tenant = message.tenant.name if message and message.tenant else UNKNOWN_TENANT
+        if tenant == UNKNOWN_TENANT and accepted:
+            tenant = accepted[0].eviction.tenant
+        outcome, code = _outcome(accepted, error), error.code.value if error else "ok"
+        self._metrics.requests.labels(tenant, source, outcome, code).inc()
+        self._metrics.request_seconds.labels(source).observe(seconds)
+        fields: dict[str, object] = {
+            "tenant": tenant,
+            "input": source,
+            "outcome": outcome,
+            "code": code,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 2),
+            "caller": message.caller if message else None,
+        }
+        if error is not None:
+            level = logging.WARNING if outcome == "rejected" else logging.ERROR
+            token = message.token if message else None
+            emit(log, level, f"logout.{outcome}", **fields, reason=error.message, **_unverified(token))
+        elif not accepted:
+            emit(log, logging.INFO, "logout.none", **fields)
+        for one in accepted if error is None else ():
+            fields.update(tenant=one.eviction.tenant, outcome=_outcome([one], None))
+            emit(
+                log, logging.INFO, "logout.accepted", **fields, client_id=one.eviction.client_id, jti=one.eviction.jti,
+                scope=one.eviction.scope, event_id=one.eviction.id, entry_id=one.entry_id or IN_OUTBOX,
+            )  # fmt: skip
+
+
+def _accepted(eviction: Eviction, published: Published) -> Accepted:
+    entry_id = None if published.entry_id == IN_OUTBOX else published.entry_id
+    return Accepted(eviction, entry_id, published.duplicate)
+
+
+def _outcome(accepted: Sequence[Accepted], error: ReceiverError | None) -> str:
+    if error is not None:
+        return outcome_of(error)
+    return "duplicate" if accepted and all(one.duplicate for one in accepted) else "ok"
+
+
+def _unverified(token: UnverifiedToken | None) -> dict[str, object]:
+    """What helps an operator find the cause; the sender's word only, and never who was to be signed out."""
+    if token is None:
+        return {}
+    claims = token.claims
+    picked = {
+        "unverified_iss": claims.get("iss"),
+        "unverified_aud": claims.get("aud"),
+        "unverified_jti": claims.get("jti"),
+        "unverified_kid": token.kid,
+        "unverified_alg": token.alg,
+        "unverified_typ": token.header.get("typ"),
+    }
+    return {
+        name: value if isinstance(value, str) else repr(value) for name, value in picked.items() if value is not None
+    }

@@ -1,0 +1,55 @@
+-- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
+--
+-- KEYS: 1 user, 2 session bucket, 3 account bucket, then the marks that count for the user, then those of the session
+-- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
+--       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
+--       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user
+-- Returns 1 when registered, 0 when signed out
+for index, logout_at in ipairs(redis.call('MGET', unpack(KEYS, 4))) do
+  local began = index <= tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
+  if logout_at and (began == '' or tonumber(began) <= tonumber(logout_at)) then return 0 end
+end
+
+local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
+local expires = string.format('%d', now + lifetime)
+
+local dates = ARGV[6] .. '\t' .. (ARGV[7] ~= ARGV[6] and ARGV[7] or '')
+local lines, same = {}, {}
+for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
+  local line_expires, line_dates, client, session, keys =
+    string.match(line, '^([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)$')
+  local again = client == ARGV[8] and session == ARGV[2]
+  -- Under other names it is another session of the app, in another browser or after its cookie was lost.
+  if tonumber(line_expires) > now and not (again and keys == ARGV[10]) then
+    lines[#lines + 1] = line
+    if again and (session ~= '' or line_dates == dates) then same[#same + 1] = #lines end
+  end
+end
+-- An app that names one session anew at every refresh must not crowd out the others.
+if #same >= 8 then table.remove(lines, same[1]) end
+-- A subject with this many sessions is a robot; the oldest give way, their marks still work.
+while #lines >= 64 do table.remove(lines, 1) end
+lines[#lines + 1] = table.concat({expires, dates, ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
+local ttl = redis.call('TTL', KEYS[1])
+redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifetime))
+
+-- Note in a bucket that this user belongs to a session or an account: `expires,user,user`.
+local function belongs(bucket, name)
+  local before = string.match(redis.call('HGET', bucket, name) or '', ',(.*)')
+  local users = before or ARGV[1]
+  if not string.find(users, ARGV[1], 1, true) then
+    users = users .. ',' .. ARGV[1]
+  end
+  redis.call('HSET', bucket, name, expires .. ',' .. users)
+  if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end
+  -- Fields of a hash do not expire by themselves; a bucket is tidied now and then while it grows.
+  if not before and redis.call('HLEN', bucket) % 16 == 0 then
+    local fields = redis.call('HGETALL', bucket)
+    for index = 1, #fields, 2 do
+      if tonumber(string.match(fields[index + 1], '^(%d+)')) <= now then redis.call('HDEL', bucket, fields[index]) end
+    end
+  end
+end
+if ARGV[2] ~= '' then belongs(KEYS[2], ARGV[2]) end
+if ARGV[3] ~= '' then belongs(KEYS[3], ARGV[3]) end
+return 1

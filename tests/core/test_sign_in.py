@@ -1,0 +1,99 @@
+"""`SignIn`: what ID token claims say of a session, and which marks end it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.bus.keys import Keys
+from receiver.bus.registry import mark_keys
+from receiver.core.marks import client_suffix, digest
+from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
+from receiver.core.sign_in import from_claims
+
+ISS = "https://op.example/t1"
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """An ID token's claims."""
+    return {"iss": ISS, "aud": "portal", "sub": "alice", "sid": "s1", "auth_time": 900, "iat": 950, **changes}
+
+
+ABSURD = [
+    1_700_000_000_000, float("nan"), float("inf"), -1, True, "900", None, [900], MAX_NUMERIC_DATE + 1, 10**400,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ABSURD, ids=repr)
+@pytest.mark.parametrize("name", ["auth_time", "iat"])
+def test_absurd_times_count_as_absent(name: str, value: object) -> None:
+    """Read as seconds, milliseconds would date a session after every logout to come."""
+    sign_in = from_claims(claims(**{name: value}))
+
+    assert (None if name == "auth_time" else 900) == sign_in.auth_time
+    assert (None if name == "iat" else 950) == sign_in.began_at
+
+
+@given(st.integers(0, MAX_NUMERIC_DATE) | st.floats(0, MAX_NUMERIC_DATE))
+def test_every_date_is_taken(value: float) -> None:
+    """Whole seconds and fractions, from 1970 to the year 9999."""
+    assert float(value) == numeric_date(value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"aud": "portal"}, ("portal",)),
+        ({"aud": ["portal"]}, ("portal",)),
+        ({"aud": ["orders", "app"], "azp": "portal"}, ("portal",)),
+        ({"aud": ["orders", "portal"]}, ("orders", "portal")),
+        ({"aud": ["orders", "app", "portal"]}, ("app",)),
+        ({"aud": ["portal", 7, "portal", ""]}, ("portal",)),
+    ],
+)
+def test_client(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
+    """`azp` says which client is meant, else the app's own where it is named, else all that are named."""
+    assert expected == from_claims(claims(**changes), client_id="app").client_ids
+
+
+@pytest.mark.parametrize("aud", [["orders", "portal"], ["portal", "orders"]])
+def test_order_of_an_audience_means_nothing(aud: list[str]) -> None:
+    """Without `azp` and without the app's own client a logout of any named client ends the session."""
+    keys = set(mark_keys(Keys(), from_claims(claims(aud=aud))))
+
+    session = digest("sid", ISS, "s1")
+    assert {Keys().mark(session, client_suffix(client)) for client in ("orders", "portal")} < keys
+
+
+@pytest.mark.parametrize(
+    "changes", [{"aud": None}, {"aud": []}, {"aud": [7]}, {"aud": {"portal": 1}}, {"sub": 7}, {"iss": None}], ids=repr
+)
+def test_unusable_claims(changes: dict[str, Any]) -> None:
+    """Claims that name no user of no client are refused."""
+    with pytest.raises(ValueError, match="iss, sub and aud"):
+        from_claims(claims(**changes))
+
+
+def test_marks_of_the_user_and_of_the_session() -> None:
+    """A user's mark is held against `iat` where `auth_time` is missing, a session's is not."""
+    sign_in = from_claims(claims(auth_time=None), home_account_id="uid.utid")
+    nothing: list[bytes | None] = [None] * len(mark_keys(Keys(), sign_in))
+    of_user, of_session = list(nothing), list(nothing)
+    of_user[0], of_session[-1] = b"949", b"1"
+
+    assert not sign_in.is_ended_by(nothing)
+    assert not sign_in.is_ended_by(of_user)
+    assert sign_in.is_ended_by(of_session)
+    of_user[0] = b"950"
+    assert sign_in.is_ended_by(of_user)
+    assert 4 == len(sign_in.marks.of_user)
+
+
+def test_account_that_is_the_subject() -> None:
+    """Most OPs' accounts are the subject: there is no second name to be marked."""
+    assert not from_claims(claims()).has_own_account
+    assert not from_claims(claims(), home_account_id="alice").has_own_account
+    assert from_claims(claims(), home_account_id="uid.utid").has_own_account
