@@ -127,7 +127,7 @@ def django_app(redis_url: str | None) -> Any:
     if redis_url:
         settings.LOGOUT_RECEIVER = {"REDIS_URL": redis_url}
         CLOSE.append(integration.close)
-        settings.MIDDLEWARE.append("receiver.consumer.django.SignOutMiddleware")
+        settings.MIDDLEWARE.append("receiver.consumer.django.SignOut")
     return WSGIHandler()
 
 
@@ -140,7 +140,7 @@ async def starlette_call(  # noqa: C901  # the app, its client and its end, in o
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
 
-    from receiver.consumer.asgi import SignOutMiddleware
+    from receiver.consumer.asgi import SignOut
 
     async def sign_in(request: Request) -> PlainTextResponse:
         request.session[USER] = CLAIMS
@@ -151,7 +151,7 @@ async def starlette_call(  # noqa: C901  # the app, its client and its end, in o
 
     app = Starlette(routes=[Route("/sign-in", sign_in), Route("/", home)])
     if redis_url:
-        app.add_middleware(SignOutMiddleware, redis_url=redis_url)
+        app.add_middleware(SignOut, redis_url=redis_url)
     app.add_middleware(SessionMiddleware, secret_key="k")  # noqa: S106
 
     async def request(path: str, cookie: str = "") -> tuple[int, str]:
@@ -182,7 +182,7 @@ async def starlette_call(  # noqa: C901  # the app, its client and its end, in o
     yield call
     layer = app.middleware_stack
     while layer is not None:
-        if isinstance(layer, SignOutMiddleware):
+        if isinstance(layer, SignOut):
             await layer.stop()
         layer = getattr(layer, "app", None)
 
@@ -193,7 +193,7 @@ async def aiohttp_call(redis_url: str | None) -> AsyncIterator[Callable[[], Awai
     from aiohttp import web
     from aiohttp.test_utils import make_mocked_request
 
-    from receiver.consumer.aiohttp import setup
+    from receiver.consumer.aiohttp import SignOut
 
     async def sign_in(request: web.Request) -> web.Response:
         (await aiohttp_session.get_session(request))[USER] = CLAIMS
@@ -205,7 +205,7 @@ async def aiohttp_call(redis_url: str | None) -> AsyncIterator[Callable[[], Awai
     app = web.Application()
     aiohttp_session.setup(app, aiohttp_session.SimpleCookieStorage())
     if redis_url:
-        setup(app, redis_url)
+        SignOut(app, redis_url)
     app.router.add_get("/sign-in", sign_in)
     app.router.add_get("/", home)
     runner = web.AppRunner(app)

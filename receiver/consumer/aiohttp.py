@@ -1,4 +1,4 @@
-"""aiohttp: `setup(app, redis_url)`, after `aiohttp_session.setup`.
+"""aiohttp: `SignOut(app, redis_url)`, after `aiohttp_session.setup`.
 
 The first middleware of an app is the outermost, and the session must be there when this one runs.
 """
@@ -6,13 +6,14 @@ The first middleware of an app is the outermost, and the session must be there w
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any, Unpack
 
 from aiohttp import web
 
-from receiver.bus import connection
-from receiver.consumer.checkpoint import Checkpoint, Options, guard_options
+from receiver.consumer.checkpoint import Checkpoint
 from receiver.consumer.guard import Guard
+from receiver.consumer.options import Options, guard_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,33 +27,28 @@ GUARD = web.AppKey("logout_receiver", Guard)
 """Where the app's guard is, while the app runs."""
 
 
-def setup(app: web.Application, redis_url: str, **options: Unpack[Options]) -> None:
-    """Stop signed-out users before any handler runs, and drop their session.
+class SignOut:
+    """Stops signed-out users before any handler runs, and drops their session.
 
     It listens while the app runs.
 
     Args:
         app: The app.
         redis_url: The Redis the receiver publishes to.
-        options: See `checkpoint.Options`. `claims` is given the `web.Request` and may be async. Without it
+        options: See `options.Options`. `claims` is given the `web.Request` and may be async. Without it
             the claims are looked for in aiohttp-session's session.
 
     Raises:
-        ConfigurationError: the URL cannot be used.
+        ConfigurationError: the URL or an option cannot be used.
         ImportError: neither aiohttp-session nor `claims`.
         RuntimeError: at the first request: aiohttp-session was not set up before.
+        TypeError: an option that does not exist.
     """
-    _SignOut(app, redis_url, options)
 
-
-class _SignOut:
-    """One app's middleware."""
-
-    def __init__(self, app: web.Application, redis_url: str, options: Options) -> None:
-        connection.check_url(redis_url, **options.get("redis_options", {}))
+    def __init__(self, app: web.Application, redis_url: str, **options: Unpack[Options]) -> None:
         self._redis_url = redis_url
         self._checkpoint = Checkpoint(options)
-        self._guard_options = guard_options(options, name="aiohttp")
+        self._guard_options = guard_options(redis_url, options, name="aiohttp")
         self._sessions = None if callable(self._checkpoint.claims) else _SessionsOf()
         app.cleanup_ctx.append(self._listening)
         app.middlewares.append(self._handle)
@@ -64,7 +60,8 @@ class _SignOut:
 
     @web.middleware
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._checkpoint.is_exempt(request.path):
+        # As it was sent: aiohttp routes by that, where an encoded slash is none.
+        if self._checkpoint.is_exempt(request.rel_url.raw_path):
             return await handler(request)
         status, visit = await self._check(request)
         refusal = self._checkpoint.refusal(status, method=request.method, path=request.path, header=request.headers.get)
@@ -84,7 +81,7 @@ class _SignOut:
         claims: Any = await self._claims(request, session)
         if claims is None:
             if session is not None:
-                self._checkpoint.forget(session)
+                self._checkpoint.no_sign_in(session)
             return "live", None
         names = () if self._sessions is None else self._sessions.names(request, session)
         visit = self._checkpoint.recognise(session, claims, names, earlier=earlier)
@@ -112,3 +109,9 @@ class _SessionsOf:
     def names(self, request: web.Request, session: Any) -> tuple[str, ...]:
         # RedisStorage and MemcachedStorage call it this; a cookie that is the session has no identity.
         return () if session.identity is None else (f"{request[self._storage_key].cookie_name}_{session.identity}",)
+
+
+def setup(app: web.Application, redis_url: str, **options: Unpack[Options]) -> None:
+    """The old name of `SignOut`."""
+    warnings.warn(f"{__name__}.setup is named SignOut now", DeprecationWarning, stacklevel=2)
+    SignOut(app, redis_url, **options)

@@ -1,4 +1,4 @@
-"""ASGI, so Starlette and FastAPI: `app.add_middleware(SignOutMiddleware, redis_url=...)`, before `SessionMiddleware`.
+"""ASGI, so Starlette and FastAPI: `app.add_middleware(SignOut, redis_url=...)`, before `SessionMiddleware`.
 
 Starlette puts what is added later around what was added earlier, and the session must be there when this
 middleware runs. Needs asyncio.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any, Unpack
 
-from receiver.bus import connection
-from receiver.consumer.checkpoint import Checkpoint, Options, guard_options
+from receiver.consumer.checkpoint import Checkpoint
+from receiver.consumer.exempt import is_plain
 from receiver.consumer.guard import Guard
+from receiver.consumer.options import Options, guard_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -34,7 +36,7 @@ DENIAL = "websocket.http.response"
 """ASGI extension for answering a WebSocket handshake with a status; without it servers answer 403."""
 
 
-class SignOutMiddleware:
+class SignOut:
     """Stops signed-out users before the app is called, drops their session, and closes their open WebSockets.
 
     It listens from the app's startup on, or from the first request where the server sends no lifespan events.
@@ -42,20 +44,20 @@ class SignOutMiddleware:
     Args:
         app: The ASGI app.
         redis_url: The Redis the receiver publishes to.
-        options: See `checkpoint.Options`. `claims` is given the scope and may be async. Without it the
+        options: See `options.Options`. `claims` is given the scope and may be async. Without it the
             claims are looked for in `scope["session"]`.
 
     Raises:
-        ConfigurationError: the URL cannot be used.
+        ConfigurationError: the URL or an option cannot be used.
+        TypeError: an option that does not exist.
         RuntimeError: at the first request: there is no `scope["session"]` and no `claims`.
     """
 
     def __init__(self, app: App, redis_url: str, **options: Unpack[Options]) -> None:
-        connection.check_url(redis_url, **options.get("redis_options", {}))
         self._app = app
         self._redis_url = redis_url
         self._checkpoint = Checkpoint(options)
-        self._options = guard_options(options, name="asgi")
+        self._options = guard_options(redis_url, options, name="asgi")
         self._on_eviction = self._options["on_eviction"]
         self._options["on_eviction"] = self._hear
         self._guard: Guard | None = None
@@ -67,7 +69,13 @@ class SignOutMiddleware:
         """Handle one connection."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif scope["type"] not in {"http", "websocket"} or self._checkpoint.is_exempt(scope["path"]):
+            return
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        # First of all, so that the process hears from its first request on, whatever that request is.
+        await self._listening()
+        if self._is_exempt(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
@@ -79,6 +87,11 @@ class SignOutMiddleware:
         guard, self._guard = self._guard, None
         if guard is not None:
             await guard.stop()
+
+    def _is_exempt(self, scope: Scope) -> bool:
+        # Also as it was sent: some apps route by that.
+        raw = scope.get("raw_path") or b""
+        return self._checkpoint.is_exempt(scope["path"]) and (not raw or is_plain(raw.decode("latin-1")))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_listen() -> Message:
@@ -130,12 +143,12 @@ class SignOutMiddleware:
             if inspect.isawaitable(claims):
                 claims = await claims
         elif session is None:
-            raise RuntimeError("no scope['session']: put SessionMiddleware around SignOutMiddleware, or give `claims`")
+            raise RuntimeError("no scope['session']: put SessionMiddleware around SignOut, or give `claims`")
         else:
             claims = self._checkpoint.claims_in_session(session)
         if claims is None:
             if session is not None:
-                self._checkpoint.forget(session)
+                self._checkpoint.no_sign_in(session)
             return "live", None
         visit = self._checkpoint.recognise(session, claims, earlier=earlier)
         status = await self._checkpoint.status_async(await self._listening(), session, visit)
@@ -175,6 +188,14 @@ class SignOutMiddleware:
     async def _close_if_ended(guard: Guard, socket: _Socket) -> None:
         if await guard.status(socket.visit.sign_in) == "ended":
             await socket.close()
+
+
+class SignOutMiddleware(SignOut):
+    """The old name of `SignOut`."""
+
+    def __init__(self, app: App, redis_url: str, **options: Unpack[Options]) -> None:
+        warnings.warn(f"{__name__}.SignOutMiddleware is named SignOut now", DeprecationWarning, stacklevel=2)
+        super().__init__(app, redis_url, **options)
 
 
 class _Socket:

@@ -8,15 +8,14 @@ logout may have come while it ran.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from receiver.bus.connection import Options as RedisOptions
-from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.consumer.exempt import Exempt
 from receiver.consumer.session_layouts import find_account, find_claims
-from receiver.consumer.sessions import DEFAULT_LIFETIME_S
 from receiver.core.marks import digest
 from receiver.core.numeric_date import numeric_date
 from receiver.core.sign_in import from_claims
@@ -26,9 +25,11 @@ if TYPE_CHECKING:
 
     from receiver.consumer.guard import Guard, ThreadGuard
     from receiver.consumer.knowledge import Status
+    from receiver.consumer.options import Options
     from receiver.consumer.session_layouts import SessionLike
-    from receiver.core.eviction import Eviction
     from receiver.core.sign_in import SignIn
+
+log = logging.getLogger("receiver.consumer")
 
 MARKER = "_logout_receiver"
 """Session key that says which sign-in was registered; about 60 bytes."""
@@ -36,71 +37,17 @@ MARKER = "_logout_receiver"
 RETRY_AFTER_S = 5
 """Seconds told to a client that was refused because nobody could tell whether it is signed out."""
 
+ANONYMOUS_KEYS = frozenset(
+    {MARKER, "_auth_flow", "_csrftoken", "_flashes", "_permanent", "auth_flow", "csrf_token", "flow", "next", "state"}
+)
+"""Session keys of visitors who have not signed in, or not yet."""
+
+MAX_NAMED = 5
+"""Session keys named in a log line."""
+
 MAX_SEEN = 100_000
 """Sign-ins remembered as registered where there is no session to remember it in; the oldest give way and
 are registered again."""
-
-
-class Options(TypedDict, total=False):
-    """What every integration can be told.
-
-    Attributes:
-        claims: Where the ID token claims are: a session key, or a function of the framework's request that
-            returns them or None. Default: the known layouts (`session_layouts`).
-        account: Where MSAL's `home_account_id` is: a session key, or a function of the claims. Default: read
-            from the session's MSAL cache, else the `sub`.
-        client_id: The app's own at the OP: tells which client is meant where an ID token names several and has no
-            `azp`. Default: all that are named.
-        login_url: Where a signed-out browser is sent. Default: nowhere, it is answered 401. A request for
-            this path itself goes on, without the session.
-        exempt: Paths not checked: `/healthz` exactly, `/static/` and all below it. Default none.
-        refuse_when_unknown: True answers 503 when neither this process nor Redis can tell. Default False:
-            the request is served.
-        name: The app's name in log lines, in the trace and in metrics; every app should have its own. Default:
-            Flask's name of the app, else the framework's.
-        prefix: Key prefix the receiver uses. Default `{logout}`.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
-        lifetime_s: Seconds a registration is kept, at least the longest session. Default 14 days.
-        on_eviction: Also called for every eviction, to drop tokens kept outside the session.
-        on_reset: Also called when evictions were missed; drop all such tokens.
-    """
-
-    claims: str | Callable[[Any], Any] | None
-    account: str | Callable[[Mapping[str, Any]], str | None] | None
-    client_id: str | None
-    login_url: str | None
-    exempt: Iterable[str]
-    refuse_when_unknown: bool
-    name: str
-    prefix: str
-    redis_options: RedisOptions
-    lifetime_s: int
-    on_eviction: Callable[[Eviction], Any] | None
-    on_reset: Callable[[], Any] | None
-
-
-class GuardOptions(RedisOptions, total=False):
-    """What the guards take of `Options`."""
-
-    app: Required[str]
-    prefix: str
-    lifetime_s: int
-    client_id: str | None
-    on_eviction: Required[Callable[[Eviction], Any] | None]
-    on_reset: Callable[[], Any] | None
-
-
-def guard_options(options: Options, *, name: str) -> GuardOptions:
-    """The part of the options that is the guard's."""
-    return {
-        "app": options.get("name", name),
-        "prefix": options.get("prefix", DEFAULT_PREFIX),
-        "lifetime_s": options.get("lifetime_s", DEFAULT_LIFETIME_S),
-        "client_id": options.get("client_id"),
-        "on_eviction": options.get("on_eviction"),
-        "on_reset": options.get("on_reset"),
-        **options.get("redis_options", {}),
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +90,15 @@ class Checkpoint:
         self._account = options.get("account")
         self._client_id = options.get("client_id")
         self._login_url = options.get("login_url")
-        self._exempt = tuple(options.get("exempt", ()))
-        self._exempt_below = tuple(path for path in self._exempt if path.endswith("/"))
+        self._exempt = Exempt(options.get("exempt", ()))
+        self._claims_expected = not callable(self.claims)
         self._refuse_when_unknown = options.get("refuse_when_unknown", False)
         self._seen: OrderedDict[str, _Marker] = OrderedDict()
         self._lock = threading.Lock()
 
     def is_exempt(self, path: str) -> bool:
-        """Whether requests for this path are not checked at all."""
-        return path in self._exempt or path.startswith(self._exempt_below)
+        """Whether requests for this path are not checked at all (`exempt.Exempt`)."""
+        return path in self._exempt
 
     def claims_in_session(self, session: SessionLike) -> Mapping[str, Any] | None:
         """The claims, where no function was given to find them."""
@@ -179,6 +126,7 @@ class Checkpoint:
         Raises:
             ValueError: the claims have no `iss`, `sub` or `aud`.
         """
+        self._claims_expected = False
         names = tuple(keys)
         before = None if session is None else _marker(session.get(MARKER))
         if earlier is not None and earlier.sign_in.keys == names and earlier._claims == claims:  # noqa: SLF001
@@ -209,11 +157,20 @@ class Checkpoint:
             if len(self._seen) > MAX_SEEN:
                 self._seen.popitem(last=False)
 
-    @staticmethod
-    def forget(session: SessionLike) -> None:
-        """Nobody is signed in: the next sign-in is a new one, whoever it is."""
+    def no_sign_in(self, session: SessionLike) -> None:
+        """There are no claims in this session: the next sign-in in it is a new one, also of the same user."""
         if MARKER in session:
             del session[MARKER]
+        if not self._claims_expected:
+            return
+        names = sorted(str(name)[:40] for name in session.keys() if name not in ANONYMOUS_KEYS)  # noqa: SIM118
+        if names:
+            self._claims_expected = False
+            log.warning(
+                "a session holds %s and no ID token claims were found in it: if its user has signed in, a logout does "
+                "not stop them; say where the claims are with the option `claims` (docs/frameworks.md)",
+                ", ".join(map(repr, names[:MAX_NAMED])),
+            )
 
     def status(self, guard: ThreadGuard, session: SessionLike | None, visit: Visit) -> Status:
         """Register the sign-in if it is new, and tell whether it is signed out."""

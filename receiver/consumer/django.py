@@ -1,4 +1,4 @@
-"""Django: `receiver.consumer.django.SignOutMiddleware` in `MIDDLEWARE`, below `SessionMiddleware`.
+"""Django: `receiver.consumer.django.SignOut` in `MIDDLEWARE`, below `SessionMiddleware`.
 
 Works with every session engine, under WSGI and ASGI (Django 5.1 or newer). The session is checked before
 every view and once more before it is saved. It listens from a daemon thread, started by the first request
@@ -8,8 +8,8 @@ in each process.
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -21,25 +21,26 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
 from receiver.consumer.background import PerProcess
-from receiver.consumer.checkpoint import MARKER, Checkpoint, Options, guard_options
+from receiver.consumer.checkpoint import MARKER, Checkpoint
 from receiver.consumer.guard import ThreadGuard
+from receiver.consumer.options import Options, guard_options
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from receiver.consumer.checkpoint import GuardOptions, Visit
+    from receiver.consumer.checkpoint import Visit
     from receiver.consumer.knowledge import Status
 
 SETTING = "LOGOUT_RECEIVER"
-"""A dictionary: `REDIS_URL`, and the members of `checkpoint.Options` in capitals, by default as there.
+"""A dictionary: `REDIS_URL`, and the members of `options.Options` in capitals, by default as there.
 
 A function may be given as itself or by its dotted path; `CLAIMS` and `ACCOUNT` without a dot are session
 keys. `CLAIMS` as a function is given the `HttpRequest`.
 """
 
 
-class SignOutMiddleware:
+class SignOut:
     """Stops signed-out users before any view runs, and drops their session.
 
     Raises:
@@ -53,8 +54,11 @@ class SignOutMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
         redis_url, options = _configured()
-        self._checkpoint = Checkpoint(options)
-        self._guards = _guards(redis_url, **guard_options(options, name="django"))
+        try:
+            self._checkpoint = Checkpoint(options)
+            self._guards = _guards(redis_url, options)
+        except ConfigurationError as error:
+            raise ImproperlyConfigured(f"{SETTING}: {error.message}") from error
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -64,6 +68,8 @@ class SignOutMiddleware:
         return self._call_async(request) if self._is_async else self._call(request)
 
     def _call(self, request: HttpRequest) -> HttpResponse:
+        # First of all, so that the process hears from its first request on, whatever that request is.
+        self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)
         status, visit = self._check(request)
@@ -75,6 +81,7 @@ class SignOutMiddleware:
         return response
 
     async def _call_async(self, request: HttpRequest) -> HttpResponse:
+        self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return await self._get_response(request)
         status, visit = await self._check_async(request)
@@ -91,7 +98,7 @@ class SignOutMiddleware:
         accessed = session.accessed
         claims = self._claims(request)
         if claims is None:
-            self._checkpoint.forget(session)
+            self._checkpoint.no_sign_in(session)
             session.accessed = accessed
             return "live", None
         visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
@@ -109,7 +116,7 @@ class SignOutMiddleware:
         if inspect.isawaitable(claims):
             claims = await claims
         if claims is None:
-            self._checkpoint.forget(session)
+            self._checkpoint.no_sign_in(session)
             session.accessed = accessed
             return "live", None
         visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
@@ -140,26 +147,30 @@ class SignOutMiddleware:
         return None if refusal is None else HttpResponse(refusal.body, status=refusal.status, headers=refusal.headers)
 
 
+class SignOutMiddleware(SignOut):
+    """The old name of `SignOut`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        warnings.warn(f"{__name__}.SignOutMiddleware is named SignOut now", DeprecationWarning, stacklevel=2)
+        super().__init__(get_response)
+
+
 def close() -> None:
     """Stop listening in this process."""
-    for guards in _started:
+    for guards in _started.values():
         guards.stop()
 
 
-_started: list[PerProcess[ThreadGuard]] = []
+_started: dict[str, PerProcess[ThreadGuard]] = {}
 
 
-@functools.cache
-def _guards(redis_url: str, **options: Any) -> PerProcess[ThreadGuard]:
+def _guards(redis_url: str, options: Options) -> PerProcess[ThreadGuard]:
     # One for all handlers: Django builds the middleware anew for each of them.
-    given = cast("GuardOptions", options)
-    try:
-        ThreadGuard(redis_url, **given)
-    except ConfigurationError as error:
-        raise ImproperlyConfigured(f"{SETTING}: {error.message}") from error
-    guards = PerProcess(lambda: ThreadGuard(redis_url, **given))
-    _started.append(guards)
-    return guards
+    name = repr((redis_url, options))
+    if name not in _started:
+        given = guard_options(redis_url, options, name="django", longest_session_s=settings.SESSION_COOKIE_AGE)
+        _started[name] = PerProcess(lambda: ThreadGuard(redis_url, **given))
+    return _started[name]
 
 
 def _configured() -> tuple[str, Options]:
@@ -180,7 +191,7 @@ def _configured() -> tuple[str, Options]:
 def _session(request: HttpRequest) -> Any:
     session = getattr(request, "session", None)
     if session is None:
-        raise ImproperlyConfigured(f"put {__name__}.SignOutMiddleware below SessionMiddleware in MIDDLEWARE")
+        raise ImproperlyConfigured(f"put {__name__}.SignOut below SessionMiddleware in MIDDLEWARE")
     return session
 
 

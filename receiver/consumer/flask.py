@@ -13,8 +13,10 @@ from flask.globals import request_ctx
 from flask.sessions import NullSession
 
 from receiver.consumer.background import PerProcess
-from receiver.consumer.checkpoint import Checkpoint, Options, guard_options
+from receiver.consumer.checkpoint import Checkpoint
+from receiver.consumer.exempt import is_plain
 from receiver.consumer.guard import ThreadGuard
+from receiver.consumer.options import Options, guard_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 EXTENSION = "logout-receiver"
 """Key in `app.extensions`, and in `flask.g` of what this request was recognised as."""
 
+FLASKS_OWN = frozenset({"flask.app", "flask.blueprints"})
+"""Modules of the views that serve static files; a view of the app's that is named like them is none."""
+
 
 class SignOut:
     """Stops signed-out users before any view runs, and drops their session.
@@ -35,69 +40,86 @@ class SignOut:
     before a server forks.
 
     Args:
-        app: The app, or None to call `init_app` later.
+        app: The app, or None to call `init_app` later, for any number of apps.
         redis_url: The Redis the receiver publishes to; None takes `app.config["LOGOUT_RECEIVER_REDIS_URL"]`.
-        options: See `checkpoint.Options`. `claims` is given `flask.request`.
+        options: See `options.Options`. `claims` is given `flask.request`.
 
     Raises:
         KeyError: no Redis URL.
-        ConfigurationError: at the first request: the URL cannot be used.
+        ConfigurationError: the URL or an option cannot be used.
+        TypeError: an option that does not exist.
     """
 
     def __init__(self, app: Flask | None = None, redis_url: str | None = None, **options: Unpack[Options]) -> None:
         self._redis_url = redis_url
         self._options = options
-        self._checkpoint = Checkpoint(options)
-        self._guards: PerProcess[ThreadGuard] | None = None
+        self._hooks: list[_Hooks] = []
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask, redis_url: str | None = None) -> None:
         """Set up one app."""
         url = redis_url or self._redis_url or app.config["LOGOUT_RECEIVER_REDIS_URL"]
-        options = guard_options(self._options, name=app.name)
-        self._guards = PerProcess(lambda: ThreadGuard(url, **options))
+        hooks = _Hooks(app, url, self._options)
+        self._hooks.append(hooks)
         app.extensions[EXTENSION] = self
         # First before the view and last after it: nothing of the app's may act for a user who is signed out,
         # and nothing may change the session after it was checked. Flask runs the second list backwards.
-        app.before_request_funcs.setdefault(None, []).insert(0, self._before)
-        app.after_request_funcs.setdefault(None, []).insert(0, self._after)
+        app.before_request_funcs.setdefault(None, []).insert(0, hooks.before)
+        app.after_request_funcs.setdefault(None, []).insert(0, hooks.after)
 
     def close(self) -> None:
         """Stop listening in this process."""
-        if self._guards is not None:
-            self._guards.stop()
+        for hooks in self._hooks:
+            hooks.guards.stop()
 
-    def _before(self) -> Response | None:
+
+class _Hooks:
+    """What runs around one app's views."""
+
+    def __init__(self, app: Flask, redis_url: str, options: Options) -> None:
+        self._checkpoint = Checkpoint(options)
+        given = guard_options(
+            redis_url, options, name=app.name, longest_session_s=app.permanent_session_lifetime.total_seconds()
+        )
+        self.guards = PerProcess(lambda: ThreadGuard(redis_url, **given))
+
+    def before(self) -> Response | None:
+        # First of all, so that the process hears from its first request on, whatever that request is.
+        guard = self.guards.get()
         if self._is_exempt():
             return None
-        status = self._check(_session())
+        status = self._check(guard, _session())
         refusal = self._checkpoint.refusal(status, method=request.method, path=request.path, header=request.headers.get)
         return None if refusal is None else Response(refusal.body, refusal.status, refusal.headers)
 
-    def _after(self, response: Response) -> Response:
+    def after(self, response: Response) -> Response:
         if not self._is_exempt():
-            self._check(_session())
+            self._check(self.guards.get(), _session())
         return response
 
     def _is_exempt(self) -> bool:
-        return (request.endpoint or "").rpartition(".")[2] == "static" or self._checkpoint.is_exempt(request.path)
+        endpoint = request.endpoint or ""
+        if endpoint.rpartition(".")[2] == "static" and is_plain(request.path):
+            view = current_app.view_functions.get(endpoint)
+            if getattr(view, "__module__", None) in FLASKS_OWN:
+                return True
+        return self._checkpoint.is_exempt(request.path)
 
-    def _check(self, session: SessionMixin) -> Status:
+    def _check(self, guard: ThreadGuard, session: SessionMixin) -> Status:
         # Looking is no access: a page that does not depend on the user stays cacheable for all.
         accessed = session.accessed
         claims = self._claims(session)
         usable = None if isinstance(session, NullSession) else session
         if claims is None:
             if usable is not None:
-                self._checkpoint.forget(usable)
+                self._checkpoint.no_sign_in(usable)
             session.accessed = accessed
             return "live"
         session.accessed = True
-        assert self._guards is not None  # noqa: S101  # set with the hooks that lead here
         visit = self._checkpoint.recognise(usable, claims, _keys(session), earlier=g.get(EXTENSION))
         setattr(g, EXTENSION, visit)
-        status = self._checkpoint.status(self._guards.get(), usable, visit)
+        status = self._checkpoint.status(guard, usable, visit)
         if status == "ended" and usable is not None:
             usable.clear()
             # Flask-Session's `clear` leaves this one, and then keeps the session in its store.

@@ -7,7 +7,7 @@ mozilla-django-oidc with `OIDC_STORE_ID_TOKEN` (`oidc_id_token`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from receiver.core import msal_cache
@@ -36,6 +36,7 @@ class SessionLike(Protocol):
     """What Flask, Django, Starlette and aiohttp-session have in common."""
 
     def get(self, key: str, /) -> Any: ...  # noqa: D102
+    def keys(self) -> Iterable[Any]: ...  # noqa: D102
     def __contains__(self, key: object, /) -> bool: ...
     def __setitem__(self, key: str, value: object, /) -> None: ...
     def __delitem__(self, key: str, /) -> None: ...

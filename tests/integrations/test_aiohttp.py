@@ -13,7 +13,7 @@ from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp_session.redis_storage import RedisStorage
 
-from receiver.consumer.aiohttp import setup
+from receiver.consumer.aiohttp import SignOut
 from tests.integrations.conftest import API, DEADLINE_S, PAGE, World, claims
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def build(
     """An app, and the line."""
     app = web.Application()
     aiohttp_session.setup(app, storage)
-    setup(app, redis_url or world.url, on_eviction=world.hear, **options)
+    SignOut(app, redis_url or world.url, on_eviction=world.hear, **options)
 
     async def sign_in(request: web.Request) -> web.Response:
         session = await aiohttp_session.get_session(request)
@@ -197,7 +197,7 @@ async def test_claims_from_elsewhere(world: World) -> None:
 
     app = web.Application()
     app.router.add_get("/", hello)
-    setup(app, world.url, claims=from_header, on_eviction=world.hear)
+    SignOut(app, world.url, claims=from_header, on_eviction=world.hear)
     async with TestClient(TestServer(app)) as browser:
         alice = {"X-User": "alice"}
         assert 200 == (await browser.get("/", headers=alice)).status

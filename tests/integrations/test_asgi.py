@@ -17,7 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from receiver.consumer.asgi import SignOutMiddleware
+from receiver.consumer.asgi import SignOut
 from tests.integrations.conftest import API, DEADLINE_S, PAGE, World, claims
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def build(world: World, framework: str = "starlette", redis_url: str | None = No
     else:
         routes = [Route(path, view) for path, view in views(world).items()]
         app = Starlette(routes=[*routes, WebSocketRoute("/chat", chat)])
-    app.add_middleware(SignOutMiddleware, redis_url=redis_url or world.url, on_eviction=world.hear, **options)
+    app.add_middleware(SignOut, redis_url=redis_url or world.url, on_eviction=world.hear, **options)
     app.add_middleware(SessionMiddleware, secret_key="k")
     return app
 
@@ -202,7 +202,7 @@ async def test_without_lifespan_and_session(world: World) -> None:
     async def from_path(scope: Scope) -> dict[str, Any]:
         return claims(scope["path"].removeprefix("/"))
 
-    guarded = SignOutMiddleware(app, world.url, claims=from_path, on_eviction=world.hear)
+    guarded = SignOut(app, world.url, claims=from_path, on_eviction=world.hear)
     async with running(guarded) as client:
         assert 200 == (await client.get("/alice")).status_code
         await world.publish("alice")
@@ -213,7 +213,7 @@ async def test_without_lifespan_and_session(world: World) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(app: SignOutMiddleware) -> AsyncIterator[httpx.AsyncClient]:
+async def running(app: SignOut) -> AsyncIterator[httpx.AsyncClient]:
     """A client that sends no lifespan events."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example") as client:
         yield client
@@ -222,7 +222,7 @@ async def running(app: SignOutMiddleware) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_wrong_order_is_named(world: World) -> None:
     """Without a session around it no request is served unchecked."""
-    guarded = SignOutMiddleware(PlainTextResponse("hello"), world.url)
+    guarded = SignOut(PlainTextResponse("hello"), world.url)
     with pytest.raises(RuntimeError, match="put SessionMiddleware around"):
         async with running(guarded) as client:
             await client.get("/")

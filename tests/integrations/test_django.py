@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "receiver.consumer.django.SignOutMiddleware",
+    "receiver.consumer.django.SignOut",
 ]
 ENGINES = ["db", "cache", "cached_db", "signed_cookies"]
 STORED = ["db", "cache", "cached_db"]
@@ -270,6 +270,34 @@ def test_answers(project: World) -> None:
         assert 200 == alice.get("/public").status_code
         assert "/login" == alice.get("/", headers=PAGE).headers["Location"]
         assert (401, {"error": "signed_out"}) == ((told := api.get("/", headers=API)).status_code, told.json())
+
+
+def test_dot_segments_are_checked(project: World) -> None:
+    """What lies below an exempt path in name only is checked, in any encoding."""
+    with override_settings(LOGOUT_RECEIVER={**settings.LOGOUT_RECEIVER, "EXEMPT": ["/public/"]}):
+        for user, path in (("a", "/public/%2e%2e/"), ("b", "/public%2F../"), ("c", "/public/%252e%252e/")):
+            browser = signed_in(user)
+            project.logout(user)
+
+            assert 404 == browser.get("/public/page").status_code
+            assert 401 == browser.get(path).status_code, path
+
+
+def test_old_name_of_the_middleware(project: World) -> None:
+    """`SignOutMiddleware` goes on working, and says what it is called now."""
+    del project
+    with pytest.warns(DeprecationWarning, match="SignOut"):
+        integration.SignOutMiddleware(home)
+
+
+def test_url_that_cannot_be_used(project: World) -> None:
+    """A wrong setting keeps the app from starting."""
+    del project
+    with (
+        override_settings(LOGOUT_RECEIVER={"REDIS_URL": "http://localhost"}),
+        pytest.raises(ImproperlyConfigured, match="LOGOUT_RECEIVER"),
+    ):
+        integration.SignOut(home)
 
 
 @pytest.mark.parametrize("refuse", [False, True])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.consumer.checkpoint import MARKER, Options
+from receiver.consumer.checkpoint import MARKER
 from receiver.consumer.flask import EXTENSION
 from receiver.consumer.knowledge import PAUSE_S, STALE_AFTER_S
+from receiver.consumer.options import Options
 from receiver.consumer.session_layouts import ACCOUNT_KEYS, CLAIMS_KEYS, INNER_KEYS
 from receiver.consumer.sessions import TIMEOUT_S
 from tests.docs.pages import blocks, names, read, rows, section

@@ -1,0 +1,95 @@
+"""What an app is told when the line cannot do its work: once, in its log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import flask
+import pytest
+from aiohttp import web
+
+from receiver.consumer import aiohttp, asgi
+from receiver.consumer.checkpoint import ANONYMOUS_KEYS, Checkpoint
+from receiver.consumer.flask import SignOut
+from receiver.consumer.options import guard_options
+from tests.integrations.conftest import World, claims
+
+if TYPE_CHECKING:
+    from receiver.consumer.options import Options
+
+URL = "redis://localhost:6379/0"
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was said at this level or above."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_session_of_an_unknown_shape(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning names the session's keys and the option; sessions that are empty, or anonymous, cause none."""
+    checkpoint = Checkpoint({})
+    checkpoint.no_sign_in({})
+    checkpoint.no_sign_in(dict.fromkeys(ANONYMOUS_KEYS, "x"))
+    assert [] == warnings_in(caplog)
+
+    for _ in range(2):
+        checkpoint.no_sign_in({"login": {"email": "alice@example.com"}, "csrf_token": "t"})
+
+    [said] = warnings_in(caplog)
+    assert "'login'" in said
+    assert "`claims`" in said
+    assert "alice" not in said
+    assert "csrf_token" not in said
+
+
+@pytest.mark.parametrize("options", [{}, {"claims": lambda _: None}])
+def test_sessions_without_a_user_beside_others(caplog: pytest.LogCaptureFixture, options: Options) -> None:
+    """An app whose claims were found once, or that says itself where they are, has visitors besides."""
+    checkpoint = Checkpoint(options)
+    if not options:
+        checkpoint.recognise({}, claims("alice"))
+    checkpoint.no_sign_in({"basket": 1})
+
+    assert [] == warnings_in(caplog)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "warned"),
+    [("app", {}, True), ("asgi", {}, True), ("portal", {}, False), ("app", {"name": "app"}, False)],
+)
+def test_name_that_many_apps_have(caplog: pytest.LogCaptureFixture, name: str, options: Options, warned: bool) -> None:
+    """A default that another app has, too, merges both in the trace: it is warned about."""
+    assert name == guard_options(URL, options, name=name)["app"]
+    assert warned is bool(warnings_in(caplog))
+
+
+@pytest.mark.parametrize("days", [1, 31])
+def test_registrations_live_as_long_as_the_sessions(days: int) -> None:
+    """The framework's limit counts where it is longer than two weeks, the option in any case."""
+    longest = days * 86_400
+
+    assert max(days, 14) * 86_400 == guard_options(URL, {}, name="portal", longest_session_s=longest)["lifetime_s"]
+    assert 60 == guard_options(URL, {"lifetime_s": 60}, name="portal", longest_session_s=longest)["lifetime_s"]
+
+
+def test_listens_whatever_the_first_request_is(world: World) -> None:
+    """Also a session of an unknown shape, or an exempt path, is a request: from then on the process hears."""
+    before = threading.active_count()
+    app = flask.Flask("portal", static_folder=None)
+    with contextlib.closing(SignOut(app, world.url, exempt=["/healthz"], on_eviction=world.hear)):
+        app.test_client().get("/healthz")
+
+        assert before < threading.active_count()
+        world.logout("alice")
+
+
+def test_old_names(recwarn: pytest.WarningsRecorder) -> None:
+    """Old names of the line go on working, and say what it is called now."""
+    nothing: Any = None
+    asgi.SignOutMiddleware(nothing, URL)
+    aiohttp.setup(web.Application(), URL)
+
+    assert ["SignOut" in str(warning.message) for warning in recwarn] == [True, True]
