@@ -79,6 +79,13 @@ class Tenant:
         return self.discovery_url or self.issuer.rstrip("/") + "/.well-known/openid-configuration"
 
     @property
+    def issuers(self) -> tuple[str, ...]:
+        """Every issuer whose tokens are accepted: the one, or the template filled with each allowed GUID."""
+        if TENANT_ID_PLACEHOLDER not in self.issuer:
+            return (self.issuer,)
+        return tuple(self.issuer.replace(TENANT_ID_PLACEHOLDER, guid) for guid in sorted(self.allowed_tenant_ids))
+
+    @property
     def accepted_algorithms(self) -> frozenset[str]:
         """Every algorithm any of the clients may use; the client's own set is checked once `aud` is known."""
         return self.algorithms.union(*self.client_algorithms.values())
@@ -125,6 +132,10 @@ class TenantDirectory:
     def by_name(self, name: str) -> Tenant | None:
         """The tenant of that name."""
         return self._by_name.get(name)
+
+    def by_issuer(self, iss: str) -> Tenant | None:
+        """The tenant that accepts tokens of exactly this issuer."""
+        return self._by_issuer.get(iss) or next((t for t in self._templated if iss in t.issuers), None)
 
     def by_unverified_issuer(self, unverified_iss: str) -> Tenant | None:
         """The tenant this issuer belongs to; an exact issuer wins over a template."""

@@ -96,6 +96,23 @@ async def test_bad_body_is_refused(api: Api, method: str, path: str, case: tuple
     assert headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"sub": 7}, "sub is not a string of 1 to 512 plain characters"),
+        ({"logout_at": "now"}, "logout_at is not a number of seconds since 1970"),
+        ({"tenant": None}, "tenant is missing"),
+        ({"x\ny": 1}, "a member is not a member of this call"),
+    ],
+    ids=["type", "date", "missing", "name of a member"],
+)
+async def test_refusal_says_which_member(api: Api, members: dict[str, Any], said: str) -> None:
+    """The detail names the member that is wrong, and none of the values."""
+    _, body, _ = await api.call("POST", "/evictions", {"tenant": "t1", "sub": "u1", **members})
+
+    assert body["detail"].startswith(said)
+
+
 async def test_wrong_method_is_told_the_right_one(api: Api) -> None:
     """405 names the methods of that path."""
     status, body, headers = await api.call("DELETE", "/sessions")

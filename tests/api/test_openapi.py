@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from receiver.ingress.api import Backing, compose
+from receiver.ingress.api.sessions import Identity, Registration
 from receiver.ingress.dispatcher import Dispatcher
 from receiver.ingress.inputs import input_table
+from receiver.ingress.inputs.admin import Order
 from receiver.ingress.inputs.backchannel import PATH
 from receiver.ingress.internal import internal_listener
 from receiver.ops.metrics import Metrics
@@ -24,6 +26,7 @@ from tests.support.clock import NOW
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from receiver.ingress.json_body import JsonBody
     from tests.support.op import OP
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((DOCS / "schemas" / "openapi.yaml").read_text(encoding="utf-8"))
@@ -34,6 +37,9 @@ OPERATIONS = {
     for method, operation in item.items()
     if method in METHODS
 }
+
+
+SCHEMAS: dict[type[JsonBody], str] = {Order: "Order", Identity: "SessionIdentity", Registration: "SignIn"}
 
 
 def schema(name: str) -> jsonschema.Draft202012Validator:
@@ -107,6 +113,15 @@ async def test_document_refuses_what_the_api_refuses(api: Api, order: dict[str, 
     """The schema of an order is no rubber stamp."""
     assert not schema("Order").is_valid(order)
     assert 400 == (await api.call("POST", "/evictions", order))[0]
+
+
+@pytest.mark.parametrize("model", [Order, Identity, Registration])
+def test_document_has_the_members_that_are_read(model: type[JsonBody]) -> None:
+    """The schema of each body names the members the code reads, and requires the same ones."""
+    described = DOCUMENT["components"]["schemas"][SCHEMAS[model]]
+
+    assert set(model.model_fields) == set(described["properties"])
+    assert {name for name, field in model.model_fields.items() if field.is_required()} == set(described["required"])
 
 
 def test_members_on_the_page_are_those_of_the_document() -> None:

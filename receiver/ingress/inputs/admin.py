@@ -12,8 +12,8 @@ from receiver.core.claims import check_subject
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import Code, MalformedRequestError
 from receiver.ingress import responses
-from receiver.ingress.api_body import Members, issuers, parse_members
 from receiver.ingress.inputs.message import HttpInput
+from receiver.ingress.json_body import Date, JsonBody, Text, parse_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,20 @@ if TYPE_CHECKING:
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.intake import Accepted
 
-MEMBERS = frozenset({"tenant", "iss", "sub", "sid", "client_id", "reason", "logout_at", "idempotency_key"})
-
 INPUT: Final = "admin"
+
+
+class Order(JsonBody):
+    """What one call orders; docs/api.md describes the members."""
+
+    tenant: Text
+    iss: Text | None = None
+    sub: Text | None = None
+    sid: Text | None = None
+    client_id: Text | None = None
+    reason: Text | None = None
+    logout_at: Date | None = None
+    idempotency_key: Text | None = None
 
 
 class OperatorOrders(HttpInput):
@@ -37,13 +48,13 @@ class OperatorOrders(HttpInput):
         self._tenants = tenants
 
     async def read(self, message: Message) -> Sequence[Eviction]:
-        """What the JSON body orders; `order_of` says what may be wrong with it, and `tenant` is one more code."""
-        members = parse_members(message.body, MEMBERS)
-        tenant = self._tenants.by_name(members.text("tenant"))
+        """What the JSON body orders; `eviction_of` says what may be wrong with it, and `tenant` is one more code."""
+        order = parse_body(message.body, Order)
+        tenant = self._tenants.by_name(order.tenant)
         if tenant is None:
             raise MalformedRequestError(Code.TENANT, "tenant is not the name of a configured tenant")
         message.tenant = tenant
-        return [order_of(members, tenant, message.received_at)]
+        return [eviction_of(order, tenant, message.received_at)]
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
         """202 with the event's id and place, or 200 for a duplicate."""
@@ -56,50 +67,50 @@ class OperatorOrders(HttpInput):
         return responses.refused(error, policy, detail=True)
 
 
-def order_of(members: Members, tenant: Tenant, now_s: float) -> Eviction:
-    """What the body of one call orders.
+def eviction_of(order: Order, tenant: Tenant, now_s: float) -> Eviction:
+    """The eviction an operator orders.
 
     Args:
-        members: The body.
+        order: The call.
         tenant: The tenant it names.
         now_s: NumericDate seconds.
 
     Raises:
         MalformedRequestError: `malformed`, `issuer` or `audience`.
-        LogoutTokenError: `no_subject` or `malformed` for `sub` and `sid`.
+        LogoutTokenError: `no_subject`.
     """
-    iss = _issuer(members, tenant)
-    subject = {"sub": members.optional_text("sub"), "sid": members.optional_text("sid")}
+    iss = _issuer(order.iss, tenant)
     # What the tenant demands of its OP's tokens, an operator need not know.
-    sub, sid = check_subject(subject, replace(tenant, require_sid=False))
-    client_id = members.optional_text("client_id")
-    if client_id is not None and client_id not in tenant.client_ids:
+    sub, sid = check_subject({"sub": order.sub, "sid": order.sid}, replace(tenant, require_sid=False))
+    if order.client_id is not None and order.client_id not in tenant.client_ids:
         raise MalformedRequestError(Code.AUDIENCE, "client_id is none of this tenant's client_ids")
-    logout_at = members.optional_date("logout_at")
-    if logout_at is not None and logout_at > now_s + tenant.clock_skew_s:
+    if order.logout_at is not None and order.logout_at > now_s + tenant.clock_skew_s:
         raise MalformedRequestError(Code.MALFORMED, "logout_at is in the future; sign-ins until then would be refused")
-    key = members.optional_text("idempotency_key")
     return Eviction.for_subject(
         tenant,
-        # With whom it is about: a key used again for another user must not pass for a repeat.
-        id=eviction_id(INPUT, "\n".join((iss, key, sub or "", sid or "", client_id or "")))
-        if key
-        else secrets.token_hex(16),
+        id=_id(order, iss),
         iss=iss,
         sub=sub,
         sid=sid,
-        logout_at=int(now_s if logout_at is None else logout_at),
+        logout_at=int(now_s if order.logout_at is None else order.logout_at),
         received_at=now_s,
         input=INPUT,
-        applies_to="tenant" if client_id is None else "client",
-        client_id=client_id,
-        reason=members.optional_text("reason"),
+        applies_to="tenant" if order.client_id is None else "client",
+        client_id=order.client_id,
+        reason=order.reason,
     )
 
 
-def _issuer(members: Members, tenant: Tenant) -> str:
-    iss = members.optional_text("iss")
-    known = issuers(tenant)
+def _id(order: Order, iss: str) -> str:
+    if order.idempotency_key is None:
+        return secrets.token_hex(16)
+    # With whom it is about: a key used again for another user must not pass for a repeat.
+    parts = (iss, order.idempotency_key, order.sub or "", order.sid or "", order.client_id or "")
+    return eviction_id(INPUT, "\n".join(parts))
+
+
+def _issuer(iss: str | None, tenant: Tenant) -> str:
+    known = tenant.issuers
     if iss is None and len(known) > 1:
         raise MalformedRequestError(Code.ISSUER, "this tenant has several issuers: name one as iss")
     if iss is not None and iss not in known:

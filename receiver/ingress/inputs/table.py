@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from receiver.ingress import api_body
+from receiver.ingress import json_body
 from receiver.ingress.body import FORM, BodyLimits
 from receiver.ingress.inputs import backchannel
 from receiver.ingress.inputs.admin import OperatorOrders
@@ -46,5 +46,5 @@ def input_table(tenants: TenantDirectory, verifier: TokenVerifier, public: Publi
     form = BodyLimits(media_type=FORM, max_bytes=public.max_body_bytes, timeout_s=public.body_timeout_s)
     return (
         Row(input=BackChannel(verifier), listener="public", path=backchannel.PATH, tenant_in_path=True, body=form),
-        Row(input=OperatorOrders(tenants), listener="api", path="/evictions", body=api_body.LIMITS),
+        Row(input=OperatorOrders(tenants), listener="api", path="/evictions", body=json_body.LIMITS),
     )

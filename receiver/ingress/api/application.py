@@ -14,9 +14,9 @@ from aiohttp import web
 from receiver.bus.sign_ins import SignIns
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress import responses
+from receiver.ingress.api.sessions import SessionCalls
+from receiver.ingress.api.traces import EvictionTraces
 from receiver.ingress.api_events import EventCalls
-from receiver.ingress.api_evictions import EvictionTraces
-from receiver.ingress.api_sessions import SessionCalls
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:

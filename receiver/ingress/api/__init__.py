@@ -1,0 +1,5 @@
+"""The API on the internal listener, for callers with a token: sessions, traces, events, and the inputs under `/v1`."""
+
+from receiver.ingress.api.application import PREFIX, Backing, compose
+
+__all__ = ["PREFIX", "Backing", "compose"]

@@ -1,0 +1,97 @@
+"""`PUT /v1/sessions` and `POST /v1/sessions/check`: the sessions registry for apps in any language."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from receiver.core.claims import MAX_ID_CHARS
+from receiver.core.sign_in import SignIn
+from receiver.errors import Code, MalformedRequestError
+from receiver.ingress.body import read_body
+from receiver.ingress.json_body import LIMITS, Date, JsonBody, Text, otherwise, parse_body
+from receiver.ingress.responses import NO_STORE
+
+if TYPE_CHECKING:
+    from receiver.bus.sign_ins import SignIns
+    from receiver.core.tenants import TenantDirectory
+
+MAX_KEYS = 64
+"""Cache and session names one sign-in may register; they come back in every eviction of it."""
+
+DEFAULT_LIFETIME_S = 14 * 86_400
+"""Seconds a registration is kept when the call does not say; at least as long as the app's longest session."""
+
+MIN_LIFETIME_S, MAX_LIFETIME_S = 60, 366 * 86_400
+"""Bounds of `lifetime_s`, seconds."""
+
+KEYS = f"is not a list of at most {MAX_KEYS} strings of 1 to {MAX_ID_CHARS} plain characters"
+LIFETIME = f"is not a whole number from {MIN_LIFETIME_S} to {MAX_LIFETIME_S}"
+
+
+class Identity(JsonBody):
+    """Which session it is: claims of the ID token received at sign-in."""
+
+    iss: Text
+    client_id: Text
+    sub: Text
+    sid: Text | None = None
+    auth_time: Date | None = None
+    iat: Date | None = None
+
+
+class Registration(Identity):
+    """The same, and what the app keeps for it."""
+
+    home_account_id: Text | None = None
+    keys: Annotated[list[Text], Field(max_length=MAX_KEYS), otherwise(KEYS)] = Field(default_factory=list)
+    lifetime_s: Annotated[int, Field(strict=True, ge=MIN_LIFETIME_S, le=MAX_LIFETIME_S), otherwise(LIFETIME)] = (
+        DEFAULT_LIFETIME_S
+    )
+
+
+class SessionCalls:
+    """Both calls."""
+
+    def __init__(self, tenants: TenantDirectory, sign_ins: SignIns) -> None:
+        self._tenants = tenants
+        self._sign_ins = sign_ins
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Take part in the API."""
+        router.add_put("/sessions", self._register)
+        router.add_post("/sessions/check", self._check)
+
+    async def _register(self, request: web.Request) -> web.Response:
+        call = parse_body(await read_body(request, LIMITS), Registration)
+        if await self._sign_ins.register(self._sign_in(call), lifetime_s=call.lifetime_s):
+            return web.json_response({"registered": True}, headers=NO_STORE)
+        signed_out = {
+            "registered": False,
+            "error": "signed_out",
+            "error_description": "signed_out",
+        }
+        return web.json_response(signed_out, status=409, headers=NO_STORE)
+
+    async def _check(self, request: web.Request) -> web.Response:
+        sign_in = self._sign_in(parse_body(await read_body(request, LIMITS), Identity))
+        return web.json_response({"signed_out": await self._sign_ins.is_signed_out(sign_in)}, headers=NO_STORE)
+
+    def _sign_in(self, call: Identity) -> SignIn:
+        tenant = self._tenants.by_issuer(call.iss)
+        if tenant is None:
+            raise MalformedRequestError(Code.ISSUER, "iss is no configured tenant's issuer, byte for byte")
+        kept = call if isinstance(call, Registration) else None
+        home_account_id = kept.home_account_id if kept else None
+        return SignIn(
+            iss=call.iss,
+            client_ids=(call.client_id,),
+            sub=call.sub,
+            sid=call.sid,
+            auth_time=call.auth_time,
+            began_at=call.iat,
+            home_account_id=home_account_id or (call.sub if tenant.account_from_sub else None),
+            keys=tuple(kept.keys) if kept else (),
+        )
