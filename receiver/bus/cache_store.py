@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 from receiver.bus.blobs import SWAP, fingerprint
 from receiver.bus.cache_changes import CacheChanges, are_sent, text_of
 from receiver.bus.primary import Failure
+from receiver.core.signatures import is_torn_spring_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -26,6 +27,9 @@ Storage = Literal["string", "data", "fields", "key"]
 
 DATA_FIELD = "data"
 """Hash field in which Microsoft.Extensions.Caching.StackExchangeRedis keeps the value."""
+
+EXPIRY_FIELDS = ("absexp", "sldexp")
+"""The two other fields it writes with it."""
 
 BIRTH_FIELD = b"creationTime"
 """Hash field without which a Spring session is a torn one: saved by a request in flight after it was deleted."""
@@ -98,8 +102,9 @@ class CacheStore:
     async def read(self, keys: Sequence[str], storage: Storage) -> list[bytes | None]:
         """The values in order, in one round trip; None for what is missing or of another type.
 
-        A value spread over fields comes as its fields' values, one after the other, longest first; empty when the
-        field that a whole one begins with is missing. Of a key that counts by itself nothing is read: empty.
+        A value spread over fields comes as its fields' values, one after the other, longest first, and then their
+        names; empty when the field that a whole one begins with is missing. Of a key that counts by itself nothing is
+        read: empty. A hash that has other fields than its layout says is of another program.
         """
         async with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
@@ -112,7 +117,22 @@ class CacheStore:
                 else:
                     pipeline.hgetall(key)  # type: ignore[unused-awaitable]  # queued
             replies = await pipeline.execute(raise_on_error=False)
-        return [_value(reply) for reply in replies]
+        values = [_value(reply) for reply in replies]
+        return await self._of_aspnet(keys, values) if storage == "data" else values
+
+    async def _of_aspnet(self, keys: Sequence[str], values: Sequence[bytes | None]) -> list[bytes | None]:
+        """Without what may be another program's: no JSON, and not with the other fields of ASP.NET Core's cache."""
+        asked = [key for key, value in zip(keys, values, strict=True) if value is not None and value[:1] != b"{"]
+        if not asked:
+            return list(values)
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key in asked:
+                for field in EXPIRY_FIELDS:
+                    pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
+            replies = await pipeline.execute()
+        whole = {key for place, key in enumerate(asked) if None not in replies[2 * place : 2 * place + 2]}
+        foreign = set(asked) - whole
+        return [None if key in foreign else value for key, value in zip(keys, values, strict=True)]
 
     async def swap(self, key: str, storage: Storage, *, read: bytes, new: bytes | None) -> bool:
         """Put `new` in place of the value that was read, or delete the key when it is None; keeps its lifetime.
@@ -170,8 +190,10 @@ def _value(reply: Any) -> bytes | None:
     if isinstance(reply, int):
         return b"" if reply else None
     if isinstance(reply, dict):
+        if not reply or not is_torn_spring_session(set(reply)):
+            return None
         values: list[bytes] = sorted(reply.values(), key=lambda value: -len(value))
-        return (b"\n".join(values) if BIRTH_FIELD in reply else TORN) if reply else None
+        return b"\n".join([*values, *sorted(reply)]) if BIRTH_FIELD in reply else TORN
     if isinstance(reply, Exception) and not _is_of_another_type(reply):
         raise reply
     return reply if isinstance(reply, bytes) else None

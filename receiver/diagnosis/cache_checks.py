@@ -35,6 +35,7 @@ class CacheFacts:
         values: Values looked into.
         readable: Of these, that say whose they are.
         notifies: Whether its Redis tells of writes; None where it does not say.
+        takes_all_keys: Whether its prefix is empty.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CacheFacts:
     values: int = 0
     readable: int = 0
     notifies: bool | None = None
+    takes_all_keys: bool = False
 
 
 async def sample(cache: Cache, caches: Caches) -> CacheFacts:
@@ -69,6 +71,7 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
         values=len(values),
         readable=sum(value.readable for value in values),
         notifies=notifies,
+        takes_all_keys=cache.takes_all_keys,
     )
 
 
@@ -85,6 +88,11 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
     if not facts.is_read:
         yield area.note("keys", f"not looked for: {facts.head}")
         return
+    if facts.takes_all_keys:
+        yield area.warning(
+            "prefix", "is empty: every key of that Redis database is looked at",
+            "Give the apps a prefix of their own (InstanceName, key prefix) and set it here.",
+        )  # fmt: skip
     if facts.keys:
         yield area.ok("keys", f"{facts.keys} or more, as {facts.head!r} says")
     else:

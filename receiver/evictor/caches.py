@@ -60,9 +60,9 @@ class Cache:
         return glob(self.head) if self.key is None else glob(self.head)[:-1]
 
     @property
-    def is_mixed(self) -> bool:
-        """Whether any program's values may stand among its own, so that one that cannot be read may be anything."""
-        return self.key is None and not self.head and self.layout.storage == "string"
+    def takes_all_keys(self) -> bool:
+        """Whether any program's keys may be among its own: it is told by a prefix, and that is empty."""
+        return self.key is None and not self.head
 
     def may_hold(self, eviction: Eviction) -> bool:
         """Whether users of the logout's tenant are in it."""
@@ -121,17 +121,30 @@ class Caches:
         if not candidates or key.startswith(self._own):
             return None
         best = max(candidates, key=lambda cache: (cache.key is not None, len(cache.head)))
+        layout = best.layout
         # Below a namespace a name has no further part: those keys are the stack's own bookkeeping.
-        return None if best.layout.below and ":" in key[len(best.head) :] else best
+        is_beside = bool(layout.below) and ":" in key[len(best.head) :]
+        return None if is_beside or (layout.apps_own and key.endswith(layout.apps_own)) else best
 
     def derived(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
-        """Every key that follows from the logout itself, its accounts included."""
+        """Every key that follows from the accounts of a logout, and the one key of all users."""
         known = sorted(accounts)
         return {
             Place(cache.name, key)
             for cache in self
-            if cache.may_hold(eviction)
-            for key in _derived(cache, eviction, known)
+            if cache.may_hold(eviction) and cache.layout.holds != "anything"
+            for key in ([cache.key] if cache.key is not None else filter(None, map(cache.key_of, known)))
+            if not key.startswith(self._own)
+        }
+
+    def filled(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
+        """The keys that the templates of `keyed` caches name for a logout."""
+        known = sorted(accounts)
+        return {
+            Place(cache.name, key)
+            for cache in self
+            if cache.may_hold(eviction) and cache.layout.holds == "anything"
+            for key in _filled(cache.key or "", eviction, known)
             # Whatever a subject is called.
             if not key.startswith(self._own)
         }
@@ -141,15 +154,6 @@ class Caches:
         keys = {key for session in eviction.sessions for key in session.keys}
         owned = ((self.owner(key), key) for key in keys)
         return {Place(cache.name, key) for cache, key in owned if cache is not None and cache.may_hold(eviction)}
-
-
-def _derived(cache: Cache, eviction: Eviction, accounts: Sequence[str]) -> Iterator[str]:
-    if cache.layout.holds == "anything":
-        yield from _filled(cache.key or "", eviction, accounts)
-    elif cache.key is not None:
-        yield cache.key
-    else:
-        yield from filter(None, map(cache.key_of, accounts))
 
 
 def _filled(template: str, eviction: Eviction, accounts: Sequence[str]) -> Iterator[str]:

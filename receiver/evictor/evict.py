@@ -45,12 +45,14 @@ class Found:
         accounts: `home_account_id`s.
         places: Keys, whether or not anything is there.
         exact: Those of them that are this user's or this session's alone, also when they cannot be read.
+        named: Those of them that an app named: registered, or by a template.
         failed: Caches whose Redis did not answer, by name.
     """
 
     accounts: set[str]
     places: set[Place] = field(default_factory=set)
     exact: set[Place] = field(default_factory=set)
+    named: set[Place] = field(default_factory=set)
     failed: dict[str, BaseException] = field(default_factory=dict)
 
 
@@ -125,7 +127,8 @@ class Evictor:
         return found
 
     async def _find(self, eviction: Eviction, found: Found) -> None:
-        found.exact |= self._caches.derived(eviction, found.accounts) | self._caches.registered(eviction)
+        found.named |= self._caches.registered(eviction) | self._caches.filled(eviction, found.accounts)
+        found.exact |= self._caches.derived(eviction, found.accounts) | found.named
         principals = _principals(eviction, found)
         for cache in self._caches:
             if cache.layout.storage == "fields" and cache.may_hold(eviction) and cache.name not in found.failed:
@@ -207,12 +210,13 @@ def remembered_as(cache: Cache, key: str) -> list[str]:
 
 
 def _decision(cache: Cache, place: Place, eviction: Eviction, found: Found) -> Callable[[Value], Collection[Holder]]:
-    exact = place in found.exact and cache.key is None
+    exact, named = place in found.exact and cache.key is None, place in found.named
 
     def decide(value: Value) -> Collection[Holder]:
         if not value.readable:
-            # Of many users' one value nobody can tell whose it is.
-            return {WHOLE} if exact or cache.layout.holds == "anything" else ()
+            # Of many users' one value nothing tells whose it is.
+            mine = (exact and value.bears_signature) or (named and place.key != cache.key)
+            return {WHOLE} if mine else ()
         whole_user = cache.per == "user"
         ended = {
             holder

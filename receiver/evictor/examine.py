@@ -17,7 +17,7 @@ from receiver.evictor.second_look import Finding, Known, look, names_of
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from receiver.bus.cache_index import CacheIndex
     from receiver.bus.keys import Keys
@@ -86,12 +86,16 @@ class Examiner:
         self._revoke = revoke
         self._left: dict[str, float] = {}
 
-    async def examine(self, cache: Cache, keys: Sequence[str], *, flush: bool = False) -> Examined:
+    async def examine(
+        self, cache: Cache, keys: Sequence[str], *, named: Collection[str] = (), flush: bool = False
+    ) -> Examined:
         """Learn from these values, and remove from them what is over.
 
         Args:
             cache: Whose they are.
             keys: As many as fit into one round trip.
+            named: Those of the keys that an app named for what was signed out: what is there need not look like the
+                layout's values.
             flush: Whether logouts were missed, so that what cannot be judged has to go.
 
         Raises:
@@ -103,7 +107,9 @@ class Examiner:
         removed = 0
         for key, value in values.items():
             with self._bad.guarding(cache.name, cache.pattern):
-                removed += await self._settle(cache, key, value, known, flush=flush and cache.key is None)
+                removed += await self._settle(
+                    cache, key, value, known, flush=flush and cache.key is None, named=key in named
+                )
         if cache.layout.account_links:
             await self._spread(known)
         return Examined(len(values), sum(not value.readable for value in values.values()), removed)
@@ -157,14 +163,15 @@ class Examiner:
                 if iss in cache.issuers and cache.layout.holds != "anything":
                     await self.examine(cache, sorted(filter(None, keys)))
 
-    async def _settle(self, cache: Cache, key: str, value: Value, known: Known, *, flush: bool) -> bool:
+    async def _settle(self, cache: Cache, key: str, value: Value, known: Known, *, flush: bool, named: bool) -> bool:
         place = _place(cache, key)
         findings: dict[Holder, Finding] = {}
 
         def decide(current: Value) -> list[Holder]:
             findings.clear()
-            lost = flush and (current.readable or not cache.is_mixed)
-            findings.update(look(current, place, known, flush=lost))
+            # Among all keys of a Redis another program's ciphertext looks the same.
+            lost = flush and (current.readable or not (cache.takes_all_keys and cache.layout.storage == "string"))
+            findings.update(look(current, place, known, flush=lost, named=named))
             for holder in [holder for holder in findings if current.readable]:
                 if not _own(cache, current.holders[holder]):
                     del findings[holder]

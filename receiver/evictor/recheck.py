@@ -69,7 +69,8 @@ class Rechecker:
                 continue
             try:
                 with cache.store.asking():
-                    await self._examiner.examine(cache, keys)
+                    named = {place.key for place in found.named if place.cache == cache.name}
+                    await self._examiner.examine(cache, keys, named=named)
                     if cache.layout.storage == "fields":
                         await spring.tidy(cache, keys)
             except Failure as error:

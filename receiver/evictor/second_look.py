@@ -78,7 +78,7 @@ def _names(value: Value, sign_in: CachedSignIn) -> list[str]:
     return [name, name + client_suffix(sign_in.client_id)] if sign_in.client_id else [name]
 
 
-def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder, Finding]:
+def look(value: Value, place: str, known: Known, *, flush: bool, named: bool = False) -> dict[Holder, Finding]:
     """Findings on whoever in a value is not known to live.
 
     Args:
@@ -86,8 +86,12 @@ def look(value: Value, place: str, known: Known, *, flush: bool) -> dict[Holder,
         place: The digest of where.
         known: What Redis says.
         flush: Whether logouts were missed, so that what cannot be judged has to go.
+        named: Whether an app named this very key for what was signed out.
     """
-    found = {}
+    found: dict[Holder, Finding] = {}
+    if not (value.readable or named or value.bears_signature):
+        # Another program's.
+        return found
     if not value.readable:
         before = known.remembered.get(place)
         if value.is_torn and before is not None:

@@ -65,6 +65,11 @@ class Value:
         return self.layout.storage == "fields" and self.raw == TORN
 
     @property
+    def bears_signature(self) -> bool:
+        """Whether it may be deleted although it does not say whose it is: it looks as its stack writes it."""
+        return self.layout.signature(self.raw)
+
+    @property
     def sign_ins(self) -> list[CachedSignIn]:
         """All of them."""
         return [sign_in for of_holder in self.holders.values() for sign_in in of_holder]

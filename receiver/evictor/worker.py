@@ -132,6 +132,12 @@ async def working(
         keys = Keys(settings.redis.prefix)
         client = _connect(settings.redis, stack)
         caches = open_caches(settings, client, stack)
+        for cache in caches:
+            if cache.takes_all_keys:
+                emit(
+                    log, logging.WARNING, "cache.no_prefix", cache=cache.name,
+                    action="every key of that Redis database is looked at; give the apps a prefix and set it",
+                )  # fmt: skip
         bad = BadValues(metrics)
         index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock, report=bad.of_ours)
         removals = Removals(

@@ -51,7 +51,8 @@ async def test_a_wrong_prefix_and_encrypted_values_are_seen(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
 ) -> None:
     """A prefix under which nothing is, and values that say nothing, are warnings that say what to do."""
-    await redis_client.hset("sealed:a.b", "data", b"\x09\xf0\xc9\xf0 ciphertext")
+    fields = {"data": b"\x09\xf0\xc9\xf0 ciphertext", "absexp": "-1", "sldexp": "-1"}
+    await redis_client.hset("sealed:a.b", mapping=fields)
     wrong = {"name": "wrong", "layout": "microsoft-identity-web", "prefix": "webb:"}
     sealed = {"name": "sealed", "layout": "microsoft-identity-web", "prefix": "sealed:"}
 
@@ -77,3 +78,12 @@ def test_a_keyed_cache_is_not_looked_into() -> None:
     checks = list(check_cache(CacheFacts(name="own", head="tokens:{sub}", is_read=False)))
 
     assert [("reachable", "ok"), ("keys", "note")] == [(check.name, check.outcome) for check in checks]
+
+
+async def test_an_empty_prefix_is_a_warning(redis_server: EmbeddedRedis) -> None:
+    """Every key of that Redis is looked at, and doctor says so."""
+    web = {"name": "web", "layout": "microsoft-identity-web"}
+
+    found = await examine(redis_server.url, web)
+
+    assert "warning" == found["cache web", "prefix"].outcome

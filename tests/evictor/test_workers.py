@@ -93,7 +93,9 @@ async def test_the_one_that_watches_ends(
         assert 1 == second.metrics.registry.get_sample_value("logout_cache_watching")
 
 
-async def test_nothing_to_watch(work: Work, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_to_watch(
+    work: Work, redis_client: redis.asyncio.Redis, op: OP, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker none of whose caches is read goes on: it has logouts to handle."""
     monkeypatch.setattr(watch, "LEASE_S", 0.06)
     held = []
@@ -111,7 +113,7 @@ async def test_nothing_to_watch(work: Work, redis_client: redis.asyncio.Redis, m
     async with work({"name": "keyed", "layout": "keyed", "key": "{sub}"}, {**NODE, "index": False}) as world:
         await until(often)
         await redis_client.set("u1", "x")
-        await redis_client.set("node:u1", "x")
+        await redis_client.set("node:u1", dumped(tokens(op.issuer)))
         await world.log_out_user("u1")
         assert set() == await world.keys()
         assert {"ok"} == set(world.worker.jobs.report().values())
