@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 import redis.asyncio
 
 from receiver.bus.embedded import EmbeddedRedis
+from receiver.ops.logs import JsonFormatter
 from tests.support.clock import Clock
 from tests.support.op import OP
 from tests.support.receiver import Receiver, start_receiver, t1
@@ -22,6 +24,18 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("RECEIVER_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that a test runs in this process sends the log to a stream that is closed when the test is over."""
+    loggers = {logger: logger.level for logger in (logging.getLogger(), logging.getLogger("receiver"))}
+    yield
+    for logger, level in loggers.items():
+        logger.setLevel(level)
+        for handler in logger.handlers[:]:
+            if isinstance(handler.formatter, JsonFormatter):
+                logger.removeHandler(handler)
 
 
 @pytest.fixture

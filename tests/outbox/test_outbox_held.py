@@ -80,7 +80,7 @@ async def test_crash_after_holding(run: StartRig, op: OP, path: Path) -> None:
     op.status = 500
     async with run() as rig:
         await rig.post(op.token(jti="j0"))
-        await rig.service.held.save()
+        await rig.verifier.held.save()
         # What a crash would leave: the database and its log, as they are now.
         for suffix in ("", "-wal"):
             content = path.with_name(path.name + suffix).read_bytes()
