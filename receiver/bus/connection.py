@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ssl
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 
+_CAN_TOLERATE = "ssl_exclude_verify_flags" in inspect.signature(redis.asyncio.SSLConnection).parameters
+
+
 class Options(TypedDict, total=False):
     """What goes with a URL; all may be left out or None.
 
@@ -51,6 +55,8 @@ class Options(TypedDict, total=False):
         ca_file: PEM file of the CAs to trust; None trusts the system's.
         cert_file: PEM file of our certificate, where the server wants one (mTLS).
         key_file: PEM file of its key.
+        strict_tls: False tolerates certificates that only Python 3.13 and newer refuse, for a missing key usage or key
+            identifier; trust, names and dates are verified all the same. Needs redis-py 6.3 or newer.
         sentinel_username: ACL user at the Sentinels.
         sentinel_password: Its password; Redis's own is never sent to a Sentinel.
     """
@@ -62,6 +68,7 @@ class Options(TypedDict, total=False):
     ca_file: str | Path | None
     cert_file: str | Path | None
     key_file: str | Path | None
+    strict_tls: bool | None
     sentinel_username: str | None
     sentinel_password: str | None
 
@@ -172,8 +179,11 @@ def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
         return {}
     files = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
     given = {name: str(options[option]) for name, option in files.items() if options.get(option)}  # type: ignore[literal-required]
+    if options.get("strict_tls") is False and not _CAN_TOLERATE:
+        raise ConfigurationError("redis.strict_tls: false needs redis-py 6.3 or newer")
+    tolerated = {"ssl_exclude_verify_flags": [ssl.VERIFY_X509_STRICT]} if options.get("strict_tls") is False else {}
     # Said outright: redis-py before 6 did not compare the host with the certificate.
-    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given}
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given, **tolerated}
 
 
 def describe(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from redis.connection import parse_url
 
@@ -30,6 +30,24 @@ TOPOLOGIES = {
 DEFAULT_PORTS = {SINGLE: 6379, SENTINEL: 26379, CLUSTER: 6379}
 
 MAX_PORT = 65_535
+
+PARAMETERS = {"db": "0|[1-9][0-9]{0,8}", "client_name": "[!-~]{1,64}", "protocol": "[23]"}
+"""Parameters a URL of a single server may have, and what each may be; redis-py knows more, and acts on them unasked."""
+
+_INSTEAD = {
+    "username": "redis.username, or the part before @",
+    "password": "redis.password_file, or the part before @",
+    "ssl": "rediss as the scheme",
+    "ssl_ca_certs": "redis.ca_file",
+    "ssl_certfile": "redis.cert_file",
+    "ssl_keyfile": "redis.key_file",
+    "ssl_cert_reqs": "redis.ca_file for a private CA; certificates are always verified",
+    "ssl_check_hostname": "a certificate with the right name; names are always verified",
+    "socket_timeout": "redis.timeout_s",
+    "socket_connect_timeout": "redis.timeout_s",
+    "timeout": "redis.timeout_s",
+}
+"""Where a setting of ours does what a parameter does elsewhere."""
 
 _URL = re.compile(
     r"(?P<scheme>[^:/?#]*):(//(?P<authority>[^/?#]*))?(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(?P<more>#.*)?"
@@ -186,6 +204,7 @@ def _service_and_db(topology: str, path: str, query: str) -> tuple[str, int]:
     if topology == UNIX:
         if not path:
             raise ConfigurationError("redis.url: has no path, expected unix:///path?db=0")
+        _check_parameters(query)
         return "", 0
     service, _, db = path.strip("/").partition("/")
     if topology != SENTINEL:
@@ -195,9 +214,22 @@ def _service_and_db(topology: str, path: str, query: str) -> tuple[str, int]:
     db = db or "0"
     if not (db.isascii() and db.isdecimal()) or (topology == CLUSTER and int(db)):
         raise ConfigurationError("redis.url: expected a database number (0 on a Cluster) behind the host")
-    if query and topology != SINGLE:
+    if query and topology not in {SINGLE, UNIX}:
         raise ConfigurationError("redis.url: nothing may follow the database number where several hosts are named")
+    _check_parameters(query)
     return unquote(service), int(db)
+
+
+def _check_parameters(query: str) -> None:
+    seen = set()
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in PARAMETERS:
+            instead = f"; use {_INSTEAD[name]}" if name in _INSTEAD else ""
+            known = ", ".join(PARAMETERS)
+            raise ConfigurationError(f"redis.url: parameter {name[:40]!r} is not one of {known}{instead}")
+        if re.fullmatch(PARAMETERS[name], value, re.ASCII) is None or name in seen:
+            raise ConfigurationError(f"redis.url: parameter {name!r} has a value that is not understood, or two")
+        seen.add(name)
 
 
 def _check_for_redis_py(url: str) -> None:

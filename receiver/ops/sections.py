@@ -106,6 +106,11 @@ class RedisSettings(Section):
         "password", description="`entra`: tokens of this process's Azure identity in place of a password."
     )
     ca_file: Path | None = Field(None, description="PEM file of CAs to trust; None trusts the system's.")
+    strict_tls: bool = Field(
+        True,
+        description="Check the certificate as strictly as Python does: from 3.13 on, a CA without key usage or key "
+        "identifiers is refused. `false` verifies trust, names and dates, and tolerates that.",
+    )
     cert_file: Path | None = Field(None, description="PEM file of our certificate, where the server wants one (mTLS).")
     key_file: Path | None = Field(None, description="PEM file of its private key.")
     sentinel_username: str | None = Field(None, description="ACL user at the Sentinels.")
@@ -183,6 +188,7 @@ class RedisSettings(Section):
             "ca_file": self.ca_file,
             "cert_file": self.cert_file,
             "key_file": self.key_file,
+            "strict_tls": self.strict_tls,
             "sentinel_username": self.sentinel_username,
             "sentinel_password": secret.get_secret_value() if secret else None,
         }

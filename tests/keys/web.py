@@ -57,9 +57,14 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
 
 
 class Authority:
-    """A certificate authority of our own and one server certificate for 127.0.0.1."""
+    """A certificate authority of our own and one server certificate for 127.0.0.1.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: For its files.
+        key_identifiers: Whether the server's certificate has an Authority Key Identifier (RFC 5280 §4.2.1.1).
+    """
+
+    def __init__(self, directory: Path, *, key_identifiers: bool = True) -> None:
         ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test CA")])
         ca = (
@@ -71,7 +76,7 @@ class Authority:
         server_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
         host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         server = (
-            _certificate(server_name, ca_name, server_key.public_key(), ca_key)
+            _certificate(server_name, ca_name, server_key.public_key(), ca_key if key_identifiers else None)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(host, critical=False)
             .sign(ca_key, hashes.SHA256())
@@ -90,10 +95,10 @@ class Authority:
 
 
 def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, issuer_key: ec.EllipticCurvePrivateKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, issuer_key: ec.EllipticCurvePrivateKey | None
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -102,7 +107,11 @@ def _certificate(
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+    if issuer_key is None:
+        return builder
+    return builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
     )
 
 

@@ -141,7 +141,7 @@ def test_missing_secret_file_is_named(tmp_path: Path) -> None:
 def test_shown_settings_hide_secrets(tmp_path: Path) -> None:
     """What `config show` prints holds no password, neither its own nor the URL's."""
     values = {
-        "redis": {"url": "redis://user:hunter2@host/0?password=hunter4", "password": "hunter3"},
+        "redis": {"url": "redis://user:hunter2@host/0?client_name=hunter4", "password": "hunter3"},
         "outbound": {"proxy_url": "http://me:hunter5@proxy:3128"},
         "tenants": [
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,20 @@ def test_less_strict() -> None:
 
     assert not context.verify_flags & ssl.VERIFY_X509_STRICT
     assert (ssl.CERT_REQUIRED, True) == (context.verify_mode, context.check_hostname)
+
+
+async def test_certificate_that_only_newer_pythons_refuse(tmp_path: Path) -> None:
+    """A certificate without an Authority Key Identifier: refused from Python 3.13 on, unless that is tolerated."""
+    lax = Authority(tmp_path, key_identifiers=False)
+    egresses = Egresses(Egress(ca_file=lax.ca_file), {"lax": Egress(ca_file=lax.ca_file, strict_tls=False)})
+    async with serving(good, lax.server_tls) as site, fetching(egresses) as fetcher:
+        assert {"keys": []} == await fetcher.get_json(site.origin, tenant="lax", allow_http=False)
+
+        if sys.version_info < (3, 13):
+            assert {"keys": []} == await fetcher.get_json(site.origin, tenant="strict", allow_http=False)
+        else:
+            with pytest.raises(JWKSUnavailableError, match="Authority Key Identifier"):
+                await fetcher.get_json(site.origin, tenant="strict", allow_http=False)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
@@ -34,7 +35,18 @@ from tests.docs.pages import blocks, read
         ("redis://me:hunter2/@a", {}, "percent-encoded"),
         ("redis://me:hunter2#@a", {}, "percent-encoded"),
         ("redis://a/first", {}, "database number"),
-        ("redis://a?db=first", {}, "db"),
+        ("redis://a?db=first", {}, "'db'"),
+        ("redis://a?db=1&db=2", {}, "'db'"),
+        ("redis://a?foo=bar", {}, "'foo' is not one of db, client_name, protocol"),
+        ("redis://a?decode_responses=true", {}, "'decode_responses' is not one of"),
+        ("rediss://a?ssl_cert_reqs=none", {}, "certificates are always verified"),
+        ("rediss://a?ssl_check_hostname=false", {}, "names are always verified"),
+        ("rediss://a?ssl_ca_certs=ca.pem", {}, "use redis.ca_file"),
+        ("redis://a?socket_timeout=9", {}, "use redis.timeout_s"),
+        ("redis://a?password=hunter2", {}, "use redis.password_file"),
+        ("redis://a?protocol=4", {}, "'protocol'"),
+        ("unix:///path?password=hunter2", {}, "use redis.password_file"),
+        ("redis+sentinel://a/m?decode_responses=true", {}, "nothing may follow"),
         ("unix://", {}, "has no path"),
         ("unix://host/path", {}, "has no host"),
         ("redis+other://a:1", {}, "scheme"),
@@ -110,6 +122,9 @@ def test_cluster_url() -> None:
         ("redis://one", {}, {"host": "one", "username": None}),
         ("REDIS://one:1/2", {}, {"host": "one", "port": 1, "db": 2}),
         ("redis://one?db=3&client_name=me", {}, {"host": "one", "db": 3, "client_name": "me"}),
+        ("redis://one?protocol=3", {}, {"protocol": 3}),
+        ("rediss://one", {"strict_tls": False}, {"ssl_exclude_verify_flags": [ssl.VERIFY_X509_STRICT]}),
+        ("rediss://one", {"strict_tls": True}, {"ssl_exclude_verify_flags": None, "ssl_cert_reqs": "required"}),
         ("redis://me:a@b[1]@[::1]:7000/0", {}, {"host": "::1", "port": 7000, "username": "me", "password": "a@b[1]"}),
         ("redis://me:old@one", {"password": "new"}, {"username": "me", "password": "new"}),
         ("redis://old:secret@one", {"username": "new"}, {"username": "new", "password": "secret"}),
@@ -127,7 +142,7 @@ def test_single_server(url: str, options: dict[str, Any], expected: dict[str, An
     ("url", "shown"),
     [
         ("redis://one", "redis://one"),
-        ("redis://me:hunter2@one/0?password=hunter2", "redis://me:***@one/0?***"),
+        ("redis://me:hunter2@one/0?client_name=hunter2", "redis://me:***@one/0?***"),
         ("redis+sentinel://:hunter2@one,[::1]:7000/m/0", "redis+sentinel://:***@one,[::1]:7000/m/0"),
         ("unix://me@/run/redis.sock", "unix://me@/run/redis.sock"),
     ],
