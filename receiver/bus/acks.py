@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
 from receiver.bus.lua import Script
-from receiver.errors import PublishError
+from receiver.errors import BadEventError, PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,9 @@ ACKNOWLEDGE = Script.read("acknowledge")
 
 KEEP_S = 7 * 86_400
 """Seconds the acknowledgements of an event are kept; as long as the stream keeps the event by default."""
+
+PAGE = 1000
+"""Events whose acknowledgements are given a lifetime in one round trip."""
 
 MAX_ACKS = 10_000
 """Acknowledgements kept until a receiver takes them for its metric; they take them within a second or so."""
@@ -218,16 +221,59 @@ async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[O
     try:
         taken: Any = await client.lpop(keys.acks, count)
         readable = [read for line in taken or () if (read := _observed(line))]
-        if readable:
-            async with client.pipeline(transaction=False) as pipeline:
-                for event_id in {event_id for event_id, _ in readable}:
-                    pipeline.expire(keys.acks_of(event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
-                await pipeline.execute()
+        await _expire(client, keys, {event_id for event_id, _ in readable})
     except Failure as error:
         raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
     if unreadable := len(taken or ()) - len(readable):
         log.error("%s acknowledgements in %s cannot be read and are not counted", unreadable, keys.acks)
     return [observed for _, observed in readable]
+
+
+async def overflowed(client: redis.asyncio.Redis, keys: Keys) -> bool:
+    """Whether the list is as long as it may be, so that lines may have left it before a receiver took them.
+
+    Raises:
+        PublishError: Redis cannot be read.
+    """
+    try:
+        return int(await client.llen(keys.acks)) >= MAX_ACKS
+    except Failure as error:
+        raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
+
+
+async def expire_all(client: redis.asyncio.Redis, keys: Keys) -> None:
+    """Let the acknowledgements of every event in the stream expire, `KEEP_S` seconds from now.
+
+    For those whose lines left the list before a receiver took them: what an app writes has no lifetime of its own.
+
+    Raises:
+        PublishError: Redis cannot be read.
+    """
+    after = "-"
+    try:
+        while True:
+            entries: Any = await client.xrange(keys.events, after, "+", count=PAGE)
+            await _expire(client, keys, {event_id for pair in entries if (event_id := _event_id(pair))})
+            if len(entries) < PAGE:
+                return
+            after = f"({entries[-1][0].decode()}"
+    except Failure as error:
+        raise PublishError(f"cannot read the stream: {describe(error)}") from error
+
+
+async def _expire(client: redis.asyncio.Redis, keys: Keys, event_ids: set[str]) -> None:
+    if event_ids:
+        async with client.pipeline(transaction=False) as pipeline:
+            for event_id in event_ids:
+                pipeline.expire(keys.acks_of(event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
+            await pipeline.execute()
+
+
+def _event_id(pair: tuple[bytes, dict[bytes, bytes]]) -> str:
+    try:
+        return stream.to_entry(*pair).eviction().id
+    except BadEventError:
+        return ""
 
 
 def _observed(line: bytes) -> tuple[str, Observed] | None:

@@ -62,9 +62,10 @@ class AckWatch:
         self._heard_of: set[str] = set()
         self._groups: set[str] = set()
         self._failing = False
+        self._overflowed = False
 
     async def watch(self) -> None:
-        """Look for ever; run it as a task. Outages of Redis are waited out."""
+        """Look until cancelled. Outages of Redis are waited out."""
         since_sample_s = SAMPLE_EVERY_S
         while True:
             try:
@@ -81,11 +82,12 @@ class AckWatch:
             since_sample_s += TAKE_EVERY_S
 
     async def take(self) -> None:
-        """Count what was acknowledged since somebody last looked.
+        """Count what was acknowledged since a receiver last looked.
 
         Raises:
             PublishError: Redis cannot be read.
         """
+        self._overflowed = self._overflowed or await acks.overflowed(self._client, self._keys)
         while True:
             taken = await acks.take(self._client, self._keys, count=TAKE_AT_ONCE)
             for ack in taken:
@@ -95,11 +97,14 @@ class AckWatch:
                 return
 
     async def sample(self) -> None:
-        """See who is listening and how far the groups are.
+        """See who is listening and how far the groups are, and after an overflow give every event's hash a lifetime.
 
         Raises:
             PublishError: Redis cannot be read.
         """
+        if self._overflowed:
+            await acks.expire_all(self._client, self._keys)
+            self._overflowed = False
         heard = await acks.last_heard(self._client, self._keys, forget_after_s=max(acks.KEEP_S, self._seen_s))
         self._show_apps(heard)
         self._show_groups(await groups.progress(self._client, self._keys))

@@ -162,3 +162,25 @@ async def test_an_outage_is_waited_out(
     task.cancel()
     await asyncio.wait([task])
     assert 1 == caplog.text.count("acks.unavailable")
+
+
+async def test_after_an_overflow_nothing_is_kept_for_ever(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acknowledgements whose lines left the list while no receiver ran expire like the others."""
+    monkeypatch.setattr(acks, "MAX_ACKS", 20)
+    monkeypatch.setattr(acks, "PAGE", 7)
+    publisher = EvictionPublisher(redis_client, KEYS, Retention())
+    names = [f"e{number}" for number in range(50)]
+    for name in names:
+        await publisher.publish(eviction(name))
+    await redis_client.xadd(KEYS.events, {"event": "none"})
+    await speaks(redis_client, "portal", *names)
+    assert 20 == await redis_client.llen(KEYS.acks)
+
+    watch, _ = watch_of(redis_client)
+    await watch.take()
+    await watch.sample()
+
+    lifetimes = [await redis_client.ttl(KEYS.acks_of(name)) for name in names]
+    assert acks.KEEP_S - 60 < min(lifetimes) <= max(lifetimes) <= acks.KEEP_S
