@@ -69,6 +69,7 @@ class Code(StrEnum):
     INTERNAL = "internal"
     # The API on the internal listener
     UNAUTHORIZED = "unauthorized"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
     TENANT = "tenant"
     UNKNOWN_EVENT = "unknown_event"
     # The operator's

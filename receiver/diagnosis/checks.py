@@ -13,7 +13,7 @@ class Check:
     """What one look at the set-up found.
 
     Attributes:
-        area: `redis`, `cache` and a name, or the name of a tenant.
+        area: `redis`, `cache` and a name, `api`, or the name of a tenant.
         name: Which check, stable within its area.
         outcome: `failed` means logouts are refused or lost; `warning` that they may be; `note` is information.
         text: What was found.
@@ -31,7 +31,7 @@ class Area:
     """Makes the checks of one area.
 
     Args:
-        name: `redis`, `cache` and a name, or the name of a tenant.
+        name: `redis`, `cache` and a name, `api`, or the name of a tenant.
     """
 
     def __init__(self, name: str) -> None:

@@ -40,11 +40,21 @@ async def examine(settings: Settings) -> list[Check]:
         )
     finally:
         await fetcher.aclose()
-    checks = [*redis_checks, *cache_checks, *(check for checks in op_checks for check in checks)]
+    checks = [*redis_checks, *cache_checks, *(check for checks in op_checks for check in checks), *_check_api(settings)]
     if not settings.all_tenants:
         fix = "Set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file given by --config."
         checks.append(Area("tenants").failed("configured", "none: every logout is refused", fix))
     return checks
+
+
+def _check_api(settings: Settings) -> list[Check]:
+    tokens = settings.internal.tokens
+    if not tokens:
+        return []
+    if unscoped := [token.name for token in tokens if not token.scoped]:
+        text = f"may do everything: {', '.join(unscoped)}"
+        return [Area("api").warning("tokens", text, "Give each a name and scopes in internal.token_file.")]
+    return [Area("api").ok("tokens", ", ".join(token.name for token in tokens))]
 
 
 async def _examine_redis(settings: Settings) -> list[Check]:

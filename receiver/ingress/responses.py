@@ -24,6 +24,7 @@ _STATUS = {
     Code.TIMEOUT: 408,
     Code.BUSY: 429,
     Code.UNAUTHORIZED: 401,
+    Code.INSUFFICIENT_SCOPE: 403,
     Code.UNKNOWN_EVENT: 404,
 }
 """Codes that are about the HTTP request; everything wrong with the token itself is 400, its size included: OPs

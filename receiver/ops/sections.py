@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from receiver.bus.connection import Options, check_url
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.errors import ConfigurationError
-from receiver.ops.secrets import read_secret, split_tokens
+from receiver.ops.api_tokens import ApiToken, parse_tokens
+from receiver.ops.secrets import read_secret
 
 EMBEDDED = "embedded"
 """`redis.url` value that starts a real redis-server as a child process: for trying out, not for production."""
@@ -51,9 +52,10 @@ class InternalSettings(Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(9090, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     token: SecretStr | None = Field(
-        None, description="Bearer token of the API under /v1, or several, one a line. Without one the API is off."
+        None,
+        description="Bearer tokens of the API under /v1, one a line: name, scopes, token. Without one the API is off.",
     )
-    token_file: Path | None = Field(None, description="File holding the token or tokens; read at start.")
+    token_file: Path | None = Field(None, description="File holding the tokens; read at start.")
     feed_clients: int = Field(
         100, ge=0, description="Event feeds (GET /v1/events) open at once; further ones are answered 503."
     )
@@ -68,7 +70,7 @@ class InternalSettings(Section):
         if self.token is not None and self.token_file is not None:
             raise ValueError("set token or token_file, not both")
         if self.token is not None:
-            split_tokens(self.token.get_secret_value())
+            parse_tokens(self.token.get_secret_value())
         return self
 
     @property
@@ -77,16 +79,16 @@ class InternalSettings(Section):
         return self.token is not None or self.token_file is not None
 
     @property
-    def tokens(self) -> list[str]:
+    def tokens(self) -> list[ApiToken]:
         """The API's tokens; empty when it is off.
 
         Raises:
-            ConfigurationError: the file cannot be read, or a token is too short or cannot stand in a header.
+            ConfigurationError: the file cannot be read, or `parse_tokens` refuses what is in it.
         """
         try:
             if self.token_file is not None:
-                return split_tokens(read_secret(self.token_file))
-            return split_tokens(self.token.get_secret_value()) if self.token else []
+                return parse_tokens(read_secret(self.token_file))
+            return parse_tokens(self.token.get_secret_value()) if self.token else []
         except ValueError as error:
             raise ConfigurationError(f"internal.token_file: {error}") from error
 

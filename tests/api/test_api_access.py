@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.errors import ConfigurationError
-from receiver.ops.settings import load
 from tests.api.conftest import TOKEN, Api
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.receiver import Receiver
 
 CALLS = [
@@ -119,26 +115,3 @@ async def test_wrong_method_is_told_the_right_one(api: Api) -> None:
 
     assert (405, "method", "PUT") == (status, body["error_description"], headers["Allow"])
     assert 1 == api.metric("logout_api_requests_total", route="other", status="405")
-
-
-@pytest.mark.parametrize("text", ["short", "with a space in between it", "ümlaut-0123456789abcdef", '""'])
-def test_bad_token_does_not_start(tmp_path: Path, text: str) -> None:
-    """A token that can be guessed, or cannot stand in a header, is an error at start."""
-    file = tmp_path / "token"
-    file.write_text(text)
-
-    with pytest.raises(ConfigurationError, match="token"):
-        load(None, [f"internal.token={text}"])
-    with pytest.raises(ConfigurationError, match="token"):
-        assert load(None, [f"internal.token_file={file}"]).internal.tokens
-
-
-def test_token_or_file(tmp_path: Path) -> None:
-    """Tokens of a file are one a line; both settings at once are an error."""
-    file = tmp_path / "token"
-    file.write_text("first-0123456789abcdef\nsecond-0123456789abcdef\n")
-    settings = load(None, [f"internal.token_file={file}"])
-
-    assert ["first-0123456789abcdef", "second-0123456789abcdef"] == settings.internal.tokens
-    with pytest.raises(ConfigurationError, match="not both"):
-        load(None, [f"internal.token_file={file}", "internal.token=0123456789abcdef"])

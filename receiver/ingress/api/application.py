@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from receiver.bus.sign_ins import SignIns
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress import responses
+from receiver.ingress.api.access import BearerTokens, check_scope
 from receiver.ingress.api.sessions import SessionCalls
 from receiver.ingress.api.traces import EvictionTraces
 from receiver.ingress.api_events import EventCalls
+from receiver.ops.api_tokens import ApiToken
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     import redis.asyncio
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from receiver.ingress.dispatcher import Dispatcher
     from receiver.ingress.event_feed import EventFeed
     from receiver.ingress.inputs import Row
+    from receiver.ops.api_tokens import Scope
     from receiver.ops.metrics import Metrics
     from receiver.ops.settings import Settings
 
@@ -37,30 +38,21 @@ log = logging.getLogger("receiver.api")
 PREFIX = "/v1"
 
 
-class BearerTokens:
-    """The tokens accepted (RFC 6750); none of them is kept, only what they are compared by.
+CALLER: Final = web.RequestKey("caller", ApiToken)
+"""The token a request came with, once it was checked."""
 
-    Args:
-        tokens: Each is good by itself, so that a new one can be rolled out before the old one goes.
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Calls that need the same scope.
+
+    Attributes:
+        scope: Which one.
+        add_routes: Adds them.
     """
 
-    def __init__(self, tokens: Iterable[str]) -> None:
-        self._digests = [_digest(token.encode()) for token in tokens]
-
-    def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    def check(self, authorization: str | None) -> None:
-        """Return if the header names one of the tokens; takes the same time whichever it is.
-
-        Raises:
-            MalformedRequestError: `unauthorized`.
-        """
-        scheme, _, token = (authorization or "").partition(" ")
-        given = _digest(token.strip(" ").encode("utf-8", "surrogateescape"))
-        matches = [hmac.compare_digest(given, known) for known in self._digests]
-        if scheme.lower() != "bearer" or not any(matches):
-            raise MalformedRequestError(Code.UNAUTHORIZED, "no bearer token, or not one of internal.token")
+    scope: Scope
+    add_routes: Callable[[web.UrlDispatcher], None]
 
 
 class InputCalls:
@@ -76,7 +68,7 @@ class InputCalls:
                 router.add_route(method, row.path, partial(self._serve, row))
 
     async def _serve(self, row: Row, request: web.Request) -> web.Response:
-        return await self._dispatcher.serve(row, request)
+        return await self._dispatcher.serve(row, request, caller=request[CALLER].name)
 
 
 class Api:
@@ -84,14 +76,14 @@ class Api:
 
     Args:
         tokens: Who may call; without any, every path is answered 404.
-        parts: What adds its routes; left out without tokens.
+        parts: The calls; left out without tokens.
         retry_after_s: Seconds, sent with 503.
     """
 
     def __init__(
         self,
         tokens: BearerTokens,
-        parts: Sequence[Callable[[web.UrlDispatcher], None]],
+        parts: Sequence[Part],
         *,
         retry_after_s: int,
         metrics: Metrics,
@@ -100,13 +92,15 @@ class Api:
         self._parts = parts
         self._policy = responses.Policy(retry_after_s=retry_after_s)
         self._metrics = metrics
+        self._scopes: dict[web.AbstractRoute, Scope] = {}
 
     def build(self) -> web.Application:
         """The aiohttp application to be put under `PREFIX`."""
         app = web.Application(middlewares=[self._answer])
         if self._tokens:
-            for add_routes in self._parts:
-                add_routes(app.router)
+            for part in self._parts:
+                part.add_routes(app.router)
+                self._scopes |= {route: part.scope for route in app.router.routes() if route not in self._scopes}
         return app
 
     @web.middleware
@@ -118,7 +112,7 @@ class Api:
         try:
             if not self._tokens:
                 raise MalformedRequestError(Code.NO_ROUTE, "the API is off: set internal.token_file")  # noqa: TRY301
-            self._tokens.check(request.headers.get("Authorization"))
+            self._admit(request)
             answer = await handler(request)
         except ReceiverError as refusal:
             error = refusal
@@ -134,15 +128,31 @@ class Api:
         known = self._tokens and error.code is not Code.UNAUTHORIZED
         response = responses.refused(error, self._policy, detail=bool(known))
         response.headers.update(headers)
-        if error.code is Code.UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = 'Bearer realm="logout-receiver"'
+        if error.code in {Code.UNAUTHORIZED, Code.INSUFFICIENT_SCOPE}:
+            response.headers["WWW-Authenticate"] = self._challenge(request, error)
         self._count(request, response.status)
         emit(
             log, logging.ERROR if isinstance(error, DependencyError) else logging.WARNING, "api.refused",
             method=request.method, route=_route(request), code=error.code.value, status=response.status,
-            reason=error.message,
+            reason=error.message, caller=request[CALLER].name if CALLER in request else None,
         )  # fmt: skip
         return response
+
+    def _admit(self, request: web.Request) -> None:
+        """Note the token the request came with, and refuse one without the scope of the route."""
+        token = self._tokens.caller(request.headers.get("Authorization"))
+        request[CALLER] = token
+        scope = self._scopes.get(request.match_info.route)
+        # A path or method that does not exist needs none, and is 404 or 405.
+        if scope is not None:
+            check_scope(token, scope)
+
+    def _challenge(self, request: web.Request, error: ReceiverError) -> str:
+        """RFC 6750 §3."""
+        if error.code is Code.UNAUTHORIZED:
+            return 'Bearer realm="logout-receiver"'
+        needed = self._scopes[request.match_info.route]
+        return f'Bearer realm="logout-receiver", error="insufficient_scope", scope="{needed}"'
 
     def _count(self, request: web.Request, status: int) -> None:
         self._metrics.api_requests.labels(_route(request), str(status)).inc()
@@ -174,20 +184,21 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
         ConfigurationError: the token file cannot be read or holds no good token.
     """
     tenants, client, keys = backing.tenants, backing.client, backing.keys
+    traces = EvictionTraces(client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, clock=clock)
+    events = EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
     parts = [
-        InputCalls(backing.dispatcher).add_routes,
-        EvictionTraces(
-            client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, clock=clock
-        ).add_routes,
-        SessionCalls(tenants, SignIns(client, keys, clock=clock)).add_routes,
-        EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s).add_routes,
+        Part("orders", InputCalls(backing.dispatcher).add_routes),
+        Part("read", traces.add_routes),
+        Part("sessions", SessionCalls(tenants, SignIns(client, keys, clock=clock)).add_routes),
+        Part("events", events.add_routes),
     ]
-    tokens = BearerTokens(settings.internal.tokens)
-    return Api(tokens, parts, retry_after_s=settings.public.retry_after_s, metrics=metrics).build()
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
+    tokens = settings.internal.tokens
+    if unscoped := [token.name for token in tokens if not token.scoped]:
+        emit(
+            log, logging.WARNING, "api.unscoped_tokens", tokens=unscoped,
+            action="each of these may do everything; give it a name and scopes in internal.token_file, see docs/api.md",
+        )  # fmt: skip
+    return Api(BearerTokens(tokens), parts, retry_after_s=settings.public.retry_after_s, metrics=metrics).build()
 
 
 def _route(request: web.Request) -> str:
