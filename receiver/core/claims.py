@@ -1,8 +1,8 @@
-"""The claims of a logout token, one function per sentence of the specification.
+"""The claims of a logout token, one function per sentence of the specification, and the rules made of them.
 
-Every function takes the claims, and the time where it needs one; it returns nothing (or the one value it
-found) when the rule holds and raises `LogoutTokenError` when not. A rule may be asked before the signature
-is verified, to refuse early; only `logout_token.accept`, which verifies, may believe the answer.
+Every function takes the claims, and the tenant and the time where it needs them; it returns what it found when the
+sentence holds and raises `LogoutTokenError` when not. It may be asked before the signature is verified, to refuse
+early; only `logout_token.accept`, which verifies as well, may believe the answer.
 BCL is OpenID Connect Back-Channel Logout 1.0 incorporating errata set 1; Core is OpenID Connect Core 1.0.
 """
 
@@ -12,11 +12,14 @@ import re
 from typing import TYPE_CHECKING
 
 from receiver.core.numeric_date import numeric_date
+from receiver.core.rule import Rule, where_tenant
+from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from receiver.core.rule import Examination
     from receiver.core.tenants import Tenant
 
     Claims = Mapping[str, object]
@@ -31,52 +34,78 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_issuer(claims: Claims, tenant: Tenant) -> str:
-    """`iss` is the tenant's issuer, byte for byte (BCL §2.6 step 4, Core §3.1.3.7 step 2).
+    """`iss` is the tenant's issuer, byte for byte, and under a template agrees with `tid`.
 
     Raises:
         LogoutTokenError: `issuer`.
     """
+    # Core §3.1.3.7 step 2: the issuer "MUST exactly match the value of the iss (issuer) Claim". No case and no slash
+    # is repaired: Auth0's issuer ends with a slash, Entra's v2 issuer does not and its v1 issuer does.
+    # Entra, access tokens reference: under {tenantid} the claim `tid` must be a tenant we allow and the one in `iss`,
+    # else any Entra tenant could sign out the users of every other.
     iss = claims.get("iss")
     if not isinstance(iss, str) or not tenant.accepts_issuer(iss, claims.get("tid")):
         raise LogoutTokenError(Code.ISSUER, "iss is not this tenant's issuer; compare it with the configured one")
     return iss
 
 
-def check_audience(claims: Claims, tenant: Tenant) -> str:
-    """`aud` names one of our clients (BCL §2.6 step 4, Core §3.1.3.7 step 3).
+def check_audience(claims: Claims, tenant: Tenant) -> tuple[str, ...]:
+    """`aud` names at least one of our clients.
 
     Returns:
-        The first of our client ids in `aud`.
+        Our client ids in `aud`, sorted: their order in the token means nothing.
 
     Raises:
         LogoutTokenError: `audience`.
     """
+    # Core §3.1.3.7 step 3: "The aud (audience) Claim MAY contain an array with more than one element"; the token is
+    # refused when we are not in it. Whole strings are compared: a substring would let `c1` pass for `c12`.
     aud = claims.get("aud")
-    audiences = [aud] if isinstance(aud, str) else aud
-    if not isinstance(audiences, list) or not all(isinstance(entry, str) for entry in audiences):
+    if isinstance(aud, str):
+        ours: tuple[str, ...] = (aud,) if aud in tenant.client_ids else ()
+    elif isinstance(aud, list) and all(isinstance(entry, str) for entry in aud):
+        ours = tuple(sorted(tenant.client_ids.intersection(aud)))
+    else:
         raise LogoutTokenError(Code.AUDIENCE, "aud is missing, or not a string or an array of strings")
-    for audience in audiences:
-        if audience in tenant.client_ids:
-            return str(audience)
-    raise LogoutTokenError(Code.AUDIENCE, "aud names none of the configured client_ids")
+    if not ours:
+        raise LogoutTokenError(Code.AUDIENCE, "aud names none of the configured client_ids")
+    return ours
+
+
+def client_of(claims: Claims, client_ids: tuple[str, ...]) -> str | None:
+    """Which of our clients named in `aud` the token is for; None when it is for several and says no more.
+
+    Args:
+        claims: The token's.
+        client_ids: Our client ids in `aud`.
+    """
+    # Core §2: `azp` is "the party to which the ID Token was issued". The order of `aud` says nothing.
+    azp = claims.get("azp")
+    if isinstance(azp, str) and azp in client_ids:
+        return azp
+    return client_ids[0] if len(client_ids) == 1 else None
 
 
 def check_client_algorithm(alg: str, client_id: str, tenant: Tenant) -> None:
-    """`alg` is what this client registered for ID tokens (BCL §2.6 step 3).
+    """`alg` is what this client registered for ID tokens.
 
     Raises:
         LogoutTokenError: `alg`.
     """
+    # BCL §2.6 step 3, Core §3.1.3.7 step 7: `alg` is the `id_token_signed_response_alg` of this client, not merely
+    # one the OP has keys for. The OIDF suite signs with another genuine key of the OP and expects 400.
     if alg not in tenant.algorithms_for(client_id):
         raise LogoutTokenError(Code.ALG, f"alg is not registered for client {client_id}; see client_algorithms")
 
 
 def check_expiry(claims: Claims, tenant: Tenant, now_s: float) -> float | None:
-    """`exp` is there and has not passed (BCL §2.4, §2.6 step 4); absent only where the tenant's OP omits it.
+    """`exp` is there and has not passed; absent only where the tenant's OP omits it.
 
     Raises:
         LogoutTokenError: `exp_missing`, `expired` or `malformed`.
     """
+    # BCL §2.4 requires `exp` since errata set 1; the 2022 text had no such claim. OPs built to that text omit it
+    # (Hydra, PingAM, LemonLDAP, Keycloak before 23.0.4); the age of `iat` bounds their tokens.
     if "exp" not in claims:
         if tenant.require_exp:
             raise LogoutTokenError(
@@ -90,21 +119,25 @@ def check_expiry(claims: Claims, tenant: Tenant, now_s: float) -> float | None:
 
 
 def check_not_before(claims: Claims, tenant: Tenant, now_s: float) -> None:
-    """`nbf`, where present, has come (RFC 7519 §4.1.5).
+    """`nbf`, where present, has come.
 
     Raises:
         LogoutTokenError: `not_yet_valid` or `malformed`.
     """
+    # RFC 7519 §4.1.5: a token "MUST NOT be accepted for processing" before it. BCL does not name the claim, and
+    # Duende sends it.
     if "nbf" in claims and _numeric_date(claims, "nbf") > now_s + tenant.clock_skew_s:
         raise LogoutTokenError(Code.NOT_YET_VALID, "nbf is in the future; check both clocks")
 
 
 def check_issued_at(claims: Claims, tenant: Tenant, now_s: float) -> float:
-    """`iat` is there, not in the future, and recent (BCL §2.4, §2.6 step 4, §4).
+    """`iat` is there, not in the future, and recent.
 
     Raises:
         LogoutTokenError: `iat_missing`, `iat_future`, `too_old` or `malformed`.
     """
+    # BCL §4: OPs are encouraged to keep tokens short-lived, two minutes at most. `exp` is the sender's choice, so
+    # the age is bounded here: a captured token must not sign users out for years. Duende's live for five minutes.
     if "iat" not in claims:
         raise LogoutTokenError(Code.IAT_MISSING, "no iat")
     iat = _numeric_date(claims, "iat")
@@ -118,11 +151,12 @@ def check_issued_at(claims: Claims, tenant: Tenant, now_s: float) -> float:
 
 
 def check_token_id(claims: Claims) -> str:
-    """`jti` is a non-empty string (BCL §2.4); it is only ever compared.
+    """`jti` is a non-empty string; it is only ever compared.
 
     Raises:
         LogoutTokenError: `jti_missing`.
     """
+    # BCL §2.4, and §2.6 step 8: a repeat is known by it. It need not be a UUID; LemonLDAP's has eight characters.
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_ID_CHARS or _CONTROL.search(jti):
         raise LogoutTokenError(Code.JTI_MISSING, f"no jti, or not a string of 1 to {MAX_ID_CHARS} plain characters")
@@ -130,9 +164,9 @@ def check_token_id(claims: Claims) -> str:
 
 
 def check_subject(claims: Claims, tenant: Tenant) -> tuple[str | None, str | None]:
-    """`sub`, `sid` or both are there (BCL §2.4, §2.6 step 5), and `sid` where the tenant requires it.
+    """`sub`, `sid` or both are there, and `sid` where the tenant requires it.
 
-    Null counts as absent: OPs that keep no session id send it so.
+    Null counts as absent, and so does an empty `sub` beside a `sid`.
 
     Returns:
         (sub, sid), at least one of them not None.
@@ -140,45 +174,166 @@ def check_subject(claims: Claims, tenant: Tenant) -> tuple[str | None, str | Non
     Raises:
         LogoutTokenError: `no_subject`, `sid_missing` or `malformed`.
     """
+    # BCL §2.4: "A Logout Token MUST contain either a sub or a sid Claim, and MAY contain both." OPs that leave one out
+    # may write null for it (Rauthy its `sub`, early authentik its `sid`).
+    # An empty `sub` names no user, and the `sid` beside it says which session ends: to refuse would lose that logout.
+    # An empty `sid` beside a `sub` is refused: taken for absent, it would end every session of the user where the OP
+    # meant one.
     sub, sid = claims.get("sub"), claims.get("sid")
     if sub in (None, "") and sid in (None, ""):  # tuples: a hostile value may be unhashable
-        raise LogoutTokenError(Code.NO_SUBJECT, "neither sub nor sid: nobody to sign out")
+        raise LogoutTokenError(Code.NO_SUBJECT, "neither sub nor sid: no user and no session to sign out")
+    if sub == "":
+        sub = None
     for name, value in (("sub", sub), ("sid", sid)):
         if value is None:
             continue
         if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_CHARS or _CONTROL.search(value):
             raise LogoutTokenError(Code.MALFORMED, f"{name} is not a string of 1 to {MAX_ID_CHARS} plain characters")
+    # BCL §2.2: `backchannel_logout_session_required` is the RP's wish for a `sid`.
     if sid is None and tenant.require_sid:
         raise LogoutTokenError(Code.SID_MISSING, "no sid, and this tenant requires one (require_sid)")
     return sub, sid  # type: ignore[return-value]  # both were checked to be str or None
 
 
 def check_events(claims: Claims) -> None:
-    """`events` is an object with the logout member, whose value is an object (BCL §2.4, §2.6 step 6).
-
-    The value is usually the empty object, so its type is tested and never its truth. Other members are
-    ignored whatever they are; Keycloak adds a boolean one.
+    """`events` is an object with the logout member, whose value is an object.
 
     Raises:
         LogoutTokenError: `events`.
     """
+    # BCL §2.4: the member's value "MUST be a JSON object and SHOULD be the empty JSON object {}". An empty object is
+    # false in Python, so its type is tested and never its truth.
+    # Other members are ignored; Keycloak adds a boolean one (`revoke_offline_access`).
+    # This rule is what keeps an ID token, an access token or another security event from signing users out.
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(BACKCHANNEL_LOGOUT_EVENT), dict):
         raise LogoutTokenError(Code.EVENTS, "events does not hold the back-channel logout member as an object")
 
 
 def check_no_nonce(claims: Claims) -> None:
-    """`nonce` is not there, whatever its value, so that an ID token never passes (BCL §2.4, §2.6 step 7).
+    """`nonce` is not there, not even as null or empty.
 
     Raises:
         LogoutTokenError: `nonce`.
     """
+    # BCL §2.4: "A nonce Claim MUST NOT be present. Its use is prohibited to make a Logout Token syntactically invalid
+    # if used in a forged Authentication Response". Some RPs pass an empty one; presence is what counts.
     if "nonce" in claims:
         raise LogoutTokenError(Code.NONCE, "a logout token must not carry nonce; is this an ID token?")
 
 
+def reason_of(claims: Claims) -> str | None:
+    """`logout_reason`, which Duende sends, where it is short printable text; it is shown and never acted on."""
+    reason = claims.get("logout_reason")
+    return reason if isinstance(reason, str) and len(reason) <= MAX_ID_CHARS and reason.isprintable() else None
+
+
 def _numeric_date(claims: Claims, name: str) -> float:
+    # RFC 7519 §2: "A JSON numeric value". In Python True is a number, and NaN compares false with everything, so that
+    # no comparison with the time would refuse it.
     value = numeric_date(claims[name])
     if value is None:
         raise LogoutTokenError(Code.MALFORMED, f"{name} is not a NumericDate (seconds as a JSON number)")
     return value
+
+
+def _issuer(e: Examination) -> None:
+    e.iss = check_issuer(e.claims, e.issued_by)
+
+
+def _audience(e: Examination) -> None:
+    e.client_ids = check_audience(e.claims, e.tenant)
+    e.client_id = client_of(e.claims, e.client_ids)
+
+
+def _client_algorithms(e: Examination) -> None:
+    for client_id in e.client_ids:
+        check_client_algorithm(e.alg, client_id, e.tenant)
+
+
+def _issued_at(e: Examination) -> None:
+    e.iat = check_issued_at(e.claims, e.tenant, e.now_s)
+
+
+def _expiry(e: Examination) -> None:
+    e.exp = check_expiry(e.claims, e.tenant, e.now_s)
+
+
+def _subject(e: Examination) -> None:
+    e.sub, e.sid = check_subject(e.claims, e.tenant)
+
+
+def _token_id(e: Examination) -> None:
+    e.jti = check_token_id(e.claims)
+
+
+_NTP = "Operator: check both clocks (NTP), or raise clock_skew_s."
+
+
+def _a_number(name: str) -> str:
+    return f"OP: send {name} as a JSON number of seconds."
+
+
+RULES = (
+    Rule(
+        "5.1", "tid", "BCL §2.6 step 4, Entra, access tokens",
+        _issuer, shows=("claims.tid",),
+        refusals={Code.ISSUER: "Operator: add the GUID in tid to allowed_tenant_ids, if that Entra tenant is yours."},
+        listed=where_tenant(lambda tenant: TENANT_ID_PLACEHOLDER in tenant.issuer),
+    ),
+    Rule(
+        "5.2", "audience", "BCL §2.6 step 4", _audience, shows=("claims.aud", "claims.azp"),
+        refusals={
+            Code.AUDIENCE: "Operator: add the client id to client_ids if it is yours; else it is another RP's token."
+        },
+    ),
+    Rule(
+        "5.3", "client_alg", "BCL §2.6 step 3", _client_algorithms, shows=("header.alg",),
+        refusals={
+            Code.ALG: "OP: sign with this client's registered algorithm; operator: or change client_algorithms."
+        },
+        listed=where_tenant(lambda tenant: bool(tenant.client_algorithms)),
+    ),
+    Rule(
+        "5.4", "iat", "BCL §2.4, §4", _issued_at, shows=("claims.iat",),
+        refusals={
+            Code.IAT_MISSING: "OP: add iat.",
+            Code.MALFORMED: _a_number("iat"),
+            Code.IAT_FUTURE: _NTP,
+            Code.TOO_OLD: "OP: send the token when it is made; operator: or raise max_age_s if the OP retries long.",
+        },
+    ),
+    Rule(
+        "5.5", "exp", "BCL §2.4, §2.6 step 4", _expiry, shows=("claims.exp",),
+        refusals={
+            Code.EXP_MISSING: "OP: add exp (errata set 1); operator: or choose the OP's preset, or require_exp: false.",
+            Code.MALFORMED: _a_number("exp"),
+            Code.EXPIRED: "OP: send the token when it is made; operator: check both clocks (NTP).",
+        },
+    ),
+    Rule(
+        "5.6", "nbf", "RFC 7519 §4.1.5", lambda e: check_not_before(e.claims, e.tenant, e.now_s), shows=("claims.nbf",),
+        refusals={Code.MALFORMED: _a_number("nbf"), Code.NOT_YET_VALID: _NTP},
+    ),
+    Rule(
+        "5.7", "events", "BCL §2.6 step 6", lambda e: check_events(e.claims), shows=("claims.events",),
+        refusals={Code.EVENTS: f'OP: add events: {{"{BACKCHANNEL_LOGOUT_EVENT}": {{}}}}.'},
+    ),
+    Rule(
+        "5.8", "nonce", "BCL §2.6 step 7", lambda e: check_no_nonce(e.claims), shows=("claims.nonce",),
+        refusals={Code.NONCE: "OP: send a logout token, not an ID token."},
+    ),
+    Rule(
+        "5.9", "subject", "BCL §2.6 step 5", _subject, shows=("claims.sub", "claims.sid"),
+        refusals={
+            Code.NO_SUBJECT: "OP: add sub, sid or both.",
+            Code.MALFORMED: "OP: send sub and sid as short strings without control characters.",
+            Code.SID_MISSING: "OP: require the session id for this client; operator: or set require_sid: false.",
+        },
+    ),
+    Rule(
+        "5.10", "jti", "BCL §2.4", _token_id, shows=("claims.jti",),
+        refusals={Code.JTI_MISSING: "OP: add a jti, a string unique for each token."},
+    ),
+)  # fmt: skip
+"""The claims, in the order they are asked about."""

@@ -1,27 +1,39 @@
 """Open an encrypted logout token (BCL §2.6 step 1; RFC 7516 compact serialisation).
 
 Encryption proves nothing about the sender: what comes out must still be a signed token. Key management
-and content algorithms are the tenant's own short list; compression is refused unopened.
+and content algorithms are the tenant's own short list; compression is refused unopened. The key is chosen by
+what the header says, and one is tried: a private-key operation for each key of each tenant would make a forged
+token cost many times what it costs to send.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
+from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
-from receiver.core.jws import check_header, decode_base64url
-from receiver.core.strict_json import parse_object
+from receiver.core.jws import (
+    JWE_SEGMENTS,
+    JWS_SEGMENTS,
+    check_algorithm_name,
+    check_extensions,
+    check_header_types,
+    check_shape,
+    read_header,
+)
+from receiver.core.rule import Rule
 from receiver.errors import Code, ConfigurationError, LogoutTokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from receiver.core.tenants import Tenant
+    from receiver.core.rule import Examination
+    from receiver.core.tenants import Tenant, TenantDirectory
 
 KEY_MANAGEMENT = frozenset(
     {"RSA-OAEP-256", "RSA-OAEP", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW"}
@@ -29,10 +41,13 @@ KEY_MANAGEMENT = frozenset(
 """JWE `alg` values a tenant may list. RSA1_5, PBES2 and shared secrets are not among them (RFC 8725 §3.2)."""
 
 CONTENT_ENCRYPTION = frozenset({"A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512", "A128GCM", "A192GCM", "A256GCM"})
-"""JWE `enc` values a tenant may list."""
+"""JWE `enc` values a tenant may list (RFC 7518 §5.1)."""
+
+DecryptionKey = RSAKey | ECKey | OKPKey | OctKey
+"""As joserfc has it. A shared key in a file fits no `alg` of `KEY_MANAGEMENT`."""
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)  # more than there are tenants; loading a PEM costs as much as opening a token
 def decryption_keys(serialised: str) -> KeySet:
     """The private keys in a PEM, a JWK or a JWK set.
 
@@ -52,22 +67,31 @@ def decryption_keys(serialised: str) -> KeySet:
     return keys
 
 
-def decrypt(compact: str, tenants: Iterable[Tenant]) -> tuple[str, Tenant]:
-    """Open a five-segment token with the key of the first tenant that can.
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How one encrypted token is to be opened.
+
+    Attributes:
+        tenant: Whose key it is; the first, where several tenants have the same.
+        key: The key.
+    """
+
+    tenant: Tenant
+    key: DecryptionKey
+
+
+def choose_decryption_key(header: Mapping[str, object], tenants: Iterable[Tenant]) -> Opening:
+    """The one key that may open a token with this header; no private-key operation is done.
 
     Args:
-        compact: The JWE; its shape is already checked.
-        tenants: Who it may be for: the tenant of the path, or all of them.
-
-    Returns:
-        The plaintext, which nobody has vouched for yet, and the tenant whose key opened it.
+        header: The JWE's.
+        tenants: The tenants the token may be for: that of the path, or all of them.
 
     Raises:
-        LogoutTokenError: `encrypted` when no tenant has a decryption key, `alg`, `token_too_large`, `decryption`,
-            or what `check_header` raises.
+        LogoutTokenError: `token_too_large`, `encrypted` when no tenant has a decryption key, `alg`, or `decryption`
+            when no key fits or more than one does.
     """
-    header = parse_object(decode_base64url(compact.partition(".")[0]), "header")
-    alg = check_header(header)
+    # RFC 8725bis §3.15: the size of compressed text is not known before it is inflated, and 16 KiB may become 16 MiB.
     if "zip" in header:
         raise LogoutTokenError(
             Code.TOKEN_TOO_LARGE, "the token is compressed, so its real size is unknown; send it plain"
@@ -77,37 +101,122 @@ def decrypt(compact: str, tenants: Iterable[Tenant]) -> tuple[str, Tenant]:
         raise LogoutTokenError(
             Code.ENCRYPTED, "the token is encrypted and no decryption_key_file is set for its tenant"
         )
+    # RFC 8725 §3.2: RSA1_5 is open to padding oracles (Bleichenbacher), and PBES2 runs as many rounds as the sender
+    # likes (RFC 8725bis §3.13). Neither can be listed, so neither is ever run.
+    alg, enc = header.get("alg"), header.get("enc")
     allowed = [
         tenant
         for tenant in able
-        if alg in tenant.key_management_algorithms and str(header.get("enc")) in tenant.content_encryption_algorithms
+        if alg in tenant.key_management_algorithms and str(enc) in tenant.content_encryption_algorithms
     ]
     if not allowed:
         raise LogoutTokenError(Code.ALG, "the encryption alg or enc is not one the tenant accepts")
+    # By identity: tenants that share a file share its keys, because loading is cached by text.
+    fitting: dict[int, Opening] = {}
     for tenant in allowed:
-        plaintext = _open(compact, tenant)
-        if plaintext is not None:
-            return plaintext, tenant
-    raise LogoutTokenError(Code.DECRYPTION, "no decryption key opens the token; is it encrypted to our current key?")
+        for key in decryption_keys(tenant.decryption_key or "").keys:
+            if _fits(key, header):
+                fitting.setdefault(id(key), Opening(tenant, key))
+    return _only_one([*fitting.values()], header.get("kid"))
 
 
-def _open(compact: str, tenant: Tenant) -> str | None:
+def _fits(key: DecryptionKey, header: Mapping[str, object]) -> bool:
+    # RFC 7518 §4.6.1.1: the ephemeral key is on the curve of ours.
+    epk = header.get("epk")
+    if str(header.get("alg")).startswith("RSA"):
+        of_kind = key.key_type == "RSA"
+    else:
+        of_kind = key.key_type in {"EC", "OKP"} and isinstance(epk, dict) and epk.get("crv") == key.get("crv")
+    return of_kind and key.get("use") != "sig" and key.get("alg") in {None, header.get("alg")}
+
+
+def _only_one(fitting: list[Opening], kid: object) -> Opening:
+    # Core §10.2: "If there are multiple keys in the referenced JWK Set document, a kid value MUST be provided in the
+    # JOSE Header." Loading has given a key without a kid its thumbprint (RFC 7638), the usual kid of such keys; as
+    # nothing says what the OP calls it, it may also be the key of any other kid.
+    named = [opening for opening in fitting if kid is not None and opening.key.kid == kid]
+    candidates = named or [opening for opening in fitting if kid is None or opening.key.kid == opening.key.thumbprint()]
+    if len(candidates) != 1:
+        raise LogoutTokenError(
+            Code.DECRYPTION,
+            f"{len(candidates) or 'no'} decryption keys fit the header's alg and kid; exactly one must: give the keys "
+            "the kid the OP sends, or register the logout URL with the tenant's name",
+        )
+    return candidates[0]
+
+
+def decrypt(compact: str, opening: Opening) -> str:
+    """Open a five-segment token: one private-key operation, which may be done outside the event loop.
+
+    Returns:
+        The plaintext, which nothing vouches for yet.
+
+    Raises:
+        LogoutTokenError: `decryption`.
+    """
+    tenant = opening.tenant
     algorithms = [*tenant.key_management_algorithms, *tenant.content_encryption_algorithms]
-    for key in decryption_keys(tenant.decryption_key or "").keys:
-        try:
-            # Each key by itself: an OP that names no kid, or an unknown one, is still understood.
-            opened = jwe.decrypt_compact(compact, key, algorithms=algorithms)
-            # A signed token is ASCII; anything else inside is for the next step to refuse by its right name.
-            return (opened.plaintext or b"").decode("ascii", "replace")
-        except (JoseError, ValueError, TypeError, KeyError, AssertionError):
-            continue
-    return None
+    try:
+        opened = jwe.decrypt_compact(compact, opening.key, algorithms=algorithms)
+    except (JoseError, ValueError, TypeError, KeyError, AssertionError) as error:
+        # One answer for every cause: the sender must not learn how far it got (padding oracle).
+        raise LogoutTokenError(
+            Code.DECRYPTION, "no decryption key opens the token; is it encrypted to our current key?"
+        ) from error
+    # A signed token is ASCII; anything else inside is for the next rule to refuse by its right name.
+    return (opened.plaintext or b"").decode("ascii", "replace")
 
 
-def _import_pem(pem: str) -> RSAKey | ECKey | OKPKey:
+def open_token(
+    compact: str, segments: int, tenants: TenantDirectory, path_tenant: Tenant | None
+) -> tuple[str, Tenant | None, bool]:
+    """The signed token, taken out of its encryption where it has one.
+
+    Returns:
+        The token in three segments, the tenant whose key opened it, and whether it was encrypted.
+
+    Raises:
+        LogoutTokenError: what `check_header` of a JWE, `choose_decryption_key` and `decrypt` raise; `not_signed`.
+    """
+    if segments != JWE_SEGMENTS:
+        return compact, None, False
+    header = read_header(compact)
+    check_extensions(header)
+    check_algorithm_name(header)
+    check_header_types(header)
+    opening = choose_decryption_key(header, tenants if path_tenant is None else [path_tenant])
+    signed = decrypt(compact, opening)
+    # RFC 8725 §3.3: validate every layer. To encrypt takes our public key only, so bare claims inside prove nothing.
+    if signed.count(".") != JWS_SEGMENTS - 1:
+        raise LogoutTokenError(Code.NOT_SIGNED, "the encrypted token holds no signed token")
+    check_shape(signed)
+    return signed, opening.tenant, True
+
+
+def _import_pem(pem: str) -> DecryptionKey:
     for key_type in (RSAKey, ECKey, OKPKey):
         try:
             return key_type.import_key(pem)
         except (JoseError, ValueError, TypeError):
             continue
     raise ValueError("not a PEM key")
+
+
+def _open(e: Examination) -> None:
+    e.signed, e.opened_by, e.encrypted = open_token(e.compact, e.segments, e.tenants, e.path_tenant)
+
+
+RULE = Rule(
+    "1.2", "encryption", "BCL §2.6 step 1", _open,
+    refusals={
+        Code.MALFORMED: "OP: send the encrypted token's header as one JSON object, with typ, cty and kid as strings.",
+        Code.DUPLICATE_MEMBER: "OP: send every member name once.",
+        Code.CRIT: "OP: send logout tokens without crit and b64.",
+        Code.TOKEN_TOO_LARGE: "OP: encrypt without compression (zip).",
+        Code.ENCRYPTED: "Operator: set decryption_key_file, or have the OP send logout tokens signed only.",
+        Code.ALG: "OP: encrypt with alg and enc of this tenant's key_management_ and content_encryption_algorithms.",
+        Code.DECRYPTION: "Operator: register the public half of decryption_key_file at the OP, with its kid.",
+        Code.NOT_SIGNED: "OP: sign the logout token before it is encrypted.",
+    },
+)  # fmt: skip
+"""An encrypted token, opened."""

@@ -1,82 +1,28 @@
-"""Which key verifies a token: reading a JWK Set, choosing a key, and when to fetch again.
-
-Rules
-
-* A key is used with one algorithm family only: `kty`, `crv`, `alg`, `use` and `key_ops` must all fit
-  (RFC 8725 §3.1, RFC 7517 §4).
-* A key we cannot or must not use is set aside with its reason; it never spoils the set (RFC 7517 §5).
-* RSA keys have 2048 to 8192 bits (RFC 7518 §3.3); symmetric and private keys in a public set are ignored.
-* Without a `kid`, exactly one key must fit.
-"""
+"""Which published key verifies a token, and whether it does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from jwt.exceptions import InvalidKeyError
+from jwt.algorithms import get_default_algorithms
 
+from receiver.core.jwk import FAMILIES, Fault, UnusableKey, VerificationKey, read_key
+from receiver.core.rule import Rule, where_tenant
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER
-from receiver.errors import Code, LogoutTokenError
+from receiver.errors import Code, DependencyError, LogoutTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MIN_RSA_BITS = 2048
-MAX_RSA_BITS = 8192
-"""Larger keys cost milliseconds per verification, which is a gift to a flooder."""
-
-MIN_RSA_EXPONENT = 65537
-MAX_RSA_EXPONENT = 2**32
+    from receiver.core.rule import Examination
 
 MAX_KEYS = 200
 """Keys read from one set; Entra publishes about ten."""
 
-FAMILIES: Mapping[str, tuple[str, str | None]] = {
-    "RS256": ("RSA", None),
-    "RS384": ("RSA", None),
-    "RS512": ("RSA", None),
-    "PS256": ("RSA", None),
-    "PS384": ("RSA", None),
-    "PS512": ("RSA", None),
-    "ES256": ("EC", "P-256"),
-    "ES384": ("EC", "P-384"),
-    "ES512": ("EC", "P-521"),
-    "EdDSA": ("OKP", "Ed25519"),
-    "Ed25519": ("OKP", "Ed25519"),
+_ALGORITHMS: Mapping[str, Any] = {
+    name: get_default_algorithms()["EdDSA" if name == "Ed25519" else name] for name in FAMILIES
 }
-"""Each supported algorithm's `kty` and `crv` (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2)."""
-
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
-    """A public key fit to verify.
-
-    Attributes:
-        kid: Its id; None when the set gives none.
-        kty: `RSA`, `EC` or `OKP`.
-        crv: The curve; None for RSA.
-        alg: The one algorithm it is for; None when the set does not say.
-        issuer: The issuer it is for, perhaps with `{tenantid}`; None when the set does not say.
-        public_key: For `cryptography`.
-    """
-
-    kid: str | None
-    kty: str
-    crv: str | None
-    alg: str | None
-    issuer: str | None
-    public_key: PublicKey
-
-    def fits(self, alg: str) -> bool:
-        """Whether this key may verify `alg`."""
-        if FAMILIES[alg] != (self.kty, self.crv):
-            return False
-        return self.alg is None or self.alg == alg or {self.alg, alg} == {"EdDSA", "Ed25519"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +31,11 @@ class KeySet:
 
     Attributes:
         keys: Usable keys in the order of the set.
-        unusable: `kid` to code, for keys that were set aside.
+        unusable: The keys that were set aside, each with its reason.
     """
 
     keys: tuple[VerificationKey, ...]
-    unusable: Mapping[str, Code]
+    unusable: tuple[UnusableKey, ...]
 
 
 def parse_key_set(document: object) -> KeySet:
@@ -99,61 +45,19 @@ def parse_key_set(document: object) -> KeySet:
         document: Parsed JSON, expected `{"keys": [{"kty": str, "kid": str, …}, …]}`.
 
     Raises:
-        ValueError: not a JWK Set, or no key in it is usable. Such a document never replaces good keys.
+        ValueError: not a JWK Set, or no key in it is usable, and none a token could name. Such a document never
+            replaces good keys.
     """
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWK Set: no keys array")  # noqa: TRY004  # a document's fault, not a caller's
-    keys: list[VerificationKey] = []
-    unusable: dict[str, Code] = {}
-    for jwk in document["keys"][:MAX_KEYS]:
-        if not isinstance(jwk, dict):
-            continue
-        kid = jwk.get("kid")
-        try:
-            keys.append(_usable_key(jwk))
-        except _UnusableKeyError as error:
-            if isinstance(kid, str):
-                unusable[kid] = error.code
-    if not keys and not unusable:
-        raise ValueError("the JWK Set holds no key that could verify a signature")
-    return KeySet(tuple(keys), unusable)
-
-
-class _UnusableKeyError(Exception):
-    def __init__(self, code: Code) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-def _usable_key(jwk: dict[str, Any]) -> VerificationKey:
-    texts = {name: jwk.get(name) for name in ("kid", "kty", "crv", "alg", "use", "issuer")}
-    if any(value is not None and not isinstance(value, str) for value in texts.values()):
-        raise _UnusableKeyError(Code.UNKNOWN_KID)
-    operations = jwk.get("key_ops")
-    if texts["use"] not in {None, "sig"} or "d" in jwk:
-        raise _UnusableKeyError(Code.UNKNOWN_KID)
-    if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
-        raise _UnusableKeyError(Code.UNKNOWN_KID)
-    kty, crv = texts["kty"], texts["crv"]
-    if (kty, crv if kty != "RSA" else None) not in FAMILIES.values():
-        raise _UnusableKeyError(Code.UNKNOWN_KID)
-    try:
-        loaded = _LOADERS[kty or ""].from_jwk(jwk)
-    except (InvalidKeyError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise _UnusableKeyError(Code.UNKNOWN_KID) from error
-    if isinstance(loaded, rsa.RSAPublicKey):
-        exponent = loaded.public_numbers().e
-        if not MIN_RSA_BITS <= loaded.key_size <= MAX_RSA_BITS or not MIN_RSA_EXPONENT <= exponent <= MAX_RSA_EXPONENT:
-            raise _UnusableKeyError(Code.WEAK_KEY)
-    elif not isinstance(loaded, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
-        raise _UnusableKeyError(Code.UNKNOWN_KID)
-    return VerificationKey(
-        kid=texts["kid"], kty=str(kty), crv=crv if kty != "RSA" else None, alg=texts["alg"],
-        issuer=texts["issuer"], public_key=loaded,
-    )  # fmt: skip
-
-
-_LOADERS: Mapping[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}
+    # RFC 7517 §5: a reader should ignore keys it does not understand. One bad key never spoils the set.
+    read = [read_key(jwk) for jwk in document["keys"][:MAX_KEYS]]
+    keys = tuple(key for key in read if isinstance(key, VerificationKey))
+    unusable = tuple(key for key in read if isinstance(key, UnusableKey))
+    if not keys and all(key.kid is None for key in unusable):
+        reasons = "".join(f"; {key}" for key in unusable[:3])
+        raise ValueError(f"the JWK Set holds no key that could verify a signature{reasons}")
+    return KeySet(keys, unusable)
 
 
 def select_keys(key_set: KeySet, kid: str | None, alg: str) -> tuple[VerificationKey, ...]:
@@ -171,14 +75,16 @@ def select_keys(key_set: KeySet, kid: str | None, alg: str) -> tuple[Verificatio
         LogoutTokenError: `unknown_kid` when a fresher set might help; `alg` or `weak_key` when the key is
             there but must not be used.
     """
+    # RFC 8725 §3.10: `kid` is the sender's word. It is compared and nothing else: no path, no query, no address.
     named = [key for key in key_set.keys if kid is None or key.kid == kid]
     if not named and kid is not None:
-        if kid in key_set.unusable:
-            code = key_set.unusable[kid]
-            raise LogoutTokenError(code, "the OP publishes this key but it must not verify (weak, or for another use)")
+        for key in key_set.unusable:
+            if key.kid == kid:
+                raise LogoutTokenError(key.code, f"the OP publishes this key but it must not verify: {key.text}")
         named = [key for key in key_set.keys if key.kid is None]
         if len(named) > 1:
             named = []
+    # Core §10.1: without a `kid` the set must hold one key only, or the sender would choose among ours.
     fitting = tuple(key for key in named if key.fits(alg))
     if fitting and (kid is not None or len(fitting) == 1):
         return fitting
@@ -190,7 +96,7 @@ def select_keys(key_set: KeySet, kid: str | None, alg: str) -> tuple[Verificatio
 
 
 def _refuse_without_kid(key_set: KeySet, fitting: int) -> None:
-    if not fitting and not key_set.keys and Code.WEAK_KEY in key_set.unusable.values():
+    if not fitting and not key_set.keys and any(key.fault is Fault.WEAK for key in key_set.unusable):
         raise LogoutTokenError(Code.WEAK_KEY, "the OP's only key is too weak to verify with")
     raise LogoutTokenError(
         Code.UNKNOWN_KID, f"the token names no key (kid) and {fitting} published keys fit; exactly one must"
@@ -198,11 +104,13 @@ def _refuse_without_kid(key_set: KeySet, fitting: int) -> None:
 
 
 def check_key_issuer(key: VerificationKey, iss: str, tid: object) -> None:
-    """A key that names an issuer verifies that issuer's tokens only (Entra, "validate the signing key issuer").
+    """A key that names an issuer verifies that issuer's tokens only.
 
     Raises:
         LogoutTokenError: `key_issuer`.
     """
+    # Entra, access tokens reference, "validate the signing key issuer": one set holds keys of organisations and of
+    # consumer accounts, and either could otherwise sign for the other.
     if key.issuer is None:
         return
     expected = key.issuer
@@ -211,3 +119,71 @@ def check_key_issuer(key: VerificationKey, iss: str, tid: object) -> None:
         expected = expected.replace("{tenantId}", TENANT_ID_PLACEHOLDER).replace(TENANT_ID_PLACEHOLDER, tid)
     if expected != iss:
         raise LogoutTokenError(Code.KEY_ISSUER, "the signing key belongs to another issuer of the same OP")
+
+
+def check_signature(
+    chosen_keys: tuple[VerificationKey, ...], supported_alg: str, signing_input: bytes, signature: bytes
+) -> None:
+    """The signature over exactly these bytes is by one of these keys.
+
+    Raises:
+        LogoutTokenError: `signature`.
+    """
+    # BCL §2.6 step 2, RFC 7515 §5.2. BCL §4: the signature is what keeps others from signing users out.
+    # RFC 7518 §3.4: an ECDSA signature is r and s, each of full length; DER is refused, and so is r or s of zero
+    # ("psychic signatures", CVE-2022-21449). PyJWT checks the length and cryptography the range.
+    algorithm = _ALGORITHMS[supported_alg]
+    if not any(algorithm.verify(signing_input, key.public_key, signature) for key in chosen_keys):
+        raise LogoutTokenError(
+            Code.SIGNATURE,
+            "the signature does not match the OP's key: forged, altered, or another OP's token",
+        )
+
+
+def _known_keys(e: Examination) -> None:
+    if isinstance(e.keys, DependencyError):
+        raise e.keys
+    e.key_set = e.keys
+
+
+def _chosen_keys(e: Examination) -> None:
+    e.chosen_keys = select_keys(e.key_set, e.kid, e.supported_alg)
+
+
+def _key_issuers(e: Examination) -> None:
+    if e.tenant.require_key_issuer:
+        for key in e.chosen_keys:
+            check_key_issuer(key, str(e.claims.get("iss")), e.claims.get("tid"))
+
+
+RULES = (
+    Rule(
+        "6.1", "jwks", "RFC 7517 §5", _known_keys,
+        refusals={
+            Code.JWKS_UNAVAILABLE: "Operator: make the OP's key address reachable from here; see receiver doctor."
+        },
+    ),
+    Rule(
+        "6.2", "key", "RFC 7515 §4.1.4", _chosen_keys, shows=("header.kid",),
+        refusals={
+            Code.UNKNOWN_KID: "OP: publish the signing key in its JWK Set before use; operator: check jwks_uri.",
+            Code.WEAK_KEY: "OP: sign with an RSA key of 2048 to 8192 bits, or with an EC key.",
+            Code.ALG: "OP: use each key with the one algorithm its JWK says.",
+        },
+    ),
+    Rule(
+        "6.3", "key_issuer", "Entra, signing key issuer", _key_issuers,
+        refusals={
+            Code.KEY_ISSUER: "OP: sign with a key of this issuer; operator: use a discovery_url of this issuer alone."
+        },
+        listed=where_tenant(lambda tenant: tenant.require_key_issuer),
+    ),
+    Rule(
+        "6.4", "signature", "BCL §2.6 step 2",
+        lambda e: check_signature(e.chosen_keys, e.supported_alg, e.signing_input, e.signature),
+        refusals={
+            Code.SIGNATURE: "Operator: take the token as the OP sent it; check that issuer and jwks_uri are that OP's."
+        },
+    ),
+)  # fmt: skip
+"""Key and signature: the only rules that cost a public-key operation, and so the last."""

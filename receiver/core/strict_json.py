@@ -32,12 +32,8 @@ def parse_object(text: bytes, what: str) -> dict[str, object]:
     if _is_deep(text):
         raise LogoutTokenError(Code.MALFORMED, f"the {what} nests deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(
-            text.decode("utf-8", "strict"),
-            object_pairs_hook=_unique_names,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        # Not `json.loads`, which makes a decoder for every call that has hooks.
+        value = _DECODER.decode(text.decode("utf-8", "strict"))
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise LogoutTokenError(Code.MALFORMED, f"the {what} is not JSON: {type(error).__name__}") from error
     if not isinstance(value, dict):
@@ -75,3 +71,6 @@ def _finite(text: str) -> float:
     if not isfinite(value):
         raise ValueError(text[:16])
     return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_names, parse_constant=_no_constant, parse_float=_finite)

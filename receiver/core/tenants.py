@@ -35,7 +35,7 @@ class Tenant:
         key_cooldown_s: Seconds between two key fetches caused by unknown `kid`s.
         require_key_issuer: Keys that carry an `issuer` member are used for that issuer only.
         clock_skew_s: Seconds the OP's clock may differ from ours.
-        max_age_s: Seconds after `iat` a token is accepted, whatever `exp` says.
+        max_age_s: Seconds after `iat` a token is accepted, even where `exp` allows more.
         require_exp: False accepts a token without `exp`, bounded by `max_age_s`.
         require_typ: True accepts only `typ: logout+jwt`.
         require_sid: True refuses a token without `sid` (`backchannel_logout_session_required`).
@@ -88,7 +88,7 @@ class Tenant:
     @property
     def accepted_algorithms(self) -> frozenset[str]:
         """Every algorithm any of the clients may use; the client's own set is checked once `aud` is known."""
-        return self.algorithms.union(*self.client_algorithms.values())
+        return self.algorithms.union(*self.client_algorithms.values()) if self.client_algorithms else self.algorithms
 
     def algorithms_for(self, client_id: str) -> frozenset[str]:
         """The algorithms registered for one client."""

@@ -1,4 +1,4 @@
-"""What a rule looked at, in a few safe words: no control characters, and `sub` and `sid` only when asked for."""
+"""Claims, dates and issuers in a few safe words: no control characters, and `sub` and `sid` only when asked for."""
 
 from __future__ import annotations
 
@@ -37,12 +37,8 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def subject(claims: Mapping[str, object], *, show_values: bool) -> str:
-    """Whether `sub` and `sid` are there, and of what type; their values only when asked for."""
-    return ", ".join(_personal(claims, name, show_values=show_values) for name in ("sub", "sid"))
-
-
-def _personal(claims: Mapping[str, object], name: str, *, show_values: bool) -> str:
+def personal(claims: Mapping[str, object], name: str, *, show_values: bool) -> str:
+    """Whether `sub` or `sid` is there, and of what type; its value only when asked for."""
     if show_values or name not in claims:
         return member(claims, name)
     value = claims[name]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from receiver.core.jwks import KeySet, parse_key_set
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
+from receiver.core.rule import Examination
 from receiver.core.tenants import TenantDirectory
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.diagnosis.op import DatingFetcher, fetch_key_set
-from receiver.diagnosis.rules import Case
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
 from receiver.errors import ConfigurationError, JWKSUnavailableError
 from receiver.ingress.responses import Policy, status_for
@@ -106,26 +106,16 @@ async def explain(
         names = ", ".join(tenant.name for tenant in tenants) or "none"
         raise ConfigurationError(f"--tenant {plain(tenant_name)}: no such tenant; configured: {names}")
     tenant = tenant_for(compact, tenants, path_tenant)
+    examination = Examination.of_text(compact, tenants, path_tenant, now_s=now_s)
     keys_from: str | None = None
-    keys: KeySet | JWKSUnavailableError | None = None
     if jwks is not None:
-        keys_from, keys = str(jwks), read_key_set(jwks)
+        keys_from, examination.keys = str(jwks), read_key_set(jwks)
     elif tenant is not None:
         try:
-            keys_from, keys = await _fetch(settings, tenant)
+            keys_from, examination.keys = await _fetch(settings, tenant)
         except JWKSUnavailableError as error:
-            keys = error
-    judgement = judge(
-        Case(
-            compact=compact,
-            tenants=tenants,
-            tenant=tenant,
-            keys=keys,
-            now_s=now_s,
-            path_tenant=path_tenant,
-            show_subject=show_subject,
-        )
-    )
+            examination.keys = error
+    judgement = judge(examination, tenant, show_subject=show_subject)
     return Explanation(judgement, tenant, now_s, keys_from, _status(judgement, settings))
 
 
@@ -179,8 +169,9 @@ def to_json(explanation: Explanation) -> str:
             "keys_from": explanation.keys_from,
             "rules": [
                 {
-                    "rule": finding.rule,
-                    "section": finding.section,
+                    "number": finding.rule.number,
+                    "rule": finding.rule.name,
+                    "section": finding.rule.section,
                     "outcome": finding.outcome,
                     "code": finding.code.value if finding.code else None,
                     "text": finding.text,
@@ -199,14 +190,16 @@ def to_text(explanation: Explanation, *, colours: bool = False) -> str:
     keys = f", keys from {explanation.keys_from}" if explanation.keys_from else ""
     lines = [plain(f"{tenant}, judged at {instant(explanation.now_s)}{keys}"), ""]
     findings = explanation.judgement.findings
-    rule_width, section_width = widths([(finding.rule, finding.section) for finding in findings])
-    for finding in findings:
+    columns = [(finding.rule.name, finding.rule.number, finding.rule.section) for finding in findings]
+    sizes = widths(columns)
+    for finding, cells in zip(findings, columns, strict=True):
         sign = mark(finding.outcome, MARKS, colours=colours)
         code = f"{finding.code.value}: " if finding.code else ""
         text = plain(code + finding.text)
-        lines.append(f"{sign} {finding.rule:<{rule_width}}  {finding.section:<{section_width}}  {text}")
+        head = "  ".join(f"{cell:<{size}}" for cell, size in zip(cells, sizes, strict=True))
+        lines.append(f"{sign} {head}  {text}")
         if finding.advice:
-            lines.append(f"{'':{rule_width + section_width + 6}}→ {finding.advice}")
+            lines.append(f"{'':{len(head) + 4}}→ {finding.advice}")
     return "\n".join([*lines, "", _verdict(explanation, colours=colours)])
 
 

@@ -1,25 +1,68 @@
 """What the service would answer to one logout token, and every rule behind it: pure, time and keys passed in.
 
-The verdict is the service's own sequence of the core's own functions, so it cannot disagree with it.
+The service asks the core's rules up to the first that fails; this asks the same rules, in the same order, of the
+same examination, and goes on wherever a rule can still be asked. So the first that fails here is the service's answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from receiver.core import jws
-from receiver.core import logout_token as lt
-from receiver.core.jwe import decrypt
-from receiver.core.jwks import KeySet
-from receiver.core.strict_json import parse_object
-from receiver.diagnosis.findings import Finding, Findings
-from receiver.diagnosis.rules import Case, bare, examine
-from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, ReceiverError
+from receiver.core.jwe import RULE as OPENING
+from receiver.core.logout_token import PARSING, RULES, accepted
+from receiver.core.rule import Examination, NotFoundError, Rule, enforce
+from receiver.diagnosis.rule_text import seen
+from receiver.errors import LogoutTokenError, ReceiverError
 
 if TYPE_CHECKING:
     from receiver.core.eviction import Scope
     from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.errors import Code
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+REPEAT = Rule("7.1", "repeat", "BCL §2.6 step 8", lambda _: None, refusals={})
+"""The one rule that is not the core's: whether the `jti` was seen is known to Redis, in the step that publishes."""
+
+_WHY_NOT_ASKED = {
+    "header": "the header cannot be read",
+    "claims": "the payload cannot be read",
+    "alg": "there is no alg",
+    "kid": "kid cannot be used",
+    "signing_input": "the signature cannot be decoded",
+    "issued_by": "the token is no configured tenant's",
+    "tenant": "no tenant to judge by; name one with --tenant",
+    "supported_alg": "alg cannot be used",
+    "client_ids": "aud names none of our clients",
+    "keys": "no tenant to judge by; name one with --tenant",
+    "key_set": "there are no keys",
+    "chosen_keys": "there is no key to verify with",
+}
+"""What a rule needs, and in words that it is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule says.
+
+    Attributes:
+        rule: The rule.
+        outcome: `skipped` when it could not be asked.
+        text: What was seen, what is wrong, or why it was not asked.
+        code: The stable code, when it failed.
+    """
+
+    rule: Rule
+    outcome: Outcome
+    text: str
+    code: Code | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """What the OP or the operator should change, when it failed."""
+        return self.rule.refusals[self.code] if self.code is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +70,7 @@ class Judgement:
     """Every rule, and what the service would answer.
 
     Attributes:
-        findings: In the order of `findings.SECTIONS`.
+        findings: In the order in which the rules are asked.
         error: Why the service would not accept the token; None when it would.
         scope: What the token would end; None when it would not be accepted.
     """
@@ -39,62 +82,51 @@ class Judgement:
 
 def tenant_for(compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = None) -> Tenant | None:
     """Whose rules to apply: the tenant of the token's issuer, else the one asked for, else the only one."""
+    examination = Examination.of_text(compact, tenants, path_tenant)
+    for rule in PARSING:
+        with contextlib.suppress(LogoutTokenError, NotFoundError):
+            enforce([rule], examination)
+    if hasattr(examination, "tenant"):
+        return examination.tenant
+    candidates = list(tenants)
+    return path_tenant or (candidates[0] if len(candidates) == 1 else None)
+
+
+def judge(examination: Examination, tenant: Tenant | None, *, show_subject: bool = False) -> Judgement:
+    """Ask every rule that can be asked.
+
+    Args:
+        examination: Just begun (`Examination.of_text`), with the tenant's keys, if there is a tenant.
+        tenant: Whose rules to apply to a token of no configured issuer (`tenant_for`).
+        show_subject: Whether `sub` and `sid` may appear in the texts.
+    """
+    findings: list[Finding] = []
+    error: ReceiverError | None = None
+    for rule in RULES:
+        finding, refusal = _ask(rule, examination, show_subject=show_subject)
+        error = error or refusal
+        findings += [finding] if finding is not None else []
+        if rule is OPENING and not hasattr(examination, "signed"):
+            return Judgement(tuple(findings), error, None)
+        if rule is PARSING[-1] and tenant is not None and not hasattr(examination, "tenant"):
+            examination.tenant = tenant
+    findings.append(Finding(REPEAT, "skipped", "the service looks the jti up in Redis; a repeat is published once"))
+    if error is not None:
+        return Judgement(tuple(findings), error, None)
+    eviction = accepted(examination).to_eviction(examination.tenant, examination.now_s)
+    return Judgement(tuple(findings), None, eviction.scope)
+
+
+def _ask(rule: Rule, examination: Examination, *, show_subject: bool) -> tuple[Finding | None, ReceiverError | None]:
     try:
-        inner = compact
-        if jws.check_shape(compact) == jws.JWE_SEGMENTS:
-            inner, _ = decrypt(compact, tenants if path_tenant is None else [path_tenant])
-            jws.check_shape(inner)
-        claims = parse_object(jws.decode_base64url(inner.split(".")[1]), "payload")
-        return lt.peek_tenant(bare(claims), tenants)
-    except LogoutTokenError:
-        candidates = list(tenants)
-        return path_tenant or (candidates[0] if len(candidates) == 1 else None)
-
-
-def judge(case: Case) -> Judgement:
-    """Ask every rule that can be asked, and the service's own sequence for the verdict."""
-    findings = Findings()
-    compact = case.compact
-    segments = findings.ask(
-        "shape", lambda: jws.check_shape(compact), f"{len(compact)} bytes", holds=f"compact, {len(compact)} bytes"
-    )
-    signed: str | None = compact
-    if segments == jws.JWE_SEGMENTS:
-        signed = findings.ask("encryption", lambda: _opened(case), "encrypted (five segments)")
-    elif segments is not None:
-        findings.ask("encryption", lambda: _check_plain(case.tenant), holds="not encrypted")
-    if segments is not None and signed is not None:
-        examine(findings, case, signed)
-    refusal, scope = _verdict(case)
-    if refusal is not None and refusal.code not in {finding.code for finding in findings}:
-        # A rule the core has and the list does not know yet.
-        findings.fail("other", refusal)
-    return Judgement(tuple(findings), refusal, scope)
-
-
-def _verdict(case: Case) -> tuple[ReceiverError, None] | tuple[None, Scope]:
-    """The service's sequence (`ingress.inputs.token_verifier`) up to where it would publish."""
-    try:
-        token, tenant = lt.parse(case.compact, case.tenants, case.path_tenant)
-        lt.screen(token, tenant, case.now_s)
-        if not isinstance(case.keys, KeySet):
-            return case.keys or JWKSUnavailableError("no keys to verify with"), None
-        accepted = lt.accept(token, tenant, case.keys, case.now_s)
-    except LogoutTokenError as error:
-        return error, None
-    return None, accepted.to_eviction(tenant, case.now_s).scope
-
-
-def _opened(case: Case) -> str:
-    plaintext, opened_by = decrypt(case.compact, case.tenants if case.path_tenant is None else [case.path_tenant])
-    if plaintext.count(".") != jws.JWS_SEGMENTS - 1:
-        raise LogoutTokenError(Code.NOT_SIGNED, "the encrypted token holds no signed token")
-    jws.check_shape(plaintext)
-    if case.tenant is not None and case.tenant.decryption_key != opened_by.decryption_key:
-        raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the token was encrypted to the key of {opened_by.name}")
-    return plaintext
-
-
-def _check_plain(tenant: Tenant | None) -> None:
-    if tenant is not None:
-        lt.check_encrypted(False, tenant)
+        rule.check(examination)
+    except NotFoundError as missing:
+        why = _WHY_NOT_ASKED.get(missing.attribute, missing.attribute)
+        return Finding(rule, "skipped", f"not asked: {why}") if rule.listed(examination) else None, None
+    except ReceiverError as refusal:
+        looked_at = seen(rule, examination, show_subject=show_subject)
+        text = f"{refusal.message} [{looked_at}]" if looked_at else refusal.message
+        return Finding(rule, "failed", text, refusal.code), refusal
+    if not rule.listed(examination):
+        return None, None
+    return Finding(rule, "passed", seen(rule, examination, show_subject=show_subject)), None

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from receiver.core.jwks import parse_key_set
 from receiver.diagnosis import issuers
 from receiver.diagnosis.checks import Area
-from receiver.diagnosis.key_reasons import why_unusable
 from receiver.diagnosis.terminal import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from receiver.core.jwk import UnusableKey
     from receiver.core.jwks import KeySet
     from receiver.core.tenants import Tenant
     from receiver.diagnosis.checks import Check
@@ -135,22 +135,16 @@ def _check_keys(area: Area, tenant: Tenant, jwks: Published | None, document: Do
         yield area.ok("jwks", found)
     else:
         yield area.failed("jwks", found, "Have the OP publish a signing key; see the next line.")
-    yield from _check_unusable(area, jwks.document)
+    yield from _check_unusable(area, key_set.unusable)
     yield _check_algorithms(area, tenant, key_set, document)
 
 
-def _check_unusable(area: Area, jwks: Document) -> Iterator[Check]:
-    jwk_list = jwks.get("keys")
-    reasons = [(jwk, why_unusable(jwk)) for jwk in (jwk_list if isinstance(jwk_list, list) else [])]
-    unusable = [(jwk, reason) for jwk, reason in reasons if reason is not None]
+def _check_unusable(area: Area, unusable: tuple[UnusableKey, ...]) -> Iterator[Check]:
     if not unusable:
         return
-    shown = "; ".join(
-        f"kid {show(jwk.get('kid') if isinstance(jwk, dict) else None)}: {reason.text}"
-        for jwk, reason in unusable[:MAX_KEYS_SHOWN]
-    )
+    shown = "; ".join(map(str, unusable[:MAX_KEYS_SHOWN]))
     text = f"{len(unusable)} keys not used for signatures: {shown}"
-    if any(reason.alarming for _, reason in unusable):
+    if any(key.alarming for key in unusable):
         yield area.warning("unusable_keys", text, "Tell the operator of the OP.")
     else:
         yield area.note("unusable_keys", text)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from receiver.core.eviction import AppliesTo
 from receiver.core.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
-from receiver.core.jwks import FAMILIES
+from receiver.core.jwk import FAMILIES
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER, BothClaims, Tenant
 from receiver.ops.revocation_settings import RevocationSettings

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from receiver.diagnosis import doctor
 from receiver.diagnosis.issuers import difference, is_entra
-from receiver.diagnosis.key_reasons import why_unusable
 from receiver.diagnosis.op import clock_ahead, explain_certificate, explain_failure
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.errors import JWKSUnavailableError
@@ -214,14 +213,6 @@ async def test_unusable_keys_are_counted_and_explained(op: OP) -> None:
         "kid null: not a JSON object",
     ):
         assert reason in check.text
-
-
-def test_odd_rsa_exponent() -> None:
-    """A key of good length with an exponent out of range says so."""
-    reason = why_unusable(rsa_pair("k1").published(e="Aw"))
-
-    assert reason is not None
-    assert "its RSA exponent is out of range" == reason.text
 
 
 async def test_encryption_keys_are_no_cause_for_alarm(op: OP) -> None:

@@ -163,6 +163,7 @@ async def test_json_shape(command: Command, op: OP, config: Path, jwks: str) -> 
         "keys_from": jwks,
     } == printed
     assert {
+        "number": "5.8",
         "rule": "nonce",
         "section": "BCL §2.6 step 7",
         "outcome": "failed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
+from tests.docs import rules_table
 from tests.docs.pages import ROOT, names, read, rows, section
 
 
@@ -48,3 +49,8 @@ def test_version_stands_where_the_page_says() -> None:
     assert len(places) == 4
     for place in places:
         assert project["project"]["version"] in (ROOT / place).read_text(encoding="utf-8"), place
+
+
+def test_table_of_rules_is_up_to_date() -> None:
+    """docs/protocol.md has every rule on tokens, as `python -m tests.docs.rules_table` writes them."""
+    assert rules_table.updated_page() == read("protocol.md")

@@ -28,6 +28,7 @@ from joserfc.jwk import ECKey
 
 from receiver.core import jwks, logout_token
 from receiver.core.eviction import Eviction
+from receiver.core.jwk import FAMILIES, VerificationKey
 from receiver.core.tenants import TenantDirectory
 from receiver.errors import BadEventError, LogoutTokenError, MalformedRequestError
 from receiver.ingress.body import FORM, BodyLimits, read_body
@@ -128,8 +129,8 @@ def play_keys(text: bytes) -> None:
         return
     for key in key_set.keys:
         assert is_fit(key), key
-    for kid in (None, "", *(key.kid for key in key_set.keys), *key_set.unusable):
-        for alg in jwks.FAMILIES:
+    for kid in (None, "", *(key.kid for key in key_set.keys), *(key.kid for key in key_set.unusable)):
+        for alg in FAMILIES:
             try:
                 assert all(key.fits(alg) for key in jwks.select_keys(key_set, kid, alg))
             except LogoutTokenError:
@@ -162,7 +163,7 @@ def judge(token: str) -> None:
     assert Eviction.from_json(eviction.to_json().encode()) == eviction
 
 
-def is_fit(key: jwks.VerificationKey) -> bool:
+def is_fit(key: VerificationKey) -> bool:
     """Whether a key is public, of a known type and strong enough."""
     match key.public_key:
         case rsa.RSAPublicKey() as public:

@@ -145,6 +145,8 @@ def _claims(claims: dict[str, Any], world: World, now: float) -> Iterator[tuple[
     yield "there is no nonce", "nonce" not in claims
     yield "jti is a name", _is_name(claims.get("jti"))
     named = [claims[name] for name in ("sub", "sid") if claims.get(name) is not None]
+    if claims.get("sub") == "" and claims.get("sid") is not None:
+        named = [claims["sid"]]
     yield "somebody is named", bool(named)
     yield "sub and sid are names", all(map(_is_name, named))
     yield "sid is there", claims.get("sid") is not None or not world.sid

@@ -21,11 +21,20 @@ from jwt.algorithms import RSAAlgorithm
 from receiver.core import claims as rules
 from receiver.core import logout_token as lt
 from receiver.core.eviction import eviction_id
-from receiver.core.jwe import decrypt, decryption_keys
-from receiver.core.jwks import FAMILIES, KeySet, check_key_issuer, parse_key_set, select_keys
-from receiver.core.jws import MAX_TOKEN_BYTES, check_header, check_shape, check_type, decode_base64url, parse_jws
+from receiver.core.jwe import choose_decryption_key, decryption_keys, open_token
+from receiver.core.jwk import FAMILIES, Fault
+from receiver.core.jwks import KeySet, check_key_issuer, parse_key_set, select_keys
+from receiver.core.jws import (
+    MAX_TOKEN_BYTES,
+    check_algorithm_name,
+    check_extensions,
+    check_shape,
+    decode_base64url,
+    parse_jws,
+)
 from receiver.core.key_freshness import RETRY_S, KeyAge
 from receiver.core.presets import PRESETS
+from receiver.core.registration import check_type, peek_tenant
 from receiver.core.strict_json import MAX_DEPTH, parse_object
 from receiver.core.tenants import Tenant, TenantDirectory
 from receiver.errors import (
@@ -99,17 +108,17 @@ def test_tenant_is_chosen_among_the_configured_ones() -> None:
     exact = replace(TENANT, name="exact", issuer=f"https://op.example/{GUID_B}/v2.0")
     directory = TenantDirectory((TENANT, MULTI, exact))
 
-    assert TENANT is lt.peek_tenant(parse_jws(token()), directory)
-    assert exact is lt.peek_tenant(parse_jws(token(iss=exact.issuer)), directory)
-    assert MULTI is lt.peek_tenant(parse_jws(token(iss=f"https://op.example/{GUID_A}/v2.0")), directory)
+    assert TENANT is peek_tenant(claims(), directory)
+    assert exact is peek_tenant(claims(iss=exact.issuer), directory)
+    assert MULTI is peek_tenant(claims(iss=f"https://op.example/{GUID_A}/v2.0"), directory)
     for iss in ("http://169.254.169.254/", "https://op.example", "https://op.example//v2.0", ABSENT, 5):
-        assert Code.ISSUER == refusal(lt.peek_tenant, parse_jws(token(iss=iss)), directory)
+        assert Code.ISSUER == refusal(peek_tenant, claims(iss=iss), directory)
 
 
 def test_audience_names_one_of_our_clients() -> None:
     """`aud` is a string or an array of strings, and one of them is ours; which one is remembered."""
-    for aud, client_id in (("c1", "c1"), (["c2"], "c2"), (["other", "c2", "c1"], "c2")):
-        assert client_id == rules.check_audience(claims(aud=aud), TENANT)
+    for aud, ours in (("c1", ("c1",)), (["c2"], ("c2",)), (["other", "c2", "c1"], ("c1", "c2"))):
+        assert ours == rules.check_audience(claims(aud=aud), TENANT)
     for aud in (ABSENT, None, "", "C1", "c1 c2", "xc1x", [], ["other"], [["c1"]], ["c1", None], {"c1": 1}, 5):
         assert Code.AUDIENCE == refusal(rules.check_audience, claims(aud=aud), TENANT)
 
@@ -180,8 +189,15 @@ def test_sub_sid_or_both() -> None:
         assert Code.NO_SUBJECT == refusal(rules.check_subject, claims(sub=sub, sid=sid), TENANT)
 
 
+def test_empty_sub_beside_a_sid_counts_as_absent() -> None:
+    """The `sid` names the session that ends; an empty `sid` is refused, it would end every session of the user."""
+    assert (None, "s1") == rules.check_subject(claims(sub=""), TENANT)
+    assert Code.MALFORMED == refusal(rules.check_subject, claims(sid=""), TENANT)
+    assert "session" == accepted(sub="").to_eviction(TENANT, NOW).scope
+
+
 @pytest.mark.parametrize("name", ["sub", "sid"])
-@pytest.mark.parametrize("value", ["", 5, True, [], ["u1"], {}, "u" * 513, "a\x00", "\x7f", "\ud800"])
+@pytest.mark.parametrize("value", [5, True, [], ["u1"], {}, "u" * 513, "a\x00", "\x7f", "\ud800"])
 def test_sub_and_sid_are_plain_strings(name: str, value: object) -> None:
     """A `sub` or `sid` that is there is a non-empty string of bearable length, whatever the other one is."""
     assert Code.MALFORMED == refusal(rules.check_subject, claims(**{name: value}), TENANT)
@@ -264,21 +280,21 @@ def test_wrapped_token_is_refused() -> None:
 @pytest.mark.parametrize("extension", [{"crit": ["exp2"], "exp2": 1}, {"crit": []}, {"crit": "exp"}, {"crit": None}])
 def test_critical_extensions_are_refused(extension: dict[str, object]) -> None:
     """`crit` in any form is refused: we understand no extension (RFC 7515 §4.1.11)."""
-    assert "RS256" == check_header({"alg": "RS256"})
-    assert Code.CRIT == refusal(check_header, {"alg": "RS256", **extension})
+    check_extensions({"alg": "RS256"})
+    assert Code.CRIT == refusal(check_extensions, {"alg": "RS256", **extension})
 
 
 @pytest.mark.parametrize("extension", [{"b64": False, "crit": ["b64"]}, {"b64": False}, {"b64": True}])
 def test_unencoded_payloads_are_refused(extension: dict[str, object]) -> None:
     """`b64` must not be used with a JWT (RFC 7797 §7)."""
-    assert Code.CRIT == refusal(check_header, {"alg": "RS256", **extension})
+    assert Code.CRIT == refusal(check_extensions, {"alg": "RS256", **extension})
 
 
 def test_header_members_have_their_types() -> None:
     """`alg`, `typ`, `cty` and `kid` are strings."""
     for alg in (ABSENT, None, 5, ["RS256"]):
         header = {"alg": alg} if alg is not ABSENT else {}
-        assert Code.ALG == refusal(check_header, header)
+        assert Code.ALG == refusal(check_algorithm_name, header)
     for name in ("typ", "cty", "kid"):
         for value in (1, {}, ["x"]):
             assert Code.MALFORMED == refusal(parse_jws, token(header={name: value}))
@@ -391,7 +407,7 @@ def test_rsa_keys_have_bearable_size() -> None:
         json.loads(RSAAlgorithm.to_jwk(small_exponent.public_key())) | {"kid": "e3"},
     ):
         keys = key_set(jwk)
-        assert {jwk["kid"]: Code.WEAK_KEY} == dict(keys.unusable)
+        assert [(jwk["kid"], Fault.WEAK)] == [(key.kid, key.fault) for key in keys.unusable]
         assert Code.WEAK_KEY == refusal(select_keys, keys, jwk["kid"], "RS256")
 
 
@@ -470,7 +486,7 @@ def test_signature_is_the_published_keys() -> None:
     """A signature by another key, over other bytes, or missing is refused."""
     keys = key_set(rsa_pair("k1").published())
     good = token()
-    lt.verify(parse_jws(good), TENANT, keys)
+    lt.accept(parse_jws(good), TENANT, keys, NOW)
     head, _, signature = good.rpartition(".")
     other_payload = token(sub="u2").split(".")[1]
     for bad in (
@@ -479,7 +495,7 @@ def test_signature_is_the_published_keys() -> None:
         f"{good.split('.')[0]}.{other_payload}.{signature}",
         token(replace(rsa_pair("stranger"), kid="k1")),
     ):
-        assert Code.SIGNATURE == refusal(lt.verify, parse_jws(bad), TENANT, keys)
+        assert Code.SIGNATURE == refusal(lt.accept, parse_jws(bad), TENANT, keys, NOW)
 
 
 def test_keys_in_the_header_are_ignored() -> None:
@@ -488,8 +504,8 @@ def test_keys_in_the_header_are_ignored() -> None:
     stranger = replace(rsa_pair("stranger"), kid="k1")
     header = {"jwk": stranger.published(), "jku": "https://evil.example/", "x5u": "https://evil.example/", "x5c": ["x"]}
 
-    lt.verify(parse_jws(token(header=header)), TENANT, keys)
-    assert Code.SIGNATURE == refusal(lt.verify, parse_jws(token(stranger, header=header)), TENANT, keys)
+    lt.accept(parse_jws(token(header=header)), TENANT, keys, NOW)
+    assert Code.SIGNATURE == refusal(lt.accept, parse_jws(token(stranger, header=header)), TENANT, keys, NOW)
 
 
 def test_ecdsa_signatures_are_raw_and_in_range() -> None:
@@ -501,9 +517,9 @@ def test_ecdsa_signatures_are_raw_and_in_range() -> None:
     r, s = decode_dss_signature(der)
     raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
-    lt.verify(parse_jws(f"{head}.{b64(raw)}"), tenant, keys)
+    lt.accept(parse_jws(f"{head}.{b64(raw)}"), tenant, keys, NOW)
     for bad in (der, bytes(64), raw[:-1], raw + b"\0", b"\xff" * 64, raw[:32] + bytes(32)):
-        assert Code.SIGNATURE == refusal(lt.verify, parse_jws(f"{head}.{b64(bad)}"), tenant, keys)
+        assert Code.SIGNATURE == refusal(lt.accept, parse_jws(f"{head}.{b64(bad)}"), tenant, keys, NOW)
 
 
 def test_key_that_names_an_issuer_is_that_issuers_only() -> None:
@@ -585,6 +601,11 @@ def test_encryption_may_be_required() -> None:
     assert Code.NOT_ENCRYPTED == refusal(lt.screen, parse_jws(token()), strict, NOW)
 
 
+def opened(compact: str, tenant: Tenant) -> str:
+    """What is in an encrypted token, opened with the tenant's key."""
+    return open_token(compact, check_shape(compact), TenantDirectory((tenant,)), None)[0]
+
+
 @pytest.mark.parametrize(
     ("header", "code"),
     [
@@ -607,17 +628,55 @@ def test_encryption_is_of_the_short_list(header: dict[str, Any], code: Code) -> 
     good = encrypted(token())
     forged = {"alg": "RSA-OAEP-256", "enc": "A256GCM", **header}
 
-    assert (token().count("."), able) == (decrypt(good, [able])[0].count("."), decrypt(good, [able])[1])
-    assert code == refusal(decrypt, f"{b64(json.dumps(forged))}.{good.partition('.')[2]}", [able])
+    assert token() == opened(good, able)
+    assert code == refusal(opened, f"{b64(json.dumps(forged))}.{good.partition('.')[2]}", able)
 
 
 def test_wrong_decryption_key_opens_nothing() -> None:
     """A token for another key is refused, and so is one that was opened by another tenant's key."""
     able = replace(TENANT, decryption_key=pem(rsa_pair("enc")))
     other = replace(TENANT, name="t2", issuer="https://op.example/t2", decryption_key=pem(rsa_pair("other")))
+    mixed = encrypted(token(iss=other.issuer), kid=thumbprint(able))
 
-    assert Code.DECRYPTION == refusal(decrypt, encrypted(token()), [other])
-    assert Code.ISSUER_MISMATCH == refusal(lt.parse, encrypted(token(iss=other.issuer)), TenantDirectory((able, other)))
+    assert Code.DECRYPTION == refusal(opened, encrypted(token()), other)
+    assert Code.ISSUER_MISMATCH == refusal(lt.parse, mixed, TenantDirectory((able, other)))
+
+
+def thumbprint(tenant: Tenant) -> str:
+    """The `kid` of a key that was given none (RFC 7638)."""
+    [key] = decryption_keys(tenant.decryption_key or "").keys
+    return str(key.kid)
+
+
+def test_decryption_key_is_chosen_by_kid() -> None:
+    """A `kid` chooses among all tenants' keys; without one, or with one no key has, exactly one key must fit."""
+    able = replace(TENANT, decryption_key=pem(rsa_pair("enc")))
+    other = replace(TENANT, name="t2", decryption_key=pem(rsa_pair("other")))
+    curve = replace(TENANT, name="t3", decryption_key=pem(ec_pair("enc")))
+    header = {"alg": "RSA-OAEP-256", "enc": "A256GCM"}
+
+    for kid, tenants, expected in (
+        (thumbprint(other), [able, other], other),
+        ("the OP's name for it", [able, curve], able),
+        (None, [able, curve], able),
+        (None, [able, replace(other, decryption_key=able.decryption_key)], able),
+    ):
+        named = header if kid is None else {**header, "kid": kid}
+        assert expected is choose_decryption_key(named, tenants).tenant
+    for named in (header, {**header, "kid": "the OP's name for it"}):
+        assert Code.DECRYPTION == refusal(choose_decryption_key, named, [able, other])
+
+
+def test_decryption_key_is_for_its_use_and_algorithm() -> None:
+    """A key for signatures, for another `alg` or on another curve is not chosen."""
+    private = RSAKey.import_key(pem(rsa_pair("enc"))).as_dict(private=True)
+    header = {"alg": "RSA-OAEP-256", "enc": "A256GCM"}
+    for members in ({"use": "sig"}, {"alg": "RSA-OAEP"}):
+        able = replace(TENANT, decryption_key=json.dumps(private | members))
+        assert Code.DECRYPTION == refusal(choose_decryption_key, header, [able])
+    curve = replace(TENANT, decryption_key=pem(ec_pair("enc")))
+    ephemeral = {"alg": "ECDH-ES", "enc": "A256GCM", "epk": {"kty": "EC", "crv": "P-384"}}
+    assert Code.DECRYPTION == refusal(choose_decryption_key, ephemeral, [curve])
 
 
 def test_decryption_key_is_private() -> None:
@@ -637,6 +696,21 @@ def test_decryption_key_is_private() -> None:
 def accepted(tenant: Tenant = TENANT, **changes: Any) -> lt.LogoutToken:
     """A verified, valid token."""
     return lt.accept(parse_jws(token(**changes)), tenant, key_set(rsa_pair("k1").published()), NOW)
+
+
+def test_token_for_several_clients() -> None:
+    """`azp` says which of our clients a token is for; without it, it counts for all of the tenant's."""
+    narrow = replace(TENANT, applies_to="client")
+    both = ["c2", "c1", "other"]
+
+    for changes, expected in (
+        ({"aud": both}, (None, "tenant")),
+        ({"aud": both, "azp": "c2"}, ("c2", "client")),
+        ({"aud": both, "azp": "other"}, (None, "tenant")),
+        ({"aud": ["other", "c2"]}, ("c2", "client")),
+    ):
+        eviction = accepted(**changes).to_eviction(narrow, NOW)
+        assert expected == (eviction.client_id, eviction.applies_to)
 
 
 def test_scope_follows_the_claims() -> None:

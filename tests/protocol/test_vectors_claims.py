@@ -113,7 +113,7 @@ CASES: list[Case] = [
     bad("neg-jti-empty-or-num", Code.TOO_LARGE, claim(jti="j" * 700_000), status=OVERSIZE_STATUS, variant="700 kB"),
     bad("neg-no-sub-no-sid", Code.NO_SUBJECT, claim(sub=ABSENT, sid=ABSENT)),
     bad("neg-sub-empty", Code.NO_SUBJECT, claim(sub="", sid=ABSENT)),
-    bad("neg-sub-empty", Code.MALFORMED, claim(sub=""), variant="with sid"),
+    bad("neg-sub-empty", Code.MALFORMED, claim(sid=""), variant="empty sid with sub"),
     bad("neg-sub-null-sid-null", Code.NO_SUBJECT, claim(sub=None, sid=None)),
     *(
         bad(f"neg-{name}-number", Code.MALFORMED, claim(**{name: value}), variant=label)

@@ -127,11 +127,12 @@ async def test_sub_only_is_the_whole_user(start: Start, op: OP) -> None:
 
 
 @vector("pos-sid-only")
-async def test_sid_only_is_one_session(start: Start, op: OP) -> None:
-    """Without sub the event is for one session."""
+@pytest.mark.parametrize("sub", [ABSENT, None, ""])
+async def test_sid_only_is_one_session(start: Start, op: OP, sub: object) -> None:
+    """Without sub, or with a sub that names no user, the event is for one session."""
     receiver = await start()
 
-    assert_accepted(await receiver.post(op.token(sub=ABSENT)))
+    assert_accepted(await receiver.post(op.token(sub=sub)))
 
     [event] = await receiver.events()
     assert ("session", None, "s1") == tuple(event["data"][name] for name in ("scope", "sub", "sid"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core import logout_token as lt
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from receiver.bus.publish import Published
     from receiver.core.eviction import Eviction
     from receiver.core.jwks import KeySet
-    from receiver.core.jws import UnverifiedToken
-    from receiver.core.logout_token import LogoutToken
-    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.core.logout_token import LogoutToken, Screened
+    from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.intake import Intake
     from receiver.ingress.keys import KeyStore
@@ -79,29 +79,29 @@ class TokenVerifier:
         """
         token, tenant = lt.parse(compact, self._tenants, message.path_tenant)
         message.token, message.tenant = token, tenant
-        lt.screen(token, tenant, message.received_at)
-        accepted = await self._verify(token, tenant, message.received_at, compact)
+        screened = lt.screen(token, tenant, message.received_at)
+        accepted = await self._verify(screened, HeldToken(token, tenant, message.received_at, None, compact))
         return accepted.to_eviction(tenant, message.received_at)
 
-    async def _verify(self, token: UnverifiedToken, tenant: Tenant, received_at: float, compact: str) -> LogoutToken:
-        keys = self._keys.of(tenant)
+    async def _verify(self, screened: Screened, held: HeldToken) -> LogoutToken:
+        keys = self._keys.of(held.tenant)
         known: KeySet | None = None
         try:
             known = await keys.current()
             while True:
                 try:
-                    return lt.accept(token, tenant, known, received_at)
+                    return lt.verify(screened, known)
                 except LogoutTokenError as error:
                     if error.code is not Code.UNKNOWN_KID:
                         raise
                     newer = await keys.newer_than(known)
                     if newer is None:
-                        # Nobody can tell a forged kid from a key rotated a moment ago, or not yet at every cache.
-                        self.held.hold(HeldToken(token, tenant, received_at, known, compact))
+                        # A forged kid looks like a key rotated a moment ago, or one not yet at every cache.
+                        self.held.hold(replace(held, known=known))
                         raise
                 known = newer
         except JWKSUnavailableError:
-            self.held.hold(HeldToken(token, tenant, received_at, known, compact))
+            self.held.hold(replace(held, known=known))
             raise
 
     async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Published:

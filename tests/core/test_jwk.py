@@ -1,0 +1,77 @@
+"""Published keys: which may verify, and why the others may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from receiver.core.jwk import Fault, UnusableKey, VerificationKey, read_key
+from receiver.errors import Code
+from tests.support.keys import ec_pair, ed25519_pair, rsa_pair
+
+RSA = rsa_pair("k1").published()
+EC = ec_pair("k2").published()
+OKP = ed25519_pair("k3").published()
+
+
+@pytest.mark.parametrize("jwk", [RSA, EC, OKP, {**RSA, "use": None}, {**EC, "key_ops": ["verify"]}])
+def test_good_key_is_read(jwk: dict[str, Any]) -> None:
+    """A public key of a known kind, for signatures or for nothing in particular, verifies."""
+    key = read_key(jwk)
+
+    assert isinstance(key, VerificationKey)
+    assert jwk["kid"] == key.kid
+
+
+@pytest.mark.parametrize(
+    ("jwk", "fault"),
+    [
+        ("a text", Fault.UNREADABLE),
+        ({**RSA, "kty": 5}, Fault.UNREADABLE),
+        ({**RSA, "n": "!"}, Fault.UNREADABLE),
+        ({**RSA, "n": None}, Fault.UNREADABLE),
+        ({**EC, "y": EC["x"]}, Fault.UNREADABLE),
+        ({**EC, "x": "not base64"}, Fault.UNREADABLE),
+        ({name: value for name, value in EC.items() if name != "y"}, Fault.UNREADABLE),
+        ({**RSA, "d": "AQAB"}, Fault.PRIVATE),
+        ({"kty": "oct", "k": "AQAB", "kid": "k1"}, Fault.PRIVATE),
+        ({**RSA, "use": "enc"}, Fault.OTHER_USE),
+        ({**RSA, "key_ops": ["sign"]}, Fault.OTHER_USE),
+        ({**RSA, "key_ops": "verify"}, Fault.OTHER_USE),
+        ({**EC, "crv": "secp256k1"}, Fault.UNSUPPORTED),
+        ({**OKP, "crv": "Ed448"}, Fault.UNSUPPORTED),
+        ({"kty": "XYZ"}, Fault.UNSUPPORTED),
+        ({**EC, "x": "AQ"}, Fault.COORDINATE),
+        ({**EC, "crv": "P-384"}, Fault.COORDINATE),
+        ({**OKP, "x": "AQ"}, Fault.COORDINATE),
+        (rsa_pair("weak", 1024).published(), Fault.WEAK),
+        ({**RSA, "n": "8Q"}, Fault.WEAK),
+        ({**RSA, "e": "Aw"}, Fault.WEAK),
+    ],
+)
+def test_unusable_key_says_why(jwk: object, fault: Fault) -> None:
+    """Each kind of fault has its own word, and a text of printable ASCII."""
+    key = read_key(jwk)
+
+    assert isinstance(key, UnusableKey)
+    assert fault == key.fault
+    assert (Code.WEAK_KEY if fault is Fault.WEAK else Code.UNKNOWN_KID) == key.code
+    assert str(key).isascii()
+    assert str(key).isprintable()
+
+
+def test_text_holds_nothing_a_terminal_obeys() -> None:
+    """Whatever an OP writes into a key, its text stays one short line of ASCII."""
+    key = read_key({**RSA, "kid": "\x1b[2J\u202e\x7f" * 50, "use": "\n" * 500})
+
+    assert str(key).isascii()
+    assert str(key).isprintable()
+    assert len(str(key)) < 120
+
+
+def test_private_keys_are_alarming_and_encryption_keys_are_not() -> None:
+    """What the operator of the OP should be told is told apart from what every second set holds."""
+    faults = [read_key(jwk) for jwk in ({**RSA, "d": "AQAB"}, {**RSA, "use": "enc"}, {**EC, "crv": "secp256k1"})]
+
+    assert [True, False, False] == [key.alarming for key in faults if isinstance(key, UnusableKey)]

@@ -1,0 +1,56 @@
+"""The table of rules: numbered in the order they are asked, and complete."""
+
+from __future__ import annotations
+
+import pytest
+
+from receiver.core.logout_token import PARSING, RULES, SCREENING, VERIFYING
+from receiver.core.rule import Examination, NotFoundError, Rule
+from receiver.errors import Code
+
+
+def numbers() -> list[tuple[int, ...]]:
+    """The numbers as they can be compared."""
+    return [tuple(map(int, rule.number.split("."))) for rule in RULES]
+
+
+def test_rules_are_numbered_in_their_order() -> None:
+    """Stages follow each other, and inside a stage the places do, without a gap."""
+    for (stage, place), (next_stage, next_place) in zip(numbers(), numbers()[1:], strict=False):
+        assert (next_stage, next_place) in {(stage, place + 1), (stage + 1, 1)}
+
+
+def test_rules_have_names_of_their_own() -> None:
+    """A name says which rule."""
+    assert len(RULES) == len({rule.name for rule in RULES})
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_rule_says_where_it_is_from_and_what_to_do(rule: Rule) -> None:
+    """Each rule names its section, and for each code it refuses with who has to change what."""
+    assert rule.section
+    assert rule.refusals
+    assert all(advice.startswith(("OP: ", "Operator: ")) for advice in rule.refusals.values())
+
+
+def test_every_code_of_a_token_is_refused_by_a_rule() -> None:
+    """No code of tokens is without its rule."""
+    refused = {code for rule in RULES for code in rule.refusals}
+
+    assert {code for code in Code if code.name.endswith("_MISSING") or "KEY" in code.name} <= refused
+    assert {Code.SIGNATURE, Code.NONCE, Code.EVENTS, Code.AUDIENCE, Code.EXPIRED} <= refused
+
+
+def test_rules_that_cost_a_key_come_last() -> None:
+    """Nothing before the last stage can look at a key: junk costs no key fetch and no verification."""
+    assert (*PARSING, *SCREENING, *VERIFYING) == RULES
+    for rule in (*PARSING, *SCREENING):
+        assert Code.JWKS_UNAVAILABLE not in rule.refusals
+
+
+def test_what_is_not_found_is_named() -> None:
+    """An examination says which attribute is missing, and knows it for missing."""
+    with pytest.raises(NotFoundError) as caught:
+        _ = Examination().claims
+    assert "claims" == caught.value.attribute
+    assert not hasattr(Examination(), "claims")
