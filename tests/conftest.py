@@ -18,6 +18,14 @@ from tests.support.receiver import Receiver, start_receiver, t1
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+MAX_ID = 80
+"""Characters of a parameter that may be part of a test's name."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """What may be random is not in a test's name: processes that run tests side by side must agree on the names."""
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > MAX_ID) else None
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
