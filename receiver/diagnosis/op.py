@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -115,8 +114,6 @@ async def fetch_key_set(fetcher: Fetcher, tenant: Tenant) -> tuple[str, KeySet]:
 def explain_failure(error: JWKSUnavailableError) -> str:
     """Why a fetch failed, and what the operator should look at."""
     cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return f"{error.message.partition(': ')[0]}: {explain_certificate(cause.certificate_error)}"
     if isinstance(cause, aiohttp.ClientConnectorSSLError):
         return f"{error.message}; is this port TLS, and is the OP's TLS at least 1.2?"
     if isinstance(cause, aiohttp.ClientConnectorDNSError):
@@ -124,32 +121,3 @@ def explain_failure(error: JWKSUnavailableError) -> str:
     if isinstance(cause, aiohttp.ClientConnectorError | TimeoutError):
         return f"{error.message}; check egress, firewall and outbound.proxy_url"
     return error.message
-
-
-_TRUST = "set outbound.ca_file (or the tenant's own) to the CA's PEM, or have the OP send the whole chain"
-_LAX = (
-    "until then outbound.strict_tls: false (or the tenant's own) tolerates it; Python before 3.13 does not look at this"
-)
-_CERTIFICATE_FAULTS = {
-    9: "it is not valid yet: check the clock here",
-    10: "it has expired: renew it at the OP, and check the clock here",
-    18: f"it is self-signed: {_TRUST}",
-    19: f"its root is not trusted here: {_TRUST}",
-    20: f"its issuer is not trusted here: {_TRUST}",
-    21: f"its chain is incomplete: {_TRUST}",
-    62: "it is for another host name: check the issuer's host, and proxies between",
-    # Python's strict checks (VERIFY_X509_STRICT), on by default from 3.13 on.
-    85: f"it has no Authority Key Identifier: have it reissued with one; {_LAX}",
-    86: f"a CA has no Subject Key Identifier: have that CA reissued with one; {_LAX}",
-    89: f"a CA's Basic Constraints are not marked critical: have that CA reissued; {_LAX}",
-    92: f"a CA has no Key Usage: have that CA reissued with keyCertSign; {_LAX}",
-}
-"""OpenSSL's X509_V_ERR_* numbers (openssl-verification-options(1)) that operators meet."""
-
-
-def explain_certificate(error: Exception) -> str:
-    """Why a TLS certificate was refused, and what to do; verification is never switched off."""
-    if not isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS failed: {type(error).__name__}"
-    fault = _CERTIFICATE_FAULTS.get(error.verify_code)
-    return f"TLS certificate refused, {fault}" if fault else f"TLS certificate refused: {error.verify_message}"

@@ -14,6 +14,7 @@ from yarl import URL
 
 from receiver import __version__
 from receiver.errors import JWKSUnavailableError
+from receiver.outbound.certificates import explain_certificate
 from receiver.outbound.turns import PauseError, Turns, Urgency, retry_after_s
 
 if TYPE_CHECKING:
@@ -141,6 +142,8 @@ class Fetcher:
             raise PausedError(f"{url}: the OP wants no request for another {error.seconds:.0f} s") from error
         except TimeoutError as error:
             raise JWKSUnavailableError(f"{url}: no answer within {self._timeout_s:g} s") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise JWKSUnavailableError(f"{url}: {explain_certificate(error.certificate_error)}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise JWKSUnavailableError(f"{url}: {type(error).__name__}: {str(error)[:160]}") from error
         try:
@@ -173,6 +176,8 @@ class Fetcher:
                 return await self._post(url, urlencode(form).encode(), headers, self._egresses.of(tenant))
         except TimeoutError:
             return NoAnswer(f"{url}: no answer within {self._timeout_s:g} s")
+        except aiohttp.ClientConnectorCertificateError as error:
+            return NoAnswer(f"{url}: {explain_certificate(error.certificate_error)}")
         except aiohttp.ClientConnectorError as error:
             return NoAnswer(f"{url}: {type(error).__name__}: {str(error)[:160]}")
         except (aiohttp.ClientError, OSError, ValueError) as error:

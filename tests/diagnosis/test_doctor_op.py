@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from receiver.diagnosis import doctor
 from receiver.diagnosis.issuers import difference, is_entra
-from receiver.diagnosis.op import clock_ahead, explain_certificate, explain_failure
+from receiver.diagnosis.op import clock_ahead, explain_failure
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.errors import JWKSUnavailableError
 from receiver.ops.settings import Settings
 from receiver.ops.tenant_settings import TenantSettings
+from receiver.outbound.certificates import explain_certificate
 from tests.diagnosis.conftest import settings_for
 from tests.support.clock import NOW
 from tests.support.keys import ec_pair, rsa_pair

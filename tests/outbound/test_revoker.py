@@ -261,7 +261,7 @@ async def test_https_is_verified(tmp_path: Path, counts: Counts, log: Log) -> No
 
     assert [TOKEN] == op.tokens
     assert {("t1", "failed"): 1, ("t1", "ok"): 1} == counts
-    assert "CertificateError" in log.lines("revocation.failed")[0]["reason"]
+    assert "TLS certificate refused" in log.lines("revocation.failed")[0]["reason"]
 
 
 async def test_plain_http_only_where_the_tenant_allows_it(revoking: RevokingOP, counts: Counts) -> None:
