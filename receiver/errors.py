@@ -23,6 +23,8 @@ class Code(StrEnum):
     # The HTTP request and its form (BCL §2.5)
     METHOD = "method"
     NO_ROUTE = "no_route"
+    FRONTCHANNEL = "frontchannel"
+    HEADER_TOO_LARGE = "header_too_large"
     MEDIA_TYPE = "media_type"
     ENCODING = "content_encoding"
     MISSING_TOKEN = "missing_token"

@@ -11,6 +11,7 @@ from receiver.ingress import responses
 from receiver.ingress.body import read_body
 from receiver.ingress.http_server import HttpServer, answer_expectation, head_complete
 from receiver.ingress.inputs import Message
+from receiver.ingress.routes import PublicRoutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from receiver.ops.sections import PublicSettings
 
 log = logging.getLogger("receiver.request")
+
+METHOD_NOT_ALLOWED = 405
 
 UNKNOWN_INPUT = "unknown"
 """Name, in logs and metrics, for requests that are for no input."""
@@ -49,9 +52,8 @@ class Dispatcher:
         clock: Callable[[], float],
     ) -> None:
         self.api_rows = [row for row in rows if row.listener == "api"]
-        self._public = {row.path: row for row in rows if row.listener == "public"}
+        self._routes = PublicRoutes([row for row in rows if row.listener == "public"], tenants, settings.path_prefix)
         self._intake = intake
-        self._tenants = tenants
         self._settings = settings
         self._clock = clock
         self._policies = {
@@ -59,11 +61,21 @@ class Dispatcher:
             "api": responses.Policy(retry_after_s=settings.retry_after_s),
         }
         self._in_flight = 0
+        self._draining: Callable[[], bool] = lambda: False
 
-    def public_server(self) -> HttpServer:
-        """The server of the public listener, to be run by an aiohttp runner."""
+    def public_server(self, *, draining: Callable[[], bool]) -> HttpServer:
+        """The server of the public listener, to be run by an aiohttp runner.
+
+        Args:
+            draining: Whether the receiver is about to stop, so that balancers shall look elsewhere.
+        """
+        self._draining = draining
         return HttpServer(
-            self._answer, refuse_malformed=self._refuse_malformed, head_timeout_s=self._settings.head_timeout_s
+            self._answer,
+            refuse_malformed=self._refuse_malformed,
+            head_timeout_s=self._settings.head_timeout_s,
+            keepalive_s=self._settings.keepalive_s,
+            max_header_bytes=self._settings.max_header_bytes,
         )
 
     async def serve(
@@ -104,55 +116,61 @@ class Dispatcher:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         head_complete(request)
-        self._in_flight += 1
+        path = self._routes.own(request.rel_url.raw_path)
+        if path == self._settings.probe_path and request.method in {"GET", "HEAD"}:
+            return _nameless(responses.probed(draining=self._draining()))
         row: Row | None = None
+        self._in_flight += 1
         try:
-            row, name = self._route(request.rel_url.raw_path)
-            path_tenant = self._admit(request, row, name)
+            row, name = self._routes.find(path)
+            path_tenant = self._routes.tenant(name)
+            self._admit(request, row)
             if row.body is not None:
                 await answer_expectation(request)
             response = await self.serve(row, request, path_tenant=path_tenant)
         except MalformedRequestError as refusal:
-            return self._refuse(refusal, row)
+            return self._refuse(_as_frontchannel(request) or refusal, row, path)
         finally:
             self._in_flight -= 1
         return _nameless(response)
 
-    def _route(self, path: str) -> tuple[Row, str | None]:
-        """The input a path is for, and the name of the tenant in it."""
-        if row := self._public.get(path):
-            return row, None
-        head, _, name = path.rpartition("/")
-        row = self._public.get(head)
-        if row is None or not row.tenant_in_path:
-            raise MalformedRequestError(Code.NO_ROUTE, "no such path; register .../backchannel-logout at the OP")
-        return row, name
-
-    def _admit(self, request: web.BaseRequest, row: Row, name: str | None) -> Tenant | None:
-        """The tenant of that name, where the request is one the row answers."""
-        tenant = None if name is None else self._tenants.by_name(name)
-        if name is not None and tenant is None:
-            raise MalformedRequestError(Code.NO_ROUTE, "the path names no configured tenant")
+    def _admit(self, request: web.BaseRequest, row: Row) -> None:
         if request.method not in row.methods:
             raise MalformedRequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
         if self._in_flight > self._settings.max_in_flight:
             raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
-        return tenant
 
-    def _refuse_malformed(self, request: web.BaseRequest) -> web.Response:
+    def _refuse_malformed(self, request: web.BaseRequest, *, header_too_large: bool) -> web.Response:
         head_complete(request)
+        if header_too_large:
+            text = f"the request line or a header is longer than {self._settings.max_header_bytes} bytes"
+            return self._refuse(MalformedRequestError(Code.HEADER_TOO_LARGE, f"{text}: public.max_header_bytes"))
         return self._refuse(
-            MalformedRequestError(Code.MALFORMED, "not an HTTP request: bad request line, header or framing"), None
+            MalformedRequestError(Code.MALFORMED, "not an HTTP request: bad request line, header or framing")
         )
 
-    def _refuse(self, error: MalformedRequestError, row: Row | None) -> web.Response:
+    def _refuse(self, error: MalformedRequestError, row: Row | None = None, path: str | None = None) -> web.Response:
         """Answer and record a request no input has read."""
         policy = self._policies["public"]
         response = row.input.refused(error, policy) if row else responses.refused(error, policy)
-        if row is not None and error.code is Code.METHOD:
+        if row is not None and response.status == METHOD_NOT_ALLOWED:
             response.headers["Allow"] = ", ".join(row.methods)
-        self._intake.record(row.input.name if row else UNKNOWN_INPUT, (), error, seconds=0.0, status=response.status)
+        self._intake.record(
+            row.input.name if row else UNKNOWN_INPUT, (), error, seconds=0.0, status=response.status,
+            unverified_path=path if error.code is Code.NO_ROUTE else None,
+        )  # fmt: skip
         return _nameless(response)
+
+
+def _as_frontchannel(request: web.BaseRequest) -> MalformedRequestError | None:
+    """A browser that an OP sent here to sign its user out says so by its query (Front-Channel Logout 1.0 §2)."""
+    if request.method != "GET" or not request.query.keys() & {"iss", "sid"}:
+        return None
+    return MalformedRequestError(
+        Code.FRONTCHANNEL,
+        "a front-channel logout: an OP had a browser open this address with iss or sid. Logouts are taken in by "
+        "back-channel only: register the address as backchannel_logout_uri, not as frontchannel_logout_uri",
+    )
 
 
 def _nameless(response: web.Response) -> web.Response:

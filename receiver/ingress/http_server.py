@@ -8,15 +8,20 @@ and then sends no request is not waited for.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-KEEPALIVE_S = 60.0
-"""Seconds an idle connection is kept for the OP's next logout."""
+
+class RefuseMalformed(Protocol):
+    """Answers what is not an HTTP request, or one with a head that is too long."""
+
+    def __call__(self, request: web.BaseRequest, *, header_too_large: bool) -> web.Response:
+        """The answer."""
 
 
 class _Connection(web.RequestHandler):
@@ -27,7 +32,9 @@ class _Connection(web.RequestHandler):
             server,
             loop=loop,
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp turns it off
-            keepalive_timeout=KEEPALIVE_S,
+            keepalive_timeout=server.keepalive_s,
+            max_line_size=server.max_header_bytes,
+            max_field_size=server.max_header_bytes,
             # Bodies are refused by their announced encoding, so nothing is ever inflated.
             auto_decompress=False,
         )
@@ -50,8 +57,8 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What aiohttp found wrong with the request line, the headers or the framing."""
-        del status, exc, message
-        response = self._refuse(request)
+        del status, message
+        response = self._refuse(request, header_too_large=isinstance(exc, LineTooLong))
         response.force_close()
         return response
 
@@ -63,18 +70,24 @@ class HttpServer(web.Server):
         handler: Answers every well-formed request; does not raise.
         refuse_malformed: Answers the others.
         head_timeout_s: Seconds a new connection has to send its first request's head.
+        keepalive_s: Seconds an idle connection is kept for the next request.
+        max_header_bytes: Longest request line, and longest header.
     """
 
     def __init__(
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         *,
-        refuse_malformed: Callable[[web.BaseRequest], web.Response],
+        refuse_malformed: RefuseMalformed,
         head_timeout_s: float,
+        keepalive_s: float,
+        max_header_bytes: int,
     ) -> None:
         super().__init__(handler)
         self.refuse_malformed = refuse_malformed
         self.head_timeout_s = head_timeout_s
+        self.keepalive_s = keepalive_s
+        self.max_header_bytes = max_header_bytes
 
     def __call__(self) -> web.RequestHandler:
         """A protocol for one more connection."""

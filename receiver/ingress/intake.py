@@ -102,6 +102,7 @@ class Intake:
         seconds: float,
         message: Message | None = None,
         status: int | None = None,
+        unverified_path: str | None = None,
     ) -> None:
         """Count one message and log one line for each eviction it ordered, or one for all when there is none.
 
@@ -112,6 +113,7 @@ class Intake:
             seconds: How long it took.
             message: The request, where it was one.
             status: Its answer's.
+            unverified_path: The path of a request that was for no input.
         """
         tenant = message.tenant.name if message and message.tenant else UNKNOWN_TENANT
         if tenant == UNKNOWN_TENANT and accepted:
@@ -131,7 +133,10 @@ class Intake:
         if error is not None:
             level = logging.WARNING if outcome == "rejected" else logging.ERROR
             token = message.token if message else None
-            emit(log, level, f"logout.{outcome}", **fields, reason=error.message, **_unverified(token))
+            emit(
+                log, level, f"logout.{outcome}", **fields, reason=error.message, unverified_path=unverified_path,
+                **_unverified(token),
+            )  # fmt: skip
         elif not accepted:
             emit(log, logging.INFO, "logout.none", **fields)
         for one in accepted if error is None else ():

@@ -20,6 +20,8 @@ NO_STORE = {"Cache-Control": "no-store"}
 _STATUS = {
     Code.TOO_LARGE: 413,
     Code.METHOD: 405,
+    Code.FRONTCHANNEL: 405,
+    Code.HEADER_TOO_LARGE: 431,
     Code.NO_ROUTE: 404,
     Code.TIMEOUT: 408,
     Code.BUSY: 429,
@@ -49,6 +51,11 @@ def accepted() -> web.Response:
     return web.Response(status=200, headers=NO_STORE)
 
 
+def probed(*, draining: bool) -> web.Response:
+    """The answer to a balancer's probe of the public port: 503 once it shall look elsewhere."""
+    return web.Response(status=503 if draining else 200, headers=NO_STORE)
+
+
 def refused(error: ReceiverError, policy: Policy, *, detail: bool = False) -> web.Response:
     """The answer to a request that was not accepted.
 
@@ -68,7 +75,8 @@ def refused(error: ReceiverError, policy: Policy, *, detail: bool = False) -> we
         "error": "temporarily_unavailable" if ours else "invalid_request",
         "error_description": error.code.value,
     }
-    if detail:
+    # A person may see this one, and it says nothing about tokens.
+    if detail or error.code is Code.FRONTCHANNEL:
         body["detail"] = error.message
     return web.json_response(body, status=status, headers=headers)
 

@@ -161,7 +161,7 @@ async def running(
         jobs.start("ack_watch", ack_watch.watch, needed=False)
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)
-        await server.open_public(dispatcher.public_server())
+        await server.open_public(dispatcher.public_server(draining=lambda: state.draining))
         stack.push_async_callback(server.drain)
         yield server
 

@@ -44,6 +44,29 @@ class PublicSettings(Section):
         "specification; OPs that retry take it as final.",
     )
     retry_after_s: int = Field(5, ge=1, description="Retry-After sent with 429 and 503, seconds.")
+    path_prefix: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="What a proxy puts before every path, for instance `/sso`. Paths without it are answered too.",
+    )
+    probe_path: str | None = Field(
+        "/",
+        pattern=r"^/[A-Za-z0-9._~/-]*$",
+        description="Path that answers a balancer's probe (GET, HEAD) with 200, and with 503 while the receiver stops. "
+        "None answers no probe here.",
+    )
+    max_header_bytes: int = Field(
+        16 * 1024,
+        ge=1024,
+        description="Longest request line and longest header, bytes; longer ones are answered 431. Proxies that pass "
+        "client certificates on need the most.",
+    )
+    keepalive_s: float = Field(
+        75.0,
+        gt=0,
+        description="Seconds an idle connection is kept. Longer than the idle time of the proxy in front, or it sends "
+        "a logout into a connection that is being closed.",
+    )
 
 
 class InternalSettings(Section):

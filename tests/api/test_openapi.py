@@ -88,7 +88,8 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     }
     public = {("post", PATH), ("post", PATH + "/{tenant}")}
 
-    assert there | public == set(OPERATIONS)
+    assert there | public | {("get", "/")} == set(OPERATIONS)
+    assert 200 == (await api.receiver.send("GET", "/")).status
     for method, path in public:
         assert 400 == (await api.receiver.send(method.upper(), path.replace("{tenant}", "t1"))).status
 

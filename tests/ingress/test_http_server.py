@@ -23,7 +23,6 @@ BAD = {
     "two lengths": b"POST /backchannel-logout HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     "bad chunk": b"POST /backchannel-logout HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nzz\r\nsecret\r\n",
-    "long header": b"POST /backchannel-logout HTTP/1.1\r\nHost: a\r\nX: " + b"secret" * 9000 + b"\r\n\r\n",
 }
 
 
@@ -90,14 +89,6 @@ async def test_client_that_asks_first_is_told_to_continue(receiver: Receiver, op
     )
 
     assert answer.status == 200
-
-
-@pytest.mark.parametrize(
-    "path", ["/backchannel-logout/", "/backchannel-logout/t1/", "/backchannel-logout/t1%2F", "/t1"]
-)
-async def test_other_paths_are_not_found(receiver: Receiver, op: OP, path: str) -> None:
-    """Only the exact paths are answered, and never by a redirect, which OPs do not follow."""
-    assert 404 == (await receiver.post(op.token(), path)).status
 
 
 async def test_registered_query_is_kept(receiver: Receiver, op: OP) -> None:
