@@ -91,7 +91,7 @@ async def inspect(client: redis.asyncio.Redis, keys: Keys, *, wait_replicas: int
         await client.ping()
     except Failure as error:
         return RedisFacts(problem=describe(error))
-    return await _look(client, publish_problem=await _probe(client, keys, wait_replicas))
+    return await _look(client, publish_problem=await probe_publish(client, keys, wait_replicas=wait_replicas))
 
 
 async def inspect_standbys(client: redis.asyncio.Redis) -> dict[str, RedisFacts]:
@@ -136,7 +136,8 @@ async def _look(client: redis.asyncio.Redis, publish_problem: str = "") -> Redis
     )
 
 
-async def _probe(client: redis.asyncio.Redis, keys: Keys, wait_replicas: int) -> str:
+async def probe_publish(client: redis.asyncio.Redis, keys: Keys, *, wait_replicas: int = 0) -> str:
+    """Why the publish script would be refused, whatever the event; empty when it would not. Nothing stays behind."""
     scratch = f"{keys.prefix}:probe:{secrets.token_hex(8)}"
     try:
         sha = await client.script_load(PROBE_SCRIPT)

@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from receiver.bus.connection import Failure, describe, is_passing
 from receiver.bus.group_commit import Again, GroupCommit
+from receiver.bus.inspect import probe_publish
 from receiver.bus.lua import Script
 from receiver.core.marks import client_suffix, digest
 from receiver.errors import EventRefusedError, PublishError
@@ -145,6 +146,10 @@ class EvictionPublisher:
                 return await self._commit.submit(eviction)
         except TimeoutError:
             raise PublishError(f"Redis did not take the event within {limit_s:g} s") from None
+
+    async def probe(self) -> str:
+        """Why Redis would refuse any event now; empty when it would take one."""
+        return await probe_publish(self._client, self._keys, wait_replicas=self._durability.wait_replicas)
 
     async def flush(self) -> None:
         """Return once everything handed to `publish` so far has its answer."""

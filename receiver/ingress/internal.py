@@ -35,7 +35,8 @@ class State(Readiness):
         """What readiness depends on: `ok`, or what is wrong."""
         checks = Readiness.checks(self)
         if self.outbox is not None:
-            checks["outbox"] = self.outbox.problem or ("ok" if self.redis.has_answered else NEVER_ANSWERED)
+            never = not self.outbox.problem and not self.redis.has_answered
+            checks["outbox"] = NEVER_ANSWERED if never else self.outbox.status
         return checks
 
     def can_work(self) -> bool:

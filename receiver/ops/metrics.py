@@ -94,9 +94,19 @@ class Metrics(ProcessMetrics):
             "Time since the oldest waiting eviction was received; 0 when none waits.",
             registry=registry,
         )
+        self.outbox_set_aside = Gauge(
+            "logout_outbox_set_aside",
+            "Evictions in the outbox that cannot be published and are kept out of the others' way.",
+            registry=registry,
+        )
+        self.outbox_used_ratio = Gauge(
+            "logout_outbox_used_ratio",
+            "How full the outbox is, from 0 to 1, by entries or by bytes, whichever is fuller.",
+            registry=registry,
+        )
         self.outbox = Counter(
             "logout_outbox_total",
-            "Evictions the outbox dealt with, by outcome (stored, duplicate, published, set_aside, full, failed).",
+            "Evictions by what the outbox did (stored, duplicate, published, set_aside, full, failed, left).",
             ["outcome"],
             registry=registry,
         )

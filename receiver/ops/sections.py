@@ -307,7 +307,7 @@ class OutboxSettings(Section):
     max_bytes: int = Field(
         256 * 1024 * 1024,
         ge=1024 * 1024,
-        description="Bytes the file may grow to, with the same effect; a log beside it takes some megabytes more.",
+        description="Bytes the file may grow to, with the same effect; a journal beside it takes 1 MiB, at times more.",
     )
 
 

@@ -52,8 +52,8 @@ class ReceiverProcess:
 
     @property
     def file_bytes(self) -> int:
-        """Size of the outbox or of its log, whichever is larger."""
-        return max(file.stat().st_size for file in self.path.parent.glob(self.path.name + "*"))
+        """Size of the outbox."""
+        return self.path.stat().st_size
 
     async def start(self) -> None:
         """Start a process and return when it takes requests."""

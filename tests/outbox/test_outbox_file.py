@@ -63,7 +63,7 @@ def test_order_and_count_survive(opened: Callable[..., OutboxFile]) -> None:
     file = opened()
     assert [Put.STORED, Put.STORED, Put.DUPLICATE] == file.transact([put("b", received_at=5), put("a"), put("b")])
     assert (2, 2, 5) == (file.level.rows, file.level.waiting, file.level.oldest_at)
-    file.transact([partial(OutboxFile.advance, published=file.oldest(1), limit=1)])
+    file.advance(file.oldest(1), limit=1)
     file.transact([put("b")])
     file.close()
 
@@ -88,7 +88,7 @@ def test_full_by_bytes(opened: Callable[..., OutboxFile], path: Path) -> None:
     assert 50 < len(stored) < 105
     assert any(isinstance(result, PublishError) for result in results)
     assert len(stored) == file.level.rows
-    file.transact([partial(OutboxFile.advance, published=file.oldest(5), limit=0)])
+    file.advance(file.oldest(5), limit=0)
 
     assert [Put.STORED] == file.transact([put("new", b"x" * 10_000)])
     file.close()
@@ -125,13 +125,14 @@ def test_set_aside_is_tried_at_the_next_start(opened: Callable[..., OutboxFile])
 
 def test_private_and_wiped(opened: Callable[..., OutboxFile], path: Path) -> None:
     """Only the owner can read the file, its log included, and what has left it is in neither."""
-    path.touch(mode=0o644)
+    opened().close()
+    path.chmod(0o644)
     file = opened()
     file.transact([put("1", b"alice" * 100), partial(OutboxFile.update_held, new=[HeldRow(1, "t", "x", 1)], gone=[])])
     files = list(path.parent.iterdir())
     assert {0o600} == {stat.S_IMODE(one.stat().st_mode) for one in files}
     assert any(b"alicealice" in one.read_bytes() for one in files)
-    file.transact([partial(OutboxFile.advance, published=file.oldest(1), limit=0)])
+    file.advance(file.oldest(1), limit=0)
 
     assert not any(b"alicealice" in one.read_bytes() for one in path.parent.iterdir())
 

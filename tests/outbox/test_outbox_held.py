@@ -82,7 +82,7 @@ async def test_crash_after_holding(run: StartRig, op: OP, path: Path) -> None:
         await rig.post(op.token(jti="j0"))
         await rig.verifier.held.save()
         # What a crash would leave: the database and its log, as they are now.
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-journal"):
             content = path.with_name(path.name + suffix).read_bytes()
             path.with_name("crashed.db" + suffix).write_bytes(content)
     token = on_disk(path.with_name("crashed.db"))[0].token

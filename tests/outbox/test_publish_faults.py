@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis.asyncio
-from receiver.ingress.redis_watch import RedisWatch
 
 from receiver.bus.keys import Keys
 from receiver.bus.publish import Durability, EvictionPublisher, Published, Retention
@@ -19,6 +18,7 @@ from receiver.ingress.outbox import IN_OUTBOX, Outbox, OutboxPublisher
 from receiver.ingress.responses import Policy, status_for
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import OutboxSettings
+from receiver.runtime.redis_watch import RedisWatch
 from tests.support.receiver import EVENTS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ async def test_outbox_takes_what_failed_unforeseen(redis_server: EmbeddedRedis, 
     # A client that gives text where bytes are expected makes every reply a surprise.
     client = redis.asyncio.Redis.from_url(redis_server.url, decode_responses=True)
     outbox = await Outbox.open(OutboxSettings(path=path), metrics=metrics, clock=clock)
-    watch = RedisWatch(client, metrics, outbox=True)
+    watch = RedisWatch(client, metrics, while_away="logouts are kept")
     await watch.check()
     publisher = EvictionPublisher(client, Keys(), Retention(), on_fault=metrics.publish_faults.inc)
     through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock)

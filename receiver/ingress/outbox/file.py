@@ -1,7 +1,10 @@
-"""The outbox's file: what it holds is on disk when a call returns, and one process owns it.
+"""The outbox's file: what it was given is on disk when a call returns, and one process owns it.
 
-SQLite in WAL mode with `synchronous=FULL`: a transaction is fsynced before it counts, and one that was cut
-short by a crash never happened. Everything here blocks; `outbox.Outbox` calls it from one thread.
+SQLite with `synchronous=FULL`: a transaction is fsynced before it counts, and one that was cut short by a crash never
+happened. Everything here blocks; `store.Outbox` calls it from one thread.
+
+What is published is first forgotten in memory and then on disk. A disk that refuses the second stops nothing: at the
+next start those evictions are offered once more, and the publish script recognises them by their id.
 
 The file names who was signed out, so it is readable by its owner only, and what leaves it is overwritten.
 """
@@ -9,17 +12,22 @@ The file names who was signed out, so it is readable by its owner only, and what
 from __future__ import annotations
 
 import contextlib
+import heapq
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from receiver.errors import PublishError
-from receiver.ingress.outbox.database import database, describe, is_full
+from receiver.ingress.outbox.database import Database, describe, is_damage, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+FORGET_BATCH = 1024
+"""Evictions forgotten on disk in one transaction; fewer where the disk has no room for its journal."""
 
 PROBE_BYTES = 32 * 1024
 """Bytes written to see whether the file can grow again; more than any one entry takes."""
@@ -70,14 +78,18 @@ class Level:
     """How full the outbox is.
 
     Attributes:
-        rows: Evictions in the file.
-        waiting: Those of them to be published; the others are set aside.
+        rows: Evictions in the file; some of them may be published already.
+        waiting: Those of them to be published.
+        set_aside: Those that are kept out of the others' way.
         oldest_at: NumericDate seconds when the first waiting one was received; None when none waits.
+        used: Share of the room the file may take, from 0 to 1.
     """
 
     rows: int = 0
     waiting: int = 0
+    set_aside: int = 0
     oldest_at: float | None = None
+    used: float = 0.0
 
 
 class OutboxFile:
@@ -86,86 +98,118 @@ class OutboxFile:
     Args:
         path: The file; made when it is not there, its directory is not.
         max_entries: Evictions kept at most.
-        max_bytes: Bytes the file may grow to; its write-ahead log takes some megabytes more.
+        max_bytes: Bytes the file may grow to; its journal takes some megabytes more.
 
     Attributes:
         level: How full it is, as of the last transaction.
+        redis_seen: Digests of the Redis addresses that have answered once.
 
     Raises:
-        ConfigurationError: see `outbox_database.database`.
+        ConfigurationError: see `database.Database`.
     """
+
+    _db: sqlite3.Connection
 
     def __init__(self, path: Path, *, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
-        with contextlib.ExitStack() as opened:
-            self._db = opened.enter_context(database(path, max_bytes=max_bytes))
-            [rows] = self._db.execute("SELECT count(*) FROM evictions").fetchone()
-            self.level = Level(rows, rows, self._oldest_at())
-            self._opened = opened.pop_all()
+        self._published: set[int] = set()
+        self._aside: set[int] = set()
+        self._passed = 0
+        self._rows = 0
+        self._damage: sqlite3.Error | None = None
+        self.level = Level()
+        self.redis_seen: set[str] = set()
+        self._database = Database(path, max_bytes=max_bytes)
+        if self._database.is_open:
+            self.transact([OutboxFile._read_state])
+
+    @property
+    def restored(self) -> int:
+        """Times the file was made anew because it had been deleted."""
+        return self._database.restored
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""
-        self._opened.close()
+        self._database.close()
 
     def transact(self, operations: Sequence[Callable[[OutboxFile], object]]) -> list[object]:
         """Run the operations as one transaction; on return it is on disk.
 
         Returns:
-            Their results; PublishError in place of the results of those that could not be written.
+            Their results; PublishError in place of the results of those that could not be carried out.
         """
-        before = self.level
+        waiting = self.level.waiting
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            results = [operation(self) for operation in operations]
-            if self.level != before:
-                self.level = replace(self.level, oldest_at=self._oldest_at())
-            self._db.execute("COMMIT")
+            results = self._run(operations)
+            if not self._database.is_in_place():
+                # Deleted meanwhile. What is answered now has to be there at the next start.
+                self._db = self._database.connection
+            self._measure()
         except sqlite3.Error as error:
-            self._roll_back(before)
-            if len(operations) > 1 and is_full(error):
+            self._roll_back()
+            if is_damage(error):
+                self._damage = error
+            elif len(operations) > 1 and is_full(error):
                 # What does not fit must not take along what does.
                 return [result for operation in operations for result in self.transact([operation])]
-            return [PublishError(f"the outbox cannot be written: {describe(error)}")] * len(operations)
+            return [PublishError(f"the outbox's file cannot be used: {describe(error)}")] * len(operations)
         except BaseException:
-            self._roll_back(before)
+            self._roll_back()
             raise
-        if before.waiting and not self.level.waiting:
-            self._wipe_log()
+        if waiting and not self.level.waiting and not self._published:
+            self._database.wipe_journal()
         return results
 
     def put(self, event_id: str, event: bytes, received_at: float) -> Put:
         """Store one eviction behind the others, once."""
-        there = self._db.execute("SELECT seq, set_aside FROM evictions WHERE id = ?", (event_id,)).fetchone()
+        there = self._db.execute("SELECT seq FROM evictions WHERE id = ?", (event_id,)).fetchone()
         if there is not None:
-            seq, is_set_aside = there
-            if is_set_aside:
-                self._db.execute("UPDATE evictions SET event = ?, set_aside = 0 WHERE seq = ?", (event, seq))
-                self._shift(waiting=1)
+            [seq] = there
+            if seq in self._aside:
+                self._db.execute("UPDATE evictions SET event = ? WHERE seq = ?", (event, seq))
+                self._bring_back(seq)
             return Put.DUPLICATE
-        if self.level.rows >= self._max_entries:
+        if self._rows >= self._max_entries:
             return Put.FULL
         self._db.execute(
             "INSERT INTO evictions (id, event, received_at) VALUES (?, ?, ?)", (event_id, event, received_at)
         )
-        self._shift(rows=1, waiting=1)
+        self._rows += 1
         return Put.STORED
 
     def oldest(self, limit: int) -> list[Entry]:
         """The first evictions to be published, in the order they came."""
-        query = "SELECT seq, id, event FROM evictions WHERE set_aside = 0 ORDER BY seq LIMIT ?"
-        return [Entry(*row) for row in self._db.execute(query, (limit,))]
+        found: list[Entry] = []
+        query = "SELECT seq, id, event FROM evictions WHERE seq > ? ORDER BY seq"
+        for row in self._db.execute(query, (self._passed,)):
+            if not self._is_out(row[0]):
+                found.append(Entry(*row))
+                if len(found) == limit:
+                    break
+            elif not found:
+                self._passed = row[0]
+        return found
 
-    def advance(self, published: Iterable[Entry], limit: int) -> list[Entry]:
-        """Forget evictions that are published, and return the first of the others as `oldest` does."""
+    def entry(self, seq: int) -> Entry | None:
+        """One eviction that is set aside; None when it is not, any more."""
+        row = self._db.execute("SELECT seq, id, event FROM evictions WHERE seq = ?", (seq,)).fetchone()
+        return Entry(*row) if row is not None and seq in self._aside else None
+
+    def advance(self, published: Iterable[Entry], limit: int) -> list[object]:
+        """Forget evictions that are published, and return the first of the others as `oldest` does.
+
+        Returns:
+            As `transact`: the evictions, or PublishError when the file cannot be read.
+        """
         for entry in published:
-            gone = self._db.execute("DELETE FROM evictions WHERE seq = ?", (entry.seq,)).rowcount
-            self._shift(rows=-gone, waiting=-gone)
-        return self.oldest(limit)
+            self._published.add(entry.seq)
+            self._aside.discard(entry.seq)
+        self._forget()
+        return self.transact([partial(OutboxFile.oldest, limit=limit)])
 
     def set_aside(self, entry: Entry) -> None:
-        """Keep an eviction this version cannot read, out of the others' way; the next start tries it again."""
-        moved = self._db.execute("UPDATE evictions SET set_aside = 1 WHERE seq = ?", (entry.seq,)).rowcount
-        self._shift(waiting=-moved)
+        """Keep an eviction out of the others' way until it is published, comes again, or the file is opened again."""
+        self._aside.add(entry.seq)
 
     def update_held(self, new: Iterable[HeldRow], gone: Iterable[int]) -> bool:
         """Store held tokens and forget others, by number."""
@@ -181,6 +225,10 @@ class OutboxFile:
         query = "SELECT number, tenant, token, received_at FROM held_tokens ORDER BY number"
         return [HeldRow(*row) for row in self._db.execute(query)]
 
+    def note_redis_seen(self, url_digest: str) -> None:
+        """Remember, also for the next start, that this Redis has answered."""
+        self._db.execute("INSERT OR IGNORE INTO redis_seen VALUES (?)", (url_digest,))
+
     def probe(self) -> bool:
         """Write, to see whether the file can grow: True then. `clear_probe` in the next transaction takes it back."""
         self._db.execute("INSERT INTO probe VALUES (zeroblob(?))", (PROBE_BYTES,))
@@ -190,21 +238,82 @@ class OutboxFile:
         """Give the space back that `probe` took."""
         self._db.execute("DELETE FROM probe")
 
-    def _shift(self, *, rows: int = 0, waiting: int = 0) -> None:
-        self.level = replace(self.level, rows=self.level.rows + rows, waiting=self.level.waiting + waiting)
+    def _run(self, operations: Sequence[Callable[[OutboxFile], object]]) -> list[object]:
+        if self._damage is not None:
+            raise self._damage
+        self._db = self._database.connection
+        self._db.execute("BEGIN")
+        results = [operation(self) for operation in operations]
+        self._db.execute("COMMIT")
+        return results
 
-    def _roll_back(self, before: Level) -> None:
-        self.level = before
-        # Some errors have rolled back already.
-        with contextlib.suppress(sqlite3.Error):
-            self._db.execute("ROLLBACK")
+    def _forget(self) -> None:
+        batch = FORGET_BATCH
+        while self._published:
+            seqs = heapq.nsmallest(batch, self._published)
+            self._published.difference_update(seqs)
+            [result] = self.transact([partial(OutboxFile._delete, seqs=seqs)])
+            if not isinstance(result, PublishError):
+                continue
+            self._published.update(seqs)
+            if len(seqs) > 1:
+                batch = max(1, len(seqs) // 4)
+            else:
+                self._start_anew()
+                return
+
+    def _delete(self, seqs: Iterable[int]) -> None:
+        self._rows -= self._db.executemany("DELETE FROM evictions WHERE seq = ?", ((seq,) for seq in seqs)).rowcount
+
+    def _start_anew(self) -> None:
+        """Give up a file that cannot forget, once nothing in it is needed."""
+        if len(self._published) < self._rows or self._damage is not None:
+            return
+        with contextlib.suppress(sqlite3.Error, OSError):
+            held = self.held()
+            self._database.start_anew()
+            self._published.clear()
+            self._rows = self._passed = 0
+            self.transact([partial(OutboxFile.update_held, new=held, gone=[])])
+            for url_digest in self.redis_seen:
+                self.transact([partial(OutboxFile.note_redis_seen, url_digest=url_digest)])
+
+    def _read_state(self) -> None:
+        [self._rows] = self._db.execute("SELECT count(*) FROM evictions").fetchone()
+        with contextlib.suppress(sqlite3.OperationalError):
+            # A full disk kept the table from being made.
+            self.redis_seen = {digest for [digest] in self._db.execute("SELECT url_digest FROM redis_seen")}
+
+    def _bring_back(self, seq: int) -> None:
+        self._aside.discard(seq)
+        self._passed = min(self._passed, seq - 1)
+
+    def _is_out(self, seq: int) -> bool:
+        return seq in self._published or seq in self._aside
+
+    def _measure(self) -> None:
+        waiting = self._rows - len(self._published) - len(self._aside)
+        [pages] = self._db.execute("PRAGMA page_count").fetchone()
+        [free] = self._db.execute("PRAGMA freelist_count").fetchone()
+        [limit] = self._db.execute("PRAGMA max_page_count").fetchone()
+        self.level = Level(
+            rows=self._rows,
+            waiting=waiting,
+            set_aside=len(self._aside),
+            oldest_at=self._oldest_at() if waiting else None,
+            used=max(self._rows / self._max_entries, (pages - free) / limit),
+        )
 
     def _oldest_at(self) -> float | None:
-        query = "SELECT received_at FROM evictions WHERE set_aside = 0 ORDER BY seq LIMIT 1"
-        row = self._db.execute(query).fetchone()
-        return None if row is None else float(row[0])
+        query = "SELECT seq, received_at FROM evictions WHERE seq > ? ORDER BY seq"
+        for seq, received_at in self._db.execute(query, (self._passed,)):
+            if not self._is_out(seq):
+                return float(received_at)
+        return None
 
-    def _wipe_log(self) -> None:
-        # Nothing depends on it: the log still holds what was just published, and names who it was about.
-        with contextlib.suppress(sqlite3.Error):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    def _roll_back(self) -> None:
+        # Some errors have rolled back already, and some come after the commit.
+        with contextlib.suppress(sqlite3.Error, AttributeError):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            [self._rows] = self._db.execute("SELECT count(*) FROM evictions").fetchone()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.publish import EvictionPublisher, Published
 from receiver.core.eviction import Eviction
-from receiver.errors import BadEventError, PublishError
+from receiver.errors import BadEventError, EventRefusedError, PublishError, PublishFaultError
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -45,7 +47,20 @@ TICK_S = 1.0
 """Seconds between two looks at an outbox that could not be written."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-"""Seconds between two attempts while Redis refuses; the pause doubles. Redis coming back ends it at once."""
+"""Seconds between two attempts while Redis refuses; the pause doubles, and is shortened by up to a half at random.
+Redis coming back ends it at once."""
+
+FIRST_ASIDE_S, LONGEST_ASIDE_S = 1.0, 300.0
+"""Seconds until an eviction that was set aside is tried again; the pause doubles. When one of them is published, the
+others are tried at once."""
+
+
+@dataclass(slots=True)
+class _Aside:
+    """When an eviction that was set aside is tried again, on the event loop's clock."""
+
+    pause_s: float
+    due_at: float
 
 
 class OutboxPublisher:
@@ -74,6 +89,8 @@ class OutboxPublisher:
         self._gate.set()
         self._first: list[Entry] = []
         self._refusal = ""
+        self._refused: set[int] = set()
+        self._aside: dict[int, _Aside] = {}
 
     async def publish(self, eviction: Eviction) -> Published:
         """Return once the event is durable: acknowledged by Redis, or on this machine's disk.
@@ -104,11 +121,13 @@ class OutboxPublisher:
         pause_s = FIRST_PAUSE_S
         while True:
             await self._outbox.check()
+            with contextlib.suppress(PublishError):  # the disk; said by the outbox
+                await self._retry_set_aside()
             if not await _is_set(self._outbox.filled, TICK_S):
                 continue
             self._watch.recovered.clear()
             done = await self._drain_batch()
-            if done or await _is_set(self._watch.recovered, pause_s):
+            if done or await _is_set(self._watch.recovered, pause_s * random.uniform(0.5, 1.0)):  # noqa: S311  # spread
                 pause_s = FIRST_PAUSE_S
             else:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -123,10 +142,11 @@ class OutboxPublisher:
             async with asyncio.timeout(timeout_s):
                 while self._outbox.entries and await self._drain_batch():
                     pass
-        if self._outbox.entries:
+        if left := self._outbox.count_left():
             emit(
-                log, logging.WARNING, "outbox.left", entries=self._outbox.entries,
-                action="start a receiver with the same outbox.path to publish them",
+                log, logging.ERROR, "outbox.left", entries=left, set_aside=self._outbox.set_aside_entries,
+                action="start a receiver with the same outbox.path to publish them; if the file goes with this "
+                "process, they are lost",
             )  # fmt: skip
 
     async def _put(self, eviction: Eviction, reason: str) -> Published:
@@ -158,23 +178,64 @@ class OutboxPublisher:
         replies = await asyncio.gather(
             *(self._publisher.publish(eviction) for _, eviction in evictions), return_exceptions=True
         )
-        published = []
+        published, refused = [], []
         for (entry, eviction), reply in zip(evictions, replies, strict=True):
             if isinstance(reply, Published):
                 published.append(entry)
                 self._observe(eviction, reply)
+            elif isinstance(reply, EventRefusedError | PublishFaultError):
+                refused.append((entry, reply))
+        # A Redis that refuses everything is an outage; one that takes others, twice running, refuses these alone.
+        takes_others = bool(refused) and not await self._publisher.probe()
+        aside = [(entry, refusal) for entry, refusal in refused if takes_others and entry.seq in self._refused]
+        self._refused = {entry.seq for entry, _ in refused if takes_others}
+        for entry, refusal in aside:
+            self._postpone(entry)
+            await self._outbox.set_aside(
+                entry, refusal.message, "see why Redis refuses this one event; it is tried again, also at every start"
+            )
         self._first = await self._outbox.advance(published, DRAIN_BATCH) if published else []
-        self._announce(next((reply for reply in replies if isinstance(reply, BaseException)), None))
+        told = [refusal for _, refusal in aside]
+        self._announce(next((one for one in replies if isinstance(one, BaseException) and one not in told), None))
         if published and not self._outbox.entries:
             emit(log, logging.INFO, "outbox.drained")
-        return len(published) == len(evictions)
+        return len(published) + len(aside) == len(evictions)
 
     async def _read(self, entry: Entry) -> Eviction | None:
         try:
             return Eviction.from_json(entry.event)
         except BadEventError as error:
-            await self._outbox.set_aside(entry, error.message)
+            await self._outbox.set_aside(
+                entry, error.message,
+                "run the version that wrote it, or a newer one; it is tried again at every start",
+            )  # fmt: skip
             return None
+
+    def _postpone(self, entry: Entry) -> None:
+        before = self._aside.get(entry.seq)
+        pause_s = FIRST_ASIDE_S if before is None else min(before.pause_s * 2, LONGEST_ASIDE_S)
+        self._aside[entry.seq] = _Aside(pause_s, _now() + pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spread
+
+    async def _retry_set_aside(self) -> None:
+        """Try what was set aside and is due, one by one, so that each fails alone."""
+        for seq in [seq for seq, aside in self._aside.items() if aside.due_at <= _now()]:
+            entry = await self._outbox.entry(seq)
+            if entry is None:
+                del self._aside[seq]
+                continue
+            eviction = Eviction.from_json(entry.event)
+            try:
+                published = await self._publisher.publish(eviction)
+            except (EventRefusedError, PublishFaultError):
+                self._postpone(entry)
+            except PublishError:
+                return  # Redis is away
+            else:
+                self._observe(eviction, published)
+                await self._outbox.advance([entry], 0)
+                del self._aside[seq]
+                for other in self._aside.values():
+                    other.due_at = 0.0
 
     def _observe(self, eviction: Eviction, published: Published) -> None:
         if not published.duplicate:
@@ -196,3 +257,7 @@ async def _is_set(event: asyncio.Event, timeout_s: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

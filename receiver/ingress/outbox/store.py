@@ -60,6 +60,8 @@ class Outbox:
         self._level = Level()
         self._failure = ""
         self._full = False
+        self._aside_reason = ""
+        self._restored = 0
         self.filled = asyncio.Event()
         self._metrics.outbox_oldest_seconds.set_function(self._oldest_seconds)
         self._adopt(file.level)
@@ -83,6 +85,7 @@ class Outbox:
             raise
         outbox = cls(file, thread, settings=settings, metrics=metrics, clock=clock)
         emit(log, logging.INFO, "outbox.opened", entries=outbox.entries)
+        await outbox.probe()
         return outbox
 
     async def aclose(self) -> None:
@@ -93,8 +96,19 @@ class Outbox:
 
     @property
     def entries(self) -> int:
-        """Evictions that wait to be published."""
+        """Evictions that wait to be published, without those set aside."""
         return self._level.waiting
+
+    @property
+    def set_aside_entries(self) -> int:
+        """Evictions kept out of the others' way."""
+        return self._level.set_aside
+
+    @property
+    def status(self) -> str:
+        """What readiness shows: `ok`, why an eviction would not be taken, or that some are set aside."""
+        aside = self._level.set_aside
+        return self.problem or (f"ok, {aside} set aside: {self._aside_reason}" if aside else "ok")
 
     @property
     def problem(self) -> str:
@@ -138,32 +152,58 @@ class Outbox:
         """The first evictions to be published, in the order they came.
 
         Raises:
-            PublishError: the disk fails.
+            PublishError: the file cannot be read.
         """
-        return await self._do(functools.partial(OutboxFile.oldest, limit=limit))
+        return await self._read(functools.partial(OutboxFile.oldest, limit=limit))
+
+    async def entry(self, seq: int) -> Entry | None:
+        """One eviction that is set aside; None when it is not, any more.
+
+        Raises:
+            PublishError: the file cannot be read.
+        """
+        return await self._read(functools.partial(OutboxFile.entry, seq=seq))
 
     async def advance(self, published: Sequence[Entry], limit: int) -> list[Entry]:
         """Forget evictions that are published, and return the first of the others as `oldest` does.
 
+        They are forgotten even where the disk does not take it; then the next start offers them once more.
+
         Raises:
-            PublishError: the disk fails.
+            PublishError: the file cannot be read.
         """
-        following = await self._do(functools.partial(OutboxFile.advance, published=published, limit=limit))
         self._count("published", len(published))
-        return following
+        [following] = await self._in_thread(lambda: self._file.advance(published, limit))
+        if isinstance(following, PublishError):
+            raise following
+        return cast("list[Entry]", following)
 
-    async def set_aside(self, entry: Entry, reason: str) -> None:
-        """Keep an eviction this version cannot read, out of the others' way; the next start tries it again.
+    async def set_aside(self, entry: Entry, reason: str, action: str) -> None:
+        """Keep an eviction that cannot be published out of the others' way; the next start tries it again.
 
         Raises:
-            PublishError: the disk fails.
+            PublishError: the file cannot be read.
         """
-        await self._do(functools.partial(OutboxFile.set_aside, entry=entry))
+        await self._read(functools.partial(OutboxFile.set_aside, entry=entry))
+        self._aside_reason = reason
         self._count("set_aside")
-        emit(
-            log, logging.ERROR, "outbox.set_aside", event_id=entry.event_id, reason=reason,
-            action="run the version that wrote it, or a newer one; it is tried again at every start",
-        )  # fmt: skip
+        emit(log, logging.ERROR, "outbox.set_aside", event_id=entry.event_id, reason=reason, action=action)
+
+    def count_left(self) -> int:
+        """Count, when the process ends, what stays in the file; how many."""
+        left = self._level.waiting + self._level.set_aside
+        self._count("left", left)
+        return left
+
+    def redis_seen(self, url_digest: str) -> bool:
+        """Whether this Redis, named by a digest of its address, has ever answered a receiver with this file."""
+        return url_digest in self._file.redis_seen
+
+    async def note_redis_seen(self, url_digest: str) -> None:
+        """Remember that this Redis has answered; on disk too, as far as that takes it."""
+        if url_digest not in self._file.redis_seen:
+            self._file.redis_seen.add(url_digest)
+            await self._try(functools.partial(OutboxFile.note_redis_seen, url_digest=url_digest))
 
     async def update_held(self, new: Sequence[HeldRow], gone: Sequence[int]) -> bool:
         """Keep held tokens for the next start and forget others, by number; False when the disk fails."""
@@ -174,12 +214,18 @@ class Outbox:
         return await self._try(OutboxFile.held) or []
 
     async def check(self) -> None:
-        """After a failure, see whether the file can be written again; readiness depends on it."""
-        if not self._failure:
-            return
+        """See whether the file is in its place, and after a failure whether it can be written again."""
+        if self._failure:
+            await self.probe()
+        else:
+            # Readable is not enough for a path that no longer leads to it.
+            await self._in_thread(lambda: self._file.transact([]))
+
+    async def probe(self) -> None:
+        """Write something and take it back; readiness depends on it."""
         if await self._try(OutboxFile.probe):
-            self._recovered()
             await self._try(OutboxFile.clear_probe)
+            self._recovered()
 
     async def _try(self, operation: Callable[[OutboxFile], T]) -> T | None:
         try:
@@ -191,9 +237,17 @@ class Outbox:
     async def _do(self, operation: Callable[[OutboxFile], T]) -> T:
         return cast("T", await self._commit.submit(operation))
 
+    async def _read(self, operation: Callable[[OutboxFile], T]) -> T:
+        [result] = await self._in_thread(lambda: self._file.transact([operation]))
+        if isinstance(result, PublishError):
+            raise result
+        return cast("T", result)
+
     async def _transact(self, operations: list[Callable[[OutboxFile], object]]) -> list[object]:
-        loop = asyncio.get_running_loop()
-        results = await loop.run_in_executor(self._thread, self._file.transact, operations)
+        return await self._in_thread(lambda: self._file.transact(operations))
+
+    async def _in_thread(self, work: Callable[[], list[object]]) -> list[object]:
+        results = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         # Before a caller is answered: what comes after the answer must find the outbox not empty.
         self._adopt(self._file.level)
         failures = [result for result in results if isinstance(result, PublishError)]
@@ -207,6 +261,14 @@ class Outbox:
     def _adopt(self, level: Level) -> None:
         self._level = level
         self._metrics.outbox_entries.set(level.waiting)
+        self._metrics.outbox_set_aside.set(level.set_aside)
+        self._metrics.outbox_used_ratio.set(level.used)
+        if self._file.restored > self._restored:
+            self._restored = self._file.restored
+            emit(
+                log, logging.ERROR, "outbox.restored", entries=level.waiting,
+                action="the file was deleted while the receiver ran and was written anew; find out what deletes it",
+            )  # fmt: skip
         if level.rows < self._max_entries:
             self._full = False
         if level.waiting:
