@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from concurrent.futures import Future
@@ -41,6 +42,11 @@ class BackgroundLoop:
             raise RuntimeError("a blocking call on the thread of the event loop it needs; make it from another thread")
         return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not closed."""
+        return self._loop is not None
+
     def close(self) -> None:
         """End the loop; another call starts it again."""
         with self._lock:
@@ -69,26 +75,27 @@ class BackgroundLoop:
         await closing.wait()
 
 
-def off_loop(function: Callable[..., None] | None) -> Callable[..., Coroutine[Any, Any, None]] | None:
+def off_loop(function: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, None]]:
     """The same function, called in a thread of its own: one that blocks must not hold up the loop.
 
-    The caller waits for its end, also when it is cancelled meanwhile. A daemon thread, so that a function that hangs
-    does not keep the process from ending.
+    The caller waits for its end, also when it is cancelled meanwhile. Only `Task.cancelling` tells it of that, so that
+    it can note first what was done. A daemon thread, so that a function that hangs does not keep the process alive.
     """
-    if function is None:
-        return None
 
     async def call(*arguments: object) -> None:
         outcome: Future[None] = Future()
 
         def run() -> None:
             try:
-                outcome.set_result(function(*arguments))
+                function(*arguments)
+                outcome.set_result(None)
             except BaseException as error:  # noqa: BLE001  # raised where it is waited for
                 outcome.set_exception(error)
 
         threading.Thread(target=run, name=threading.current_thread().name, daemon=True).start()
-        await finish(_result(outcome))
+        with contextlib.suppress(asyncio.CancelledError):
+            await finish(_result(outcome))
+        outcome.result()
 
     return call
 

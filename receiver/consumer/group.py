@@ -16,7 +16,9 @@ from receiver.bus import connection
 from receiver.bus.groups import GroupMember
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.stream import NO_NUMBER
-from receiver.consumer.reader import BLOCK_S, LOOKBACK_S, Reader, ReaderThread
+from receiver.consumer.background import off_loop
+from receiver.consumer.health import BLOCK_S
+from receiver.consumer.reader import LOOKBACK_S, Reader, ReaderThread
 from receiver.errors import BadEventError, ConfigurationError, UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -253,7 +255,7 @@ class GroupSubscriber(Reader):
             return
 
 
-class ThreadGroupSubscriber(ReaderThread):
+class ThreadGroupSubscriber(ReaderThread[GroupSubscriber]):
     """A `GroupSubscriber` in a daemon thread, for workers without an event loop.
 
     Takes the same arguments; handler and `on_reset` are plain and run in a thread of their own, one call at
@@ -276,14 +278,9 @@ class ThreadGroupSubscriber(ReaderThread):
         acknowledge: bool = True,
         **redis_options: Unpack[RedisOptions],
     ) -> None:
-        def handle(eviction: Eviction) -> Awaitable[None]:
-            return asyncio.to_thread(handler, eviction)
-
-        def reset() -> Awaitable[None] | None:
-            return None if on_reset is None else asyncio.to_thread(on_reset)
-
+        reset = off_loop(on_reset) if on_reset else None
         subscriber = GroupSubscriber(
-            redis_url, handle, app=app, group=group, on_reset=reset, prefix=prefix, lookback_s=lookback_s,
+            redis_url, off_loop(handler), app=app, group=group, on_reset=reset, prefix=prefix, lookback_s=lookback_s,
             max_tries=max_tries, min_idle_s=min_idle_s, retry_s=retry_s, acknowledge=acknowledge, **redis_options,
         )  # fmt: skip
         super().__init__(subscriber, name=f"evictions-{app}-{group or app}")

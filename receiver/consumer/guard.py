@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from receiver.bus import connection
@@ -19,13 +20,13 @@ from receiver.consumer.background import BackgroundLoop, off_loop
 from receiver.consumer.knowledge import Knowledge, Status
 from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Sessions
 from receiver.consumer.subscriber import Subscriber
-from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from typing import Self
 
     from receiver.bus.connection import Options as RedisOptions
+    from receiver.consumer.health import Health
     from receiver.core.eviction import Eviction
     from receiver.core.sign_in import SignIn
 
@@ -72,7 +73,7 @@ class Guard:
         self._subscriber = Subscriber(
             redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix, **redis_options
         )
-        self._task: asyncio.Task[None] | None = None
+        self._question_failed: str | None = None
 
     async def __aenter__(self) -> Self:
         """Begin to listen."""
@@ -85,13 +86,21 @@ class Guard:
 
     async def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""
-        self._task = asyncio.create_task(self._subscriber.run(), name="evictions")
+        await self._subscriber.__aenter__()
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""
-        if self._task is not None:
-            await cancel(self._task)
+        await self._subscriber.__aexit__()
         await self._sessions.aclose()
+
+    def health(self) -> Health:
+        """Whether it hears, since when, and what went wrong last, in reading or in asking; from any thread."""
+        health = self._subscriber.health()
+        return replace(health, last_error=health.last_error or self._question_failed)
+
+    async def caught_up(self) -> None:
+        """As `Subscriber.caught_up`: from then on a request is refused at once for every logout there was."""
+        await self._subscriber.caught_up()
 
     def sign_in_from(
         self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
@@ -140,9 +149,11 @@ class Guard:
         try:
             live = await question(sign_in)
         except connection.Failure as error:
-            log.warning("cannot ask Redis about a session: %s", connection.describe(error))
+            self._question_failed = connection.describe(error)
+            log.warning("cannot ask Redis about a session: %s", self._question_failed)
             self._knowledge.redis_failed()
             return "unknown"
+        self._question_failed = None
         if live:
             self._knowledge.learn(sign_in, asked_at=asked_at)
         return "live" if live else "ended"
@@ -183,7 +194,8 @@ class ThreadGuard:
         **redis_options: Unpack[RedisOptions],
     ) -> None:
         self._guard = Guard(
-            redis_url, app=app, on_eviction=off_loop(on_eviction), on_reset=off_loop(on_reset),
+            redis_url, app=app, on_eviction=on_eviction and off_loop(on_eviction),
+            on_reset=on_reset and off_loop(on_reset),
             refuse_when_unknown=refuse_when_unknown, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id,
             **redis_options,
         )  # fmt: skip
@@ -206,6 +218,19 @@ class ThreadGuard:
         """Stop listening, close the connections and wait for the handler call in progress."""
         self._loop.run(self._guard.stop())
         self._loop.close()
+
+    def health(self) -> Health:
+        """As `Guard.health`."""
+        return self._guard.health()
+
+    def caught_up(self, timeout_s: float) -> None:
+        """As `Guard.caught_up`, for so many seconds; then TimeoutError."""
+
+        async def wait() -> None:
+            async with asyncio.timeout(timeout_s):
+                await self._guard.caught_up()
+
+        self._loop.run(wait())
 
     def sign_in_from(
         self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()

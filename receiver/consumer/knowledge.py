@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
-from receiver.consumer.subscriber import BLOCK_S
+from receiver.consumer.health import STALE_AFTER_S
 from receiver.core.local_marks import LocalMarks
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from receiver.core.eviction import Eviction
     from receiver.core.sign_in import SignIn
-
-STALE_AFTER_S = BLOCK_S * 2
-"""Seconds without hearing from Redis after which the local copy is not believed alone."""
 
 ASK_AGAIN_AFTER_S = 10.0
 """Seconds after which Redis is asked again about a session whose account is another name than its subject.

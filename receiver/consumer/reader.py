@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import threading
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
-from receiver.bus import connection
+from receiver.bus import connection, stream
 from receiver.bus.acks import Listener
 from receiver.bus.keys import Keys
 from receiver.consumer.acks import Acknowledger, worker_name
+from receiver.consumer.background import BackgroundLoop
+from receiver.consumer.health import BLOCK_S, Pulse, place_of
 from receiver.errors import ReceiverError
 from receiver.tasks import cancel, finish
 
@@ -24,15 +25,13 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.stream import Entry
+    from receiver.consumer.health import Health
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
 
 LOOKBACK_S = 60.0
 """Seconds before its start that a consumer reads again: what was published while it started must not be missed."""
-
-BLOCK_S = 5.0
-"""Seconds one read waits for news; only bounds how long `stop` may take on a silent connection."""
 
 RECONNECT_MAX_S = 5.0
 """Longest pause between two attempts to reach Redis; the first is 0.1 s."""
@@ -42,7 +41,7 @@ LEAVE_S = 1.0
 
 
 class Reader(ABC):
-    """Reads until cancelled, waits outages out. How it reads is its heirs' part.
+    """Reads for as long as `async with` lasts, or `run` is awaited; waits outages out. Subclasses say how to read.
 
     Args:
         redis_url: The Redis the receiver publishes to.
@@ -82,11 +81,39 @@ class Reader(ABC):
         self._keys = Keys(prefix)
         self._acknowledge = acknowledge
         self._acks: Acknowledger | None = None
+        self._pulse = Pulse()
+        self._task: asyncio.Task[None] | None = None
         self.skipped = 0
         self.on_skipped: Callable[[], object] | None = None
 
+    async def __aenter__(self) -> Self:
+        """Begin to listen; returns at once, whether or not Redis can be reached yet.
+
+        Raises:
+            RuntimeError: it listens already.
+        """
+        if self._task is not None and not self._task.done():
+            raise RuntimeError("this consumer listens already")
+        self._task = asyncio.create_task(self.run(), name=f"evictions-{self._app}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening, and wait for the handler call in progress where it is async."""
+        if self._task is not None:
+            await cancel(self._task)
+
+    def health(self) -> Health:
+        """Whether it hears, since when, and what went wrong last; from any thread."""
+        return self._pulse.health(app=self._app, redis_url=self._url, skipped=self.skipped)
+
+    @property
+    def last_read_s(self) -> float | None:
+        """`time.monotonic()` when the last read was handled, news or not; None before the first."""
+        return self._pulse.last_read_s
+
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
+        self._pulse.begun()
         client = connection.connect(self._url, timeout_s=BLOCK_S * 2, prefix=self._keys.prefix, **self._redis_options)
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener)
@@ -94,7 +121,7 @@ class Reader(ABC):
         jobs = [asyncio.create_task(job) for job in (acks.run() if self._acknowledge else None, self._beside()) if job]
         try:
             self._begin(client, listener.worker)
-            await self._read_for_ever()
+            await self._read_for_ever(client)
         finally:
             # A reader may be cancelled more than once while it stops; half an ending would leave connections open.
             await finish(self._end(client, acks, jobs))
@@ -108,19 +135,37 @@ class Reader(ABC):
                     await acks.leave()
         await client.aclose()
 
-    async def _read_for_ever(self) -> None:
+    async def _read_for_ever(self, client: redis.asyncio.Redis) -> None:
         pause_s = 0.1
         while True:
             try:
                 await self._turn()
+                if self._pulse.last_read_s is None:
+                    await self._say_where(client)
             except connection.Failure as error:
-                log.warning("%s: cannot read evictions, trying again: %s", self._app, connection.describe(error))
+                problem = connection.describe(error)
+                log.warning("%s: cannot read evictions, trying again: %s", self._app, problem)
+                self._pulse.failed(problem)
                 self._lost_touch()
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RECONNECT_MAX_S)
             else:
+                self._pulse.heard()
                 pause_s = 0.1
+            self._moved()
             _leave_if_cancelled()
+
+    async def _say_where(self, client: redis.asyncio.Redis) -> None:
+        if await stream.newest(client, self._keys) is None:
+            log.warning(
+                "%s: listens to %s, prefix %s, and finds no event there: right where no user has signed out yet; "
+                "else the receiver uses another database or prefix", self._app, place_of(self._url), self._keys.prefix,
+            )  # fmt: skip
+        else:
+            log.info("%s: listens to %s, prefix %s", self._app, place_of(self._url), self._keys.prefix)
+
+    def _moved(self) -> None:  # noqa: B027  # most readers have nothing to do
+        """Called after each turn, whatever came of it."""
 
     @abstractmethod
     def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
@@ -187,45 +232,43 @@ class Reader(ABC):
         return True
 
 
-class ReaderThread:
-    """Runs a `Reader` in a daemon thread. Start it once per process, after a fork."""
+AnyReader = TypeVar("AnyReader", bound=Reader)
 
-    def __init__(self, reader: Reader, *, name: str) -> None:
+
+class ReaderThread(Generic[AnyReader]):
+    """Runs a `Reader` on the loop of a daemon thread. Start it once per process, after a fork, or use `with`."""
+
+    def __init__(self, reader: AnyReader, *, name: str) -> None:
         self._reader = reader
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._ready = threading.Event()
+        self._loop = BackgroundLoop(name=name)
+
+    def __enter__(self) -> Self:
+        """Begin to listen."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        self.stop()
 
     @property
     def skipped(self) -> int:
         """As `Reader.skipped`."""
         return self._reader.skipped
 
+    def health(self) -> Health:
+        """As `Reader.health`."""
+        return self._reader.health()
+
     def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""
-        self._thread.start()
-        self._ready.wait()
+        self._loop.run(self._reader.__aenter__())
 
     def stop(self) -> None:
-        """Stop listening and wait for the handler call in progress."""
-        if self._loop is None or self._task is None:
-            return
-        # More than once: on Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation.
-        while self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop has already ended
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join(LEAVE_S)
-
-    def _run(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._main())
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(self._reader.run())
-        self._ready.set()
-        await self._task
+        """Stop listening and wait for the handler call in progress. Not from the handler."""
+        if self._loop.runs:
+            self._loop.run(self._reader.__aexit__())
+            self._loop.close()
 
 
 def _leave_if_cancelled() -> None:

@@ -7,12 +7,16 @@ everything it holds.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Unpack
 
-from receiver.bus import stream
+from receiver.bus import connection, stream
 from receiver.bus.keys import DEFAULT_PREFIX
-from receiver.consumer.reader import BLOCK_S, LOOKBACK_S, Reader, ReaderThread
+from receiver.consumer.background import off_loop
+from receiver.consumer.health import BLOCK_S
+from receiver.consumer.reader import LOOKBACK_S, Reader, ReaderThread
 from receiver.core.cursor import Cursor
 from receiver.errors import BadEventError
 
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
     from receiver.bus.connection import Options as RedisOptions
     from receiver.core.eviction import Eviction
 
+
+READ_COUNT = 100
+"""Entries read in one round trip."""
 
 __all__ = ["BLOCK_S", "LOOKBACK_S", "Subscriber", "ThreadSubscriber"]
 
@@ -41,9 +48,6 @@ class Subscriber(Reader):
         lookback_s: Seconds before start to read from.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
         redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
-
-    Attributes:
-        last_read_s: `time.monotonic()` when the last read was handled, news or not; None before the first.
     """
 
     def __init__(
@@ -73,12 +77,34 @@ class Subscriber(Reader):
         self._cursor: Cursor | None = None
         self._read_any = False
         self._sure = False
-        self.last_read_s: float | None = None
+        self._moves = asyncio.Event()
 
     @property
     def position(self) -> str | None:
         """Id of the last entry handled, or where it began; None before the first read."""
         return None if self._cursor is None else self._cursor.entry_id
+
+    async def caught_up(self) -> None:
+        """Wait until every eviction published before this call is handled. Outages are waited out, so set a limit.
+
+        Meant for start-up, `async with asyncio.timeout(10): await subscriber.caught_up()`, and for tests.
+        """
+        newest: stream.Entry | None = None
+        asked = False
+        while True:
+            moves = self._moves
+            if self._cursor is not None and self.last_read_s is not None:
+                if not asked:
+                    with contextlib.suppress(*connection.Failure):
+                        newest, asked = await stream.newest(self._client, self._keys), True
+                        continue
+                elif newest is None or stream.order(self._cursor.entry_id) >= stream.order(newest.entry_id):
+                    return
+            await moves.wait()
+
+    def _moved(self) -> None:
+        moves, self._moves = self._moves, asyncio.Event()
+        moves.set()
 
     def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
         del worker
@@ -102,16 +128,22 @@ class Subscriber(Reader):
         elif not self._sure:
             self._cursor = await self._check_that_nothing_was_lost(self._cursor)
         self._sure = True
-        # The first read does not wait for news: until it is done nobody can say what this process has heard.
+        # The first read does not wait for news: until it is done it cannot be said what this process has heard.
         block_ms = 1 if self.last_read_s is None else int(BLOCK_S * 1000)
-        entries = await stream.read_after(self._client, self._keys, self._cursor.entry_id, block_ms=block_ms)
-        if not entries:
-            self._sure = False
-        for entry in entries:
-            self._cursor = await self._take(self._cursor, entry)
-            self._read_any = True
-            await self._let_others_run()
-        self.last_read_s = time.monotonic()
+        while True:
+            entries = await stream.read_after(
+                self._client, self._keys, self._cursor.entry_id, block_ms=block_ms, count=READ_COUNT
+            )
+            if not entries:
+                self._sure = False
+            for entry in entries:
+                self._cursor = await self._take(self._cursor, entry)
+                self._read_any = True
+                self._moved()
+                await self._let_others_run()
+            # Not before all there was is handled does a read count: what is behind has not heard.
+            if len(entries) < READ_COUNT:
+                return
 
     async def _take(self, cursor: Cursor, entry: stream.Entry) -> Cursor:
         if not cursor.follows(entry.number):
@@ -137,10 +169,11 @@ class Subscriber(Reader):
         return Cursor("0-0")
 
 
-class ThreadSubscriber(ReaderThread):
+class ThreadSubscriber(ReaderThread[Subscriber]):
     """A `Subscriber` in a daemon thread, for Flask, Django and other apps without an event loop.
 
-    Takes the same arguments; the handler runs in that thread. Start it once per process, after a fork.
+    Takes the same arguments; handler and `on_reset` run in a thread of their own, one call at a time. Start it once per
+    process, after a fork, or use `with`.
     """
 
     def __init__(
@@ -155,13 +188,23 @@ class ThreadSubscriber(ReaderThread):
         acknowledge: bool = True,
         **redis_options: Unpack[RedisOptions],
     ) -> None:
-        self._subscriber = Subscriber(
-            redis_url, handler, app=app, on_reset=on_reset, prefix=prefix, lookback_s=lookback_s,
+        reset = off_loop(on_reset) if on_reset else None
+        subscriber = Subscriber(
+            redis_url, off_loop(handler), app=app, on_reset=reset, prefix=prefix, lookback_s=lookback_s,
             acknowledge=acknowledge, **redis_options,
         )  # fmt: skip
-        super().__init__(self._subscriber, name=f"evictions-{app}")
+        super().__init__(subscriber, name=f"evictions-{app}")
 
     @property
     def last_read_s(self) -> float | None:
         """As `Subscriber.last_read_s`."""
-        return self._subscriber.last_read_s
+        return self._reader.last_read_s
+
+    def caught_up(self, timeout_s: float) -> None:
+        """As `Subscriber.caught_up`, for so many seconds; then TimeoutError."""
+
+        async def wait() -> None:
+            async with asyncio.timeout(timeout_s):
+                await self._reader.caught_up()
+
+        self._loop.run(wait())

@@ -151,6 +151,10 @@ class Eviction:
             accounts=(sub,) if sub and tenant.account_from_sub else (),
         )
 
+    def concerns(self, client_id: str) -> bool:
+        """Whether this logout counts for a client's sessions: for every client of the tenant, or for this one."""
+        return self.applies_to == "tenant" or self.client_id is None or self.client_id == client_id
+
     def to_json(self) -> str:
         """The wire form, compact, with the member order of docs/events.md."""
         accounts = ",".join(map(_encode, self.accounts))

@@ -82,13 +82,14 @@ class SignIn:
         """Whether one of the marks ends this session.
 
         Args:
-            dates: NumericDate seconds of each of `marks`, those of the user first; None where there is no mark.
+            dates: NumericDate seconds of each of `marks`, those of the user first; None where there is no mark. What
+                is no date says nothing.
         """
         of_user = len(self.marks.of_user)
         return any(
-            is_ended(float(date), self.latest_beginning if index < of_user else self.auth_time)
+            is_ended(logout_at, self.latest_beginning if index < of_user else self.auth_time)
             for index, date in enumerate(dates)
-            if date is not None
+            if date is not None and (logout_at := _logout_at(date)) is not None
         )
 
 
@@ -128,6 +129,13 @@ def from_claims(
         home_account_id=home_account_id or sub,
         keys=tuple(keys),
     )
+
+
+def _logout_at(mark: bytes | str) -> float | None:
+    try:
+        return numeric_date(float(mark))
+    except ValueError:
+        return None
 
 
 def _clients(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, ...]:

@@ -252,7 +252,7 @@ async def test_mark_of_the_evictor_ends_a_session_that_was_live(
     await until_heard(guard)
     assert "live" == await guard.status(session, home_account_id=account)
 
-    removals = Removals(redis_client, Keys(), in_flight_s=1, mark_s=60, clock=lambda: float(LOGOUT_AT))
+    removals = Removals(redis_client, Keys(), in_flight_s=1, mark_s=60, clock=lambda: float(LOGOUT_AT), report=print)
     await removals.mark_accounts(logout(sub="pairwise-of-orders", sid=None, scope="user"), [account])
 
     assert "ended" == await guard.status(session, home_account_id=account)

@@ -92,6 +92,14 @@ def test_marks_of_the_user_and_of_the_session() -> None:
     assert 4 == len(sign_in.marks.of_user)
 
 
+@pytest.mark.parametrize("mark", [b"", b"abc", b"nan", b"inf", b"-1"])
+def test_mark_that_is_no_date(mark: bytes) -> None:
+    """What something else wrote in a mark's place ends no session and no request."""
+    sign_in = from_claims(claims())
+
+    assert not sign_in.is_ended_by([mark] * len(mark_keys(Keys(), sign_in)))
+
+
 def test_account_that_is_the_subject() -> None:
     """Most OPs' accounts are the subject: there is no second name to be marked."""
     assert not from_claims(claims()).has_own_account

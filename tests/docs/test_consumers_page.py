@@ -18,6 +18,7 @@ from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
 from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
+from receiver.consumer.health import STALE_AFTER_S
 from receiver.consumer.msal_cache import forget_account_in_redis
 from receiver.consumer.subscriber import LOOKBACK_S
 from receiver.core.eviction import SessionKeys
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = read("consumers.md")
-THREADED, ASYNC, GROUP, IN_MEMORY, REGISTERING = blocks(PAGE, "python")
+THREADED, ASYNC, HEALTH, GROUP, IN_MEMORY, REGISTERING = blocks(PAGE, "python")
 DEADLINE_S = 20.0
 
 EVICTION = Eviction(
@@ -135,6 +136,16 @@ async def test_async_example(redis_server: EmbeddedRedis, redis_client: redis.as
         while not (await redis_client.info("clients"))["blocked_clients"]:
             pass
     assert {"s2": 2} == sessions
+
+
+def test_health_example() -> None:
+    """A consumer that has not begun does not hear; the table has every member."""
+    consumer = ThreadSubscriber("redis://localhost:6379/0", print, app="portal")
+    status, body = run(HEALTH)["listens"](consumer)
+
+    assert 503 == status
+    assert body.keys() == {names(row[0])[0] for row in rows(section(PAGE, "Health"))}
+    assert f"within {STALE_AFTER_S:g} s" in section(PAGE, "Health")
 
 
 def test_in_memory_example() -> None:
