@@ -35,8 +35,8 @@ MAX_NOTES = 500
 """Notes sent to Redis in one script call: more would keep others waiting."""
 
 
-class Place(NamedTuple):
-    """Where something of a user is."""
+class CacheKey(NamedTuple):
+    """A key of a configured cache, in which something of a user is."""
 
     cache: str
     key: str
@@ -56,8 +56,10 @@ def account_digest(account: str) -> str:
     return digest("account", "", account)
 
 
-def notes(keys: Keys, sign_ins: Iterable[CachedSignIn], place: Place | None, *, of_accounts: bool = True) -> list[Note]:
-    """What a value teaches.
+def notes(
+    keys: Keys, sign_ins: Iterable[CachedSignIn], place: CacheKey | None, *, of_accounts: bool = True
+) -> list[Note]:
+    """The index entries derived from a cached value.
 
     Args:
         keys: Key names.
@@ -133,17 +135,17 @@ class CacheIndex:
         members = await self._members([(self._keys.index_bucket(name), name) for name in names])
         return set(filter(None, map(text, (*eviction.accounts, *(name for _, name in members)))))
 
-    async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
+    async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
         """Where anything of these accounts, this subject or this session was found."""
         return await self._places([*_names(eviction), *map(account_digest, accounts)])
 
-    async def places_of(self, accounts: Iterable[str]) -> set[Place]:
+    async def places_of(self, accounts: Iterable[str]) -> set[CacheKey]:
         """Where anything of these accounts was found, as far as it does not follow from them."""
         return await self._places([account_digest(account) for account in accounts])
 
-    async def _places(self, names: Sequence[str]) -> set[Place]:
+    async def _places(self, names: Sequence[str]) -> set[CacheKey]:
         members = await self._members([(self._keys.places_bucket(name), name) for name in names])
-        return {Place(cache, key) for cache, key in members}
+        return {CacheKey(cache, key) for cache, key in members}
 
     async def _members(self, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """What is noted of these names: a word and a text. What cannot be read is reported, and left out."""

@@ -1,14 +1,13 @@
 """The apps' shared caches in Redis, as the evictor touches them: read many, swap one, delete, list.
 
-Three ways stacks store a value: as a string, in the field `data` of a hash (ASP.NET Core's Redis cache), spread over
-the fields of a hash (Spring Session). Of a fourth only the key counts, whatever its type.
+A value is a string, some fields of a hash, or all of them; of some keys only the presence counts, whatever their type.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -16,37 +15,23 @@ from redis.exceptions import ResponseError
 from receiver.bus.blobs import SWAP, fingerprint
 from receiver.bus.cache_changes import CacheChanges, are_sent, text_of
 from receiver.bus.primary import Failure
-from receiver.core.signatures import is_torn_spring_session
+from receiver.core.layouts.layout import STRING, Raw
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     import redis.asyncio
 
-Storage = Literal["string", "data", "fields", "key"]
-
-DATA_FIELD = "data"
-"""Hash field in which Microsoft.Extensions.Caching.StackExchangeRedis keeps the value."""
-
-EXPIRY_FIELDS = ("absexp", "sldexp")
-"""The two other fields it writes with it."""
-
-BIRTH_FIELD = b"creationTime"
-"""Hash field without which a Spring session is a torn one: saved by a request in flight after it was deleted."""
-
-TORN = b""
-"""Stands for such a value."""
-
 SCAN_COUNT = 1000
 """Keys Redis looks at for one step of a SCAN: more takes longer during which nobody else is served."""
 
 
 SLOW_S = 1.0
-"""Seconds a failure may take. One that took longer is not waited for again by everybody in turn."""
+"""Seconds a failure may take. One that took longer opens the circuit: not every eviction waits for it in turn."""
 
 
-class SilentError(RedisConnectionError):
-    """This Redis kept somebody waiting for nothing, and has not answered since."""
+class CircuitOpenError(RedisConnectionError):
+    """This Redis did not answer in time, and has not answered since: it is not asked again before it does."""
 
 
 class CacheStore:
@@ -58,35 +43,35 @@ class CacheStore:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._silent = False
+        self._is_open = False
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
-        """Around what others wait for: fails at once while it is known that nobody answers.
+    def circuit(self) -> Iterator[None]:
+        """A circuit breaker around commands: fails fast while this Redis is known not to answer.
 
         Raises:
-            SilentError: until it has answered `ask_again`.
+            CircuitOpenError: until it has answered `probe`.
         """
-        if self._silent:
-            raise SilentError("does not answer")
+        if self._is_open:
+            raise CircuitOpenError("does not answer")
         began = time.monotonic()
         try:
             yield
         except Failure:
-            self._silent = time.monotonic() - began >= SLOW_S
+            self._is_open = time.monotonic() - began >= SLOW_S
             raise
 
-    async def ask_again(self) -> None:
-        """Find out whether a Redis that kept somebody waiting answers by now. Never raises."""
-        if not self._silent:
+    async def probe(self) -> None:
+        """Close the circuit again if Redis answers by now. Never raises."""
+        if not self._is_open:
             return
         try:
-            # Whoever may not ask is answered too.
+            # A user who may not ask is answered too.
             with contextlib.suppress(ResponseError):
                 await self._ping()
         except Failure:
             return
-        self._silent = False
+        self._is_open = False
 
     async def _ping(self) -> None:
         await self._client.ping()
@@ -99,52 +84,42 @@ class CacheStore:
         """Whether Redis tells of writes already; None where it does not say."""
         return await are_sent(self._client)
 
-    async def read(self, keys: Sequence[str], storage: Storage) -> list[bytes | None]:
+    async def read(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[Raw | None]:
         """The values in order, in one round trip; None for what is missing or of another type.
 
-        A value spread over fields comes as its fields' values, one after the other, longest first, and then their
-        names; empty when the field that a whole one begins with is missing. Of a key that counts by itself nothing is
-        read: empty. A hash that has other fields than its layout says is of another program.
+        Args:
+            keys: Their names.
+            fields: What is read of each: `(STRING,)`, names of fields of a hash of which the first must be there, None
+                for all fields, or `()` where only the presence of the key counts.
         """
         async with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
-                if storage == "string":
-                    pipeline.get(key)  # type: ignore[unused-awaitable]  # queued
-                elif storage == "key":
-                    pipeline.exists(key)  # type: ignore[unused-awaitable]  # queued
-                elif storage == "data":
-                    pipeline.hget(key, DATA_FIELD)  # type: ignore[unused-awaitable]  # queued
-                else:
+                if fields is None:
                     pipeline.hgetall(key)  # type: ignore[unused-awaitable]  # queued
-            replies = await pipeline.execute(raise_on_error=False)
-        values = [_value(reply) for reply in replies]
-        return await self._of_aspnet(keys, values) if storage == "data" else values
+                elif not fields:
+                    pipeline.exists(key)  # type: ignore[unused-awaitable]  # queued
+                for field in fields or ():
+                    if field == STRING:
+                        pipeline.get(key)  # type: ignore[unused-awaitable]  # queued
+                    else:
+                        pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
+            replies = [_reply(reply) for reply in await pipeline.execute(raise_on_error=False)]
+        count = len(fields) if fields else 1
+        return [_raw(replies[at : at + count], fields) for at in range(0, len(replies), count)]
 
-    async def _of_aspnet(self, keys: Sequence[str], values: Sequence[bytes | None]) -> list[bytes | None]:
-        """Without what may be another program's: no JSON, and not with the other fields of ASP.NET Core's cache."""
-        asked = [key for key, value in zip(keys, values, strict=True) if value is not None and value[:1] != b"{"]
-        if not asked:
-            return list(values)
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for key in asked:
-                for field in EXPIRY_FIELDS:
-                    pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
-            replies = await pipeline.execute()
-        whole = {key for place, key in enumerate(asked) if None not in replies[2 * place : 2 * place + 2]}
-        foreign = set(asked) - whole
-        return [None if key in foreign else value for key, value in zip(keys, values, strict=True)]
-
-    async def swap(self, key: str, storage: Storage, *, read: bytes, new: bytes | None) -> bool:
+    async def swap(self, key: str, field: str, *, read: bytes, new: bytes | None) -> bool:
         """Put `new` in place of the value that was read, or delete the key when it is None; keeps its lifetime.
+
+        Args:
+            key: Its name.
+            field: Of a hash, or `STRING`.
+            read: The value to replace.
+            new: The value to put there.
 
         Returns:
             False when somebody else has written it since; nothing was changed.
         """
-        if storage in {"fields", "key"}:
-            await self.delete([key])
-            return True
-        field = "" if storage == "string" else DATA_FIELD
-        return bool(await SWAP.run(self._client, [key], [field, fingerprint(read), new or b""]))
+        return bool(await SWAP.run(self._client, [key], (field, fingerprint(read), new or b"")))
 
     async def delete(self, keys: Iterable[str]) -> int:
         """Delete these keys; how many were there."""
@@ -186,14 +161,19 @@ def _is_of_another_type(error: Exception) -> bool:
     return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
-def _value(reply: Any) -> bytes | None:
-    if isinstance(reply, int):
-        return b"" if reply else None
-    if isinstance(reply, dict):
-        if not reply or not is_torn_spring_session(set(reply)):
+def _reply(reply: Any) -> Any:
+    """What one command answered; None where the key is of another type."""
+    if isinstance(reply, Exception):
+        if _is_of_another_type(reply):
             return None
-        values: list[bytes] = sorted(reply.values(), key=lambda value: -len(value))
-        return b"\n".join([*values, *sorted(reply)]) if BIRTH_FIELD in reply else TORN
-    if isinstance(reply, Exception) and not _is_of_another_type(reply):
         raise reply
-    return reply if isinstance(reply, bytes) else None
+    return reply
+
+
+def _raw(replies: Sequence[Any], fields: Sequence[str] | None) -> Raw | None:
+    first = replies[0]
+    if first is None or first in (0, {}):
+        return None
+    if fields is None:
+        return {name.decode(errors="replace"): value for name, value in first.items()}
+    return {field: value for field, value in zip(fields, replies, strict=False) if value is not None}

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_index import Place
+from receiver.bus.cache_index import CacheKey
 from receiver.bus.lua import Script
 from receiver.core import foreign_json
 from receiver.core.eviction import Eviction
@@ -35,12 +35,12 @@ class Recheck:
 
     Attributes:
         eviction: The logout.
-        places: Where something of the user was, whether or not anything was removed there.
+        keys: Where something of the user was, whether or not anything was removed there.
         step: Which of the delays comes next.
     """
 
     eviction: Eviction
-    places: frozenset[Place]
+    keys: frozenset[CacheKey]
     step: int
 
 
@@ -88,21 +88,21 @@ class Rechecks:
 
 
 def _to_json(recheck: Recheck) -> str:
-    places = sorted(map(list, recheck.places))
+    places = sorted(map(list, recheck.keys))
     return json.dumps({"eviction": recheck.eviction.to_json(), "places": places, "step": recheck.step})
 
 
 def _from_json(text: bytes) -> Recheck:
     match foreign_json.parse(text):
         case {"eviction": str(event), "places": list(places), "step": int(step)} if step >= 0:
-            return Recheck(Eviction.from_json(event), frozenset(map(_place, places)), step)
+            return Recheck(Eviction.from_json(event), frozenset(map(_cache_key, places)), step)
         case _:
             raise BadValueError("shape")
 
 
-def _place(pair: object) -> Place:
+def _cache_key(pair: object) -> CacheKey:
     match pair:
         case [str(cache), str(key)]:
-            return Place(cache, key)
+            return CacheKey(cache, key)
         case _:
             raise BadValueError("shape")

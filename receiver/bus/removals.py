@@ -1,4 +1,4 @@
-"""What the evictor removed a moment ago, so that it knows what comes back; and the logouts that have come to count."""
+"""Recent removals, used to recognise entries that are written back, and the logout marks that apply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus.lua import Script
 from receiver.core.cached_sign_in import seconds
-from receiver.core.marks import client_suffix, digest
+from receiver.core.marks import client_suffix, digest, mark_names
 from receiver.core.verdict import Marks, Removal
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from receiver.bus.keys import Keys
     from receiver.core.cached_sign_in import CachedSignIn
     from receiver.core.eviction import Eviction
+    from receiver.core.marks import MarkNames, Name
 
 REMOVED = Script.read("removed")
 MARK = Script.read("mark")
@@ -125,12 +126,12 @@ class Removals:
             sign_ins: Found in caches.
             issuers: Whose accounts they may be where a sign-in names no issuer.
         """
-        asked = [_mark_names(sign_in, issuers) for sign_in in sign_ins]
+        asked = [_marks_of(sign_in, issuers) for sign_in in sign_ins]
         names = [self._keys.mark(*name) for of_user, of_session in asked for name in (*of_user, *of_session)]
         found: Any = await self._client.mget(names) if names else []
         answer = {name: self._date(at) for name, at in zip(names, found, strict=True)}
 
-        def latest(marks: _Names) -> float | None:
+        def latest(marks: Sequence[Name]) -> float | None:
             return max((at for name in marks if (at := answer[self._keys.mark(*name)]) is not None), default=None)
 
         return [
@@ -150,31 +151,24 @@ def suffix_of(eviction: Eviction) -> str:
     return client_suffix(eviction.client_id) if eviction.applies_to == "client" and eviction.client_id else ""
 
 
-_Names = list[tuple[str, str]]
-
-
-def _mark_names(sign_in: CachedSignIn, issuers: Iterable[str]) -> tuple[_Names, _Names]:
-    """Digests and suffixes of the marks that may end this sign-in: of its user, and of its session."""
-    suffixes = ("", client_suffix(sign_in.client_id)) if sign_in.client_id else ("",)
+def _marks_of(sign_in: CachedSignIn, issuers: Iterable[str]) -> MarkNames:
+    """The marks that may end this sign-in."""
     iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
-    user = digest("sub", iss, sub) if iss and sub else None
-    of_user = [user] if user else []
+    others = []
     if account is not None and iss is None:
         # An account is the subject itself where the OP sends no client_info.
-        of_user += [digest(kind, issuer, account) for issuer in issuers for kind in ("account", "sub")]
+        others = [digest(kind, issuer, account) for issuer in issuers for kind in ("account", "sub")]
     elif account is not None and iss is not None and account != sub:
-        of_user.append(digest("account", iss, account))
-    of_session = []
-    if iss and sign_in.sid:
-        session = digest("sid", iss, sign_in.sid)
-        of_session = [session, f"{session}+{user}"] if user else [session]
-    return (
-        [(name, suffix) for name in of_user for suffix in suffixes],
-        [(name, suffix) for name in of_session for suffix in suffixes],
+        others = [digest("account", iss, account)]
+    return mark_names(
+        user=digest("sub", iss, sub) if iss and sub else "",
+        others=others,
+        session=digest("sid", iss, sign_in.sid) if iss and sign_in.sid else "",
+        client_ids=[sign_in.client_id] if sign_in.client_id else [],
     )
 
 
-def _only_of_subject(of_user: _Names, latest: Callable[[_Names], float | None]) -> float | None:
+def _only_of_subject(of_user: Sequence[Name], latest: Callable[[Sequence[Name]], float | None]) -> float | None:
     wide = [name for name in of_user if not name[1]]
     if len(wide) != SUBJECT_AND_ACCOUNT:
         return None

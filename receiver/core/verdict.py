@@ -34,12 +34,12 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """When somebody was signed out, NumericDate seconds; None for never.
+    """When a user was signed out, NumericDate seconds; None for never.
 
     Attributes:
         user_at: The user.
         session_at: The session.
-        only_subject_at: The subject, where its account does not show it: nobody knew then whose account it is.
+        only_subject_at: Of the subject, where the account has no such mark: it was unknown when that was published.
     """
 
     user_at: float | None = None

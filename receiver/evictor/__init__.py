@@ -1,1 +1,22 @@
-"""The worker that clears shared token caches and sessions in Redis, whoever wrote them, and keeps them cleared."""
+"""The worker that clears shared token caches and sessions in Redis, and keeps them cleared, whichever stack wrote them.
+
+How it works, from one logout to its end:
+
+1. **Find** (`evict`, `caches`). The keys of a user are those an app registered, those that follow from the account,
+   those the index knows, and those the stack's own index names. A value found may name a further account, so the
+   search is done again.
+2. **Note** (`bus.removals`). Before anything is removed, it is noted where and whose: from then on it may come back.
+3. **Decide** (`decisions`). Pure functions say which sign-ins of a value are over: by the logout itself, or later by
+   marks and by what is remembered. A value that cannot be read goes only if it bears its layout's signature, or if an
+   app named its key.
+4. **Clear** (`clear`). What is over is cut out by compare-and-set, or the key deleted. After a lost race the new value
+   is decided anew.
+5. **Look again** (`recheck`). An order in Redis, which outlives any worker, has the keys looked at after 2, 10 and 60
+   seconds.
+6. **Watch** (`watch`, `examine`). One worker, by a lease, hears of every write and reads everything now and then. It
+   learns whose values are where, and decides by marks: so it catches a refresh in flight, and logouts that were
+   published before it was known whose account they are about.
+
+A layout (`core.layouts`) is one pure object: which keys, what is in a value, the value without one of its users, what
+is kept beside it, its signature. What no layout can read is counted (`bad_values`) and left; it never ends the worker.
+"""

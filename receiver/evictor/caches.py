@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_index import Place
+from receiver.bus.cache_index import CacheKey
 from receiver.bus.cache_store import glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from receiver.bus.cache_store import CacheStore
-    from receiver.core.cache_layouts import Layout, Per
     from receiver.core.eviction import Eviction
+    from receiver.core.layouts import Layout, Per
+    from receiver.core.layouts.layout import Raw, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Cache:
     @property
     def is_read(self) -> bool:
         """Whether its values are ever looked into unasked."""
-        return self.index and self.layout.holds != "anything"
+        return self.index and self.layout.is_read
 
     @property
     def head(self) -> str:
@@ -64,6 +65,13 @@ class Cache:
         """Whether any program's keys may be among its own: it is told by a prefix, and that is empty."""
         return self.key is None and not self.head
 
+    def open(self, raw: Raw) -> Value:
+        """Look into a value; see `Layout.open`."""
+        value = self.layout.open(raw)
+        # Among all keys of a Redis another program's ciphertext looks the same.
+        is_mixed = self.takes_all_keys and self.layout.signs_text and not value.readable
+        return replace(value, bears_signature=False) if is_mixed else value
+
     def may_hold(self, eviction: Eviction) -> bool:
         """Whether users of the logout's tenant are in it."""
         return eviction.tenant in self.tenants
@@ -72,12 +80,20 @@ class Cache:
         """The key that follows from an account; None where none does."""
         return self.head + account if self.layout.key_is_account and self.key is None else None
 
-    def place(self, key: str, accounts: Iterable[str]) -> Place | None:
-        """What is worth noting of where these accounts are; None where it follows from each of them."""
+    def name_of(self, key: str) -> str:
+        """What a key is called below the cache's head."""
+        return key[len(self.head) :]
+
+    def index_sets(self, users: Iterable[str]) -> list[str]:
+        """The sets in which the stack itself keeps which values are these users'."""
+        return [name for user in sorted(users) if (name := self.layout.index_of(self.prefix, user)) is not None]
+
+    def worth_noting(self, key: str, accounts: Iterable[str]) -> CacheKey | None:
+        """Where these accounts are, if the index has to know it; None where it follows from each of them."""
         # A client object that several users share writes all of them under the key of one.
         if self.key is not None or {self.key_of(account) for account in accounts} == {key}:
             return None
-        return Place(self.name, key)
+        return CacheKey(self.name, key)
 
 
 class Caches:
@@ -85,7 +101,7 @@ class Caches:
 
     Args:
         caches: As configured.
-        own_prefix: Of the keys of this project, which are nobody's cache.
+        own_prefix: Of the keys of this project, which are no cache's.
     """
 
     def __init__(self, caches: Sequence[Cache], *, own_prefix: str) -> None:
@@ -105,7 +121,7 @@ class Caches:
         return self._by_name.get(name)
 
     def owner(self, key: str, store: CacheStore | None = None) -> Cache | None:
-        """Whose key this is: the cache with the longest prefix; None for nobody's.
+        """The cache a key belongs to: the one with the longest prefix; None for none's.
 
         Args:
             key: Its name.
@@ -115,45 +131,42 @@ class Caches:
             cache
             for cache in self
             if (store is None or cache.store is store)
-            and cache.layout.holds != "anything"
+            and cache.layout.is_read
             and (key == cache.key if cache.key is not None else key.startswith(cache.head))
         ]
         if not candidates or key.startswith(self._own):
             return None
         best = max(candidates, key=lambda cache: (cache.key is not None, len(cache.head)))
-        layout = best.layout
-        # Below a namespace a name has no further part: those keys are the stack's own bookkeeping.
-        is_beside = bool(layout.below) and ":" in key[len(best.head) :]
-        return None if is_beside or (layout.apps_own and key.endswith(layout.apps_own)) else best
+        return None if best.layout.is_beside(best.name_of(key)) else best
 
-    def derived(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
+    def derived(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
         """Every key that follows from the accounts of a logout, and the one key of all users."""
         known = sorted(accounts)
         return {
-            Place(cache.name, key)
+            CacheKey(cache.name, key)
             for cache in self
-            if cache.may_hold(eviction) and cache.layout.holds != "anything"
+            if cache.may_hold(eviction) and cache.layout.is_read
             for key in ([cache.key] if cache.key is not None else filter(None, map(cache.key_of, known)))
             if not key.startswith(self._own)
         }
 
-    def filled(self, eviction: Eviction, accounts: Iterable[str]) -> set[Place]:
+    def filled(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
         """The keys that the templates of `keyed` caches name for a logout."""
         known = sorted(accounts)
         return {
-            Place(cache.name, key)
+            CacheKey(cache.name, key)
             for cache in self
-            if cache.may_hold(eviction) and cache.layout.holds == "anything"
+            if cache.may_hold(eviction) and not cache.layout.is_read
             for key in _filled(cache.key or "", eviction, known)
-            # Whatever a subject is called.
+            # A subject may be called like one of ours.
             if not key.startswith(self._own)
         }
 
-    def registered(self, eviction: Eviction) -> set[Place]:
+    def registered(self, eviction: Eviction) -> set[CacheKey]:
         """The keys that apps registered for the sessions that end, as far as they are a configured cache's."""
         keys = {key for session in eviction.sessions for key in session.keys}
         owned = ((self.owner(key), key) for key in keys)
-        return {Place(cache.name, key) for cache, key in owned if cache is not None and cache.may_hold(eviction)}
+        return {CacheKey(cache.name, key) for cache, key in owned if cache is not None and cache.may_hold(eviction)}
 
 
 def _filled(template: str, eviction: Eviction, accounts: Sequence[str]) -> Iterator[str]:

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.blobs import ATTEMPTS
+from receiver.core.layouts.layout import WHOLE
 from receiver.core.verdict import sid_digest
-from receiver.evictor import spring
-from receiver.evictor.second_look import name_of
-from receiver.evictor.values import WHOLE, Value, open_value
+from receiver.evictor import bookkeeping
+from receiver.evictor.decisions import user_digest
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
+    from receiver.core.layouts.layout import Change, Value
     from receiver.core.msal_cache import Holder, RefreshToken
     from receiver.evictor.caches import Cache
+    from receiver.evictor.decisions import ByLogout, ByMarks
 
 log = logging.getLogger("receiver.evictor")
 
@@ -28,54 +30,71 @@ class Cleared:
 
     Attributes:
         outcome: `deleted`, `rewritten`, `kept` (nothing in it was to go) or `absent`.
+        value: As it was when that was decided.
         accounts: Those that were removed.
-        names: Digests of whose was removed (`second_look.name_of`).
+        users: Digests of whose was removed (`decisions.user_digest`).
         sids: Digests of the sessions that were removed.
         issuers: Of the sign-ins that were removed, as far as they say.
         refresh_tokens: Those that were removed.
     """
 
     outcome: str
+    value: Value | None = None
     accounts: frozenset[str] = frozenset()
-    names: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
     sids: frozenset[str] = frozenset()
     issuers: frozenset[str] = frozenset()
     refresh_tokens: tuple[RefreshToken, ...] = ()
 
+    @property
+    def removed(self) -> bool:
+        """Whether anything was."""
+        return self.outcome in {"deleted", "rewritten"}
+
 
 async def read(cache: Cache, keys: Sequence[str]) -> list[Value | None]:
     """The values, opened, in order; one round trip."""
-    raw = await cache.store.read(keys, cache.layout.storage)
-    return [None if value is None else open_value(value, cache.layout) for value in raw]
+    raw = await cache.store.read(keys, cache.layout.fields)
+    return [None if value is None else cache.open(value) for value in raw]
 
 
-async def clear(cache: Cache, key: str, value: Value, decide: Callable[[Value], Collection[Holder]]) -> Cleared:
-    """Take out of the value whoever `decide` says; asked again when somebody else has written meanwhile.
+async def clear(cache: Cache, key: str, value: Value, evidence: ByLogout | ByMarks) -> Cleared:
+    """Take out of the value what is over by this evidence; decided anew when another writer came first.
 
-    After `ATTEMPTS` tries the whole value is deleted: its other users sign in again, and nobody signed out stays.
+    After `ATTEMPTS` tries the whole value is deleted: its other users sign in again, and no signed-out user stays.
     """
-    current: Value | None = value
+    decided = value
     for _ in range(ATTEMPTS):
-        if current is None:
-            return Cleared("absent")
-        ended = decide(current)
+        ended = evidence.ended_in(value)
+        decided = value
         if not ended:
-            return Cleared("kept")
-        change = current.without(ended)
-        if await cache.store.swap(key, cache.layout.storage, read=current.raw, new=change.new):
-            if cache.layout.storage == "fields":
-                await spring.forget(cache, key, spring.names_in(current))
-            return _cleared("deleted" if change.new is None else "rewritten", current, ended, change.refresh_tokens)
+            return Cleared("kept", decided)
+        change = cache.layout.without(value, ended)
+        if await _swap(cache, key, value, change):
+            users = {name for sign_in in value.sign_ins for name in (sign_in.sub, sign_in.account) if name}
+            await bookkeeping.forget(cache, key, users)
+            return _cleared(value, ended, change)
         (current,) = await read(cache, [key])
+        if current is None:
+            return Cleared("absent", decided)
+        value = current
     await cache.store.delete([key])
     emit(
         log, logging.WARNING, "evict.contended", cache=cache.name,
         action="others kept writing the value, so it was deleted; all its users sign in again",
     )  # fmt: skip
-    return Cleared("deleted")
+    return Cleared("deleted", decided)
 
 
-def _cleared(outcome: str, value: Value, ended: Collection[Holder], tokens: Sequence[RefreshToken]) -> Cleared:
+async def _swap(cache: Cache, key: str, value: Value, change: Change) -> bool:
+    if not cache.layout.swaps or cache.layout.fields is None:
+        await cache.store.delete([key])
+        return True
+    field = cache.layout.fields[0]
+    return await cache.store.swap(key, field, read=value.raw[field], new=change.new)
+
+
+def _cleared(value: Value, ended: Collection[Holder], change: Change) -> Cleared:
     gone = [
         sign_in
         for holder, sign_ins in value.holders.items()
@@ -83,10 +102,11 @@ def _cleared(outcome: str, value: Value, ended: Collection[Holder], tokens: Sequ
         for sign_in in sign_ins
     ]
     return Cleared(
-        outcome,
+        "deleted" if change.new is None else "rewritten",
+        value,
         accounts=frozenset(sign_in.account for sign_in in gone if sign_in.account),
-        names=frozenset(filter(None, map(name_of, gone))),
+        users=frozenset(filter(None, map(user_digest, gone))),
         sids=frozenset(filter(None, map(sid_digest, gone))),
         issuers=frozenset(sign_in.iss for sign_in in gone if sign_in.iss),
-        refresh_tokens=tuple(tokens),
+        refresh_tokens=change.refresh_tokens,
     )

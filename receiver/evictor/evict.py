@@ -6,29 +6,27 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_index import Place, account_digest
-from receiver.bus.cache_store import SilentError
+from receiver.bus.cache_index import CacheKey, account_digest
+from receiver.bus.cache_store import CircuitOpenError
 from receiver.bus.connection import Failure, describe
 from receiver.bus.rechecks import Recheck
 from receiver.bus.removals import suffix_of
 from receiver.core.marks import digest
-from receiver.core.verdict import means
-from receiver.evictor import spring
+from receiver.evictor import bookkeeping
 from receiver.evictor.clear import Cleared, clear, read
-from receiver.evictor.values import WHOLE
+from receiver.evictor.decisions import ByLogout
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
     from receiver.bus.cache_index import CacheIndex
     from receiver.bus.rechecks import Rechecks
     from receiver.bus.removals import Removals
     from receiver.core.eviction import Eviction
-    from receiver.core.msal_cache import Holder
+    from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
-    from receiver.evictor.values import Value
     from receiver.ops.evictor_metrics import EvictorMetrics
 
 log = logging.getLogger("receiver.evictor")
@@ -43,16 +41,16 @@ class Found:
 
     Attributes:
         accounts: `home_account_id`s.
-        places: Keys, whether or not anything is there.
+        keys: Whether or not anything is there.
         exact: Those of them that are this user's or this session's alone, also when they cannot be read.
         named: Those of them that an app named: registered, or by a template.
         failed: Caches whose Redis did not answer, by name.
     """
 
     accounts: set[str]
-    places: set[Place] = field(default_factory=set)
-    exact: set[Place] = field(default_factory=set)
-    named: set[Place] = field(default_factory=set)
+    keys: set[CacheKey] = field(default_factory=set)
+    exact: set[CacheKey] = field(default_factory=set)
+    named: set[CacheKey] = field(default_factory=set)
     failed: dict[str, BaseException] = field(default_factory=dict)
 
 
@@ -98,23 +96,23 @@ class Evictor:
         removed = False
         # Ordered first: a worker that dies on the way leaves at least that.
         await self._rechecks.put(Recheck(eviction, frozenset(), 0))
-        seen: set[Place] = set()
+        seen: set[CacheKey] = set()
         for _ in range(ROUNDS):
             await self._find(eviction, found)
-            new = found.places - seen
+            new = found.keys - seen
             if not new:
                 break
             seen |= new
             for cache in self._caches:
-                keys = sorted(place.key for place in new if place.cache == cache.name)
+                keys = sorted(found_in.key for found_in in new if found_in.cache == cache.name)
                 if not keys or cache.name in found.failed:
                     continue
                 try:
-                    with cache.store.asking():
+                    with cache.store.circuit():
                         removed |= await self._clear(cache, keys, eviction, found)
                 except Failure as error:
                     found.failed[cache.name] = _failed(cache, error)
-        await self._rechecks.put(Recheck(eviction, frozenset(found.places), 0))
+        await self._rechecks.put(Recheck(eviction, frozenset(found.keys), 0))
         for failure in found.failed.values():
             raise failure
         if not (removed or found.accounts or self._names_a_key(found)):
@@ -129,17 +127,17 @@ class Evictor:
     async def _find(self, eviction: Eviction, found: Found) -> None:
         found.named |= self._caches.registered(eviction) | self._caches.filled(eviction, found.accounts)
         found.exact |= self._caches.derived(eviction, found.accounts) | found.named
-        principals = _principals(eviction, found)
+        users = _users(eviction, found)
         for cache in self._caches:
-            if cache.layout.storage == "fields" and cache.may_hold(eviction) and cache.name not in found.failed:
+            if cache.may_hold(eviction) and cache.name not in found.failed and cache.index_sets(users):
                 try:
-                    with cache.store.asking():
-                        keys = await spring.sessions_of(cache, principals)
+                    with cache.store.circuit():
+                        keys = await bookkeeping.indexed_keys(cache, users)
                 except Failure as error:
                     found.failed[cache.name] = _failed(cache, error)
                 else:
-                    found.exact |= {Place(cache.name, key) for key in keys}
-        found.places |= found.exact | await self._index.places(eviction, found.accounts)
+                    found.exact |= {CacheKey(cache.name, key) for key in keys}
+        found.keys |= found.exact | await self._index.places(eviction, found.accounts)
 
     async def _clear(self, cache: Cache, keys: list[str], eviction: Eviction, found: Found) -> bool:
         """Whether anything was removed."""
@@ -151,44 +149,49 @@ class Evictor:
         await self._note(eviction, [name for key in keys for name in remembered_as(cache, key)], [*user, *accounts])
         removed = False
         for key, value in zip(keys, await read(cache, keys), strict=True):
-            place = Place(cache.name, key)
-            cleared = Cleared("absent")
-            if value is not None:
-                cleared = Cleared("kept")
-                self._bad.note(cache.name, cache.pattern, value.problems, value.error)
-                with self._bad.guarding(cache.name, cache.pattern):
-                    cleared = await clear(cache, key, value, _decision(cache, place, eviction, found))
+            cleared = await self._clear_key(cache, key, value, _evidence(cache, key, eviction, found))
             self._metrics.cleared(cache.name, cleared.outcome)
             # To no other OP than the one they are from.
             for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
                 self._revoke(eviction.tenant, client_id, secret)
-            if cleared.outcome in {"deleted", "rewritten"}:
+            if cleared.removed:
                 removed = True
-                if cache.layout.storage == "fields":
-                    # A session that cannot be read does not say what it is indexed under.
-                    await spring.forget(cache, key, _principals(eviction, found))
-                named = sorted(cleared.names) if cache.layout.account_links else []
-                await self._note(eviction, remembered_as(cache, key), named, sids=cleared.sids)
-                if cache.layout.account_links:
-                    found.accounts |= cleared.accounts
-                    await self._removals.mark_accounts(eviction, cleared.accounts)
+                # A value that cannot be read does not say what it is indexed under.
+                await bookkeeping.forget(cache, key, _users(eviction, found))
+                await self._remember(cache, key, eviction, cleared, found)
         return removed
 
+    async def _clear_key(self, cache: Cache, key: str, value: Value | None, evidence: ByLogout) -> Cleared:
+        if value is None:
+            return Cleared("absent")
+        self._bad.note(cache.name, cache.pattern, value.problems, value.error)
+        with self._bad.guarding(cache.name, cache.pattern):
+            return await clear(cache, key, value, evidence)
+        return Cleared("kept")
+
+    async def _remember(self, cache: Cache, key: str, eviction: Eviction, cleared: Cleared, found: Found) -> None:
+        links = cache.layout.account_links
+        users = sorted(cleared.users) if links else []
+        await self._note(eviction, remembered_as(cache, key), users, sids=cleared.sids)
+        if links:
+            found.accounts |= cleared.accounts
+            await self._removals.mark_accounts(eviction, cleared.accounts)
+
     async def _note(
-        self, eviction: Eviction, places: Iterable[str], users: Iterable[str], *, sids: Iterable[str] = ()
+        self, eviction: Eviction, keys: Iterable[str], users: Iterable[str], *, sids: Iterable[str] = ()
     ) -> None:
         ended = {digest("sid", eviction.iss, eviction.sid)} if eviction.sid else set()
         if eviction.scope == "user":
             # Of a session's logout only that session is over; others share the value and may sign in silently again.
             ended |= set(sids)
         suffix = suffix_of(eviction)
-        names = [*places, *(name + suffix for name in users)]
+        names = [*keys, *(name + suffix for name in users)]
         await self._removals.note(names, logout_at=eviction.logout_at, sids=sorted(ended))
 
     def _names_a_key(self, found: Found) -> bool:
         """Whether a key is known that is not simply the one of all users."""
-        caches = ((self._caches.by_name(place.cache), place) for place in found.places)
-        return any(cache is not None and place.key != cache.key for cache, place in caches)
+        caches = ((self._caches.by_name(known.cache), known.key) for known in found.keys)
+        return any(cache is not None and key != cache.key for cache, key in caches)
 
     def _unresolved(self, eviction: Eviction) -> None:
         self._metrics.unresolved.labels(eviction.tenant).inc()
@@ -199,44 +202,33 @@ class Evictor:
         )  # fmt: skip
 
 
-def place_digest(place: Place) -> str:
-    """Names a place in Redis keys."""
-    return digest("place", place.cache, place.key)
+def key_digest(cache: Cache, key: str) -> str:
+    """Names a key of a cache in our own keys."""
+    return digest("place", cache.name, key)
 
 
 def remembered_as(cache: Cache, key: str) -> list[str]:
     """The digest under which a removal is remembered of a key; none for the one key of all users."""
-    return [] if key == cache.key else [place_digest(Place(cache.name, key))]
+    return [] if key == cache.key else [key_digest(cache, key)]
 
 
-def _decision(cache: Cache, place: Place, eviction: Eviction, found: Found) -> Callable[[Value], Collection[Holder]]:
-    exact, named = place in found.exact and cache.key is None, place in found.named
-
-    def decide(value: Value) -> Collection[Holder]:
-        if not value.readable:
-            # Of many users' one value nothing tells whose it is.
-            mine = (exact and value.bears_signature) or (named and place.key != cache.key)
-            return {WHOLE} if mine else ()
-        whole_user = cache.per == "user"
-        ended = {
-            holder
-            for holder, sign_ins in value.holders.items()
-            if any(means(eviction, sign_in, accounts=found.accounts, whole_user=whole_user) for sign_in in sign_ins)
-        }
-        if not ended and exact and len(value.accounts) == 1 and not any(sign_in.iss for sign_in in value.sign_ins):
-            # Registered for this session, and nothing in it says otherwise.
-            ended = set(value.holders)
-        return ended
-
-    return decide
+def _evidence(cache: Cache, key: str, eviction: Eviction, found: Found) -> ByLogout:
+    known, is_shared = CacheKey(cache.name, key), key == cache.key
+    return ByLogout(
+        eviction=eviction,
+        accounts=found.accounts,
+        whole_user=cache.per == "user",
+        is_users_own=known in found.exact and not is_shared,
+        is_named=known in found.named and not is_shared,
+    )
 
 
-def _principals(eviction: Eviction, found: Found) -> set[str]:
+def _users(eviction: Eviction, found: Found) -> set[str]:
     return {*found.accounts, *([eviction.sub] if eviction.sub else [])}
 
 
 def _failed(cache: Cache, error: BaseException) -> BaseException:
-    if isinstance(error, SilentError):
+    if isinstance(error, CircuitOpenError):
         # Said once is enough.
         return error
     emit(

@@ -1,33 +1,34 @@
 """Look at values that were just written, or that stand there: learn whose they are, and remove what is over.
 
-This is what catches a refresh that was in flight during a logout, and what resolves an eviction that was published
-before anybody knew whose account it was about: both leave a mark, and what is older than its mark has to go.
+This catches a refresh that was in flight during a logout, and resolves an eviction that was published before it was
+known whose account it was about: both leave a mark, and what is older than its mark has to go.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from receiver.bus.cache_index import Place, notes
-from receiver.core.verdict import Verdict
+from receiver.bus.cache_index import notes
+from receiver.core.verdict import Marks, Verdict
 from receiver.evictor.clear import clear, read
-from receiver.evictor.evict import place_digest, remembered_as
-from receiver.evictor.second_look import Finding, Known, look, names_of
+from receiver.evictor.decisions import ByMarks, names_of
+from receiver.evictor.evict import key_digest, remembered_as
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from receiver.bus.cache_index import CacheIndex
     from receiver.bus.keys import Keys
-    from receiver.bus.removals import Removals
+    from receiver.bus.removals import Remembered, Removals
     from receiver.core.cached_sign_in import CachedSignIn
-    from receiver.core.msal_cache import Holder
+    from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.clear import Cleared
-    from receiver.evictor.values import Value
+    from receiver.evictor.decisions import Decision
     from receiver.ops.evictor_metrics import EvictorMetrics
 
 log = logging.getLogger("receiver.evictor")
@@ -36,7 +37,7 @@ MAX_KEY = 1024
 """Characters of the longest key that is looked at: longer ones would be noted in Redis for each of their users."""
 
 MAX_LEFT = 10_000
-"""Places remembered as given up, so that each is said and counted once; the oldest give way."""
+"""Keys remembered as given up, so that each is said and counted once; the oldest give way."""
 
 
 class Examined(NamedTuple):
@@ -51,6 +52,14 @@ class Examined(NamedTuple):
     values: int = 0
     unreadable: int = 0
     removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What Redis says about the values of one batch: marks by sign-in, removals by the digests of users and keys."""
+
+    marks: Mapping[CachedSignIn, Marks]
+    remembered: Mapping[str, Remembered]
 
 
 class Examiner:
@@ -106,10 +115,17 @@ class Examiner:
         known = await self._known(cache, values)
         removed = 0
         for key, value in values.items():
+            evidence = ByMarks(
+                key=key_digest(cache, key),
+                marks=known.marks,
+                remembered=known.remembered,
+                by_user=cache.layout.account_links,
+                not_issuers=cache.not_issuers,
+                logouts_missed=flush and cache.key is None,
+                is_named=key in named,
+            )
             with self._bad.guarding(cache.name, cache.pattern):
-                removed += await self._settle(
-                    cache, key, value, known, flush=flush and cache.key is None, named=key in named
-                )
+                removed += await self._clear(cache, key, value, evidence)
         if cache.layout.account_links:
             await self._spread(known)
         return Examined(len(values), sum(not value.readable for value in values.values()), removed)
@@ -131,22 +147,24 @@ class Examiner:
                 for note in notes(
                     self._keys,
                     _own(cache, value.sign_ins),
-                    cache.place(key, value.accounts),
+                    cache.worth_noting(key, value.accounts),
                     of_accounts=cache.layout.account_links,
                 )
             ]
             self._metrics.learnt.labels(cache.name).inc(await self._index.learn(found))
 
-    async def _known(self, cache: Cache, values: dict[str, Value]) -> Known:
-        names = sorted({name for key, value in values.items() for name in names_of(_place(cache, key), value)})
-        remembered = zip(names, await self._removals.remembered(names), strict=True)
+    async def _known(self, cache: Cache, values: dict[str, Value]) -> _Known:
         sign_ins = [sign_in for value in values.values() for sign_in in _own(cache, value.sign_ins)]
+        links = cache.layout.account_links
+        users = {name for value in values.values() for s in value.sign_ins for name in names_of(s, by_user=links)}
+        names = sorted(users | {key_digest(cache, key) for key in values})
+        remembered = zip(names, await self._removals.remembered(names), strict=True)
         marks = await self._removals.marks(sign_ins, cache.issuers)
-        return Known(
+        return _Known(
             dict(zip(sign_ins, marks, strict=True)), {name: one for name, one in remembered if one is not None}
         )
 
-    async def _spread(self, known: Known) -> None:
+    async def _spread(self, known: _Known) -> None:
         """Look at everything of the accounts that only now are known to be those of subjects that were signed out."""
         late = {
             (sign_in.iss, sign_in.account): marks.only_subject_at
@@ -160,31 +178,20 @@ class Examiner:
             places = await self._index.places_of([account])
             for cache in self._caches:
                 keys = {place.key for place in places if place.cache == cache.name} | {cache.key_of(account), cache.key}
-                if iss in cache.issuers and cache.layout.holds != "anything":
+                if iss in cache.issuers and cache.layout.is_read:
                     await self.examine(cache, sorted(filter(None, keys)))
 
-    async def _settle(self, cache: Cache, key: str, value: Value, known: Known, *, flush: bool, named: bool) -> bool:
-        place = _place(cache, key)
-        findings: dict[Holder, Finding] = {}
-
-        def decide(current: Value) -> list[Holder]:
-            findings.clear()
-            # Among all keys of a Redis another program's ciphertext looks the same.
-            lost = flush and (current.readable or not (cache.takes_all_keys and cache.layout.storage == "string"))
-            findings.update(look(current, place, known, flush=lost, named=named))
-            for holder in [holder for holder in findings if current.readable]:
-                if not _own(cache, current.holders[holder]):
-                    del findings[holder]
-            return [holder for holder, finding in findings.items() if finding.remove]
-
-        cleared = await clear(cache, key, value, decide)
-        for finding in findings.values():
-            self._report(cache, place, finding)
-        if cleared.outcome not in {"deleted", "rewritten"}:
+    async def _clear(self, cache: Cache, key: str, value: Value, evidence: ByMarks) -> bool:
+        """Whether anything was removed."""
+        cleared = await clear(cache, key, value, evidence)
+        decisions = list(evidence.decisions(cleared.value or value).values())
+        for decision in decisions:
+            self._report(cache, evidence.key, decision)
+        if not cleared.removed:
             return False
-        ended = [finding for finding in findings.values() if finding.remove]
-        names = {finding.name for finding in ended if finding.name is not None}
-        await self._note([*remembered_as(cache, key), *sorted(names)], cleared, ended)
+        ended = [decision for decision in decisions if decision.remove]
+        users = {decision.name for decision in ended if decision.name is not None}
+        await self._note([*remembered_as(cache, key), *sorted(users)], cleared, ended)
         tenants = {cache.issuers.get(iss) for iss in cleared.issuers}
         # To no other OP than the one they are from.
         if len(tenants) == 1 and (tenant := tenants.pop()) is not None:
@@ -192,38 +199,34 @@ class Examiner:
                 self._revoke(tenant, client_id, secret)
         return True
 
-    async def _note(self, names: Sequence[str], cleared: Cleared, findings: Sequence[Finding]) -> None:
-        before = any(finding.before for finding in findings)
+    async def _note(self, names: Sequence[str], cleared: Cleared, ended: Sequence[Decision]) -> None:
+        before = any(decision.before for decision in ended)
         await self._removals.note(
             names,
-            logout_at=max((finding.logout_at for finding in findings), default=0.0),
+            logout_at=max((decision.logout_at for decision in ended), default=0.0),
             sids=sorted(cleared.sids),
             again=before,
-            unsure=before and all(finding.verdict is not Verdict.ENDED for finding in findings),
+            unsure=before and all(decision.verdict is not Verdict.ENDED for decision in ended),
         )
 
-    def _report(self, cache: Cache, place: str, finding: Finding) -> None:
-        if not finding.remove and self._left.get(place) == finding.logout_at:
-            # Written ever so often by whoever is signed in there.
+    def _report(self, cache: Cache, key: str, decision: Decision) -> None:
+        if not decision.remove and self._left.get(key) == decision.logout_at:
+            # Said already: an app may write it again and again.
             return
-        self._metrics.returned(cache.name, finding.verdict.value, "removed" if finding.remove else "left")
-        if finding.remove:
-            emit(log, logging.INFO, "evict.again", cache=cache.name, verdict=finding.verdict.value)
-        elif finding.before:
-            self._left[place] = finding.logout_at
+        self._metrics.returned(cache.name, decision.verdict.value, "removed" if decision.remove else "left")
+        if decision.remove:
+            emit(log, logging.INFO, "evict.again", cache=cache.name, verdict=decision.verdict.value)
+        elif decision.before:
+            self._left[key] = decision.logout_at
             if len(self._left) > MAX_LEFT:
                 del self._left[next(iter(self._left))]
             emit(
-                log, logging.WARNING, "evict.gave_up", cache=cache.name, verdict=finding.verdict.value,
-                action="it came back each time and is left, so that nobody is locked out; an app that writes it back "
-                "needs its piece of docs/caches.md",
+                log, logging.WARNING, "evict.gave_up", cache=cache.name, verdict=decision.verdict.value,
+                action="the limit of removals is reached and the entry is kept, so that no user is locked out; an app "
+                "that writes it back needs its piece of docs/caches.md",
             )  # fmt: skip
 
 
 def _own(cache: Cache, sign_ins: Iterable[CachedSignIn]) -> list[CachedSignIn]:
     """Without those of tenants whose users the cache does not hold."""
     return [sign_in for sign_in in sign_ins if sign_in.iss not in cache.not_issuers]
-
-
-def _place(cache: Cache, key: str) -> str:
-    return place_digest(Place(cache.name, key))

@@ -7,9 +7,9 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_store import SilentError
+from receiver.bus.cache_store import CircuitOpenError
 from receiver.bus.connection import Failure, describe
-from receiver.evictor import spring
+from receiver.evictor import bookkeeping
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Rechecker:
                     continue
                 await self._check(due)
                 await self._rechecks.put(replace(due, step=due.step + 1))
-            except SilentError:
+            except CircuitOpenError:
                 # Said when it began; this check is due again in a while.
                 continue
             except Failure as error:
@@ -62,17 +62,15 @@ class Rechecker:
 
     async def _check(self, order: Recheck) -> None:
         found = await self._evictor.find(order.eviction)
-        places = order.places | found.places
         for cache in self._caches:
-            keys = sorted(place.key for place in places if place.cache == cache.name)
+            keys = sorted(known.key for known in order.keys | found.keys if known.cache == cache.name)
             if not keys or not cache.may_hold(order.eviction) or cache.name in found.failed:
                 continue
             try:
-                with cache.store.asking():
-                    named = {place.key for place in found.named if place.cache == cache.name}
+                with cache.store.circuit():
+                    named = {known.key for known in found.named if known.cache == cache.name}
                     await self._examiner.examine(cache, keys, named=named)
-                    if cache.layout.storage == "fields":
-                        await spring.tidy(cache, keys)
+                    await bookkeeping.tidy(cache, keys)
             except Failure as error:
                 # The other caches do not wait for this one.
                 found.failed[cache.name] = error

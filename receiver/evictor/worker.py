@@ -282,7 +282,7 @@ async def _probe_caches(caches: Caches) -> None:
 
     async def probe(store: CacheStore) -> None:
         while True:
-            await store.ask_again()
+            await store.probe()
             await asyncio.sleep(PROBE_S)
 
     await together(*map(probe, caches.stores))

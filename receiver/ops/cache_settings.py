@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from receiver.core.cache_layouts import LAYOUTS, TEMPLATE_FIELDS, Layout, LayoutName, Per
+from receiver.core.layouts import LAYOUTS, TEMPLATE_FIELDS, Layout, LayoutName, Per
 from receiver.ops.sections import EMBEDDED, RedisSettings, Section
 
 CacheName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -56,7 +56,7 @@ class CacheSettings(Section):
             raise ValueError("set prefix or key, not both")
         if self.layout == "keyed":
             _check_template(self.key)
-        elif self.key is not None and self.shape.holds != "tokens":
+        elif self.key is not None and not self.shape.shares_keys:
             raise ValueError(f"key: the layout {self.layout} has a key for each session; set prefix")
         elif self.key is None and self.prefix is None and self.shape.prefix is None:
             raise ValueError(f"the layout {self.layout} needs prefix, or key where all users share one")

@@ -9,14 +9,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.bus.cache_index import Place, notes
+from receiver.bus.cache_index import CacheKey, notes
 from receiver.bus.keys import Keys
-from receiver.bus.removals import _mark_names
-from receiver.core.cache_layouts import LAYOUTS
+from receiver.bus.removals import _marks_of
 from receiver.core.eviction import Eviction
+from receiver.core.layouts import LAYOUTS, Layout
 from receiver.core.verdict import Marks, means
-from receiver.evictor.second_look import Known, look, names_of
-from receiver.evictor.values import open_value
+from receiver.evictor.decisions import ByMarks, names_of
 from tests.evictor.written import id_token
 
 NAMES = [
@@ -76,21 +75,30 @@ EVICTION = Eviction(
 )
 
 
+def stored(raw: bytes, layout: Layout) -> dict[str, bytes]:
+    """A value as it is read from Redis."""
+    if layout.fields is None:
+        return {"creationTime": b"1", "sessionAttr:x": raw}
+    return {layout.fields[0]: raw} if layout.fields else {}
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(st.binary(max_size=60), (sections | objects).flatmap(written)))
 def test_any_value(raw: bytes) -> None:
     """Every step on the way is taken without an error, and what is written back can be read again."""
     for layout in LAYOUTS.values():
-        value = open_value(raw, layout)
+        value = layout.open(stored(raw, layout))
         for sign_in in value.sign_ins:
             means(EVICTION, sign_in, accounts={"u1"}, whole_user=True)
-            _mark_names(sign_in, ["https://op.example"])
-        notes(Keys(), value.sign_ins, Place("web", "key"))
-        names_of("place", value)
-        look(value, "place", Known({sign_in: Marks(9, 9) for sign_in in value.sign_ins}, {}), flush=True)
+            _marks_of(sign_in, ["https://op.example"])
+            names_of(sign_in, by_user=layout.account_links)
+        notes(Keys(), value.sign_ins, CacheKey("web", "key"))
+        marks = {sign_in: Marks(9, 9) for sign_in in value.sign_ins}
+        ByMarks(key="key", marks=marks, remembered={}, logouts_missed=True).decisions(value)
         for ended in ([], list(value.holders), list(value.holders)[:1]):
-            change = value.without(ended)
+            change = layout.without(value, ended)
             if change.new is not None:
-                again = open_value(change.new, layout)
+                again = layout.open(stored(change.new, layout))
                 assert again.readable or not value.readable
                 assert not set(again.holders) & set(ended)
+        assert value.error is None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from receiver.core.cache_layouts import LAYOUTS
+from receiver.core.layouts import LAYOUTS
 from receiver.errors import ConfigurationError
 from receiver.ops.settings import Settings, load, redacted
 

@@ -28,7 +28,7 @@ def session(op: OP, sub: str) -> dict[str, Any]:
 
 def owners(*settings: tuple[str, str, str]) -> Caches:
     """Caches by name, layout and head of their keys."""
-    from receiver.core.cache_layouts import LAYOUTS
+    from receiver.core.layouts import LAYOUTS
 
     return Caches(
         [

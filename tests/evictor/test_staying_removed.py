@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.evictor.second_look import MAX_GUESSED, MAX_PROVED
+from receiver.evictor.decisions import MAX_GUESSED, MAX_PROVED
 from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
 from tests.evictor.written import accounts_in, clients_in, dumped, id_token, merged, tokens
 from tests.support.op import ABSENT

@@ -55,7 +55,7 @@ EVICT: dict[str, tuple[Any, str, bool]] = {
     "evictions": (GroupMember, "read", True),
     "rechecks": (Rechecks, "take", True),
     "watcher": (Lease, "hold", True),
-    "cache_probes": (CacheStore, "ask_again", True),
+    "cache_probes": (CacheStore, "probe", True),
     "revoker": (_Lane, "take", False),
 }
 """The same of `receiver evict`."""

@@ -1,0 +1,31 @@
+"""Keys named by a template after the user or the session: whatever is there is never read, and deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from receiver.core.layouts.layout import Layout, Value
+
+if TYPE_CHECKING:
+    from receiver.core.layouts.layout import Raw
+
+TEMPLATE_FIELDS = frozenset({"account", "client_id", "iss", "sid", "sub", "tenant"})
+"""What the template may name, in braces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyed(Layout):
+    """A value of any type. The template is the app's own word that exactly this key is the user's."""
+
+    fields: ClassVar[tuple[str, ...] | None] = ()
+    swaps: ClassVar[bool] = False
+    is_read: ClassVar[bool] = False
+
+    def read(self, raw: Raw) -> Value:
+        """Nothing is known but that it is there."""
+        return Value(raw, {}, readable=False)
+
+    def bears_signature(self, _raw: Raw) -> bool:
+        """Yes: it is at its key."""
+        return True

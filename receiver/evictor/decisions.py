@@ -1,0 +1,179 @@
+"""Which sign-ins of a value are over: decided from evidence alone, without asking any other system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from receiver.bus.cache_index import account_digest
+from receiver.core.layouts.layout import WHOLE
+from receiver.core.marks import client_suffix, digest
+from receiver.core.verdict import Marks, Verdict, judge, means
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from receiver.bus.removals import Remembered
+    from receiver.core.cached_sign_in import CachedSignIn
+    from receiver.core.eviction import Eviction
+    from receiver.core.layouts.layout import Value
+    from receiver.core.msal_cache import Holder
+
+MAX_PROVED = 10
+"""Times a day a sign-in is removed again that a logout proves to be over. More is an OP that gives out ended
+sessions, and a user who could never sign in."""
+
+MAX_GUESSED = 2
+"""Times a day that is done without proof, for the same reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByLogout:
+    """Evidence: one logout, and what is known of its user.
+
+    Attributes:
+        eviction: The logout.
+        accounts: Every `home_account_id` known for the user.
+        whole_user: Whether a value is all a user has, so that a session's logout takes every sign-in before it.
+        is_users_own: Whether the key is this user's or this session's alone, by what is known.
+        is_named: Whether an app named this very key: what is there need not look like the layout's values.
+    """
+
+    eviction: Eviction
+    accounts: Collection[str]
+    whole_user: bool
+    is_users_own: bool
+    is_named: bool
+
+    def ended_in(self, value: Value) -> set[Holder]:
+        """Whose entries in a value are over."""
+        if not value.readable:
+            # Of a value of many users nothing tells whose it is.
+            return {WHOLE} if self.is_named or (self.is_users_own and value.bears_signature) else set()
+        ended = {
+            holder
+            for holder, sign_ins in value.holders.items()
+            if any(
+                means(self.eviction, sign_in, accounts=self.accounts, whole_user=self.whole_user)
+                for sign_in in sign_ins
+            )
+        }
+        if not ended and self.is_users_own and len(value.accounts) == 1 and not any(s.iss for s in value.sign_ins):
+            # Known to be this session's, and nothing in it says otherwise.
+            ended = set(value.holders)
+        return ended
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to happen to one holder's entries.
+
+    Attributes:
+        verdict: What is known.
+        remove: Whether they go; False where they came back too often, or may be new.
+        logout_at: The logout they are over by, NumericDate seconds.
+        before: Whether this was removed before.
+        name: The digest under which that is remembered, or will be; None for the key's own.
+    """
+
+    verdict: Verdict
+    remove: bool
+    logout_at: float
+    before: bool
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByMarks:
+    """Evidence: what Redis says about a value that was found, some time after a logout or before it is known.
+
+    Attributes:
+        key: The digest of the key.
+        marks: The logouts of each sign-in's user and session.
+        remembered: What was removed before, by the digests of users and keys.
+        by_user: Whether removals are remembered of the users in the value, and not of the key alone.
+        not_issuers: Issuers whose users are none of the cache's business.
+        logouts_missed: Whether logouts were missed, so that what cannot be judged has to go.
+        is_named: As for `ByLogout`.
+    """
+
+    key: str
+    marks: Mapping[CachedSignIn, Marks]
+    remembered: Mapping[str, Remembered]
+    by_user: bool = True
+    not_issuers: Collection[str] = field(default_factory=frozenset)
+    logouts_missed: bool = False
+    is_named: bool = False
+
+    def ended_in(self, value: Value) -> set[Holder]:
+        """Whose entries in a value are over."""
+        return {holder for holder, decision in self.decisions(value).items() if decision.remove}
+
+    def decisions(self, value: Value) -> dict[Holder, Decision]:
+        """Of each holder who is not known to live."""
+        if not value.readable:
+            whole = self._of_unreadable(value)
+            return {} if whole is None else {WHOLE: whole}
+        found = {}
+        for holder, sign_ins in value.holders.items():
+            if all(sign_in.iss in self.not_issuers for sign_in in sign_ins):
+                continue
+            decisions = [decision for sign_in in sign_ins if (decision := self._of(sign_in)) is not None]
+            if decisions:
+                found[holder] = _strongest(decisions)
+        return found
+
+    def _of_unreadable(self, value: Value) -> Decision | None:
+        before = self.remembered.get(self.key)
+        if not (self.is_named or value.bears_signature):
+            # Another program's.
+            return None
+        if value.is_torn and before is not None:
+            # No new sign-in: the app itself cannot read it.
+            return self._decision(Verdict.ENDED, before, Marks(), None)
+        if self.logouts_missed or (before is not None and before.fresh):
+            return self._decision(Verdict.UNSURE, before, Marks(), None)
+        return None
+
+    def _of(self, sign_in: CachedSignIn) -> Decision | None:
+        # What was removed from this key may have been another user's, where a value is shared.
+        names = names_of(sign_in, by_user=self.by_user) or [self.key]
+        # Written while it was looked at: it is looked at again.
+        marks = self.marks.get(sign_in, Marks())
+        decisions = []
+        for name in [name for name in names if name in self.remembered] or names[-1:]:
+            before = self.remembered.get(name)
+            in_flight = before is not None and before.fresh
+            verdict = judge(sign_in, marks, before.removal if before is not None and in_flight else None)
+            # Outside the in-flight window an entry without a time is treated as a new sign-in.
+            if verdict is not Verdict.LIVES and (verdict is Verdict.ENDED or in_flight or self.logouts_missed):
+                decisions.append(self._decision(verdict, before, marks, None if name == self.key else name))
+        return _strongest(decisions) if decisions else None
+
+    def _decision(self, verdict: Verdict, before: Remembered | None, marks: Marks, name: str | None) -> Decision:
+        times = (marks.user_at, marks.session_at, before.removal.logout_at if before is not None else None)
+        logout_at = max((at for at in times if at is not None), default=0.0)
+        if verdict is Verdict.ENDED:
+            remove = before is None or before.again < MAX_PROVED
+        else:
+            remove = before is not None and before.unsure < MAX_GUESSED
+        return Decision(verdict, remove or self.logouts_missed, logout_at, before is not None, name)
+
+
+def user_digest(sign_in: CachedSignIn) -> str | None:
+    """The digest under which its removal is remembered, wherever it was; None where it does not say whose it is."""
+    if sign_in.account is not None:
+        return account_digest(sign_in.account)
+    return digest("sub", sign_in.iss, sign_in.sub) if sign_in.iss and sign_in.sub else None
+
+
+def names_of(sign_in: CachedSignIn, *, by_user: bool) -> list[str]:
+    """The digests of its user: for every client, then for its own alone; none where only the key counts."""
+    name = user_digest(sign_in) if by_user else None
+    if name is None:
+        return []
+    return [name, name + client_suffix(sign_in.client_id)] if sign_in.client_id else [name]
+
+
+def _strongest(decisions: Iterable[Decision]) -> Decision:
+    return max(decisions, key=lambda decision: (decision.remove, decision.verdict is Verdict.ENDED))
