@@ -17,7 +17,7 @@ from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.diagnosis.op import DatingFetcher, fetch_key_set
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
 from receiver.errors import ConfigurationError, JWKSUnavailableError
-from receiver.ingress.responses import Policy, status_for
+from receiver.ingress.responses import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,7 +148,7 @@ def _status(judgement: Judgement, settings: Settings) -> int:
         return 200
     public = settings.public
     policy = Policy(unavailable_status=public.unavailable_status, retry_after_s=public.retry_after_s)
-    return status_for(judgement.error, policy)
+    return policy.status_of(judgement.error)
 
 
 def to_json(explanation: Explanation) -> str:

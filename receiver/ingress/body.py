@@ -32,14 +32,17 @@ class BodyLimits:
     timeout_s: float
 
 
+CONTENT_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
+"""What `Content-Encoding` may name (RFC 9110 §8.4.1, RFC 7932, RFC 8878)."""
+
+
 async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
     """The body, complete and as it was sent.
 
     Raises:
         MalformedRequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise MalformedRequestError(Code.ENCODING, "the body is compressed; send it plain")
+    _check_encoding(request.headers.get("Content-Encoding", "identity"))
     # Senders disagree on the parameters of the media type (charset and the like), so only the type counts.
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != limits.media_type:
@@ -59,3 +62,17 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
     except (ClientPayloadError, web_exceptions.HTTPException, OSError, EOFError) as error:
         raise MalformedRequestError(Code.MALFORMED, "the body broke off or is badly framed") from error
     return bytes(body)
+
+
+def _check_encoding(content_encoding: str) -> None:
+    # Nothing is ever inflated: the size of a compressed body is not known before.
+    named = {coding.strip().lower() for coding in content_encoding.split(",")} - {"identity", ""}
+    if named & CONTENT_CODINGS:
+        coding = min(named & CONTENT_CODINGS)
+        raise MalformedRequestError(Code.ENCODING, f"the body is compressed ({coding}); send it plain")
+    if named:
+        # Some clients put a charset there, as in "Content-Encoding: UTF-8".
+        raise MalformedRequestError(
+            Code.ENCODING,
+            "Content-Encoding names no compression; leave the header out, a charset belongs into Content-Type",
+        )

@@ -58,7 +58,7 @@ class Dispatcher:
         self._clock = clock
         self._policies = {
             "public": responses.Policy(settings.unavailable_status, settings.retry_after_s),
-            "api": responses.Policy(retry_after_s=settings.retry_after_s),
+            "api": responses.Policy(retry_after_s=settings.retry_after_s, answers=responses.API),
         }
         self._in_flight = 0
         self._draining: Callable[[], bool] = lambda: False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.ingress.outbox import IN_OUTBOX
-from receiver.ingress.responses import outcome_of
+from receiver.ingress.responses import answer_to
 from receiver.ops.logs import emit
 from receiver.ops.metrics import UNKNOWN_TENANT
 
@@ -131,11 +131,10 @@ class Intake:
             "caller": message.caller if message else None,
         }
         if error is not None:
-            level = logging.WARNING if outcome == "rejected" else logging.ERROR
             token = message.token if message else None
             emit(
-                log, level, f"logout.{outcome}", **fields, reason=error.message, unverified_path=unverified_path,
-                **_unverified(token),
+                log, answer_to(error).level, f"logout.{outcome}", **fields, reason=error.message,
+                unverified_path=unverified_path, **_unverified(token),
             )  # fmt: skip
         elif not accepted:
             emit(log, logging.INFO, "logout.none", **fields)
@@ -154,7 +153,7 @@ def _accepted(eviction: Eviction, published: Published) -> Accepted:
 
 def _outcome(accepted: Sequence[Accepted], error: ReceiverError | None) -> str:
     if error is not None:
-        return outcome_of(error)
+        return answer_to(error).outcome
     return "duplicate" if accepted and all(one.duplicate for one in accepted) else "ok"
 
 

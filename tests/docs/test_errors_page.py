@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 
 import pytest
 
 from receiver import errors
 from receiver.errors import Code
-from receiver.ingress.responses import Policy, refused
+from receiver.ingress.responses import API, BACKCHANNEL, OURS, REFUSED, Policy, answer_to, refused
+from tests.docs import errors_table
 from tests.docs.pages import ROOT, names, read, rows
 
-PAGE = {names(row[0])[0]: row[1] for row in rows(read("errors.md"))}
 ROOM_ONLY = {"ConfigurationError", "StateLostError", "BadEventError", "BadValueError"}
 
 
@@ -56,24 +57,31 @@ def test_every_code_is_on_the_page_once() -> None:
     assert sorted(code.value for code in Code) == sorted(names(row[0])[0] for row in rows(read("errors.md")))
 
 
+def test_answers_on_the_page_are_those_of_the_tables() -> None:
+    """Status at each endpoint and level of the log line are as `python -m tests.docs.errors_table` writes them."""
+    assert errors_table.updated_page() == read("errors.md")
+
+
 @pytest.mark.parametrize("code", [code.value for code in Code])
-def test_status_on_the_page_is_the_one_answered(code: str) -> None:
-    """Each code's status is the one its errors are answered with; codes nobody raises are said to be reserved."""
-    classes = raised().get(code, set())
-    if not classes:
-        assert f"| `{code}` | 503 | nobody | yes | Reserved." in read("errors.md")
-    for name in classes:
-        answered = "none" if name in ROOM_ONLY else str(refused(error(code, name), Policy()).status)
-        assert answered == PAGE[code], name
+def test_every_code_that_reaches_a_sender_is_in_a_table(code: str) -> None:
+    """An error is answered and logged as its endpoint's table says, whichever class it is raised with."""
+    classes = raised()[code]
+    tables = [table for table in (BACKCHANNEL, API) if Code(code) in table]
+
+    assert bool(tables) == bool(classes - ROOM_ONLY)
+    for name in classes - ROOM_ONLY:
+        made = error(code, name)
+        for table in tables:
+            answer = table[Code(code)]
+            answered = refused(made, Policy(answers=table))
+            assert answer.status == answered.status
+            assert {"error": answer.error, "error_description": code}.items() <= json.loads(answered.text or "").items()
+            assert ("Retry-After" in answered.headers) == (answered.status in {429, 503})
+            # What metrics call rejected is the sender's fault, by the class as well.
+            assert (answer.outcome == "rejected") == isinstance(made, errors.RequestRejectedError)
 
 
-def test_body_on_the_page_is_the_one_answered() -> None:
-    """Codes under Ours, busy, and two of the API, are the ones called temporarily unavailable."""
-    passing = {
-        code
-        for code, classes in raised().items()
-        for name in classes - ROOM_ONLY
-        if b"temporarily_unavailable" in bytes(refused(error(code, name), Policy()).body)  # type: ignore[arg-type]
-    }
-
-    assert {"busy", "jwks_unavailable", "publish", "internal", "redis", "feed_limit"} == passing
+def test_faults_of_ours_are_answered_so_at_any_endpoint() -> None:
+    """An error whose code an endpoint does not list is answered by whose fault it is."""
+    assert answer_to(errors.DependencyError(Code.REDIS, "why")) == OURS
+    assert answer_to(errors.LogoutTokenError(Code.TENANT, "why")) == REFUSED

@@ -90,7 +90,7 @@ class Api:
     ) -> None:
         self._tokens = tokens
         self._parts = parts
-        self._policy = responses.Policy(retry_after_s=retry_after_s)
+        self._policy = responses.Policy(retry_after_s=retry_after_s, answers=responses.API)
         self._metrics = metrics
         self._scopes: dict[web.AbstractRoute, Scope] = {}
 
@@ -132,7 +132,7 @@ class Api:
             response.headers["WWW-Authenticate"] = self._challenge(request, error)
         self._count(request, response.status)
         emit(
-            log, logging.ERROR if isinstance(error, DependencyError) else logging.WARNING, "api.refused",
+            log, responses.answer_to(error, responses.API).level, "api.refused",
             method=request.method, route=_route(request), code=error.code.value, status=response.status,
             reason=error.message, caller=request[CALLER].name if CALLER in request else None,
         )  # fmt: skip
