@@ -129,7 +129,7 @@ CASES: list[Case] = [
             variant=path,
             request=lambda t, path=path: form_to(path, t),
         )
-        for path in ("/nope/backchannel-logout", f"{BACKCHANNEL}/nope", f"{BACKCHANNEL}/", "/", "//evil.example/")
+        for path in ("/nope/backchannel-logout", f"{BACKCHANNEL}/nope", f"{BACKCHANNEL}/nope/x", "/", "//evil.example/")
     ),
 ]
 
