@@ -1,5 +1,5 @@
 # Everything a newcomer needs: Python >= 3.11, git and make. Each target sets up what it uses.
-# `make demo` shows the point of it, `make test` runs every test, `make check` everything CI runs.
+# `make demo` shows the point of it, `make test` and `make test-deep` run the tests, `make check` everything CI runs.
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -7,15 +7,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CHART := .tools/chart
+# Processes that run tests: one per core, and one more, as tests wait for what others do.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test chaos lint format types layers chart check lock clean
+.PHONY: help setup demo test test-deep chaos lint format types layers chart check lock clean
 
 help:
 	@echo 'make demo            two apps, one sign-out, in your browser (ARGS=--once: play the story and exit)'
-	@echo 'make test            every test, on a real Redis it starts itself (ARGS=... go to pytest)'
+	@echo 'make test            tests that need Python and Redis only, minutes (ARGS=... go to pytest, JOBS=1: one process)'
+	@echo 'make test-deep       the rest: other stacks, topologies, TLS, chaos (what is missing is skipped)'
 	@echo 'make chaos           kills everything while logouts stream in, counts what is lost (ARGS="--seed 1")'
-	@echo 'make check           what CI runs: test, lint, types, layers, chart, demo'
+	@echo 'make check           what CI runs: test, test-deep, lint, types, layers, chart, demo'
 	@echo 'make format | lock | clean'
 
 setup: $(READY)
@@ -36,7 +39,10 @@ demo: $(READY)
 	@$(BIN)/receiver demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not deep' $(ARGS)
+
+test-deep: $(READY)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m deep $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -64,7 +70,7 @@ $(CHART)/.ready: requirements/chart.lock
 chart: $(READY) $(CHART)/.ready
 	$(CHART)/bin/pytest -c tests/helm/pytest.ini tests/helm
 
-check: test lint types layers chart
+check: test test-deep lint types layers chart
 	$(MAKE) demo ARGS=--once
 
 .tools/uv/bin/uv:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import redis.asyncio
 
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.ops.logs import JsonFormatter
+from tests import deep
 from tests.support.clock import Clock
 from tests.support.op import OP
 from tests.support.receiver import Receiver, start_receiver, t1
@@ -25,6 +27,12 @@ MAX_ID = 80
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """What may be random is not in a test's name: processes that run tests side by side must agree on the names."""
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > MAX_ID) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before `-m` chooses among them and xdist hands them out."""
+    deep.mark(items, Path(__file__).parent)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -284,11 +285,15 @@ class Interleavings(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
 
-def test_any_interleaving(durable_redis: EmbeddedRedis) -> None:
+# A time limit that strikes within a story leaves it half done, and what is half done looks like a fault. Each step has
+# a limit of its own.
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("stories", [20, pytest.param(100, marks=pytest.mark.deep)])
+def test_any_interleaving(durable_redis: EmbeddedRedis, stories: int) -> None:
     """After any story no session that an acknowledged logout covers is alive anywhere, and no other one is dead."""
     thorough = settings.get_current_profile_name() == "thorough"
     limits = settings(
-        max_examples=300 if thorough else 100,
+        max_examples=300 if thorough else stories,
         stateful_step_count=60 if thorough else 30,
         deadline=None,
         suppress_health_check=list(HealthCheck),

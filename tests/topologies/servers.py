@@ -30,6 +30,9 @@ DEADLINE_S = 20.0
 DATA_OPTIONS = ("--save", "", "--repl-diskless-sync-delay", "0")
 """No files, and replicas that need not wait for others to join them."""
 
+PORTS = random.SystemRandom()
+"""Unlike `random`, which is seeded alike in all processes that run tests."""
+
 SILENCE_MS = 800
 """Milliseconds a node is silent before the others replace it."""
 
@@ -49,7 +52,7 @@ def until(ask: Callable[[], Any]) -> Any:
 def free_port() -> int:
     """A port nobody listens on, whose Cluster bus port (10000 higher) is one, too."""
     while True:
-        port = random.randint(15_000, 29_000)  # below the ports that outgoing connections get
+        port = PORTS.randint(15_000, 29_000)  # below the ports that outgoing connections get
         with socket.socket() as first, socket.socket() as second:
             try:
                 first.bind(("127.0.0.1", port))
