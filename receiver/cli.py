@@ -10,15 +10,17 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from receiver import __version__
 from receiver.errors import ConfigurationError, PublishError, StateLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from receiver.ops.settings import Settings
+
+Answer = TypeVar("Answer")
 
 GOOD, CHECK_FAILED, USAGE, STATE_LOST = 0, 1, 2, 3
 
@@ -101,7 +103,15 @@ def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     trace.add_argument("event", metavar="ID-OR-JTI", help="the event's id, or the logout token's jti")
     trace.set_defaults(run=_trace)
-    for command in (explain, doctor, tail, trace):
+    apps = commands.add_parser("apps", help="which apps listen; forget one that is gone").add_subparsers(
+        required=True, metavar="what"
+    )
+    apps_list = apps.add_parser("list", parents=[configured], help="every app that was heard of, and when last")
+    apps_list.set_defaults(run=_apps_list)
+    forget = apps.add_parser("forget", parents=[configured], help="trace no longer waits for this app; exit 0 or 1")
+    forget.add_argument("name", metavar="NAME", help="the app's name, as apps list prints it")
+    forget.set_defaults(run=_apps_forget)
+    for command in (explain, doctor, tail, trace, apps_list):
         command.add_argument("--json", action="store_true", help="print JSON")
     for command in (explain, tail):
         command.add_argument("--show-subject", action="store_true", help="print sub and sid too")
@@ -192,6 +202,34 @@ def _trace(options: argparse.Namespace) -> int:
         return CHECK_FAILED
     _show(trace.to_json(found) if options.json else trace.to_text(found, colours=_colours()))
     return GOOD if found.complete else CHECK_FAILED
+
+
+def _apps_list(options: argparse.Namespace) -> int:
+    from receiver.diagnosis import apps
+
+    known = _asked(apps.listening(_settings(options)))
+    if known is None:
+        return CHECK_FAILED
+    _show(apps.to_json(known) if options.json else apps.to_text(known))
+    return GOOD
+
+
+def _apps_forget(options: argparse.Namespace) -> int:
+    from receiver.diagnosis import apps
+
+    problem = _asked(apps.forget(_settings(options), options.name))
+    if problem:
+        print(f"receiver: {problem}", file=sys.stderr)
+    return GOOD if problem == "" else CHECK_FAILED
+
+
+def _asked(question: Coroutine[Any, Any, Answer]) -> Answer | None:
+    """What Redis says; None, and a line on stderr, when it does not answer."""
+    try:
+        return asyncio.run(question)
+    except PublishError as error:
+        print(f"receiver: {error.message}", file=sys.stderr)
+        return None
 
 
 def _colours() -> bool:
