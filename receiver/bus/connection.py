@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -186,6 +187,15 @@ def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
     return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given, **tolerated}
 
 
+_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (redis.AuthenticationError, "user name or password is missing or wrong"),
+    (redis.InvalidResponse, "what answers there is no Redis"),
+    (socket.gaierror, "its host name is not known"),
+    (ConnectionRefusedError, "nothing listens on its port"),
+    ((redis.TimeoutError, TimeoutError), "no answer in time"),
+)
+
+
 def describe(error: BaseException) -> str:
     """What went wrong with Redis, in one line, without addresses or credentials."""
     if isinstance(error, redis.ResponseError):
@@ -197,6 +207,9 @@ def describe(error: BaseException) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         # As in "Hostname mismatch, certificate is not valid for 'host'".
         return f"{type(error).__name__}: certificate refused: {cause.verify_message.partition(',')[0]}"
+    for kinds, reason in _REASONS:
+        if isinstance(error, kinds) or isinstance(cause, kinds):
+            return f"{type(error).__name__}: {reason}"
     return type(error).__name__
 
 

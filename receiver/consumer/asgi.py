@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 POLICY_VIOLATION = 1008
 """Close code of a WebSocket whose user signed out (RFC 6455 §7.4.1)."""
 
+GUARD = "logout_receiver"
+"""Where each request's scope has the `Guard`, for a probe: `request.scope["logout_receiver"].health()`."""
+
 DENIAL = "websocket.http.response"
 """ASGI extension for answering a WebSocket handshake with a status; without it servers answer 403."""
 
@@ -74,7 +77,7 @@ class SignOut:
             await self._app(scope, receive, send)
             return
         # First of all, so that the process hears from its first request on, whatever that request is.
-        await self._listening()
+        scope[GUARD] = await self._listening()
         if self._is_exempt(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from receiver.consumer.checkpoint import Visit
+    from receiver.consumer.health import Health
     from receiver.consumer.knowledge import Status
 
 SETTING = "LOGOUT_RECEIVER"
@@ -153,6 +154,11 @@ class SignOutMiddleware(SignOut):
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         warnings.warn(f"{__name__}.SignOutMiddleware is named SignOut now", DeprecationWarning, stacklevel=2)
         super().__init__(get_response)
+
+
+def health() -> Health:
+    """How this process's listener is, for a probe; it begins to listen if it has not."""
+    return _guards(*_configured()).get().health()
 
 
 def close() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.sessions import SessionMixin
 
+    from receiver.consumer.health import Health
     from receiver.consumer.knowledge import Status
 
 EXTENSION = "logout-receiver"
@@ -53,7 +54,7 @@ class SignOut:
     def __init__(self, app: Flask | None = None, redis_url: str | None = None, **options: Unpack[Options]) -> None:
         self._redis_url = redis_url
         self._options = options
-        self._hooks: list[_Hooks] = []
+        self._hooks: dict[Flask, _Hooks] = {}
         if app is not None:
             self.init_app(app)
 
@@ -61,7 +62,7 @@ class SignOut:
         """Set up one app."""
         url = redis_url or self._redis_url or app.config["LOGOUT_RECEIVER_REDIS_URL"]
         hooks = _Hooks(app, url, self._options)
-        self._hooks.append(hooks)
+        self._hooks[app] = hooks
         app.extensions[EXTENSION] = self
         # First before the view and last after it: nothing of the app's may act for a user who is signed out,
         # and nothing may change the session after it was checked. Flask runs the second list backwards.
@@ -70,8 +71,12 @@ class SignOut:
 
     def close(self) -> None:
         """Stop listening in this process."""
-        for hooks in self._hooks:
+        for hooks in self._hooks.values():
             hooks.guards.stop()
+
+    def health(self, app: Flask | None = None) -> Health:
+        """How this process's listener is, for a probe; it begins to listen if it has not. None takes `current_app`."""
+        return self._hooks[app or current_app._get_current_object()].guards.get().health()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class _Hooks:

@@ -283,6 +283,11 @@ def test_dot_segments_are_checked(project: World) -> None:
             assert 401 == browser.get(path).status_code, path
 
 
+def test_health(project: World) -> None:
+    """A view can ask how this process's listener is."""
+    assert (project.url, "django") == (integration.health().redis, integration.health().app)
+
+
 def test_old_name_of_the_middleware(project: World) -> None:
     """`SignOutMiddleware` goes on working, and says what it is called now."""
     del project

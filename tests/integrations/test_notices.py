@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 import flask
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from receiver.consumer import aiohttp, asgi
 from receiver.consumer.checkpoint import ANONYMOUS_KEYS, Checkpoint
-from receiver.consumer.flask import SignOut
+from receiver.consumer.flask import EXTENSION, SignOut
 from receiver.consumer.options import guard_options
 from tests.integrations.conftest import World, claims
 
@@ -84,6 +89,43 @@ def test_listens_whatever_the_first_request_is(world: World) -> None:
 
         assert before < threading.active_count()
         world.logout("alice")
+
+
+def test_health_in_flask(world: World) -> None:
+    """A view asks the extension; two apps of one extension have a listener each."""
+    sign_out = SignOut(name="portal")
+    for app in (first := flask.Flask("first"), flask.Flask("second")):
+        sign_out.init_app(app, world.url if app is first else URL)
+
+        @app.get("/healthz")
+        def healthz() -> dict[str, Any]:
+            health: Any = flask.current_app.extensions[EXTENSION].health()
+            return dict(health.to_json())
+
+    with contextlib.closing(sign_out):
+        answer = first.test_client().get("/healthz").json
+        assert {"app": "portal", "redis": world.url} == {name: answer[name] for name in ("app", "redis")}
+        assert URL == sign_out.health(app).redis
+
+
+def test_health_in_asgi(world: World) -> None:
+    """Every request's scope has the guard, an exempt one too."""
+
+    async def healthz(request: Any) -> JSONResponse:
+        return JSONResponse(request.scope[asgi.GUARD].health().to_json())
+
+    app = Starlette(routes=[Route("/healthz", healthz)])
+    app.add_middleware(asgi.SignOut, redis_url=world.url, name="portal", exempt=["/healthz"])
+    with TestClient(app) as browser:
+        assert (world.url, "portal") == tuple(browser.get("/healthz").json()[name] for name in ("redis", "app"))
+
+
+async def test_health_in_aiohttp(world: World) -> None:
+    """The app has the guard while it runs."""
+    app = web.Application()
+    aiohttp.SignOut(app, world.url, name="portal", claims=lambda _: None)
+    async with TestServer(app):
+        assert (world.url, "portal") == (app[aiohttp.GUARD].health().redis, app[aiohttp.GUARD].health().app)
 
 
 def test_old_names(recwarn: pytest.WarningsRecorder) -> None:

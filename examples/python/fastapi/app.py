@@ -30,7 +30,7 @@ prefix = os.environ.get("CACHE_PREFIX", "portal-fastapi:")
 app = FastAPI()
 # Without the variable the app is what it was before: then the evictor alone takes its tokens away.
 if events := os.environ.get("LOGOUT_RECEIVER_REDIS_URL"):
-    app.add_middleware(SignOut, redis_url=events)  # the one line
+    app.add_middleware(SignOut, redis_url=events, name="portal")  # the one line
 app.add_middleware(SessionMiddleware, secret_key=os.environ["SESSION_SECRET"])
 
 

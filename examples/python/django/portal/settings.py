@@ -42,4 +42,4 @@ MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware"]
 # Without the variable the project is what it was before: then nobody but its users ends its sessions.
 if events := os.environ.get("LOGOUT_RECEIVER_REDIS_URL"):
     MIDDLEWARE += ["receiver.consumer.django.SignOut"]  # the first of two lines
-    LOGOUT_RECEIVER = {"REDIS_URL": events}  # and the second
+    LOGOUT_RECEIVER = {"REDIS_URL": events, "NAME": "portal"}  # and the second

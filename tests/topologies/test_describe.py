@@ -1,0 +1,81 @@
+"""Each reason why Redis cannot be reached has its own sentence, without addresses or credentials."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from receiver.bus.connection import connect, ping
+from receiver.bus.embedded import EmbeddedRedis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[EmbeddedRedis]:
+    """A Redis with a password."""
+    with EmbeddedRedis(arguments=("--requirepass", "hunter2")) as server:
+        yield server
+
+
+async def said(url: str, **options: Any) -> str:
+    """What a failed attempt is described as."""
+    client = connect(url, timeout_s=2, **options)
+    try:
+        return await ping(client)
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.parametrize("options", [{}, {"password": "hunter3"}, {"username": "me", "password": "hunter2"}])
+async def test_user_or_password(guarded: EmbeddedRedis, options: dict[str, str]) -> None:
+    """None, a wrong one, a wrong user."""
+    assert "AuthenticationError: user name or password is missing or wrong" == await said(guarded.url, **options)
+
+
+async def test_database(guarded: EmbeddedRedis) -> None:
+    """One that the server does not have."""
+    url = guarded.url.removesuffix("/0") + "/99"
+    assert "ResponseError: DB index is out of range" == await said(url, password="hunter2")
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis+sentinel://127.0.0.1:1/main/0"])
+async def test_port(url: str) -> None:
+    """Nothing listens there, also where a Sentinel should."""
+    assert "ConnectionError: nothing listens on its port" == await said(url)
+
+
+async def test_host() -> None:
+    """A name nothing has, by RFC 2606."""
+    assert "ConnectionError: its host name is not known" == await said("redis://redis.invalid/0")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "InvalidResponse: what answers there is no Redis"),
+        (b"", "no answer in time"),
+    ],
+)
+async def test_something_else_than_redis(answer: bytes, sentence: str) -> None:
+    """A web server's port, and one that never says anything."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if answer:
+            writer.write(answer)
+            await writer.drain()
+        else:
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", timeout_s=5 if answer else 0.3)
+
+    assert sentence in await ping(client)
+    await client.aclose()
+    server.close()
+    await server.wait_closed()
