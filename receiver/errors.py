@@ -74,6 +74,7 @@ class Code(StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
     TENANT = "tenant"
     UNKNOWN_EVENT = "unknown_event"
+    SEARCH_LIMIT = "search_limit"
     # The operator's
     CONFIGURATION = "configuration"
     STATE_LOST = "state_lost"

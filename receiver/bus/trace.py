@@ -7,25 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus import acks, stream
 from receiver.bus.connection import Failure, describe
-from receiver.errors import BadEventError, PublishError
+from receiver.errors import PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import Collection
 
     import redis.asyncio
 
     from receiver.bus.acks import Instance
+    from receiver.bus.event_search import Found
     from receiver.bus.keys import Keys
     from receiver.core.eviction import Eviction
 
 LIVE_S = 30.0
 """Seconds without a heartbeat after which an instance no longer counts as listening: three missed in a row."""
-
-SCAN_ENTRIES = 100_000
-"""Entries looked through, newest first, for an event whose place is not known: the default length of the stream."""
-
-CHUNK = 1000
-"""Entries fetched in one round trip of such a search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,18 +114,18 @@ class Trace:
 async def trace(
     client: redis.asyncio.Redis,
     keys: Keys,
-    event_id: str,
+    found: Found,
     *,
     now_s: float,
     declared: Collection[str],
     seen_within_s: float,
-) -> Trace | None:
-    """What became of the event with this id; None when the stream does not hold it (any more).
+) -> Trace:
+    """What became of an event.
 
     Args:
         client: Any client without response decoding.
         keys: Key names.
-        event_id: The event's `id`.
+        found: The event, from `event_search.find`.
         now_s: NumericDate seconds.
         declared: Apps that should answer whether or not they were ever heard of.
         seen_within_s: Other apps should answer if they were heard of within so many seconds.
@@ -139,14 +134,11 @@ async def trace(
         PublishError: Redis cannot be read.
     """
     try:
-        found = await _event(client, keys, event_id)
-        if found is None:
-            return None
-        entry_id, eviction = found
-        acked: Any = await client.hgetall(keys.acks_of(event_id))
+        acked: Any = await client.hgetall(keys.acks_of(found.eviction.id))
         instances = await acks.instances(client, keys)
     except Failure as error:
         raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
+    entry_id, eviction = found.entry_id, found.eviction
     acked_at = {acks.text(name): int(at) for name, at in acked.items() if acks.is_milliseconds(at)}
     case = _Case(instances, acked_at, int(eviction.received_at * 1000), stream.milliseconds(entry_id))
     apps = tuple(
@@ -194,56 +186,3 @@ class _Case:
             lost=tuple(sorted(silent - live)),
             after_ms=max(in_time or answers.values()) if answers and not silent & live else None,
         )
-
-
-async def find(client: redis.asyncio.Redis, keys: Keys, text: str) -> str | None:
-    """The event id of what is given as an event id or as a `jti`; the newest one where several issuers used it.
-
-    Raises:
-        PublishError: Redis cannot be read.
-    """
-    try:
-        if await client.exists(keys.jti(text)):
-            return text
-        async for _, eviction in _newest_first(client, keys, text):
-            if text in {eviction.id, eviction.jti}:
-                return eviction.id
-    except Failure as error:
-        raise PublishError(f"cannot read the event stream: {describe(error)}") from error
-    return None
-
-
-async def _event(client: redis.asyncio.Redis, keys: Keys, event_id: str) -> tuple[str, Eviction] | None:
-    place: Any = await client.get(keys.jti(event_id))
-    if place and stream.is_entry_id(place):
-        entries: Any = await client.xrange(keys.events, place, place)
-        for entry_id, fields in entries:
-            eviction = _read(entry_id, fields)
-            if eviction is not None and eviction.id == event_id:
-                return entry_id.decode(), eviction
-    async for entry_id, eviction in _newest_first(client, keys, event_id):
-        if eviction.id == event_id:
-            return entry_id, eviction
-    return None
-
-
-async def _newest_first(client: redis.asyncio.Redis, keys: Keys, text: str) -> AsyncIterator[tuple[str, Eviction]]:
-    """Events that contain the text, newest first."""
-    before, wanted = "+", text.encode()
-    for _ in range(SCAN_ENTRIES // CHUNK):
-        entries: Any = await client.xrevrange(keys.events, before, "-", count=CHUNK)
-        for entry_id, fields in entries:
-            if wanted in fields.get(b"event", b""):
-                eviction = _read(entry_id, fields)
-                if eviction is not None:
-                    yield entry_id.decode(), eviction
-        if len(entries) < CHUNK:
-            return
-        before = f"({entries[-1][0].decode()}"
-
-
-def _read(entry_id: bytes, fields: dict[bytes, bytes]) -> Eviction | None:
-    try:
-        return stream.to_entry(entry_id, fields).eviction()
-    except BadEventError:
-        return None

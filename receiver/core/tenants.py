@@ -129,6 +129,11 @@ class TenantDirectory:
     def __iter__(self) -> Iterator[Tenant]:
         return iter(self._by_name.values())
 
+    @property
+    def issuers(self) -> list[str]:
+        """Every issuer of every tenant."""
+        return [issuer for tenant in self for issuer in tenant.issuers]
+
     def by_name(self, name: str) -> Tenant | None:
         """The tenant of that name."""
         return self._by_name.get(name)

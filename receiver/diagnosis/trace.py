@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus import trace as bus
 from receiver.bus.connection import connect
+from receiver.bus.event_search import NotFound, find
 from receiver.bus.keys import Keys
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
@@ -35,12 +36,13 @@ async def trace(settings: Settings, text: str) -> Trace | None:
         raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url to trace")
     client = connect(redis.url, timeout_s=redis.timeout_s, prefix=redis.prefix, **redis.options)
     keys = Keys(redis.prefix)
+    issuers = [issuer for tenant in settings.all_tenants for issuer in tenant.to_tenant().issuers]
     try:
-        event_id = await bus.find(client, keys, text)
-        if event_id is None:
+        found = await find(client, keys, text, issuers)
+        if isinstance(found, NotFound):
             return None
         return await bus.trace(
-            client, keys, event_id, now_s=time.time(), declared=settings.apps, seen_within_s=settings.apps_seen_s
+            client, keys, found, now_s=time.time(), declared=settings.apps, seen_within_s=settings.apps_seen_s
         )
     finally:
         await client.aclose()

@@ -98,6 +98,8 @@ API: Mapping[Code, Answer] = {
     Code.UNAUTHORIZED: Answer(401),
     Code.INSUFFICIENT_SCOPE: Answer(403),
     Code.UNKNOWN_EVENT: Answer(404),
+    Code.SEARCH_LIMIT: Answer(404),
+    Code.BUSY: Answer(429, passing=True),
     Code.REDIS: OURS,
     Code.FEED_LIMIT: OURS,
 }

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from receiver.core.tenants import TenantDirectory
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.api.sessions import Identity, Registration
 from receiver.ingress.dispatcher import Dispatcher
@@ -79,7 +80,7 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     settings = Settings(internal={"token": TOKEN})
     rows = input_table(nothing, nothing, settings.public)
     dispatcher = Dispatcher(rows, nothing, nothing, settings.public, clock=time.time)
-    backing = Backing(tenants=nothing, dispatcher=dispatcher, client=nothing, keys=nothing, feed=nothing)
+    backing = Backing(tenants=TenantDirectory(()), dispatcher=dispatcher, client=nothing, keys=nothing, feed=nothing)
     calls = compose(settings, backing, nothing, clock=time.time)
     there = {
         (route.method.lower(), route.resource.canonical)

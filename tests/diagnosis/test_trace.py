@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus import acks
+from receiver.bus.event_search import Found, NotFound, find
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.trace import LIVE_S, Trace, find, trace
+from receiver.bus.trace import LIVE_S, Trace, trace
 from receiver.consumer import Subscriber
 from receiver.diagnosis.trace import to_text
 from tests.consumer.listening import eviction, running, until
@@ -58,9 +59,15 @@ class Scene:
 
     async def trace(self, name: str = "e1", *declared: str, seen_within_s: float = DAY_S) -> Trace:
         """What is known."""
-        found = await trace(self.client, KEYS, name, now_s=time.time(), declared=declared, seen_within_s=seen_within_s)
-        assert found is not None
-        return found
+        found = await find(self.client, KEYS, name, ())
+        assert isinstance(found, Found)
+        return await trace(self.client, KEYS, found, now_s=time.time(), declared=declared, seen_within_s=seen_within_s)
+
+
+async def found_id(client: redis.asyncio.Redis, text: str) -> str | None:
+    """The id of the event that is found."""
+    found = await find(client, KEYS, text, ())
+    return found.eviction.id if isinstance(found, Found) else None
 
 
 @pytest.fixture
@@ -132,7 +139,7 @@ async def test_without_any_app_nothing_is_proven(scene: Scene) -> None:
     await scene.publish(eviction("e1"))
 
     assert not (await scene.trace()).complete
-    assert await trace(scene.client, KEYS, "e2", now_s=0, declared=(), seen_within_s=60) is None
+    assert isinstance(await find(scene.client, KEYS, "e2", ()), NotFound)
 
 
 async def test_found_by_jti_and_after_the_jti_is_forgotten(scene: Scene) -> None:
@@ -141,9 +148,9 @@ async def test_found_by_jti_and_after_the_jti_is_forgotten(scene: Scene) -> None
         await scene.publish(eviction(f"e{number}"))
     await scene.client.delete(KEYS.jti("e1"))
 
-    assert "e1" == await find(scene.client, KEYS, "jti-e1")
-    assert "e1" == await find(scene.client, KEYS, "e1")
-    assert await find(scene.client, KEYS, "jti") is None
+    assert "e1" == await found_id(scene.client, "jti-e1")
+    assert "e1" == await found_id(scene.client, "e1")
+    assert isinstance(await find(scene.client, KEYS, "jti", ()), NotFound)
     assert "e1" == (await scene.trace("e1")).eviction.id
 
 
@@ -240,7 +247,7 @@ async def test_what_others_wrote_hides_no_proof(redis_client: redis.asyncio.Redi
     await redis_client.zadd(KEYS.instances, {b"\xff/w5": float("inf")})
 
     found = await scene.trace("e1", "portal")
-    assert "e1" == await find(redis_client, KEYS, "jti-e1")
+    assert "e1" == await found_id(redis_client, "jti-e1")
     assert {"portal": ["w1"]} == {app.app: list(app.acked_ms) for app in found.apps if app.acked_ms}
     assert json.dumps(found.to_json(), allow_nan=False)
     assert to_text(found, colours=False)

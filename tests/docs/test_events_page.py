@@ -15,6 +15,7 @@ import redis.exceptions
 import yaml
 
 from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.event_search import Found, find
 from receiver.bus.keys import Keys
 from receiver.bus.shared_keys import SharedKeys, StoredKeys
 from receiver.bus.trace import trace
@@ -244,10 +245,10 @@ async def test_group_rights_are_enough(
         while not await client.llen(Keys().poison("portal")):
             await asyncio.sleep(0.01)
         good = eviction_id(op.issuer, "good")
-        while not (found := await trace(client, Keys(), good, now_s=clock(), declared=(), seen_within_s=60)):
+        place = await find(client, Keys(), good, ())
+        assert isinstance(place, Found)
+        while not (await trace(client, Keys(), place, now_s=clock(), declared=(), seen_within_s=60)).complete:
             await asyncio.sleep(0.01)
-        while not found.complete:
-            found = await trace(client, Keys(), good, now_s=clock(), declared=(), seen_within_s=60) or found
         watch = AckWatch(client, Keys(), Metrics(), declared=(), seen_s=60)
         await watch.take()
         await watch.sample()

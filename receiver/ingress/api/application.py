@@ -184,7 +184,9 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
         ConfigurationError: the token file cannot be read or holds no good token.
     """
     tenants, client, keys = backing.tenants, backing.client, backing.keys
-    traces = EvictionTraces(client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, clock=clock)
+    traces = EvictionTraces(
+        client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, issuers=tenants.issuers, clock=clock
+    )
     events = EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
     parts = [
         Part("orders", InputCalls(backing.dispatcher).add_routes),

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from receiver.bus.trace import find, trace
+from receiver.bus.event_search import Found, NotFound, look_up, search
+from receiver.bus.trace import trace
 from receiver.errors import Code, MalformedRequestError
 from receiver.ingress.responses import NO_STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     import redis.asyncio
 
     from receiver.bus.keys import Keys
+
+
+SEARCHED = 10_000
+"""Newest entries read at most for an event whose place is not known. More finds older ones, and takes Redis and this
+process longer for each call that names an event there is not."""
+
+MAX_WAITING = 8
+"""Searches at once, of which one reads and the others wait; further ones are answered 429."""
 
 
 class EvictionTraces:
@@ -26,6 +36,7 @@ class EvictionTraces:
         keys: Key names.
         declared: Apps that should answer even if they were never heard of.
         seen_within_s: Seconds within which other apps were heard of that should answer.
+        issuers: Those a token may be from.
         clock: NumericDate seconds.
     """
 
@@ -36,13 +47,17 @@ class EvictionTraces:
         *,
         declared: Collection[str],
         seen_within_s: float,
+        issuers: Sequence[str],
         clock: Callable[[], float],
     ) -> None:
         self._client = client
         self._keys = keys
         self._declared = declared
         self._seen_within_s = seen_within_s
+        self._issuers = issuers
         self._clock = clock
+        self._searching = asyncio.Lock()
+        self._waiting = 0
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Take part in the API."""
@@ -50,24 +65,37 @@ class EvictionTraces:
         router.add_get("/evictions/{id}", self._by_id, allow_head=False)
 
     async def _by_id(self, request: web.Request) -> web.Response:
-        return await self._trace(request.match_info["id"])
+        return await self._trace(request.match_info["id"], ())
 
     async def _by_jti(self, request: web.Request) -> web.Response:
         jti = request.query.get("jti", "")
         if not jti:
             raise MalformedRequestError(Code.MALFORMED, "name an eviction: /v1/evictions/{id} or ?jti=")
-        event_id = await find(self._client, self._keys, jti)
-        return await self._trace(event_id or "")
+        return await self._trace(jti, self._issuers)
 
-    async def _trace(self, event_id: str) -> web.Response:
-        found = event_id and await trace(
-            self._client,
-            self._keys,
-            event_id,
-            now_s=self._clock(),
-            declared=self._declared,
+    async def _trace(self, text: str, issuers: Sequence[str]) -> web.Response:
+        found = await self._find(text, issuers)
+        if isinstance(found, NotFound):
+            if found.complete:
+                raise MalformedRequestError(Code.UNKNOWN_EVENT, "no such eviction, or it is no longer in the stream")
+            raise MalformedRequestError(
+                Code.SEARCH_LIMIT,
+                f"not among the newest {found.searched} events; the stream holds more, and `receiver trace` reads all",
+            )
+        traced = await trace(
+            self._client, self._keys, found, now_s=self._clock(), declared=self._declared,
             seen_within_s=self._seen_within_s,
-        )
-        if not found:
-            raise MalformedRequestError(Code.UNKNOWN_EVENT, "no such eviction, or it is no longer in the stream")
-        return web.json_response(found.to_json(), headers=NO_STORE)
+        )  # fmt: skip
+        return web.json_response(traced.to_json(), headers=NO_STORE)
+
+    async def _find(self, text: str, issuers: Sequence[str]) -> Found | NotFound:
+        if found := await look_up(self._client, self._keys, text, issuers):
+            return found
+        if self._waiting >= MAX_WAITING:
+            raise MalformedRequestError(Code.BUSY, "too many searches through the stream wait already")
+        self._waiting += 1
+        try:
+            async with self._searching:
+                return await search(self._client, self._keys, text, most=SEARCHED)
+        finally:
+            self._waiting -= 1
