@@ -19,7 +19,7 @@ from receiver.core.cursor import read_number
 from receiver.errors import PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import redis.asyncio
 
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 READ = Script.read("read_group")
 CLAIM = Script.read("claim")
+KEEP = Script.read("keep")
 LEAVE = Script.read("leave_group")
 RESET_DONE = Script.read("reset_done")
+
+KEEP_AT_ONCE = 1000
+"""Entries renewed by one script; more of them would hold up others' commands."""
 
 FORGET_WORKER_S = 86_400
 """Seconds after which a silent worker that holds no entry is taken off the group's list."""
@@ -165,7 +169,7 @@ class GroupMember:
         keys = (self._keys.events, self._keys.group(self._group))
         arguments = (
             *(self._group, self._worker, count, self._generation, self._number),
-            *(self._begins_from, secrets.token_hex(8), self._reset_lease_ms),
+            *(self._begins_from, secrets.token_hex(8), self._reset_lease_ms, self._keys.sequence),
         )
         generation, number, reset, given, entries = await READ.run(self._client, keys, arguments)
         self._generation, self._number = generation.decode(), int(number)
@@ -189,17 +193,16 @@ class GroupMember:
         """These were handled; nobody gets them again."""
         await self._client.xack(self._keys.events, self._group, *entry_ids)
 
-    async def keep(self, entry_ids: Iterable[str]) -> None:
+    async def keep(self, entry_ids: Sequence[str]) -> None:
         """A sign of life for these; what was handled meanwhile stays handled."""
-        await self._client.xclaim(
-            self._keys.events, self._group, self._worker, 0, list(entry_ids), justid=True
-        )  # fmt: skip
+        keys = (self._keys.events, self._keys.group(self._group))
+        for some in (entry_ids[at : at + KEEP_AT_ONCE] for at in range(0, len(entry_ids), KEEP_AT_ONCE)):
+            await KEEP.run(self._client, keys, (self._group, self._worker, "", *some))
 
     async def count(self, entry_id: str, tries: int) -> None:
         """Note before a further attempt which one it is, so that it counts even if it kills this process."""
-        await self._client.xclaim(
-            self._keys.events, self._group, self._worker, 0, [entry_id], retrycount=tries, justid=True
-        )
+        keys = (self._keys.events, self._keys.group(self._group))
+        await KEEP.run(self._client, keys, (self._group, self._worker, tries, entry_id))
 
     async def hand_back(self, entry_id: str, hand_overs: int) -> None:
         """Leave an entry, not handled, to whichever worker takes it over after a while; this one keeps it no more."""
@@ -229,7 +232,8 @@ class GroupMember:
 
     async def leave(self) -> None:
         """Hand back what this worker was given and has not handled."""
-        await LEAVE.run(self._client, (self._keys.events,), (self._group, self._worker, FORGET_WORKER_S * 1000))
+        keys = (self._keys.events, self._keys.group(self._group))
+        await LEAVE.run(self._client, keys, (self._group, self._worker, FORGET_WORKER_S * 1000))
 
 
 def _entry(entry_id: bytes, fields: list[bytes]) -> stream.Entry:

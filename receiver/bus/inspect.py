@@ -10,9 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus import stream
 from receiver.bus.connection import Failure, describe, standbys
-from receiver.errors import PublishError
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -190,28 +188,3 @@ def _number(value: object) -> int | None:
 def _version(value: object) -> tuple[int, ...] | None:
     numbers = re.match(r"\d+(\.\d+)*", str(value))
     return tuple(map(int, numbers[0].split("."))) if numbers else None
-
-
-async def newest_entry_id(client: redis.asyncio.Redis, keys: Keys) -> str:
-    """The id of the newest entry of the event stream; `0-0` when it is empty.
-
-    Raises:
-        PublishError: Redis cannot be read.
-    """
-    try:
-        newest: Any = await client.xrevrange(keys.events, count=1)
-    except Failure as error:
-        raise PublishError(f"cannot read the event stream: {describe(error)}") from error
-    return newest[0][0].decode() if newest else "0-0"
-
-
-async def read_events(client: redis.asyncio.Redis, keys: Keys, entry_id: str, *, block_ms: int) -> list[stream.Entry]:
-    """`stream.read_after`, with Redis's failures as ours.
-
-    Raises:
-        PublishError: Redis cannot be read.
-    """
-    try:
-        return await stream.read_after(client, keys, entry_id, block_ms=block_ms)
-    except Failure as error:
-        raise PublishError(f"cannot read the event stream: {describe(error)}") from error

@@ -1,4 +1,4 @@
-"""Read the eviction stream from a position, and notice when entries went missing."""
+"""Read the eviction stream: entries as they are stored, the view around a position, and a reader that goes on."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from receiver.core.cursor import Cursor, read_number
+from redis.exceptions import ResponseError
+
+from receiver.core.cursor import BEGINNING, Cursor, Seen, View, read_number
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import redis.asyncio
 
     from receiver.bus.keys import Keys
 
+END = "+"
+"""As a position: behind the last entry there is."""
+
 LOOK_BACK = 100
 """Entries looked at for the last one with a readable number."""
 
-_ENTRY_ID = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
-
 NO_NUMBER = "its field n is missing or no number; its event is used all the same"
 """What is said of an entry whose number cannot be read."""
+
+_ENTRY_ID = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,88 @@ class Entry:
         return Eviction.from_json(self.event)
 
 
+class StreamReader:
+    """Reads the stream on from a position. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Its socket timeout is longer than the waits asked for.
+        keys: Key names.
+
+    Attributes:
+        cursor: Behind what the caller has taken; None before `start`.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._checked = False
+        self.cursor: Cursor | None = None
+
+    async def start(self, position: str) -> None:
+        """Go on behind the last entry up to this position."""
+        self.cursor = Cursor.starting(await self.view(position))
+        self._checked = True
+
+    def doubt(self) -> None:
+        """The connection was lost: Redis may not be the one it was."""
+        self._checked = False
+
+    async def lost(self) -> bool:
+        """Whether unread entries are gone, or this is another stream; it is then read from its beginning.
+
+        Asks only where that is possible: after a failure, or after a wait without news.
+        """
+        cursor = self.cursor
+        if self._checked or cursor is None:
+            return False
+        view = await self.view(cursor.entry_id)
+        self._checked = True
+        if not cursor.misses(view):
+            return False
+        self.cursor = Cursor() if view.before else Cursor.starting(view)
+        return True
+
+    async def read(self, *, block_ms: int, count: int = 100) -> list[Entry]:
+        """The next entries, oldest first; empty when none came within so many milliseconds. `take` what was used."""
+        entries = await read_after(
+            self._client, self._keys, self.cursor.entry_id if self.cursor else BEGINNING, block_ms=block_ms, count=count
+        )
+        self._checked = bool(entries)
+        return entries
+
+    def take(self, entry: Entry) -> None:
+        """Go past an entry."""
+        self.cursor = (self.cursor or Cursor()).after(entry.entry_id, entry.number)
+
+    async def view(self, position: str) -> View:
+        """What the stream shows there, now."""
+        # The sequence first: what is published meanwhile then shows as an entry, and never as a gap. One by one and by
+        # no script, so that a user with the right to read is enough.
+        sequence = await self._sequence()
+        before = await self._some(self._client.xrevrange, self._keys.events, position, "-")
+        first = () if before else await self._some(self._first)
+        return View(before, first, sequence)
+
+    async def _sequence(self) -> int | None:
+        try:
+            text: Any = await self._client.get(self._keys.sequence)
+        except ResponseError:
+            # No right to it, or something else is there.
+            return None
+        return 0 if text is None else read_number(text)
+
+    async def _first(self, *, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        return entries_of(await self._client.xread({self._keys.events: BEGINNING}, count=count))
+
+    @staticmethod
+    async def _some(ask: Callable[..., Awaitable[Any]], *arguments: str) -> tuple[Seen, ...]:
+        """The one next to the position; more where its number cannot be read."""
+        entries = [to_entry(*pair) for pair in await ask(*arguments, count=1)]
+        if entries and entries[0].number is None:
+            entries = [to_entry(*pair) for pair in await ask(*arguments, count=LOOK_BACK)]
+        return tuple(Seen(entry.entry_id, entry.number) for entry in entries)
+
+
 async def read_after(
     client: redis.asyncio.Redis, keys: Keys, entry_id: str, *, block_ms: int, count: int = 100
 ) -> list[Entry]:
@@ -64,27 +153,21 @@ async def read_after(
     return [to_entry(found_id, fields) for found_id, fields in entries_of(reply)]
 
 
-async def newest(client: redis.asyncio.Redis, keys: Keys, *, up_to: str = "+") -> Entry | None:
-    """The last entry with an id of at most `up_to`; None when there is none."""
-    found: Any = await client.xrevrange(keys.events, up_to, "-", count=1)
-    return to_entry(*found[0]) if found else None
-
-
-async def cursor_at(client: redis.asyncio.Redis, keys: Keys, entry_id: str) -> Cursor:
-    """A cursor at this position, with the number that the entries up to there end with."""
-    found: Any = await client.xrevrange(keys.events, entry_id, "-", count=LOOK_BACK)
-    cursor = Cursor(entry_id)
-    for entry in reversed([to_entry(*pair) for pair in found]):
-        cursor = cursor.after(entry_id, entry.number)
-    return cursor
+async def newest_id(client: redis.asyncio.Redis, keys: Keys) -> str | None:
+    """Id of the last entry; None when there is none."""
+    found: Any = await client.xrevrange(keys.events, count=1)
+    return found[0][0].decode() if found else None
 
 
 async def position_since(client: redis.asyncio.Redis, begins_at: float) -> str:
-    """An id that comes before everything published since `begins_at` (`time.monotonic()`), by Redis's own clock."""
+    """The position before everything published since `begins_at` (`time.monotonic()`), by Redis's own clock.
+
+    Only for finding an entry to begin behind: this is a time, and no entry need have it.
+    """
     now_s, microseconds = await client.time()
     # Reckoned after the answer: however long that took, nothing may fall out at the far end.
     seconds = time.monotonic() - begins_at
-    return f"{max(0, math.floor((int(now_s) + int(microseconds) / 1e6 - seconds) * 1000))}-0"
+    return f"({max(1, math.floor((int(now_s) + int(microseconds) / 1e6 - seconds) * 1000))}-0"
 
 
 def to_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:
@@ -100,12 +183,6 @@ def is_entry_id(text: bytes) -> bool:
 def milliseconds(entry_id: str) -> int:
     """When the entry was appended, on Redis's clock."""
     return int(entry_id.partition("-")[0])
-
-
-def order(entry_id: str) -> tuple[int, int]:
-    """Ids compare as these do."""
-    time, _, counter = entry_id.partition("-")
-    return int(time), int(counter or 0)
 
 
 def entries_of(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

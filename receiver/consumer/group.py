@@ -137,7 +137,7 @@ class GroupSubscriber(Reader):
         self._done_since = 0.0
         self._next_claim = 0.0
 
-    def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
+    def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
         self._held.clear()
         self._done.clear()
         self._next_claim = 0.0
@@ -146,10 +146,10 @@ class GroupSubscriber(Reader):
             reset_lease_s=self._min_idle_s,
         )  # fmt: skip
 
-    def _lost_touch(self) -> None:
+    def _disconnected(self) -> None:
         self._next_claim = 0.0
 
-    async def _turn(self) -> None:
+    async def _read(self) -> str:
         await self._finish()
         batch = await self._member.read(BATCH)
         if batch.reset and await self._reset(f"the group {self._name} was away too long, or Redis has lost its data"):
@@ -171,6 +171,7 @@ class GroupSubscriber(Reader):
         await self._finish()
         if not ready and not batch.entries:
             await self._member.wait(batch.given, block_ms=int(self._idle_s() * 1000))
+        return ""
 
     def _hold(self, entry: Entry, *, tries: int, hand_overs: int = 0) -> None:
         self._held[entry.entry_id] = _Held(entry, tries, time.monotonic(), hand_overs)
@@ -237,8 +238,8 @@ class GroupSubscriber(Reader):
             await self._member.done(self._done)
             self._done.clear()
 
-    async def _beside(self) -> None:
-        # Whatever waits here for its turn or its next try is in good hands.
+    async def _background(self) -> None:
+        # Renews the claim on entries this worker holds, so that others do not take them over.
         while True:
             await asyncio.sleep(self._min_idle_s / 3)
             try:

@@ -10,6 +10,8 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
+from redis.backoff import EqualJitterBackoff
+
 from receiver.bus import connection, stream
 from receiver.bus.acks import Listener
 from receiver.bus.keys import Keys
@@ -33,8 +35,8 @@ log = logging.getLogger("receiver.consumer")
 LOOKBACK_S = 60.0
 """Seconds before its start that a consumer reads again: what was published while it started must not be missed."""
 
-RECONNECT_MAX_S = 5.0
-"""Longest pause between two attempts to reach Redis; the first is 0.1 s."""
+RECONNECT = EqualJitterBackoff(cap=5.0, base=0.1)
+"""Pauses between two attempts to reach Redis, seconds. Spread, so that processes do not come back in step."""
 
 LEAVE_S = 1.0
 """Seconds a consumer that stops has to send its last acknowledgements."""
@@ -118,9 +120,10 @@ class Reader(ABC):
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener)
         self._acks = acks if self._acknowledge else None
-        jobs = [asyncio.create_task(job) for job in (acks.run() if self._acknowledge else None, self._beside()) if job]
+        coroutines = [self._background(), *([acks.run()] if self._acknowledge else [])]
+        jobs = [asyncio.create_task(job) for job in coroutines]
         try:
-            self._begin(client, listener.worker)
+            self._prepare(client, listener.worker)
             await self._read_for_ever(client)
         finally:
             # A reader may be cancelled more than once while it stops; half an ending would leave connections open.
@@ -136,27 +139,29 @@ class Reader(ABC):
         await client.aclose()
 
     async def _read_for_ever(self, client: redis.asyncio.Redis) -> None:
-        pause_s = 0.1
+        failures, is_first = 0, True
         while True:
             try:
-                await self._turn()
-                if self._pulse.last_read_s is None:
+                problem = await self._read()
+                if is_first:
                     await self._say_where(client)
+                    is_first = False
             except connection.Failure as error:
                 problem = connection.describe(error)
                 log.warning("%s: cannot read evictions, trying again: %s", self._app, problem)
                 self._pulse.failed(problem)
-                self._lost_touch()
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RECONNECT_MAX_S)
+                self._disconnected()
+                failures += 1
+                # The exponent is bounded: 2 to the power of an outage of days is no float.
+                await asyncio.sleep(RECONNECT.compute(min(failures, 10)))
             else:
-                self._pulse.heard()
-                pause_s = 0.1
+                failures = 0
+                self._pulse.failed(problem) if problem else self._pulse.heard()
             self._moved()
             _leave_if_cancelled()
 
     async def _say_where(self, client: redis.asyncio.Redis) -> None:
-        if await stream.newest(client, self._keys) is None:
+        if await stream.newest_id(client, self._keys) is None:
             log.warning(
                 "%s: listens to %s, prefix %s, and finds no event there: right where no user has signed out yet; "
                 "else the receiver uses another database or prefix", self._app, place_of(self._url), self._keys.prefix,
@@ -165,22 +170,26 @@ class Reader(ABC):
             log.info("%s: listens to %s, prefix %s", self._app, place_of(self._url), self._keys.prefix)
 
     def _moved(self) -> None:  # noqa: B027  # most readers have nothing to do
-        """Called after each turn, whatever came of it."""
+        """Called after each read, whatever came of it."""
 
     @abstractmethod
-    def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
-        """Called once per run, before the first turn."""
+    def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
+        """Called once per run, before the first read."""
 
     @abstractmethod
-    async def _turn(self) -> None:
-        """Read once and have what came handled; raises what `connection.Failure` names."""
+    async def _read(self) -> str:
+        """Read once and have what came handled; raises what `connection.Failure` names.
+
+        Returns:
+            Why the app is not up to date all the same; empty when it is.
+        """
 
     @abstractmethod
-    def _lost_touch(self) -> None:
-        """A turn failed: Redis may not be the one it was."""
+    def _disconnected(self) -> None:
+        """A read failed: Redis may not be the one it was."""
 
     @abstractmethod
-    async def _beside(self) -> None:
+    async def _background(self) -> None:
         """Runs beside the reading."""
 
     @abstractmethod

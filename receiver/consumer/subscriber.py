@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
+
+from redis.backoff import EqualJitterBackoff
 
 from receiver.bus import connection, stream
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
 from receiver.consumer.reader import LOOKBACK_S, Reader, ReaderThread
-from receiver.core.cursor import Cursor
+from receiver.core.cursor import order
 from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
@@ -26,11 +29,15 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.connection import Options as RedisOptions
+    from receiver.core.cursor import Cursor
     from receiver.core.eviction import Eviction
 
 
 READ_COUNT = 100
 """Entries read in one round trip."""
+
+RESET_BACKOFF = EqualJitterBackoff(cap=60.0, base=1.0)
+"""Pauses before `on_reset` is called again, seconds; after `n` failures up to twice as long as after `n - 1`."""
 
 __all__ = ["BLOCK_S", "LOOKBACK_S", "Subscriber", "ThreadSubscriber"]
 
@@ -43,7 +50,9 @@ class Subscriber(Reader):
         handler: Plain or async; called for one eviction at a time, in order. An exception is logged and
             does not stop the subscriber; that eviction is not acknowledged and not tried again.
         app: The app's name, as it appears in logs, in the trace and in metrics.
-        on_reset: Called when entries were missed; drop every cached session and token. None: logged only.
+        on_reset: Called when entries were missed; drop every cached session and token. When it raises it is called
+            again, after a second at first and a minute at most, until it returns; evictions are handled meanwhile, and
+            `health` and `last_read_s` say that this process is behind. None: logged only.
         prefix: Key prefix the receiver uses.
         lookback_s: Seconds before start to read from.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
@@ -75,8 +84,8 @@ class Subscriber(Reader):
         # A time, not `$`: an eviction published while Redis is still out of our reach must not be missed.
         self._begins_at = time.monotonic() - lookback_s
         self._cursor: Cursor | None = None
-        self._read_any = False
-        self._sure = False
+        self._has_read = False
+        self._due: _DueReset | None = None
         self._moves = asyncio.Event()
 
     @property
@@ -89,16 +98,16 @@ class Subscriber(Reader):
 
         Meant for start-up, `async with asyncio.timeout(10): await subscriber.caught_up()`, and for tests.
         """
-        newest: stream.Entry | None = None
+        newest: str | None = None
         asked = False
         while True:
             moves = self._moves
             if self._cursor is not None and self.last_read_s is not None:
                 if not asked:
                     with contextlib.suppress(*connection.Failure):
-                        newest, asked = await stream.newest(self._client, self._keys), True
+                        newest, asked = await stream.newest_id(self._client, self._keys), True
                         continue
-                elif newest is None or stream.order(self._cursor.entry_id) >= stream.order(newest.entry_id):
+                elif newest is None or order(self._cursor.entry_id) >= order(newest):
                     return
             await moves.wait()
 
@@ -106,48 +115,53 @@ class Subscriber(Reader):
         moves, self._moves = self._moves, asyncio.Event()
         moves.set()
 
-    def _begin(self, client: redis.asyncio.Redis, worker: str) -> None:
+    def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
         del worker
         self._client = client
-        self._sure = False
+        self._stream = stream.StreamReader(client, self._keys)
+        self._stream.cursor = self._cursor
 
-    def _lost_touch(self) -> None:
-        self._sure = False
+    def _disconnected(self) -> None:
+        self._stream.doubt()
 
-    async def _beside(self) -> None:
+    async def _background(self) -> None:
         return
 
     async def _leave(self) -> None:
         return
 
-    async def _turn(self) -> None:
-        if self._cursor is None:
-            position = await stream.position_since(self._client, self._begins_at)
-            # Together: a position without the number before it would not notice a gap.
-            self._cursor = await stream.cursor_at(self._client, self._keys, position)
-        elif not self._sure:
-            self._cursor = await self._check_that_nothing_was_lost(self._cursor)
-        self._sure = True
-        # The first read does not wait for news: until it is done it cannot be said what this process has heard.
-        block_ms = 1 if self.last_read_s is None else int(BLOCK_S * 1000)
+    async def _read(self) -> str:
+        if self._stream.cursor is None:
+            await self._stream.start(await stream.position_since(self._client, self._begins_at))
+        elif await self._stream.lost():
+            self._cursor = self._stream.cursor
+            await self._missed("Redis has lost its data, or entries were trimmed before they were read")
+        self._cursor = self._stream.cursor
+        await self._reset_if_due()
+        block_ms = self._block_ms()
         while True:
-            entries = await stream.read_after(
-                self._client, self._keys, self._cursor.entry_id, block_ms=block_ms, count=READ_COUNT
-            )
-            if not entries:
-                self._sure = False
+            entries = await self._stream.read(block_ms=block_ms, count=READ_COUNT)
             for entry in entries:
-                self._cursor = await self._take(self._cursor, entry)
-                self._read_any = True
+                await self._take(entry)
                 self._moved()
                 await self._let_others_run()
             # Not before all there was is handled does a read count: what is behind has not heard.
             if len(entries) < READ_COUNT:
-                return
+                break
+        self._has_read = True
+        return "on_reset failed and is called again" if self._due else ""
 
-    async def _take(self, cursor: Cursor, entry: stream.Entry) -> Cursor:
-        if not cursor.follows(entry.number):
-            await self._reset(f"{entry.entry_id} is number {entry.number}, the one before was {cursor.number}")
+    def _block_ms(self) -> int:
+        if not self._has_read:
+            # Until the first read is done it cannot be said what this process has heard.
+            return 1
+        wait_s = BLOCK_S if self._due is None else min(BLOCK_S, self._due.at - time.monotonic())
+        return max(1, int(wait_s * 1000))
+
+    async def _take(self, entry: stream.Entry) -> None:
+        before = self._stream.cursor
+        if before is not None and not before.follows(entry.number):
+            await self._missed(f"{entry.entry_id} is number {entry.number}, the one before was {before.number}")
         try:
             await self._handle(entry)
         except BadEventError as error:
@@ -155,18 +169,31 @@ class Subscriber(Reader):
         else:
             if entry.number is None:
                 self._skip(entry, stream.NO_NUMBER)
-        return cursor.after(entry.entry_id, entry.number)
+        self._stream.take(entry)
+        self._cursor = self._stream.cursor
 
-    async def _check_that_nothing_was_lost(self, cursor: Cursor) -> Cursor:
-        """Redis without its data numbers from 1 again, and its ids may be older than the position."""
-        if not self._read_any:
-            return cursor
-        newest = await stream.newest(self._client, self._keys)
-        if newest is not None and stream.order(newest.entry_id) >= stream.order(cursor.entry_id):
-            return cursor
-        await self._reset("Redis has lost its data")
-        self._read_any = False
-        return Cursor("0-0")
+    async def _missed(self, why: str) -> None:
+        self._due = _DueReset(why, time.monotonic())
+        await self._reset_if_due()
+
+    async def _reset_if_due(self) -> None:
+        due = self._due
+        if due is None or time.monotonic() < due.at:
+            return
+        if await self._reset(due.why):
+            self._due = None
+        else:
+            due.failures += 1
+            due.at = time.monotonic() + RESET_BACKOFF.compute(min(due.failures, 10))
+
+
+@dataclass(slots=True)
+class _DueReset:
+    """A reset the app has not acted on yet: why, when to ask again by the monotonic clock, and how often it failed."""
+
+    why: str
+    at: float
+    failures: int = 0
 
 
 class ThreadSubscriber(ReaderThread[Subscriber]):

@@ -6,14 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.connection import connect
-from receiver.bus.inspect import newest_entry_id, read_events
+from receiver.bus.connection import Failure, connect, describe
 from receiver.bus.keys import Keys
-from receiver.bus.stream import NO_NUMBER
+from receiver.bus.stream import END, NO_NUMBER, StreamReader
 from receiver.core.cursor import Cursor
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain
-from receiver.errors import BadEventError, ConfigurationError, PublishError
+from receiver.errors import BadEventError, ConfigurationError
 from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Line:
     Attributes:
         entry: The entry.
         eviction: Its event; None when it cannot be read.
-        missed: Entries that were trimmed or lost right before it.
+        missed: Entries that are known to be trimmed or lost right before it.
         problem: What is wrong with the entry; empty when nothing is.
     """
 
@@ -89,24 +88,29 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterat
         **settings.redis.options,
     )
     keys = Keys(settings.redis.prefix)
-    cursor: Cursor | None = None
+    stream = StreamReader(client, keys)
     away = False
     try:
         while True:
             try:
-                if cursor is None:
-                    cursor = Cursor(await newest_entry_id(client, keys))
-                entries = await read_events(client, keys, cursor.entry_id, block_ms=BLOCK_MS)
-            except PublishError as error:
+                if stream.cursor is None:
+                    await stream.start(END)
+                elif await stream.lost():
+                    warn(
+                        "evictions were missed: Redis has lost its data, or they were trimmed before they could be read"
+                    )
+                entries = await stream.read(block_ms=BLOCK_MS)
+            except Failure as error:
+                stream.doubt()
                 if not away:
-                    warn(f"{error.message}; trying again every {RECONNECT_S:g} s")
+                    warn(f"cannot read the event stream: {describe(error)}; trying again every {RECONNECT_S:g} s")
                 away = True
                 await asyncio.sleep(RECONNECT_S)
                 continue
             away = False
             for entry in entries:
-                yield to_line(entry, cursor)
-                cursor = cursor.after(entry.entry_id, entry.number)
+                yield to_line(entry, stream.cursor or Cursor())
+                stream.take(entry)
     finally:
         await client.aclose()
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from receiver.bus.feed import BEGINNING, order
 from receiver.bus.stream import NO_NUMBER
+from receiver.core.cursor import BEGINNING, order
 from receiver.errors import BadEventError, Code, MalformedRequestError, UnknownEventTypeError
 from receiver.ops.logs import emit
 
@@ -125,8 +125,7 @@ class EventCalls:
         while not (self._feed.closing or reader.dropped or request.transport is None):
             deliveries = await self._feed.next(reader, min(TICK_S, self._heartbeat_s))
             frames = b"".join(self._frame(delivery, wanted) for delivery in deliveries)
-            if deliveries:
-                passed = deliveries[-1].entry.entry_id
+            passed = next((d.entry.entry_id for d in reversed(deliveries) if d.entry), passed)
             if not frames and time.monotonic() - last_write >= self._heartbeat_s:
                 # With the id: a client whose filter lets nothing through still resumes from here.
                 frames = f"id: {passed}\n:\n\n".encode()
@@ -137,7 +136,7 @@ class EventCalls:
     def _frame(self, delivery: Delivery, wanted: Wanted) -> bytes:
         entry = delivery.entry
         reset = self._reset(needed=delivery.missed)
-        if not self._is_for(wanted, entry):
+        if entry is None or not self._is_for(wanted, entry):
             return reset
         self._metrics.sse_events.inc()
         data = b" ".join(entry.event.splitlines())

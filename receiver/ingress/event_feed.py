@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.feed import BEGINNING, order
-from receiver.core.cursor import Cursor
+from redis.backoff import EqualJitterBackoff
+
+from receiver.core.cursor import BEGINNING, Cursor, order
 from receiver.errors import Code, DependencyError
 from receiver.ops.logs import emit
 
@@ -34,7 +35,10 @@ REMEMBERED = 4096
 """Entry numbers remembered, so that a resume right at the trim point is not told that it missed something."""
 
 RETRY_S = 0.2
-"""Seconds between two attempts to reach a Redis that is away."""
+"""Seconds a feed that catches up waits for a Redis that is away."""
+
+RECONNECT = EqualJitterBackoff(cap=2.0, base=0.1)
+"""Pauses of the shared reader between two attempts, seconds; spread, so that replicas do not come back in step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,11 @@ class Delivery:
     """One entry for one client.
 
     Attributes:
-        entry: The entry.
+        entry: The entry; None where there is only to tell that some are gone.
         missed: True when entries before it are gone that this client never got.
     """
 
-    entry: Entry
+    entry: Entry | None
     missed: bool
 
 
@@ -93,9 +97,18 @@ class Reader:
             self._waiting.append(delivery)
         self.wake()
 
-    def rewind(self, to: Cursor | None) -> None:
-        """Go on at another place, because the stream is not the one it was; None: at its beginning."""
-        self.cursor = to or replace(self.cursor, entry_id=BEGINNING)
+    def restart(self) -> None:
+        """Entries are gone, or this is another stream: say so, and go on at its beginning."""
+        self.cursor = Cursor()
+        if not self.dropped:
+            self._waiting.append(Delivery(None, missed=True))
+        self.wake()
+
+    def taken(self) -> list[Delivery]:
+        """Everything queued."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
 
     def wake(self) -> None:
         """End a `next` that waits."""
@@ -108,13 +121,11 @@ class Reader:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._news.wait()
-        taken = list(self._waiting)
-        self._waiting.clear()
-        return taken
+        return self.taken()
 
 
 class EventFeed:
-    """The feeds of this process. Run `run` as a task; it reads only while somebody listens.
+    """The feeds of this process. Run `run` as a task; it reads only while there is a live feed.
 
     Args:
         log: The stream.
@@ -130,8 +141,8 @@ class EventFeed:
         self._metrics = metrics
         self._clients = 0
         self._live: set[Reader] = set()
-        self._cursor = Cursor(BEGINNING)
-        self._somebody = asyncio.Event()
+        self._cursor = Cursor()
+        self._listened = asyncio.Event()
         self._known: OrderedDict[str, Cursor] = OrderedDict()
         self._reported: deque[str] = deque(maxlen=REMEMBERED)
         self.closing = False
@@ -170,11 +181,16 @@ class EventFeed:
     async def next(self, reader: Reader, timeout_s: float) -> list[Delivery]:
         """What comes next for a reader; empty when nothing did within `timeout_s`, Redis away or not."""
         if reader not in self._live and not reader.dropped:
+            if waiting := reader.taken():
+                return waiting
             try:
-                entries = await self._log.page(reader.position)
+                entries = await self._log.page(reader.cursor)
             except DependencyError:
                 await asyncio.sleep(min(RETRY_S, timeout_s))
                 return []
+            if entries is None:
+                reader.restart()
+                return reader.taken()
             if entries:
                 return list(self._catch_up(reader, entries))
             # Nothing is awaited from here to joining. Behind the shared reader: there is one more page to read.
@@ -196,23 +212,33 @@ class EventFeed:
             reader.wake()
 
     async def run(self) -> None:
-        """Read for everybody, for ever; outages of Redis are waited out."""
+        """Read for all live feeds, for ever; outages of Redis are waited out."""
+        failures = 0
         while True:
-            await self._somebody.wait()
+            await self._listened.wait()
             try:
-                entries = await self._log.wait(self._cursor.entry_id)
-                if not entries:
-                    await self._check_continuity()
+                entries = await self._log.wait(self._cursor)
             except DependencyError:
-                await asyncio.sleep(RETRY_S)
+                failures += 1
+                await asyncio.sleep(RECONNECT.compute(min(failures, 10)))
                 continue
-            for entry in entries:
+            failures = 0
+            for entry in entries or ():
                 for reader in self._live:
                     reader.push(entry)
                 self._cursor = self._cursor.after(entry.entry_id, entry.number)
                 self._remember(self._cursor)
+            if entries is None:
+                self._restart()
             if not self._live:
-                self._somebody.clear()
+                self._listened.clear()
+
+    def _restart(self) -> None:
+        # Each reads pages of its own again: through the queue of a live one a whole stream does not fit.
+        self._known.clear()
+        for reader in self._live:
+            reader.restart()
+        self._live.clear()
 
     def _catch_up(self, reader: Reader, entries: Iterable[Entry]) -> Iterator[Delivery]:
         for entry in entries:
@@ -222,28 +248,13 @@ class EventFeed:
                 yield delivery
 
     def _join(self, reader: Reader) -> bool:
-        if not self._somebody.is_set():
+        if not self._listened.is_set():
             self._cursor = reader.cursor
-            self._somebody.set()
+            self._listened.set()
         elif order(self._cursor.entry_id) > order(reader.position):
             return False
         self._live.add(reader)
         return True
-
-    async def _check_continuity(self) -> None:
-        # A Redis that lost data, or whose clock went back in a failover, gives ids below those already read.
-        positions = {reader: reader.position for reader in self._live}
-        tail = (await self._log.tail()).cursor
-        ahead = [reader for reader, position in positions.items() if order(position) > order(tail.entry_id)]
-        if not ahead and order(self._cursor.entry_id) <= order(tail.entry_id):
-            return
-        # An entry we know is where the old and the new stream part; else everything is new, and `n` tells the gap.
-        known = self._known.get(tail.entry_id)
-        if known is not None and known.number != tail.number:
-            known = None
-        self._cursor = known or replace(self._cursor, entry_id=BEGINNING)
-        for reader in ahead:
-            reader.rewind(known)
 
     def _remember(self, cursor: Cursor) -> None:
         if cursor.entry_id != BEGINNING:

@@ -158,6 +158,52 @@ async def test_stream_whose_clock_went_back_is_heard(api: Api) -> None:
     assert ["reset", "new", "newer"] == subjects(blocks)
 
 
+@pytest.mark.parametrize("more", [0, 1, 20])
+@pytest.mark.parametrize("live", [True, False], ids=["live", "resuming"])
+async def test_older_data_is_a_reset(clock: Clock, op: OP, more: int, *, live: bool) -> None:
+    """Redis comes back from an old snapshot: the client is told, open or coming back, and hears what is new."""
+    server = EmbeddedRedis()
+    await asyncio.to_thread(server.start)
+    client = redis.asyncio.Redis.from_url(server.url)
+    try:
+        async with start_receiver(server.url, client, clock, [t1(op)], internal={"token": TOKEN}) as receiver:
+            api = Api(receiver)
+            async with api.feed() as feed:
+                for number in range(5):
+                    last = await api.evict(f"u{number}")
+                    if number == 2:
+                        await client.save()
+                assert ["u0", "u1", "u2", "u3", "u4"] == subjects(await feed.events(5))
+                if live:
+                    await _restore(server, more)
+                    assert _after_reset(await feed.events(4 + more), more)
+            if not live:
+                await until(lambda: api.metric("logout_sse_clients") == 0)
+                await _restore(server, more)
+                async with api.feed(last["entry_id"]) as feed:
+                    assert _after_reset(await feed.events(4 + more), more)
+            assert 1 == api.metric("logout_sse_resets_total")
+    finally:
+        await client.aclose()
+        await asyncio.to_thread(server.stop)
+
+
+async def _restore(server: EmbeddedRedis, more: int) -> None:
+    server.kill()
+    await asyncio.to_thread(server.start)
+    client = redis.asyncio.Redis.from_url(server.url)
+    assert 3 == await client.xlen(STREAM)
+    for number in range(more):
+        await client.xadd(STREAM, {"event": _event(f"new{number}"), "n": await client.incr(Keys().sequence)})
+    await client.aclose()
+
+
+def _after_reset(blocks: list[Block], more: int) -> bool:
+    """A reset, and all that the stream holds now after it."""
+    heard = subjects(blocks)
+    return heard == ["reset", "u0", "u1", "u2", *(f"new{number}" for number in range(more))]
+
+
 async def test_heartbeat_carries_the_id(api: Api) -> None:
     """Silence is broken by comments that say how far the feed is, so that a filtered client resumes there."""
     await api.evict("u1", client_id="c1")

@@ -9,11 +9,10 @@ import redis.asyncio
 
 from receiver.bus.connection import connect
 from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.inspect import RedisFacts, inspect, newest_entry_id
+from receiver.bus.inspect import RedisFacts, inspect
 from receiver.bus.keys import Keys
 from receiver.diagnosis import doctor
 from receiver.diagnosis.redis_checks import check_redis
-from receiver.errors import PublishError
 from receiver.ops.settings import Settings
 
 if TYPE_CHECKING:
@@ -229,22 +228,3 @@ async def test_replica(durable: EmbeddedRedis) -> None:
     found = {check.name: check for check in checks if check.area == "redis"}
     assert ("failed", "failed") == (found["role"].outcome, found["publish"].outcome)
     assert "Point redis.url at the master" in found["publish"].fix
-
-
-async def test_newest_entry(redis_client: redis.asyncio.Redis) -> None:
-    """The position to read on from is the newest entry, or the beginning of an empty stream."""
-    assert "0-0" == await newest_entry_id(redis_client, Keys())
-
-    entry_id = await redis_client.xadd(Keys().events, {"event": "{}"})
-
-    assert entry_id.decode() == await newest_entry_id(redis_client, Keys())
-
-
-async def test_newest_entry_without_redis() -> None:
-    """Redis's failures come out as ours."""
-    client = connect("redis://127.0.0.1:1/0", timeout_s=1)
-
-    with pytest.raises(PublishError, match="cannot read the event stream"):
-        await newest_entry_id(client, Keys())
-
-    await client.aclose()

@@ -12,9 +12,9 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from receiver.bus import stream
 from receiver.consumer import Eviction, Guard, ThreadGuard
 from receiver.consumer.msal_cache import forget_account_in_redis
+from receiver.core.cursor import order
 from tests.support.keys import b64
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class App:
         guard = self._guard
         subscriber = (guard._guard if isinstance(guard, ThreadGuard) else guard)._subscriber
         async with asyncio.timeout(DEADLINE_S):
-            while stream.order(subscriber.position or "0-0") < stream.order(entry_id):
+            while order(subscriber.position or "0-0") < order(entry_id):
                 await asyncio.sleep(0.005)
 
     def _forget(self, eviction: Eviction) -> None:

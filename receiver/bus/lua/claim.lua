@@ -1,25 +1,64 @@
 -- Take over one entry whose worker has died. One at a time: an entry that kills whoever takes it must not
 -- count against the others that were handed out with it.
 --
+-- An entry that was trimmed while a worker held it is in no stream, and from Redis 7 on XCLAIM forgets it. While that
+-- worker lives it has the entry in memory and handles it; keep.lua notes that. When the worker is dead such entries are
+-- missed: all that there are cause one reset.
+--
 -- KEYS: 1 events, 2 state of the group
 -- ARGV: 1 group, 2 worker, 3 milliseconds without a sign of life, 4 the same for workers that hold nothing
 -- Returns {id, how often it was handed out, fields}, or nil when there is none
-for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', 100)) do
-  local id = pending[1]
-  if #redis.call('XRANGE', KEYS[1], id, id) > 0 then
-    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)[1]
-    return {id, pending[4] + 1, entry[2]}
+local first = redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0')
+first = first and first[1][2][1][1]
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local dead = {}
+local function is_dead(worker)
+  if dead[worker] == nil then
+    local noted = tonumber(redis.call('HGET', KEYS[2], 'holds:' .. worker) or '')
+    dead[worker] = not noted or now - noted >= tonumber(ARGV[3])
   end
-  -- Handed out, never handled, and trimmed since: missed.
-  redis.call('XACK', KEYS[1], ARGV[1], id)
-  redis.call('HSET', KEYS[2], 'reset', redis.call('HINCRBY', KEYS[2], 'resets', 1))
-  redis.call('HDEL', KEYS[2], 'lease')
+  return dead[worker]
 end
+
+local missed = false
+local function give_up(id)
+  redis.call('XACK', KEYS[1], ARGV[1], id)
+  missed = true
+end
+
+local from = '-'
+while true do
+  local trimmed = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], from, first and '(' .. first or '+', 1000)
+  for _, pending in ipairs(trimmed) do
+    if is_dead(pending[2]) then give_up(pending[1]) end
+  end
+  if #trimmed < 1000 then break end
+  from = '(' .. trimmed[#trimmed][1]
+end
+
+local taken = false
+if first then
+  for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], first, '+', 100)) do
+    local id = pending[1]
+    if #redis.call('XRANGE', KEYS[1], id, id) > 0 then
+      local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)[1]
+      taken = {id, pending[4] + 1, entry[2]}
+      break
+    end
+    if is_dead(pending[2]) then give_up(id) end
+  end
+end
+if missed then redis.call('HSET', KEYS[2], 'reset', redis.call('HINCRBY', KEYS[2], 'resets', 1)) end
+if taken then return taken end
+
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local fields = {}
   for index = 1, #info, 2 do fields[info[index]] = info[index + 1] end
   if fields['pending'] == 0 and fields['idle'] > tonumber(ARGV[4]) then
     redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], fields['name'])
+    redis.call('HDEL', KEYS[2], 'holds:' .. fields['name'])
   end
 end
 return false

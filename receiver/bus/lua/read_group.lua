@@ -3,8 +3,9 @@
 --
 -- KEYS: 1 events, 2 state of the group
 -- ARGV: 1 group, 2 worker, 3 entries at most, 4 generation the worker knows or '', 5 highest number it has seen,
---       6 id after which a new group begins, 7 name for a new generation,
---       8 milliseconds one worker has for a reset before another may try
+--       6 a position: a new group begins behind the last entry up to there, 7 name for a new generation,
+--       8 milliseconds one worker has for a reset before another may try, 9 name of the sequence: not among the keys,
+--       because a user without the right to it may read all the same
 -- The state holds `n`, the last number given, and `unnumbered`, how many entries without a readable number came after
 -- it, as '<n> <how many>': other versions write `n` alone, and then the rest counts no more.
 -- Returns {generation, last number, reset to do now or '', last id given to the group, entries}
@@ -18,19 +19,23 @@ local function number_of(text)
 end
 
 local noted = redis.call('HGET', KEYS[2], 'n')
-local last, unnumbered = number_of(noted), 0
+local last, unnumbered = noted == '0' and 0 or number_of(noted), 0
 if last then
   local of, count = string.match(redis.call('HGET', KEYS[2], 'unnumbered') or '', '^(%d+) (%d+)$')
   if of == noted then unnumbered = tonumber(count) end
 end
 
--- Notes an entry; true when those before it are missing.
-local function passed(entry)
+local function number_in(entry)
   local text
   for index = 1, #entry[2], 2 do
     if entry[2][index] == 'n' then text = entry[2][index + 1] end
   end
-  local number = number_of(text)
+  return number_of(text)
+end
+
+-- Notes an entry; true when those before it are missing.
+local function passed(entry)
+  local number = number_in(entry)
   if not number then
     unnumbered = unnumbered + 1
     return false
@@ -38,6 +43,19 @@ local function passed(entry)
   local follows = not last or last < number and number <= last + 1 + unnumbered
   last, unnumbered = number, 0
   return not follows
+end
+
+-- Number of the entry before the first one there is; nil when it cannot be told.
+local function number_before_all()
+  local first = redis.call('XREAD', 'COUNT', 100, 'STREAMS', KEYS[1], '0-0')
+  for _, entry in ipairs(first and first[1][2] or {}) do
+    local number = number_in(entry)
+    if number then return number - 1 end
+  end
+  if first then return nil end
+  local sequence = redis.pcall('GET', ARGV[9])
+  if type(sequence) == 'table' then return nil end
+  return (not sequence or sequence == '0') and 0 or number_of(sequence)
 end
 
 local function missed()
@@ -63,13 +81,17 @@ if reply and reply.err then
   if not string.find(reply.err, 'NOGROUP', 1, true) then return reply end
   -- New, or lost with everything else: then nobody can know who was signed out, and all there is gets read.
   local lost = generation or ARGV[4] ~= ''
-  local start = lost and '0-0' or ARGV[6]
-  redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM')
+  local before = lost and {} or redis.call('XREVRANGE', KEYS[1], ARGV[6], '-', 'COUNT', 100)
+  -- At an entry's id and not at a time: a clock that steps back must not make the group deaf.
+  redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], before[1] and before[1][1] or '0-0', 'MKSTREAM')
   redis.call('HDEL', KEYS[2], 'n')
   generation, last, unnumbered = ARGV[7], nil, 0
   redis.call('HSET', KEYS[2], 'generation', generation)
-  local before = redis.call('XREVRANGE', KEYS[1], start, '-', 'COUNT', 100)
-  for index = #before, 1, -1 do passed(before[index]) end
+  if #before > 0 then
+    for index = #before, 1, -1 do passed(before[index]) end
+  else
+    last = number_before_all()
+  end
   note()
   if lost then missed() end
   reply = read(redis.call)

@@ -1,0 +1,25 @@
+-- A sign of life of a worker for entries it holds; what was handled meanwhile stays handled. One that was trimmed is not
+-- claimed, for XCLAIM would forget it, and nothing would tell that it was missed if this worker died now. In its place
+-- the state notes `holds:<worker>`, the milliseconds when it was last known to hold such entries.
+--
+-- KEYS: 1 events, 2 state of the group
+-- ARGV: 1 group, 2 worker, 3 what the count of hand-outs becomes or '' to leave it, then the ids
+-- Returns the number of entries that are in the stream
+local kept = 0
+for index = 4, #ARGV do
+  local id = ARGV[index]
+  if #redis.call('XRANGE', KEYS[1], id, id) > 0 then
+    if ARGV[3] == '' then
+      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'JUSTID')
+    else
+      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', ARGV[3], 'JUSTID')
+    end
+    kept = kept + 1
+  end
+end
+if kept < #ARGV - 3 then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('HSET', KEYS[2], 'holds:' .. ARGV[2], string.format('%.0f', now))
+end
+return kept
