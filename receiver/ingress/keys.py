@@ -33,6 +33,9 @@ log = logging.getLogger("receiver.keys")
 TICK_S = 5.0
 """Seconds between two looks at whether keys are due; each tenant's fetch is spread by up to a tick."""
 
+MAX_REASONS = 8
+"""Unusable keys whose reasons one log line gives."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
@@ -160,6 +163,7 @@ class TenantKeys:
         emit(
             log, logging.INFO, "keys.refreshed", tenant=self._tenant.name, trigger=trigger,
             usable=len(key_set.keys), unusable=len(key_set.unusable),
+            reasons="; ".join(map(str, key_set.unusable[:MAX_REASONS])) or None,
         )  # fmt: skip
         if key_set.keys:
             await self._shared.store(self._shared_name, StoredKeys(now_s, document))
