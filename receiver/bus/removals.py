@@ -164,7 +164,7 @@ def _marks_of(sign_in: CachedSignIn, issuers: Iterable[str]) -> MarkNames:
         user=digest("sub", iss, sub) if iss and sub else "",
         others=others,
         session=digest("sid", iss, sign_in.sid) if iss and sign_in.sid else "",
-        client_ids=[sign_in.client_id] if sign_in.client_id else [],
+        client_ids=sign_in.client_ids,
     )
 
 

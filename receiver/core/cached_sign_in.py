@@ -10,9 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from receiver.core import foreign_json
+from receiver.core.sign_in import clients_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+MAX_CLIENTS = 16
+"""Clients taken from one `aud`. Each is a look at Redis, and a visitor may have typed the text; with more, the client
+counts as unknown."""
 
 MAX_NAME = 512
 """Characters of the longest issuer, subject, session, client or account that is taken from a cache. Each may become
@@ -28,7 +33,7 @@ class CachedSignIn:
 
     Attributes:
         iss: Issuer of the ID token.
-        client_id: The app.
+        client_ids: The app. Several where the ID token names several and does not say which; empty when unknown.
         sub: Subject at the issuer.
         sid: Session at the issuer.
         auth_time: NumericDate seconds when the user authenticated, on the OP's clock.
@@ -37,7 +42,7 @@ class CachedSignIn:
     """
 
     iss: str | None = None
-    client_id: str | None = None
+    client_ids: tuple[str, ...] = ()
     sub: str | None = None
     sid: str | None = None
     auth_time: float | None = None
@@ -50,26 +55,30 @@ class CachedSignIn:
 
 
 def from_claims(
-    claims: Mapping[str, Any], *, account: str | None = None, problems: set[str] | None = None
+    claims: Mapping[str, Any],
+    *,
+    client_id: str | None = None,
+    account: str | None = None,
+    problems: set[str] | None = None,
 ) -> CachedSignIn | None:
     """The sign-in an ID token describes; None when the claims name no user of an issuer.
 
     Args:
         claims: Unverified.
+        client_id: Whose cache they are in, where it is known: which of several in `aud` is meant.
         account: MSAL's `home_account_id` of the user, where it is known.
         problems: `long_name` is added where a name is too long to be taken.
     """
-    aud = claims.get("aud")
-    client = claims.get("azp") or (aud[0] if isinstance(aud, list) and aud else aud)
-    names = [claims.get("iss"), claims.get("sub"), claims.get("sid"), client]
-    if problems is not None and any(map(is_too_long, names)):
+    clients = clients_of(claims, client_id)
+    names = [claims.get("iss"), claims.get("sub"), claims.get("sid")]
+    if problems is not None and any(map(is_too_long, (*names, *clients))):
         problems.add("long_name")
-    iss, sub, sid, client_id = map(text, names)
+    iss, sub, sid = map(text, names)
     if iss is None or sub is None:
         return None
     return CachedSignIn(
         iss=iss,
-        client_id=client_id,
+        client_ids=tuple(filter(text, clients)) if len(clients) <= MAX_CLIENTS else (),
         sub=sub,
         sid=sid,
         auth_time=seconds(claims.get("auth_time")),

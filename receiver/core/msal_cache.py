@@ -163,7 +163,9 @@ def sign_ins(blob: Blob, problems: set[str] | None = None) -> dict[Holder, list[
     for entry in blob.get("IdToken", {}).values():
         holder = _holder(entry)
         claims = id_token_claims(entry.get("secret"))
-        sign_in = from_claims(claims, account=holder.account, problems=problems) if claims is not None else None
+        if claims is None:
+            continue
+        sign_in = from_claims(claims, client_id=holder.client_id, account=holder.account, problems=problems)
         if sign_in is not None:
             found.setdefault(holder, []).append(sign_in)
     with_tokens = {holder.account for holder in found}
@@ -171,10 +173,7 @@ def sign_ins(blob: Blob, problems: set[str] | None = None) -> dict[Holder, list[
         if (account := _holder(entry).account) not in with_tokens and account is not None:
             found[Holder(account, None)] = []
     return {
-        holder: [
-            sign_in.with_oldest_token(oldest.get(holder))
-            for sign_in in known or [CachedSignIn(account=holder.account, client_id=holder.client_id)]
-        ]
+        holder: [sign_in.with_oldest_token(oldest.get(holder)) for sign_in in known or [_unnamed(holder)]]
         for holder, known in found.items()
     }
 
@@ -241,6 +240,10 @@ def _problem(entry: object) -> str:
     if all(value is None or value == "" or text(value) is not None for value in whose):
         return ""
     return "long_name" if any(map(is_too_long, whose)) else "shape"
+
+
+def _unnamed(holder: Holder) -> CachedSignIn:
+    return CachedSignIn(account=holder.account, client_ids=(holder.client_id,) if holder.client_id else ())
 
 
 def _holder(entry: dict[str, Any]) -> Holder:

@@ -116,7 +116,7 @@ def from_claims(
         ValueError: a claim is missing or has the wrong type.
     """
     iss, sub, sid = claims.get("iss"), claims.get("sub"), claims.get("sid")
-    clients = _clients(claims, client_id)
+    clients = clients_of(claims, client_id)
     if not (isinstance(iss, str) and isinstance(sub, str) and clients):
         raise ValueError("claims need iss, sub and aud; pass the ID token's claims")
     return SignIn(
@@ -138,7 +138,7 @@ def _logout_at(mark: bytes | str) -> float | None:
         return None
 
 
-def _clients(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, ...]:
+def clients_of(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, ...]:
     """Whom an ID token is for (Core §2): `azp`, else the app itself where `aud` names it, else all of `aud`."""
     azp = claims.get("azp")
     if isinstance(azp, str) and azp:

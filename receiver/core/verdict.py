@@ -79,7 +79,7 @@ def means(eviction: Eviction, sign_in: CachedSignIn, *, accounts: Iterable[str],
     """
     if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at:
         return False
-    if eviction.applies_to == "client" and sign_in.client_id not in {None, eviction.client_id}:
+    if eviction.applies_to == "client" and sign_in.client_ids and eviction.client_id not in sign_in.client_ids:
         return False
     same_issuer = sign_in.iss in {None, eviction.iss}
     same_session = same_issuer and eviction.sid is not None and sign_in.sid == eviction.sid

@@ -168,11 +168,11 @@ def user_digest(sign_in: CachedSignIn) -> str | None:
 
 
 def names_of(sign_in: CachedSignIn, *, by_user: bool) -> list[str]:
-    """The digests of its user: for every client, then for its own alone; none where only the key counts."""
+    """The digests of its user: for every client, then for each of its own; none where only the key counts."""
     name = user_digest(sign_in) if by_user else None
     if name is None:
         return []
-    return [name, name + client_suffix(sign_in.client_id)] if sign_in.client_id else [name]
+    return [name, *(name + client_suffix(client_id) for client_id in sign_in.client_ids)]
 
 
 def _strongest(decisions: Iterable[Decision]) -> Decision:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.core import msal_cache
+from receiver.core.cached_sign_in import from_claims
 from receiver.core.msal_cache import Holder
 from tests.evictor.written import app_token, id_token, merged, tokens
 
@@ -106,8 +107,8 @@ def test_what_a_sign_in_says() -> None:
     ]
     found = msal_cache.sign_ins(blob)
     (mine,) = found[Holder("home.u1", "c1")]
-    assert (OP, "c1", "u1", "s", 7, "home.u1", 40) == (
-        mine.iss, mine.client_id, mine.sub, mine.sid, mine.auth_time, mine.account, mine.oldest_token_at,
+    assert (OP, ("c1",), "u1", "s", 7, "home.u1", 40) == (
+        mine.iss, mine.client_ids, mine.sub, mine.sid, mine.auth_time, mine.account, mine.oldest_token_at,
     )  # fmt: skip
     assert 10 == found[Holder("u2", "c1")][0].oldest_token_at
 
@@ -176,5 +177,23 @@ def test_half_a_character_in_a_claim(claim: str) -> None:
     }[claim]  # fmt: skip
     next(iter(blob["IdToken"].values()))["secret"] = token
     for sign_in in msal_cache.sign_ins(blob)[Holder("u1", "c1")]:
-        for value in (sign_in.iss, sign_in.sub, sign_in.sid, sign_in.client_id):
+        for value in (sign_in.iss, sign_in.sub, sign_in.sid, *sign_in.client_ids):
             (value or "").encode()
+
+
+def test_id_token_for_several_clients() -> None:
+    """Which client an ID token is for: `azp`, else the one whose cache it is in, else any it names; never the first."""
+    base = {"iss": OP, "sub": "u1", "aud": ["c2", "c1"]}
+
+    assert ("c2", "c1") == clients(base)
+    assert ("c1",) == clients(base, client_id="c1")
+    assert ("c2", "c1") == clients(base, client_id="c9")
+    assert ("c9",) == clients({**base, "azp": "c9"}, client_id="c1")
+    assert () == clients({**base, "aud": [f"c{number}" for number in range(100)]})
+
+
+def clients(claims: dict[str, object], client_id: str | None = None) -> tuple[str, ...]:
+    """The clients of a cached ID token."""
+    sign_in = from_claims(claims, client_id=client_id)
+    assert sign_in is not None
+    return sign_in.client_ids

@@ -21,7 +21,7 @@ REMOVED = Removal(AT)
 
 def sign_in(**changes: Any) -> CachedSignIn:
     """A sign-in of user u at c1."""
-    return CachedSignIn(**{"iss": OP, "client_id": "c1", "sub": "u", "account": "home.u", **changes})
+    return CachedSignIn(**{"iss": OP, "client_ids": ("c1",), "sub": "u", "account": "home.u", **changes})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,9 @@ SESSION = {"scope": "session", "sid": "s1"}
         # A logout that counts for one client.
         ({"applies_to": "client", "client_id": "c1"}, {}, False, True),
         ({"applies_to": "client", "client_id": "c2"}, {}, False, False),
-        ({"applies_to": "client", "client_id": "c2"}, {"client_id": None}, False, True),
+        ({"applies_to": "client", "client_id": "c2"}, {"client_ids": ()}, False, True),
+        ({"applies_to": "client", "client_id": "c2"}, {"client_ids": ("c1", "c2")}, False, True),
+        ({"applies_to": "client", "client_id": "c3"}, {"client_ids": ("c1", "c2")}, False, False),
         ({"client_id": "c2"}, {}, False, True),
     ],
 )
