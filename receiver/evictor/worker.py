@@ -35,7 +35,8 @@ from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker, revocations_of
 from receiver.runtime import process
-from receiver.runtime.probes import add_probes, listen
+from receiver.runtime.listener import open_internal
+from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
@@ -161,9 +162,7 @@ async def working(
         worker = Worker(metrics, evictor, watcher, Readiness(watch, Supervisor(metrics, backoff=backoff)))
         app = web.Application()
         add_probes(app, worker.state, metrics.registry)
-        internal = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        stack.push_async_callback(internal.cleanup)
-        worker.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
+        worker.internal_port = await open_internal(app, settings.internal, stack)
         subscriber = GroupSubscriber(
             settings.redis.url, _handling(evictor.evict), app=NAME, on_reset=_handling(watcher.flush),
             prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,

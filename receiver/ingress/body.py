@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from aiohttp import ClientPayloadError, web_exceptions
 from receiver.errors import Code, MalformedRequestError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp import web
 
 FORM = "application/x-www-form-urlencoded"
@@ -36,8 +39,40 @@ CONTENT_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compres
 """What `Content-Encoding` may name (RFC 9110 §8.4.1, RFC 7932, RFC 8878)."""
 
 
-async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
+class BodiesBeingRead:
+    """At most so many bodies are read at once; at the limit the one that has taken longest is given up.
+
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._timers: dict[asyncio.Timeout, None] = {}
+
+    @contextlib.asynccontextmanager
+    async def within(self, timeout_s: float) -> AsyncIterator[None]:
+        """Room for one; TimeoutError after `timeout_s` seconds, or when it has to give way."""
+        if len(self._timers) >= self._limit:
+            slowest = next(iter(self._timers))
+            del self._timers[slowest]
+            if not slowest.expired():
+                slowest.reschedule(asyncio.get_running_loop().time())
+        async with asyncio.timeout(timeout_s) as timer:
+            self._timers[timer] = None
+            try:
+                yield
+            finally:
+                self._timers.pop(timer, None)
+
+
+async def read_body(request: web.BaseRequest, limits: BodyLimits, *, among: BodiesBeingRead | None = None) -> bytes:
     """The body, complete and as it was sent.
+
+    Args:
+        request: The request.
+        limits: What the body may be.
+        among: Bodies it shares a limit with.
 
     Raises:
         MalformedRequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
@@ -52,7 +87,7 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
         raise too_large
     body = bytearray()
     try:
-        async with asyncio.timeout(limits.timeout_s):
+        async with among.within(limits.timeout_s) if among else asyncio.timeout(limits.timeout_s):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limits.max_bytes:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
 
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress import responses
-from receiver.ingress.body import read_body
-from receiver.ingress.http_server import HttpServer, answer_expectation, head_complete
+from receiver.ingress.body import BodiesBeingRead, read_body
 from receiver.ingress.inputs import Message
 from receiver.ingress.routes import PublicRoutes
+from receiver.runtime.http_server import HttpServer, Limits, answer_expectation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aiohttp import web
 
@@ -60,23 +61,25 @@ class Dispatcher:
             "public": responses.Policy(settings.unavailable_status, settings.retry_after_s),
             "api": responses.Policy(retry_after_s=settings.retry_after_s, answers=responses.API),
         }
+        self._reading = BodiesBeingRead(settings.max_reading)
         self._in_flight = 0
         self._draining: Callable[[], bool] = lambda: False
 
     def public_server(self, *, draining: Callable[[], bool]) -> HttpServer:
-        """The server of the public listener, to be run by an aiohttp runner.
+        """The server of the public listener.
 
         Args:
             draining: Whether the receiver is about to stop, so that balancers shall look elsewhere.
         """
         self._draining = draining
-        return HttpServer(
-            self._answer,
-            refuse_malformed=self._refuse_malformed,
-            head_timeout_s=self._settings.head_timeout_s,
-            keepalive_s=self._settings.keepalive_s,
-            max_header_bytes=self._settings.max_header_bytes,
+        settings = self._settings
+        limits = Limits(
+            head_timeout_s=settings.head_timeout_s,
+            keepalive_s=settings.keepalive_s,
+            max_header_bytes=settings.max_header_bytes,
+            max_connections=settings.max_connections,
         )
+        return HttpServer(self._answer, refuse_malformed=self._refuse_malformed, limits=limits)
 
     async def serve(
         self, row: Row, request: web.BaseRequest, *, path_tenant: Tenant | None = None, caller: str | None = None
@@ -98,8 +101,9 @@ class Dispatcher:
         error: ReceiverError | None = None
         try:
             if row.body is not None:
-                message.body = await read_body(request, row.body)
-            accepted = await self._intake.take(await row.input.read(message))
+                message.body = await read_body(request, row.body, among=self._reading)
+            with self._in_work():
+                accepted = await self._intake.take(await row.input.read(message))
             response = row.input.accepted(accepted)
         except ReceiverError as refusal:
             error = refusal
@@ -115,12 +119,10 @@ class Dispatcher:
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        head_complete(request)
         path = self._routes.own(request.rel_url.raw_path)
         if path == self._settings.probe_path and request.method in {"GET", "HEAD"}:
             return _nameless(responses.probed(draining=self._draining()))
         row: Row | None = None
-        self._in_flight += 1
         try:
             row, name = self._routes.find(path)
             path_tenant = self._routes.tenant(name)
@@ -130,18 +132,24 @@ class Dispatcher:
             response = await self.serve(row, request, path_tenant=path_tenant)
         except MalformedRequestError as refusal:
             return self._refuse(_as_frontchannel(request) or refusal, row, path)
-        finally:
-            self._in_flight -= 1
         return _nameless(response)
 
     def _admit(self, request: web.BaseRequest, row: Row) -> None:
         if request.method not in row.methods:
             raise MalformedRequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
-        if self._in_flight > self._settings.max_in_flight:
-            raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
 
-    def _refuse_malformed(self, request: web.BaseRequest, *, header_too_large: bool) -> web.Response:
-        head_complete(request)
+    @contextlib.contextmanager
+    def _in_work(self) -> Iterator[None]:
+        """Room for one request whose body is there: one that is still being sent takes none."""
+        if self._in_flight >= self._settings.max_in_flight:
+            raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
+    def _refuse_malformed(self, *, header_too_large: bool) -> web.Response:
         if header_too_large:
             text = f"the request line or a header is longer than {self._settings.max_header_bytes} bytes"
             return self._refuse(MalformedRequestError(Code.HEADER_TOO_LARGE, f"{text}: public.max_header_bytes"))

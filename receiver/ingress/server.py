@@ -8,8 +8,6 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from receiver.bus.keys import Keys
 from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
@@ -25,7 +23,7 @@ from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import EMBEDDED
 from receiver.runtime import process
-from receiver.runtime.probes import listen
+from receiver.runtime.listener import Listener, open_internal
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
 
@@ -34,8 +32,8 @@ if TYPE_CHECKING:
 
     from receiver.bus.publish import EvictionPublisher
     from receiver.ingress.event_feed import EventFeed
-    from receiver.ingress.http_server import HttpServer
     from receiver.ops.settings import Settings
+    from receiver.runtime.http_server import HttpServer
 
 log = logging.getLogger("receiver.server")
 
@@ -79,7 +77,7 @@ class Server:
         self._settings = settings
         self._publisher = publisher
         self._through_outbox = through_outbox
-        self._public: web.ServerRunner | None = None
+        self._public: Listener | None = None
         self.state = state
         self.jobs = state.jobs
         self.metrics = metrics
@@ -89,11 +87,12 @@ class Server:
 
     async def open_public(self, http_server: HttpServer) -> None:
         """Start to take requests."""
-        self._public = web.ServerRunner(http_server, shutdown_timeout=self._settings.shutdown.drain_s)
-        self.public_port = await listen(self._public, "public", self._settings.public.host, self._settings.public.port)
+        public = self._settings.public
+        self._public = await Listener.open(http_server, name="public", host=public.host, port=public.port)
+        self.public_port = self._public.port
 
     async def drain(self) -> None:
-        """Turn readiness off, let requests in flight finish, and see every event handed over acknowledged.
+        """Turn readiness off, answer every request that reaches the port, and see every event handed over acknowledged.
 
         What is still in an outbox after `shutdown.drain_s` stays on disk.
         """
@@ -102,9 +101,10 @@ class Server:
         public, self._public = self._public, None
         self.state.draining = True
         self.feed.close()
+        public.announce_stop()
         await asyncio.sleep(self._settings.shutdown.delay_s)
         deadline = time.monotonic() + self._settings.shutdown.drain_s
-        await public.cleanup()
+        await public.drain(self._settings.shutdown.drain_s)
         await self._publisher.flush()
         if self._through_outbox is not None:
             await self._through_outbox.flush(max(0.0, deadline - time.monotonic()))
@@ -147,9 +147,7 @@ async def running(
         )
         backing = Backing(tenants=tenants, dispatcher=dispatcher, client=client, keys=keys, feed=feed)
         api = compose(settings, backing, metrics, clock=clock)
-        internal = web.AppRunner(internal_listener(state, metrics, api), access_log=None, shutdown_timeout=1.0)
-        stack.push_async_callback(internal.cleanup)
-        server.internal_port = await listen(internal, "internal", settings.internal.host, settings.internal.port)
+        server.internal_port = await open_internal(internal_listener(state, metrics, api), settings.internal, stack)
         await verifier.restore()
         stack.push_async_callback(verifier.held.save)
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)

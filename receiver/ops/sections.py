@@ -33,10 +33,27 @@ class PublicSettings(Section):
     )
     body_timeout_s: float = Field(5.0, gt=0, description="Seconds a client has to send its body before 408.")
     head_timeout_s: float = Field(
-        10.0, gt=0, description="Seconds a new connection has to send its first request's headers before it is closed."
+        10.0,
+        gt=0,
+        description="Seconds a client has for a request's headers, from its connection or from their first byte; then "
+        "the connection is closed.",
+    )
+    max_connections: int = Field(
+        700,
+        ge=1,
+        description="Connections open at once. A further one takes the place of the oldest that has sent no request, "
+        "else of the one idle for longest. Each is a file descriptor: stay below the process's limit.",
+    )
+    max_reading: int = Field(
+        256,
+        ge=1,
+        description="Bodies being read at once. At the limit the one that has taken longest is given up with 408.",
     )
     max_in_flight: int = Field(
-        512, ge=1, description="Requests worked on at once; further ones are answered 429 at once."
+        512,
+        ge=1,
+        description="Requests worked on at once, counted once their body is there; further ones are answered 429 at "
+        "once.",
     )
     unavailable_status: Literal[503, 400] = Field(
         503,
@@ -81,6 +98,9 @@ class InternalSettings(Section):
     token_file: Path | None = Field(None, description="File holding the tokens; read at start.")
     feed_clients: int = Field(
         100, ge=0, description="Event feeds (GET /v1/events) open at once; further ones are answered 503."
+    )
+    max_connections: int = Field(
+        100, ge=1, description="Connections open at once beside the event feeds; as `public.max_connections`."
     )
     feed_heartbeat_s: float = Field(
         15.0,

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from receiver.errors import ConfigurationError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,18 +41,3 @@ def add_probes(app: web.Application, state: State, registry: CollectorRegistry) 
 
     for path, handler in (("/livez", livez), ("/healthz", livez), ("/readyz", readyz), ("/metrics", metrics)):
         app.router.add_get(path, handler)
-
-
-async def listen(runner: web.BaseRunner, name: str, host: str, port: int) -> int:
-    """Open a listener; the port really taken.
-
-    Raises:
-        ConfigurationError: the address is not free or not ours.
-    """
-    await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigurationError(f"{name}: cannot listen on {host}:{port}: {error.strerror}") from error
-    return int(runner.addresses[0][1])

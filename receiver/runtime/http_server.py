@@ -1,0 +1,270 @@
+"""The HTTP server under every listener: aiohttp's, with limits that a slow or hostile client cannot wear down.
+
+A client has so long to send a request's head; beyond the limit on connections those that have sent no request give way;
+a request that is answered before its body was read ends the connection, and nothing more of it is parsed. What aiohttp
+refuses by itself, in plain text that echoes the offending bytes, can be answered as everything else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[Any], Awaitable[web.StreamResponse]]
+
+LINGER_S = 0.5
+"""Seconds a connection whose request was refused unread is half closed before it is torn down. In them the client can
+read the answer: bytes it sends to a closed socket would make its kernel drop what it has not read yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one listener puts up with.
+
+    Attributes:
+        head_timeout_s: Seconds a client has for a request's head, from its connection or from the head's first bytes.
+        keepalive_s: Seconds an idle connection is kept for the next request.
+        max_header_bytes: Longest request line, and longest header.
+        max_connections: Connections open at once. A further one takes the place of the oldest that has sent no request
+            yet, else of the one idle for longest; where all are at work it is refused.
+    """
+
+    head_timeout_s: float
+    keepalive_s: float
+    max_header_bytes: int
+    max_connections: int
+
+
+class RefuseMalformed(Protocol):
+    """Answers what is not an HTTP request, or one with a head that is too long."""
+
+    def __call__(self, *, header_too_large: bool) -> web.Response:
+        """The answer."""
+
+
+class _Connection(web.RequestHandler):
+    """One client connection: fresh until its first request, then busy and idle by turns, at last perhaps lingering."""
+
+    def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp turns it off
+            keepalive_timeout=server.limits.keepalive_s,
+            max_line_size=server.limits.max_header_bytes,
+            max_field_size=server.limits.max_header_bytes,
+            # What is refused is not read on: see `finish_response`.
+            lingering_time=0.0,
+            # Bodies are refused by their announced encoding, so nothing is ever inflated.
+            auto_decompress=False,
+        )
+        self._server = server
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._between_requests = True
+        self._socket: asyncio.Transport | None = None
+        self.among: dict[_Connection, None] | None = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._socket = cast("asyncio.Transport", transport)
+        self._start_head_timer()
+        self._server.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_head_timer()
+        self._server.gone(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._between_requests and self._head_timer is None:
+            self._start_head_timer()
+        super().data_received(data)
+
+    def request_arrived(self) -> None:
+        """A request's head is complete."""
+        self._stop_head_timer()
+        self._between_requests = False
+        self._server.busy(self)
+
+    def request_answered(self) -> None:
+        """The next request may come."""
+        self._between_requests = True
+        self._server.idle(self)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; a body that was not read to its end is not parsed on."""
+        if not request.content.is_eof():
+            resp.force_close()
+        finished = await super().finish_response(request, resp, start_time)
+        if not request.content.is_eof():
+            self._linger()
+        return finished
+
+    def drop(self) -> None:
+        """End it at once; what the client has not read is lost."""
+        if self._socket is not None:
+            self._socket.abort()
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp found wrong with the request line, the headers or the framing."""
+        self.request_arrived()
+        if self._server.refuse_malformed is None:
+            return super().handle_error(request, status, exc, message)
+        response = self._server.refuse_malformed(header_too_large=isinstance(exc, LineTooLong))
+        response.force_close()
+        return response
+
+    def _linger(self) -> None:
+        # Parses nothing more; its own end of the connection is closed, the other torn down a little later.
+        self.close()
+        if self._socket is None or self._socket.is_closing():
+            return
+        self._socket.pause_reading()
+        if self._socket.can_write_eof():
+            self._socket.write_eof()
+        # aiohttp closes a transport it knows of as soon as the answer is written.
+        self.transport = None
+        self._loop.call_later(LINGER_S, self._socket.abort)
+        self._server.lingers(self)
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self._loop.call_later(self._server.limits.head_timeout_s, self.force_close)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class HttpServer(web.Server):
+    """Serves one handler.
+
+    Args:
+        handler: Answers every well-formed request.
+        limits: See `Limits`.
+        request_factory: Makes the requests, where the handler is an aiohttp application's.
+        refuse_malformed: Answers what is no HTTP request; None leaves that to aiohttp.
+
+    Attributes:
+        stopping: Set it to have every answer close its connection.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: Limits,
+        request_factory: Any = None,
+        refuse_malformed: RefuseMalformed | None = None,
+    ) -> None:
+        super().__init__(self._serve, request_factory=request_factory)
+        self._handler = handler
+        self.limits = limits
+        self.refuse_malformed = refuse_malformed
+        self.stopping = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+        # Each in the order in which they came to be so.
+        self._fresh: dict[_Connection, None] = {}
+        self._idle: dict[_Connection, None] = {}
+        self._busy: dict[_Connection, None] = {}
+        self._lingering: dict[_Connection, None] = {}
+        self._by_state = (self._lingering, self._fresh, self._idle, self._busy)
+
+    def __call__(self) -> web.RequestHandler:
+        """A protocol for one more connection."""
+        return _Connection(self, asyncio.get_running_loop())
+
+    async def drain(self, *, idle_s: float, timeout_s: float) -> None:
+        """Return when every connection is closed: each after its next answer, idle ones after `idle_s` seconds.
+
+        What is left after `timeout_s` seconds is cut off.
+        """
+        self.stopping = True
+        loop = asyncio.get_running_loop()
+        closing = loop.call_later(min(idle_s, timeout_s), self._close_idle)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        closing.cancel()
+        for connection in [connection for state in self._by_state for connection in state]:
+            connection.drop()
+        await self.shutdown(0.1)
+
+    def opened(self, connection: _Connection) -> None:
+        """A connection was made."""
+        self._move(connection, self._fresh)
+        self._empty.clear()
+        if sum(map(len, self._by_state)) > self.limits.max_connections:
+            victim = next(connection for state in self._by_state for connection in state)
+            if victim.among is self._busy:
+                victim = connection
+            self.gone(victim)
+            victim.drop()
+
+    def busy(self, connection: _Connection) -> None:
+        """A request has begun."""
+        self._move(connection, self._busy)
+
+    def idle(self, connection: _Connection) -> None:
+        """It was answered."""
+        self._move(connection, self._idle)
+
+    def lingers(self, connection: _Connection) -> None:
+        """It is half closed."""
+        self._move(connection, self._lingering)
+
+    def gone(self, connection: _Connection) -> None:
+        """A connection is closed."""
+        if connection.among is not None:
+            connection.among.pop(connection, None)
+            connection.among = None
+        if not any(self._by_state):
+            self._empty.set()
+
+    @staticmethod
+    def _move(connection: _Connection, state: dict[_Connection, None]) -> None:
+        if connection.among is None:
+            # Lost while its request was worked on.
+            return
+        connection.among.pop(connection, None)
+        connection.among = state
+        state[connection] = None
+
+    def _close_idle(self) -> None:
+        for connection in [*self._fresh, *self._idle]:
+            connection.force_close()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast("_Connection", request.protocol)
+        connection.request_arrived()
+        try:
+            response = await self._handler(request)
+        finally:
+            connection.request_answered()
+        if self.stopping:
+            response.force_close()
+        return response
+
+
+async def answer_expectation(request: web.BaseRequest) -> None:
+    """Tell a client that asked first (RFC 9110 §10.1.1) to send its body; any other expectation is ignored."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
