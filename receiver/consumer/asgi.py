@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from receiver.consumer.checkpoint import Checkpoint
 from receiver.consumer.exempt import is_plain
 from receiver.consumer.guard import Guard
+from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S
 from receiver.consumer.options import Options, guard_options
+from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -134,10 +136,18 @@ class SignOut:
         else:
             socket = _Socket(visit, send)
             self._sockets.add(socket)
+            watching = asyncio.create_task(self._watch(socket))
             try:
                 await self._app(scope, receive, socket.send)
             finally:
                 self._sockets.discard(socket)
+                await cancel(watching)
+
+    async def _watch(self, socket: _Socket) -> None:
+        # For a logout that came without an event, or whose question to Redis failed when the event was heard.
+        while True:
+            await asyncio.sleep(ASK_AGAIN_AFTER_S)
+            await self._close_if_ended(await self._listening(), socket)
 
     async def _check(self, scope: Scope, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
         session = scope.get("session")

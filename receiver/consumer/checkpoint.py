@@ -143,9 +143,11 @@ class Checkpoint:
         # Every renewed ID token has a new `iat`; only that of the sign-in says when the session had begun.
         iat = numeric_date(before.iat) if before is not None and same else sign_in.began_at
         account = before.account if before is not None and same else self._find_account(session, claims)
-        asked = replace(sign_in, began_at=iat, home_account_id=account or sign_in.sub, keys=names)
+        told = (iat, account or sign_in.sub, names)
+        if told != (sign_in.began_at, sign_in.home_account_id, sign_in.keys):
+            sign_in = replace(sign_in, began_at=iat, home_account_id=account or sign_in.sub, keys=names)
         registered = before is not None and same and before.where == where
-        return Visit(asked, registered, dict(claims), _Marker(who, iat, account, where))
+        return Visit(sign_in, registered, dict(claims), _Marker(who, iat, account, where))
 
     def settle(self, session: SessionLike | None, visit: Visit) -> None:
         """Remember that the sign-in was registered."""

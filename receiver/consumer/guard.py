@@ -18,7 +18,7 @@ from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.consumer.background import BackgroundLoop, off_loop
 from receiver.consumer.knowledge import Knowledge, Status
-from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Sessions
+from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Registry
 from receiver.consumer.subscriber import Subscriber
 
 if TYPE_CHECKING:
@@ -69,9 +69,12 @@ class Guard:
         self._on_eviction = on_eviction
         self._on_reset = on_reset
         self._refuse = refuse_when_unknown
-        self._sessions = Sessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id, **redis_options)
         self._subscriber = Subscriber(
             redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix, **redis_options
+        )
+        # One pool for listening and for asking.
+        self._registry = Registry(
+            lambda: self._subscriber.client, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id
         )
         self._question_failed: str | None = None
 
@@ -91,7 +94,7 @@ class Guard:
     async def stop(self) -> None:
         """Stop listening and close the connections."""
         await self._subscriber.__aexit__()
-        await self._sessions.aclose()
+        await self._subscriber.client.aclose()
 
     def health(self) -> Health:
         """Whether it hears, since when, and what went wrong last, in reading or in asking; from any thread."""
@@ -105,14 +108,14 @@ class Guard:
     def sign_in_from(
         self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
     ) -> SignIn:
-        """As `Sessions.sign_in_from`: what the other calls take in place of claims, so that they are read once."""
-        return self._sessions.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+        """As `Registry.sign_in_from`: what the other calls take in place of claims, so that they are read once."""
+        return self._registry.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
 
     async def register(
         self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
     ) -> bool:
-        """As `Sessions.register`; False means the session is signed out already and must not begin."""
-        return await self._sessions.register(claims, home_account_id=home_account_id, keys=keys)
+        """As `Registry.register`; False means the session is signed out already and must not begin."""
+        return await self._registry.register(claims, home_account_id=home_account_id, keys=keys)
 
     async def sign_in(
         self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
@@ -125,7 +128,7 @@ class Guard:
         sign_in = self.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
         if self.cached_status(sign_in) == "ended":
             return "ended"
-        return await self._ask(sign_in, self._sessions.register)
+        return await self._ask(sign_in, self._registry.register)
 
     def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """What can be told without the network, from any thread; ValueError as for `sign_in`."""
@@ -159,7 +162,7 @@ class Guard:
         return "live" if live else "ended"
 
     async def _is_live(self, sign_in: SignIn) -> bool:
-        return not await self._sessions.is_signed_out(sign_in)
+        return not await self._registry.is_signed_out(sign_in)
 
     def _signed_out(self, status: Status) -> bool:
         return self._refuse if status == "unknown" else status == "ended"

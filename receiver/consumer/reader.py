@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import time
@@ -59,6 +60,8 @@ class Reader(ABC):
         skipped: Stream entries met that are no event of this version, which are not handed to `handler`, or that have
             no readable number, whose event is. Each is named in the log.
         on_skipped: Called for each of them; for a metric.
+        client: Of this consumer's Redis, for others on its event loop, too. `run` closes it at its end and puts a fresh
+            one in its place.
     """
 
     def __init__(
@@ -73,8 +76,10 @@ class Reader(ABC):
         acknowledge: bool,
         **redis_options: Unpack[connection.Options],
     ) -> None:
-        connection.check_url(redis_url, **redis_options)
-        self._redis_options = redis_options
+        self._connect = functools.partial(
+            connection.connect, redis_url, timeout_s=BLOCK_S * 2, prefix=prefix, **redis_options
+        )
+        self.client = self._connect()
         self._url = redis_url
         self._handler = handler
         self._on_reset = on_reset
@@ -116,7 +121,7 @@ class Reader(ABC):
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
         self._pulse.begun()
-        client = connection.connect(self._url, timeout_s=BLOCK_S * 2, prefix=self._keys.prefix, **self._redis_options)
+        client = self.client
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener)
         self._acks = acks if self._acknowledge else None
@@ -137,6 +142,8 @@ class Reader(ABC):
                 if self._acknowledge:
                     await acks.leave()
         await client.aclose()
+        # The old one belongs to a loop that may end.
+        self.client = self._connect()
 
     async def _read_for_ever(self, client: redis.asyncio.Redis) -> None:
         failures, is_first = 0, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -12,7 +13,7 @@ from receiver.consumer.background import BackgroundLoop, PerProcess
 from receiver.core.sign_in import SignIn, from_claims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import redis.asyncio
 
@@ -25,43 +26,28 @@ TIMEOUT_S = 2.0
 """Seconds one question to Redis may take."""
 
 
-class Sessions:
-    """The registry, for async apps. May be used as `async with Sessions(...) as sessions`.
+class Registry:
+    """The registry on a client of another owner.
 
     Args:
-        redis_url: The Redis the receiver publishes to.
+        client: Gives the client; its owner may put another one in its place.
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
         client_id: The app's own at the OP: tells which client is meant where an ID token names several.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
-
-    Raises:
-        ConfigurationError: the URL or an option cannot be used.
     """
 
     def __init__(
         self,
-        redis_url: str,
+        client: Callable[[], redis.asyncio.Redis],
         *,
         prefix: str = DEFAULT_PREFIX,
         lifetime_s: int = DEFAULT_LIFETIME_S,
         client_id: str | None = None,
-        **redis_options: Unpack[RedisOptions],
     ) -> None:
-        self._client: redis.asyncio.Redis = connection.connect(
-            redis_url, timeout_s=TIMEOUT_S, prefix=prefix, **redis_options
-        )
+        self._client = client
         self._keys = Keys(prefix)
         self._lifetime_s = lifetime_s
         self._client_id = client_id
-
-    async def __aenter__(self) -> Self:
-        """Nothing is done before the first question."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the connections."""
-        await self.aclose()
 
     def sign_in_from(
         self,
@@ -96,7 +82,8 @@ class Sessions:
         """
         sign_in = self.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
         calls = register_calls(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
-        return all([await REGISTER.run(self._client, *call) for call in calls])
+        async with asyncio.timeout(TIMEOUT_S):
+            return all([await REGISTER.run(self._client(), *call) for call in calls])
 
     async def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """Whether a logout has ended the session these ID token claims are of.
@@ -108,11 +95,47 @@ class Sessions:
             redis.RedisError: Redis did not answer; nothing is known.
         """
         sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
-        return sign_in.is_ended_by(await self._client.mget(mark_keys(self._keys, sign_in)))
+        async with asyncio.timeout(TIMEOUT_S):
+            return sign_in.is_ended_by(await self._client().mget(mark_keys(self._keys, sign_in)))
+
+
+class Sessions(Registry):
+    """The registry, for async apps. May be used as `async with Sessions(...) as sessions`.
+
+    Args:
+        redis_url: The Redis the receiver publishes to.
+        prefix: Key prefix the receiver uses.
+        lifetime_s: Seconds a registration is kept.
+        client_id: The app's own at the OP: tells which client is meant where an ID token names several.
+        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+
+    Raises:
+        ConfigurationError: the URL or an option cannot be used.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        lifetime_s: int = DEFAULT_LIFETIME_S,
+        client_id: str | None = None,
+        **redis_options: Unpack[RedisOptions],
+    ) -> None:
+        client = connection.connect(redis_url, timeout_s=TIMEOUT_S, prefix=prefix, **redis_options)
+        super().__init__(lambda: client, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id)
+
+    async def __aenter__(self) -> Self:
+        """Nothing is done before the first question."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client().aclose()
 
 
 class ThreadSessions:

@@ -267,6 +267,21 @@ async def test_account_is_part_of_the_question(guard: Guard, redis_client: redis
     assert "ended" == await guard.status(claims(), home_account_id="uid.utid")
 
 
+async def test_one_pool_for_listening_and_asking(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """A process has two connections: one waits for news, the other asks and acknowledges in turn."""
+    await until_heard(guard)
+    ours = {client["id"] for client in await redis_client.client_list()}
+    others = Guard(guard.health().redis, app="orders")
+    async with others, asyncio.timeout(DEADLINE_S):
+        await others.caught_up()
+        for number in range(5):
+            await others.status(claims(sid=f"s{number}"))
+            await others.sign_in(claims(sid=f"s{number}"))
+        theirs = {client["id"] for client in await redis_client.client_list()} - ours
+
+    assert 2 == len(theirs)
+
+
 async def test_handler_that_blocks_holds_up_no_request(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
 ) -> None:

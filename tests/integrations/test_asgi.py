@@ -17,8 +17,11 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from receiver.bus.keys import Keys
+from receiver.consumer import asgi, knowledge
 from receiver.consumer.asgi import SignOut
-from tests.integrations.conftest import API, DEADLINE_S, PAGE, World, claims
+from receiver.core.marks import digest
+from tests.integrations.conftest import API, DEADLINE_S, ISS, LOGOUT_AT, PAGE, World, claims
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -188,6 +191,20 @@ def test_open_websocket_is_closed(world: World) -> None:
                 hers.receive_text()
             his.send_text("still here")
             assert "still here" == his.receive_text()
+    assert (1008, "signed out") == (closed.value.code, closed.value.reason)
+
+
+def test_open_websocket_of_an_account_that_is_marked_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logout that the evictor finds out about without an event closes an open WebSocket, too."""
+    for module in (asgi, knowledge):
+        monkeypatch.setattr(module, "ASK_AGAIN_AFTER_S", 0.01)
+    app = build(world, account=lambda found: f"{found['sub']}.utid")
+    with browser(app) as alice, alice.websocket_connect("/chat") as socket:
+        assert "alice" == socket.receive_text()
+        world.store.set(Keys().mark(digest("account", ISS, "alice.utid")), LOGOUT_AT)
+
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
     assert (1008, "signed out") == (closed.value.code, closed.value.reason)
 
 

@@ -40,7 +40,7 @@ auth = Auth(
 
 # Without the variable the app is what it was before: then the evictor alone ends its sessions.
 if events := os.environ.get("LOGOUT_RECEIVER_REDIS_URL"):
-    SignOut(app, events)  # the one line
+    SignOut(app, events, name="portal")  # the one line
 
 
 @app.get("/")
