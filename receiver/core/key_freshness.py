@@ -1,13 +1,19 @@
 """When a tenant's keys are fetched: a pure function of what is known and the time.
 
 Fresh keys are used as they are. Keys past `fresh_s` are still used while a new copy is fetched in the
-background. Keys past `max_stale_s` are not trusted any more. An unknown `kid` may cause a fetch, but only
-one per cool-down for the whole tenant, so a flood of forged tokens never becomes a flood on the OP.
+background. Keys past `max_stale_s` are not trusted any more. An unknown `kid`, and a signature that fails under a
+key we hold, may cause a fetch: an OP that was restored or recreated can have a new key under an old name. Each of
+the two causes one fetch per cool-down for the whole tenant, so forged tokens never become a flood on the OP.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FRESH_S = 3600.0
 """Seconds a fetched set is used without asking again."""
@@ -20,6 +26,13 @@ RETRY_S = 10.0
 """Seconds between two fetches of keys that are due, so that an OP that is down is not hammered."""
 
 
+class Evidence(StrEnum):
+    """What a token can show against the keys at hand. Counted apart: forging one kind does not hide the other."""
+
+    UNKNOWN_KID = "unknown_kid"
+    SIGNATURE = "signature"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyAge:
     """What is known about a tenant's keys.
@@ -27,13 +40,13 @@ class KeyAge:
     Attributes:
         fetched_at: NumericDate seconds of the last good fetch; None when there never was one.
         attempted_at: NumericDate seconds of the last attempt, good or not; None when there never was one.
-        forced_at: NumericDate seconds of the last attempt that an unknown `kid` caused. Counted apart from the
+        forced_at: NumericDate seconds of the last attempt that each kind of evidence caused. Counted apart from the
             periodic ones, so that a rotation right after one of those is still noticed at once.
     """
 
     fetched_at: float | None = None
     attempted_at: float | None = None
-    forced_at: float | None = None
+    forced_at: Mapping[Evidence, float] = field(default_factory=dict)
 
     def is_usable(self, now_s: float, *, max_stale_s: float = MAX_STALE_S) -> bool:
         """Whether the keys may still verify."""
@@ -45,6 +58,11 @@ class KeyAge:
             return False
         return self.fetched_at is None or now_s - self.fetched_at >= fresh_s
 
-    def may_refresh_for_unknown_kid(self, now_s: float, *, cooldown_s: float) -> bool:
-        """Whether an unknown `kid` may cause a fetch now."""
-        return self.forced_at is None or now_s - self.forced_at >= cooldown_s
+    def may_refresh_for(self, evidence: Evidence, now_s: float, *, cooldown_s: float) -> bool:
+        """Whether evidence against the keys may cause a fetch now."""
+        forced_at = self.forced_at.get(evidence)
+        return forced_at is None or now_s - forced_at >= cooldown_s
+
+    def forced(self, evidence: Evidence, now_s: float) -> KeyAge:
+        """The same after evidence has caused a fetch."""
+        return replace(self, forced_at={**self.forced_at, evidence: now_s})

@@ -3,6 +3,8 @@
 An OP that signs with a key it has just published, or that is unreachable for a minute, sends its logout
 token once. So a well-formed token of a configured tenant waits here, bounded in number and time, and is
 judged by the moment it was received. Waiting tokens never cause more key fetches than the cool-down allows.
+Tokens whose signature fails are mostly forged: they have a small share of their own, for each tenant, and never
+take the place of another one.
 With an outbox they are on disk within a second, and are read back at the next start.
 """
 
@@ -14,6 +16,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from receiver.core.key_freshness import Evidence
 from receiver.errors import Code, DependencyError, LogoutTokenError, ReceiverError
 from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
@@ -30,6 +33,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("receiver.held")
 
+DOUBTFUL = 16
+"""Tokens of one tenant kept because their signature fails under a key we hold; the oldest give way."""
+
+EVIDENCE = {Code.UNKNOWN_KID: Evidence.UNKNOWN_KID, Code.SIGNATURE: Evidence.SIGNATURE}
+"""Refusals that may be the fault of the keys at hand: another key may have come under the same name, or without one."""
+
 TICK_S = 1.0
 """Seconds between two looks at whether a tenant's keys have changed."""
 
@@ -42,8 +51,9 @@ class HeldToken:
         token: Screened, not verified.
         tenant: The tenant it claims to come from.
         received_at: NumericDate seconds.
-        known: The key set that lacked its key; None when there was none at all, or nobody knows any more.
+        known: The key set it speaks against; None when there was none at all, or it is no longer known.
         compact: The token as received.
+        evidence: What it shows against that set.
         restored: Whether an earlier run held it, so that today's keys may be the ones that lacked its own.
     """
 
@@ -52,6 +62,7 @@ class HeldToken:
     received_at: float
     known: KeySet | None
     compact: str
+    evidence: Evidence = Evidence.UNKNOWN_KID
     restored: bool = False
 
 
@@ -60,7 +71,7 @@ class HeldTokens:
 
     Args:
         finish: Verifies with the given keys and publishes; raises as the service does.
-        capacity: Tokens kept in all; the oldest give way.
+        capacity: Tokens kept in all, apart from the doubtful; the oldest give way.
         keep_s: Seconds one is kept.
         outbox: Keeps them across a restart; None keeps them in memory only.
     """
@@ -85,6 +96,8 @@ class HeldTokens:
         self._outbox = outbox
         self._saved: set[int] = set()
         self._held: dict[int, HeldToken] = {}
+        self._ordinary: dict[int, None] = {}
+        self._doubtful: dict[str, dict[int, None]] = {}
         self._numbers = itertools.count()
         self._retrying = asyncio.Lock()
         self._displaced = 0
@@ -93,12 +106,34 @@ class HeldTokens:
         """Keep a token; never raises."""
         if not self._capacity:
             return
-        if len(self._held) >= self._capacity:
-            self._displace(next(iter(self._held)))
-        else:
-            emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held) + 1)
-        self._held[next(self._numbers)] = held
+        if not self._put(next(self._numbers), held):
+            emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held))
         self._metrics.held_tokens.set(len(self._held))
+
+    def _put(self, number: int, held: HeldToken) -> bool:
+        """Whether another one had to give way."""
+        share, capacity = self._share_of(held)
+        is_full = len(share) >= capacity
+        if is_full:
+            self._displace(next(iter(share)))
+            share, _ = self._share_of(held)
+        self._held[number] = held
+        share[number] = None
+        return is_full
+
+    def _share_of(self, held: HeldToken) -> tuple[dict[int, None], int]:
+        """The numbers this one counts among, oldest first, and how many they may be."""
+        if held.evidence is Evidence.SIGNATURE:
+            return self._doubtful.setdefault(held.tenant.name, {}), min(DOUBTFUL, self._capacity)
+        return self._ordinary, self._capacity
+
+    def _remove(self, number: int) -> HeldToken:
+        held = self._held.pop(number)
+        share, _ = self._share_of(held)
+        del share[number]
+        if held.evidence is Evidence.SIGNATURE and not share:
+            del self._doubtful[held.tenant.name]
+        return held
 
     async def restore(self, read: Callable[[str], tuple[UnverifiedToken, Tenant]]) -> None:
         """Read back what an earlier run held; call it once, before anything is held.
@@ -121,10 +156,8 @@ class HeldTokens:
                     reason=error.message,
                 )  # fmt: skip
             else:
-                self._held[row.number] = HeldToken(token, tenant, row.received_at, None, row.token, restored=True)
-        # The capacity may be a smaller one than last time.
-        for number in list(self._held)[: max(0, len(self._held) - self._capacity)]:
-            self._displace(number)
+                # The capacity may be a smaller one than last time.
+                self._put(row.number, HeldToken(token, tenant, row.received_at, None, row.token, restored=True))
         self._metrics.held_tokens.set(len(self._held))
 
     async def save(self) -> None:
@@ -165,12 +198,12 @@ class HeldTokens:
                 elif not await self._try(number, held, key_set):
                     break  # Redis is away, for the others too
                 if self._held.get(number) is held:
-                    del self._held[number]
+                    self._remove(number)
             self._metrics.held_tokens.set(len(self._held))
             await self.save()
 
     def _displace(self, number: int) -> None:
-        self._metrics.held.labels(self._held.pop(number).tenant.name, "displaced").inc()
+        self._metrics.held.labels(self._remove(number).tenant.name, "displaced").inc()
         self._displaced += 1
 
     def _tell_displaced(self) -> None:
@@ -182,7 +215,7 @@ class HeldTokens:
             )  # fmt: skip
             self._displaced = 0
 
-    async def _newer_keys(self, waiting: Iterable[HeldToken]) -> dict[tuple[str, int], KeySet | None]:
+    async def _newer_keys(self, waiting: Iterable[HeldToken]) -> dict[tuple[str, int, Evidence], KeySet | None]:
         # All tenants at once, so that one OP that is slow to answer does not hold up another's tokens.
         asked = {_lookup(held): held for held in waiting}
         return dict(zip(asked, await asyncio.gather(*map(self._newer_than, asked.values())), strict=True))
@@ -190,7 +223,7 @@ class HeldTokens:
     async def _newer_than(self, held: HeldToken) -> KeySet | None:
         keys = self._keys.of(held.tenant)
         try:
-            return await keys.current() if held.known is None else await keys.newer_than(held.known)
+            return await keys.current() if held.known is None else await keys.newer_than(held.known, held.evidence)
         except DependencyError:
             return None
 
@@ -201,8 +234,10 @@ class HeldTokens:
         except DependencyError:
             return False
         except LogoutTokenError as error:
-            if held.restored and error.code is Code.UNKNOWN_KID and number in self._held:
-                self._held[number] = replace(held, known=key_set, restored=False)
+            evidence = EVIDENCE.get(error.code)
+            if held.restored and evidence is not None and number in self._held:
+                self._remove(number)
+                self._put(number, replace(held, known=key_set, evidence=evidence, restored=False))
             else:
                 self._count(held, "refused", error)
         else:
@@ -219,5 +254,5 @@ class HeldTokens:
         )  # fmt: skip
 
 
-def _lookup(held: HeldToken) -> tuple[str, int]:
-    return held.tenant.name, id(held.known)
+def _lookup(held: HeldToken) -> tuple[str, int, Evidence]:
+    return held.tenant.name, id(held.known), held.evidence

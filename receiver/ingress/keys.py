@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.shared_keys import SharedKeys, StoredKeys
 from receiver.core.jwks import KeySet, parse_key_set
-from receiver.core.key_freshness import KeyAge
+from receiver.core.key_freshness import Evidence, KeyAge
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import JWKSUnavailableError
 from receiver.ops.logs import emit
@@ -95,17 +95,17 @@ class TenantKeys:
             raise JWKSUnavailableError(f"no keys for tenant {self._tenant.name}: {self._last_error}")
         return self._key_set
 
-    async def newer_than(self, known: KeySet) -> KeySet | None:
-        """A set newer than the one that lacked a `kid`, fetched if the cool-down allows it; else None."""
+    async def newer_than(self, known: KeySet, evidence: Evidence) -> KeySet | None:
+        """A set newer than the one a token spoke against, fetched if the cool-down allows it; else None."""
         if self._key_set is not known:
             return self._key_set
         now_s = self._clock()
         joins = self._fetch is not None
-        if not joins and not self._age.may_refresh_for_unknown_kid(now_s, cooldown_s=self._tenant.key_cooldown_s):
+        if not joins and not self._age.may_refresh_for(evidence, now_s, cooldown_s=self._tenant.key_cooldown_s):
             return None
         if not joins:
-            self._age = replace(self._age, forced_at=now_s)
-        await self._refresh("unknown_kid", is_urgent=True)
+            self._age = self._age.forced(evidence, now_s)
+        await self._refresh(evidence.value, is_urgent=True)
         return self._key_set if self._key_set is not known else None
 
     async def refresh_if_due(self) -> None:

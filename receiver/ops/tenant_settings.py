@@ -37,7 +37,9 @@ class TenantSettings(Section):
     discovery_url: str | None = Field(None, description="Discovery document, when it is not below the issuer.")
     jwks_uri: str | None = Field(None, description="Key set; set it to do without discovery. A query is kept.")
     key_cooldown_s: float | None = Field(
-        None, gt=0, description="Seconds between two key fetches caused by unknown key ids. Default 60."
+        None,
+        gt=0,
+        description="Seconds between two key fetches caused by unknown key ids, or by bad signatures. Default 60.",
     )
     require_key_issuer: bool | None = Field(None, description="Honour the issuer member of keys (Entra).")
     clock_skew_s: float | None = Field(

@@ -32,7 +32,7 @@ from receiver.core.jws import (
     decode_base64url,
     parse_jws,
 )
-from receiver.core.key_freshness import RETRY_S, KeyAge
+from receiver.core.key_freshness import RETRY_S, Evidence, KeyAge
 from receiver.core.presets import PRESETS
 from receiver.core.registration import check_type, peek_tenant
 from receiver.core.strict_json import MAX_DEPTH, parse_object
@@ -561,10 +561,18 @@ def test_keys_are_due_when_stale_but_not_at_once_again() -> None:
 
 def test_unknown_kid_fetches_once_per_cool_down() -> None:
     """An unknown `kid` may fetch right after a periodic fetch, then not again before the cool-down is over."""
-    assert KeyAge(fetched_at=NOW, attempted_at=NOW).may_refresh_for_unknown_kid(NOW, cooldown_s=60)
-    forced = KeyAge(fetched_at=NOW, attempted_at=NOW, forced_at=NOW)
-    assert not forced.may_refresh_for_unknown_kid(NOW + 59, cooldown_s=60)
-    assert forced.may_refresh_for_unknown_kid(NOW + 60, cooldown_s=60)
+    fetched = KeyAge(fetched_at=NOW, attempted_at=NOW)
+    assert fetched.may_refresh_for(Evidence.UNKNOWN_KID, NOW, cooldown_s=60)
+    forced = fetched.forced(Evidence.UNKNOWN_KID, NOW)
+    assert not forced.may_refresh_for(Evidence.UNKNOWN_KID, NOW + 59, cooldown_s=60)
+    assert forced.may_refresh_for(Evidence.UNKNOWN_KID, NOW + 60, cooldown_s=60)
+
+
+def test_failed_signature_fetches_once_per_cool_down_of_its_own() -> None:
+    """A signature that fails is evidence of its own: forging it does not use up what an unknown `kid` may cause."""
+    forced = KeyAge(fetched_at=NOW, attempted_at=NOW).forced(Evidence.SIGNATURE, NOW)
+    assert not forced.may_refresh_for(Evidence.SIGNATURE, NOW + 59, cooldown_s=60)
+    assert forced.may_refresh_for(Evidence.UNKNOWN_KID, NOW, cooldown_s=60)
     assert 300.0 == PRESETS["entra"]["key_cooldown_s"]
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core import logout_token as lt
-from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError
-from receiver.ingress.held import HeldToken, HeldTokens
+from receiver.errors import JWKSUnavailableError, LogoutTokenError
+from receiver.ingress.held import EVIDENCE, HeldToken, HeldTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,12 +92,13 @@ class TokenVerifier:
                 try:
                     return lt.verify(screened, known)
                 except LogoutTokenError as error:
-                    if error.code is not Code.UNKNOWN_KID:
+                    evidence = EVIDENCE.get(error.code)
+                    if evidence is None:
                         raise
-                    newer = await keys.newer_than(known)
+                    newer = await keys.newer_than(known, evidence)
                     if newer is None:
-                        # A forged kid looks like a key rotated a moment ago, or one not yet at every cache.
-                        self.held.hold(replace(held, known=known))
+                        # A forgery looks like a key changed a moment ago, or one that is not at every cache yet.
+                        self.held.hold(replace(held, known=known, evidence=evidence))
                         raise
                 known = newer
         except JWKSUnavailableError:
