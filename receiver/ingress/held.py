@@ -3,6 +3,7 @@
 An OP that signs with a key it has just published, or that is unreachable for a minute, sends its logout
 token once. So a well-formed token of a configured tenant waits here, bounded in number and time, and is
 judged by the moment it was received. Waiting tokens never cause more key fetches than the cool-down allows.
+Keys fetched right after a token came do not refuse it for good.
 Tokens whose signature fails are mostly forged: they have a small share of their own, for each tenant, and never
 take the place of another one.
 With an outbox they are on disk within a second, and are read back at the next start.
@@ -38,6 +39,10 @@ DOUBTFUL = 16
 
 EVIDENCE = {Code.UNKNOWN_KID: Evidence.UNKNOWN_KID, Code.SIGNATURE: Evidence.SIGNATURE}
 """Refusals that may be the fault of the keys at hand: another key may have come under the same name, or without one."""
+
+SETTLE_S = 60.0
+"""Seconds after a token came from which on newly fetched keys refuse it for good. Earlier ones may be from a cache in
+front of the OP that did not have its new key yet. Longer asks the OP once more for each forged token."""
 
 TICK_S = 1.0
 """Seconds between two looks at whether a tenant's keys have changed."""
@@ -235,7 +240,9 @@ class HeldTokens:
             return False
         except LogoutTokenError as error:
             evidence = EVIDENCE.get(error.code)
-            if held.restored and evidence is not None and number in self._held:
+            fetched_at = self._keys.of(held.tenant).fetched_at(key_set)
+            settled = fetched_at is not None and fetched_at >= held.received_at + SETTLE_S
+            if evidence is not None and (held.restored or not settled) and number in self._held:
                 self._remove(number)
                 self._put(number, replace(held, known=key_set, evidence=evidence, restored=False))
             else:

@@ -81,6 +81,10 @@ class TenantKeys:
         """Why the last fetch failed, for the operator; empty after a good one."""
         return self._last_error
 
+    def fetched_at(self, key_set: KeySet) -> float | None:
+        """NumericDate seconds when this set was fetched; None when it is no longer the one in use."""
+        return self._age.fetched_at if key_set is self._key_set else None
+
     async def current(self) -> KeySet:
         """Keys to verify with, fetched first when there are none.
 
