@@ -164,10 +164,13 @@ class _Search:
 
 
 def _merged(of_blobs: list[CachedSignIn], others: list[CachedSignIn]) -> Iterator[CachedSignIn]:
-    """Each sign-in once; one known from a blob, with its account and its age, stands for the bare ID token."""
-    seen: dict[tuple[str | None, str | None, str | None, tuple[str, ...]], CachedSignIn] = {}
+    """Each sign-in once; one known from a blob, with its account and its age, stands for the bare ID token.
+
+    Those of another time are different ones: a visitor may have typed one with a time that no logout reaches.
+    """
+    seen: dict[tuple[object, ...], CachedSignIn] = {}
     for sign_in in (*of_blobs, *others):
-        name = (sign_in.iss, sign_in.sub, sign_in.sid, sign_in.client_ids)
+        name = (sign_in.iss, sign_in.sub, sign_in.sid, sign_in.client_ids, sign_in.auth_time)
         before = seen.get(name)
         if before is None:
             seen[name] = sign_in

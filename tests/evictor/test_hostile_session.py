@@ -67,6 +67,35 @@ async def test_the_users_own_logout_still_finds_the_session(
         assert await world.gone("sess:own", f"node:{VICTIM}")
 
 
+@pytest.mark.parametrize("own_time", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("cache", [EXPRESS, DJANGO])
+async def test_text_that_hides_a_sign_in(
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    clock: Clock,
+    op: OP,
+    cache: dict[str, str],
+    *,
+    first: bool,
+    own_time: bool,
+) -> None:
+    """An unsigned token of the same names and a far `auth_time`: the real one ends the session nevertheless."""
+    names = {"iss": op.issuer, "sub": "u1", "client": "c1", "sid": "s1"}
+    own = id_token(**names, auth_time=clock() - 60 if own_time else None)
+    planted = id_token(**names, auth_time=clock() + 1_000_000)
+    texts = [planted, own] if first else [own, planted]
+    session = json.dumps({f"text{number}": text for number, text in enumerate(texts)})
+    stored = session.encode() if cache is EXPRESS else b"\x80\x04}." + session.encode()
+    await redis_client.set("sess:own", stored)
+    async with at_work(redis_server, redis_client, clock, op, cache) as world:
+        await world.log_out(sub="u1", sid="s1")
+        assert await world.gone("sess:own")
+
+        await redis_client.set("sess:again", stored)
+        await until(lambda: world.gone("sess:again"))
+
+
 async def test_a_right_that_is_missing_is_no_missing_value(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
 ) -> None:
