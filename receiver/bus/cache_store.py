@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from receiver.bus.blobs import SWAP, fingerprint
 from receiver.bus.cache_changes import CacheChanges, are_sent, text_of
@@ -83,6 +83,24 @@ class CacheStore:
     async def notifies(self) -> bool | None:
         """Whether Redis tells of writes already; None where it does not say."""
         return await are_sent(self._client)
+
+    async def sizes(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[int] | None:
+        """Bytes of each value's first field, 0 for what is missing; None where that cannot be asked.
+
+        It cannot of all fields of a hash, and not where Redis grants no right to it.
+        """
+        if not fields:
+            return None if fields is None else [0] * len(keys)
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                if fields[0] == STRING:
+                    pipeline.strlen(key)  # type: ignore[unused-awaitable]  # queued
+                else:
+                    pipeline.hstrlen(key, fields[0])  # type: ignore[unused-awaitable]  # queued
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        if any(isinstance(reply, NoPermissionError) for reply in replies):
+            return None
+        return [_reply(reply) or 0 for reply in replies]
 
     async def read(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[Raw | None]:
         """The values in order, in one round trip; None for what is missing or of another type.

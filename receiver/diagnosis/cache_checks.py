@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.connection import Failure, describe
 from receiver.diagnosis.checks import Area
-from receiver.evictor.clear import read
+from receiver.evictor.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
                 seen += len(batch)
                 if seen >= MAX_KEYS or len(keys) >= MAX_VALUES:
                     break
-        values = [value for value in await read(cache, keys[:MAX_VALUES]) if value is not None] if keys else []
+        values = [value async for group in read(cache, keys[:MAX_VALUES]) for value in group.values()] if keys else []
     except Failure as error:
         return CacheFacts(name=cache.name, head=cache.head, is_read=cache.is_read, problem=describe(error))
     return CacheFacts(

@@ -11,10 +11,11 @@ from receiver.core.layouts.layout import WHOLE
 from receiver.core.verdict import sid_digest
 from receiver.evictor import bookkeeping
 from receiver.evictor.decisions import user_digest
+from receiver.evictor.reading import read_one
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from receiver.core.layouts.layout import Change, Value
     from receiver.core.msal_cache import Holder, RefreshToken
@@ -52,12 +53,6 @@ class Cleared:
         return self.outcome in {"deleted", "rewritten"}
 
 
-async def read(cache: Cache, keys: Sequence[str]) -> list[Value | None]:
-    """The values, opened, in order; one round trip."""
-    raw = await cache.store.read(keys, cache.layout.fields)
-    return [None if value is None else cache.open(value) for value in raw]
-
-
 async def clear(cache: Cache, key: str, value: Value, evidence: ByLogout | ByMarks) -> Cleared:
     """Take out of the value what is over by this evidence; decided anew when another writer came first.
 
@@ -74,7 +69,7 @@ async def clear(cache: Cache, key: str, value: Value, evidence: ByLogout | ByMar
             users = {name for sign_in in value.sign_ins for name in (sign_in.sub, sign_in.account) if name}
             await bookkeeping.forget(cache, key, users)
             return _cleared(value, ended, change)
-        (current,) = await read(cache, [key])
+        current = await read_one(cache, key)
         if current is None:
             return Cleared("absent", decided)
         value = current
@@ -87,7 +82,8 @@ async def clear(cache: Cache, key: str, value: Value, evidence: ByLogout | ByMar
 
 
 async def _swap(cache: Cache, key: str, value: Value, change: Change) -> bool:
-    if not cache.layout.swaps or cache.layout.fields is None:
+    if not cache.layout.swaps or not cache.layout.fields or not value.raw:
+        # Or too large to be compared.
         await cache.store.delete([key])
         return True
     field = cache.layout.fields[0]

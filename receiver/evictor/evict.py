@@ -13,8 +13,9 @@ from receiver.bus.rechecks import Recheck
 from receiver.bus.removals import suffix_of
 from receiver.core.marks import digest
 from receiver.evictor import bookkeeping
-from receiver.evictor.clear import Cleared, clear, read
+from receiver.evictor.clear import Cleared, clear
 from receiver.evictor.decisions import ByLogout
+from receiver.evictor.reading import read
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -148,26 +149,29 @@ class Evictor:
         accounts = map(account_digest, sorted(found.accounts))
         await self._note(eviction, [name for key in keys for name in remembered_as(cache, key)], [*user, *accounts])
         removed = False
-        for key, value in zip(keys, await read(cache, keys), strict=True):
-            cleared = await self._clear_key(cache, key, value, _evidence(cache, key, eviction, found))
-            self._metrics.cleared(cache.name, cleared.outcome)
-            # To no other OP than the one they are from.
-            for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
-                self._revoke(eviction.tenant, client_id, secret)
-            if cleared.removed:
-                removed = True
-                # A value that cannot be read does not say what it is indexed under.
-                await bookkeeping.forget(cache, key, _users(eviction, found))
-                await self._remember(cache, key, eviction, cleared, found)
+        absent = set(keys)
+        async for values in read(cache, keys):
+            absent -= values.keys()
+            for key, value in values.items():
+                removed |= await self._clear_key(cache, key, value, eviction, found)
+        for _ in absent:
+            self._metrics.cleared(cache.name, "absent")
         return removed
 
-    async def _clear_key(self, cache: Cache, key: str, value: Value | None, evidence: ByLogout) -> Cleared:
-        if value is None:
-            return Cleared("absent")
+    async def _clear_key(self, cache: Cache, key: str, value: Value, eviction: Eviction, found: Found) -> bool:
+        cleared = Cleared("kept")
         self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         with self._bad.guarding(cache.name, cache.pattern):
-            return await clear(cache, key, value, evidence)
-        return Cleared("kept")
+            cleared = await clear(cache, key, value, _evidence(cache, key, eviction, found))
+        self._metrics.cleared(cache.name, cleared.outcome)
+        # To no other OP than the one they are from.
+        for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
+            self._revoke(eviction.tenant, client_id, secret)
+        if cleared.removed:
+            # A value that cannot be read does not say what it is indexed under.
+            await bookkeeping.forget(cache, key, _users(eviction, found))
+            await self._remember(cache, key, eviction, cleared, found)
+        return cleared.removed
 
     async def _remember(self, cache: Cache, key: str, eviction: Eviction, cleared: Cleared, found: Found) -> None:
         links = cache.layout.account_links

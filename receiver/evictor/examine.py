@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from receiver.bus.cache_index import notes
 from receiver.core.verdict import Marks, Verdict
-from receiver.evictor.clear import clear, read
+from receiver.evictor.clear import clear
 from receiver.evictor.decisions import ByMarks, names_of
 from receiver.evictor.evict import key_digest, remembered_as
+from receiver.evictor.reading import read
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ MAX_LEFT = 10_000
 """Keys remembered as given up, so that each is said and counted once; the oldest give way."""
 
 
-class Examined(NamedTuple):
-    """Counts of one batch.
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Counts of a batch.
 
     Attributes:
         values: That were there.
@@ -52,6 +54,10 @@ class Examined(NamedTuple):
     values: int = 0
     unreadable: int = 0
     removed: int = 0
+
+    def __add__(self, other: Examined) -> Examined:
+        """Of both together."""
+        return Examined(self.values + other.values, self.unreadable + other.unreadable, self.removed + other.removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,19 @@ class Examiner:
         Raises:
             Failure: a Redis did not answer.
         """
-        values = await self._read(cache, keys)
+        short = [key for key in keys if len(key) <= MAX_KEY]
+        if len(short) < len(keys):
+            self._bad.note(cache.name, cache.pattern, ["long_name"])
+        counts = Examined()
+        async for values in read(cache, short):
+            counts += await self._examine(cache, values, named=named, flush=flush and cache.key is None)
+        return counts
+
+    async def _examine(
+        self, cache: Cache, values: dict[str, Value], *, named: Collection[str], flush: bool
+    ) -> Examined:
+        for value in values.values():
+            self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         await self._learn(cache, values)
         known = await self._known(cache, values)
         removed = 0
@@ -121,7 +139,7 @@ class Examiner:
                 remembered=known.remembered,
                 by_user=cache.layout.account_links,
                 not_issuers=cache.not_issuers,
-                logouts_missed=flush and cache.key is None,
+                logouts_missed=flush,
                 is_named=key in named,
             )
             with self._bad.guarding(cache.name, cache.pattern):
@@ -129,15 +147,6 @@ class Examiner:
         if cache.layout.account_links:
             await self._spread(known)
         return Examined(len(values), sum(not value.readable for value in values.values()), removed)
-
-    async def _read(self, cache: Cache, keys: Sequence[str]) -> dict[str, Value]:
-        short = [key for key in keys if len(key) <= MAX_KEY]
-        if len(short) < len(keys):
-            self._bad.note(cache.name, cache.pattern, ["long_name"])
-        values = {key: value for key, value in zip(short, await read(cache, short), strict=True) if value is not None}
-        for value in values.values():
-            self._bad.note(cache.name, cache.pattern, value.problems, value.error)
-        return values
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
         if cache.is_read:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("receiver.evictor")
 
 BATCH = 200
-"""Values read at once: more costs memory, up to the size of as many values."""
+"""Values looked at together, in as many round trips as one; fewer where they are large (`reading`)."""
 
 LEASE_S = 10.0
 """Seconds after which another worker takes over from one that died."""
@@ -163,8 +163,9 @@ class Watcher:
     async def _listen(self, store: CacheStore, changes: CacheChanges) -> None:
         while True:
             keys = await changes.wait(timeout_s=WAIT_S)
-            for cache, of_cache in self._by_cache(store, keys).items():
-                await self._examine(cache, of_cache)
+            by_cache = self._by_cache(store, keys)
+            for cache in self._of(store):
+                await self._examine(cache, by_cache.get(cache.name, []))
 
     async def _read_now_and_then(self, store: CacheStore) -> None:
         while True:
@@ -177,8 +178,7 @@ class Watcher:
             counts = Examined()
             async for keys in store.scan(cache.pattern):
                 own = self._by_cache(store, keys).get(cache.name, [])
-                for found in await self._examine(cache.name, own, flush=flush):
-                    counts = Examined(*map(sum, zip(counts, found, strict=True)))
+                counts += await self._examine(cache, own, flush=flush)
             self._metrics.keys.labels(cache.name).set(counts.values)
             self._metrics.unreadable.labels(cache.name).set(counts.unreadable)
             self._metrics.scan_seconds.labels(cache.name).set(time.monotonic() - began)
@@ -203,9 +203,8 @@ class Watcher:
                 found.setdefault(cache.name, []).append(key)
         return found
 
-    async def _examine(self, name: str, keys: list[str], *, flush: bool = False) -> list[Examined]:
-        cache = self._caches.by_name(name)
-        if cache is None:
-            return []
-        batches = [keys[start : start + BATCH] for start in range(0, len(keys), BATCH)]
-        return [await self._examiner.examine(cache, batch, flush=flush) for batch in batches]
+    async def _examine(self, cache: Cache, keys: list[str], *, flush: bool = False) -> Examined:
+        counts = Examined()
+        for start in range(0, len(keys), BATCH):
+            counts += await self._examiner.examine(cache, keys[start : start + BATCH], flush=flush)
+        return counts

@@ -108,7 +108,7 @@ def test_what_a_layout_stands_for(tmp_path: Path, layout: str) -> None:
 
 def test_secrets_of_a_cache(tmp_path: Path) -> None:
     """The password of a cache's own Redis is not shown with the settings."""
-    url = "redis://user:geheim@cache.example:6379/0?password=geheim"
+    url = "redis://user:geheim@cache.example:6379/0"
     shown = redacted(
         loaded(tmp_path, {"name": "x", "layout": "msal-node", "redis": {"url": url, "password": "geheim"}})
     )

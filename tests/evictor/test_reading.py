@@ -1,0 +1,83 @@
+"""How much of a cache is in memory at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from receiver.bus.cache_store import CacheStore
+from receiver.core.foreign_json import MAX_BYTES
+from receiver.evictor.reading import GROUP_BYTES, GROUP_OF_UNKNOWN
+from tests.evictor.rig import NODE, WEB, Work, at_work
+from tests.evictor.test_finding import register
+from tests.evictor.written import dumped, tokens
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.embedded import EmbeddedRedis
+    from tests.support.clock import Clock
+    from tests.support.op import OP
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The keys of each read, filled as they are read."""
+    seen: list[list[str]] = []
+    read = CacheStore.read
+
+    async def noted(self: CacheStore, keys: list[str], *fields: Any) -> Any:
+        seen.append(list(keys))
+        return await read(self, keys, *fields)
+
+    monkeypatch.setattr(CacheStore, "read", noted)
+    return seen
+
+
+async def test_large_values_are_read_a_few_at_a_time(
+    work: Work, redis_client: redis.asyncio.Redis, reads: list[list[str]]
+) -> None:
+    """Of many values near the limit no more than 32 MiB are read at once, and one over the limit is not read."""
+    for number in range(4):
+        await redis_client.setrange(f"node:{number}", MAX_BYTES * 3 // 4 - 1, b" ")
+        await redis_client.hset(f"web:{number}", mapping={"data": b" " * 100, "absexp": "-1", "sldexp": "-1"})  # type: ignore[misc]
+    await redis_client.setrange("node:over", MAX_BYTES, b" ")
+    async with work(NODE, WEB) as world:
+        large = [[key for key in keys if key.startswith("node:")] for keys in reads]
+        assert max(map(len, large)) * (MAX_BYTES * 3 // 4) <= GROUP_BYTES
+        assert {f"node:{number}" for number in range(4)} == {key for keys in large for key in keys}
+        assert 1 == world.sample("logout_cache_bad_values_total", cache="node", reason="too_large")
+        assert 4 == max(len([key for key in keys if key.startswith("web:")]) for keys in reads)
+
+
+async def test_a_large_value_that_an_app_registered(work: Work, redis_client: redis.asyncio.Redis) -> None:
+    """It need not be read to be deleted; one that is nobody's by name stays."""
+    await redis_client.setrange("node:over", MAX_BYTES, b" ")
+    await redis_client.setrange("node:u1", MAX_BYTES, b" ")
+    async with work(NODE) as world:
+        await register(world, "node:over", sid="s1")
+        await world.log_out(sub="u1", sid="s1")
+        assert {"node:u1"} == await world.keys()
+
+
+async def test_without_the_right_to_ask(
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    clock: Clock,
+    op: OP,
+    reads: list[list[str]],
+) -> None:
+    """A Redis user of an older version may not ask for sizes: everything is found, a few values at a time."""
+    await redis_client.execute_command("ACL", "SETUSER", "older", "on", ">secret", "~*", "&*", "+@all", "-strlen")
+    where = {"redis": {"url": redis_server.url, "username": "older", "password": "secret"}}
+    for number in range(50):
+        await redis_client.set(f"node:u{number}", dumped(tokens(op.issuer, sub=f"u{number}", account=f"u{number}")))
+    try:
+        async with at_work(redis_server, redis_client, clock, op, {**NODE, **where}) as world:
+            assert GROUP_OF_UNKNOWN == max(map(len, reads))
+            await world.log_out_user("u7")
+            assert await world.gone("node:u7")
+            assert 49 == len(await world.keys())
+    finally:
+        await redis_client.execute_command("ACL", "DELUSER", "older")
