@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from receiver.errors import ReceiverError
 from receiver.ingress.outbox import IN_OUTBOX
 from receiver.ingress.responses import answer_to
 from receiver.ops.logs import emit
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from receiver.bus.publish import EvictionPublisher, Published
     from receiver.core.eviction import Eviction
     from receiver.core.jws import UnverifiedToken
-    from receiver.errors import ReceiverError
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.outbox import OutboxPublisher
     from receiver.ops.metrics import Metrics
@@ -45,8 +45,8 @@ class Accepted:
 class Intake:
     """Makes evictions durable and keeps the books on it.
 
-    A request goes through `take` and, once its answer is known, through `record`. A job that polls or watches hands
-    each batch to `take`, tells its source only then that the batch is done, and calls `record` too.
+    A request goes through `take` and, once its answer is known, through `record`. A job that polls or watches gives
+    each batch to `accept`.
 
     Args:
         publisher: Puts an eviction into Redis, or into the outbox.
@@ -92,6 +92,25 @@ class Intake:
                 raise end
             accepted.append(_accepted(eviction, end))
         return tuple(accepted)
+
+    async def accept(self, source: str, evictions: Sequence[Eviction]) -> tuple[Accepted, ...]:
+        """Take and record one batch of a job. The job tells its source that the batch is done once this has returned.
+
+        Args:
+            source: Name of the input.
+            evictions: What the batch orders.
+
+        Raises:
+            PublishError: as `take`; it is recorded, and the same batch has to come again.
+        """
+        started = time.perf_counter()
+        try:
+            accepted = await self.take(evictions)
+        except ReceiverError as error:
+            self.record(source, (), error, seconds=time.perf_counter() - started)
+            raise
+        self.record(source, accepted, None, seconds=time.perf_counter() - started)
+        return accepted
 
     def record(
         self,

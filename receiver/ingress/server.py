@@ -14,7 +14,7 @@ from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.dispatcher import Dispatcher
-from receiver.ingress.inputs import input_table
+from receiver.ingress.inputs import input_jobs, input_table
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
 from receiver.ingress.internal import State, internal_listener
@@ -157,6 +157,8 @@ async def running(
         jobs.start("held_tokens", verifier.held.watch, needed=False)
         jobs.start("event_feed", feed.run, needed=False)
         jobs.start("ack_watch", ack_watch.watch, needed=False)
+        for job in input_jobs(tenants, intake):
+            jobs.start(f"input:{job.name}", job.run, needed=False)
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)
         await server.open_public(dispatcher.public_server(draining=lambda: state.draining))

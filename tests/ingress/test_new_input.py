@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import Code, MalformedRequestError
 from receiver.ingress import server
 from receiver.ingress.body import JSON, BodyLimits
-from receiver.ingress.inputs import HttpInput, Row, input_table
+from receiver.ingress.inputs import HttpInput, InputJob, Row, input_table
 from receiver.ingress.responses import refused
-from tests.api.conftest import TOKEN
+from tests.api.conftest import DEADLINE_S, TOKEN
+from tests.support.clock import NOW
 from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
@@ -24,14 +26,22 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.embedded import EmbeddedRedis
-    from receiver.core.tenants import TenantDirectory
+    from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.errors import ReceiverError
     from receiver.ingress.inputs import Message
-    from receiver.ingress.intake import Accepted
+    from receiver.ingress.intake import Accepted, Intake
     from receiver.ingress.responses import Policy
     from tests.support.clock import Clock
     from tests.support.op import OP
     from tests.support.receiver import Receiver
+
+
+def left(tenant: Tenant, subject: str, received_at: float, origin: str) -> Eviction:
+    """The eviction of a subject who left."""
+    return Eviction.for_subject(
+        tenant, id=eviction_id(tenant.issuer, f"{origin} {subject}"), iss=tenant.issuer, sub=subject, sid=None,
+        logout_at=int(received_at), received_at=received_at, input="ssf", origin=origin, applies_to="tenant",
+    )  # fmt: skip
 
 
 class Bulletin(HttpInput):
@@ -50,14 +60,7 @@ class Bulletin(HttpInput):
             subjects = [str(subject) for subject in json.loads(message.body)["left"]]
         except (ValueError, KeyError) as error:
             raise MalformedRequestError(Code.MALFORMED, "not a bulletin") from error
-        return [
-            Eviction.for_subject(
-                tenant, id=eviction_id(tenant.issuer, f"bulletin {subject}"), iss=tenant.issuer, sub=subject, sid=None,
-                logout_at=int(message.received_at), received_at=message.received_at, input="ssf", origin=self.name,
-                applies_to="tenant",
-            )
-            for subject in subjects
-        ]  # fmt: skip
+        return [left(tenant, subject, message.received_at, self.name) for subject in subjects]
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
         """How many were new."""
@@ -173,3 +176,52 @@ async def test_path_with_a_tenant(bulletin: Caller) -> None:
     status, _, _ = await bulletin.send(path="/bulletin/t1", json={"left": ["u1"]})
 
     assert (202 if bulletin.listener == "public" else 404) == status
+
+
+class Mailbox(InputJob):
+    """A made-up source that is polled: batches of subjects, each there until it is confirmed."""
+
+    name = "mailbox"
+
+    def __init__(self, tenants: TenantDirectory, intake: Intake) -> None:
+        self._tenants = tenants
+        self._intake = intake
+        self.batches = [["u1", "u2"], ["u2"], []]
+        self.failing = 1
+        self.empty = asyncio.Event()
+
+    async def run(self) -> None:
+        """Take batches in, confirm each, and wait for more."""
+        [tenant] = self._tenants
+        while self.batches:
+            if self.failing and len(self.batches) == 2:
+                self.failing -= 1
+                raise ConnectionError("the source went away")
+            await self._intake.accept(self.name, [left(tenant, subject, NOW, self.name) for subject in self.batches[0]])
+            del self.batches[0]
+        self.empty.set()
+        await asyncio.Event().wait()
+
+
+async def test_source_that_is_polled(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
+) -> None:
+    """A job's batches go the same way; it is a job of the supervisor, which starts it again after a failure."""
+    made: list[Mailbox] = []
+
+    def jobs(tenants: TenantDirectory, intake: Intake) -> tuple[InputJob, ...]:
+        made.append(Mailbox(tenants, intake))
+        return tuple(made)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "input_jobs", jobs)
+        async with start_receiver(redis_server.url, redis_client, clock, [t1(op)]) as receiver:
+            async with asyncio.timeout(DEADLINE_S):
+                await made[0].empty.wait()
+            subjects = [event["data"]["sub"] for event in await receiver.events()]
+            assert "ok" == receiver.server.jobs.report()["input:mailbox"]
+
+    assert ["u1", "u2"] == subjects
+    assert 1 == receiver.count(input="mailbox", outcome="ok", code="ok")
+    assert 1 == receiver.count(input="mailbox", outcome="duplicate", code="ok")
+    assert 1 == receiver.count(input="mailbox", tenant="unknown", outcome="ok", code="ok")

@@ -70,3 +70,20 @@ class HttpInput(ABC):
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
         """The answer when `read` raised or an eviction could not be made durable; the sender may repeat the whole."""
         return responses.refused(error, policy)
+
+
+class InputJob(ABC):
+    """One way in that polls or watches its source. The supervisor runs it, and starts it again when it fails.
+
+    Attributes:
+        name: As `HttpInput.name`; the job is `input:<name>` in readiness and metrics.
+    """
+
+    name: str
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Hand each batch to `Intake.accept`, and tell the source only after it returned that the batch is done.
+
+        Never returns. What it raises ends this run; where it went on has to be known to the next one.
+        """

@@ -1,4 +1,4 @@
-"""The table of inputs: where each is reached, and what its requests may be. A new way in over HTTP is a row here."""
+"""The tables of inputs: where each is reached, and what its requests may be; and those that poll or watch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from receiver.ingress.inputs.backchannel import BackChannel
 
 if TYPE_CHECKING:
     from receiver.core.tenants import TenantDirectory
-    from receiver.ingress.inputs.message import HttpInput
+    from receiver.ingress.inputs.message import HttpInput, InputJob
     from receiver.ingress.inputs.token_verifier import TokenVerifier
+    from receiver.ingress.intake import Intake
     from receiver.ops.sections import PublicSettings
 
 Listener = Literal["public", "api"]
@@ -48,3 +49,9 @@ def input_table(tenants: TenantDirectory, verifier: TokenVerifier, public: Publi
         Row(input=BackChannel(verifier), listener="public", path=backchannel.PATH, tenant_in_path=True, body=form),
         Row(input=OperatorOrders(tenants), listener="api", path="/evictions", body=json_body.LIMITS),
     )
+
+
+def input_jobs(tenants: TenantDirectory, intake: Intake) -> tuple[InputJob, ...]:
+    """Every input that polls or watches. There is none yet."""
+    del tenants, intake
+    return ()
