@@ -59,7 +59,7 @@ class Batch:
     """
 
     entries: list[stream.Entry]
-    reset: str
+    reset: bytes
     given: str
 
 
@@ -159,7 +159,7 @@ class GroupMember:
         self._begins_at = time.monotonic() - lookback_s
         self._reset_lease_ms = int(reset_lease_s * 1000)
         self._begins_from = ""
-        self._generation = ""
+        self._generation = b""
         self._number = 0
 
     async def read(self, count: int) -> Batch:
@@ -172,8 +172,8 @@ class GroupMember:
             *(self._begins_from, secrets.token_hex(8), self._reset_lease_ms, self._keys.sequence),
         )
         generation, number, reset, given, entries = await READ.run(self._client, keys, arguments)
-        self._generation, self._number = generation.decode(), int(number)
-        return Batch([_entry(*entry) for entry in entries], reset.decode(), given.decode())
+        self._generation, self._number = generation, int(number)
+        return Batch([_entry(*entry) for entry in entries], reset, given.decode())
 
     async def wait(self, given: str, *, block_ms: int) -> None:
         """Return when there is an entry after `given`, or after `block_ms` milliseconds."""
@@ -226,7 +226,7 @@ class GroupMember:
             pipeline.xack(self._keys.events, self._group, entry.entry_id)  # type: ignore[unused-awaitable]  # queued
             await pipeline.execute()
 
-    async def reset_done(self, reset: str) -> None:
+    async def reset_done(self, reset: bytes) -> None:
         """The reset was carried out."""
         await RESET_DONE.run(self._client, (self._keys.group(self._group),), (reset,))
 

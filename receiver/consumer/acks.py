@@ -77,6 +77,10 @@ class Acknowledger:
                 if not failing:
                     log.warning("%s: cannot acknowledge: %s", self._listener.app, connection.describe(error))
                 failing = True
+            except Exception:  # signs of life that end by a fault of ours make the app look dead
+                if not failing:
+                    log.exception("%s: cannot acknowledge; please report this", self._listener.app)
+                failing = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_S if failing else HEARTBEAT_S):
                     await (asyncio.Event() if failing else self._wake).wait()

@@ -154,18 +154,24 @@ class Reader(ABC):
                     await self._say_where(client)
                     is_first = False
             except connection.Failure as error:
-                problem = connection.describe(error)
-                log.warning("%s: cannot read evictions, trying again: %s", self._app, problem)
-                self._pulse.failed(problem)
-                self._disconnected()
                 failures += 1
-                # The exponent is bounded: 2 to the power of an outage of days is no float.
-                await asyncio.sleep(RECONNECT.compute(min(failures, 10)))
+                log.warning("%s: cannot read evictions, trying again: %s", self._app, connection.describe(error))
+                await self._pause(connection.describe(error), failures)
+            except Exception as error:  # a listener that ends by a fault of ours leaves every user signed in
+                failures += 1
+                log.exception("%s: cannot read evictions, trying again; please report this", self._app)
+                await self._pause(type(error).__name__, failures)
             else:
                 failures = 0
                 self._pulse.failed(problem) if problem else self._pulse.heard()
             self._moved()
             _leave_if_cancelled()
+
+    async def _pause(self, problem: str, failures: int) -> None:
+        self._pulse.failed(problem)
+        self._disconnected()
+        # The exponent is bounded: 2 to the power of an outage of days is no float.
+        await asyncio.sleep(RECONNECT.compute(min(failures, 10)))
 
     async def _say_where(self, client: redis.asyncio.Redis) -> None:
         if await stream.newest_id(client, self._keys) is None:

@@ -13,6 +13,7 @@ import pytest
 from receiver.bus.groups import HANDED_BACK
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.stream import Entry
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
 from receiver.consumer.group import MAX_HAND_OVERS
 from tests.consumer.listening import eviction, running, until
@@ -175,7 +176,7 @@ async def test_an_older_versions_note_counts_alone(
     assert ["before", "reset", "after"] == heard.told
 
 
-@pytest.mark.parametrize("field", ["n", "unnumbered", "resets", "lease"])
+@pytest.mark.parametrize("field", ["n", "unnumbered", "resets", "lease", "generation", "reset"])
 async def test_a_groups_state_may_be_damaged(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher, field: str
 ) -> None:
@@ -184,7 +185,7 @@ async def test_a_groups_state_may_be_damaged(
     async with listening(GroupSubscriber, redis_server.url, heard):
         await publisher.publish(eviction("before"))
         await until(lambda: heard.told == ["before"])
-        await redis_client.hset(KEYS.group("portal"), mapping={field: "abc"})
+        await redis_client.hset(KEYS.group("portal"), mapping={field: b"abc\xff"})
         await redis_client.incr(KEYS.sequence)
         await publisher.publish(eviction("after"))
         await until(lambda: "after" in heard.told)
@@ -247,6 +248,32 @@ async def test_another_type_becomes_a_dead_letter(
     assert entry_id == letter["entry_id"]
     assert "logout-receiver.eviction.v9" in letter["event"]
     assert any("set aside" in record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+async def test_a_fault_of_ours_ends_no_listener(
+    redis_server: EmbeddedRedis,
+    publisher: EvictionPublisher,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    kind: type,
+) -> None:
+    """What is not foreseen is logged with its traceback, and reading goes on where it was."""
+    read, faults = Entry.eviction, ["once"]
+
+    def eviction_of(entry: Entry) -> Eviction:
+        if faults:
+            raise AssertionError(faults.pop())
+        return read(entry)
+
+    monkeypatch.setattr(Entry, "eviction", eviction_of)
+    heard = Heard()
+    async with listening(kind, redis_server.url, heard):
+        for name in ("one", "two"):
+            await publisher.publish(eviction(name))
+        await until(lambda: sorted(heard.told) == ["one", "two"])
+    assert "AssertionError: once" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from receiver.bus.embedded import EmbeddedRedis
 
 KEYS = Keys()
+OLDER = Path(__file__).with_name("read_group-1677f72.lua").read_text(encoding="utf-8")
+"""The script of an older release, whose workers may be in the same group. It begins at a time."""
 STATE = KEYS.group("g")
 
 bad_number = st.sampled_from([b"abc", b"", b"0", b"-1", b"1.5", b"01", b"1e3", b"9" * 16, b"%d" % 2**70, None])
@@ -42,14 +45,15 @@ def client(redis_server: EmbeddedRedis) -> Iterator[redis.Redis]:
 class Group:
     """One worker of a group, by the script alone; and how many resets it was told of."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
+    def __init__(self, client: redis.Redis, script: str = READ.text) -> None:
+        self.client, self.script = client, script
         self.generation, self.number, self.resets = b"", 0, 0
+        self.begins_at = "(9999999999999999-0" if script == READ.text else "0-1"
 
     def read(self, count: int) -> list[Any]:
         """What the worker is given."""
         reply: Any = self.client.eval(
-            READ.text, 2, KEYS.events, STATE, "g", "w", count, self.generation, self.number, "(9999999999999999-0",
+            self.script, 2, KEYS.events, STATE, "g", "w", count, self.generation, self.number, self.begins_at,
             "one", 0, KEYS.sequence,
         )  # fmt: skip
         self.generation, self.number = reply[0], int(reply[1])
@@ -121,3 +125,32 @@ def test_a_group_that_begins_on_an_empty_stream(client: redis.Redis, sequence: i
     client.xtrim(KEYS.events, maxlen=1, approximate=False)
     assert 1 == len(group.read(9))
     assert group.missed()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(
+    older_first=st.booleans(),
+    steps=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.booleans(), st.booleans()), max_size=12),
+)
+def test_beside_an_older_release(
+    client: redis.Redis, steps: list[tuple[int, int, bool, bool]], *, older_first: bool
+) -> None:
+    """Workers of both releases share a group: nothing is given twice, and a reset is due exactly after a gap."""
+    client.flushall()
+    group = {older: Group(client, OLDER if older else READ.text) for older in (True, False)}
+    group[older_first].read(1)
+    given_out: list[bytes] = []
+    published = 0
+    lost = False
+    for added, count, older, is_lost in [*steps, (1, 99, not older_first, False)]:
+        if is_lost and published and len(given_out) == published:
+            client.incr(KEYS.sequence)
+            lost = True
+        for _ in range(added):
+            write(client, "add", None)
+            published += 1
+        given = group[older].read(count)
+        given_out += [entry_id for entry_id, _ in given]
+        assert (lost and bool(given)) == group[False].missed()
+        lost = lost and not given
+    assert (published, published) == (len(given_out), len(set(given_out)))
