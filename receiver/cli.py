@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from receiver import __version__
-from receiver.errors import ConfigurationError, PublishError, StateLostError
+from receiver.errors import ConfigurationError, RedisUnavailableError, StateLostError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -194,7 +194,7 @@ def _trace(options: argparse.Namespace) -> int:
 
     try:
         found = asyncio.run(trace.trace(_settings(options), options.event))
-    except PublishError as error:
+    except RedisUnavailableError as error:
         print(f"receiver: {error.message}", file=sys.stderr)
         return CHECK_FAILED
     if found is None:
@@ -227,7 +227,7 @@ def _asked(question: Coroutine[Any, Any, Answer]) -> Answer | None:
     """What Redis says; None, and a line on stderr, when it does not answer."""
     try:
         return asyncio.run(question)
-    except PublishError as error:
+    except RedisUnavailableError as error:
         print(f"receiver: {error.message}", file=sys.stderr)
         return None
 

@@ -124,6 +124,13 @@ class JWKSUnavailableError(DependencyError):
         super().__init__(Code.JWKS_UNAVAILABLE, message)
 
 
+class RedisUnavailableError(DependencyError):
+    """Redis with the events cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.PUBLISH, message)
+
+
 class PublishError(DependencyError):
     """The eviction could not be made durable, so it must not be acknowledged."""
 

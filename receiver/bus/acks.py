@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
 from receiver.bus.lua import Script
-from receiver.errors import BadEventError, PublishError
+from receiver.errors import BadEventError, RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ class Heard:
 
 
 def text(name: bytes) -> str:
-    """A name that apps gave themselves, readable whatever is in it."""
+    """A name that apps gave themselves; bytes that are no UTF-8 are replaced."""
     return name.decode("utf-8", "replace")
 
 
@@ -165,7 +165,7 @@ async def acknowledge(
 
 
 async def leave(client: redis.asyncio.Redis, keys: Keys, listener: Listener) -> None:
-    """Say goodbye: this process holds nobody any more. A group stays, for others of it listen on."""
+    """Say goodbye: this process holds no session any more. A group stays, for others of it listen on."""
     if listener.group is None:
         member = f"{listener.app}/{listener.instance}"
         async with client.pipeline(transaction=False) as pipeline:
@@ -190,7 +190,7 @@ async def last_heard(client: redis.asyncio.Redis, keys: Keys, *, forget_after_s:
     """When each app was last heard of; instances silent for longer than `forget_after_s` are forgotten.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     try:
         seconds, microseconds = await client.time()
@@ -205,7 +205,7 @@ async def last_heard(client: redis.asyncio.Redis, keys: Keys, *, forget_after_s:
         for instance in await instances(client, keys):
             heard[instance.app] = max(instance.last_seen_ms / 1000, heard.get(instance.app, 0.0))
     except Failure as error:
-        raise PublishError(f"cannot read who is listening: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read who is listening: {describe(error)}") from error
     return Heard(now_s, heard)
 
 
@@ -216,14 +216,14 @@ async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[O
     log and left out.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     try:
         taken: Any = await client.lpop(keys.acks, count)
         readable = [read for line in taken or () if (read := _observed(line))]
         await _expire(client, keys, {event_id for event_id, _ in readable})
     except Failure as error:
-        raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
     if unreadable := len(taken or ()) - len(readable):
         log.error("%s acknowledgements in %s cannot be read and are not counted", unreadable, keys.acks)
     return [observed for _, observed in readable]
@@ -233,12 +233,12 @@ async def overflowed(client: redis.asyncio.Redis, keys: Keys) -> bool:
     """Whether the list is as long as it may be, so that lines may have left it before a receiver took them.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     try:
         return int(await client.llen(keys.acks)) >= MAX_ACKS
     except Failure as error:
-        raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
 
 
 async def expire_all(client: redis.asyncio.Redis, keys: Keys) -> None:
@@ -247,7 +247,7 @@ async def expire_all(client: redis.asyncio.Redis, keys: Keys) -> None:
     For those whose lines left the list before a receiver took them: what an app writes has no lifetime of its own.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     after = "-"
     try:
@@ -258,7 +258,7 @@ async def expire_all(client: redis.asyncio.Redis, keys: Keys) -> None:
                 return
             after = f"({entries[-1][0].decode()}"
     except Failure as error:
-        raise PublishError(f"cannot read the stream: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read the stream: {describe(error)}") from error
 
 
 async def _expire(client: redis.asyncio.Redis, keys: Keys, event_ids: set[str]) -> None:

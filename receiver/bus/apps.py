@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus import acks
 from receiver.bus.connection import Failure, describe
-from receiver.errors import PublishError
+from receiver.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -20,7 +20,7 @@ async def forget(client: redis.asyncio.Redis, keys: Keys, app: str, *, silent_fo
     What they acknowledged stays on record. An instance that speaks again is known again.
 
     Raises:
-        PublishError: Redis cannot be reached.
+        RedisUnavailableError: Redis cannot be reached.
         KeyError: no app of this name is known.
     """
     try:
@@ -34,7 +34,7 @@ async def forget(client: redis.asyncio.Redis, keys: Keys, app: str, *, silent_fo
                 pipeline.zrem(keys.instances_since, *silent)  # type: ignore[unused-awaitable]  # queued
                 await pipeline.execute()
     except Failure as error:
-        raise PublishError(f"cannot forget the app: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot forget the app: {describe(error)}") from error
     if not mine:
         raise KeyError(app)
     return [instance for instance in mine if instance.last_seen_ms >= heard_ms]

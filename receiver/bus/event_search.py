@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
 from receiver.core.eviction import eviction_id
-from receiver.errors import BadEventError, PublishError
+from receiver.errors import BadEventError, RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -52,7 +52,7 @@ async def find(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequ
     """The event with this id or `jti`, by `look_up` or else by `search` through the whole stream.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     return await look_up(client, keys, text, issuers) or await search(client, keys, text)
 
@@ -67,7 +67,7 @@ async def look_up(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: S
         issuers: Those the token may be from.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     try:
         for place, event_id in await _places(client, keys, [text, *(eviction_id(issuer, text) for issuer in issuers)]):
@@ -77,7 +77,7 @@ async def look_up(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: S
                 if eviction is not None and eviction.id == event_id:
                     return Found(entry_id.decode(), eviction)
     except Failure as error:
-        raise PublishError(f"cannot read the event stream: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read the event stream: {describe(error)}") from error
     return None
 
 
@@ -91,7 +91,7 @@ async def search(client: redis.asyncio.Redis, keys: Keys, text: str, *, most: in
         most: Entries to read at most; None reads all.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     searched, wanted = 0, text.encode()
     try:
@@ -106,7 +106,7 @@ async def search(client: redis.asyncio.Redis, keys: Keys, text: str, *, most: in
                 if eviction is not None and text in {eviction.id, eviction.jti}:
                     return Found(entry_id.decode(), eviction)
     except Failure as error:
-        raise PublishError(f"cannot read the event stream: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read the event stream: {describe(error)}") from error
     return NotFound(searched, complete=True)
 
 

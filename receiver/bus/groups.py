@@ -16,7 +16,7 @@ from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
 from receiver.bus.lua import Script
 from receiver.core.cursor import read_number
-from receiver.errors import PublishError
+from receiver.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ The counter is the one number that stays with the entry. An older version takes 
 its workers, and puts it with the dead letters.
 """
 
-MAX_POISON = 1000
+MAX_DEAD_LETTERS = 1000
 """Entries kept aside per group, the newest; more of them mean a fault of the app, not of the entries."""
 
 
@@ -85,19 +85,19 @@ class Progress:
     Attributes:
         name: The group.
         lag: Entries published and not given to any of its workers yet, or given and not handled.
-        set_aside: Entries it could not handle.
+        dead_letters: Entries it could not handle.
     """
 
     name: str
     lag: int
-    set_aside: int
+    dead_letters: int
 
 
 async def progress(client: redis.asyncio.Redis, keys: Keys) -> list[Progress]:
     """Every group of the event stream, by name.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     try:
         if not await client.exists(keys.events):
@@ -108,14 +108,14 @@ async def progress(client: redis.asyncio.Redis, keys: Keys) -> list[Progress]:
             pipeline.get(keys.sequence)  # type: ignore[unused-awaitable]  # queued
             for name in names:
                 pipeline.hget(keys.group(name), "n")  # type: ignore[unused-awaitable]  # queued
-                pipeline.llen(keys.poison(name))  # type: ignore[unused-awaitable]  # queued
+                pipeline.llen(keys.dead_letters(name))  # type: ignore[unused-awaitable]  # queued
             published, *rest = await pipeline.execute()
     except Failure as error:
-        raise PublishError(f"cannot read the groups: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read the groups: {describe(error)}") from error
     by_name = {_text(group["name"]): group for group in found}
     return [
-        Progress(name, _unread(by_name[name], published, number) + int(by_name[name]["pending"]), int(set_aside))
-        for name, number, set_aside in zip(names, rest[::2], rest[1::2], strict=True)
+        Progress(name, _unread(by_name[name], published, number) + int(by_name[name]["pending"]), int(dead))
+        for name, number, dead in zip(names, rest[::2], rest[1::2], strict=True)
     ]
 
 
@@ -163,7 +163,7 @@ class GroupMember:
         self._number = 0
 
     async def read(self, count: int) -> Batch:
-        """Up to `count` entries nobody of the group was given yet; makes the group if need be. Does not wait."""
+        """Up to `count` entries no worker of the group was given yet; makes a group that is missing. Does not wait."""
         if not self._begins_from:
             self._begins_from = await stream.position_since(self._client, self._begins_at)
         keys = (self._keys.events, self._keys.group(self._group))
@@ -190,7 +190,7 @@ class GroupMember:
         return Claimed(entry, 1, count - HANDED_BACK - 1) if count > HANDED_BACK else Claimed(entry, count)
 
     async def done(self, entry_ids: Iterable[str]) -> None:
-        """These were handled; nobody gets them again."""
+        """These were handled; no worker gets them again."""
         await self._client.xack(self._keys.events, self._group, *entry_ids)
 
     async def keep(self, entry_ids: Sequence[str]) -> None:
@@ -208,9 +208,9 @@ class GroupMember:
         """Leave an entry, not handled, to whichever worker takes it over after a while; this one keeps it no more."""
         await self.count(entry_id, HANDED_BACK + hand_overs)
 
-    async def set_aside(self, entry: stream.Entry, *, tries: int, error: str) -> None:
+    async def to_dead_letters(self, entry: stream.Entry, *, tries: int, error: str) -> None:
         """Move an entry that cannot be handled out of the way, for the operator to see."""
-        aside = {
+        letter = {
             "entry_id": entry.entry_id,
             "n": entry.number,
             "tries": tries,
@@ -218,11 +218,11 @@ class GroupMember:
             "worker": self._worker,
             "event": entry.event.decode("utf-8", "replace"),
         }
-        poison = self._keys.poison(self._group)
+        letters = self._keys.dead_letters(self._group)
         # In this order and without a transaction: at worst it stands there twice.
         async with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.rpush(poison, json.dumps(aside))  # type: ignore[unused-awaitable]  # queued
-            pipeline.ltrim(poison, -MAX_POISON, -1)  # type: ignore[unused-awaitable]  # queued
+            pipeline.rpush(letters, json.dumps(letter))  # type: ignore[unused-awaitable]  # queued
+            pipeline.ltrim(letters, -MAX_DEAD_LETTERS, -1)  # type: ignore[unused-awaitable]  # queued
             pipeline.xack(self._keys.events, self._group, entry.entry_id)  # type: ignore[unused-awaitable]  # queued
             await pipeline.execute()
 
@@ -237,5 +237,5 @@ class GroupMember:
 
 
 def _entry(entry_id: bytes, fields: list[bytes]) -> stream.Entry:
-    # Scripts give fields and values in one list, whatever the protocol.
+    # Scripts give fields and values in one list, in both protocols.
     return stream.to_entry(entry_id, dict(zip(fields[::2], fields[1::2], strict=True)))

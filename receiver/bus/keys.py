@@ -107,8 +107,8 @@ class Keys:
         """Hash: how far a consumer group has read (`n`), and whether a reset is due."""
         return f"{self.prefix}:group:{group}"
 
-    def poison(self, group: str) -> str:
-        """List: entries a group could not handle, as JSON, set aside; bounded."""
+    def dead_letters(self, group: str) -> str:
+        """List: entries a group could not handle, as JSON; bounded."""
         return f"{self.prefix}:poison:{group}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus import acks, stream
 from receiver.bus.connection import Failure, describe
-from receiver.errors import PublishError
+from receiver.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -47,7 +47,7 @@ class AppTrace:
 
     @property
     def done(self) -> bool:
-        """Whether the user is out of this app: somebody has answered and nobody is missing."""
+        """Whether the user is out of this app: an instance has answered and none is missing."""
         return bool(self.acked_ms) and not self.missing
 
     def to_json(self) -> dict[str, object]:
@@ -131,13 +131,13 @@ async def trace(
         seen_within_s: Other apps should answer if they were heard of within so many seconds.
 
     Raises:
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     try:
         acked: Any = await client.hgetall(keys.acks_of(found.eviction.id))
         instances = await acks.instances(client, keys)
     except Failure as error:
-        raise PublishError(f"cannot read the acknowledgements: {describe(error)}") from error
+        raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
     entry_id, eviction = found.entry_id, found.eviction
     acked_at = {acks.text(name): int(at) for name, at in acked.items() if acks.is_milliseconds(at)}
     case = _Case(instances, acked_at, int(eviction.received_at * 1000), stream.milliseconds(entry_id))
@@ -161,7 +161,7 @@ class _Case:
         """Apps that have answered, or listened at the time and were heard of lately."""
         answered = {acks.split(member)[0] for member in self.acked_at}
         heard = {i.app for i in self.instances if i.last_seen_ms >= heard_since_ms}
-        # Whoever began to listen later held nobody then, and is asked nothing.
+        # An instance that began to listen later held no session then, and is asked nothing.
         return answered | {i.app for i in self.instances if i.app in heard and i.since_ms <= self.published_ms}
 
     def app(self, name: str, *, declared: bool) -> AppTrace:

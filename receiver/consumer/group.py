@@ -1,4 +1,4 @@
-"""Share the evictions among an app's workers: each is handled by one of them, whatever happens to the others.
+"""Share the evictions among an app's workers: each is handled by one of them, also when others die.
 
 For what all workers share: a token cache or session store in Redis or a database. Delivery is at least once;
 handlers must be idempotent by `Eviction.id`. Order holds per worker and not for retries.
@@ -36,7 +36,7 @@ BATCH = 10
 """Entries a worker takes at once; more would wait behind a slow handler while other workers are idle."""
 
 MAX_TRIES = 5
-"""Times an entry is tried before it is set aside; a worker that dies in the handler counts as one."""
+"""Times an entry is tried before it is a dead letter; a worker that dies in the handler counts as one."""
 
 MIN_IDLE_S = 60.0
 """Seconds without a sign of life after which a worker's entries are taken over."""
@@ -72,11 +72,11 @@ class GroupSubscriber(Reader):
     """Calls `handler` for this worker's share of the evictions.
 
     An entry counts as handled when the handler has returned. One whose handler raises is tried again, the
-    others go on meanwhile; after `max_tries` it is set aside in the list `{logout}:poison:<group>`. Entries
+    others go on meanwhile; after `max_tries` it goes to the dead letters, the list `{logout}:poison:<group>`. Entries
     of a worker that died are taken over by another one.
 
-    An entry that is no event at all is set aside at once. An event of another type is left to a worker of a newer
-    version, and set aside when none has come for it.
+    An entry that is no event at all is a dead letter at once. An event of another type is left to a worker of a newer
+    version, and is a dead letter when none has come for it.
 
     Args:
         redis_url: The Redis the receiver publishes to.
@@ -184,7 +184,7 @@ class GroupSubscriber(Reader):
     async def _attempt(self, held: _Held) -> None:
         entry_id = held.entry.entry_id
         if held.tries > self._max_tries:
-            await self._set_aside(held, "workers died handling it")
+            await self._to_dead_letters(held, "workers died handling it")
             return
         if held.tries > 1 or held.hand_overs:
             await self._member.count(entry_id, held.tries)
@@ -194,7 +194,7 @@ class GroupSubscriber(Reader):
             await self._hand_back(held, error)
         except BadEventError as error:
             self._skip(held.entry, error.message)
-            await self._set_aside(held, error.message)
+            await self._to_dead_letters(held, error.message)
         else:
             await self._handled(held) if handled else await self._failed(held)
 
@@ -209,7 +209,7 @@ class GroupSubscriber(Reader):
 
     async def _failed(self, held: _Held) -> None:
         if held.tries >= self._max_tries:
-            await self._set_aside(held, "the handler raised")
+            await self._to_dead_letters(held, "the handler raised")
         else:
             held.due = time.monotonic() + min(self._retry_s * 2 ** (held.tries - 1), RETRY_MAX_S)
             held.tries += 1
@@ -218,19 +218,19 @@ class GroupSubscriber(Reader):
         if not held.hand_overs:
             self._skip(held.entry, error.message)
         if held.hand_overs >= MAX_HAND_OVERS:
-            await self._set_aside(held, error.message)
+            await self._to_dead_letters(held, error.message)
         else:
             await self._member.hand_back(held.entry.entry_id, held.hand_overs + 1)
             # Not renewed from here on, so that another worker takes it over after `min_idle_s`.
             del self._held[held.entry.entry_id]
 
-    async def _set_aside(self, held: _Held, why: str) -> None:
+    async def _to_dead_letters(self, held: _Held, why: str) -> None:
         tries = min(held.tries, self._max_tries)
-        await self._member.set_aside(held.entry, tries=tries, error=why)
+        await self._member.to_dead_letters(held.entry, tries=tries, error=why)
         del self._held[held.entry.entry_id]
         log.error(
-            "%s: eviction in entry %s was not handled in %s tries (%s) and is set aside in %s: the user may still be "
-            "signed in", self._app, held.entry.entry_id, tries, why, self._keys.poison(self._name),
+            "%s: eviction in entry %s was not handled in %s tries (%s) and is a dead letter in %s: the user may "
+            "still be signed in", self._app, held.entry.entry_id, tries, why, self._keys.dead_letters(self._name),
         )  # fmt: skip
 
     async def _finish(self) -> None:

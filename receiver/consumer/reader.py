@@ -183,7 +183,7 @@ class Reader(ABC):
             log.info("%s: listens to %s, prefix %s", self._app, place_of(self._url), self._keys.prefix)
 
     def _moved(self) -> None:  # noqa: B027  # most readers have nothing to do
-        """Called after each read, whatever came of it."""
+        """Called after each read, successful or not."""
 
     @abstractmethod
     def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
@@ -207,7 +207,7 @@ class Reader(ABC):
 
     @abstractmethod
     async def _leave(self) -> None:
-        """Called at the end, whatever ended it."""
+        """Called at the end of `run`, also after a failure."""
 
     async def _handle(self, entry: Entry) -> bool:
         """Have an entry handled; whether the handler has returned.

@@ -12,7 +12,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.trace import LIVE_S
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain, widths
-from receiver.errors import ConfigurationError, PublishError
+from receiver.errors import ConfigurationError, RedisUnavailableError
 from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ async def listening(settings: Settings) -> list[App]:
 
     Raises:
         ConfigurationError: the settings name no Redis that others could publish to.
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     async with _redis(settings) as (client, keys):
         try:
             found = await acks.instances(client, keys)
         except Failure as error:
-            raise PublishError(f"cannot read who is listening: {describe(error)}") from error
+            raise RedisUnavailableError(f"cannot read who is listening: {describe(error)}") from error
     return [
         App(
             app=name,
@@ -68,7 +68,7 @@ async def forget(settings: Settings, name: str) -> str:
 
     Raises:
         ConfigurationError: the settings name no Redis that others could publish to.
-        PublishError: Redis cannot be reached.
+        RedisUnavailableError: Redis cannot be reached.
     """
     async with _redis(settings) as (client, keys):
         try:

@@ -29,7 +29,7 @@ async def trace(settings: Settings, text: str) -> Trace | None:
 
     Raises:
         ConfigurationError: the settings name no Redis that others could publish to.
-        PublishError: Redis cannot be read.
+        RedisUnavailableError: Redis cannot be read.
     """
     redis = settings.redis
     if redis.url == EMBEDDED:

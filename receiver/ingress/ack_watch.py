@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from receiver.bus import acks, groups
-from receiver.errors import PublishError
+from receiver.errors import RedisUnavailableError
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class AckWatch:
                     await self.sample()
                     since_sample_s = 0.0
                 self._failing = False
-            except PublishError as error:
+            except RedisUnavailableError as error:
                 if not self._failing:
                     emit(log, logging.WARNING, "acks.unavailable", reason=error.message)
                 self._failing = True
@@ -85,7 +85,7 @@ class AckWatch:
         """Count what was acknowledged since a receiver last looked.
 
         Raises:
-            PublishError: Redis cannot be read.
+            RedisUnavailableError: Redis cannot be read.
         """
         self._overflowed = self._overflowed or await acks.overflowed(self._client, self._keys)
         while True:
@@ -100,7 +100,7 @@ class AckWatch:
         """See who is listening and how far the groups are, and after an overflow give every event's hash a lifetime.
 
         Raises:
-            PublishError: Redis cannot be read.
+            RedisUnavailableError: Redis cannot be read.
         """
         if self._overflowed:
             await acks.expire_all(self._client, self._keys)
@@ -149,7 +149,7 @@ class AckWatch:
         self._groups = shown
         for group in found[:MAX_APPS]:
             self._metrics.group_lag.labels(group.name).set(group.lag)
-            self._metrics.group_set_aside.labels(group.name).set(group.set_aside)
+            self._metrics.group_set_aside.labels(group.name).set(group.dead_letters)
 
     def _label(self, app: str) -> str:
         """The app, as long as there are not too many of them."""

@@ -168,7 +168,7 @@ class EventFeed:
         """A reader that goes on after the entry `after`, or now; give it back to `leave`.
 
         Raises:
-            DependencyError: `redis`; without Redis nobody knows where "now" is.
+            DependencyError: `redis`; without Redis it is unknown where "now" is.
         """
         start = await (self._log.tail() if after is None else self._log.position(after, self._known.get(after)))
         self._remember(start.cursor)

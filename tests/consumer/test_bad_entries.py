@@ -133,7 +133,7 @@ async def test_a_group_keeps_what_it_cannot_read(
         entry_id = await bad.add(redis_client)
         await publisher.publish(eviction("after"))
         await until(lambda: "after" in heard.told)
-    [letter] = [json.loads(text) for text in await redis_client.lrange(KEYS.poison("portal"), 0, -1)]
+    [letter] = [json.loads(text) for text in await redis_client.lrange(KEYS.dead_letters("portal"), 0, -1)]
     assert (entry_id, 1) == (letter["entry_id"], letter["tries"])
     assert 0 == (await redis_client.xpending(KEYS.events, "portal"))["pending"]
 
@@ -211,7 +211,7 @@ async def test_another_type_waits_for_a_worker_that_knows_it(
 
         await until(handed_over_twice)
         assert 1 == worker.skipped
-    assert 0 == await redis_client.llen(KEYS.poison("portal"))
+    assert 0 == await redis_client.llen(KEYS.dead_letters("portal"))
 
     monkeypatch.setattr("receiver.core.eviction.EVENT_TYPE", "logout-receiver.eviction.v9")
     newer: list[bytes] = []
@@ -239,15 +239,15 @@ async def test_another_type_becomes_a_dead_letter(
         )
 
         async def is_dead_letter() -> bool:
-            return bool(await redis_client.llen(KEYS.poison("portal")))
+            return bool(await redis_client.llen(KEYS.dead_letters("portal")))
 
         await until(is_dead_letter)
         await publisher.publish(eviction("after"))
         await until(lambda: "after" in heard.told)
-    [letter] = [json.loads(text) for text in await redis_client.lrange(KEYS.poison("portal"), 0, -1)]
+    [letter] = [json.loads(text) for text in await redis_client.lrange(KEYS.dead_letters("portal"), 0, -1)]
     assert entry_id == letter["entry_id"]
     assert "logout-receiver.eviction.v9" in letter["event"]
-    assert any("set aside" in record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert any("dead letter" in record.getMessage() for record in caplog.records if record.levelname == "ERROR")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -159,7 +159,7 @@ async def test_poison_is_set_aside(
             raise RuntimeError("the app's fault")
 
     async def set_aside() -> bool:
-        return bool(await redis_client.llen(Keys().poison("portal")))
+        return bool(await redis_client.llen(Keys().dead_letters("portal")))
 
     async with running(
         GroupSubscriber(redis_server.url, handler, app="portal", max_tries=3, retry_s=0.3, min_idle_s=1)
@@ -170,13 +170,13 @@ async def test_poison_is_set_aside(
 
     assert ["bad", "good", "better"] == heard[:3]
     assert ["bad", "bad"] == heard[3:]
-    [aside] = await redis_client.lrange(Keys().poison("portal"), 0, -1)
+    [aside] = await redis_client.lrange(Keys().dead_letters("portal"), 0, -1)
     kept = json.loads(aside)
     assert ("bad", 3, "the handler raised", 1) == (
         Eviction.from_json(kept["event"]).id, kept["tries"], kept["error"], kept["n"],
     )  # fmt: skip
     assert 0 == await pending(redis_client)
-    assert "set aside" in caplog.text
+    assert "dead letter" in caplog.text
 
 
 async def test_a_killer_is_set_aside_alone(
@@ -198,7 +198,7 @@ async def test_a_killer_is_set_aside_alone(
     async with running(reader):
         await until(lambda: heard == ["first", "neighbour"])
 
-    [aside] = await redis_client.lrange(Keys().poison("portal"), 0, -1)
+    [aside] = await redis_client.lrange(Keys().dead_letters("portal"), 0, -1)
     assert "workers died handling it" == json.loads(aside)["error"]
 
 

@@ -20,7 +20,7 @@ def raised() -> dict[str, set[str]]:
     """Code to the classes it is raised with, read from the source."""
     found: dict[str, set[str]] = {
         "jwks_unavailable": {"JWKSUnavailableError"},
-        "publish": {"PublishError"},
+        "publish": {"PublishError", "RedisUnavailableError"},
         "configuration": {"ConfigurationError"},
         "state_lost": {"StateLostError"},
         "bad_event": {"BadEventError"},

@@ -121,7 +121,7 @@ def test_every_key_is_described() -> None:
         Keys().index_bucket("xx0").replace("xx0", "<bucket>"), Keys().places_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().removal("<digest>"), Keys().rechecks, Keys().recheck("<event id>"), Keys().watcher,
         Keys().acks, Keys().acks_of("<event id>"), Keys().instances, Keys().instances_since,
-        Keys().group("<group>"), Keys().poison("<group>"),
+        Keys().group("<group>"), Keys().dead_letters("<group>"),
     }  # fmt: skip
 
 
@@ -242,7 +242,7 @@ async def test_group_rights_are_enough(
         for jti in ("good", "bad"):
             assert 200 == (await receiver.post(op.token(jti=jti))).status
         assert ["good", "bad", "bad"] == [await heard.get() for _ in range(3)]
-        while not await client.llen(Keys().poison("portal")):
+        while not await client.llen(Keys().dead_letters("portal")):
             await asyncio.sleep(0.01)
         good = eviction_id(op.issuer, "good")
         place = await find(client, Keys(), good, ())

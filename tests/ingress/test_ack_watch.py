@@ -130,7 +130,7 @@ async def test_groups_lag(redis_server: EmbeddedRedis, redis_client: redis.async
             raise RuntimeError("the app's fault")
 
     async def set_aside() -> bool:
-        return bool(await redis_client.llen(KEYS.poison("portal")))
+        return bool(await redis_client.llen(KEYS.dead_letters("portal")))
 
     async with running(GroupSubscriber(redis_server.url, handler, app="portal", max_tries=1)):
         for name in ("good", "bad"):

@@ -79,7 +79,7 @@ end
 local reply = read(redis.pcall)
 if reply and reply.err then
   if not string.find(reply.err, 'NOGROUP', 1, true) then return reply end
-  -- New, or lost with everything else: then nobody can know who was signed out, and all there is gets read.
+  -- New, or lost with everything else: then it is unknown who was signed out, and all there is gets read.
   local lost = generation or ARGV[4] ~= ''
   local before = lost and {} or redis.call('XREVRANGE', KEYS[1], ARGV[6], '-', 'COUNT', 100)
   -- At an entry's id and not at a time: a clock that steps back must not make the group deaf.
@@ -96,7 +96,7 @@ if reply and reply.err then
   if lost then missed() end
   reply = read(redis.call)
 elseif ARGV[4] ~= '' and (generation ~= ARGV[4] or (last or 0) < tonumber(ARGV[5])) then
-  -- The group came back from an older copy of the data, or somebody made it anew.
+  -- The group came back from an older copy of the data, or something else made it anew.
   missed()
 end
 if not generation then
