@@ -17,7 +17,15 @@ import redis
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
 from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
+from receiver.consumer import (
+    Eviction,
+    GroupSubscriber,
+    Guard,
+    Subscriber,
+    ThreadGroupSubscriber,
+    ThreadGuard,
+    ThreadSubscriber,
+)
 from receiver.consumer.health import STALE_AFTER_S
 from receiver.consumer.msal_cache import forget_account_in_redis
 from receiver.consumer.subscriber import LOOKBACK_S
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = read("consumers.md")
-THREADED, ASYNC, HEALTH, GROUP, IN_MEMORY, REGISTERING = blocks(PAGE, "python")
+THREADED, ASYNC, HEALTH, GROUP, IN_MEMORY, REGISTERING, ASKING = blocks(PAGE, "python")
 DEADLINE_S = 20.0
 
 EVICTION = Eviction(
@@ -181,6 +189,23 @@ async def test_registering_example(redis_server: EmbeddedRedis, redis_client: re
     sessions._sessions.close()
     [(_, entry), _] = await redis_client.xrange(Keys().events)
     assert (SessionKeys("portal", ("session:1",)),) == Eviction.from_json(entry[b"event"]).sessions
+
+
+async def test_asking_example(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """A new session begins and goes on until its logout; the table has every call of both guards."""
+    claims = {"iss": "https://op.example", "aud": "portal", "sub": "u1", "sid": "s1", "auth_time": 90}
+    may_go_on = run(ASKING)["may_go_on"]
+    with ThreadGuard(redis_server.url, app="portal") as guard:
+        await asyncio.to_thread(guard.caught_up, DEADLINE_S)
+        assert await asyncio.to_thread(may_go_on, guard, claims, is_new=True)
+        assert may_go_on(guard, claims, is_new=False)
+        await EvictionPublisher(redis_client, Keys(), Retention()).publish(EVICTION)
+        await asyncio.to_thread(guard.caught_up, DEADLINE_S)
+        assert not may_go_on(guard, claims, is_new=False)
+
+    calls = {name for row in rows(section(PAGE, "Ask on every request")) for name in names(row[0])}
+    for kind in (Guard, ThreadGuard):
+        assert {name for name in vars(kind) if not name.startswith("_")} - {"start", "stop"} == calls
 
 
 def test_arguments_are_the_ones_there_are() -> None:
