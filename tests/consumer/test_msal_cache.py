@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import msal
@@ -22,7 +23,9 @@ KINDS = ("AccessToken", "RefreshToken", "IdToken", "Account")
 
 def sign_in(cache: msal.SerializableTokenCache, user: str, client_id: str, auth_time: int = 100) -> None:
     """What MSAL stores after a successful code redemption at an OP that sends no client_info."""
-    claims = {"iss": "https://op.example/t1", "sub": user, "aud": client_id, "auth_time": auth_time}
+    claims = {
+        "iss": "https://op.example/t1", "sub": user, "aud": client_id, "auth_time": auth_time, "exp": time.time() + 300
+    }  # fmt: skip
     cache.add(
         {
             "client_id": client_id,
