@@ -15,7 +15,7 @@ from receiver.bus.publish import Durability, EvictionPublisher, Published, Reten
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, PublishError, PublishFaultError
 from receiver.ingress.outbox import IN_OUTBOX, Outbox, OutboxPublisher
-from receiver.ingress.responses import Policy, status_for
+from receiver.ingress.responses import BACKCHANNEL
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import OutboxSettings
 from receiver.runtime.redis_watch import RedisWatch
@@ -51,7 +51,7 @@ async def test_one_bad_event_takes_no_other_down(
 
     assert [Published, PublishFaultError, Published] == [type(result) for result in results]
     assert isinstance(results[1], PublishFaultError)
-    assert (Code.INTERNAL, 503) == (results[1].code, status_for(results[1], Policy()))
+    assert (Code.INTERNAL, 503) == (results[1].code, BACKCHANNEL[results[1].code].status)
     assert 2 == await redis_client.xlen(EVENTS)
     assert 1 == metrics.registry.get_sample_value("logout_publish_faults_total")
     [told] = [record for record in caplog.records if record.getMessage() == "publish.fault"]
