@@ -13,7 +13,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.shared_keys import SharedKeys
 from receiver.errors import StateLostError
-from receiver.ingress.event_feed import EventFeed
+from receiver.ingress.api.feed import EventFeed
 from receiver.ingress.keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
 from receiver.ops.sections import EMBEDDED

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from receiver.bus.publish import EvictionPublisher
-    from receiver.ingress.event_feed import EventFeed
+    from receiver.ingress.api.feed import EventFeed
     from receiver.ops.settings import Settings
     from receiver.runtime.http_server import HttpServer
 

@@ -11,7 +11,7 @@ import redis.asyncio
 
 from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
-from receiver.ingress import event_feed
+from receiver.ingress.api import feed as event_feed
 from tests.api.conftest import DEADLINE_S, TOKEN, Api, Block
 from tests.support.receiver import start_receiver, t1
 

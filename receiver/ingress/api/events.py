@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from receiver.bus.stream import Entry
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import TenantDirectory
-    from receiver.ingress.event_feed import Delivery, EventFeed, Reader
+    from receiver.ingress.api.feed import Delivery, EventFeed, Reader
     from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.api")
