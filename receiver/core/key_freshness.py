@@ -25,6 +25,10 @@ outage; shorter means a key the OP withdrew stops verifying sooner while the OP 
 RETRY_S = 10.0
 """Seconds between two fetches of keys that are due, so that an OP that is down is not hammered."""
 
+ASKED_S = 1.0
+"""Seconds between two fetches while there are no keys and tokens ask for them. Longer refuses more logouts after the OP
+and the receiver started together; shorter asks an OP that is down more often."""
+
 
 class Evidence(StrEnum):
     """What a token can show against the keys at hand. Counted apart: forging one kind does not hide the other."""
@@ -57,6 +61,10 @@ class KeyAge:
         if self.attempted_at is not None and now_s - self.attempted_at < RETRY_S:
             return False
         return self.fetched_at is None or now_s - self.fetched_at >= fresh_s
+
+    def may_try_for_a_token(self, now_s: float) -> bool:
+        """Whether a token may cause a fetch now because there are no usable keys."""
+        return self.attempted_at is None or not 0 <= now_s - self.attempted_at < ASKED_S
 
     def may_refresh_for(self, evidence: Evidence, now_s: float, *, cooldown_s: float) -> bool:
         """Whether evidence against the keys may cause a fetch now."""

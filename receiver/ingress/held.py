@@ -228,7 +228,9 @@ class HeldTokens:
     async def _newer_than(self, held: HeldToken) -> KeySet | None:
         keys = self._keys.of(held.tenant)
         try:
-            return await keys.current() if held.known is None else await keys.newer_than(held.known, held.evidence)
+            if held.known is None:
+                return await keys.current(for_held=True)
+            return await keys.newer_than(held.known, held.evidence)
         except DependencyError:
             return None
 

@@ -85,15 +85,20 @@ class TenantKeys:
         """NumericDate seconds when this set was fetched; None when it is no longer the one in use."""
         return self._age.fetched_at if key_set is self._key_set else None
 
-    async def current(self) -> KeySet:
-        """Keys to verify with, fetched first when there are none.
+    async def current(self, *, for_held: bool = False) -> KeySet:
+        """Keys to verify with, fetched first when there are none, once a second at most.
+
+        Args:
+            for_held: Whether a token asks that is held already: then a fetch waits until it is due.
 
         Raises:
             JWKSUnavailableError: none known, and none to be had now.
         """
         if self._key_set is not None and self._is_usable(self._age):
             return self._key_set
-        if self._fetch is not None or self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
+        now_s = self._clock()
+        may_try = not for_held and self._age.may_try_for_a_token(now_s)
+        if self._fetch is not None or may_try or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
             await self._refresh("start", is_urgent=True)
         if self._key_set is None or not self._is_usable(self._age):
             raise JWKSUnavailableError(f"no keys for tenant {self._tenant.name}: {self._last_error}")
@@ -140,7 +145,7 @@ class TenantKeys:
         if not self._is_usable(self._age):
             await self._take_shared()
         if (
-            self._key_set is not None
+            self._is_usable(self._age)
             and not self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s)
             and trigger == "start"
         ):

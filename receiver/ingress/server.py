@@ -24,7 +24,7 @@ from receiver.ops.metrics import Metrics
 from receiver.ops.sections import EMBEDDED
 from receiver.runtime import process
 from receiver.runtime.listener import Listener, open_internal
-from receiver.runtime.redis_watch import RedisWatch
+from receiver.runtime.redis_watch import RedisWatch, address_digest
 from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
 
 if TYPE_CHECKING:
@@ -130,9 +130,11 @@ async def running(
         key_store = await parts.open_key_store(settings, tenants, client, stack, metrics=metrics, clock=clock)
         publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
         kept = "kept in the outbox" if settings.outbox.path else "answered 503"
-        watch = RedisWatch(client, metrics, while_away=f"logouts are {kept}")
-        await watch.check()
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
+        watch = RedisWatch(
+            client, metrics, while_away=f"logouts are {kept}", address=address_digest(settings.redis.url), memory=outbox
+        )
+        await watch.check()
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
         intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock)
         verifier = TokenVerifier(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from receiver.bus.connection import ping
 from receiver.ops.logs import emit
@@ -20,6 +21,22 @@ INTERVAL_S = 1.0
 """Seconds between two questions; bounds how late readiness notices an outage."""
 
 
+class Memory(Protocol):
+    """Remembers over restarts which Redis has answered."""
+
+    def redis_seen(self, url_digest: str) -> bool:
+        """Whether the one with this digest has."""
+
+    async def note_redis_seen(self, url_digest: str) -> None:
+        """It has, now; never raises."""
+
+
+def address_digest(url: str) -> str:
+    """A digest of where a Redis is, the same whoever connects to it."""
+    scheme, _, rest = url.partition("://")
+    return hashlib.sha256(f"{scheme}://{rest.rpartition('@')[2]}".encode()).hexdigest()[:32]
+
+
 class RedisWatch:
     """Knows whether Redis answered last.
 
@@ -27,6 +44,8 @@ class RedisWatch:
         client: Owned by the caller.
         metrics: Where `redis_up` is set.
         while_away: What becomes of the work meanwhile, for the log.
+        address: Names this Redis in the memory, see `address_digest`.
+        memory: Where it is kept that this Redis has answered, beyond this process; None where nowhere.
 
     Attributes:
         up: True when it did.
@@ -35,13 +54,18 @@ class RedisWatch:
         recovered: Set each time it answers again; a job that waits for that clears it.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, metrics: ProcessMetrics, *, while_away: str) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, metrics: ProcessMetrics, *, while_away: str, address: str = "",
+        memory: Memory | None = None,
+    ) -> None:  # fmt: skip
         self._client = client
         self._metrics = metrics
         self._while_away = while_away
         self.recovered = asyncio.Event()
         self.up = False
-        self.has_answered = False
+        self._address = address
+        self._memory = memory
+        self.has_answered = memory is not None and memory.redis_seen(address)
         self.last_error = "not reached yet"
         self._announced: bool | None = None
 
@@ -54,6 +78,8 @@ class RedisWatch:
         if self.up is not self._announced:
             self._announced = self.up
             if self.up:
+                if self._memory is not None:
+                    await self._memory.note_redis_seen(self._address)
                 self.recovered.set()
                 emit(log, logging.INFO, "redis.up")
             else:

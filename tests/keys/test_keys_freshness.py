@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.core.key_freshness import RETRY_S
+from receiver.core.key_freshness import ASKED_S, RETRY_S
 from tests.support.keys import rsa_pair
 
 if TYPE_CHECKING:
@@ -87,14 +87,39 @@ async def test_keys_that_grew_too_old_come_back_with_the_op(rig: Rig, op: OP, cl
 
 
 async def test_op_that_is_down_is_not_hammered(rig: Rig, op: OP, clock: Clock) -> None:
-    """While keys are due and cannot be had there is one attempt per ten seconds, with and without traffic."""
+    """While keys cannot be had there is one attempt per ten seconds, tokens that are held already or not."""
     op.status = 500
+    assert 503 == (await rig.post(op.token())).status
     for _ in range(100):
         await rig.tick()
-        assert 503 == (await rig.post(op.token())).status
+        await rig.retry()
         clock.advance(1)
 
     assert 100 / RETRY_S == op.discovery_fetches
+
+
+async def test_tokens_ask_for_keys_once_a_second(rig: Rig, op: OP, clock: Clock) -> None:
+    """While there are no keys a token causes an attempt at once, but not more than one a second."""
+    op.status = 500
+    for _ in range(20):
+        assert 503 == (await rig.post(op.token())).status
+        clock.advance(ASKED_S / 2)
+    op.status = 200
+
+    assert 10 == op.discovery_fetches
+    assert 200 == (await rig.post(op.token())).status
+
+
+async def test_keys_too_old_are_asked_for_at_once(rig: Rig, op: OP, clock: Clock) -> None:
+    """Keys past their time count as none: a second after a failed attempt a token causes the next."""
+    await rig.post(op.token())
+    clock.advance(MAX_STALE_S * 2)
+    op.status = 500
+    assert 503 == (await rig.post(op.token())).status
+    op.status = 200
+    clock.advance(ASKED_S)
+
+    assert 200 == (await rig.post(op.token())).status
 
 
 async def test_failed_refresh_then_recovery(rig: Rig, op: OP, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receiver.bus.keys import Keys
-from receiver.core.key_freshness import RETRY_S
+from receiver.core.key_freshness import ASKED_S, RETRY_S
 from tests.keys.rig import Rig, start_rig
 from tests.support.clock import Clock
 from tests.support.keys import rsa_pair
@@ -95,7 +95,9 @@ class World:
         now_s, good = self.clock(), self.op.status == 200 and self.op.jwks_body is None
         for _ in range(asked):
             due = now_s - self.fetched_at >= FRESH_S or not self.fetched_kid
-            if not due or (self.fetches and now_s - self.fetches[-1][0] < RETRY_S):
+            none = not self.fetched_kid or now_s - self.fetched_at > MAX_STALE_S
+            pause_s = ASKED_S if none else RETRY_S
+            if not due or (self.fetches and now_s - self.fetches[-1][0] < pause_s):
                 assert now_s - self.forced_at >= COOLDOWN_S, "more than one fetch per cool-down"
                 self.forced_at = now_s
             self.fetches.append((now_s, good))

@@ -68,6 +68,16 @@ async def test_redis_away_from_the_start(start: Start, own_redis: EmbeddedRedis,
         assert 1 == waiting(receiver)
 
 
+async def test_restarted_in_an_outage(start: Start, own_redis: EmbeddedRedis, op: OP) -> None:
+    """A receiver whose outbox remembers that this Redis has answered is ready without it, and takes logouts."""
+    async with start() as receiver:
+        await warm(receiver, op)
+    own_redis.kill()
+    async with start() as receiver:
+        assert (200, "ok") == ((found := await readiness(receiver))[0], found[1]["outbox"])
+        assert 200 == (await receiver.post(op.token())).status
+
+
 async def test_sent_twice_is_stored_and_published_once(start: Start, op: OP) -> None:
     """A repeat is a duplicate for the outbox, and for Redis when the first one had arrived there."""
     async with start() as receiver:
