@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LEARN = Script.read("learn")
 
 MAX_MEMBERS = 256
-"""Accounts or places kept of one name; the oldest give way. Nobody has as many sessions as that."""
+"""Accounts or places kept of one name; the oldest give way. No user has as many sessions."""
 
 MAX_NOTES = 500
 """Notes sent to Redis in one script call: more would keep others waiting."""
@@ -52,7 +52,7 @@ class Note:
 
 
 def account_digest(account: str) -> str:
-    """Names an account whatever the issuer: blobs without an ID token do not say which."""
+    """Names an account of any issuer: blobs without an ID token do not say which."""
     return digest("account", "", account)
 
 
@@ -82,7 +82,7 @@ def notes(
                 found[Note(keys.account_bucket(home), home, user)] = None
         if place is not None:
             member = f"{place.cache} {_json(place.key)}"
-            # An account's place is enough for whoever knows the account, and the maps above tell it.
+            # Noted under the account alone: the maps above lead from subject and session to the account.
             names = [account_digest(account)] if account and of_accounts else [user, session]
             if account and not of_accounts:
                 names.append(account_digest(account))

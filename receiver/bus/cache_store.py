@@ -1,6 +1,6 @@
 """The apps' shared caches in Redis, as the evictor touches them: read many, swap one, delete, list.
 
-A value is a string, some fields of a hash, or all of them; of some keys only the presence counts, whatever their type.
+A value is a string, some fields of a hash, or all of them; of some keys only the presence counts, with any type.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 SCAN_COUNT = 1000
-"""Keys Redis looks at for one step of a SCAN: more takes longer during which nobody else is served."""
+"""Keys looked at in one step of a SCAN, during which Redis serves no other client: more takes longer."""
 
 
 SLOW_S = 1.0
@@ -135,7 +135,7 @@ class CacheStore:
             new: The value to put there.
 
         Returns:
-            False when somebody else has written it since; nothing was changed.
+            False when another client has written it since; nothing was changed.
         """
         return bool(await SWAP.run(self._client, [key], (field, fingerprint(read), new or b"")))
 

@@ -102,6 +102,8 @@ def text(value: object) -> str | None:
     """A text that names something; None for anything else, the halves of characters that JSON can carry included."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
         return None
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from receiver.errors import BadValueError
@@ -23,10 +22,6 @@ MAX_DEPTH = 64
 """Levels of nesting accepted. MSAL's caches have five; a web session has what the app puts into it."""
 
 _DECODER = json.JSONDecoder()
-
-# Possessive, so that it is linear in hostile text: everything but brackets outside of strings.
-_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\[\]{}"]++', re.DOTALL)
-_STEPS = {"{": 1, "[": 1, "}": -1, "]": -1}
 _SPACE = re.compile(r"[ \t\r\n]*+")
 
 
@@ -87,7 +82,7 @@ def parse_at(text: str, begin: int) -> tuple[Any, int]:
         raise BadValueError("too_deep") from error
     except ValueError as error:
         raise BadValueError("not_json") from error
-    if _is_deep(text, begin, end):
+    if _is_deep(value):
         raise BadValueError("too_deep")
     return value, end
 
@@ -102,9 +97,10 @@ def without_members(serialised: str | bytes, gone: Collection[tuple[str, str]]) 
     if not gone:
         return serialised.encode("utf-8", "surrogatepass") if isinstance(serialised, str) else serialised
     text = decode(serialised)
+    sections = {section for section, _ in gone}
     pieces, written = [], 0
     for outer in _members(text, _after_space(text, 0)):
-        if text[outer.value] != "{":
+        if outer.name not in sections or text[outer.value] != "{":
             continue
         members = list(_members(text, outer.value))
         kept = [(index, member) for index, member in enumerate(members) if (outer.name, member.name) not in gone]
@@ -136,12 +132,22 @@ def _members(text: str, begin: int) -> Iterator[Member]:
 
 
 def _after_space(text: str, begin: int) -> int:
+    if not text[begin : begin + 1].isspace():
+        return begin
     found = _SPACE.match(text, begin)
     return found.end() if found else begin
 
 
-def _is_deep(text: str, begin: int, end: int) -> bool:
-    if text.count("{", begin, end) + text.count("[", begin, end) <= MAX_DEPTH:
-        return False
-    brackets = _NO_BRACKETS.sub("", text[begin:end])
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH
+def _is_deep(value: object) -> bool:
+    """Level by level: a check that calls itself would be as deep as the value."""
+    level = [value] if isinstance(value, dict | list) else []
+    depth = 0
+    while level and depth < MAX_DEPTH:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)

@@ -120,7 +120,7 @@ def without(serialised: str | bytes, holders: Collection[Holder]) -> Left:
     """
     value = foreign_json.parse(serialised) if serialised else {}
     gone, refresh_tokens = _entries_of(from_json(value), holders)
-    # What cannot be judged is somebody's still.
+    # An entry that cannot be judged may be another user's.
     holds_tokens = any(len(value.get(name) or ()) > sum(section == name for section, _ in gone) for name in JUDGED)
     return Left(foreign_json.without_members(serialised, set(gone)), holds_tokens, len(gone), refresh_tokens)
 

@@ -1,6 +1,6 @@
-"""What a web session's stored bytes say of its user, whatever wrote them. Nothing is ever deserialised but JSON.
+"""What a web session's stored bytes say of its user, in any serialisation. Nothing is ever deserialised but JSON.
 
-Pickle and Java serialisation are code: loading a value somebody could write is running it. But both keep strings as
+Pickle and Java serialisation are code: to load a value is to run what its writer chose. But both keep strings as
 they are, so the MSAL cache (JSON) and the ID tokens (JWTs) inside can be read without loading what is around them.
 Compressed and encrypted values say nothing.
 """
@@ -29,7 +29,7 @@ all other users. What follows the last of them is not seen."""
 MAX_SIGN_INS = 256
 """Sign-ins taken from one session; a real one has one or two. Each of them is noted in Redis."""
 
-# Both in linear time, whatever they are let loose on.
+# Both in linear time, also in hostile text.
 _PAYLOAD = re.compile(rb"(?<=[A-Za-z0-9_-])(\.eyJ[A-Za-z0-9_-]{8,}+)(?=\.)")
 _SECTION = re.compile(r'\{\s*+"(?:AccessToken|RefreshToken|IdToken|Account|AppMetadata)"\s*+:\s*+\{')
 

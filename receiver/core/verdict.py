@@ -112,7 +112,7 @@ def _is_proved_ended(sign_in: CachedSignIn, marks: Marks) -> bool:
         return any(at is not None and sign_in.auth_time <= at for at in (marks.user_at, marks.session_at))
     if marks.session_at is not None:
         return True
-    # A token that was there before the user's logout, whoever wrote it back.
+    # A token from before the user's logout was written back.
     oldest = sign_in.oldest_token_at
     return marks.user_at is not None and oldest is not None and oldest < marks.user_at
 

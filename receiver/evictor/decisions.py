@@ -58,6 +58,9 @@ class ByLogout:
                 for sign_in in sign_ins
             )
         }
+        if not ended and value.is_partial and (self.is_named or self.is_users_own):
+            # Known to be this session's, and so much is in it that not all of it was looked at.
+            return {WHOLE}
         if not ended and self.is_users_own and len(value.accounts) == 1 and not any(s.iss for s in value.sign_ins):
             # Known to be this session's, and nothing in it says otherwise.
             ended = set(value.holders)

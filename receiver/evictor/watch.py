@@ -99,7 +99,7 @@ class Watcher:
                 await self._release()
 
     async def read_all(self, *, flush: bool = False) -> None:
-        """Look at every value of every cache, whoever holds the lease.
+        """Look at every value of every cache, with or without the lease.
 
         Args:
             flush: Whether logouts were missed, so that what cannot be judged has to go.
@@ -128,7 +128,7 @@ class Watcher:
         try:
             return await self._lease.hold()
         except Failure:
-            # Nobody else can take it either; when it is over another may have it.
+            # No other worker can take it either; after the outage another one may have it.
             return False
 
     async def _release(self) -> None:

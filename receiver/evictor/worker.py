@@ -60,7 +60,7 @@ NAME = "evictor"
 """The worker's name as an app and as a group, in the trace and in metrics."""
 
 TIMEOUT_S = 5.0
-"""Seconds one command may take; nobody waits for an answer here, and a batch of large values takes its time."""
+"""Seconds one command may take; no request waits for it, and a batch of large values takes its time."""
 
 PROBE_S = 1.0
 """Seconds between two questions whether a cache's Redis that did not answer does by now."""

@@ -46,7 +46,7 @@ class CacheSettings(Section):
         None,
         description="Whether an ID token beside an MSAL account tells whose account that is: this is how a pairwise "
         "`sub` is resolved. Default true for MSAL's caches, false for web sessions, where a visitor's own text could "
-        "name somebody else's account. True needs sessions that hold none.",
+        "name another user's account. True needs sessions that hold none.",
     )
     redis: RedisSettings | None = Field(None, description="Where it is. Default: the section `redis`.")
 
@@ -82,7 +82,7 @@ class EvictorSettings(Section):
     recheck_s: list[float] = Field(
         [2.0, 10.0, 60.0],
         description="Seconds after an eviction at which its keys are looked at again, ascending: a refresh in flight "
-        "writes tokens back. Kept in Redis, so they are done whatever is killed. Empty never looks again.",
+        "writes tokens back. Kept in Redis, so they outlive any worker. Empty never looks again.",
     )
     in_flight_s: float = Field(
         120.0,

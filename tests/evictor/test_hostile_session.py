@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from receiver.core.session_values import MAX_SIGN_INS
 from tests.evictor.rig import NODE, at_work, until
+from tests.evictor.test_finding import register
 from tests.evictor.written import dumped, id_token, tokens
 
 if TYPE_CHECKING:
@@ -94,6 +96,22 @@ async def test_text_that_hides_a_sign_in(
 
         await redis_client.set("sess:again", stored)
         await until(lambda: world.gone("sess:again"))
+
+
+async def test_more_sign_ins_than_are_looked_at(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
+) -> None:
+    """Before the real sign-in hundreds of others are planted: the session goes by its key, where that is registered."""
+    planted = {f"text{number}": id_token(op.issuer, f"x{number}", "c1") for number in range(MAX_SIGN_INS + 1)}
+    session = json.dumps({**planted, "own": id_token(op.issuer, "u1", "c1", sid="s1")})
+    await redis_client.set("sess:own", session)
+    await redis_client.set("sess:other", session)
+    async with at_work(redis_server, redis_client, clock, op, EXPRESS) as world:
+        await register(world, "sess:own", sid="s1")
+        await world.log_out(sub="u1", sid="s1")
+
+        assert {"sess:other"} == await world.keys()
+        assert world.sample("logout_cache_bad_values_total", cache="express", reason="too_many")
 
 
 async def test_a_right_that_is_missing_is_no_missing_value(

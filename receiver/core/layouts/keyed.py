@@ -1,4 +1,4 @@
-"""Keys named by a template after the user or the session: whatever is there is never read, and deleted."""
+"""Keys named by a template after the user or the session: the value there is never read, and is deleted."""
 
 from __future__ import annotations
 

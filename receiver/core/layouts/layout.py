@@ -56,6 +56,11 @@ class Value:
     refresh_tokens: tuple[RefreshToken, ...] = field(default=(), repr=False)
 
     @property
+    def is_partial(self) -> bool:
+        """Whether more sign-ins are in it than were looked at."""
+        return "too_many" in self.problems
+
+    @property
     def sign_ins(self) -> list[CachedSignIn]:
         """All of them."""
         return [sign_in for of_holder in self.holders.values() for sign_in in of_holder]
@@ -85,7 +90,7 @@ class Layout(ABC):
 
     Attributes:
         fields: What is read of a value: `(STRING,)` of a string; names of fields of a hash, the one with the value
-            first; None for all fields of a hash; `()` where only the key counts, whatever its type.
+            first; None for all fields of a hash; `()` where only the key counts, of any type.
         swaps: Whether a value is exchanged only if it is still as it was read. Not where a request could as well
             have written it after the deletion.
         is_read: Whether values are looked into at all.
