@@ -148,6 +148,33 @@ async def test_older_data_is_told(restored_server: EmbeddedRedis, *, kind: type,
     assert {f"new{number}" for number in range(more)} <= set(heard)
 
 
+@pytest.mark.parametrize("snapshot", [False, True], ids=["empty", "older"])
+async def test_a_group_is_told_once(restored_server: EmbeddedRedis, *, snapshot: bool) -> None:
+    """Redis comes back empty or with older data: of all workers of a group one is told, once."""
+    client = redis.asyncio.Redis.from_url(restored_server.url)
+    publisher = EvictionPublisher(client, KEYS, Retention())
+    heard: list[str] = []
+    workers = [listener(GroupSubscriber, restored_server.url, heard) for _ in range(3)]
+    async with running(*workers):
+        await publisher.publish(eviction("first"))
+        await until(lambda: "first" in heard)
+        if snapshot:
+            await client.save()
+        for number in range(9):
+            await publisher.publish(eviction(f"e{number}"))
+        await until(lambda: len(heard) == 10)
+        restored_server.kill()
+        await asyncio.to_thread(restored_server.start)
+        await until(lambda: "reset" in heard)
+        for worker in workers:
+            seen = worker.last_read_s
+            await publisher.publish(eviction(f"after {id(worker)}"))
+            await until(lambda w=worker, s=seen: w.last_read_s != s)
+        await until(lambda: len(heard) == 14)
+    await client.aclose()
+    assert 1 == heard.count("reset")
+
+
 async def test_a_reset_that_fails_is_asked_for_again(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
 ) -> None:

@@ -7,7 +7,8 @@
 --       8 milliseconds one worker has for a reset before another may try, 9 name of the sequence: not among the keys,
 --       because a user without the right to it may read all the same
 -- The state holds `n`, the last number given, and `unnumbered`, how many entries without a readable number came after
--- it, as '<n> <how many>': other versions write `n` alone, and then the rest counts no more.
+-- it, as '<n> <how many>': other versions write `n` alone, and then the rest counts no more. `lost` is the generation
+-- whose end was told.
 -- Returns {generation, last number, reset to do now or '', last id given to the group, entries}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -94,10 +95,16 @@ if reply and reply.err then
   end
   note()
   if lost then missed() end
+  if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 'lost', ARGV[4]) end
   reply = read(redis.call)
-elseif ARGV[4] ~= '' and (generation ~= ARGV[4] or (last or 0) < tonumber(ARGV[5])) then
-  -- The group came back from an older copy of the data, or something else made it anew.
+elseif ARGV[4] ~= '' and generation ~= ARGV[4] then
+  -- Something else made the group anew. Where a worker like this one has told of that, once is enough.
+  if redis.call('HGET', KEYS[2], 'lost') ~= ARGV[4] then missed() end
+elseif ARGV[4] ~= '' and (last or 0) < tonumber(ARGV[5]) then
+  -- The group came back from an older copy of the data: from now on it is another one.
   missed()
+  generation = ARGV[7]
+  redis.call('HSET', KEYS[2], 'generation', generation, 'lost', ARGV[4])
 end
 if not generation then
   generation = ARGV[7]
