@@ -65,6 +65,7 @@ class Code(StrEnum):
     EVENTS = "events"
     # Ours, or the OP's endpoints
     JWKS_UNAVAILABLE = "jwks_unavailable"
+    FETCH = "fetch"
     PUBLISH = "publish"
     REDIS = "redis"
     FEED_LIMIT = "feed_limit"
@@ -129,6 +130,13 @@ class RedisUnavailableError(DependencyError):
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.PUBLISH, message)
+
+
+class FetchError(DependencyError):
+    """A document of the OP cannot be had, or is not what it should be; the message names its address."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.FETCH, message)
 
 
 class PublishError(DependencyError):

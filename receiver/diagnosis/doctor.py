@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from receiver.bus.connection import connect
 from receiver.bus.inspect import inspect, inspect_standbys
 from receiver.bus.keys import Keys
+from receiver.core.discovery import address_of
 from receiver.diagnosis.cache_checks import check_cache, sample
 from receiver.diagnosis.checks import Area, Check
-from receiver.diagnosis.op import DatingFetcher, Published, fetch, metadata_url
+from receiver.diagnosis.op import DatingFetcher, Published, fetch
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
@@ -94,7 +95,7 @@ async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:
     metadata: Published | None = None
     jwks_uri: object = tenant.jwks_uri
     if jwks_uri is None:
-        metadata = await fetch(fetcher, metadata_url(tenant), tenant)
+        metadata = await fetch(fetcher, address_of(tenant), tenant)
         jwks_uri = metadata.document.get("jwks_uri") if metadata.document else None
     jwks = await fetch(fetcher, jwks_uri, tenant) if isinstance(jwks_uri, str) else None
     ahead = [

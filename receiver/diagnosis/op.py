@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from receiver.core.discovery import address_of, endpoint_in
 from receiver.core.jwks import KeySet, parse_key_set
-from receiver.core.tenants import TENANT_ID_PLACEHOLDER
-from receiver.errors import JWKSUnavailableError
+from receiver.errors import FetchError, JWKSUnavailableError
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
 
@@ -72,17 +72,16 @@ class Published:
     problem: str = ""
 
 
-def metadata_url(tenant: Tenant) -> str:
-    """Where the tenant's discovery document is; a multi-tenant issuer's is the one for organizations."""
-    return tenant.metadata_url.replace(TENANT_ID_PLACEHOLDER, "organizations")
-
-
 async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> Published:
     """The document at `url`, or the reason in words; never raises for what the network does."""
     try:
-        return Published(url, await fetcher.get_json(url, tenant=tenant.name, allow_http=tenant.allow_http))
-    except JWKSUnavailableError as error:
+        return Published(url, await _get(fetcher, url, tenant))
+    except FetchError as error:
         return Published(url, None, explain_failure(error))
+
+
+async def _get(fetcher: Fetcher, url: str, tenant: Tenant) -> Document:
+    return await fetcher.get_json(url, tenant=tenant.name, allow_http=tenant.allow_http)
 
 
 async def fetch_key_set(fetcher: Fetcher, tenant: Tenant) -> tuple[str, KeySet]:
@@ -91,27 +90,19 @@ async def fetch_key_set(fetcher: Fetcher, tenant: Tenant) -> tuple[str, KeySet]:
     Raises:
         JWKSUnavailableError: they cannot be had, or cannot be used.
     """
-    jwks_uri = tenant.jwks_uri
-    if jwks_uri is None:
-        metadata = await fetch(fetcher, metadata_url(tenant), tenant)
-        if metadata.document is None:
-            raise JWKSUnavailableError(metadata.problem)
-        if metadata.document.get("issuer") != tenant.issuer:
-            raise JWKSUnavailableError(f"{metadata.url}: its issuer is not the configured {tenant.issuer}")
-        found = metadata.document.get("jwks_uri")
-        if not isinstance(found, str):
-            raise JWKSUnavailableError(f"{metadata.url}: has no jwks_uri")
-        jwks_uri = found
-    published = await fetch(fetcher, jwks_uri, tenant)
-    if published.document is None:
-        raise JWKSUnavailableError(published.problem)
     try:
-        return jwks_uri, parse_key_set(published.document)
+        jwks_uri = tenant.jwks_uri
+        if jwks_uri is None:
+            url = address_of(tenant)
+            jwks_uri = endpoint_in(await _get(fetcher, url, tenant), "jwks_uri", issuer=tenant.issuer, url=url)
+        return jwks_uri, parse_key_set(await _get(fetcher, jwks_uri, tenant))
+    except FetchError as error:
+        raise JWKSUnavailableError(explain_failure(error)) from error
     except ValueError as error:
         raise JWKSUnavailableError(f"{jwks_uri}: {error}") from error
 
 
-def explain_failure(error: JWKSUnavailableError) -> str:
+def explain_failure(error: FetchError) -> str:
     """Why a fetch failed, and what the operator should look at."""
     cause = error.__cause__
     if isinstance(cause, aiohttp.ClientConnectorSSLError):

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.shared_keys import SharedKeys, StoredKeys
+from receiver.core.discovery import address_of, endpoint_in
 from receiver.core.jwks import KeySet, parse_key_set
 from receiver.core.key_freshness import Evidence, KeyAge
-from receiver.core.tenants import TENANT_ID_PLACEHOLDER
-from receiver.errors import JWKSUnavailableError
+from receiver.errors import FetchError, JWKSUnavailableError
 from receiver.ops.logs import emit
 from receiver.outbound.turns import Urgency
 
@@ -156,7 +156,7 @@ class TenantKeys:
             key_set = parse_key_set(document)
             if not key_set.keys and self._key_set is not None:
                 raise ValueError("the new JWK Set has no usable key; the old one is kept")  # noqa: TRY301
-        except (JWKSUnavailableError, ValueError) as error:
+        except (FetchError, ValueError) as error:
             self._last_error = str(error)
             self._count("error", trigger)
             emit(
@@ -210,18 +210,8 @@ class TenantKeys:
         return await self._get_json(jwks_uri)
 
     async def _discover_jwks_uri(self) -> str:
-        """The `jwks_uri` of a discovery document that is really this issuer's (Discovery 1.0 §4.3)."""
-        tenant = self._tenant
-        url = tenant.metadata_url.replace(TENANT_ID_PLACEHOLDER, "organizations")
-        metadata = await self._get_json(url)
-        if metadata.get("issuer") != tenant.issuer:
-            raise JWKSUnavailableError(
-                f"{url}: its issuer is not the configured {tenant.issuer}; compare them letter by letter"
-            )
-        jwks_uri = metadata.get("jwks_uri")
-        if not isinstance(jwks_uri, str):
-            raise JWKSUnavailableError(f"{url}: has no jwks_uri")
-        return jwks_uri
+        url = address_of(self._tenant)
+        return endpoint_in(await self._get_json(url), "jwks_uri", issuer=self._tenant.issuer, url=url)
 
     async def _get_json(self, url: str) -> dict[str, object]:
         tenant = self._tenant

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from receiver import __version__
-from receiver.errors import JWKSUnavailableError
+from receiver.errors import FetchError
 from receiver.outbound.certificates import explain_certificate
 from receiver.outbound.turns import PauseError, Turns, Urgency, retry_after_s
 
@@ -64,7 +64,7 @@ class NoAnswer:
     reason: str
 
 
-class PausedError(JWKSUnavailableError):
+class PausedError(FetchError):
     """The host answered 429 or 503 with a `Retry-After`, or is in the pause it asked for."""
 
 
@@ -122,7 +122,7 @@ class Fetcher:
                 host wants a pause. Others wait the pause out and are sent again.
 
         Raises:
-            JWKSUnavailableError: anything but a JSON object within the limits; says what to look at.
+            FetchError: anything but a JSON object within the limits; says what to look at.
         """
         urgency = urgency or Urgency(is_urgent=True)
         tries = 1
@@ -141,17 +141,17 @@ class Fetcher:
         except PauseError as error:
             raise PausedError(f"{url}: the OP wants no request for another {error.seconds:.0f} s") from error
         except TimeoutError as error:
-            raise JWKSUnavailableError(f"{url}: no answer within {self._timeout_s:g} s") from error
+            raise FetchError(f"{url}: no answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientConnectorCertificateError as error:
-            raise JWKSUnavailableError(f"{url}: {explain_certificate(error.certificate_error)}") from error
+            raise FetchError(f"{url}: {explain_certificate(error.certificate_error)}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise JWKSUnavailableError(f"{url}: {type(error).__name__}: {str(error)[:160]}") from error
+            raise FetchError(f"{url}: {type(error).__name__}: {str(error)[:160]}") from error
         try:
             document = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise JWKSUnavailableError(f"{url}: the answer is not JSON") from error
+            raise FetchError(f"{url}: the answer is not JSON") from error
         if not isinstance(document, dict):
-            raise JWKSUnavailableError(f"{url}: the answer is not a JSON object")
+            raise FetchError(f"{url}: the answer is not a JSON object")
         return document
 
     async def post_form(
@@ -214,14 +214,14 @@ class Fetcher:
             raise RuntimeError("the fetcher is not open")
         for _ in range(MAX_REDIRECTS + 1):
             if not is_acceptable(url, allow_http=allow_http):
-                raise JWKSUnavailableError(f"{url}: is not https")
+                raise FetchError(f"{url}: is not https")
             async with self._session.get(
                 _as_given(url), allow_redirects=False, proxy=egress.proxy_for(url), ssl=self._tls[egress]
             ) as response:
                 if response.status in _REDIRECTS:
                     target = urljoin(url, response.headers.get("Location", ""))
                     if _origin(target) != _origin(url):
-                        raise JWKSUnavailableError(f"{url}: redirects to another host, which is not followed")
+                        raise FetchError(f"{url}: redirects to another host, which is not followed")
                     url = target
                     continue
                 if response.status in _PAUSING:
@@ -230,16 +230,16 @@ class Fetcher:
                         self._turns_at(url).pause(pause_s)
                         raise PausedError(f"{url}: HTTP {response.status}, to be asked again in {pause_s:.0f} s")
                 if response.status != 200:  # noqa: PLR2004  # HTTP
-                    raise JWKSUnavailableError(f"{url}: HTTP {response.status}")
+                    raise FetchError(f"{url}: HTTP {response.status}")
                 return await self._read(response, url)
-        raise JWKSUnavailableError(f"{url}: more than {MAX_REDIRECTS} redirects")
+        raise FetchError(f"{url}: more than {MAX_REDIRECTS} redirects")
 
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > self._max_bytes:
-                raise JWKSUnavailableError(f"{url}: larger than {self._max_bytes} bytes")
+                raise FetchError(f"{url}: larger than {self._max_bytes} bytes")
         return bytes(body)
 
 

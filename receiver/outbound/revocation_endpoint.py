@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from receiver.errors import JWKSUnavailableError
+from receiver.core.discovery import endpoint_in
+from receiver.errors import FetchError
 from receiver.outbound.fetch import is_acceptable
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class RevocationEndpoint:
         url = self._tenant.metadata_url
         try:
             metadata = await self._fetcher.get_json(url, tenant=self._tenant.tenant, allow_http=self._tenant.allow_http)
-        except JWKSUnavailableError as error:
+        except FetchError as error:
             if self._found is None or self._found.url is None:
                 return Found(None, error.message, is_final=False)
             self._until_s = self._clock() + DISCOVERY_RETRY_S
@@ -93,11 +94,10 @@ class RevocationEndpoint:
 
     def _read(self, metadata: Mapping[str, object]) -> Found:
         url = self._tenant.metadata_url
-        if metadata.get("issuer") != self._tenant.issuer:
-            return Found(None, f"{url}: its issuer is not the configured {self._tenant.issuer}")
-        endpoint = metadata.get("revocation_endpoint")
-        if not isinstance(endpoint, str):
-            return Found(None, f"{url}: has no revocation_endpoint")
+        try:
+            endpoint = endpoint_in(metadata, "revocation_endpoint", issuer=self._tenant.issuer, url=url)
+        except FetchError as error:
+            return Found(None, error.message)
         if not is_acceptable(endpoint, allow_http=self._tenant.allow_http):
             return Found(None, f"{url}: its revocation_endpoint is not https")
         return Found(endpoint)

@@ -19,7 +19,7 @@ from receiver.diagnosis import doctor
 from receiver.diagnosis.issuers import difference, is_entra
 from receiver.diagnosis.op import clock_ahead, explain_failure
 from receiver.diagnosis.op_checks import OPFacts, check_op
-from receiver.errors import JWKSUnavailableError
+from receiver.errors import FetchError
 from receiver.ops.settings import Settings
 from receiver.ops.tenant_settings import TenantSettings
 from receiver.outbound.certificates import explain_certificate
@@ -396,7 +396,7 @@ def self_signed(folder: Path) -> Path:
 def test_host_that_does_not_resolve() -> None:
     """A name DNS does not know says so."""
     key = ConnectionKey("op.example", 443, True, True, None, None, None)
-    error = JWKSUnavailableError("https://op.example/jwks: gaierror")
+    error = FetchError("https://op.example/jwks: gaierror")
     error.__cause__ = aiohttp.ClientConnectorDNSError(key, OSError("unknown"))
 
     assert "https://op.example/jwks: its host name does not resolve here; check the issuer and DNS" == explain_failure(

@@ -13,13 +13,14 @@ from receiver.ingress.responses import API, BACKCHANNEL, OURS, REFUSED, Policy, 
 from tests.docs import errors_table
 from tests.docs.pages import ROOT, names, read, rows
 
-ROOM_ONLY = {"ConfigurationError", "StateLostError", "BadEventError", "BadValueError"}
+ROOM_ONLY = {"ConfigurationError", "FetchError", "StateLostError", "BadEventError", "BadValueError"}
 
 
 def raised() -> dict[str, set[str]]:
     """Code to the classes it is raised with, read from the source."""
     found: dict[str, set[str]] = {
         "jwks_unavailable": {"JWKSUnavailableError"},
+        "fetch": {"FetchError"},
         "publish": {"PublishError", "RedisUnavailableError"},
         "configuration": {"ConfigurationError"},
         "state_lost": {"StateLostError"},

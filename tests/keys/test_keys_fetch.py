@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from receiver.errors import ConfigurationError, JWKSUnavailableError
+from receiver.errors import ConfigurationError, FetchError
 from receiver.ops.sections import OutboundSettings
 from receiver.outbound.egress import Egress, Egresses
 from receiver.outbound.fetch import MAX_REDIRECTS, Fetcher
@@ -45,7 +45,7 @@ async def fetching(ca_file: Path | None = None, timeout_s: float = TIMEOUT_S) ->
 async def refusal(url: str, *, allow_http: bool = False, ca_file: Path | None = None) -> str:
     """Why this address gives no document."""
     async with fetching(ca_file) as fetcher:
-        with pytest.raises(JWKSUnavailableError) as caught:
+        with pytest.raises(FetchError) as caught:
             await fetcher.get_json(url, tenant="t1", allow_http=allow_http)
     return caught.value.message
 
