@@ -68,7 +68,7 @@ def agree(token: str, path: Tenant | None, *, away: bool) -> None:
     assert all(finding.advice for finding in failed), "a rule refuses with a code it does not list"
 
 
-@examples(800)
+@examples(400)
 @given(op=ops, header=st.data(), claims=claim_changes, without=absent | st.just(set()), path=paths, away=st.booleans())
 def test_signed_tokens(
     op: OPWorld, header: st.DataObject, claims: dict[str, Any], without: set[str], path: Tenant | None, *, away: bool
@@ -80,7 +80,7 @@ def test_signed_tokens(
     agree(op.token({**op.header(), **changed}, payload), path, away=away)
 
 
-@examples(400)
+@examples(200)
 @given(op=ops, data=st.data(), path=paths)
 def test_changed_text(op: OPWorld, data: st.DataObject, path: Tenant | None) -> None:
     """A token with its text changed after it was signed, and any text at all."""
@@ -88,7 +88,7 @@ def test_changed_text(op: OPWorld, data: st.DataObject, path: Tenant | None) -> 
     agree(data.draw(st.text(max_size=60)), path, away=False)
 
 
-@examples(100)
+@examples(60)
 @given(op=ops, inner=st.binary(max_size=40), claims=claim_changes, path=paths)
 def test_encrypted_tokens(op: OPWorld, inner: bytes, claims: dict[str, Any], path: Tenant | None) -> None:
     """An encrypted token with anything inside."""
