@@ -50,7 +50,7 @@ class Tokens:
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for user in names:
-                    pipeline.exists(PREFIX + user)
+                    _ = pipeline.exists(PREFIX + user)
                 found = await pipeline.execute()
         except (redis.RedisError, OSError):
             return set(names)

@@ -47,7 +47,8 @@ class Bad:
             fields[b"event"] = self.event
         if self.number is not None:
             fields[b"n"] = str(last).encode() if self.number == b"next" else self.number
-        return (await client.xadd(KEYS.events, fields or {b"foreign": b"1"})).decode()
+        entry_id: Any = await client.xadd(KEYS.events, fields or {b"foreign": b"1"})
+        return str(entry_id.decode())
 
 
 def event(name: str) -> dict[str, Any]:

@@ -49,7 +49,8 @@ class Receiver:
 
     async def events(self) -> list[dict[str, Any]]:
         """Every event published so far."""
-        return [json.loads(fields[b"event"]) for _, fields in await self.redis.xrange(EVENTS)]
+        entries: Any = await self.redis.xrange(EVENTS)
+        return [json.loads(fields[b"event"]) for _, fields in entries]
 
     def count(self, **labels: str) -> float:
         """The value of `logout_requests_total` for these labels."""
