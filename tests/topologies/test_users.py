@@ -76,5 +76,5 @@ async def test_sentinel_password_is_not_redis_s(sentinel: SentinelSetUp) -> None
     client = connect(
         sentinel.url("receiver:secret@"), timeout_s=2, sentinel_username="nobody", sentinel_password="secret"
     )
-    assert "AuthenticationError" == await ping(client)
+    assert "AuthenticationError: user name or password is missing or wrong" == await ping(client)
     await client.aclose()
