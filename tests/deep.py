@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-DIRECTORIES = ("chaos", "stacks")
+DIRECTORIES = ("chaos", "stacks", "versions")
 """Below tests/: all that is in them is deep."""
 
 MARKS = frozenset({"topology", "tls_server", "node", "java", "deep"})

@@ -27,17 +27,24 @@ while that is down."""
 class Child:
     """One program, started again after each kill; all its output is in one file.
 
+    Args:
+        name: What it is.
+        arguments: A module and its arguments.
+        log: File for its output.
+        root: Directory it is started in, which holds its code.
+
     Attributes:
         name: What it is.
         died: Times it ended without having been killed.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path, *, root: Path = ROOT) -> None:
         self.name = name
         self.died = 0
         self._ended = False
         self._arguments = arguments
         self._log = log
+        self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self._began = 0
 
@@ -63,7 +70,7 @@ class Child:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *self._arguments], stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, cwd=ROOT, env=environment,
+                stderr=subprocess.STDOUT, cwd=self._root, env=environment,
             )  # fmt: skip
 
     def kill(self) -> None:

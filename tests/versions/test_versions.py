@@ -1,0 +1,146 @@
+"""An update while logouts come in, and the way back: nothing is lost, and no app is told to drop everything."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.notes import Notes
+from tests.chaos.sender import Sender
+from tests.versions.releases import Release, releases
+from tests.versions.town import Slot, Town, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.chaos.notes import Read
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Release]:
+    """The earlier release and the present one."""
+    return releases(tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    """A Redis and an OP."""
+    async with Town(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("direction", ["update", "rollback"])
+async def test_rolling_change_under_load(
+    town: Town, both: tuple[Release, Release], tmp_path: Path, direction: str
+) -> None:
+    """One process after the other is replaced while logouts come in: each is heard by all, once counted, none reset."""
+    before, after = both if direction == "update" else both[::-1]
+    receivers = [town.receiver() for _ in range(2)]
+    evictors = [town.evictor() for _ in range(2)]
+    listener, listened = town.consumer("async", "portal")
+    thread, heard_in_thread = town.consumer("thread", "orders")
+    workers = [town.consumer("group", "cache") for _ in range(2)]
+    slots: list[Slot] = (
+        [slot for slot, _, _ in receivers] + evictors + [listener, thread] + [slot for slot, _ in workers]
+    )
+    await asyncio.gather(*(slot.run(before) for slot in slots))
+    acknowledged = Notes(tmp_path / "acknowledged.notes")
+    sender = Sender(town.op, [url for _, url, _ in receivers], acknowledged, town.tokens, random.Random(1))  # noqa: S311  # not a secret
+    sending = asyncio.create_task(sender.run(30 * (len(slots) + 2)))
+    try:
+        sender.allow(30)
+        for slot in slots:
+            sender.allow(30)
+            await slot.run(after)
+        sender.allow(30)
+        await sending
+    finally:
+        sending.cancel()
+        acknowledged.close()
+    expected = {line.split()[0] for line in (tmp_path / "acknowledged.notes").read_text().splitlines()}
+
+    assert len(expected) > 100
+    for reads in ([listened], [heard_in_thread], [read for _, read in workers]):
+        await all_heard(expected, reads, town)
+    await eventually(lambda: not any(slot.child is not None and slot.child.died for slot in slots))
+    users = [sender.users[event_id] for event_id in expected]
+    async with asyncio.timeout(60):
+        while await town.tokens.left(users):
+            await asyncio.sleep(0.2)
+
+
+async def all_heard(expected: set[str], reads: list[Read], town: Town) -> None:
+    """Every logout is noted, and no reset."""
+
+    def missing() -> set[str]:
+        for read in reads:
+            read.refresh()
+        return expected - {event_id for read in reads for event_id in read.first}
+
+    try:
+        await eventually(lambda: not missing())
+    except TimeoutError:
+        pytest.fail(f"{len(missing())} of {len(expected)} not heard\n{town.logs()}")
+    assert 0 == sum(read.resets for read in reads), town.logs()
+
+
+@pytest.mark.parametrize("direction", ["update", "rollback"])
+async def test_outbox_of_the_other_release(town: Town, both: tuple[Release, Release], direction: str) -> None:
+    """What one release has in its outbox when it is killed, the other one publishes."""
+    before, after = both if direction == "update" else both[::-1]
+    slot, url, _ = town.receiver()
+    listener, listened = town.consumer("async", "portal")
+    await slot.run(before)
+    await listener.run(after)
+    assert 200 == await town.log_out(url, sub="warm-up", jti="warm-up")
+    await asyncio.to_thread(town.redis.kill)
+    for number in range(20):
+        assert 200 == await town.log_out(url, sub=f"u{number}", jti=f"j{number}")
+    await slot.run(after)
+    await asyncio.to_thread(town.redis.start)
+
+    def heard() -> int:
+        listened.refresh()
+        return len(listened.first)
+
+    await eventually(lambda: heard() == 21)
+    assert 0 == listened.resets
+
+
+@pytest.mark.parametrize("direction", ["update", "rollback"])
+async def test_sign_ins_registered_at_the_other_release(
+    town: Town, both: tuple[Release, Release], direction: str
+) -> None:
+    """A logout at one release ends the session registered at the other; a later sign-in lives at both."""
+    one, other = both if direction == "update" else both[::-1]
+    (first, url, api), (second, _, other_api) = town.receiver(), town.receiver()
+    await asyncio.gather(first.run(one), second.run(other))
+    now_s = int(time.time())
+    user = uuid.uuid4().hex
+    session = {
+        "iss": town.op.issuer,
+        "client_id": "c1",
+        "sub": user,
+        "sid": "s1",
+        "auth_time": now_s - 60,
+        "iat": now_s,
+    }
+    assert 200 == (await town.call(other_api, "PUT", "/sessions", session))[0]
+
+    assert 200 == await town.log_out(url, sub=user, sid="s1")
+
+    for at in (api, other_api):
+        assert (200, {"signed_out": True}) == await town.call(at, "POST", "/sessions/check", session)
+        assert 409 == (await town.call(at, "PUT", "/sessions", session))[0]
+    anew = {**session, "sid": "s2", "auth_time": int(time.time()) + 1, "iat": int(time.time()) + 1}
+    assert 200 == (await town.call(api, "PUT", "/sessions", anew))[0]
+    for at in (api, other_api):
+        assert (200, {"signed_out": False}) == await town.call(at, "POST", "/sessions/check", anew)
