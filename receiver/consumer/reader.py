@@ -9,7 +9,7 @@ import inspect
 import logging
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from redis.backoff import EqualJitterBackoff
 
@@ -23,7 +23,7 @@ from receiver.errors import ReceiverError
 from receiver.tasks import cancel, finish
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     import redis.asyncio
 
@@ -38,6 +38,9 @@ LOOKBACK_S = 60.0
 
 RECONNECT = EqualJitterBackoff(cap=5.0, base=0.1)
 """Pauses between two attempts to reach Redis, seconds. Spread, so that processes do not come back in step."""
+
+RESTART_S = 1.0
+"""Seconds before a background job that failed is started again."""
 
 LEAVE_S = 1.0
 """Seconds a consumer that stops has to send its last acknowledgements."""
@@ -125,14 +128,22 @@ class Reader(ABC):
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener)
         self._acks = acks if self._acknowledge else None
-        coroutines = [self._background(), *([acks.run()] if self._acknowledge else [])]
-        jobs = [asyncio.create_task(job) for job in coroutines]
+        beside = [self._background, *([acks.run] if self._acknowledge else [])]
+        jobs = [asyncio.create_task(self._keep_running(job)) for job in beside]
         try:
             self._prepare(client, listener.worker)
             await self._read_for_ever(client)
         finally:
             # A reader may be cancelled more than once while it stops; half an ending would leave connections open.
             await finish(self._end(client, acks, jobs))
+
+    async def _keep_running(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                return await job()
+            except Exception:  # without acknowledgements and claims the listener would go on and look dead to others
+                log.exception("%s: a background job failed, starting it again; please report this", self._app)
+                await asyncio.sleep(RESTART_S)
 
     async def _end(self, client: redis.asyncio.Redis, acks: Acknowledger, jobs: list[asyncio.Task[None]]) -> None:
         await cancel(*jobs)

@@ -172,7 +172,7 @@ async def working(
         rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
         stack.push_async_callback(worker.jobs.aclose)
         worker.jobs.start("redis_watch", watch.watch, needed=True)
-        worker.jobs.start("evictions", subscriber.run, needed=True)
+        worker.jobs.start("evictions", subscriber.run, needed=True, ask=lambda: subscriber.health().last_error or "")
         worker.jobs.start("rechecks", rechecker.run, needed=True)
         worker.jobs.start("watcher", watcher.run, needed=True)
         worker.jobs.start("cache_probes", functools.partial(_probe_caches, caches), needed=True)

@@ -48,8 +48,14 @@ class _Job:
     name: str
     run: Callable[[], Coroutine[Any, Any, None]]
     needed: bool
-    problem: str = "not started yet"
+    ask: Callable[[], str]
+    ended: str = ""
     task: asyncio.Task[None] | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why it does not work now; empty when it does."""
+        return self.ended or self.ask()
 
 
 class Supervisor:
@@ -72,20 +78,23 @@ class Supervisor:
         self._jobs: dict[str, _Job] = {}
         self.lost: asyncio.Future[StateLostError] = asyncio.get_running_loop().create_future()
 
-    def start(self, name: str, run: Callable[[], Coroutine[Any, Any, None]], *, needed: bool) -> None:
+    def start(
+        self, name: str, run: Callable[[], Coroutine[Any, Any, None]], *, needed: bool, ask: Callable[[], str] = str
+    ) -> None:
         """Run a job from now on.
 
         Args:
             name: Says what it does, in the log, in readiness and as a label; each once.
             run: Called at every start; what it keeps between two starts is its own affair.
-            needed: Whether the process is ready without it.
+            needed: Whether readiness depends on it.
+            ask: Of a job that waits its failures out itself: why it does not work now, empty when it does.
         """
         if name in self._jobs:
             raise ValueError(f"two jobs named {name}")
-        job = _Job(name, run, needed)
+        job = _Job(name, run, needed, ask)
         self._jobs[name] = job
         self._metrics.job_restarts.labels(name)
-        self._note(job, "")
+        self._metrics.job_up.labels(name).set_function(lambda: not job.problem)
         job.task = asyncio.create_task(self._keep_running(job), name=f"job:{name}")
 
     async def aclose(self) -> None:
@@ -114,24 +123,20 @@ class Supervisor:
                 await cancel(task)
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if isinstance(error, StateLostError):
-                self._note(job, error.message)
+                job.ended = error.message
                 if not self.lost.done():
                     self.lost.set_result(error)
                 return
             failures = 1 if loop.time() - began >= self._backoff.steady_s else failures + 1
             pause_s = self._backoff.pause_s(failures)
-            self._note(job, f"{_reason(error)}; failures in a row: {failures}")
+            job.ended = f"{_reason(error)}; failures in a row: {failures}"
             emit(
                 log, logging.ERROR, "job.failed", exception=error, job=job.name, reason=_reason(error),
                 failures=failures, restart_in_s=round(pause_s, 1),
             )  # fmt: skip
             await asyncio.sleep(pause_s)
             self._metrics.job_restarts.labels(job.name).inc()
-            self._note(job, "")
-
-    def _note(self, job: _Job, problem: str) -> None:
-        job.problem = problem
-        self._metrics.job_up.labels(job.name).set(not problem)
+            job.ended = ""
 
 
 def _reason(error: BaseException | None) -> str:
