@@ -20,6 +20,7 @@ from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, PAUSE_S, STALE_AFTER_
 from receiver.core import local_marks
 from receiver.core.marks import digest
 from receiver.core.sign_in import from_claims
+from tests.support.bad_entries import ALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,6 +102,20 @@ async def test_heard_logout_is_known_at_once(guard: Guard, redis_client: redis.a
     assert await guard.is_signed_out(claims())
     assert not await guard.is_signed_out(claims(sid="s2"))
     assert not await guard.is_signed_out(claims(sub="bob", sid="s9"))
+
+
+async def test_entries_of_others_hide_no_logout(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
+    """What something else wrote to the stream is passed over, and the logout behind it ends the session."""
+    await until_heard(guard)
+    for bad in ALL:
+        await bad.add(redis_client)
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    async with asyncio.timeout(DEADLINE_S):
+        await guard.caught_up()
+    await redis_client.flushall()
+
+    assert await guard.is_signed_out(claims())
+    assert len(ALL) == guard.health().skipped
 
 
 async def test_logout_before_the_process_started(
