@@ -159,7 +159,7 @@ async def test_poison_is_set_aside(
             raise RuntimeError("the app's fault")
 
     async def set_aside() -> bool:
-        return bool(await redis_client.llen(Keys().dead_letters("portal")))
+        return bool(await redis_client.llen(Keys().dead_letters("portal"))) and "dead letter" in caplog.text
 
     async with running(
         GroupSubscriber(redis_server.url, handler, app="portal", max_tries=3, retry_s=0.3, min_idle_s=1)
