@@ -7,6 +7,7 @@ with the object that started it.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 START_TIMEOUT_S = 15.0
 """Seconds to wait for the child's first PONG before giving up."""
@@ -58,15 +59,20 @@ class EmbeddedRedis:
         port: TCP port; 0 takes a free one.
         directory: Where its files go; None makes a temporary directory, removed on stop.
         arguments: Further redis-server arguments, for instance `("--appendonly", "yes")`.
+        environment: Variables beside those of this process.
 
     Attributes:
         url: `redis://127.0.0.1:<port>/0`, valid once started.
     """
 
-    def __init__(self, *, port: int = 0, directory: Path | None = None, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, port: int = 0, directory: Path | None = None, arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._port = port or _free_port()
         self._directory = directory
         self._arguments = tuple(arguments)
+        self._environment = dict(environment or {})
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self._port}/0"
@@ -110,6 +116,7 @@ class EmbeddedRedis:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, **self._environment},
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _answers_ping(self._port):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from receiver.bus.embedded import EmbeddedRedis
+from tests.support.needed import program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +26,12 @@ ROOT = Path(__file__).parents[2]
 PORTS = range(16_384, 32_768)
 """Where servers listen: below the ports that systems give to clients, one of which could take the place of a server
 while that is down."""
+
+
+APPEND_ONLY = ("appendonlydir", "appendonly.aof")
+"""Where Redis keeps its append-only file: from 7.0 on a directory, before that one file."""
+
+CLOCK = Path(__file__).with_name("clock.c")
 
 
 class Child:
@@ -92,14 +102,22 @@ class RedisChild:
     Args:
         directory: For its files.
         durable: Whether it fsyncs its append-only file before each answer; else it keeps nothing.
+        steps: Whether its clock can be stepped; needs a C compiler.
     """
 
     name = "redis"
     died = 0
 
-    def __init__(self, directory: Path, *, durable: bool) -> None:
-        durably = ("--appendonly", "yes", "--appendfsync", "always")
-        self._server = EmbeddedRedis(port=free_port(), directory=directory, arguments=durably if durable else ())
+    def __init__(self, directory: Path, *, durable: bool, steps: bool = False) -> None:
+        # Never rewritten, so that a copy of the file is what Redis had at that moment.
+        durably = (*("--appendonly", "yes", "--appendfsync", "always"), "--auto-aof-rewrite-percentage", "0")
+        self._directory = directory
+        self._offset = directory / "redis.clock"
+        self._offset.write_bytes(struct.pack("l", 0))
+        self._server = EmbeddedRedis(
+            port=free_port(), directory=directory, arguments=durably if durable else (),
+            environment=stepping_clock(self._offset) if steps else None,
+        )  # fmt: skip
         self._starting = threading.Lock()
         self._ended = False
         self.running = False
@@ -131,11 +149,53 @@ class RedisChild:
         self.running = False
         self._server.kill()
 
+    def step(self, seconds: int) -> None:
+        """Set its clock so much fast, while it runs."""
+        # In place: it has the file mapped.
+        with self._offset.open("r+b") as file:
+            file.write(struct.pack("l", seconds))
+
+    def copy(self) -> Path:
+        """What it has on disk now."""
+        copy = self._directory / f"older-{secrets.token_hex(4)}"
+        for name in APPEND_ONLY:
+            if (source := self._directory / name).is_dir():
+                shutil.copytree(source, copy / name)
+            elif source.exists():
+                copy.mkdir(exist_ok=True)
+                shutil.copy(source, copy / name)
+        return copy
+
+    def go_back(self, copy: Path) -> float:
+        """Kill it and start it with what was copied before.
+
+        Returns:
+            When it was killed, NumericDate seconds.
+        """
+        with self._starting:
+            self.kill()
+            killed_at = time.time()
+            for kept in copy.iterdir():
+                target = self._directory / kept.name
+                shutil.rmtree(target) if target.is_dir() else target.unlink()
+                kept.rename(target)
+            if not self._ended:
+                self._server.start()
+                self.running = True
+        return killed_at
+
     def end(self) -> None:
         """Kill it for good, also when a thread is just starting it."""
         with self._starting:
             self._ended = True
             self.kill()
+
+
+def stepping_clock(offset: Path) -> dict[str, str]:
+    """The environment of a program whose clock follows that file; skipped where there is no C compiler."""
+    library = offset.with_name("clock.so")
+    subprocess.run([program("cc"), "-shared", "-fPIC", "-o", str(library), str(CLOCK)], check=True)
+    return {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(offset)}
 
 
 def free_port() -> int:

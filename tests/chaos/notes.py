@@ -39,14 +39,14 @@ class Read:
     Attributes:
         first: The first word of a line to the time of its first appearance, NumericDate seconds.
         repeats: Lines that said again what had been said.
-        resets: Lines that say `RESET`.
+        resets: Times of lines that say `RESET`, NumericDate seconds.
     """
 
     def __init__(self, *paths: Path) -> None:
         self._offsets = dict.fromkeys(paths, 0)
         self.first: dict[str, float] = {}
         self.repeats = 0
-        self.resets = 0
+        self.resets: list[float] = []
 
     def refresh(self) -> None:
         """Read what was written since."""
@@ -65,7 +65,7 @@ class Read:
             return
         name, at = words[0], float(words[-1])
         if name == RESET:
-            self.resets += 1
+            self.resets.append(at)
             return
         self.repeats += name in self.first
         self.first[name] = min(at, self.first.get(name, at))

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 KILLS = {"receiver": 0.25, "redis": 0.2, "group worker": 0.2, "listener": 0.15, "evictor": 0.2}
 """Who is killed, and his share of the kills."""
 
-FAULTS = ("cut", "refuse", "slow", "deaf")
+NETWORK = ("cut", "refuse", "slow", "deaf")
 """What the network to Redis does: connections break; new ones are refused for a while as well; every packet is
-late; replies stay away until the connection breaks, so that nobody knows what Redis has done."""
+late; replies stay away until the connection breaks, so that no one side knows what Redis has done."""
+
+FAULTS = (*NETWORK, "disk", "clock", "older")
+"""Beside the network: a receiver's disk is full; Redis's clock is ten minutes fast or slow; Redis comes back with the
+data it had a moment before."""
 
 SIDES = (("receivers",), ("consumers",), ("receivers", "consumers"))
 """Whose network it is."""
 
-LONGEST = {"redis": 3.0, "refuse": 3.0, "deaf": 3.0}
+LONGEST = {"redis": 3.0, "refuse": 3.0, "deaf": 3.0, "disk": 5.0, "clock": 5.0, "older": 5.0}
 """Longest time something lasts, in paces; 1 for all others. Redis is away long enough for outboxes to fill."""
 
 EARLY = 0.15
@@ -28,7 +32,7 @@ class Strike:
 
     Attributes:
         what: A key of `KILLS`, or one of `FAULTS`.
-        sides: Whose network; empty for a kill.
+        sides: Whose network; empty for what is not of the network.
         pick: Which of several victims, from 0 up to but not including 1.
         after_s: Seconds after the strike before.
         lasts_s: Seconds until the victim is started again, or the network is well.
@@ -50,7 +54,8 @@ class Plan:
     Attributes:
         logouts: Sent in all, each with its own `jti`.
         kills: Processes killed.
-        faults: Times the network fails.
+        faults: Times something else fails.
+        kinds: What may: some of `FAULTS`.
         seed: All of it follows from the seed and the numbers here.
         pace_s: Seconds between two strikes, on average.
         deadline_s: Seconds the run may take altogether.
@@ -62,6 +67,7 @@ class Plan:
     kills: int
     faults: int
     seed: int
+    kinds: tuple[str, ...] = NETWORK
     pace_s: float = 2.0
     deadline_s: float = 3600.0
     settle_s: float = 180.0
@@ -72,12 +78,12 @@ class Plan:
         chance = random.Random(self.seed)  # noqa: S311  # to be drawn again
         whom = [what for what, share in KILLS.items() for _ in range(int(self.kills * share))]
         whom += chance.choices(list(KILLS), list(KILLS.values()), k=self.kills - len(whom))
-        whom += [FAULTS[number % len(FAULTS)] for number in range(self.faults)]
+        whom += [self.kinds[number % len(self.kinds)] for number in range(self.faults)]
         chance.shuffle(whom)
         return [
             Strike(
                 what=what,
-                sides=chance.choice(SIDES) if what in FAULTS else (),
+                sides=chance.choice(SIDES) if what in NETWORK else (),
                 pick=chance.random(),
                 after_s=chance.uniform(0.1, 1.9) * self.pace_s,
                 lasts_s=chance.uniform(0.05, LONGEST.get(what, 1.0)) * self.pace_s,

@@ -15,19 +15,23 @@ import redis
 
 from receiver.bus.keys import Keys
 from tests.chaos.notes import Notes, Read
-from tests.chaos.plan import KILLS
+from tests.chaos.plan import KILLS, NETWORK
 from tests.chaos.sender import Sender
 from tests.chaos.table import App, Result
 from tests.chaos.world import START_S, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from tests.chaos.children import Child, RedisChild
     from tests.chaos.plan import Plan, Strike
 
 SLICES = 10
 """Steps in which logouts are let go between two strikes, so that they stream rather than burst."""
+
+STEP_S = 600
+"""Seconds Redis's clock is fast or slow."""
 
 DELAY_S = 0.1
 """Seconds a slow network holds each packet back."""
@@ -51,7 +55,10 @@ async def run(plan: Plan, *, say: Callable[[str], None] = lambda _: None) -> Res
         directory = Path(name)
         notes = Notes(directory / "acknowledged.notes")
         try:
-            async with asyncio.timeout(plan.deadline_s), World(directory, durable=plan.durable) as world:
+            async with (
+                asyncio.timeout(plan.deadline_s),
+                World(directory, durable=plan.durable, kinds=plan.kinds) as world,
+            ):
                 try:
                     chaos = Chaos(plan, world, notes, say)
                     await chaos.play()
@@ -78,6 +85,7 @@ class Chaos:
         chance = random.Random(plan.seed)  # noqa: S311  # to be drawn again
         self._sender = Sender(world.op, world.urls, acknowledged, world.tokens, chance)
         self._struck: Counter[str] = Counter()
+        self._went_back: list[float] = []
 
     async def play(self) -> None:
         """Return when everything was sent, everything struck and everything runs again."""
@@ -90,12 +98,14 @@ class Chaos:
     async def judge(self, acknowledged: dict[str, float]) -> Result:
         """Wait until everything acknowledged has arrived, or time is up, and compare."""
         deadline = time.monotonic() + self._plan.settle_s
+        # What Redis itself has forgotten cannot arrive; the apps have to be told instead.
+        forgotten = {name for name, at in acknowledged.items() if at <= max(self._went_back, default=0.0)}
         left: int | None = None
         while time.monotonic() < deadline:
             left = await self._world.in_outboxes()
             for notes in self._world.consumers.values():
                 notes.refresh()
-            if left == 0 and all(acknowledged.keys() <= notes.first.keys() for notes in self._world.consumers.values()):
+            if left == 0 and all(self._has_all(acknowledged, notes) for notes in self._world.consumers.values()):
                 break
             await asyncio.sleep(POLL_S)
         stream = await asyncio.to_thread(self._read_stream)
@@ -107,7 +117,7 @@ class Chaos:
                 break
             await asyncio.sleep(POLL_S)
         sender = self._sender
-        ended = {sender.users[event_id] for event_id in acknowledged}
+        ended = {sender.users[event_id] for event_id in acknowledged.keys() - forgotten}
         while (tokens := await self._world.tokens.left(ended)) and time.monotonic() < deadline:
             await asyncio.sleep(POLL_S)
         kept, found = await asyncio.to_thread(self._world.outbox_use)
@@ -127,12 +137,28 @@ class Chaos:
             unforeseen=self._world.unforeseen(),
             left_in_outboxes=left,
             published=len(stream),
-            not_published=len(acknowledged.keys() - stream.keys()),
+            forgotten=len(forgotten - stream.keys()),
+            not_published=len(acknowledged.keys() - stream.keys() - forgotten),
             published_twice=sum(count - 1 for count in stream.values()),
             unknown=len(stream.keys() - sender.users.keys()),
             tokens_left=len(tokens),
-            apps=[_compare(app, notes, acknowledged, stream) for app, notes in self._world.consumers.items()],
+            apps=[
+                _compare(app, notes, acknowledged, self._known(stream), self._missing(acknowledged, notes))
+                for app, notes in self._world.consumers.items()
+            ],
         )
+
+    def _known(self, stream: Counter[str]) -> AbstractSet[str]:
+        """What an app may have carried out: what is in the stream, or was in it before Redis went back."""
+        return stream.keys() | self._sender.users.keys() if self._went_back else stream.keys()
+
+    def _has_all(self, acknowledged: dict[str, float], notes: Read) -> bool:
+        return not self._missing(acknowledged, notes)
+
+    def _missing(self, acknowledged: dict[str, float], notes: Read) -> set[str]:
+        """Acknowledged logouts this app has not carried out, without those it was told of by a reset."""
+        told_until = max((at for at in self._went_back if any(reset > at for reset in notes.resets)), default=0.0)
+        return {name for name, at in acknowledged.items() if name not in notes.first and at > told_until}
 
     async def _strike_all(self, strikes: list[Strike], group: asyncio.TaskGroup) -> None:
         logouts, let_go = self._plan.logouts, 0
@@ -146,8 +172,10 @@ class Chaos:
             if strike.what in KILLS:
                 victim = await self._kill(strike)
                 group.create_task(_restart(victim, strike.lasts_s))
-            else:
+            elif strike.what in NETWORK:
                 group.create_task(self._break_network(strike))
+            else:
+                group.create_task(self._break(strike))
             self._struck[strike.what] += 1
             if (number + 1) % 20 == 0:
                 self._say(f"{number + 1} of {len(strikes)} strikes, {self._sender.sent} logouts")
@@ -161,6 +189,22 @@ class Chaos:
         victim = victims[int(strike.pick * len(victims))]
         victim.kill()
         return victim
+
+    async def _break(self, strike: Strike) -> None:
+        world = self._world
+        if strike.what == "disk":
+            disk = world.disks[int(strike.pick * len(world.disks))]
+            await asyncio.to_thread(disk.fill)
+            await asyncio.sleep(strike.lasts_s)
+            disk.empty()
+        elif strike.what == "clock":
+            world.redis.step(STEP_S if strike.pick < 0.5 else -STEP_S)
+            await asyncio.sleep(strike.lasts_s)
+            world.redis.step(0)
+        else:
+            copy = await asyncio.to_thread(world.redis.copy)
+            await asyncio.sleep(strike.lasts_s)
+            self._went_back.append(await asyncio.to_thread(world.redis.go_back, copy))
 
     async def _break_network(self, strike: Strike) -> None:
         proxies = [self._world.proxies[side] for side in strike.sides]
@@ -187,16 +231,16 @@ class Chaos:
         return Counter(json.loads(fields[b"event"])["id"] for _, fields in entries)
 
 
-def _compare(app: str, notes: Read, acknowledged: dict[str, float], stream: Counter[str]) -> App:
+def _compare(app: str, notes: Read, acknowledged: dict[str, float], known: AbstractSet[str], missing: set[str]) -> App:
     waits = [notes.first[event_id] - at for event_id, at in acknowledged.items() if event_id in notes.first]
     return App(
         name=app,
         evicted=len(acknowledged.keys() & notes.first.keys()),
-        missing=len(acknowledged.keys() - notes.first.keys()),
-        extra=len((notes.first.keys() & stream.keys()) - acknowledged.keys()),
-        unknown=len(notes.first.keys() - stream.keys()),
+        missing=len(missing),
+        extra=len((notes.first.keys() & known) - acknowledged.keys()),
+        unknown=len(notes.first.keys() - known),
         again=notes.repeats,
-        resets=notes.resets,
+        resets=len(notes.resets),
         slowest_s=max(waits, default=0.0),
     )
 

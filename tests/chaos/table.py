@@ -18,7 +18,7 @@ class App:
     Attributes:
         name: The app.
         evicted: Acknowledged logouts it has carried out.
-        missing: Acknowledged logouts it has not: lost.
+        missing: Acknowledged logouts it has not, and was not told of by a reset: lost.
         extra: Logouts carried out whose OP never got its 200.
         unknown: Evictions carried out that are not in the stream.
         again: Times it was told once more of one it had carried out.
@@ -56,7 +56,8 @@ class Result:
         unforeseen: Processes that ended without having been killed.
         left_in_outboxes: Evictions still there at the end; None when a receiver did not say.
         published: Different events in the stream.
-        not_published: Acknowledged logouts that are not in the stream: lost.
+        forgotten: Acknowledged logouts that Redis itself has lost, because it came back with older data.
+        not_published: Other acknowledged logouts that are not in the stream: lost.
         published_twice: Events that are there more than once.
         unknown: Events there that nobody sent.
         tokens_left: Acknowledged logouts whose user's tokens are still in the shared cache.
@@ -80,6 +81,7 @@ class Result:
     unforeseen: list[str]
     left_in_outboxes: int | None
     published: int
+    forgotten: int
     not_published: int
     published_twice: int
     unknown: int
@@ -112,7 +114,7 @@ class Result:
             ("sent again in spite of it", f"{self.repeated:,}"),
             ("answers", _list(self.answers)),
             ("killed (SIGKILL)", f"{sum(kills.values())}: {_list(kills)}"),
-            ("network failures", f"{sum(faults.values())}: {_list(faults)}"),
+            ("other failures", f"{sum(faults.values())}: {_list(faults)}"),
             ("connections to Redis broken", f"{self.connections_cut:,}"),
             ("answered 200 from an outbox", f"{self.kept_in_outboxes:,}"),
             ("found in outboxes after a kill", f"{self.found_in_outboxes:,}"),
@@ -120,6 +122,7 @@ class Result:
             ("ended without being killed", ", ".join(self.unforeseen) or "0"),
             ("left in outboxes", "unknown" if self.left_in_outboxes is None else str(self.left_in_outboxes)),
             ("events in the stream", f"{self.published:,}"),
+            ("forgotten by Redis, apps told", f"{self.forgotten:,}"),
             ("acknowledged, not in the stream", str(self.not_published)),
             ("twice in the stream", str(self.published_twice)),
             ("in the stream, never sent", str(self.unknown)),

@@ -16,11 +16,18 @@ from tests.chaos.notes import Read
 from tests.chaos.proxy import Proxy
 from tests.chaos.sender import WallClock
 from tests.chaos.tokens import PREFIX, Tokens
+from tests.outbox.small_disk import SmallDisk, small_disk
 from tests.support.keys import ec_pair
 from tests.support.op import OP
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
+
+RECEIVERS = (1, 2)
+
+DISK_BYTES = 8 * 1024 * 1024
+"""Of each receiver's disk, where that may be full; their own logs are elsewhere."""
 
 START_S = 60.0
 """Seconds a process has to come up, on a busy machine."""
@@ -47,6 +54,7 @@ class World:
     Args:
         directory: For everybody's files.
         durable: Whether Redis keeps its data over a kill.
+        kinds: What may fail; for a disk of its own the right to mount one is needed, for a clock a C compiler.
 
     Attributes:
         op: Signs and publishes its keys.
@@ -54,17 +62,20 @@ class World:
         children: Kind to processes.
         proxies: Side to its network to Redis.
         redis: Redis itself.
+        disks: The receivers' disks, where those may be full.
         consumers: App to what its processes have noted.
         tokens: What the evictors clear.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = True) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True, kinds: Collection[str] = ()) -> None:
         self._directory = directory
         self._stack = contextlib.AsyncExitStack()
         self._internal: list[str] = []
         self.op = OP(WallClock(), signing_key=ec_pair("chaos"))
         self.urls: list[str] = []
-        self.redis = RedisChild(directory, durable=durable)
+        self.redis = RedisChild(directory, durable=durable, steps="clock" in kinds)
+        self._small = "disk" in kinds
+        self.disks: list[SmallDisk] = []
         self.children: dict[str, list[Child | RedisChild]] = {"redis": [self.redis]}
         self.proxies: dict[str, Proxy] = {}
         self.consumers: dict[str, Read] = {}
@@ -75,6 +86,8 @@ class World:
             await stack.enter_async_context(self.op)
             for side in ("receivers", "consumers"):
                 self.proxies[side] = await stack.enter_async_context(Proxy(self.redis.port))
+            for number in RECEIVERS if self._small else ():
+                self.disks.append(stack.enter_context(small_disk(self._disk(number), DISK_BYTES)))
             self._make_receivers()
             self._make_consumers()
             self._make_evictors()
@@ -151,7 +164,7 @@ class World:
 
     def _make_receivers(self) -> None:
         self.children["receiver"] = []
-        for number in (1, 2):
+        for number in RECEIVERS:
             public, internal = free_port(), free_port()
             config = self._directory / f"receiver-{number}.json"
             settings = {
@@ -161,7 +174,7 @@ class World:
                     "url": f"redis://127.0.0.1:{self.proxies['receivers'].port}/0",
                     "publish_timeout_s": PUBLISH_S,
                 },
-                "outbox": {"path": str(self._directory / f"receiver-{number}.outbox")},
+                "outbox": {"path": str((self._disk(number) if self._small else self._directory) / f"{number}.outbox")},
                 "tenants": [self._tenant()],
             }
             config.write_text(json.dumps(settings))
@@ -188,6 +201,9 @@ class World:
             self.children["evictor"].append(
                 Child(f"evictor {number}", ("receiver", "evict", "--config", str(config)), log)
             )
+
+    def _disk(self, number: int) -> Path:
+        return self._directory / f"disk-{number}"
 
     def _tenant(self) -> dict[str, object]:
         return {

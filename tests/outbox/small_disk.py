@@ -40,7 +40,7 @@ class SmallDisk:
 
     def empty(self) -> None:
         """Give them back."""
-        (self.root / "filler").unlink()
+        (self.root / "filler").unlink(missing_ok=True)
 
     def remount(self, how: str) -> None:
         """`ro` or `rw`."""
@@ -48,10 +48,10 @@ class SmallDisk:
 
 
 @contextlib.contextmanager
-def small_disk(root: Path) -> Iterator[SmallDisk]:
-    """Mount one; skipped where that is not allowed, but not in CI."""
+def small_disk(root: Path, size: int = BYTES) -> Iterator[SmallDisk]:
+    """Mount one of so many bytes; skipped where that is not allowed, but not in CI."""
     root.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={BYTES}", "tmpfs", str(root)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(root)]
     try:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
