@@ -40,6 +40,10 @@ MAX_WAITING = 4096
 """Evictions that may wait for their round trip; further ones are refused at once. Several times what the public
 listener lets in at once and an outbox publishes at once."""
 
+MAX_EVENT_BYTES = 64 * 1024
+"""Bytes of one event. A user with more accounts and sessions than fit becomes several events, so that no reader gets
+one it cannot hold. A single name that is longer is not cut."""
+
 ROUND_S = 1.0
 """Seconds `publish` waits at least, however short `Durability.try_for_s` is: one round trip is always waited for."""
 
@@ -220,6 +224,9 @@ class EvictionPublisher:
             client_suffix(named) if named else "",
             json.dumps(named) if named else "",
             keys.prefix,
+            # As in the head, so that it is found there.
+            json.dumps(eviction.id, ensure_ascii=False),
+            MAX_EVENT_BYTES,
         )
 
 

@@ -342,7 +342,8 @@ async def test_receiver_on_a_full_disk(disk: SmallDisk, own_redis: EmbeddedRedis
         assert not await receiver.ready(http)
         await receiver.kill()
         await receiver.start()
-        assert len(answered) == await receiver.metric(http, "outbox_entries")
+        [opened] = [line for line in receiver.lines if line["event"] == "outbox.opened"]
+        assert len(answered) == opened["entries"] == await receiver.metric(http, "outbox_entries")
         await asyncio.to_thread(own_redis.start)
         await until(partial(_emptied, receiver, http))
         assert await receiver.ready(http)

@@ -5,8 +5,9 @@
 --       3 seconds to remember the jti, 4 stream length to keep, 5 milliseconds to keep entries, 6 now in seconds,
 --       7 logout_at in seconds, 8 seconds to keep marks, 9 digest of the subject or '', 10 digest of the session or '',
 --       11 'user' or 'session', 12 suffix of a client's own marks or '', 13 that client as JSON,
---       14 prefix of all keys
--- Returns {stream id, 1 if it was there already else 0, number of accounts}
+--       14 prefix of all keys, 15 the event's id as JSON, 16 bytes an event may have
+-- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
+-- Returns {stream id of the first, 1 if it was there already else 0, number of accounts}
 local seen = redis.call('GET', KEYS[2])
 if seen then
   -- A write, so that a WAIT after a repeat waits for the first one too: replication keeps the order.
@@ -110,11 +111,47 @@ elseif not foreign then
   if users ~= '' and not lives then redis.call('HDEL', bucket, sid) end
 end
 
-local n = redis.call('INCR', KEYS[3])
-local event = ARGV[1] .. table.concat(accounts, ',') .. '],"sessions":[' .. table.concat(sessions, ',') .. ']}}'
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'event', event, 'n', n)
+local before_sessions, last = '],"sessions":[', ']}}'
+local _, head_to = string.find(ARGV[1], '"id":' .. ARGV[15], 1, true)
+local parts = 0
+
+-- One event of its own id for each part; each is found by that id, as a whole event is.
+local function append(some_accounts, some_sessions)
+  parts = parts + 1
+  local head, jti = ARGV[1], KEYS[2]
+  if parts > 1 then
+    local suffix = '-' .. parts
+    head = string.sub(head, 1, head_to - 1) .. suffix .. string.sub(head, head_to)
+    jti = jti .. suffix
+  end
+  local event = head .. table.concat(some_accounts, ',') .. before_sessions .. table.concat(some_sessions, ',') .. last
+  local n = redis.call('INCR', KEYS[3])
+  local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'event', event, 'n', n)
+  redis.call('SET', jti, id, 'EX', ARGV[3])
+  return id
+end
+
+-- Room beside the head and what closes the event; some is left for the suffix of the id.
+local room = tonumber(ARGV[16]) - #ARGV[1] - #before_sessions - #last - 16
+local first, taken = nil, 0
+local some_accounts, some_sessions = {}, {}
+local function flush()
+  local id = append(some_accounts, some_sessions)
+  first = first or id
+  some_accounts, some_sessions, taken = {}, {}, 0
+  return id
+end
+-- What is larger than an event by itself gets one of its own: nothing is left out.
+local function take(list, item)
+  if taken > 0 and taken + #item + 1 > room then flush() end
+  local into = list == accounts and some_accounts or some_sessions
+  into[#into + 1] = item
+  taken = taken + #item + 1
+end
+for _, account in ipairs(accounts) do take(accounts, account) end
+for _, session in ipairs(sessions) do take(sessions, session) end
+local id = flush()
 -- By the age of entries on the clock that named them, which is Redis's own.
 local oldest = tonumber(string.match(id, '^%d+')) - tonumber(ARGV[5])
 redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', math.max(oldest, 0)))
-redis.call('SET', KEYS[2], id, 'EX', ARGV[3])
-return {id, 0, #accounts}
+return {first, 0, #accounts}
