@@ -21,9 +21,6 @@ from tests.chaos.notes import RESET, Notes
 if TYPE_CHECKING:
     from receiver.consumer import Eviction
 
-MARGIN_S = 2.0
-"""Seconds read again for safety."""
-
 TAKE_OVER_S = 3.0
 """Seconds after which a killed worker's entries are taken over; in earnest it is a minute."""
 
@@ -36,6 +33,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--notes", required=True, type=Path)
     parser.add_argument("--since", required=True, type=float, help="NumericDate seconds of the first logout")
+    parser.add_argument("--margin", required=True, type=float, help="seconds read again for safety")
     given = parser.parse_args()
     since = _position(given.notes, given.since)
     notes = Notes(given.notes)
@@ -46,7 +44,7 @@ def main() -> None:
     def reset() -> None:
         notes.add(RESET)
 
-    lookback_s = time.time() - since + MARGIN_S
+    lookback_s = time.time() - since + given.margin
     sys.stdout.write(json.dumps({"event": "startup"}) + "\n")
     sys.stdout.flush()
     if given.kind == "async":

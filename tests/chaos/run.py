@@ -18,7 +18,7 @@ from tests.chaos.notes import Notes, Read
 from tests.chaos.plan import KILLS, NETWORK
 from tests.chaos.sender import Sender
 from tests.chaos.table import App, Result
-from tests.chaos.world import START_S, World
+from tests.chaos.world import START_S, STEP_S, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 SLICES = 10
 """Steps in which logouts are let go between two strikes, so that they stream rather than burst."""
-
-STEP_S = 600
-"""Seconds Redis's clock is fast or slow."""
 
 DELAY_S = 0.1
 """Seconds a slow network holds each packet back."""
