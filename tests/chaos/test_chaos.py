@@ -27,9 +27,9 @@ async def test_no_acknowledged_logout_is_lost() -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kind", ["disk", "clock", "older"])
+@pytest.mark.parametrize("kind", ["disk", "clock"])
 async def test_no_acknowledged_logout_is_lost_where(kind: str) -> None:
-    """A full disk, a stepping clock of Redis or its older data lose nothing of which the apps are not told."""
+    """A full disk of the receivers and a stepping clock of Redis lose nothing."""
     seed = int(os.environ.get(SEED_VARIABLE) or secrets.randbelow(1_000_000))
     result = await run(
         Plan(logouts=300, kills=3, faults=5, kinds=(kind,), seed=seed, pace_s=0.6, settle_s=60, deadline_s=150)
@@ -38,7 +38,6 @@ async def test_no_acknowledged_logout_is_lost_where(kind: str) -> None:
     assert result.good, f"{SEED_VARIABLE}={seed}\n{result.table()}\n{result.logs}"
     assert 5 == result.struck[kind]
     assert 200 < result.acknowledged
-    assert not result.forgotten or all(app.resets for app in result.apps)
 
 
 @pytest.mark.timeout(120)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from receiver.bus.event_search import look_up
 from receiver.bus.keys import Keys
 from receiver.bus.publish import MAX_EVENT_BYTES, EvictionPublisher, Published, Retention
-from receiver.bus.trace import find
 from receiver.consumer import Eviction, Sessions, Subscriber
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ async def test_many_sessions_are_several_events(redis_client: redis.asyncio.Redi
     assert sorted(names) == sorted(told)
     assert {("alice", 1000, "user")} == {(part.sub, part.logout_at, part.scope) for part in parts}
     assert (Published(first.entry_id, duplicate=True), len(parts)) == (again, len(await published(redis_client)))
-    assert [part.id for part in parts] == [await find(redis_client, KEYS, part.id) for part in parts]
+    found = [await look_up(redis_client, KEYS, part.id, []) for part in parts]
+    assert parts == [one and one.eviction for one in found]
     numbers = [int(fields[b"n"]) for _, fields in await redis_client.xrange(KEYS.events)]
     assert list(range(1, len(parts) + 1)) == numbers
 

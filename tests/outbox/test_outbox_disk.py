@@ -323,8 +323,17 @@ def test_file_of_an_earlier_version(path: Path, opened: Callable[[Path], OutboxF
     assert (["b", "c", "d"], {"digest"}) == (ids(again), again.redis_seen)
 
 
-async def test_receiver_on_a_full_disk(disk: SmallDisk, own_redis: EmbeddedRedis, op: OP) -> None:
+@pytest.fixture
+def smaller_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Two megabytes, one of them for the journal: filled soon, over HTTP too."""
+    with small_disk(tmp_path / "smaller", 2 * MEGABYTE) as mounted:
+        yield mounted
+
+
+@pytest.mark.timeout(120)
+async def test_receiver_on_a_full_disk(smaller_disk: SmallDisk, own_redis: EmbeddedRedis, op: OP) -> None:
     """Filled during an outage, killed, and started on the full disk: every logout answered 200 is published, once."""
+    disk = smaller_disk
     receiver = ReceiverProcess(disk.root, own_redis.url, op)
     answered: list[str] = []
     async with aiohttp.ClientSession() as http, receiver:
@@ -353,7 +362,7 @@ async def test_receiver_on_a_full_disk(disk: SmallDisk, own_redis: EmbeddedRedis
         published = [json.loads(fields[b"event"])["data"]["jti"] for _, fields in client.xrange(EVENTS)]
 
     assert 0 == disk.free_bytes
-    assert len(answered) > 1000
+    assert len(answered) > 500
     assert sorted([*answered, "last"]) == sorted(published)
 
 
