@@ -39,14 +39,19 @@ class Read:
     Attributes:
         first: The first word of a line to the time of its first appearance, NumericDate seconds.
         repeats: Lines that said again what had been said.
-        resets: Times of lines that say `RESET`, NumericDate seconds.
+        reset_times: Times of lines that say `RESET`, NumericDate seconds.
     """
 
     def __init__(self, *paths: Path) -> None:
         self._offsets = dict.fromkeys(paths, 0)
         self.first: dict[str, float] = {}
         self.repeats = 0
-        self.resets: list[float] = []
+        self.reset_times: list[float] = []
+
+    @property
+    def resets(self) -> int:
+        """Lines that say `RESET`."""
+        return len(self.reset_times)
 
     def refresh(self) -> None:
         """Read what was written since."""
@@ -65,7 +70,7 @@ class Read:
             return
         name, at = words[0], float(words[-1])
         if name == RESET:
-            self.resets.append(at)
+            self.reset_times.append(at)
             return
         self.repeats += name in self.first
         self.first[name] = min(at, self.first.get(name, at))

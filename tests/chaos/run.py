@@ -154,7 +154,7 @@ class Chaos:
 
     def _missing(self, acknowledged: dict[str, float], notes: Read) -> set[str]:
         """Acknowledged logouts this app has not carried out, without those it was told of by a reset."""
-        told_until = max((at for at in self._went_back if any(reset > at for reset in notes.resets)), default=0.0)
+        told_until = max((at for at in self._went_back if any(reset > at for reset in notes.reset_times)), default=0.0)
         return {name for name, at in acknowledged.items() if name not in notes.first and at > told_until}
 
     async def _strike_all(self, strikes: list[Strike], group: asyncio.TaskGroup) -> None:
@@ -237,7 +237,7 @@ def _compare(app: str, notes: Read, acknowledged: dict[str, float], known: Abstr
         extra=len((notes.first.keys() & known) - acknowledged.keys()),
         unknown=len(notes.first.keys() - known),
         again=notes.repeats,
-        resets=len(notes.resets),
+        resets=notes.resets,
         slowest_s=max(waits, default=0.0),
     )
 
