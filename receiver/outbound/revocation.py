@@ -19,7 +19,7 @@ from receiver.ops.logs import emit
 from receiver.outbound.fetch import NoAnswer
 from receiver.outbound.revocation_endpoint import RevocationEndpoint, TenantRevocation
 from receiver.outbound.revocation_request import Outcome, RevocationClient, build_request, is_refresh_token, judge
-from receiver.tasks import cancel
+from receiver.tasks import cancel, finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -177,8 +177,11 @@ class Revoker:
                 # A worker ends by a fault only, and the others end with it.
                 ended, _ = await asyncio.wait([stopping, *workers], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await cancel(stopping, *workers)
-                await self._fetcher.aclose()
+                # A second cancellation while the workers end must not leave connections open.
+                try:
+                    await cancel(stopping, *workers)
+                finally:
+                    await finish(self._fetcher.aclose())
             for worker in ended - {stopping}:
                 worker.result()
 
@@ -186,12 +189,16 @@ class Revoker:
         """Take no more, give what waits `drain_s` seconds, then drop it and stop `run`."""
         self._is_closing = True
         drain = asyncio.create_task(self.run()) if self._pending and not self._running.locked() else None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(drain_s):
-                await self._idle.wait()
-        self._stop.set()
-        if drain is not None:
-            await drain
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain_s):
+                    await self._idle.wait()
+            self._stop.set()
+            if drain is not None:
+                await drain
+        finally:
+            if drain is not None:
+                await cancel(drain)
         async with self._running:
             self._drop_the_rest()
 

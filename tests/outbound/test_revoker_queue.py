@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from aiohttp import web
 
+from receiver.ops.sections import OutboundSettings
+from receiver.outbound.egress import Egress, Egresses
+from receiver.outbound.fetch import Fetcher
+from receiver.outbound.revocation import Revoker
 from tests.outbound.rig import (
     DEADLINE_S,
     TOKEN,
@@ -143,3 +148,61 @@ async def test_closing_what_never_ran(counts: Counts) -> None:
         await revoker.aclose()
 
     assert not counts
+
+
+class _CountedFetcher(Fetcher):
+    """Counts how often it was opened and closed."""
+
+    opened = closed = 0
+
+    async def open(self) -> None:
+        self.opened += 1
+        await super().open()
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self.closed += 1
+
+
+def _counted_fetcher() -> _CountedFetcher:
+    return _CountedFetcher(OutboundSettings(), Egresses(Egress(ca_file=None, proxy_url=None), {}))
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+async def test_cancelled_while_it_ends_it_closes_its_connections(
+    revoking: RevokingOP, counts: Counts, turns: int
+) -> None:
+    """A second cancellation, at any moment of the end, leaves no connection open."""
+    fetcher = _counted_fetcher()
+    running = asyncio.create_task(Revoker([of(revoking)], fetcher, count=counts).run())
+    await until(lambda: fetcher.opened)
+
+    running.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert running.cancelled()
+    assert (1, 1) == (fetcher.opened, fetcher.closed)
+
+
+async def test_cancelled_closing_leaves_nothing_running(revoking: RevokingOP, counts: Counts) -> None:
+    """Closing that is cancelled while it sends what waits ends its requests and closes their connections."""
+
+    async def wait_for_ever(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    revoking.answers = [wait_for_ever]
+    fetcher = _counted_fetcher()
+    revoker = Revoker([of(revoking)], fetcher, count=counts)
+    revoker.revoke("t1", "portal", TOKEN)
+    closing = asyncio.create_task(revoker.aclose(drain_s=DEADLINE_S))
+    await until(lambda: revoking.received)
+
+    closing.cancel()
+    await asyncio.wait([closing])
+
+    assert closing.cancelled()
+    assert (1, 1) == (fetcher.opened, fetcher.closed)
