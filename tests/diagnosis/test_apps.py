@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.bus import acks
+from receiver.bus.event_search import Found, find
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.bus.trace import LIVE_S, trace
@@ -49,8 +50,10 @@ async def test_app_that_is_gone(command: Command, config: str, redis_client: red
     await heard_of(redis_client, "script/w2", LIVE_S + 1)
 
     async def complete() -> bool:
-        found = await trace(redis_client, KEYS, "e1", now_s=time.time(), declared=(), seen_within_s=86_400)
-        return found is not None and found.complete
+        found = await find(redis_client, KEYS, "e1", ())
+        assert isinstance(found, Found)
+        traced = await trace(redis_client, KEYS, found, now_s=time.time(), declared=(), seen_within_s=86_400)
+        return traced.complete
 
     assert not await complete()
     done = await command("apps", "forget", "script", "--config", config)

@@ -8,10 +8,11 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receiver.core.eviction import Eviction, Input, Scope
+from receiver.core.eviction import LATEST, AppliesTo, Eviction, Input, Scope, SessionKeys
 from receiver.core.jwks import parse_key_set
 from receiver.core.jws import parse_jws
 from receiver.core.strict_json import MAX_DEPTH, parse_object
@@ -100,22 +101,31 @@ def _numbers(value: object) -> list[float]:
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 optional_texts = st.none() | texts
-evictions = st.builds(
-    Eviction,
-    id=texts,
-    tenant=texts,
-    iss=texts,
-    client_id=optional_texts,
-    sub=optional_texts,
-    sid=optional_texts,
-    jti=optional_texts,
-    scope=st.sampled_from(get_args(Scope)),
-    logout_at=st.integers(0, 2**53),
-    received_at=st.integers(0, 4_102_444_800_000).map(lambda milliseconds: milliseconds / 1000),
-    input=st.sampled_from(get_args(Input)),
-    reason=optional_texts,
-    accounts=st.lists(texts, max_size=3).map(tuple),
-)
+
+
+def _evictions(scope: Scope, **named: st.SearchStrategy[str]) -> st.SearchStrategy[Eviction]:
+    """Evictions of one scope; `named` is the claim that the scope is about, so it is always there."""
+    return st.builds(
+        Eviction,
+        id=texts,
+        tenant=texts,
+        iss=texts,
+        client_id=optional_texts,
+        jti=optional_texts,
+        scope=st.just(scope),
+        applies_to=st.sampled_from(get_args(AppliesTo)),
+        logout_at=st.integers(0, LATEST),
+        received_at=st.integers(0, 4_102_444_800_000).map(lambda milliseconds: milliseconds / 1000),
+        input=st.sampled_from(get_args(Input)) | texts,
+        origin=optional_texts,
+        reason=optional_texts,
+        accounts=st.lists(texts, max_size=3).map(tuple),
+        sessions=st.lists(st.builds(SessionKeys, texts, st.lists(texts, max_size=3).map(tuple)), max_size=2).map(tuple),
+        **{"sub": optional_texts, "sid": optional_texts, **named},
+    )
+
+
+evictions = _evictions("user", sub=texts) | _evictions("session", sid=texts)
 
 
 @examples(600)
@@ -132,30 +142,67 @@ def _set(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     tree[path[-1]] = value
 
 
-WIRE = Eviction(id="e", tenant="t1", iss="i", sub="u", scope="user", logout_at=NOW, received_at=NOW).to_json()
-PLACES = [(name,) for name in json.loads(WIRE)] + [("data", name) for name in json.loads(WIRE)["data"]]
+def _wire(scope: Scope, sid: str | None) -> str:
+    return Eviction(
+        id="e", tenant="t1", iss="i", sub="u", sid=sid, scope=scope, logout_at=NOW, received_at=NOW, origin="o"
+    ).to_json()
+
+
+USER, SESSION = _wire("user", None), _wire("session", "s")
+PLACES = [(name,) for name in json.loads(USER)] + [("data", name) for name in json.loads(USER)["data"]]
+
+
+def _expected(data: dict[str, Any]) -> dict[str, Any]:
+    """What an app reads where it reads at all: an unknown scope gives way to what is named, a doubt to the tenant."""
+    scope = "session" if data["sid"] is not None else "user"
+    if data["scope"] == "user" and data["sub"] is not None:
+        scope = "user"
+    given = {name: value for name, value in data.items() if (name, value) != ("origin", None)}
+    return given | {"scope": scope, "applies_to": "client" if data["applies_to"] == "client" else "tenant"}
 
 
 @examples(600)
-@given(place=st.sampled_from(PLACES), value=json_values)
-@example(place=("time",), value="0001-01-01T00:00:00+23:59")
-@example(place=("time",), value="9999-12-31T23:59:59-23:59")
-@example(place=("time",), value="2026-11-20T12:00:00")
-@example(place=("data", "logout_at"), value=True)
-@example(place=("data", "accounts"), value="abc")
-@example(place=("data", "accounts"), value={"abc": 1})
-@example(place=("data", "sessions"), value={})
-def test_entry_with_any_member_changed_is_read_or_refused(place: tuple[str, ...], value: object) -> None:
-    """Whatever stands in one member of an entry, an app gets what is written there or `BadEventError`."""
-    entry = json.loads(WIRE)
+@given(wire=st.sampled_from([USER, SESSION]), place=st.sampled_from(PLACES), value=json_values)
+@example(wire=USER, place=("time",), value="0001-01-01T00:00:00+23:59")
+@example(wire=USER, place=("time",), value="9999-12-31T23:59:59-23:59")
+@example(wire=USER, place=("time",), value="2026-11-20T12:00:00")
+@example(wire=USER, place=("data", "logout_at"), value=True)
+@example(wire=USER, place=("data", "logout_at"), value=-1)
+@example(wire=USER, place=("data", "logout_at"), value=LATEST)
+@example(wire=USER, place=("data", "logout_at"), value=LATEST + 1)
+@example(wire=USER, place=("data", "accounts"), value="abc")
+@example(wire=USER, place=("data", "accounts"), value={"abc": 1})
+@example(wire=USER, place=("data", "sessions"), value={})
+@example(wire=USER, place=("data", "sub"), value=None)
+@example(wire=USER, place=("data", "scope"), value="session")
+@example(wire=USER, place=("data", "scope"), value="of a later version")
+@example(wire=SESSION, place=("data", "scope"), value="of a later version")
+@example(wire=SESSION, place=("data", "scope"), value="user")
+@example(wire=SESSION, place=("data", "sub"), value=None)
+@example(wire=USER, place=("data", "applies_to"), value="of a later version")
+@example(wire=USER, place=("data", "applies_to"), value="client")
+def test_entry_with_any_member_changed_is_read_or_refused(wire: str, place: tuple[str, ...], value: object) -> None:
+    """With any value in one member of an entry, an app gets what is written there or `BadEventError`."""
+    entry = json.loads(wire)
     _set(entry, place, value)
 
     try:
         eviction = Eviction.from_json(json.dumps(entry))
     except BadEventError:
         return
-    assert json.loads(eviction.to_json())["data"] == entry["data"] | {"applies_to": eviction.applies_to}
+    assert json.loads(eviction.to_json())["data"] == _expected(entry["data"])
+    assert 0 <= eviction.logout_at <= LATEST
     assert datetime.fromisoformat(str(entry["time"])).tzinfo is not None
+
+
+@pytest.mark.parametrize("scope", ["session", "of a later version"])
+@pytest.mark.parametrize(("wire", "expected"), [(USER, "user"), (SESSION, "session")])
+def test_scope_that_does_not_fit_is_still_a_logout(wire: str, expected: str, scope: str) -> None:
+    """A scope that is unknown, or names what is not there, refuses no logout."""
+    entry = json.loads(wire)
+    entry["data"]["scope"] = scope
+
+    assert expected == Eviction.from_json(json.dumps(entry)).scope
 
 
 @examples(600)
