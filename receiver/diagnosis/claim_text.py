@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from receiver.core import numeric_date as dates
 from receiver.diagnosis.issuers import difference
@@ -32,9 +32,13 @@ def numeric_date(claims: Mapping[str, object], name: str, now_s: float) -> str:
     return f"{name} {instant(value)}, {relative}"
 
 
-def instant(seconds: float) -> str:
-    """NumericDate seconds as UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def instant(seconds: float, timespec: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """NumericDate seconds as UTC; `no date` for those that are none, such as a time that something else wrote."""
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return "no date"
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def personal(claims: Mapping[str, object], name: str, *, show_values: bool) -> str:

@@ -160,7 +160,7 @@ def to_json(line: Line, *, show_subject: bool) -> str:
 def to_text(line: Line, *, show_subject: bool) -> str:
     """One line in the columns of `HEADER`, and one before it when entries were missed."""
     before = f"! {line.missed} evictions were trimmed before they could be read\n" if line.missed else ""
-    time = f"{instant(line.published_at).removesuffix('Z')}.{int(line.published_at * 1000) % 1000:03}Z"
+    time = instant(line.published_at, "milliseconds")
     eviction = line.eviction
     if eviction is None:
         return f"{before}! entry {line.entry.entry_id} is skipped: {line.problem}"

@@ -88,6 +88,19 @@ async def test_list(command: Command, config: str, redis_client: redis.asyncio.R
     assert ("portal", False, 2) == (app["app"], app["declared"], app["instances"])
 
 
+@pytest.mark.parametrize("score", [1e300, -1e300, 1e17])
+async def test_list_with_a_time_that_is_no_date(
+    command: Command, config: str, redis_client: redis.asyncio.Redis, score: float
+) -> None:
+    """An instance that something else noted hides no app."""
+    await heard_of(redis_client, "portal/w1", 0)
+    await redis_client.zadd(KEYS.instances, {"script/w2": score})
+
+    text = await command("apps", "list", "--config", config)
+
+    assert ["portal", "script"] == [line.split()[0] for line in text.out.splitlines()]
+
+
 async def test_nothing_to_tell(command: Command, config: str, tmp_path: Path, op: OP) -> None:
     """No app, an unknown one, no Redis: each said in one line."""
     empty = await command("apps", "list", "--config", config)

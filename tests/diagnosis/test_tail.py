@@ -126,6 +126,16 @@ def test_entry_without_a_number() -> None:
     assert 0 == tail.to_line(entry(number=6), Cursor("1-0", 4).after("2-0", None)).missed
 
 
+@pytest.mark.parametrize("milliseconds", [2**64 - 1, 253_402_300_800_000])
+def test_entry_id_that_is_no_date(milliseconds: int) -> None:
+    """An entry that something else named beyond the year 9999 is printed like any other."""
+    far = Entry(f"{milliseconds}-0", 1, eviction().to_json().encode())
+    line = tail.to_text(tail.to_line(far, START), show_subject=False)
+
+    assert line.startswith("no date ")
+    assert EVENT_ID in line
+
+
 @pytest.mark.parametrize("bad", ALL, ids=lambda bad: bad.name.replace(" ", "_"))
 async def test_goes_on_after_any_entry(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, bad: Bad
