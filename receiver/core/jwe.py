@@ -2,8 +2,7 @@
 
 Encryption proves nothing about the sender: what comes out must still be a signed token. Key management
 and content algorithms are the tenant's own short list; compression is refused unopened. The key is chosen by
-what the header says, and one is tried: a private-key operation for each key of each tenant would make a forged
-token cost many times what it costs to send.
+what the header says. Where that names none, a few are tried: see `MAX_TRIES`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from receiver.core.rule import Rule
 from receiver.errors import Code, ConfigurationError, LogoutTokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from receiver.core.rule import Examination
     from receiver.core.tenants import Tenant, TenantDirectory
@@ -42,6 +41,10 @@ KEY_MANAGEMENT = frozenset(
 
 CONTENT_ENCRYPTION = frozenset({"A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512", "A128GCM", "A192GCM", "A256GCM"})
 """JWE `enc` values a tenant may list (RFC 7518 §5.1)."""
+
+MAX_TRIES = 4
+"""Private-key operations for one token. Enough for an old and a new key of two tenants whose OPs send no `kid`; with
+more, a forged token would cost us many times what it costs to send. Further keys need a `kid` or their own path."""
 
 DecryptionKey = RSAKey | ECKey | OKPKey | OctKey
 """As joserfc has it. A shared key in a file fits no `alg` of `KEY_MANAGEMENT`."""
@@ -80,16 +83,19 @@ class Opening:
     key: DecryptionKey
 
 
-def choose_decryption_key(header: Mapping[str, object], tenants: Iterable[Tenant]) -> Opening:
-    """The one key that may open a token with this header; no private-key operation is done.
+def choose_decryption_keys(header: Mapping[str, object], tenants: Iterable[Tenant]) -> tuple[Opening, ...]:
+    """The keys that may open a token with this header, `MAX_TRIES` at most; no private-key operation is done.
 
     Args:
         header: The JWE's.
         tenants: The tenants the token may be for: that of the path, or all of them.
 
+    Returns:
+        At least one. First the keys that carry the header's `kid`, else all that fit `alg` and `epk`.
+
     Raises:
         LogoutTokenError: `token_too_large`, `encrypted` when no tenant has a decryption key, `alg`, or `decryption`
-            when no key fits or more than one does.
+            when no key fits.
     """
     # RFC 8725bis §3.15: the size of compressed text is not known before it is inflated, and 16 KiB may become 16 MiB.
     if "zip" in header:
@@ -117,7 +123,7 @@ def choose_decryption_key(header: Mapping[str, object], tenants: Iterable[Tenant
         for key in decryption_keys(tenant.decryption_key or "").keys:
             if _fits(key, header):
                 fitting.setdefault(id(key), Opening(tenant, key))
-    return _only_one([*fitting.values()], header.get("kid"))
+    return _in_order([*fitting.values()], header.get("kid"))
 
 
 def _fits(key: DecryptionKey, header: Mapping[str, object]) -> bool:
@@ -130,41 +136,43 @@ def _fits(key: DecryptionKey, header: Mapping[str, object]) -> bool:
     return of_kind and key.get("use") != "sig" and key.get("alg") in {None, header.get("alg")}
 
 
-def _only_one(fitting: list[Opening], kid: object) -> Opening:
+def _in_order(fitting: list[Opening], kid: object) -> tuple[Opening, ...]:
     # Core §10.2: "If there are multiple keys in the referenced JWK Set document, a kid value MUST be provided in the
-    # JOSE Header." Loading has given a key without a kid its thumbprint (RFC 7638), the usual kid of such keys; as
-    # nothing says what the OP calls it, it may also be the key of any other kid.
+    # JOSE Header." Not all OPs do, and a PEM file cannot say what the OP calls its key; their logouts must not be lost.
     named = [opening for opening in fitting if kid is not None and opening.key.kid == kid]
-    candidates = named or [opening for opening in fitting if kid is None or opening.key.kid == opening.key.thumbprint()]
-    if len(candidates) != 1:
-        raise LogoutTokenError(
-            Code.DECRYPTION,
-            f"{len(candidates) or 'no'} decryption keys fit the header's alg and kid; exactly one must: give the keys "
-            "the kid the OP sends, or register the logout URL with the tenant's name",
-        )
-    return candidates[0]
+    # Loading has given a key without a kid its thumbprint (RFC 7638), so the OP may know it by any other name.
+    unnamed = [opening for opening in fitting if opening.key.kid == opening.key.thumbprint()]
+    others = [opening for opening in fitting if opening not in unnamed]
+    candidates = named or [*unnamed, *others]
+    if not candidates:
+        raise LogoutTokenError(Code.DECRYPTION, "no decryption key is of the kind the header's alg and epk need")
+    return tuple(candidates[:MAX_TRIES])
 
 
-def decrypt(compact: str, opening: Opening) -> str:
-    """Open a five-segment token: one private-key operation, which may be done outside the event loop.
+def decrypt(compact: str, openings: Sequence[Opening]) -> tuple[str, Tenant]:
+    """Open a five-segment token: one private-key operation for each key up to the one that opens it.
 
     Returns:
-        The plaintext, which nothing vouches for yet.
+        The plaintext, which nothing vouches for yet, and the tenant whose key opened it.
 
     Raises:
         LogoutTokenError: `decryption`.
     """
-    tenant = opening.tenant
-    algorithms = [*tenant.key_management_algorithms, *tenant.content_encryption_algorithms]
-    try:
-        opened = jwe.decrypt_compact(compact, opening.key, algorithms=algorithms)
-    except (JoseError, ValueError, TypeError, KeyError, AssertionError) as error:
-        # One answer for every cause: the sender must not learn how far it got (padding oracle).
-        raise LogoutTokenError(
-            Code.DECRYPTION, "no decryption key opens the token; is it encrypted to our current key?"
-        ) from error
-    # A signed token is ASCII; anything else inside is for the next rule to refuse by its right name.
-    return (opened.plaintext or b"").decode("ascii", "replace")
+    for opening in openings:
+        tenant = opening.tenant
+        algorithms = [*tenant.key_management_algorithms, *tenant.content_encryption_algorithms]
+        try:
+            opened = jwe.decrypt_compact(compact, opening.key, algorithms=algorithms)
+        except (JoseError, ValueError, TypeError, KeyError, AssertionError):
+            continue
+        # A signed token is ASCII; anything else inside is for the next rule to refuse by its right name.
+        return (opened.plaintext or b"").decode("ascii", "replace"), tenant
+    # One answer for every cause: the sender must not learn how far it got (padding oracle).
+    raise LogoutTokenError(
+        Code.DECRYPTION,
+        f"none of {len(openings)} decryption keys tried opens the token; is it encrypted to our current key? At most "
+        f"{MAX_TRIES} are tried: give the keys the kid the OP sends, or register the logout URL with the tenant's name",
+    )
 
 
 def open_token(
@@ -176,7 +184,7 @@ def open_token(
         The token in three segments, the tenant whose key opened it, and whether it was encrypted.
 
     Raises:
-        LogoutTokenError: what `check_header` of a JWE, `choose_decryption_key` and `decrypt` raise; `not_signed`.
+        LogoutTokenError: what `check_header` of a JWE, `choose_decryption_keys` and `decrypt` raise; `not_signed`.
     """
     if segments != JWE_SEGMENTS:
         return compact, None, False
@@ -184,13 +192,13 @@ def open_token(
     check_extensions(header)
     check_algorithm_name(header)
     check_header_types(header)
-    opening = choose_decryption_key(header, tenants if path_tenant is None else [path_tenant])
-    signed = decrypt(compact, opening)
+    openings = choose_decryption_keys(header, tenants if path_tenant is None else [path_tenant])
+    signed, opened_by = decrypt(compact, openings)
     # RFC 8725 §3.3: validate every layer. To encrypt takes our public key only, so bare claims inside prove nothing.
     if signed.count(".") != JWS_SEGMENTS - 1:
         raise LogoutTokenError(Code.NOT_SIGNED, "the encrypted token holds no signed token")
     check_shape(signed)
-    return signed, opening.tenant, True
+    return signed, opened_by, True
 
 
 def _import_pem(pem: str) -> DecryptionKey:

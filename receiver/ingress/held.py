@@ -140,7 +140,7 @@ class HeldTokens:
             del self._doubtful[held.tenant.name]
         return held
 
-    async def restore(self, read: Callable[[str], tuple[UnverifiedToken, Tenant]]) -> None:
+    async def restore(self, read: Callable[[str], Awaitable[tuple[UnverifiedToken, Tenant]]]) -> None:
         """Read back what an earlier run held; call it once, before anything is held.
 
         Args:
@@ -154,7 +154,7 @@ class HeldTokens:
         self._numbers = itertools.count(max(self._saved, default=-1) + 1)
         for row in rows:
             try:
-                token, tenant = read(row.token)
+                token, tenant = await read(row.token)
             except LogoutTokenError as error:
                 emit(
                     log, logging.WARNING, "logout.held_unreadable", tenant=row.tenant, code=error.code,

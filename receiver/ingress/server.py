@@ -140,6 +140,7 @@ async def running(
         verifier = TokenVerifier(
             tenants, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
         )
+        stack.callback(verifier.close)
         rows = input_table(tenants, verifier, settings.public)
         dispatcher = Dispatcher(rows, intake, tenants, settings.public, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)

@@ -22,10 +22,11 @@ from receiver.core import claims as rules
 from receiver.core import logout_token as lt
 from receiver.core import times
 from receiver.core.eviction import eviction_id
-from receiver.core.jwe import choose_decryption_key, decryption_keys, open_token
+from receiver.core.jwe import MAX_TRIES, choose_decryption_keys, decryption_keys, open_token
 from receiver.core.jwk import FAMILIES, Fault
 from receiver.core.jwks import KeySet, check_key_issuer, parse_key_set, select_keys
 from receiver.core.jws import (
+    JWE_SEGMENTS,
     MAX_TOKEN_BYTES,
     check_algorithm_name,
     check_extensions,
@@ -580,9 +581,9 @@ def test_failed_signature_fetches_once_per_cool_down_of_its_own() -> None:
 # Encryption (BCL §2.6 step 1)
 
 
-def encrypted(plaintext: str, **header: Any) -> str:
-    """A JWE for the key `enc`."""
-    key = RSAKey.import_key(rsa_pair("enc").published(use=None))
+def encrypted(plaintext: str, key_name: str = "enc", **header: Any) -> str:
+    """A JWE for one of our keys."""
+    key = RSAKey.import_key(rsa_pair(key_name).published(use=None))
     protected = {"alg": "RSA-OAEP-256", "enc": "A256GCM", **header}
     return joserfc_jwe.encrypt_compact(protected, plaintext, key, algorithms=[protected["alg"], protected["enc"]])
 
@@ -658,22 +659,42 @@ def thumbprint(tenant: Tenant) -> str:
 
 
 def test_decryption_key_is_chosen_by_kid() -> None:
-    """A `kid` chooses among all tenants' keys; without one, or with one no key has, exactly one key must fit."""
+    """A `kid` chooses among all tenants' keys; without one, or with one no key has, those that fit are tried."""
     able = replace(TENANT, decryption_key=pem(rsa_pair("enc")))
     other = replace(TENANT, name="t2", decryption_key=pem(rsa_pair("other")))
     curve = replace(TENANT, name="t3", decryption_key=pem(ec_pair("enc")))
+    named_key = RSAKey.import_key(pem(rsa_pair("enc"))).as_dict(private=True) | {"kid": "ours"}
+    named = replace(TENANT, name="t4", decryption_key=json.dumps(named_key))
     header = {"alg": "RSA-OAEP-256", "enc": "A256GCM"}
 
     for kid, tenants, expected in (
-        (thumbprint(other), [able, other], other),
-        ("the OP's name for it", [able, curve], able),
-        (None, [able, curve], able),
-        (None, [able, replace(other, decryption_key=able.decryption_key)], able),
+        (thumbprint(other), [able, other], [other]),
+        ("ours", [other, named], [named]),
+        ("the OP's name for it", [able, curve], [able]),
+        (None, [able, curve], [able]),
+        (None, [able, replace(other, decryption_key=able.decryption_key)], [able]),
+        (None, [able, other], [able, other]),
+        ("the OP's name for it", [able, other], [able, other]),
+        ("the OP's name for it", [named, other], [other, named]),
     ):
-        named = header if kid is None else {**header, "kid": kid}
-        assert expected is choose_decryption_key(named, tenants).tenant
-    for named in (header, {**header, "kid": "the OP's name for it"}):
-        assert Code.DECRYPTION == refusal(choose_decryption_key, named, [able, other])
+        sent = header if kid is None else {**header, "kid": kid}
+        assert expected == [opening.tenant for opening in choose_decryption_keys(sent, tenants)]
+
+
+def test_tries_to_decrypt_are_bounded() -> None:
+    """Where nothing chooses, the first keys are tried, whichever of them opens the token; never more than the bound."""
+    tenants = [
+        replace(TENANT, name=f"t{n}", issuer=f"https://op.example/t{n}", decryption_key=pem(rsa_pair(f"enc {n}")))
+        for n in range(MAX_TRIES + 1)
+    ]
+    directory, signed_token = TenantDirectory(tuple(tenants)), token()
+
+    for n in range(MAX_TRIES):
+        sent = encrypted(signed_token, f"enc {n}")
+        assert (signed_token, tenants[n], True) == open_token(sent, JWE_SEGMENTS, directory, None)
+    last = encrypted(signed_token, f"enc {MAX_TRIES}")
+    assert Code.DECRYPTION == refusal(open_token, last, JWE_SEGMENTS, directory, None)
+    assert tenants[MAX_TRIES] is open_token(last, JWE_SEGMENTS, directory, tenants[MAX_TRIES])[1]
 
 
 def test_decryption_key_is_for_its_use_and_algorithm() -> None:
@@ -682,10 +703,10 @@ def test_decryption_key_is_for_its_use_and_algorithm() -> None:
     header = {"alg": "RSA-OAEP-256", "enc": "A256GCM"}
     for members in ({"use": "sig"}, {"alg": "RSA-OAEP"}):
         able = replace(TENANT, decryption_key=json.dumps(private | members))
-        assert Code.DECRYPTION == refusal(choose_decryption_key, header, [able])
+        assert Code.DECRYPTION == refusal(choose_decryption_keys, header, [able])
     curve = replace(TENANT, decryption_key=pem(ec_pair("enc")))
     ephemeral = {"alg": "ECDH-ES", "enc": "A256GCM", "epk": {"kty": "EC", "crv": "P-384"}}
-    assert Code.DECRYPTION == refusal(choose_decryption_key, ephemeral, [curve])
+    assert Code.DECRYPTION == refusal(choose_decryption_keys, ephemeral, [curve])
 
 
 def test_decryption_key_is_private() -> None:

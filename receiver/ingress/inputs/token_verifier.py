@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from receiver.core import logout_token as lt
 from receiver.errors import JWKSUnavailableError, LogoutTokenError
 from receiver.ingress.held import EVIDENCE, HeldToken, HeldTokens
+from receiver.ingress.inputs.token_parser import TokenParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ class TokenVerifier:
         clock: Callable[[], float],
         outbox: Outbox | None = None,
     ) -> None:
-        self._tenants = tenants
+        self._parser = TokenParser(tenants)
         self._keys = keys
         self._intake = intake
         self.held = HeldTokens(
@@ -64,7 +65,11 @@ class TokenVerifier:
 
     async def restore(self) -> None:
         """Take up the held tokens of an earlier run; call it before the first request."""
-        await self.held.restore(lambda compact: lt.parse(compact, self._tenants))
+        await self.held.restore(self._parser.parse)
+
+    def close(self) -> None:
+        """Open no further token."""
+        self._parser.close()
 
     async def verify(self, compact: str, message: Message) -> Eviction:
         """What one logout token orders. Where only its key is missing, it is also held and taken in when that comes.
@@ -75,9 +80,10 @@ class TokenVerifier:
 
         Raises:
             LogoutTokenError: the token fails a rule.
+            MalformedRequestError: `busy`, when too many encrypted tokens wait.
             JWKSUnavailableError: its keys cannot be had now.
         """
-        token, tenant = lt.parse(compact, self._tenants, message.path_tenant)
+        token, tenant = await self._parser.parse(compact, message.path_tenant)
         message.token, message.tenant = token, tenant
         screened = lt.screen(token, tenant, message.received_at)
         accepted = await self._verify(screened, HeldToken(token, tenant, message.received_at, None, compact))
