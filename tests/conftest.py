@@ -29,10 +29,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > MAX_ID) else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Before `-m` chooses among them and xdist hands them out."""
-    deep.mark(items, Path(__file__).parent)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Before `-m` chooses among them."""
+    deep.mark(item, Path(__file__).parent)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> deep.ByDirectory | None:
+    """With `--dist loadgroup` a directory of tests is run by one process."""
+    return deep.ByDirectory(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 DIRECTORIES = ("chaos", "stacks", "versions")
@@ -17,15 +17,25 @@ MARKS = frozenset({"topology", "tls_server", "node", "java", "deep"})
 """A test with one of these is deep."""
 
 
-def mark(items: Iterable[pytest.Item], tests: Path) -> None:
-    """Mark deep tests, and name the group that one process runs: what it starts takes long, so it is started once.
+def mark(item: pytest.Item, tests: Path) -> None:
+    """Mark a deep test.
 
     Args:
-        items: What was collected.
+        item: The test.
         tests: The directory that holds all tests.
     """
-    for item in items:
-        place = item.path.relative_to(tests).parts if item.path.is_relative_to(tests) else ("",)
-        if place[0] in DIRECTORIES or any(item.get_closest_marker(name) for name in MARKS):
-            item.add_marker(pytest.mark.deep)
-            item.add_marker(pytest.mark.xdist_group("-".join(place[: 2 if place[0] == "stacks" else 1])))
+    place = item.path.relative_to(tests).parts if item.path.is_relative_to(tests) else ("",)
+    if place[0] in DIRECTORIES or any(item.get_closest_marker(name) for name in MARKS):
+        item.add_marker(pytest.mark.deep)
+
+
+class ByDirectory(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types for it
+    """One process runs a directory of tests: what these start takes long, so it is started once.
+
+    In place of xdist's own groups: their names are lost with the pytest that is locked here.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        """`tests/stacks/node` of a stack's test, `tests/topologies` of others."""
+        directory = nodeid.partition("::")[0].split("/")[:-1]
+        return "/".join(directory[: 3 if "stacks" in directory else 2])
