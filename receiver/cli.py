@@ -201,7 +201,7 @@ def _trace(options: argparse.Namespace) -> int:
         print("receiver: no such eviction: never published, or no longer in the stream", file=sys.stderr)
         return CHECK_FAILED
     _show(trace.to_json(found) if options.json else trace.to_text(found, colours=_colours()))
-    return GOOD if found.complete else CHECK_FAILED
+    return GOOD if all(one.complete for one in (found, *found.others)) else CHECK_FAILED
 
 
 def _apps_list(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Find one event in the stream: at its place where that is known, else by reading, newest first, as far as allowed."""
+"""Find an event, or all of one `jti`: at their places where those are known, else by reading, newest first."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus import stream
 from receiver.bus.connection import Failure, describe
+from receiver.core.cursor import order
 from receiver.core.eviction import eviction_id
 from receiver.errors import BadEventError, RedisUnavailableError
 
@@ -48,8 +49,8 @@ class NotFound:
     complete: bool
 
 
-async def find(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> Found | NotFound:
-    """The event with this id or `jti`, by `look_up` or else by `search` through the whole stream.
+async def find(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> list[Found] | NotFound:
+    """The event with this id, or those with this `jti`, by `look_up` or else by `search` through the whole stream.
 
     Raises:
         RedisUnavailableError: Redis cannot be read.
@@ -57,32 +58,38 @@ async def find(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequ
     return await look_up(client, keys, text, issuers) or await search(client, keys, text)
 
 
-async def look_up(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> Found | None:
-    """The event with this id or `jti` where its place is remembered, which it is for `events.dedupe_s`.
+async def look_up(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> list[Found]:
+    """The event with this id, or those with this `jti`, as far as their places are remembered (`events.dedupe_s`).
 
     Args:
         client: Any client without response decoding.
         keys: Key names.
-        text: An event id, or the `jti` of a token. Where several issuers used the `jti`, the newest event is found.
+        text: An event id, or the `jti` of a token.
         issuers: Those the token may be from.
+
+    Returns:
+        The newest first. Of a `jti` that was used again the last hundred for each issuer.
 
     Raises:
         RedisUnavailableError: Redis cannot be read.
     """
+    found = []
     try:
-        for place, event_id in await _places(client, keys, [text, *(eviction_id(issuer, text) for issuer in issuers)]):
+        for place, event_id in await _places(client, keys, await _ids(client, keys, text, issuers)):
             entries: Any = await client.xrange(keys.events, place, place)
             for entry_id, fields in entries:
                 eviction = _read(entry_id, fields)
                 if eviction is not None and eviction.id == event_id:
-                    return Found(entry_id.decode(), eviction)
+                    found.append(Found(entry_id.decode(), eviction))
     except Failure as error:
         raise RedisUnavailableError(f"cannot read the event stream: {describe(error)}") from error
-    return None
+    return found
 
 
-async def search(client: redis.asyncio.Redis, keys: Keys, text: str, *, most: int | None = None) -> Found | NotFound:
-    """The newest event with this id or `jti`, by reading the stream from its end.
+async def search(
+    client: redis.asyncio.Redis, keys: Keys, text: str, *, most: int | None = None
+) -> list[Found] | NotFound:
+    """The newest event with this id, or those with this `jti`, by reading the stream from its end.
 
     Args:
         client: Any client without response decoding.
@@ -90,24 +97,37 @@ async def search(client: redis.asyncio.Redis, keys: Keys, text: str, *, most: in
         text: An event id, or the `jti` of a token.
         most: Entries to read at most; None reads all.
 
+    Returns:
+        At least one, the newest first.
+
     Raises:
         RedisUnavailableError: Redis cannot be read.
     """
-    searched, wanted = 0, text.encode()
+    searched, wanted, complete = 0, text.encode(), True
+    found: list[Found] = []
     try:
         async for entry_id, fields in _newest_first(client, keys):
             if searched == most:
-                return NotFound(searched, complete=False)
+                complete = False
+                break
             searched += 1
             event = fields.get(b"event", b"")
             # To read every event as JSON would take ten times as long. Text that JSON escapes is not found as bytes.
             if wanted in event or b"\\" in event:
                 eviction = _read(entry_id, fields)
                 if eviction is not None and text in {eviction.id, eviction.jti}:
-                    return Found(entry_id.decode(), eviction)
+                    found.append(Found(entry_id.decode(), eviction))
+                    if eviction.id == text:
+                        break
     except Failure as error:
         raise RedisUnavailableError(f"cannot read the event stream: {describe(error)}") from error
-    return NotFound(searched, complete=True)
+    return found or NotFound(searched, complete=complete)
+
+
+async def _ids(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> list[str]:
+    first = [eviction_id(issuer, text) for issuer in issuers]
+    further: Any = await client.mget([keys.further(event_id) for event_id in first]) if first else []
+    return [text, *first, *(other.decode(errors="replace") for line in further if line for other in line.split())]
 
 
 async def _places(client: redis.asyncio.Redis, keys: Keys, event_ids: list[str]) -> list[tuple[bytes, str]]:
@@ -118,7 +138,7 @@ async def _places(client: redis.asyncio.Redis, keys: Keys, event_ids: list[str])
         for place, event_id in zip(places, event_ids, strict=True)
         if place is not None and stream.is_entry_id(place)
     ]
-    return sorted(there, key=lambda pair: stream.milliseconds(pair[0].decode()), reverse=True)
+    return sorted(there, key=lambda pair: order(pair[0].decode()), reverse=True)
 
 
 async def _newest_first(client: redis.asyncio.Redis, keys: Keys) -> AsyncIterator[tuple[bytes, dict[bytes, bytes]]]:

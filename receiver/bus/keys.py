@@ -29,8 +29,16 @@ class Keys:
         return f"{self.prefix}:sequence"
 
     def jti(self, eviction_id: str) -> str:
-        """String: stream id of the entry already published for this (iss, jti); expires."""
+        """String: stream id of the entry already published with this event id; expires."""
         return f"{self.prefix}:jti:{eviction_id}"
+
+    def logout(self, subject: str) -> str:
+        """String: the latest `logout_at` published for one `core.repeats.subject_of`, and its event id; expires."""
+        return f"{self.prefix}:logout:{subject}"
+
+    def further(self, eviction_id: str) -> str:
+        """String: ids of the further events of the (iss, jti) whose first event has this id, the last 100; expires."""
+        return f"{self.prefix}:further:{eviction_id}"
 
     def jwks(self, tenant: str) -> str:
         """String: the last good JWKS of a tenant with the time it was fetched, shared by all receivers."""

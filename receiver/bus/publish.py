@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -19,7 +19,9 @@ from receiver.bus.connection import Failure, describe, is_passing
 from receiver.bus.group_commit import Again, GroupCommit
 from receiver.bus.inspect import probe_publish
 from receiver.bus.lua import Script
+from receiver.core.eviction import eviction_id
 from receiver.core.marks import client_suffix, digest
+from receiver.core.repeats import id_if_reused, subject_of
 from receiver.errors import EventRefusedError, PublishError
 
 if TYPE_CHECKING:
@@ -57,10 +59,12 @@ class Published:
     Attributes:
         entry_id: Its stream id.
         duplicate: True when an earlier request had already put it there.
+        event_id: Its id there: the eviction's, or `core.repeats.id_if_reused` where another logout has that one.
     """
 
     entry_id: str
     duplicate: bool
+    event_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ class Retention:
     Attributes:
         max_events: Entries kept in the stream, approximately; older ones are trimmed.
         max_age_s: Seconds an entry is kept, approximately.
-        dedupe_s: Seconds a (iss, jti) is remembered.
+        dedupe_s: Seconds a logout is remembered to recognise its repeats.
         mark_s: Seconds a logout is remembered for sessions that come late.
     """
 
@@ -101,7 +105,10 @@ class TooFewReplicasError(ResponseError):
 
 
 class EvictionPublisher:
-    """Appends evictions to the stream, each exactly once per (iss, jti) within `dedupe_s`.
+    """Appends evictions to the stream, each exactly once within `dedupe_s`, however often it is repeated.
+
+    `core.repeats` says what a repeat is. Another logout under the same `jti` is published with an id
+    of its own.
 
     Args:
         client: Owned by the caller.
@@ -110,6 +117,7 @@ class EvictionPublisher:
         durability: When an event counts as published.
         clock: NumericDate seconds.
         on_fault: Told how many evictions failed for an exception that was not foreseen; it is logged already.
+        on_reused_jti: Told of a logout that was published under a `jti` that another one had.
     """
 
     def __init__(
@@ -121,6 +129,7 @@ class EvictionPublisher:
         durability: Durability = Durability(),
         clock: Callable[[], float] = time.time,
         on_fault: Callable[[int], None] = lambda _: None,
+        on_reused_jti: Callable[[Eviction], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -128,6 +137,7 @@ class EvictionPublisher:
         self._durability = durability
         self._clock = clock
         self._told_of_fault = on_fault
+        self._told_of_reused_jti = on_reused_jti
         self._commit: GroupCommit[Eviction, Published] = GroupCommit(
             self._send_batch,
             max_batch=MAX_BATCH,
@@ -169,6 +179,9 @@ class EvictionPublisher:
             replies = await self._send(evictions)
         except Failure as error:
             replies = [error] * len(evictions)
+        for eviction, reply in zip(evictions, replies, strict=True):
+            if isinstance(reply, Published) and not reply.duplicate and reply.event_id == id_if_reused(eviction):
+                self._told_of_reused_jti(eviction)
         return [reply if isinstance(reply, Published) else _judge(reply) for reply in replies]
 
     async def _send(self, evictions: list[Eviction]) -> list[Published | Exception]:
@@ -191,10 +204,7 @@ class EvictionPublisher:
                 pipeline.execute_command("WAIT", self._durability.wait_replicas, timeout_ms)
             replies = await pipeline.execute(raise_on_error=False)
         lacking = self._lacking(replies.pop()) if self._durability.wait_replicas else None
-        return [
-            reply if isinstance(reply, Exception) else lacking or Published(reply[0].decode(), duplicate=bool(reply[1]))
-            for reply in replies
-        ]
+        return [reply if isinstance(reply, Exception) else lacking or _published(reply) for reply in replies]
 
     def _lacking(self, replicas: int | ResponseError) -> ResponseError | None:
         wanted = self._durability.wait_replicas
@@ -205,6 +215,7 @@ class EvictionPublisher:
     def _arguments(self, eviction: Eviction) -> tuple[str | int, ...]:
         """Keys and arguments of publish.lua, in its order."""
         keys, retention = self._keys, self._retention
+        subject = subject_of(eviction)
         named = eviction.client_id if eviction.applies_to == "client" else None
         return (
             keys.events,
@@ -227,7 +238,15 @@ class EvictionPublisher:
             # As in the head, so that it is found there.
             json.dumps(eviction.id, ensure_ascii=False),
             MAX_EVENT_BYTES,
+            keys.logout(subject) if subject else "",
+            id_if_reused(eviction),
+            eviction_id(eviction.iss, eviction.jti) if eviction.jti is not None else "",
         )
+
+
+def _published(reply: list[Any]) -> Published:
+    place, duplicate, _, event_id = reply
+    return Published(place.decode(), duplicate=bool(duplicate), event_id=event_id.decode())
 
 
 def _judge(error: Exception) -> Exception | Again:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus import acks, stream
@@ -10,7 +10,7 @@ from receiver.bus.connection import Failure, describe
 from receiver.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     import redis.asyncio
 
@@ -73,12 +73,14 @@ class Trace:
         entry_id: Its stream id.
         published_at: NumericDate seconds on Redis's clock.
         apps: Every app that should answer or has, by name.
+        others: Of a `jti` that stands for several events: those of the others, the newest first.
     """
 
     eviction: Eviction
     entry_id: str
     published_at: float
     apps: tuple[AppTrace, ...]
+    others: tuple[Trace, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -108,24 +110,25 @@ class Trace:
             "complete": self.complete,
             "after_ms": self.after_ms,
             "apps": [app.to_json() for app in self.apps],
+            **({"others": [other.to_json() for other in self.others]} if self.others else {}),
         }
 
 
 async def trace(
     client: redis.asyncio.Redis,
     keys: Keys,
-    found: Found,
+    found: Sequence[Found],
     *,
     now_s: float,
     declared: Collection[str],
     seen_within_s: float,
 ) -> Trace:
-    """What became of an event.
+    """What became of an event, and of the others of its `jti`.
 
     Args:
         client: Any client without response decoding.
         keys: Key names.
-        found: The event, from `event_search.find`.
+        found: The event, from `event_search.find`, and after it the others of the same `jti`.
         now_s: NumericDate seconds.
         declared: Apps that should answer whether or not they were ever heard of.
         seen_within_s: Other apps should answer if they were heard of within so many seconds.
@@ -133,6 +136,16 @@ async def trace(
     Raises:
         RedisUnavailableError: Redis cannot be read.
     """
+    first, *others = [
+        await _trace(client, keys, one, now_s=now_s, declared=declared, seen_within_s=seen_within_s) for one in found
+    ]
+    return replace(first, others=tuple(others))
+
+
+async def _trace(
+    client: redis.asyncio.Redis, keys: Keys, found: Found, *, now_s: float, declared: Collection[str],
+    seen_within_s: float,
+) -> Trace:  # fmt: skip
     try:
         acked: Any = await client.hgetall(keys.acks_of(found.eviction.id))
         instances = await acks.instances(client, keys)

@@ -33,7 +33,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def eviction_id(issuer: str, jti: str) -> str:
-    """The event id: stable for (iss, jti), so that a redelivery is recognised (`jti` is unique per issuer).
+    """The id of the first event of an (iss, jti): a redelivery is recognised by it, also by earlier releases.
 
     Returns:
         32 lower-case hexadecimal digits.
@@ -59,7 +59,7 @@ class Eviction:
     """Who must be dropped, from when, and where the order came from.
 
     Attributes:
-        id: Stable for (iss, jti); handlers are idempotent by it.
+        id: The same for every repeat of one logout; handlers are idempotent by it.
         tenant: Configured name of the tenant.
         iss: The issuer, byte for byte as in the token.
         client_id: The RP the token was addressed to; None when the order names no RP.

@@ -45,7 +45,7 @@ class LogoutToken:
 
     Attributes:
         iss: Issuer.
-        client_id: Which of our clients it is for; None when `aud` names several and no `azp` says which.
+        client_ids: Which of our clients it is for, at least one: those in `aud`, or the one of them that `azp` names.
         sub: Subject; None when the token names a session only.
         sid: Session; None when the token names a user only.
         jti: Token id, unique per issuer.
@@ -55,7 +55,7 @@ class LogoutToken:
     """
 
     iss: str
-    client_id: str | None
+    client_ids: tuple[str, ...]
     sub: str | None
     sid: str | None
     jti: str
@@ -63,19 +63,26 @@ class LogoutToken:
     exp: float | None
     reason: str | None
 
-    def to_eviction(self, tenant: Tenant, received_at: float) -> Eviction:
-        """What this token orders (BCL §2.7). A token for several clients counts for all of its tenant's."""
+    def to_evictions(self, tenant: Tenant, received_at: float) -> tuple[Eviction, ...]:
+        """What this token orders (BCL §2.7), one at least: several where logouts count for one client each."""
+        if tenant.applies_to == "tenant":
+            return (self._eviction(tenant, received_at, self.client_ids[0] if len(self.client_ids) == 1 else None),)
+        return tuple(self._eviction(tenant, received_at, client_id) for client_id in self.client_ids)
+
+    def _eviction(self, tenant: Tenant, received_at: float, client_id: str | None) -> Eviction:
+        is_first = client_id is None or client_id == self.client_ids[0]
         return Eviction.for_subject(
             tenant,
-            id=eviction_id(self.iss, self.jti),
+            # No jti has a line break.
+            id=eviction_id(self.iss, self.jti if is_first else f"{self.jti}\n{client_id}"),
             iss=self.iss,
             sub=self.sub,
             sid=self.sid,
             logout_at=int(self.iat),
             received_at=received_at,
             input="backchannel",
-            applies_to=tenant.applies_to if self.client_id is not None else "tenant",
-            client_id=self.client_id,
+            applies_to=tenant.applies_to,
+            client_id=client_id,
             jti=self.jti,
             reason=self.reason,
         )
@@ -141,7 +148,7 @@ def accepted(found: Examination) -> LogoutToken:
     """The token of an examination in which every rule has passed; `explain` asks them itself."""
     return LogoutToken(
         iss=found.iss,
-        client_id=found.client_id,
+        client_ids=found.client_ids if found.client_id is None else (found.client_id,),
         sub=found.sub,
         sid=found.sid,
         jti=found.jti,

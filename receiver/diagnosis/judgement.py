@@ -113,7 +113,7 @@ def judge(examination: Examination, tenant: Tenant | None, *, show_subject: bool
     findings.append(Finding(REPEAT, "skipped", "the service looks the jti up in Redis; a repeat is published once"))
     if error is not None:
         return Judgement(tuple(findings), error, None)
-    eviction = accepted(examination).to_eviction(examination.tenant, examination.now_s)
+    eviction, *_ = accepted(examination).to_evictions(examination.tenant, examination.now_s)
     return Judgement(tuple(findings), None, eviction.scope)
 
 

@@ -54,7 +54,11 @@ def to_json(found: Trace) -> str:
 
 
 def to_text(found: Trace, *, colours: bool) -> str:
-    """The event, one line for each app, and the answer."""
+    """The event, one line for each app, and the answer; then the same for the other events of its `jti`."""
+    return "\n\n".join(_text_of(one, colours=colours) for one in (found, *found.others))
+
+
+def _text_of(found: Trace, *, colours: bool) -> str:
     eviction = found.eviction
     head = f"{eviction.id}  {eviction.tenant}  {eviction.input}  {eviction.scope}  {instant(eviction.received_at)}"
     rows = [(app.app, _instances(app), _said(app)) for app in found.apps]

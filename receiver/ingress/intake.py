@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.errors import ReceiverError
@@ -32,7 +32,7 @@ class Accepted:
     """One eviction that is durable, in Redis or in the outbox.
 
     Attributes:
-        eviction: What was ordered.
+        eviction: What was ordered, with the id it is published under, as far as that is known.
         entry_id: Its place in the stream; None while it waits in the outbox.
         duplicate: True when an earlier order had already put it there.
     """
@@ -167,7 +167,7 @@ class Intake:
 
 def _accepted(eviction: Eviction, published: Published) -> Accepted:
     entry_id = None if published.entry_id == IN_OUTBOX else published.entry_id
-    return Accepted(eviction, entry_id, published.duplicate)
+    return Accepted(replace(eviction, id=published.event_id), entry_id, published.duplicate)
 
 
 def _outcome(accepted: Sequence[Accepted], error: ReceiverError | None) -> str:

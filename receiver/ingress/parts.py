@@ -16,6 +16,7 @@ from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
 from receiver.ingress.keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
+from receiver.ingress.reused_ids import ReusedIds
 from receiver.ops.sections import EMBEDDED
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
@@ -104,6 +105,7 @@ def make_publisher(
         ),
         clock=clock,
         on_fault=metrics.publish_faults.inc,
+        on_reused_jti=ReusedIds(metrics, clock).note,
     )
 
 

@@ -43,6 +43,12 @@ class Metrics(ProcessMetrics):
             "Evictions that Redis was not given because of a fault in this service.",
             registry=registry,
         )
+        self.reused_jti = Counter(
+            "logout_reused_jti_total",
+            "Logouts published under a jti that another logout had: the OP uses its ids again.",
+            ["tenant"],
+            registry=registry,
+        )
         self.delivery_seconds = Histogram(
             "logout_delivery_seconds",
             "Time from the OP issuing the token (iat) to the published event.",

@@ -261,7 +261,7 @@ class EventSettings(Section):
     dedupe_s: int = Field(
         86_400,
         ge=60,
-        description="Seconds a token's (iss, jti) is remembered; a repeat within it is a success, published once.",
+        description="Seconds a logout is remembered; a repeat of its token within it is a success, published once.",
     )
 
 

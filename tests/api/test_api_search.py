@@ -76,3 +76,22 @@ async def test_text_that_json_escapes_is_found(api: Api, op: OP) -> None:
     status, body, _ = await api.call("GET", "/evictions", params={"jti": jti})
 
     assert (200, jti) == (status, body["jti"])
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+async def test_all_events_of_a_jti(api: Api, op: OP, *, remembered: bool) -> None:
+    """Of a jti that was used again every event is shown, the newest first; each is found by its own id alone."""
+    for sub in ("u1", "u2", "u3"):
+        await api.receiver.post(op.token(jti="j1", sub=sub))
+    if not remembered:
+        for key in await api.receiver.redis.keys("{logout}:jti:*"):
+            await api.receiver.redis.delete(key)
+    ids = [event["id"] for event in await api.receiver.events()]
+
+    status, body, _ = await api.call("GET", "/evictions", params={"jti": "j1"})
+
+    assert (200, ids[::-1]) == (status, [body["id"], *(other["id"] for other in body["others"])])
+    assert {"j1"} == {body["jti"], *(other["jti"] for other in body["others"])}
+    for event_id in ids:
+        status, body, _ = await api.call("GET", f"/evictions/{event_id}")
+        assert (200, event_id, False) == (status, body["id"], "others" in body)

@@ -45,7 +45,7 @@ def served(token: str, path: Tenant | None, keys: dict[str, KeySet] | None) -> t
         accepted = lt.verify(screened, keys[tenant.name])
     except ReceiverError as error:
         return error.code, None
-    return None, accepted.to_eviction(tenant, NOW).scope
+    return None, accepted.to_evictions(tenant, NOW)[0].scope
 
 
 def explained(token: str, path: Tenant | None, keys: dict[str, KeySet] | None) -> Judgement:

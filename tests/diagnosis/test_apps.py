@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.bus import acks
-from receiver.bus.event_search import Found, find
+from receiver.bus.event_search import NotFound, find
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.bus.trace import LIVE_S, trace
@@ -51,7 +51,7 @@ async def test_app_that_is_gone(command: Command, config: str, redis_client: red
 
     async def complete() -> bool:
         found = await find(redis_client, KEYS, "e1", ())
-        assert isinstance(found, Found)
+        assert not isinstance(found, NotFound)
         traced = await trace(redis_client, KEYS, found, now_s=time.time(), declared=(), seen_within_s=86_400)
         return traced.complete
 

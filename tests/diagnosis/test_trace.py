@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus import acks
-from receiver.bus.event_search import Found, NotFound, find
+from receiver.bus.event_search import NotFound, find
 from receiver.bus.keys import Keys
 from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.bus.trace import LIVE_S, Trace, trace
@@ -60,14 +60,14 @@ class Scene:
     async def trace(self, name: str = "e1", *declared: str, seen_within_s: float = DAY_S) -> Trace:
         """What is known."""
         found = await find(self.client, KEYS, name, ())
-        assert isinstance(found, Found)
+        assert not isinstance(found, NotFound)
         return await trace(self.client, KEYS, found, now_s=time.time(), declared=declared, seen_within_s=seen_within_s)
 
 
 async def found_id(client: redis.asyncio.Redis, text: str) -> str | None:
     """The id of the event that is found."""
     found = await find(client, KEYS, text, ())
-    return found.eviction.id if isinstance(found, Found) else None
+    return None if isinstance(found, NotFound) else found[0].eviction.id
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import redis.exceptions
 import yaml
 
 from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.event_search import Found, find
+from receiver.bus.event_search import NotFound, find
 from receiver.bus.keys import Keys
 from receiver.bus.shared_keys import SharedKeys, StoredKeys
 from receiver.bus.trace import trace
@@ -115,7 +115,9 @@ def test_every_key_is_described() -> None:
 
     assert len(kinds) == len(described)
     assert described == {
-        Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().jwks("<tenant>"), Keys().mark("<digest>"),
+        Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().logout("<digest>"),
+        Keys().further("<event id>"),
+        Keys().jwks("<tenant>"), Keys().mark("<digest>"),
         Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().account_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().index_bucket("xx0").replace("xx0", "<bucket>"), Keys().places_bucket("xx0").replace("xx0", "<bucket>"),
@@ -246,7 +248,7 @@ async def test_group_rights_are_enough(
             await asyncio.sleep(0.01)
         good = eviction_id(op.issuer, "good")
         place = await find(client, Keys(), good, ())
-        assert isinstance(place, Found)
+        assert not isinstance(place, NotFound)
         while not (await trace(client, Keys(), place, now_s=clock(), declared=(), seen_within_s=60)).complete:
             await asyncio.sleep(0.01)
         watch = AckWatch(client, Keys(), Metrics(), declared=(), seen_s=60)

@@ -159,8 +159,8 @@ def judge(token: str) -> None:
         return
     if not unverified.encrypted:
         assert oracle.faults(token, WORLDS[tenant.name], NOW) == [], "accepted, against a rule"
-    eviction = accepted.to_eviction(tenant, NOW)
-    assert Eviction.from_json(eviction.to_json().encode()) == eviction
+    for eviction in accepted.to_evictions(tenant, NOW):
+        assert Eviction.from_json(eviction.to_json().encode()) == eviction
 
 
 def is_fit(key: VerificationKey) -> bool:

@@ -294,3 +294,24 @@ async def test_log_names_nobody(
         if record.getMessage() == "logout.accepted" and record.fields["entry_id"] == "outbox"  # type: ignore[attr-defined]
     ][:1]
     assert ("ok", 200) == (accepted["outcome"], accepted["status"])
+
+
+async def test_one_jti_for_two_logouts_in_the_outbox(start: Start, own_redis: EmbeddedRedis, op: OP) -> None:
+    """Two logouts with one jti that came during an outage are both published, and both known when they come again."""
+    async with start() as receiver:
+        await warm(receiver, op)
+        own_redis.kill()
+        tokens = [op.token(jti="j1", sub=sub) for sub in ("u1", "u2")]
+        for token in (*tokens, *tokens):
+            assert 200 == (await receiver.post(token)).status
+        assert 2 == waiting(receiver)
+        own_redis.start()
+        await drained(receiver)
+        await noticed(receiver, up=True)
+        for token in tokens:
+            assert 200 == (await receiver.post(token)).status
+
+        events = await receiver.events()
+        assert ["u1", "u2"] == [event["data"]["sub"] for event in events if event["data"]["jti"] == "j1"]
+        assert len(events) == len({event["id"] for event in events})
+        assert 1 == metric(receiver, "reused_jti_total", tenant="t1")

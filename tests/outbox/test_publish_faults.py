@@ -70,7 +70,7 @@ async def test_outbox_takes_what_failed_unforeseen(redis_server: EmbeddedRedis, 
     publisher = EvictionPublisher(client, Keys(), Retention(), on_fault=metrics.publish_faults.inc)
     through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock)
     try:
-        assert Published(IN_OUTBOX, duplicate=False) == await through_outbox.publish(eviction("a"))
+        assert Published(IN_OUTBOX, duplicate=False, event_id="a") == await through_outbox.publish(eviction("a"))
         assert (1, 1) == (outbox.entries, metrics.registry.get_sample_value("logout_publish_faults_total"))
         with pytest.raises(PublishFaultError):
             await through_outbox.publish(UNWRITABLE)

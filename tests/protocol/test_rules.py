@@ -195,7 +195,7 @@ def test_empty_sub_beside_a_sid_counts_as_absent() -> None:
     """The `sid` names the session that ends; an empty `sid` is refused, it would end every session of the user."""
     assert (None, "s1") == rules.check_subject(claims(sub=""), TENANT)
     assert Code.MALFORMED == refusal(rules.check_subject, claims(sid=""), TENANT)
-    assert "session" == accepted(sub="").to_eviction(TENANT, NOW).scope
+    assert "session" == accepted(sub="").to_evictions(TENANT, NOW)[0].scope
 
 
 @pytest.mark.parametrize("name", ["sub", "sid"])
@@ -729,34 +729,36 @@ def accepted(tenant: Tenant = TENANT, **changes: Any) -> lt.LogoutToken:
 
 
 def test_token_for_several_clients() -> None:
-    """`azp` says which of our clients a token is for; without it, it counts for all of the tenant's."""
+    """`azp` says which of our clients a token is for; without it, it counts for each of those in `aud`."""
     narrow = replace(TENANT, applies_to="client")
     both = ["c2", "c1", "other"]
 
     for changes, expected in (
-        ({"aud": both}, (None, "tenant")),
-        ({"aud": both, "azp": "c2"}, ("c2", "client")),
-        ({"aud": both, "azp": "other"}, (None, "tenant")),
-        ({"aud": ["other", "c2"]}, ("c2", "client")),
+        ({"aud": both}, [("c1", "client"), ("c2", "client")]),
+        ({"aud": both, "azp": "c2"}, [("c2", "client")]),
+        ({"aud": both, "azp": "other"}, [("c1", "client"), ("c2", "client")]),
+        ({"aud": ["other", "c2"]}, [("c2", "client")]),
     ):
-        eviction = accepted(**changes).to_eviction(narrow, NOW)
-        assert expected == (eviction.client_id, eviction.applies_to)
+        evictions = accepted(**changes).to_evictions(narrow, NOW)
+        assert expected == [(eviction.client_id, eviction.applies_to) for eviction in evictions]
+    [whole] = accepted(aud=both).to_evictions(TENANT, NOW)
+    assert (None, "tenant") == (whole.client_id, whole.applies_to)
 
 
 def test_scope_follows_the_claims() -> None:
     """`sid` alone is that session, `sub` alone the whole user, both together what the tenant says."""
     per_user = replace(TENANT, both_claims="user")
 
-    assert "session" == accepted(sub=ABSENT).to_eviction(TENANT, NOW).scope
-    assert "user" == accepted(sid=ABSENT).to_eviction(TENANT, NOW).scope
-    assert "session" == accepted().to_eviction(TENANT, NOW).scope
-    assert "user" == accepted().to_eviction(per_user, NOW).scope
-    assert "session" == accepted(sub=ABSENT).to_eviction(per_user, NOW).scope
+    assert "session" == accepted(sub=ABSENT).to_evictions(TENANT, NOW)[0].scope
+    assert "user" == accepted(sid=ABSENT).to_evictions(TENANT, NOW)[0].scope
+    assert "session" == accepted().to_evictions(TENANT, NOW)[0].scope
+    assert "user" == accepted().to_evictions(per_user, NOW)[0].scope
+    assert "session" == accepted(sub=ABSENT).to_evictions(per_user, NOW)[0].scope
 
 
 def test_logout_is_dated_by_the_op() -> None:
     """`logout_at` is the token's `iat`, so that a session that began later lives, however late the token came."""
-    eviction = accepted(iat=NOW - 30.5).to_eviction(TENANT, NOW + 5)
+    eviction = accepted(iat=NOW - 30.5).to_evictions(TENANT, NOW + 5)[0]
 
     assert (NOW - 31, NOW + 5) == (eviction.logout_at, eviction.received_at)
 

@@ -1,22 +1,74 @@
 -- Duplicate check, marks, resolution and append: one step, so that nothing can come in between.
 --
--- KEYS: 1 events, 2 jti, 3 sequence; the keys of marks and sessions are found on the way and share their hash tag
+-- KEYS: 1 events, 2 jti, 3 sequence; the others are found on the way and share their hash tag
 -- ARGV: 1 event JSON up to and including `"accounts":[`, 2 accounts known already as JSON strings one per line,
 --       3 seconds to remember the jti, 4 stream length to keep, 5 milliseconds to keep entries, 6 now in seconds,
 --       7 logout_at in seconds, 8 seconds to keep marks, 9 digest of the subject or '', 10 digest of the session or '',
 --       11 'user' or 'session', 12 suffix of a client's own marks or '', 13 that client as JSON,
---       14 prefix of all keys, 15 the event's id as JSON, 16 bytes an event may have
+--       14 prefix of all keys, 15 the event's id as JSON, 16 bytes an event may have,
+--       17 key of what a repeat has in common with the first, or '', 18 the event's id where another logout has the
+--       first one, 19 id of the first event of this (iss, jti) or ''
 -- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
--- Returns {stream id of the first, 1 if it was there already else 0, number of accounts}
-local seen = redis.call('GET', KEYS[2])
-if seen then
-  -- A write, so that a WAIT after a repeat waits for the first one too: replication keeps the order.
-  redis.call('EXPIRE', KEYS[2], ARGV[3])
-  return {seen, 1, 0}
-end
-
+-- Returns {stream id of the first, 1 if it was there already else 0, number of accounts, event id of the first}
 local prefix, now, logout_at, mark_s = ARGV[14], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local subject_key = ARGV[17]
+
+local function jti_key(of) return prefix .. ':jti:' .. of end
+local event_id = string.sub(KEYS[2], #jti_key('') + 1)
+
+local function remember(of, at)
+  if subject_key ~= '' then
+    redis.call('SET', subject_key, string.format('%d %s', at, of), 'EX', ARGV[3])
+  end
+end
+
+local function repeated(of, place)
+  -- A write, so that a WAIT after a repeat waits for the first one too: replication keeps the order.
+  redis.call('EXPIRE', jti_key(of), ARGV[3])
+  return {place, 1, 0, of}
+end
+
+-- When the entry at this place says the user was signed out; nil where it is another logout. A release that did not
+-- compare left nothing else to tell it by.
+local function date_of_this(place)
+  -- Without the right to read the stream, or without the entry, it counts as another one: twice is better than never.
+  local entries = redis.pcall('XRANGE', KEYS[1], place, place)
+  local fields = not entries.err and entries[1] and entries[1][2] or {}
+  for i = 1, #fields, 2 do
+    local well_formed, there = pcall(cjson.decode, fields[i] == 'event' and fields[i + 1] or '')
+    there = well_formed and type(there) == 'table' and there.data
+    if type(there) == 'table' then
+      local mine = cjson.decode(ARGV[1] .. ']}}').data
+      local for_all = mine.client_id == cjson.null and there.applies_to ~= 'client'
+      local same = mine.iss == there.iss and mine.jti == there.jti and mine.sub == there.sub and mine.sid == there.sid
+        and (for_all or mine.client_id == there.client_id)
+      return same and tonumber(there.logout_at) or nil
+    end
+  end
+end
+
+local seen = redis.call('GET', KEYS[2])
+if subject_key == '' then
+  if seen then return repeated(event_id, seen) end
+else
+  local known_at, known_id = string.match(redis.call('GET', subject_key) or '', '^(%d+) (%S+)$')
+  local place = known_id and redis.call('GET', jti_key(known_id))
+  if place and logout_at <= tonumber(known_at) then
+    redis.call('EXPIRE', subject_key, ARGV[3])
+    return repeated(known_id, place)
+  end
+  local at = seen and not place and date_of_this(seen)
+  if at and logout_at <= at then
+    remember(event_id, at)
+    return repeated(event_id, seen)
+  end
+  if seen then
+    event_id = ARGV[18]
+    local again = redis.call('GET', jti_key(event_id))
+    if again then return repeated(event_id, again) end
+  end
+end
 
 -- As bus/keys.py names them.
 local function bucket_of(kind, digest)
@@ -112,22 +164,21 @@ elseif not foreign then
 end
 
 local before_sessions, last = '],"sessions":[', ']}}'
-local _, head_to = string.find(ARGV[1], '"id":' .. ARGV[15], 1, true)
-local parts = 0
+local from, to = string.find(ARGV[1], '"id":' .. ARGV[15], 1, true)
+local before_id, after_id = string.sub(ARGV[1], 1, from + 4), string.sub(ARGV[1], to + 1)
+local id_json = event_id == ARGV[18] and '"' .. event_id .. '"' or ARGV[15]
+local parts, ids = 0, {}
 
 -- One event of its own id for each part; each is found by that id, as a whole event is.
 local function append(some_accounts, some_sessions)
   parts = parts + 1
-  local head, jti = ARGV[1], KEYS[2]
-  if parts > 1 then
-    local suffix = '-' .. parts
-    head = string.sub(head, 1, head_to - 1) .. suffix .. string.sub(head, head_to)
-    jti = jti .. suffix
-  end
+  local part = parts > 1 and '-' .. parts or ''
+  local head = before_id .. string.sub(id_json, 1, -2) .. part .. '"' .. after_id
   local event = head .. table.concat(some_accounts, ',') .. before_sessions .. table.concat(some_sessions, ',') .. last
   local n = redis.call('INCR', KEYS[3])
   local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'event', event, 'n', n)
-  redis.call('SET', jti, id, 'EX', ARGV[3])
+  redis.call('SET', jti_key(event_id .. part), id, 'EX', ARGV[3])
+  ids[parts] = event_id .. part
   return id
 end
 
@@ -154,4 +205,14 @@ local id = flush()
 -- By the age of entries on the clock that named them, which is Redis's own.
 local oldest = tonumber(string.match(id, '^%d+')) - tonumber(ARGV[5])
 redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', math.max(oldest, 0)))
-return {first, 0, #accounts}
+remember(event_id, logout_at)
+if ARGV[19] ~= '' and (parts > 1 or event_id ~= ARGV[19]) then
+  local key, others = prefix .. ':further:' .. ARGV[19], {}
+  for other in string.gmatch(redis.call('GET', key) or '', '%S+') do others[#others + 1] = other end
+  for _, other in ipairs(ids) do
+    if other ~= ARGV[19] then others[#others + 1] = other end
+  end
+  -- The last hundred: an OP that gives every token the same jti must not make this grow.
+  redis.call('SET', key, table.concat(others, ' ', math.max(1, #others - 99)), 'EX', ARGV[3])
+end
+return {first, 0, #accounts, event_id}

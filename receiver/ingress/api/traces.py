@@ -88,7 +88,7 @@ class EvictionTraces:
         )  # fmt: skip
         return web.json_response(traced.to_json(), headers=NO_STORE)
 
-    async def _find(self, text: str, issuers: Sequence[str]) -> Found | NotFound:
+    async def _find(self, text: str, issuers: Sequence[str]) -> list[Found] | NotFound:
         if found := await look_up(self._client, self._keys, text, issuers):
             return found
         if self._waiting >= MAX_WAITING:

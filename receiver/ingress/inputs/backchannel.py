@@ -35,7 +35,7 @@ class BackChannel(HttpInput):
 
     async def read(self, message: Message) -> Sequence[Eviction]:
         """What the token orders; `logout_token_in` and `TokenVerifier.verify` say what may be wrong with it."""
-        return [await self._verifier.verify(logout_token_in(message.body), message)]
+        return await self._verifier.verify(logout_token_in(message.body), message)
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
         """200 without a body, also for a duplicate (BCL §2.8)."""

@@ -11,15 +11,14 @@ from receiver.ingress.held import EVIDENCE, HeldToken, HeldTokens
 from receiver.ingress.inputs.token_parser import TokenParser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from receiver.bus.publish import Published
     from receiver.core.eviction import Eviction
     from receiver.core.jwks import KeySet
     from receiver.core.logout_token import LogoutToken, Screened
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.message import Message
-    from receiver.ingress.intake import Intake
+    from receiver.ingress.intake import Accepted, Intake
     from receiver.ingress.keys import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
@@ -71,7 +70,7 @@ class TokenVerifier:
         """Open no further token."""
         self._parser.close()
 
-    async def verify(self, compact: str, message: Message) -> Eviction:
+    async def verify(self, compact: str, message: Message) -> tuple[Eviction, ...]:
         """What one logout token orders. Where only its key is missing, it is also held and taken in when that comes.
 
         Args:
@@ -87,7 +86,7 @@ class TokenVerifier:
         message.token, message.tenant = token, tenant
         screened = lt.screen(token, tenant, message.received_at)
         accepted = await self._verify(screened, HeldToken(token, tenant, message.received_at, None, compact))
-        return accepted.to_eviction(tenant, message.received_at)
+        return accepted.to_evictions(tenant, message.received_at)
 
     async def _verify(self, screened: Screened, held: HeldToken) -> LogoutToken:
         keys = self._keys.of(held.tenant)
@@ -111,6 +110,6 @@ class TokenVerifier:
             self.held.hold(replace(held, known=known))
             raise
 
-    async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Published:
+    async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Sequence[Accepted]:
         accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)
-        return await self._intake.publish(accepted.to_eviction(held.tenant, held.received_at))
+        return await self._intake.take(accepted.to_evictions(held.tenant, held.received_at))

@@ -160,6 +160,11 @@ class OutboxFile:
             self._database.wipe_journal()
         return results
 
+    def event(self, event_id: str) -> bytes | None:
+        """The wire form stored under this id."""
+        row = self._db.execute("SELECT event FROM evictions WHERE id = ?", (event_id,)).fetchone()
+        return None if row is None else bytes(row[0])
+
     def put(self, event_id: str, event: bytes, received_at: float) -> Put:
         """Store one eviction behind the others, once."""
         there = self._db.execute("SELECT seq FROM evictions WHERE id = ?", (event_id,)).fetchone()

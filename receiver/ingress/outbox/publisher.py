@@ -154,7 +154,7 @@ class OutboxPublisher:
         stored = await self._outbox.put(eviction)
         if stored and was_empty:
             emit(log, logging.WARNING, "outbox.entered", reason=reason, event_id=eviction.id)
-        return Published(IN_OUTBOX, duplicate=not stored)
+        return Published(IN_OUTBOX, duplicate=not stored, event_id=eviction.id)
 
     async def _drain_batch(self) -> bool:
         """Publish the first batch; False when something is left of it."""

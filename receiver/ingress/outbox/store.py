@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from receiver.bus.group_commit import GroupCommit
+from receiver.core.repeats import beside
 from receiver.errors import PublishError
 from receiver.ingress.outbox.file import Entry, HeldRow, Level, OutboxFile, Put
 from receiver.ops.logs import emit
@@ -118,7 +119,7 @@ class Outbox:
         return self._failure
 
     async def put(self, eviction: Eviction) -> bool:
-        """Return once the eviction is on disk.
+        """Return once the eviction is on disk, under an id of its own where another logout with the same `jti` waits.
 
         Returns:
             False when it was there already.
@@ -128,7 +129,8 @@ class Outbox:
         """
 
         def operation(file: OutboxFile) -> Put:
-            return file.put(eviction.id, eviction.to_json().encode(), eviction.received_at)
+            kept = beside(eviction, file.event(eviction.id))
+            return file.put(kept.id, kept.to_json().encode(), kept.received_at)
 
         try:
             async with asyncio.timeout(PATIENCE_S):

@@ -1,0 +1,53 @@
+"""When a logout is the same as one before: what a repeat has in common with the first, and the id of one that differs.
+
+The `jti` alone does not tell: some OPs send the session id as `jti`, or one `jti` to several clients.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+from receiver.core.eviction import Eviction
+from receiver.errors import BadEventError
+
+
+def subject_of(eviction: Eviction) -> str:
+    """A digest of issuer, `jti`, client, `sub` and `sid`: 32 hexadecimal digits, the same for every repeat of a logout.
+
+    Empty for an order without a `jti`: its id alone says what it is.
+    """
+    return "" if eviction.jti is None else _digest(_compared(eviction))
+
+
+def id_if_reused(eviction: Eviction) -> str:
+    """The id of this logout where another one has its own, because the OP used one `jti` for both."""
+    return _digest([*_compared(eviction), eviction.logout_at])
+
+
+def is_repeat(eviction: Eviction, first: Eviction) -> bool:
+    """Whether a logout adds nothing to one with its id: the same subject, and no later `logout_at`."""
+    return subject_of(eviction) == subject_of(first) and (eviction.jti is None or eviction.logout_at <= first.logout_at)
+
+
+def beside(eviction: Eviction, stored: bytes | None) -> Eviction:
+    """The eviction as it is stored where something may be stored under its id: with another id unless it repeats that.
+
+    Args:
+        eviction: The one to store.
+        stored: The wire form of the other; None where there is none.
+    """
+    try:
+        repeats = stored is None or is_repeat(eviction, Eviction.from_json(stored))
+    except BadEventError:
+        repeats = False
+    return eviction if repeats else replace(eviction, id=id_if_reused(eviction))
+
+
+def _compared(eviction: Eviction) -> list[str | int | None]:
+    return [eviction.iss, eviction.jti, eviction.client_id, eviction.sub, eviction.sid]
+
+
+def _digest(members: list[str | int | None]) -> str:
+    return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:32]

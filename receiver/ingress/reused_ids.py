@@ -1,0 +1,48 @@
+"""OPs that use a `jti` for more than one logout: counted, and named in the log now and then."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from receiver.core.repeats import id_if_reused
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.core.eviction import Eviction
+    from receiver.ops.metrics import Metrics
+
+log = logging.getLogger("receiver.request")
+
+WARN_EVERY_S = 60.0
+"""Seconds between two warnings about one tenant. Shorter fills the log of an OP that does so with every logout."""
+
+
+class ReusedIds:
+    """Keeps the books on logouts whose `jti` another one had.
+
+    Args:
+        metrics: Where each is counted.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._warned_at: dict[str, float] = {}
+
+    def note(self, eviction: Eviction) -> None:
+        """Count one, and warn where that was not done lately."""
+        self._metrics.reused_jti.labels(eviction.tenant).inc()
+        now = self._clock()
+        # A clock that was set back must not silence it.
+        if 0 <= now - self._warned_at.get(eviction.tenant, float("-inf")) < WARN_EVERY_S:
+            return
+        self._warned_at[eviction.tenant] = now
+        emit(
+            log, logging.WARNING, "logout.reused_jti", tenant=eviction.tenant, jti=eviction.jti,
+            event_id=id_if_reused(eviction),
+            action="none is lost, and none is dropped as a repeat; ask the OP's vendor for a new jti in every token",
+        )  # fmt: skip
