@@ -31,7 +31,14 @@ LEARN = Script.read("learn")
 MAX_MEMBERS = 256
 """Accounts or places kept of one name; the oldest give way. No user has as many sessions."""
 
-MAX_NOTES = 500
+MAX_BYTES = 16 * 1024
+"""Bytes kept of one name, beside `MAX_MEMBERS`; the oldest give way. One account or place takes 60 to 150 bytes."""
+
+MAX_NAMES = 4096
+"""Names kept in one of the 8,192 buckets, enough for 30 million users; further ones are dropped and reported. A visitor
+can make names that fall into one bucket, and earlier releases read a whole bucket at once."""
+
+MAX_NOTES = 20
 """Notes sent to Redis in one script call: more would keep others waiting."""
 
 
@@ -100,7 +107,7 @@ class CacheIndex:
         keys: Key names.
         keep_s: Seconds a note is kept after it was last confirmed.
         clock: NumericDate seconds.
-        report: Called with what and why, each in one word, for a note that cannot be read.
+        report: Called with what and why, each in one word, for a note that cannot be read or kept.
     """
 
     def __init__(
@@ -119,14 +126,19 @@ class CacheIndex:
         self._report = report
 
     async def learn(self, found: Sequence[Note]) -> int:
-        """Keep these notes; how many were new."""
+        """Keep these notes; how many were new. A name for which there is no room is reported as `index_full`."""
         learnt = 0
         for start in range(0, len(found), MAX_NOTES):
-            part = found[start : start + MAX_NOTES]
-            buckets = [note.bucket for note in part]
-            arguments = [value for note in part for value in (note.name, note.member)]
-            times = (int(self._clock()), self._keep_s, MAX_MEMBERS)
-            learnt += int(await LEARN.run(self._client, buckets, (*times, *arguments)))
+            members: dict[tuple[str, str], dict[str, None]] = {}
+            for note in found[start : start + MAX_NOTES]:
+                members.setdefault((note.bucket, note.name), {})[note.member] = None
+            buckets = [bucket for bucket, _ in members]
+            arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
+            limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
+            new, dropped = await LEARN.run(self._client, buckets, (*limits, *arguments))
+            learnt += int(new)
+            for _ in range(int(dropped)):
+                self._report("index", "index_full")
         return learnt
 
     async def accounts(self, eviction: Eviction) -> set[str]:

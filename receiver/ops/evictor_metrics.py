@@ -57,8 +57,8 @@ class EvictorMetrics(ProcessMetrics):
         )
         self.bad_values = Counter(
             "logout_cache_bad_values_total",
-            "Values that could not be judged, or not all of them, by reason (error, long_name, shape, too_deep, "
-            "too_large, too_many); cache is empty for the evictor's own notes.",
+            "Values that could not be judged, or not all of them, by reason (error, index_full, long_name, shape, "
+            "too_deep, too_large, too_many); cache is empty for the evictor's own notes.",
             ["cache", "reason"],
             registry=registry,
         )

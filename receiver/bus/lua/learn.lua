@@ -1,33 +1,68 @@
--- Note what was read in a cache: in each bucket that a name has a member, `expires,member,member`.
+-- Note what was read in a cache: in each bucket that a name has members, `expires,member,member`.
 --
--- KEYS: the buckets, one for each note
--- ARGV: 1 now in seconds, 2 seconds to keep a note, 3 members kept of one name, then for each note its name and its
---       member, which holds no comma
--- Returns the number of notes that were new
+-- KEYS: the buckets, one for each name
+-- ARGV: 1 now in seconds, 2 seconds to keep a note, 3 members kept of one name, 4 bytes kept of one name, 5 names kept
+--       in one bucket, then for each name the name, and its members joined by commas
+-- Returns {members that were new, names for which there was no room}
 local now, lifetime = tonumber(ARGV[1]), tonumber(ARGV[2])
-local learnt = 0
+local max_members, max_bytes, max_names = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local learnt, dropped = 0, 0
+
+-- Fields of a hash do not expire by themselves. A bucket is tidied while it grows, a few fields at a time: to look at
+-- all of them would keep every logout waiting. The right to the command may be missing.
+local function tidy(bucket)
+  local fields = redis.pcall('HRANDFIELD', bucket, 4, 'WITHVALUES')
+  for index = 1, #fields, 2 do
+    local expires = tonumber(string.match(fields[index + 1], '^%d+') or '') or 0
+    if expires <= now then redis.call('HDEL', bucket, fields[index]) end
+  end
+end
+
+local COMMA = string.byte(',')
+
+local function has(members, member)
+  local first, last = string.find(members, member, 1, true)
+  while first do
+    local begins = first == 1 or string.byte(members, first - 1) == COMMA
+    if begins and (last == #members or string.byte(members, last + 1) == COMMA) then return true end
+    first, last = string.find(members, member, first + 1, true)
+  end
+  return false
+end
+
+-- The oldest give way. Plain searches only: a pattern is asked at every byte, and that takes long.
+local function within_limits(members)
+  local starts, comma = {1}, string.find(members, ',', 1, true)
+  while comma do
+    starts[#starts + 1] = comma + 1
+    comma = string.find(members, ',', comma + 1, true)
+  end
+  local first = math.max(1, #starts - max_members + 1)
+  while first < #starts and #members - starts[first] >= max_bytes do first = first + 1 end
+  return string.sub(members, starts[first])
+end
+
 for index, bucket in ipairs(KEYS) do
-  local name, member = ARGV[2 + 2 * index], ARGV[3 + 2 * index]
+  local name, found = ARGV[4 + 2 * index], ARGV[5 + 2 * index]
   local entry = redis.call('HGET', bucket, name)
-  local expires, members = string.match(entry or '', '^(%d+),(.*)$')
-  local known = members and string.find(',' .. members .. ',', ',' .. member .. ',', 1, true)
-  if not known then
-    learnt = learnt + 1
-    members = members and members .. ',' .. member or member
-    local count = select(2, string.gsub(members, ',', ',')) + 1
-    if count > tonumber(ARGV[3]) then members = string.match(members, ',(.*)$') end
-  end
-  -- A note that was renewed a moment ago costs no write.
-  if not known or tonumber(expires) < now + lifetime * 0.9 then
-    redis.call('HSET', bucket, name, string.format('%d', now + lifetime) .. ',' .. members)
-    if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end
-  end
-  -- Fields of a hash do not expire by themselves; a bucket is tidied now and then while it grows.
-  if not entry and redis.call('HLEN', bucket) % 16 == 0 then
-    local fields = redis.call('HGETALL', bucket)
-    for field = 1, #fields, 2 do
-      if (tonumber(string.match(fields[field + 1], '^%d+') or '') or 0) <= now then redis.call('HDEL', bucket, fields[field]) end
+  if not entry then tidy(bucket) end
+  if not entry and redis.call('HLEN', bucket) >= max_names then
+    dropped = dropped + 1
+  else
+    local comma = string.find(entry or '', ',', 1, true)
+    local expires = comma and tonumber(string.sub(entry, 1, comma - 1))
+    local members = expires and string.sub(entry, comma + 1)
+    local new = {}
+    for member in string.gmatch(found, '[^,]+') do
+      if not members or not has(members, member) then new[#new + 1] = member end
+    end
+    learnt = learnt + #new
+    -- A note that was renewed a moment ago costs no write.
+    if #new > 0 or expires < now + lifetime * 0.9 then
+      if members then table.insert(new, 1, members) end
+      redis.call('HSET', bucket, name, string.format('%d', now + lifetime) .. ',' .. within_limits(table.concat(new, ',')))
+      if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end
     end
   end
 end
-return learnt
+return {learnt, dropped}

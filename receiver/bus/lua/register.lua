@@ -39,6 +39,13 @@ redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifeti
 -- Note in a bucket that this user belongs to a session or an account: `expires,user,user`.
 local function belongs(bucket, name)
   local before_expires, before = string.match(redis.call('HGET', bucket, name) or '', '^(%d+),(.*)')
+  -- Fields of a hash do not expire by themselves. A bucket is tidied while it grows, a few fields at a time: to look at
+  -- all of them would keep every logout waiting. The right to the command may be missing.
+  local fields = before and {} or redis.pcall('HRANDFIELD', bucket, 4, 'WITHVALUES')
+  for index = 1, #fields, 2 do
+    local field_expires = tonumber(string.match(fields[index + 1], '^%d+') or '') or 0
+    if field_expires <= now then redis.call('HDEL', bucket, fields[index]) end
+  end
   -- An app with shorter sessions must not end what another one registered.
   local latest = math.max(now + lifetime, tonumber(before_expires or 0))
   local users = before or ARGV[1]
@@ -47,13 +54,6 @@ local function belongs(bucket, name)
   end
   redis.call('HSET', bucket, name, string.format('%d', latest) .. ',' .. users)
   if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end
-  -- Fields of a hash do not expire by themselves; a bucket is tidied now and then while it grows.
-  if not before and redis.call('HLEN', bucket) % 16 == 0 then
-    local fields = redis.call('HGETALL', bucket)
-    for index = 1, #fields, 2 do
-      if tonumber(string.match(fields[index + 1], '^(%d+)')) <= now then redis.call('HDEL', bucket, fields[index]) end
-    end
-  end
 end
 if ARGV[2] ~= '' then belongs(KEYS[2], ARGV[2]) end
 if ARGV[3] ~= '' then belongs(KEYS[3], ARGV[3]) end
