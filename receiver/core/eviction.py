@@ -242,7 +242,11 @@ def _seconds(text: str) -> float:
     if moment.tzinfo is None:
         # Without an offset it would be read in the time zone of whoever reads it.
         raise ValueError
-    return moment.astimezone(UTC).timestamp()
+    seconds = moment.astimezone(UTC).timestamp()
+    if seconds > LATEST:
+        # The last microseconds of the year 9999 are rounded up, and no date is after it.
+        raise OverflowError
+    return seconds
 
 
 def _array(value: object) -> list[Any]:

@@ -111,6 +111,7 @@ EVENTS = [
     Bad("time a word", text(time="yesterday")),
     Bad("time a number", text(time=5)),
     Bad("time before all time", text(time="0001-01-01T00:00:00+14:00")),
+    Bad("time at the end of all time", text(time="9999-12-31T23:59:59.999999Z")),
     Bad("time of no zone", text(time="2026-01-01T00:00:00")),
     Bad("accounts a string", text(accounts="u")),
     Bad("sessions of numbers", text(sessions=[1])),
