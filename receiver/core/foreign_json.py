@@ -21,6 +21,10 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
 """Levels of nesting accepted. MSAL's caches have five; a web session has what the app puts into it."""
 
+MAX_CONTAINERS = 500_000
+"""Objects and lists in one text, counted by their brackets. Millions of empty ones fit into the bytes above, and cost
+seconds in which the process does nothing else. A cache of 10,000 users has some 40,000."""
+
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*+")
 
@@ -74,8 +78,10 @@ def parse_at(text: str, begin: int) -> tuple[Any, int]:
     """The JSON value that begins at this index, and the index behind it.
 
     Raises:
-        BadValueError: `not_json` or `too_deep`.
+        BadValueError: `not_json`, `too_large` or `too_deep`.
     """
+    if text.count("{", begin) + text.count("[", begin) > MAX_CONTAINERS:
+        raise BadValueError("too_large")
     try:
         value, end = _DECODER.raw_decode(text, begin)
     except RecursionError as error:

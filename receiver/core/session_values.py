@@ -17,7 +17,7 @@ from receiver.core.cached_sign_in import CachedSignIn, from_claims, id_token_cla
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MAX_DEPTH = 8
 """Levels of JSON looked into, strings that hold JSON included."""
@@ -28,6 +28,10 @@ all other users. What follows the last of them is not seen."""
 
 MAX_SIGN_INS = 256
 """Sign-ins taken from one session; a real one has one or two. Each of them is noted in Redis."""
+
+MAX_LOOKS = 100_000
+"""JSON values and tokens looked at in one session, with or without a sign-in in them; what follows is not seen. A
+session has some hundred. One of 16 MiB could have millions, and would hold up the eviction of all other users."""
 
 # Both in linear time, also in hostile text.
 _PAYLOAD = re.compile(rb"(?<=[A-Za-z0-9_-])(\.eyJ[A-Za-z0-9_-]{8,}+)(?=\.)")
@@ -73,6 +77,7 @@ class _Search:
 
     def __init__(self) -> None:
         self.problems: set[str] = set()
+        self._looks = 0
 
     def in_json(self, value: bytes) -> list[_Found]:
         """What is in a JSON object; empty when it is none."""
@@ -88,7 +93,7 @@ class _Search:
         yield from self._in_value(inner, depth - 1)
 
     def _in_value(self, value: object, depth: int) -> Iterator[_Found]:
-        if depth == 0:
+        if depth == 0 or not self._looks_on():
             return
         if isinstance(value, str):
             if value.startswith("{"):
@@ -98,8 +103,13 @@ class _Search:
         elif isinstance(value, dict):
             yield from self._in_object(value, depth)
         elif isinstance(value, list):
-            for item in value:
-                yield from self._in_value(item, depth - 1)
+            yield from self._in_each(value, depth - 1)
+
+    def _in_each(self, values: Iterable[object], depth: int) -> Iterator[_Found]:
+        for value in values:
+            if self._looks > MAX_LOOKS:
+                return
+            yield from self._in_value(value, depth)
 
     def _in_object(self, value: dict[str, object], depth: int) -> Iterator[_Found]:
         if blob := self._blob(value):
@@ -115,16 +125,26 @@ class _Search:
             yield named or CachedSignIn(account=text(account))
         elif (sign_in := self._sign_in(value)) is not None and value.get("aud"):
             yield sign_in
-        for item in value.values():
-            yield from self._in_value(item, depth - 1)
+        yield from self._in_each(value.values(), depth - 1)
 
     def in_bytes(self, value: bytes) -> Iterator[_Found]:
         """What is in bytes of any other form."""
+        # Counted anew: many values in JSON hide no token from this search.
+        self._looks = 0
         for found in self._objects(value.decode("utf-8", "replace")):
             if blob := self._blob(found):
                 yield blob
         for match in _PAYLOAD.finditer(value):
+            if not self._looks_on():
+                return
             yield from self._in_token(match[1].decode())
+
+    def _looks_on(self) -> bool:
+        """Whether one more may be looked at."""
+        self._looks += 1
+        if self._looks > MAX_LOOKS:
+            self.problems.add("too_many")
+        return self._looks <= MAX_LOOKS
 
     def _in_token(self, token: str) -> Iterator[_Found]:
         claims = id_token_claims(token)
