@@ -9,9 +9,11 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+import redis.asyncio
 
 from tests.chaos.notes import Notes
 from tests.chaos.sender import Sender
+from tests.support.receiver import EVENTS
 from tests.versions.releases import Release, releases
 from tests.versions.town import Slot, Town, eventually
 
@@ -113,6 +115,22 @@ async def test_outbox_of_the_other_release(town: Town, both: tuple[Release, Rele
 
     await eventually(lambda: heard() == 21)
     assert 0 == listened.resets
+
+
+@pytest.mark.parametrize("direction", ["update", "rollback"])
+async def test_repeats_at_the_other_release(town: Town, both: tuple[Release, Release], direction: str) -> None:
+    """A token that one release has published is a repeat at the other, also when it is for two clients."""
+    one, other = both if direction == "update" else both[::-1]
+    (first, url, _), (second, other_url, _) = town.receiver(), town.receiver()
+    await asyncio.gather(first.run(one), second.run(other))
+    claims: dict[str, object] = {"iat": int(time.time())}
+
+    for number, aud in enumerate(("c1", ["c1", "c2"])):
+        for at in (url, other_url, url, other_url):
+            assert 200 == await town.log_out(at, jti=f"j{number}", aud=aud, **claims)
+
+    async with redis.asyncio.Redis.from_url(town.redis.url) as client:
+        assert 2 == await client.xlen(EVENTS)
 
 
 @pytest.mark.parametrize("direction", ["update", "rollback"])
