@@ -21,7 +21,7 @@ from receiver.bus.inspect import probe_publish
 from receiver.bus.lua import Script
 from receiver.core.eviction import eviction_id
 from receiver.core.marks import client_suffix, digest
-from receiver.core.repeats import id_if_reused, subject_of
+from receiver.core.repeats import id_of, subject_of
 from receiver.errors import EventRefusedError, PublishError
 
 if TYPE_CHECKING:
@@ -60,11 +60,15 @@ class Published:
         entry_id: Its stream id.
         duplicate: True when an earlier request had already put it there.
         event_id: Its id there: the eviction's, or `core.repeats.id_if_reused` where another logout has that one.
+        reused: True when it was put there now, under a `jti` that another logout has.
+        damaged: Entries under our keys that are not as we write them, and are missing in it.
     """
 
     entry_id: str
     duplicate: bool
     event_id: str
+    reused: bool = False
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,7 @@ class EvictionPublisher:
         clock: NumericDate seconds.
         on_fault: Told how many evictions failed for an exception that was not foreseen; it is logged already.
         on_reused_jti: Told of a logout that was published under a `jti` that another one had.
+        on_damaged: Told of an event, by its id, how many entries under our keys were damaged and are missing in it.
     """
 
     def __init__(
@@ -130,6 +135,7 @@ class EvictionPublisher:
         clock: Callable[[], float] = time.time,
         on_fault: Callable[[int], None] = lambda _: None,
         on_reused_jti: Callable[[Eviction], None] = lambda _: None,
+        on_damaged: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -138,6 +144,7 @@ class EvictionPublisher:
         self._clock = clock
         self._told_of_fault = on_fault
         self._told_of_reused_jti = on_reused_jti
+        self._told_of_damage = on_damaged
         self._commit: GroupCommit[Eviction, Published] = GroupCommit(
             self._send_batch,
             max_batch=MAX_BATCH,
@@ -180,8 +187,10 @@ class EvictionPublisher:
         except Failure as error:
             replies = [error] * len(evictions)
         for eviction, reply in zip(evictions, replies, strict=True):
-            if isinstance(reply, Published) and not reply.duplicate and reply.event_id == id_if_reused(eviction):
+            if isinstance(reply, Published) and reply.reused:
                 self._told_of_reused_jti(eviction)
+            if isinstance(reply, Published) and reply.damaged:
+                self._told_of_damage(reply.event_id, reply.damaged)
         return [reply if isinstance(reply, Published) else _judge(reply) for reply in replies]
 
     async def _send(self, evictions: list[Eviction]) -> list[Published | Exception]:
@@ -239,14 +248,14 @@ class EvictionPublisher:
             json.dumps(eviction.id, ensure_ascii=False),
             MAX_EVENT_BYTES,
             keys.logout(subject) if subject else "",
-            id_if_reused(eviction),
+            id_of(subject, eviction.logout_at),
             eviction_id(eviction.iss, eviction.jti) if eviction.jti is not None else "",
         )
 
 
 def _published(reply: list[Any]) -> Published:
-    place, duplicate, _, event_id = reply
-    return Published(place.decode(), duplicate=bool(duplicate), event_id=event_id.decode())
+    place, duplicate, event_id, reused, damaged = reply
+    return Published(place.decode(), bool(duplicate), event_id.decode(), reused=bool(reused), damaged=damaged)
 
 
 def _judge(error: Exception) -> Exception | Again:

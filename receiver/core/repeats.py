@@ -12,18 +12,27 @@ from dataclasses import replace
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def subject_of(eviction: Eviction) -> str:
     """A digest of issuer, `jti`, client, `sub` and `sid`: 32 hexadecimal digits, the same for every repeat of a logout.
 
     Empty for an order without a `jti`: its id alone says what it is.
     """
-    return "" if eviction.jti is None else _digest(_compared(eviction))
+    if eviction.jti is None:
+        return ""
+    return _digest(_encode([eviction.iss, eviction.jti, eviction.client_id, eviction.sub, eviction.sid]))
 
 
 def id_if_reused(eviction: Eviction) -> str:
     """The id of this logout where another one has its own, because the OP used one `jti` for both."""
-    return _digest([*_compared(eviction), eviction.logout_at])
+    return id_of(subject_of(eviction), eviction.logout_at)
+
+
+def id_of(subject: str, logout_at: int) -> str:
+    """`id_if_reused` by the logout's `subject_of` and date."""
+    return _digest(f"{subject}\n{logout_at}")
 
 
 def is_repeat(eviction: Eviction, first: Eviction) -> bool:
@@ -45,9 +54,5 @@ def beside(eviction: Eviction, stored: bytes | None) -> Eviction:
     return eviction if repeats else replace(eviction, id=id_if_reused(eviction))
 
 
-def _compared(eviction: Eviction) -> list[str | int | None]:
-    return [eviction.iss, eviction.jti, eviction.client_id, eviction.sub, eviction.sid]
-
-
-def _digest(members: list[str | int | None]) -> str:
-    return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:32]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

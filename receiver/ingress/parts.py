@@ -16,7 +16,7 @@ from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
 from receiver.ingress.keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
-from receiver.ingress.reused_ids import ReusedIds
+from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.sections import EMBEDDED
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
@@ -92,6 +92,7 @@ def make_publisher(
 ) -> EvictionPublisher:
     """What appends to the stream."""
     events, redis_settings = settings.events, settings.redis
+    notes = PublishNotes(metrics, clock)
     return EvictionPublisher(
         client,
         keys,
@@ -105,7 +106,8 @@ def make_publisher(
         ),
         clock=clock,
         on_fault=metrics.publish_faults.inc,
-        on_reused_jti=ReusedIds(metrics, clock).note,
+        on_reused_jti=notes.reused_jti,
+        on_damaged=notes.damaged,
     )
 
 

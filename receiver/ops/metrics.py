@@ -49,6 +49,11 @@ class Metrics(ProcessMetrics):
             ["tenant"],
             registry=registry,
         )
+        self.damaged_entries = Counter(
+            "logout_damaged_entries_total",
+            "Entries of registered sign-ins and of the cache index that were damaged and left out of an event.",
+            registry=registry,
+        )
         self.delivery_seconds = Histogram(
             "logout_delivery_seconds",
             "Time from the OP issuing the token (iat) to the published event.",

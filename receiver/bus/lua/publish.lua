@@ -9,7 +9,8 @@
 --       17 key of what a repeat has in common with the first, or '', 18 the event's id where another logout has the
 --       first one, 19 id of the first event of this (iss, jti) or ''
 -- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
--- Returns {stream id of the first, 1 if it was there already else 0, number of accounts, event id of the first}
+-- Returns {stream id of the first, 1 if it was there already else 0, event id of the first,
+--          1 if another logout has the eviction's own id else 0, number of damaged entries left out}
 local prefix, now, logout_at, mark_s = ARGV[14], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local subject_key = ARGV[17]
@@ -26,7 +27,7 @@ end
 local function repeated(of, place)
   -- A write, so that a WAIT after a repeat waits for the first one too: replication keeps the order.
   redis.call('EXPIRE', jti_key(of), ARGV[3])
-  return {place, 1, 0, of}
+  return {place, 1, of, 0, 0}
 end
 
 -- When the entry at this place says the user was signed out; nil where it is another logout. A release that did not
@@ -81,14 +82,36 @@ local function mark(digest)
   redis.call('SET', key, string.format('%d', math.max(before, logout_at)), 'EX', mark_s)
 end
 
+-- Entries that are not as this project writes them; they are left out, and stop no logout.
+local damaged = 0
+
+-- How many JSON strings, joined by commas, this is; nil where it is anything else. All that write them escape what is
+-- not ASCII, and a reader refuses an event with half a character in it.
+local function strings_in(text)
+  local well_formed, values = pcall(cjson.decode, '[' .. text .. ']')
+  if not well_formed or string.find(text, '[^ -~]') then return nil end
+  for _, value in ipairs(values) do
+    if type(value) ~= 'string' then return nil end
+  end
+  return #values
+end
+
 local accounts, known = {}, {}
+for json in string.gmatch(ARGV[2], '[^\n]+') do
+  accounts[#accounts + 1] = json
+  known[json] = true
+end
 local function add_account(json)
-  if json ~= '' and not known[json] then
-    known[json] = true
+  if json == '' or known[json] then return end
+  known[json] = true
+  if strings_in(json) == 1 then
     accounts[#accounts + 1] = json
+  else
+    damaged = damaged + 1
   end
 end
-for json in string.gmatch(ARGV[2], '[^\n]+') do add_account(json) end
+
+local function is_digest(text) return text and string.find(text, '^[%w_-]+$') and #text > 2 end
 
 local sessions, siblings = {}, {}
 -- Ends the registered sessions of one subject, or one session of it; true when some of that session live on.
@@ -100,17 +123,27 @@ local function end_sessions(user, only_sid)
   for line in string.gmatch(lines, '[^\n]+') do
     local expires, auth_time, began_at, client, session, account, home, keys = string.match(line,
       '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
+    if not expires then
+      expires, auth_time, began_at, client, session, account, home, keys = '', '', '', '', '', '', '', ''
+      damaged = damaged + 1
+    end
     -- A named session is over unless it is known to have authenticated anew; of a user's sessions the later ones live.
     local began = (only_sid ~= '' or began_at == '') and auth_time or began_at
     -- Whose account it is holds for sessions of any age.
-    if home ~= '' then siblings[home] = true end
+    if is_digest(home) then siblings[home] = true end
     local mine = (only_sid == '' or session == only_sid)
       and (suffix == '' or client == ARGV[13])
-      and (began == '' or tonumber(began) <= logout_at)
+      and (tonumber(began) or 0) <= logout_at
     if mine then
       add_account(account)
-      if keys ~= '' then sessions[#sessions + 1] = '{"client_id":' .. client .. ',"keys":[' .. keys .. ']}' end
-    elseif tonumber(expires) > now then
+      if keys ~= '' then
+        if strings_in(client) == 1 and strings_in(keys) then
+          sessions[#sessions + 1] = '{"client_id":' .. client .. ',"keys":[' .. keys .. ']}'
+        else
+          damaged = damaged + 1
+        end
+      end
+    elseif (tonumber(expires) or 0) > now then
       kept[#kept + 1] = line
       lives = lives or session == only_sid
     end
@@ -126,9 +159,10 @@ end
 -- What the evictor has read in the caches: the accounts of a subject or a session.
 local function look_up(name)
   local entry = redis.call('HGET', bucket_of('index', name), name) or ''
-  for home, account in string.gmatch(string.match(entry, ',(.*)') or '', '(%S+) ([^,]+)') do
-    add_account(account)
-    siblings[home] = true
+  for item in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
+    local home, account = string.match(item, '^(%S+) (.*)$')
+    if home and account ~= '' then add_account(account) else damaged = damaged + 1 end
+    if is_digest(home) then siblings[home] = true end
   end
 end
 
@@ -215,4 +249,4 @@ if ARGV[19] ~= '' and (parts > 1 or event_id ~= ARGV[19]) then
   -- The last hundred: an OP that gives every token the same jti must not make this grow.
   redis.call('SET', key, table.concat(others, ' ', math.max(1, #others - 99)), 'EX', ARGV[3])
 end
-return {first, 0, #accounts, event_id}
+return {first, 0, event_id, event_id == ARGV[18] and 1 or 0, damaged}

@@ -22,8 +22,9 @@ for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
   -- Under other names it is another session of the app, in another browser or after its cookie was lost.
   local replaced = again and keys == ARGV[10]
   -- Of two lifetimes the longer one counts: two apps may share a client and a name.
-  if replaced then expires = math.max(expires, tonumber(line_expires)) end
-  if tonumber(line_expires) > now and not replaced then
+  if replaced then expires = math.max(expires, tonumber(line_expires) or 0) end
+  -- A damaged line has no time, and goes.
+  if (tonumber(line_expires) or 0) > now and not replaced then
     lines[#lines + 1] = line
     if again and (session ~= '' or line_dates == dates) then same[#same + 1] = #lines end
   end

@@ -1,4 +1,4 @@
-"""OPs that use a `jti` for more than one logout: counted, and named in the log now and then."""
+"""What publishing came across, counted and logged: a `jti` that was used again, and damaged entries in Redis."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WARN_EVERY_S = 60.0
 """Seconds between two warnings about one tenant. Shorter fills the log of an OP that does so with every logout."""
 
 
-class ReusedIds:
-    """Keeps the books on logouts whose `jti` another one had.
+class PublishNotes:
+    """Keeps the books on what `EvictionPublisher` tells.
 
     Args:
-        metrics: Where each is counted.
+        metrics: Where it is counted.
         clock: NumericDate seconds.
     """
 
@@ -33,8 +33,13 @@ class ReusedIds:
         self._clock = clock
         self._warned_at: dict[str, float] = {}
 
-    def note(self, eviction: Eviction) -> None:
-        """Count one, and warn where that was not done lately."""
+    def damaged(self, event_id: str, entries: int) -> None:
+        """So many entries are missing in this event."""
+        self._metrics.damaged_entries.inc(entries)
+        emit(log, logging.WARNING, "publish.damaged", event_id=event_id, entries=entries)
+
+    def reused_jti(self, eviction: Eviction) -> None:
+        """A logout was published whose `jti` another one had; warn where that was not done lately."""
         self._metrics.reused_jti.labels(eviction.tenant).inc()
         now = self._clock()
         # A clock that was set back must not silence it.
