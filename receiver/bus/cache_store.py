@@ -6,6 +6,7 @@ A value is a string, some fields of a hash, or all of them; of some keys only th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -85,22 +86,23 @@ class CacheStore:
         return await are_sent(self._client)
 
     async def sizes(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[int] | None:
-        """Bytes of each value's first field, 0 for what is missing; None where that cannot be asked.
+        """Bytes of each value's fields together, 0 for what is missing; None where that cannot be asked.
 
         It cannot of all fields of a hash, and not where Redis grants no right to it.
         """
         if not fields:
             return None if fields is None else [0] * len(keys)
         async with self._client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                if fields[0] == STRING:
+            for key, field in itertools.product(keys, fields):
+                if field == STRING:
                     pipeline.strlen(key)  # type: ignore[unused-awaitable]  # queued
                 else:
-                    pipeline.hstrlen(key, fields[0])  # type: ignore[unused-awaitable]  # queued
+                    pipeline.hstrlen(key, field)  # type: ignore[unused-awaitable]  # queued
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         if any(isinstance(reply, NoPermissionError) for reply in replies):
             return None
-        return [_reply(reply) or 0 for reply in replies]
+        sizes = [_reply(reply) or 0 for reply in replies]
+        return [sum(sizes[at : at + len(fields)]) for at in range(0, len(sizes), len(fields))]
 
     async def read(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[Raw | None]:
         """The values in order, in one round trip; None for what is missing or of another type.

@@ -51,6 +51,15 @@ async def test_large_values_are_read_a_few_at_a_time(
         assert 4 == max(len([key for key in keys if key.startswith("web:")]) for keys in reads)
 
 
+async def test_every_field_counts(work: Work, redis_client: redis.asyncio.Redis, reads: list[list[str]]) -> None:
+    """A hash whose fields are too large together is not read, whichever of them it is."""
+    await redis_client.hset("web:u1", mapping={"data": b"1", "absexp": b" " * MAX_BYTES, "sldexp": "-1"})  # type: ignore[misc]
+    await redis_client.hset("web:u2", mapping={"data": b"1", "absexp": "-1", "sldexp": "-1"})  # type: ignore[misc]
+    async with work(WEB) as world:
+        assert {"web:u2"} == {key for keys in reads for key in keys}
+        assert 1 == world.sample("logout_cache_bad_values_total", cache="web", reason="too_large")
+
+
 async def test_a_large_value_that_an_app_registered(work: Work, redis_client: redis.asyncio.Redis) -> None:
     """It need not be read to be deleted; one that is nobody's by name stays."""
     await redis_client.setrange("node:over", MAX_BYTES, b" ")
