@@ -87,3 +87,13 @@ async def test_registered_sign_in_with_a_damaged_field(
     assert {"b.utid", "c.utid"} <= set(event.accounts) <= {"a.utid", "b.utid", "c.utid"}
     for key in ("key b", "key c"):
         assert SessionKeys("portal", (key,)) in event.sessions
+
+
+@pytest.mark.parametrize("mark", [b"", b"x", b"-", b"1e99", b"nan"])
+async def test_damaged_mark(redis_client: redis.asyncio.Redis, mark: bytes) -> None:
+    """A mark that is no date stops no logout, and is a date after it."""
+    await redis_client.set(KEYS.mark(ALICE), mark)
+
+    await published(redis_client)
+
+    assert b"1000" == await redis_client.get(KEYS.mark(ALICE))

@@ -36,7 +36,7 @@ async def told(receiver: Receiver, *members: str) -> list[tuple[Any, ...]]:
 
 
 async def test_one_jti_for_two_clients(start: Start, op: OP) -> None:
-    """A token for another client is a logout of its own, whatever its jti; each of them repeated is not."""
+    """A token for another client is a logout of its own, also with the same jti; each of them repeated is not."""
     receiver = await start(t1(op, client_ids=["c1", "c2"], applies_to="client"))
     tokens = [op.token(jti="j1", aud=client) for client in ("c1", "c2")]
 

@@ -78,7 +78,7 @@ end
 
 local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
-  local before = tonumber(redis.call('GET', key) or '-1')
+  local before = tonumber(string.match(redis.call('GET', key) or '', '^%d+$') or '-1')
   redis.call('SET', key, string.format('%d', math.max(before, logout_at)), 'EX', mark_s)
 end
 
