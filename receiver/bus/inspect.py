@@ -135,7 +135,7 @@ async def _look(client: redis.asyncio.Redis, publish_problem: str = "") -> Redis
 
 
 async def probe_publish(client: redis.asyncio.Redis, keys: Keys, *, wait_replicas: int = 0) -> str:
-    """Why the publish script would be refused, whatever the event; empty when it would not. Nothing stays behind."""
+    """Why the publish script would refuse any event; empty when it would not. Nothing stays behind."""
     scratch = f"{keys.prefix}:probe:{secrets.token_hex(8)}"
     try:
         sha = await client.script_load(PROBE_SCRIPT)

@@ -78,7 +78,7 @@ class SignOut:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        # First of all, so that the process hears from its first request on, whatever that request is.
+        # First of all, so that the process hears from its first request of any kind on.
         scope[GUARD] = await self._listening()
         if self._is_exempt(scope):
             await self._app(scope, receive, send)

@@ -69,7 +69,7 @@ class SignOut:
         return self._call_async(request) if self._is_async else self._call(request)
 
     def _call(self, request: HttpRequest) -> HttpResponse:
-        # First of all, so that the process hears from its first request on, whatever that request is.
+        # First of all, so that the process hears from its first request of any kind on.
         self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)

@@ -90,7 +90,7 @@ class _Hooks:
         self.guards = PerProcess(lambda: ThreadGuard(redis_url, **given))
 
     def before(self) -> Response | None:
-        # First of all, so that the process hears from its first request on, whatever that request is.
+        # First of all, so that the process hears from its first request of any kind on.
         guard = self.guards.get()
         if self._is_exempt():
             return None

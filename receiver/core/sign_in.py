@@ -139,7 +139,7 @@ def _logout_at(mark: bytes | str) -> float | None:
 
 
 def clients_of(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, ...]:
-    """Whom an ID token is for (Core §2): `azp`, else the app itself where `aud` names it, else all of `aud`."""
+    """Which clients an ID token is for (Core §2): `azp`, else the app where `aud` names it, else all of `aud`."""
     azp = claims.get("azp")
     if isinstance(azp, str) and azp:
         return (azp,)

@@ -84,7 +84,7 @@ class Dispatcher:
     async def serve(
         self, row: Row, request: web.BaseRequest, *, path_tenant: Tenant | None = None, caller: str | None = None
     ) -> web.Response:
-        """One request of an input, answered and recorded whatever happens.
+        """One request of an input, answered and recorded in every case.
 
         Args:
             row: The input's.

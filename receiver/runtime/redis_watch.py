@@ -32,7 +32,7 @@ class Memory(Protocol):
 
 
 def address_digest(url: str) -> str:
-    """A digest of where a Redis is, the same whoever connects to it."""
+    """A digest of where a Redis is, the same for every user that connects to it."""
     scheme, _, rest = url.partition("://")
     return hashlib.sha256(f"{scheme}://{rest.rpartition('@')[2]}".encode()).hexdigest()[:32]
 

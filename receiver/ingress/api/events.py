@@ -146,7 +146,7 @@ class EventCalls:
         try:
             eviction = entry.eviction()
         except UnknownEventTypeError:
-            # A client may be newer than this receiver; only it can say what such an event means, and for whom.
+            # A client may be newer than this receiver; only it can say what such an event means.
             return True
         except BadEventError as error:
             self._feed.report(entry, error.message)

@@ -104,7 +104,7 @@ def eviction_of(order: Order, tenant: Tenant, now_s: float) -> Eviction:
 def _id(order: Order, iss: str) -> str:
     if order.idempotency_key is None:
         return secrets.token_hex(16)
-    # With whom it is about: a key used again for another user must not pass for a repeat.
+    # With the user it is about: a key used again for another user must not pass for a repeat.
     parts = (iss, order.idempotency_key, order.sub or "", order.sid or "", order.client_id or "")
     return eviction_id(INPUT, "\n".join(parts))
 
