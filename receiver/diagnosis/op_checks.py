@@ -71,7 +71,15 @@ def _check_issuer(area: Area, tenant: Tenant, document: Document) -> Check:
     if not apart:
         return area.ok("issuer", f"equal letter by letter: {show(issuer)}")
     text = f"the OP says {show(issuer)}, configured is {show(tenant.issuer)}: {apart}"
-    return area.failed("issuer", text, "Set the tenant's issuer to what the OP says, if that is your OP.")
+    if tenant.discovery_url is None:
+        return area.failed("issuer", text, "Set the tenant's issuer to what the OP says, if that is your OP.")
+    # An OP that is asked by its inner name often publishes that name. Its tokens bear the outer one.
+    fix = (
+        f"Keep the issuer if it is the iss of your tokens. Set jwks_uri, here {show(document.get('jwks_uri'))}, in "
+        "place of discovery_url, or have the OP publish its outer name on the inner address. "
+        "Plain http inside a cluster needs allow_http: true."
+    )
+    return area.failed("issuer", text, fix)
 
 
 def _check_backchannel(area: Area, tenant: Tenant, document: Document | None) -> Iterator[Check]:

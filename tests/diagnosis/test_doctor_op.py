@@ -84,6 +84,17 @@ async def test_issuer_that_differs_by_a_slash(op: OP) -> None:
     assert "only a trailing slash differs: it has one, the configured one has none" in check.text
 
 
+async def test_inner_and_outer_name_of_an_op(op: OP) -> None:
+    """An OP asked by its inner name publishes that name: the issuer, which its tokens bear, is to be kept."""
+    op.metadata = {"issuer": "http://keycloak.sso.svc:8080/t1"}
+
+    check = (await examined(op, discovery_url=f"{op.issuer}/.well-known/openid-configuration"))["issuer"]
+
+    assert "failed" == check.outcome
+    assert f'Set jwks_uri, here "{op.issuer}/jwks"' in check.fix
+    assert "Keep the issuer" in check.fix
+
+
 async def test_op_without_backchannel_logout(op: OP) -> None:
     """An OP that does not advertise back-channel logout is a warning that says what else to do."""
     check = (await examined(op))["backchannel"]
