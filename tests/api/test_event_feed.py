@@ -253,7 +253,7 @@ async def test_slow_client_is_dropped(api: Api, monkeypatch: pytest.MonkeyPatch)
     async with api.feed() as feed:
         await until(lambda: api.metric("logout_sse_clients") == 2)
         big, sent = json.loads(_event("big")), 0
-        big["data"]["reason"] = "x" * 200_000
+        big["data"]["reason"] = "x" * 1_000_000
         async with asyncio.timeout(DEADLINE_S):
             while api.metric("logout_sse_clients") == 2:
                 sent += 1
