@@ -32,7 +32,7 @@ Node = tuple[str, int]
 """Host and port."""
 
 Failure = (RedisError, OSError, TimeoutError)
-"""What a Redis command may raise; caught in this room only."""
+"""What a Redis command may raise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ def open_token(
         The token in three segments, the tenant whose key opened it, and whether it was encrypted.
 
     Raises:
-        LogoutTokenError: what `check_header` of a JWE, `choose_decryption_keys` and `decrypt` raise; `not_signed`.
+        LogoutTokenError: what reading the header, `choose_decryption_keys` and `decrypt` raise; `not_signed`.
     """
     if segments != JWE_SEGMENTS:
         return compact, None, False

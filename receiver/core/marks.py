@@ -63,7 +63,7 @@ def digest(kind: str, iss: str, value: str) -> str:
 
 
 def client_suffix(client_id: str) -> str:
-    """What tells one client's mark from the tenant-wide one; empty for the tenant-wide one."""
+    """What tells one client's mark from the tenant-wide one, which has no suffix."""
     raw = hashlib.blake2b(client_id.encode(), digest_size=6).digest()
     return "." + base64.urlsafe_b64encode(raw).decode()
 

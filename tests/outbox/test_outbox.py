@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.outbox.waiting import drained, jtis, metric, noticed, readiness, until, waiting
+from tests.support.clock import NOW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
     from tests.support.op import OP
     from tests.support.receiver import Receiver
+
+TOKEN = "a-token-of-the-api-that-is-long-enough"
 
 
 async def warm(receiver: Receiver, op: OP) -> None:
@@ -56,6 +59,24 @@ async def test_redis_away_is_200_and_published_when_it_is_back(
         assert [5, 5, 0] == outcomes(receiver, "stored", "published", "failed")
         # The first one may have reached Redis by the attempt the outbox no longer waited for.
         assert metric(receiver, "delivery_seconds_count", tenant="t1") >= 5
+
+
+async def test_delivery_time_of_tokens_only(start: Start, own_redis: EmbeddedRedis, op: OP) -> None:
+    """An operator's order may be dated back, so it says nothing of delivery, also when it went through the outbox."""
+    async with start(sections={"internal": {"token": TOKEN}}) as receiver:
+        await warm(receiver, op)
+        before = metric(receiver, "delivery_seconds_count", tenant="t1")
+        own_redis.kill()
+        await noticed(receiver, up=False)
+        order = {"tenant": "t1", "sub": "u1", "logout_at": NOW - 86_400}
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with receiver.http.post(f"{receiver.internal}/v1/evictions", json=order, headers=headers) as answer:
+            assert 202 == answer.status
+        assert 1 == waiting(receiver)
+        own_redis.start()
+        await drained(receiver)
+
+        assert before == metric(receiver, "delivery_seconds_count", tenant="t1")
 
 
 async def test_redis_away_from_the_start(start: Start, own_redis: EmbeddedRedis, op: OP) -> None:

@@ -238,7 +238,8 @@ class OutboxPublisher:
                     other.due_at = 0.0
 
     def _observe(self, eviction: Eviction, published: Published) -> None:
-        if not published.duplicate:
+        # As for those that take the straight way: an operator may date an order back.
+        if not published.duplicate and eviction.jti is not None:
             late_s = max(0.0, self._clock() - eviction.logout_at)
             self._metrics.delivery_seconds.labels(eviction.tenant).observe(late_s)
 
