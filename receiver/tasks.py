@@ -40,6 +40,16 @@ async def together(*jobs: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
+def leave_if_cancelled() -> None:
+    """For a loop that waits on Redis: end if this task was cancelled and a library has swallowed that.
+
+    On Python 3.11 `asyncio.wait_for`, which redis-py uses, can; the task still knows.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def _over(*tasks: asyncio.Task[Any], again_s: float | None) -> None:
     cancelled: asyncio.CancelledError | None = None
     while running := [task for task in tasks if not task.done()]:

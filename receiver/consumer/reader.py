@@ -20,7 +20,7 @@ from receiver.consumer.acks import Acknowledger, worker_name
 from receiver.consumer.background import BackgroundLoop
 from receiver.consumer.health import BLOCK_S, Pulse, place_of
 from receiver.errors import ReceiverError
-from receiver.tasks import cancel, finish
+from receiver.tasks import cancel, finish, leave_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -176,7 +176,7 @@ class Reader(ABC):
                 failures = 0
                 self._pulse.failed(problem) if problem else self._pulse.heard()
             self._moved()
-            _leave_if_cancelled()
+            leave_if_cancelled()
 
     async def _pause(self, problem: str, failures: int) -> None:
         self._pulse.failed(problem)
@@ -302,10 +302,3 @@ class ReaderThread(Generic[AnyReader]):
         if self._loop.runs:
             self._loop.run(self._reader.__aexit__())
             self._loop.close()
-
-
-def _leave_if_cancelled() -> None:
-    # On Python 3.11 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation; the task still knows.
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -14,6 +14,7 @@ from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain
 from receiver.errors import BadEventError, ConfigurationError
 from receiver.ops.sections import EMBEDDED
+from receiver.tasks import leave_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -92,6 +93,7 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterat
     away = False
     try:
         while True:
+            leave_if_cancelled()
             try:
                 if stream.cursor is None:
                     await stream.start(END)

@@ -244,7 +244,10 @@ def test_interrupt_ends_it_well(redis_server: EmbeddedRedis) -> None:
     heading = child.stdout.readline()
 
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=30)
+    try:
+        _, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
 
     assert tail.HEADER == heading.rstrip("\n")
     assert (0, "") == (child.returncode, err)
