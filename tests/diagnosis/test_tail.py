@@ -234,20 +234,22 @@ async def test_embedded_redis_cannot_be_followed(command: Command) -> None:
 
 def test_interrupt_ends_it_well(redis_server: EmbeddedRedis) -> None:
     """Ctrl-C is how one leaves: exit code 0, nothing on stderr."""
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "receiver", "tail", "--set", f"redis.url={redis_server.url}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert child.stdout is not None
-    heading = child.stdout.readline()
+        # A shell that starts the tests in the background has them ignore it, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no thread holds a lock here
+    ) as child:
+        assert child.stdout is not None
+        heading = child.stdout.readline()
 
-    child.send_signal(signal.SIGINT)
-    try:
-        _, err = child.communicate(timeout=30)
-    finally:
-        child.kill()
+        child.send_signal(signal.SIGINT)
+        try:
+            _, err = child.communicate(timeout=30)
+        finally:
+            child.kill()
 
     assert tail.HEADER == heading.rstrip("\n")
     assert (0, "") == (child.returncode, err)
