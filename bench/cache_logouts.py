@@ -9,7 +9,7 @@ import redis.asyncio
 
 from bench.cache_rig import GONE_S, KEYS, OURS
 from bench.cache_values import logout
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.events.publish import EvictionPublisher, Retention
 
 if TYPE_CHECKING:
     from bench.cache_rig import Side

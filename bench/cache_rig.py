@@ -19,8 +19,8 @@ import redis
 
 from bench.cache_values import ISS, KEEP_S, TENANT, WEB
 from bench.processes import Process, end
-from receiver.bus import embedded
 from receiver.bus.keys import Keys
+from receiver.bus.link import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

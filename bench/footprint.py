@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import redis
 import redis.asyncio
 
-from receiver.bus import embedded
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.registry import REGISTER, register_calls
+from receiver.bus.link import embedded
+from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.sign_in import SignIn
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
 
 if TYPE_CHECKING:

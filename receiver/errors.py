@@ -9,7 +9,7 @@ The families say whose fault it is, and so what the sender should do:
 
 Codes are API: they appear in the response's `error_description`, in the log field `code`, in the metric
 label `code` and in docs/errors.md. Messages are for the operator's log only and never contain a token,
-a `sub` or a `sid`. HTTP statuses belong to the one table in `ingress.responses`.
+a `sub` or a `sid`. HTTP statuses belong to the one table in `ingress.http.responses`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.ops.logs import JsonFormatter
 from tests import deep
 from tests.support.clock import Clock

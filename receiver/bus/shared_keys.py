@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.connection import Failure
+from receiver.bus.link.connection import Failure
 
 if TYPE_CHECKING:
     import redis.asyncio

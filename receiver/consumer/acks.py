@@ -15,13 +15,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from receiver.bus import acks, connection
+from receiver.bus.events import acks
+from receiver.bus.link import connection
 
 if TYPE_CHECKING:
     import redis.asyncio
 
+    from receiver.bus.events.stream import Entry
     from receiver.bus.keys import Keys
-    from receiver.bus.stream import Entry
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")

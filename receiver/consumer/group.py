@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
-from receiver.bus import connection
-from receiver.bus.groups import GroupMember
+from receiver.bus.events.groups import GroupMember
+from receiver.bus.events.stream import NO_NUMBER
 from receiver.bus.keys import DEFAULT_PREFIX
-from receiver.bus.stream import NO_NUMBER
+from receiver.bus.link import connection
 from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
 from receiver.consumer.reader import LOOKBACK_S, Reader, ReaderThread
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.connection import Options as RedisOptions
-    from receiver.bus.stream import Entry
+    from receiver.bus.events.stream import Entry
+    from receiver.bus.link.connection import Options as RedisOptions
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
@@ -92,7 +92,7 @@ class GroupSubscriber(Reader):
         min_idle_s: Seconds without a sign of life before a worker's entries are taken over.
         retry_s: Seconds before the second try.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
 
     Raises:
         ConfigurationError: the URL or the group's name cannot be used.

@@ -14,8 +14,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.link import connection
 from receiver.consumer.background import BackgroundLoop, off_loop
 from receiver.consumer.knowledge import Knowledge, Status
 from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Registry
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from typing import Self
 
-    from receiver.bus.connection import Options as RedisOptions
+    from receiver.bus.link.connection import Options as RedisOptions
     from receiver.consumer.health import Health
     from receiver.core.eviction import Eviction
     from receiver.core.sign_in import SignIn
@@ -46,7 +46,7 @@ class Guard:
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
         client_id: The app's own at the OP: tells which client is meant where an ID token names several.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
 
     Raises:
         ConfigurationError: the URL or an option cannot be used.

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.urls import RedisURL
+from receiver.bus.link.urls import RedisURL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

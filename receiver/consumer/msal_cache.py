@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.bus.blobs import rewrite
-from receiver.core import msal_cache
+from receiver.bus.caches.blobs import rewrite
+from receiver.core.layouts import msal_cache
 
 if TYPE_CHECKING:
     import msal

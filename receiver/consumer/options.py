@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
-from receiver.bus import connection
-from receiver.bus.connection import Options as RedisOptions
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.link import connection
+from receiver.bus.link.connection import Options as RedisOptions
 from receiver.consumer.sessions import DEFAULT_LIFETIME_S
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Options(TypedDict, total=False):
         name: The app's name in log lines, in the trace and in metrics. Give every app its own: two of one name are
             one app to the trace. Default: Flask's name of the app, else the framework's, with a warning.
         prefix: Key prefix the receiver uses. Default `{logout}`.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
         lifetime_s: Seconds a registration is kept, at least the longest session. Default: 14 days, or the
             framework's own limit where that is longer.
         on_eviction: Also called for every eviction, to drop tokens kept outside the session.

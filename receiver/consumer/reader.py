@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from redis.backoff import EqualJitterBackoff
 
-from receiver.bus import connection, stream
-from receiver.bus.acks import Listener
+from receiver.bus.events import stream
+from receiver.bus.events.acks import Listener
 from receiver.bus.keys import Keys
+from receiver.bus.link import connection
 from receiver.consumer.acks import Acknowledger, worker_name
 from receiver.consumer.background import BackgroundLoop
 from receiver.consumer.health import BLOCK_S, Pulse, place_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.stream import Entry
+    from receiver.bus.events.stream import Entry
     from receiver.consumer.health import Health
     from receiver.core.eviction import Eviction
 
@@ -57,7 +58,7 @@ class Reader(ABC):
         prefix: Key prefix the receiver uses.
         group: Name of the consumer group; None for one that reads for itself.
         acknowledge: Whether to record that an eviction was handled, and that this consumer listens.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
 
     Attributes:
         skipped: Stream entries met that are no event of this version, which are not handed to `handler`, or that have

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from receiver.core import msal_cache
-from receiver.core.cached_sign_in import id_token_claims
+from receiver.core.layouts import msal_cache
+from receiver.core.layouts.cached_sign_in import id_token_claims
 
 if TYPE_CHECKING:
-    from receiver.core.msal_cache import Blob
+    from receiver.core.layouts.msal_cache import Blob
 
 CLAIMS_KEYS = (
     *("_logged_in_user", "user", "id_token_claims", "claims", "userinfo"),

@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from receiver.bus import connection
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
-from receiver.bus.registry import REGISTER, mark_keys, register_calls
+from receiver.bus.link import connection
+from receiver.bus.sign_ins.registry import REGISTER, mark_keys, register_calls
 from receiver.consumer.background import BackgroundLoop, PerProcess
 from receiver.core.sign_in import SignIn, from_claims
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.connection import Options as RedisOptions
+    from receiver.bus.link.connection import Options as RedisOptions
 
 DEFAULT_LIFETIME_S = 14 * 86_400
 """Seconds a registration is kept; at least as long as the app's longest session."""
@@ -107,7 +107,7 @@ class Sessions(Registry):
         prefix: Key prefix the receiver uses.
         lifetime_s: Seconds a registration is kept.
         client_id: The app's own at the OP: tells which client is meant where an ID token names several.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
 
     Raises:
         ConfigurationError: the URL or an option cannot be used.

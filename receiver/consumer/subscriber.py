@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Unpack
 
 from redis.backoff import EqualJitterBackoff
 
-from receiver.bus import connection, stream
+from receiver.bus.events import stream
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.link import connection
 from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
 from receiver.consumer.reader import LOOKBACK_S, Reader, ReaderThread
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.connection import Options as RedisOptions
+    from receiver.bus.link.connection import Options as RedisOptions
     from receiver.core.cursor import Cursor
     from receiver.core.eviction import Eviction
 
@@ -56,7 +57,7 @@ class Subscriber(Reader):
         prefix: Key prefix the receiver uses.
         lookback_s: Seconds before start to read from.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
-        redis_options: User, password, TLS files: see `receiver.bus.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
     """
 
     def __init__(

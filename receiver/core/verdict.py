@@ -15,8 +15,8 @@ from receiver.core.marks import digest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from receiver.core.cached_sign_in import CachedSignIn
     from receiver.core.eviction import Eviction
+    from receiver.core.layouts.cached_sign_in import CachedSignIn
 
 
 class Verdict(Enum):

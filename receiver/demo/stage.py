@@ -21,7 +21,7 @@ import redis
 import requests
 import yaml
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.demo import ports
 from receiver.demo.settings import AppSettings, OPSettings, PageSettings
 from receiver.demo.tls import make_certificates

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus import stream
+from receiver.bus.events import stream
 from receiver.bus.keys import Keys
 from receiver.core.eviction import eviction_id
 from receiver.errors import BadEventError

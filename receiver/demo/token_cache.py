@@ -12,7 +12,7 @@ from typing import Any
 import msal
 import redis
 
-from receiver.core import msal_cache
+from receiver.core.layouts import msal_cache
 
 KEY = "demo:msal-token-cache"
 """One value for both apps and all users, so that one sign-in's leftovers are everybody's."""

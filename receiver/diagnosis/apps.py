@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus import acks, apps
-from receiver.bus.connection import Failure, connect, describe
+from receiver.bus.events import acks, apps
+from receiver.bus.events.trace import LIVE_S
 from receiver.bus.keys import Keys
-from receiver.bus.trace import LIVE_S
+from receiver.bus.link.connection import Failure, connect, describe
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain, widths
 from receiver.errors import ConfigurationError, RedisUnavailableError

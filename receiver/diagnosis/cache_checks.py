@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.connection import Failure, describe
+from receiver.bus.link.connection import Failure, describe
 from receiver.diagnosis.checks import Area
 from receiver.evictor.reading import read
 

@@ -7,10 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from receiver.bus.connection import connect
-from receiver.bus.inspect import inspect, inspect_standbys
 from receiver.bus.keys import Keys
-from receiver.core.discovery import address_of
+from receiver.bus.link.connection import connect
+from receiver.bus.link.inspect import inspect, inspect_standbys
+from receiver.core.tokens.discovery import address_of
 from receiver.diagnosis.cache_checks import check_cache, sample
 from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.op import DatingFetcher, Published, fetch

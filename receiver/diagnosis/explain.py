@@ -8,16 +8,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.core.jwks import KeySet, parse_key_set
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
-from receiver.core.rule import Examination
 from receiver.core.tenants import TenantDirectory
+from receiver.core.tokens.jwks import KeySet, parse_key_set
+from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.diagnosis.op import DatingFetcher, fetch_key_set
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
 from receiver.errors import ConfigurationError, JWKSUnavailableError
-from receiver.ingress.responses import Policy
+from receiver.ingress.http.responses import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from receiver.core.jwe import RULE as OPENING
-from receiver.core.logout_token import PARSING, RULES, accepted
-from receiver.core.rule import Examination, NotFoundError, Rule, enforce
+from receiver.core.tokens.jwe import RULE as OPENING
+from receiver.core.tokens.logout_token import PARSING, RULES, accepted
+from receiver.core.tokens.rule import Examination, NotFoundError, Rule, enforce
 from receiver.diagnosis.rule_text import seen
 from receiver.errors import LogoutTokenError, ReceiverError
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from receiver.core.discovery import address_of, endpoint_in
-from receiver.core.jwks import KeySet, parse_key_set
+from receiver.core.tokens.discovery import address_of, endpoint_in
+from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.errors import FetchError, JWKSUnavailableError
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.core.jwks import parse_key_set
+from receiver.core.tokens.jwks import parse_key_set
 from receiver.diagnosis import issuers
 from receiver.diagnosis.checks import Area
 from receiver.diagnosis.terminal import show
@@ -13,9 +13,9 @@ from receiver.diagnosis.terminal import show
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from receiver.core.jwk import UnusableKey
-    from receiver.core.jwks import KeySet
     from receiver.core.tenants import Tenant
+    from receiver.core.tokens.jwk import UnusableKey
+    from receiver.core.tokens.jwks import KeySet
     from receiver.diagnosis.checks import Check
     from receiver.diagnosis.op import Document, Published
 

@@ -10,7 +10,7 @@ from receiver.diagnosis.checks import Area
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from receiver.bus.inspect import RedisFacts
+    from receiver.bus.link.inspect import RedisFacts
     from receiver.diagnosis.checks import Check
 
 MIN_VERSION = (6, 2)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.jwks import KeySet
-from receiver.core.jws import JWE_SEGMENTS
+from receiver.core.tokens.jwks import KeySet
+from receiver.core.tokens.jws import JWE_SEGMENTS
 from receiver.diagnosis.claim_text import configured, events, member, numeric_date, personal
 from receiver.diagnosis.terminal import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from receiver.core.rule import Examination, Rule
+    from receiver.core.tokens.rule import Examination, Rule
 
 MAX_KEYS_SHOWN = 8
 

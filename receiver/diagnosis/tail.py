@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.connection import Failure, connect, describe
+from receiver.bus.events.stream import END, NO_NUMBER, StreamReader
 from receiver.bus.keys import Keys
-from receiver.bus.stream import END, NO_NUMBER, StreamReader
+from receiver.bus.link.connection import Failure, connect, describe
 from receiver.core.cursor import Cursor
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain
@@ -19,7 +19,7 @@ from receiver.tasks import leave_if_cancelled
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from receiver.bus.stream import Entry
+    from receiver.bus.events.stream import Entry
     from receiver.core.eviction import Eviction
     from receiver.ops.settings import Settings
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from receiver.bus import trace as bus
-from receiver.bus.connection import connect
-from receiver.bus.event_search import NotFound, find
+from receiver.bus.events import trace as bus
+from receiver.bus.events.event_search import NotFound, find
 from receiver.bus.keys import Keys
+from receiver.bus.link.connection import connect
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
 from receiver.errors import ConfigurationError
 from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:
-    from receiver.bus.trace import AppTrace, Trace
+    from receiver.bus.events.trace import AppTrace, Trace
     from receiver.ops.settings import Settings
 
 _MARKS = {"done": ("✓", GREEN), "open": ("✗", RED)}

@@ -5,7 +5,8 @@ How it works, from one logout to its end:
 1. **Find** (`evict`, `caches`). The keys of a user are those an app registered, those that follow from the account,
    those the index knows, and those the stack's own index names. A value found may name a further account, so the
    search is done again.
-2. **Note** (`bus.removals`). Before anything is removed, it is noted where and whose: from then on it may come back.
+2. **Note** (`bus.caches.removals`). Before anything is removed, it is noted where and whose: from then on it may come
+   back.
 3. **Decide** (`decisions`). Pure functions say which sign-ins of a value are over: by the logout itself, or later by
    marks and by what is remembered. A value that cannot be read goes only if it bears its layout's signature, or if an
    app named its key.

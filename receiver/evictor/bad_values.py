@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from receiver.bus.connection import Failure
+from receiver.bus.link.connection import Failure
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_index import CacheKey
-from receiver.bus.cache_store import glob
+from receiver.bus.caches.cache_index import CacheKey
+from receiver.bus.caches.cache_store import glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from receiver.bus.cache_store import CacheStore
+    from receiver.bus.caches.cache_store import CacheStore
     from receiver.core.eviction import Eviction
     from receiver.core.layouts import Layout, Per
     from receiver.core.layouts.layout import Raw, Value

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.blobs import ATTEMPTS
+from receiver.bus.caches.blobs import ATTEMPTS
 from receiver.core.layouts.layout import WHOLE
 from receiver.core.verdict import sid_digest
 from receiver.evictor import bookkeeping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from receiver.core.layouts.layout import Change, Value
-    from receiver.core.msal_cache import Holder, RefreshToken
+    from receiver.core.layouts.msal_cache import Holder, RefreshToken
     from receiver.evictor.caches import Cache
     from receiver.evictor.decisions import ByLogout, ByMarks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_index import account_digest
+from receiver.bus.caches.cache_index import account_digest
 from receiver.core.layouts.layout import WHOLE
 from receiver.core.marks import client_suffix, digest
 from receiver.core.verdict import Marks, Verdict, judge, means
@@ -13,11 +13,11 @@ from receiver.core.verdict import Marks, Verdict, judge, means
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from receiver.bus.removals import Remembered
-    from receiver.core.cached_sign_in import CachedSignIn
+    from receiver.bus.caches.removals import Remembered
     from receiver.core.eviction import Eviction
+    from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.layouts.layout import Value
-    from receiver.core.msal_cache import Holder
+    from receiver.core.layouts.msal_cache import Holder
 
 MAX_PROVED = 10
 """Times a day a sign-in is removed again that a logout proves to be over. More is an OP that gives out ended

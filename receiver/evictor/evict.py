@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_index import CacheKey, account_digest
-from receiver.bus.cache_store import CircuitOpenError
-from receiver.bus.connection import Failure, describe
-from receiver.bus.rechecks import Recheck
-from receiver.bus.removals import suffix_of
+from receiver.bus.caches.cache_index import CacheKey, account_digest
+from receiver.bus.caches.cache_store import CircuitOpenError
+from receiver.bus.caches.rechecks import Recheck
+from receiver.bus.caches.removals import suffix_of
+from receiver.bus.link.connection import Failure, describe
 from receiver.core.marks import digest
 from receiver.evictor import bookkeeping
 from receiver.evictor.clear import Cleared, clear
@@ -21,9 +21,9 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from receiver.bus.cache_index import CacheIndex
-    from receiver.bus.rechecks import Rechecks
-    from receiver.bus.removals import Removals
+    from receiver.bus.caches.cache_index import CacheIndex
+    from receiver.bus.caches.rechecks import Rechecks
+    from receiver.bus.caches.removals import Removals
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_index import notes
+from receiver.bus.caches.cache_index import notes
 from receiver.core.verdict import Marks, Verdict
 from receiver.evictor.clear import clear
 from receiver.evictor.decisions import ByMarks, names_of
@@ -21,10 +21,10 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from receiver.bus.cache_index import CacheIndex
+    from receiver.bus.caches.cache_index import CacheIndex
+    from receiver.bus.caches.removals import Remembered, Removals
     from receiver.bus.keys import Keys
-    from receiver.bus.removals import Remembered, Removals
-    from receiver.core.cached_sign_in import CachedSignIn
+    from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.foreign_json import MAX_BYTES
+from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.core.layouts.layout import Value
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from receiver.bus.cache_store import CircuitOpenError
-from receiver.bus.connection import Failure, describe
+from receiver.bus.caches.cache_store import CircuitOpenError
+from receiver.bus.link.connection import Failure, describe
 from receiver.evictor import bookkeeping
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from receiver.bus.rechecks import Recheck, Rechecks
+    from receiver.bus.caches.rechecks import Recheck, Rechecks
     from receiver.evictor.caches import Caches
     from receiver.evictor.evict import Evictor
     from receiver.evictor.examine import Examiner

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from receiver.bus.connection import Failure, describe
+from receiver.bus.link.connection import Failure, describe
 from receiver.evictor.examine import Examined
 from receiver.ops.logs import emit
 from receiver.tasks import cancel, together
@@ -19,9 +19,9 @@ from receiver.tasks import cancel, together
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from receiver.bus.cache_changes import CacheChanges
-    from receiver.bus.cache_store import CacheStore
-    from receiver.bus.lease import Lease
+    from receiver.bus.caches.cache_changes import CacheChanges
+    from receiver.bus.caches.cache_store import CacheStore
+    from receiver.bus.caches.lease import Lease
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.examine import Examiner
     from receiver.ops.evictor_metrics import EvictorMetrics

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from receiver.bus import acks, groups
+from receiver.bus.events import acks, groups
 from receiver.errors import RedisUnavailableError
 from receiver.ops.logs import emit
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.errors import ReceiverError
+from receiver.ingress.http.responses import answer_to
 from receiver.ingress.outbox import IN_OUTBOX
-from receiver.ingress.responses import answer_to
 from receiver.ops.logs import emit
 from receiver.ops.metrics import UNKNOWN_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from receiver.bus.publish import EvictionPublisher, Published
+    from receiver.bus.events.publish import EvictionPublisher, Published
     from receiver.core.eviction import Eviction
-    from receiver.core.jws import UnverifiedToken
+    from receiver.core.tokens.jws import UnverifiedToken
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.outbox import OutboxPublisher
     from receiver.ops.metrics import Metrics

@@ -12,7 +12,7 @@ from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 
 if TYPE_CHECKING:
-    from receiver.ingress.keys import KeyStore
+    from receiver.ingress.keys.tenant_keys import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
 

@@ -6,15 +6,15 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING
 
-from receiver.bus.connection import connect
-from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.feed import EventLog
+from receiver.bus.events.feed import EventLog
+from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import Durability, EvictionPublisher, Retention
+from receiver.bus.link.connection import connect
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeys
 from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
-from receiver.ingress.keys import KeyPolicy, KeyStore
+from receiver.ingress.keys.tenant_keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.sections import EMBEDDED

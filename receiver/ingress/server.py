@@ -13,7 +13,7 @@ from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
-from receiver.ingress.dispatcher import Dispatcher
+from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import input_jobs, input_table
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
@@ -30,7 +30,7 @@ from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from receiver.bus.publish import EvictionPublisher
+    from receiver.bus.events.publish import EvictionPublisher
     from receiver.ingress.api.feed import EventFeed
     from receiver.ops.settings import Settings
     from receiver.runtime.http_server import HttpServer

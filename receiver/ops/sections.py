@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from receiver.bus.connection import Options, check_url
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.link.connection import Options, check_url
 from receiver.errors import ConfigurationError
 from receiver.ops.api_tokens import ApiToken, parse_tokens
 from receiver.ops.secrets import read_secret
@@ -213,7 +213,7 @@ class RedisSettings(Section):
 
     @property
     def options(self) -> Options:
-        """What `bus.connection.connect` takes beside the URL.
+        """What `bus.link.connection.connect` takes beside the URL.
 
         Raises:
             ConfigurationError: a password file cannot be read.

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from receiver.bus.urls import RedisURL
+from receiver.bus.link.urls import RedisURL
 from receiver.errors import ConfigurationError
 from receiver.ops.cache_settings import CacheSettings, EvictorSettings
 from receiver.ops.sections import (

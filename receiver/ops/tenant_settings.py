@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from receiver.core.eviction import AppliesTo
-from receiver.core.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
-from receiver.core.jwk import FAMILIES
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER, BothClaims, Tenant
+from receiver.core.tokens.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
+from receiver.core.tokens.jwk import FAMILIES
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section, TenantOutboundSettings

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from receiver.core.discovery import endpoint_in
+from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import FetchError
 from receiver.outbound.fetch import is_acceptable
 

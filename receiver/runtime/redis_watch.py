@@ -7,7 +7,7 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from receiver.bus.connection import ping
+from receiver.bus.link.connection import ping
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.api.conftest import DEADLINE_S, TOKEN, Api
 from tests.support.clock import NOW
 from tests.support.receiver import start_receiver, t1

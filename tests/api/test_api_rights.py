@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.api.conftest import TOKEN, Api
 from tests.docs.pages import blocks, read
 from tests.support.receiver import start_receiver, t1

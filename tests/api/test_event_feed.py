@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.ingress.api import feed as event_feed
 from tests.api.conftest import DEADLINE_S, TOKEN, Api, Block
 from tests.support.receiver import start_receiver, t1

@@ -13,7 +13,7 @@ import yaml
 from receiver.core.tenants import TenantDirectory
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.api.sessions import Identity, Registration
-from receiver.ingress.dispatcher import Dispatcher
+from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import input_table
 from receiver.ingress.inputs.admin import Order
 from receiver.ingress.inputs.backchannel import PATH
@@ -27,7 +27,7 @@ from tests.support.clock import NOW
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from receiver.ingress.json_body import JsonBody
+    from receiver.ingress.http.json_body import JsonBody
     from tests.support.op import OP
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((DOCS / "schemas" / "openapi.yaml").read_text(encoding="utf-8"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import Subscriber
 from tests.chaos.proxy import Proxy
 from tests.consumer.listening import eviction, running, until
@@ -13,7 +13,7 @@ from tests.consumer.listening import eviction, running, until
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 DELAY_S = 0.3
 """Seconds each packet takes; a first command needs several."""

@@ -10,10 +10,10 @@ import redis.asyncio
 
 import receiver.consumer.acks
 import receiver.consumer.reader
-from receiver.bus import acks
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.events import acks
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadSubscriber
 from tests.consumer.listening import eviction, running, until
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.groups import HANDED_BACK
+from receiver.bus.events.groups import HANDED_BACK
+from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.events.stream import Entry
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.stream import Entry
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
 from receiver.consumer.group import MAX_HAND_OVERS
 from tests.consumer.listening import eviction, running, until
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 KEYS = Keys()
 KINDS = [Subscriber, ThreadSubscriber, GroupSubscriber, ThreadGroupSubscriber]
@@ -215,7 +215,9 @@ async def test_another_type_waits_for_a_worker_that_knows_it(
 
     monkeypatch.setattr("receiver.core.eviction.EVENT_TYPE", "logout-receiver.eviction.v9")
     newer: list[bytes] = []
-    monkeypatch.setattr("receiver.bus.stream.Entry.eviction", lambda entry: newer.append(entry.event) or eviction("v9"))
+    monkeypatch.setattr(
+        "receiver.bus.events.stream.Entry.eviction", lambda entry: newer.append(entry.event) or eviction("v9")
+    )
     async with listening(GroupSubscriber, redis_server.url, heard, max_tries=1):
         await until(lambda: "v9" in heard.told)
     assert ["after", "v9"] == heard.told

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import Eviction, Sessions
 from receiver.core.eviction import SessionKeys
 from receiver.core.marks import digest
@@ -16,7 +16,7 @@ from receiver.core.marks import digest
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 ISS = "https://op.example/t1"
 KEYS = Keys()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import Eviction, GroupSubscriber, ThreadGroupSubscriber
 from receiver.errors import ConfigurationError
 from tests.consumer.listening import DEADLINE_S, eviction, running, stop, until
@@ -19,7 +19,7 @@ from tests.consumer.listening import DEADLINE_S, eviction, running, stop, until
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 EVENTS = Keys().events
 

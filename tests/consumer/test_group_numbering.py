@@ -10,14 +10,14 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from receiver.bus.groups import READ
+from receiver.bus.events.groups import READ
 from receiver.bus.keys import Keys
 from receiver.core.cursor import Cursor, Seen, View, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 KEYS = Keys()
 OLDER = Path(__file__).with_name("read_group-1677f72.lua").read_text(encoding="utf-8")

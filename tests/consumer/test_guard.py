@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.caches.removals import Removals
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.removals import Removals
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, Guard, ThreadGuard
 from receiver.consumer import knowledge as knowledge_module
 from receiver.consumer.background import PerProcess

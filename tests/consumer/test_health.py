@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import (
     Eviction,
     GroupSubscriber,
@@ -28,7 +28,7 @@ from tests.consumer.listening import DEADLINE_S, eviction, until
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
 
 AWAY = "redis://me:hunter2@127.0.0.1:1/3"

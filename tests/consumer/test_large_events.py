@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.event_search import look_up
+from receiver.bus.events.event_search import look_up
+from receiver.bus.events.publish import MAX_EVENT_BYTES, EvictionPublisher, Published, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import MAX_EVENT_BYTES, EvictionPublisher, Published, Retention
 from receiver.consumer import Eviction, Sessions, Subscriber
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 ISS = "https://op.example/t1"
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.registry import REGISTER, register_calls
+from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction, SessionKeys
 from receiver.core.sign_in import SignIn
 

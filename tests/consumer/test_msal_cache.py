@@ -16,7 +16,7 @@ from tests.support.keys import b64
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 KINDS = ("AccessToken", "RefreshToken", "IdToken", "Account")
 

@@ -11,10 +11,10 @@ import redis.asyncio
 from redis.backoff import ConstantBackoff
 
 import receiver.consumer.subscriber
-from receiver.bus import acks
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.events import acks
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber, ThreadSubscriber
 from tests.consumer.listening import DEADLINE_S, eviction, running, until
 

@@ -9,9 +9,9 @@ import pytest
 import redis.asyncio
 
 import receiver.consumer.subscriber
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Subscriber
 from tests.consumer.listening import eviction, running, until
 

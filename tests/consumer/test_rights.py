@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber
 from tests.consumer.listening import eviction, running, until
 from tests.consumer.test_trimmed_in_hand import SERVERS
@@ -27,7 +27,7 @@ KINDS = {"listener": Subscriber, "worker": GroupSubscriber}
 def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
     """A Redis of each version there is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("receiver.bus.embedded.find_redis_server", lambda: SERVERS[request.param])
+        patch.setattr("receiver.bus.link.embedded.find_redis_server", lambda: SERVERS[request.param])
         with EmbeddedRedis() as running_server:
             yield running_server
 

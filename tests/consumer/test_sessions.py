@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import Eviction, Sessions, ThreadSessions
 from receiver.core.eviction import SessionKeys
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 ISS = "https://op.example/t1"
 LOGOUT_AT = 1000

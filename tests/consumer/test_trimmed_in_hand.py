@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.groups import GroupMember
+from receiver.bus.events.groups import GroupMember
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber
 from tests.consumer.listening import eviction, running, until
 
@@ -48,7 +48,7 @@ SERVERS = servers()
 def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
     """A Redis of each version there is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("receiver.bus.embedded.find_redis_server", lambda: SERVERS[request.param])
+        patch.setattr("receiver.bus.link.embedded.find_redis_server", lambda: SERVERS[request.param])
         with EmbeddedRedis() as running_server:
             yield running_server
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from receiver.core.jwk import Fault, UnusableKey, VerificationKey, read_key
+from receiver.core.tokens.jwk import Fault, UnusableKey, VerificationKey, read_key
 from receiver.errors import Code
 from tests.support.keys import ec_pair, ed25519_pair, rsa_pair
 

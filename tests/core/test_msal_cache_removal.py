@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.core import msal_cache
-from receiver.core.cached_sign_in import from_claims
-from receiver.core.msal_cache import Holder
+from receiver.core.layouts import msal_cache
+from receiver.core.layouts.cached_sign_in import from_claims
+from receiver.core.layouts.msal_cache import Holder
 from tests.evictor.written import app_token, id_token, merged, tokens
 
 if TYPE_CHECKING:

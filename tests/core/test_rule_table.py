@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.core.logout_token import PARSING, RULES, SCREENING, VERIFYING
-from receiver.core.rule import Examination, NotFoundError, Rule
+from receiver.core.tokens.logout_token import PARSING, RULES, SCREENING, VERIFYING
+from receiver.core.tokens.rule import Examination, NotFoundError, Rule
 from receiver.errors import Code
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.core import session_values
+from receiver.core.layouts import session_values
 from tests.evictor.written import dumped, id_token, merged, tokens
 
 if TYPE_CHECKING:

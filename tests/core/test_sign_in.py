@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.bus.keys import Keys
-from receiver.bus.registry import mark_keys
+from receiver.bus.sign_ins.registry import mark_keys
 from receiver.core.marks import client_suffix, digest
 from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
 from receiver.core.sign_in import from_claims

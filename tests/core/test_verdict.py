@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from receiver.core.cached_sign_in import CachedSignIn, from_claims
 from receiver.core.eviction import Eviction
+from receiver.core.layouts.cached_sign_in import CachedSignIn, from_claims
 from receiver.core.verdict import Marks, Removal, Verdict, judge, means, sid_digest
 
 OP = "https://op.example"

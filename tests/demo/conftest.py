@@ -10,7 +10,7 @@ import redis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
-from receiver.core import logout_token as lt
-from receiver.core.jwks import KeySet, parse_key_set
-from receiver.core.rule import Examination
 from receiver.core.tenants import TenantDirectory
+from receiver.core.tokens import logout_token as lt
+from receiver.core.tokens.jwks import KeySet, parse_key_set
+from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.errors import Code, JWKSUnavailableError, ReceiverError
 from tests.fuzz.fuzz_logout_request import PEM

@@ -13,7 +13,7 @@ from tests.support.keys import b64
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.diagnosis.checks import Check
 
 

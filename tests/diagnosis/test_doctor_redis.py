@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.connection import connect
-from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.inspect import RedisFacts, inspect
 from receiver.bus.keys import Keys
+from receiver.bus.link.connection import connect
+from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.bus.link.inspect import RedisFacts, inspect
 from receiver.diagnosis import doctor
 from receiver.diagnosis.redis_checks import check_redis
 from receiver.ops.settings import Settings

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.core.jwks import KeySet, parse_key_set
-from receiver.core.logout_token import RULES
-from receiver.core.rule import Examination
 from receiver.core.tenants import TenantDirectory
+from receiver.core.tokens.jwks import KeySet, parse_key_set
+from receiver.core.tokens.logout_token import RULES
+from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.judgement import REPEAT, Judgement, judge, tenant_for
 from receiver.errors import Code, JWKSUnavailableError
 from receiver.ops.tenant_settings import TenantSettings

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.connection import Failure
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.events.stream import Entry
 from receiver.bus.keys import Keys
-from receiver.bus.stream import Entry
+from receiver.bus.link.connection import Failure
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.cursor import Cursor
 from receiver.core.eviction import Eviction
 from receiver.diagnosis import tail

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus import acks
-from receiver.bus.event_search import NotFound, find
+from receiver.bus.events import acks
+from receiver.bus.events.event_search import NotFound, find
+from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.events.trace import LIVE_S, Trace, trace
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
-from receiver.bus.trace import LIVE_S, Trace, trace
 from receiver.consumer import Subscriber
 from receiver.diagnosis.trace import to_text
 from tests.consumer.listening import eviction, running, until
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.eviction import Eviction
     from tests.diagnosis.conftest import Command
     from tests.support.op import OP

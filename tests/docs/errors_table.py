@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from receiver.errors import Code
-from receiver.ingress.responses import API, BACKCHANNEL
+from receiver.ingress.http.responses import API, BACKCHANNEL
 from tests.docs.pages import DOCS
 
 PAGE = DOCS / "errors.md"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from receiver.core.logout_token import RULES
+from receiver.core.tokens.logout_token import RULES
 from tests.docs.pages import DOCS
 
 BEGIN, END = "<!-- rules: begin -->\n", "<!-- rules: end -->\n"

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import (
     Eviction,
     GroupSubscriber,

@@ -9,7 +9,7 @@ import pytest
 
 from receiver import errors
 from receiver.errors import Code
-from receiver.ingress.responses import API, BACKCHANNEL, OURS, REFUSED, Policy, answer_to, refused
+from receiver.ingress.http.responses import API, BACKCHANNEL, OURS, REFUSED, Policy, answer_to, refused
 from tests.docs import errors_table
 from tests.docs.pages import ROOT, names, read, rows
 

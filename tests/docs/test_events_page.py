@@ -14,11 +14,11 @@ import redis.asyncio
 import redis.exceptions
 import yaml
 
-from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.event_search import NotFound, find
+from receiver.bus.events.event_search import NotFound, find
+from receiver.bus.events.trace import trace
 from receiver.bus.keys import Keys
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeys, StoredKeys
-from receiver.bus.trace import trace
 from receiver.consumer import Eviction, GroupSubscriber, Sessions, Subscriber
 from receiver.core.eviction import SessionKeys, eviction_id
 from receiver.ingress.ack_watch import AckWatch

@@ -12,7 +12,7 @@ from tests.docs.pages import ROOT, names, read, rows, section
 def test_rooms_are_those_of_the_import_contract() -> None:
     """The table of rooms is the layers import-linter holds, in their order."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    [layers] = [c["layers"] for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    [layers] = [c["layers"] for c in project["tool"]["importlinter"]["contracts"] if c["id"] == "layers"]
 
     assert [layer.split(" | ") for layer in layers] == [
         names(row[0]) for row in rows(section(read("architecture.md"), "Rooms"))

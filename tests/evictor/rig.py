@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
     from tests.support.op import OP

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.bus.cache_index import CacheKey, notes
+from receiver.bus.caches.cache_index import CacheKey, notes
+from receiver.bus.caches.removals import _marks_of
 from receiver.bus.keys import Keys
-from receiver.bus.removals import _marks_of
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import LAYOUTS, Layout
 from receiver.core.verdict import Marks, means

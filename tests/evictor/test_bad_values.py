@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.cache_index import account_digest
+from receiver.bus.caches.cache_index import account_digest
 from receiver.bus.keys import Keys
-from receiver.core import msal_cache
-from receiver.core.foreign_json import MAX_BYTES
+from receiver.core.layouts import msal_cache
+from receiver.core.layouts.foreign_json import MAX_BYTES
+from receiver.core.layouts.msal_cache import MAX_ENTRIES
 from receiver.core.marks import digest
-from receiver.core.msal_cache import MAX_ENTRIES
 from tests.evictor.rig import FLASK, NODE, Work, until
 from tests.evictor.written import dumped, id_token, merged, tokens
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.blobs import ATTEMPTS
-from receiver.bus.cache_store import CacheStore
+from receiver.bus.caches.blobs import ATTEMPTS
+from receiver.bus.caches.cache_store import CacheStore
 from tests.evictor.rig import WEB, Work, World
 from tests.evictor.written import accounts_in, dumped, tokens
 

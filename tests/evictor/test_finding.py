@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.keys import Keys
-from receiver.bus.registry import REGISTER, register_calls
+from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.sign_in import SignIn
 from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
 from tests.evictor.written import accounts_in, app_token, clients_in, dumped, id_token, tokens

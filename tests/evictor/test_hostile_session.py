@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.core.session_values import MAX_SIGN_INS
+from receiver.core.layouts.session_values import MAX_SIGN_INS
 from tests.evictor.rig import NODE, at_work, until
 from tests.evictor.test_finding import register
 from tests.evictor.written import dumped, id_token, tokens
@@ -15,7 +15,7 @@ from tests.evictor.written import dumped, id_token, tokens
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.cache_index import LEARN, MAX_BYTES, MAX_MEMBERS, MAX_NAMES, CacheIndex, Note
+from receiver.bus.caches.cache_index import LEARN, MAX_BYTES, MAX_MEMBERS, MAX_NAMES, CacheIndex, Note
 from receiver.bus.keys import Keys
-from receiver.bus.registry import REGISTER, register_calls
+from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.sign_in import SignIn
 from tests.support.clock import NOW
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.cache_changes import CacheChanges
-from receiver.bus.connection import Failure, connect
+from receiver.bus.caches.cache_changes import CacheChanges
+from receiver.bus.link.connection import Failure, connect
 from receiver.tasks import together
 
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 
 async def test_a_connection_that_came_back_by_itself_counts_as_lost(

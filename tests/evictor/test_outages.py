@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.evictor import recheck
 from tests.evictor.rig import FLASK, GROUP, WEB, Work, World, another_worker, at_work, tenant, until
 from tests.evictor.written import dumped, tokens

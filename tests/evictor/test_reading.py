@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.cache_store import CacheStore
-from receiver.core.foreign_json import MAX_BYTES
+from receiver.bus.caches.cache_store import CacheStore
+from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.evictor.reading import GROUP_BYTES, GROUP_OF_UNKNOWN
 from tests.evictor.rig import NODE, WEB, Work, at_work
 from tests.evictor.test_finding import register
@@ -16,7 +16,7 @@ from tests.evictor.written import dumped, tokens
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 

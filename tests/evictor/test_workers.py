@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.lease import Lease
+from receiver.bus.caches.lease import Lease
 from receiver.evictor import watch, worker
 from tests.evictor.rig import GROUP, NODE, WEB, Work, another_worker, until
 from tests.evictor.written import dumped, tokens
@@ -18,7 +18,7 @@ from tests.support.op import ABSENT
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.op import OP
 
 

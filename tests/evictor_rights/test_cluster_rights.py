@@ -20,7 +20,7 @@ from tests.topologies.servers import Cluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 

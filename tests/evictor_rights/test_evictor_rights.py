@@ -13,8 +13,8 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from receiver.bus.embedded import EmbeddedRedis
 from receiver.bus.keys import Keys
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.docs.pages import blocks, read
 from tests.support.evictor import start_evictor
 from tests.support.op import ABSENT, encode_token

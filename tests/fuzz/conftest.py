@@ -14,7 +14,7 @@ import pytest
 import redis.asyncio
 from hypothesis import settings
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.fuzz import worlds
 from tests.support.clock import Clock
 from tests.support.keys import rsa_pair

@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
-from receiver.core import jwks, logout_token
 from receiver.core.eviction import Eviction
-from receiver.core.jwk import FAMILIES, VerificationKey
 from receiver.core.tenants import TenantDirectory
+from receiver.core.tokens import jwks, logout_token
+from receiver.core.tokens.jwk import FAMILIES, VerificationKey
 from receiver.errors import BadEventError, LogoutTokenError, MalformedRequestError
-from receiver.ingress.body import FORM, BodyLimits, read_body
+from receiver.ingress.http.body import FORM, BodyLimits, read_body
 from receiver.ingress.inputs.backchannel import logout_token_in
 from tests.fuzz import oracle, worlds
 from tests.support.clock import NOW

@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from receiver.core.eviction import LATEST, AppliesTo, Eviction, Input, Scope, SessionKeys
-from receiver.core.jwks import parse_key_set
-from receiver.core.jws import parse_jws
-from receiver.core.strict_json import MAX_DEPTH, parse_object
+from receiver.core.tokens.jwks import parse_key_set
+from receiver.core.tokens.jws import parse_jws
+from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
 from receiver.errors import BadEventError, Code, LogoutTokenError
 from tests.fuzz.fuzz_logout_request import is_fit
 from tests.fuzz.oracle import ALPHABET

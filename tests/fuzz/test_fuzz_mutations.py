@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from receiver.core import logout_token
-from receiver.core.jwks import parse_key_set
 from receiver.core.tenants import TenantDirectory
+from receiver.core.tokens import logout_token
+from receiver.core.tokens.jwks import parse_key_set
 from receiver.errors import Code, LogoutTokenError
 from tests.fuzz.oracle import ALPHABET
 from tests.fuzz.strategies import examples, json_values
@@ -161,7 +161,7 @@ def test_second_form_of_an_ecdsa_signature_is_the_same_logout() -> None:
 
 
 def _halves(signature: str) -> tuple[int, int]:
-    from receiver.core.jws import decode_base64url
+    from receiver.core.tokens.jws import decode_base64url
 
     raw = decode_base64url(signature)
     return int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")

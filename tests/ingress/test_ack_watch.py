@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus import acks
+from receiver.bus.events import acks
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import GroupSubscriber
 from receiver.ingress import ack_watch
 from receiver.ingress.ack_watch import AckWatch
@@ -21,7 +21,7 @@ from tests.support.receiver import start_receiver, t1
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from receiver.errors import Code, MalformedRequestError
-from receiver.ingress.body import FORM, BodyLimits, read_body
+from receiver.ingress.http.body import FORM, BodyLimits, read_body
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -13,9 +13,9 @@ from aiohttp import web
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import Code, MalformedRequestError
 from receiver.ingress import server
-from receiver.ingress.body import JSON, BodyLimits
+from receiver.ingress.http.body import JSON, BodyLimits
+from receiver.ingress.http.responses import refused
 from receiver.ingress.inputs import HttpInput, InputJob, Row, input_table
-from receiver.ingress.responses import refused
 from tests.api.conftest import DEADLINE_S, TOKEN
 from tests.support.clock import NOW
 from tests.support.receiver import start_receiver, t1
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.errors import ReceiverError
+    from receiver.ingress.http.responses import Policy
     from receiver.ingress.inputs import Message
     from receiver.ingress.intake import Accepted, Intake
-    from receiver.ingress.responses import Policy
     from tests.support.clock import Clock
     from tests.support.op import OP
     from tests.support.receiver import Receiver

@@ -15,7 +15,7 @@ from tests.support.receiver import FORM
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.op import OP
 
 DEADLINE_S = 20.0

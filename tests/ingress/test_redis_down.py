@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 import redis
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 import redis
 from flask_session import Session
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer.flask import SignOut
 from tests.integrations.conftest import API, PAGE, World, claims, wait_for
 

@@ -11,9 +11,9 @@ import pytest
 
 from receiver.core.tenants import Tenant
 from receiver.ingress import server
-from receiver.ingress.held import HeldTokens
 from receiver.ingress.inputs.token_verifier import TokenVerifier
-from receiver.ingress.keys import KeyStore, TenantKeys
+from receiver.ingress.keys.held import HeldTokens
+from receiver.ingress.keys.tenant_keys import KeyStore, TenantKeys
 from tests.support.receiver import Answer, Receiver, start_receiver
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from receiver.ingress.held import DOUBTFUL
+from receiver.ingress.keys.held import DOUBTFUL
 from tests.keys.rig import start_rig
 from tests.support.keys import rsa_pair
 from tests.support.receiver import t1
@@ -13,7 +13,7 @@ from tests.support.receiver import t1
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.keys.conftest import Start
     from tests.keys.rig import Rig
     from tests.support.clock import Clock

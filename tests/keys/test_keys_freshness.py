@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.core.key_freshness import ASKED_S, RETRY_S
+from receiver.core.tokens.key_freshness import ASKED_S, RETRY_S
 from tests.support.keys import rsa_pair
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import redis.asyncio
 from aiohttp import web
 
-from receiver.bus.embedded import EmbeddedRedis
-from receiver.core.key_freshness import RETRY_S
+from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.core.tokens.key_freshness import RETRY_S
 from tests.keys.rig import start_rig
 from tests.keys.web import serving
 from tests.support.clock import NOW

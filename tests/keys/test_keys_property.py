@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receiver.bus.keys import Keys
-from receiver.core.key_freshness import ASKED_S, RETRY_S
+from receiver.core.tokens.key_freshness import ASKED_S, RETRY_S
 from tests.keys.rig import Rig, start_rig
 from tests.support.clock import Clock
 from tests.support.keys import rsa_pair
@@ -19,7 +19,7 @@ from tests.support.op import OP
 from tests.support.receiver import t1
 
 if TYPE_CHECKING:
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 COOLDOWN_S = 60.0
 FRESH_S = 3600.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:

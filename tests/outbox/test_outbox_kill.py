@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import redis
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.outbox.process import ReceiverProcess
 from tests.outbox.waiting import DEADLINE_S, jtis, until
 from tests.support.clock import Clock

@@ -12,7 +12,7 @@ from tests.outbox.waiting import jtis, metric, readiness, until, waiting
 if TYPE_CHECKING:
     import pytest
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.outbox.conftest import Start
     from tests.support.op import OP
     from tests.support.receiver import Receiver

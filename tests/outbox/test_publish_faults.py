@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
+from receiver.bus.events.publish import Durability, EvictionPublisher, Published, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import Durability, EvictionPublisher, Published, Retention
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, PublishError, PublishFaultError
+from receiver.ingress.http.responses import BACKCHANNEL
 from receiver.ingress.outbox import IN_OUTBOX, Outbox, OutboxPublisher
-from receiver.ingress.responses import BACKCHANNEL
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import OutboxSettings
 from receiver.runtime.redis_watch import RedisWatch
@@ -24,7 +24,7 @@ from tests.support.receiver import EVENTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.core import logout_token as lt
-from receiver.core.jwks import parse_key_set
-from receiver.core.jws import parse_jws
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import Tenant
+from receiver.core.tokens import logout_token as lt
+from receiver.core.tokens.jwks import parse_key_set
+from receiver.core.tokens.jws import parse_jws
 from receiver.errors import Code, LogoutTokenError
 from receiver.ops.tenant_settings import TenantSettings
 from tests.presets.shapes import SHAPES, Shape

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.presets.conftest import StartFor
     from tests.presets.shapes import Shape
     from tests.support.clock import Clock

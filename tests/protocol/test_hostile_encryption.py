@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.core.logout_token import parse
 from receiver.core.tenants import TenantDirectory
+from receiver.core.tokens.logout_token import parse
 from receiver.errors import LogoutTokenError
 from tests.protocol.baseline import TENANT, pem
 from tests.support.keys import b64, ec_pair, rsa_pair

@@ -18,14 +18,16 @@ from joserfc import jwe as joserfc_jwe
 from joserfc.jwk import RSAKey
 from jwt.algorithms import RSAAlgorithm
 
-from receiver.core import claims as rules
-from receiver.core import logout_token as lt
-from receiver.core import times
 from receiver.core.eviction import eviction_id
-from receiver.core.jwe import MAX_TRIES, choose_decryption_keys, decryption_keys, open_token
-from receiver.core.jwk import FAMILIES, Fault
-from receiver.core.jwks import KeySet, check_key_issuer, parse_key_set, select_keys
-from receiver.core.jws import (
+from receiver.core.presets import PRESETS
+from receiver.core.tenants import Tenant, TenantDirectory
+from receiver.core.tokens import claims as rules
+from receiver.core.tokens import logout_token as lt
+from receiver.core.tokens import times
+from receiver.core.tokens.jwe import MAX_TRIES, choose_decryption_keys, decryption_keys, open_token
+from receiver.core.tokens.jwk import FAMILIES, Fault
+from receiver.core.tokens.jwks import KeySet, check_key_issuer, parse_key_set, select_keys
+from receiver.core.tokens.jws import (
     JWE_SEGMENTS,
     MAX_TOKEN_BYTES,
     check_algorithm_name,
@@ -34,11 +36,9 @@ from receiver.core.jws import (
     decode_base64url,
     parse_jws,
 )
-from receiver.core.key_freshness import RETRY_S, Evidence, KeyAge
-from receiver.core.presets import PRESETS
-from receiver.core.registration import check_type, peek_tenant
-from receiver.core.strict_json import MAX_DEPTH, parse_object
-from receiver.core.tenants import Tenant, TenantDirectory
+from receiver.core.tokens.key_freshness import RETRY_S, Evidence, KeyAge
+from receiver.core.tokens.registration import check_type, peek_tenant
+from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
 from receiver.errors import (
     Code,
     ConfigurationError,
@@ -48,7 +48,7 @@ from receiver.errors import (
     MalformedRequestError,
     PublishError,
 )
-from receiver.ingress import responses
+from receiver.ingress.http import responses
 from tests.protocol.baseline import GUID_A, GUID_B, ISSUER, MULTI, TENANT, claims, pem, token
 from tests.protocol.vectors import signed
 from tests.support.clock import NOW

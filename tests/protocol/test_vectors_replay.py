@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.errors import Code
 from tests.protocol.vectors import assert_accepted, assert_refused, published, vector
 from tests.support.clock import NOW

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from receiver.bus import acks
-from receiver.bus.cache_store import CacheStore
-from receiver.bus.feed import EventLog
-from receiver.bus.groups import GroupMember
-from receiver.bus.lease import Lease
-from receiver.bus.rechecks import Rechecks
+from receiver.bus.caches.cache_store import CacheStore
+from receiver.bus.caches.lease import Lease
+from receiver.bus.caches.rechecks import Rechecks
+from receiver.bus.events import acks
+from receiver.bus.events.feed import EventLog
+from receiver.bus.events.groups import GroupMember
 from receiver.evictor.worker import working
-from receiver.ingress import ack_watch, held, keys
-from receiver.ingress.held import HeldTokens
-from receiver.ingress.keys import TenantKeys
+from receiver.ingress import ack_watch
+from receiver.ingress.keys import held
+from receiver.ingress.keys import tenant_keys as keys
+from receiver.ingress.keys.held import HeldTokens
+from receiver.ingress.keys.tenant_keys import TenantKeys
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.outbox import publisher as outbox_publisher
 from receiver.ingress.server import running
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 

@@ -16,7 +16,7 @@ from tests.stateful.world import World
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
 
 ALICE, BOB, CAROL = USERS
 AT = 1000

@@ -27,7 +27,7 @@ from tests.stateful.world import World
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.stateful.app import Blob
 
 SECONDS = st.integers(0, 2)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import EvictionPublisher, Retention
 from receiver.consumer import sessions
 from tests.stateful.oracle import USERS, Login, Logout, User
 from tests.stateful.world import World, eviction
@@ -19,7 +19,7 @@ from tests.stateful.world import World, eviction
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from receiver.bus.embedded import EmbeddedRedis
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.stateful.app import App
 
 ALICE, BOB, CAROL = USERS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus import connection
+from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.publish import Durability, EvictionPublisher, Retention
+from receiver.bus.link import connection
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
 from receiver.errors import PublishError
@@ -15,8 +15,8 @@ from tests.stateful.app import DEADLINE_S, App
 from tests.stateful.oracle import ISS
 
 if TYPE_CHECKING:
-    from receiver.bus.embedded import EmbeddedRedis
-    from receiver.bus.publish import Published
+    from receiver.bus.events.publish import Published
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.stateful.oracle import Login, Logout
 
 KEYS = Keys()

@@ -16,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from receiver.bus.embedded import find_redis_server
+from receiver.bus.link.embedded import find_redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

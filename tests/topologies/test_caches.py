@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.connection import connect
+from receiver.bus.link.connection import connect
 from tests.support.evictor import start_evictor
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S

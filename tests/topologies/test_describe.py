@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.connection import connect, ping
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.connection import connect, ping
+from receiver.bus.link.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.inspect import RedisFacts
+from receiver.bus.link.inspect import RedisFacts
 from receiver.diagnosis import doctor
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.ops.settings import Settings

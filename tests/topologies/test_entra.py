@@ -14,9 +14,9 @@ from redis.auth.err import RequestTokenErr
 from redis.auth.idp import IdentityProviderInterface
 from redis.auth.token import JWToken
 
-from receiver.bus.connection import connect, describe, ping
-from receiver.bus.embedded import EmbeddedRedis
-from receiver.bus.entra import entra_credentials
+from receiver.bus.link.connection import connect, describe, ping
+from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.bus.link.entra import entra_credentials
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:

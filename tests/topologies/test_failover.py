@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.crc import key_slot
 
-from receiver.bus.connection import connect
+from receiver.bus.link.connection import connect
 from receiver.consumer import Subscriber
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S, until

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.connection import connect, ping
+from receiver.bus.link.connection import connect, ping
 from receiver.consumer import Subscriber
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S, Cluster, Node, SentinelSetUp, running

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from receiver.bus.connection import check_url, connect
-from receiver.bus.primary import Primary, cluster_question
-from receiver.bus.urls import RedisURL
+from receiver.bus.link.connection import check_url, connect
+from receiver.bus.link.primary import Primary, cluster_question
+from receiver.bus.link.urls import RedisURL
 from receiver.errors import ConfigurationError
 from receiver.ops.settings import Settings, redacted
 from tests.docs.pages import blocks, read

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.connection import connect, ping
 from receiver.bus.keys import Keys
+from receiver.bus.link.connection import connect, ping
 from receiver.consumer import Sessions, Subscriber, ThreadSessions
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S

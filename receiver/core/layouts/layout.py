@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from receiver.core.foreign_json import MAX_BYTES
-from receiver.core.msal_cache import Holder, RefreshToken
+from receiver.core.layouts.foreign_json import MAX_BYTES
+from receiver.core.layouts.msal_cache import Holder, RefreshToken
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from receiver.core.cached_sign_in import CachedSignIn
+    from receiver.core.layouts.cached_sign_in import CachedSignIn
 
 Per = Literal["session", "user"]
 

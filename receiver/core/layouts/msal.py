@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from receiver.core import msal_cache
+from receiver.core.layouts import msal_cache
 from receiver.core.layouts.layout import STRING, WHOLE, Change, Layout, Raw, Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from receiver.core.msal_cache import Holder
+    from receiver.core.layouts.msal_cache import Holder
 
 DATA_PROTECTION = b"\x09\xf0\xc9\xf0"
 """What ASP.NET Core's Data Protection puts before the id of the key it encrypted with."""

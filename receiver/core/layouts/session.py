@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from receiver.core import foreign_json, session_values
+from receiver.core.layouts import foreign_json, session_values
 from receiver.core.layouts.layout import STRING, WHOLE, Layout, Per, Raw, Value
 from receiver.errors import BadValueError
 

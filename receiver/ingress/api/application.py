@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from receiver.bus.sign_ins import SignIns
+from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
-from receiver.ingress import responses
 from receiver.ingress.api.access import BearerTokens, check_scope
 from receiver.ingress.api.events import EventCalls
 from receiver.ingress.api.sessions import SessionCalls
 from receiver.ingress.api.traces import EvictionTraces
+from receiver.ingress.http import responses
 from receiver.ops.api_tokens import ApiToken
 from receiver.ops.logs import emit
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from receiver.bus.keys import Keys
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.api.feed import EventFeed
-    from receiver.ingress.dispatcher import Dispatcher
+    from receiver.ingress.http.dispatcher import Dispatcher
     from receiver.ingress.inputs import Row
     from receiver.ops.api_tokens import Scope
     from receiver.ops.metrics import Metrics

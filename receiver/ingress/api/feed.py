@@ -22,8 +22,8 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from receiver.bus.feed import EventLog, Position
-    from receiver.bus.stream import Entry
+    from receiver.bus.events.feed import EventLog, Position
+    from receiver.bus.events.stream import Entry
     from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.feed")

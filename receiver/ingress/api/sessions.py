@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 from aiohttp import web
 from pydantic import Field
 
-from receiver.core.claims import MAX_ID_CHARS
 from receiver.core.sign_in import SignIn
+from receiver.core.tokens.claims import MAX_ID_CHARS
 from receiver.errors import Code, MalformedRequestError
-from receiver.ingress.body import read_body
-from receiver.ingress.json_body import LIMITS, Date, JsonBody, Text, otherwise, parse_body
-from receiver.ingress.responses import NO_STORE
+from receiver.ingress.http.body import read_body
+from receiver.ingress.http.json_body import LIMITS, Date, JsonBody, Text, otherwise, parse_body
+from receiver.ingress.http.responses import NO_STORE
 
 if TYPE_CHECKING:
-    from receiver.bus.sign_ins import SignIns
+    from receiver.bus.sign_ins.sign_ins import SignIns
     from receiver.core.tenants import TenantDirectory
 
 MAX_KEYS = 64

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from receiver.bus.event_search import Found, NotFound, look_up, search
-from receiver.bus.trace import trace
+from receiver.bus.events.event_search import Found, NotFound, look_up, search
+from receiver.bus.events.trace import trace
 from receiver.errors import Code, MalformedRequestError
-from receiver.ingress.responses import NO_STORE
+from receiver.ingress.http.responses import NO_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from receiver.core.claims import check_subject
 from receiver.core.eviction import Eviction, eviction_id
+from receiver.core.tokens.claims import check_subject
 from receiver.errors import Code, MalformedRequestError
-from receiver.ingress import responses
+from receiver.ingress.http import responses
+from receiver.ingress.http.json_body import Date, JsonBody, Text, parse_body
 from receiver.ingress.inputs.message import HttpInput
-from receiver.ingress.json_body import Date, JsonBody, Text, parse_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

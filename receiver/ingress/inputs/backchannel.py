@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from receiver.errors import Code, MalformedRequestError
-from receiver.ingress import responses
+from receiver.ingress.http import responses
 from receiver.ingress.inputs.message import HttpInput
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.ingress import responses
+from receiver.ingress.http import responses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from receiver.core.eviction import Eviction
-    from receiver.core.jws import UnverifiedToken
     from receiver.core.tenants import Tenant
+    from receiver.core.tokens.jws import UnverifiedToken
     from receiver.errors import ReceiverError
     from receiver.ingress.intake import Accepted
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from receiver.ingress import json_body
-from receiver.ingress.body import FORM, BodyLimits
+from receiver.ingress.http import json_body
+from receiver.ingress.http.body import FORM, BodyLimits
 from receiver.ingress.inputs import backchannel
 from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel

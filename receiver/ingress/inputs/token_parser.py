@@ -6,13 +6,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from receiver.core import logout_token as lt
-from receiver.core.jws import JWE_SEGMENTS
+from receiver.core.tokens import logout_token as lt
+from receiver.core.tokens.jws import JWE_SEGMENTS
 from receiver.errors import Code, MalformedRequestError
 
 if TYPE_CHECKING:
-    from receiver.core.jws import UnverifiedToken
     from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.core.tokens.jws import UnverifiedToken
 
 THREADS = 1
 """Encrypted tokens opened at once. More threads open more of them, and take time from all other requests."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from receiver.core import logout_token as lt
+from receiver.core.tokens import logout_token as lt
 from receiver.errors import JWKSUnavailableError, LogoutTokenError
-from receiver.ingress.held import EVIDENCE, HeldToken, HeldTokens
 from receiver.ingress.inputs.token_parser import TokenParser
+from receiver.ingress.keys.held import EVIDENCE, HeldToken, HeldTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from receiver.core.eviction import Eviction
-    from receiver.core.jwks import KeySet
-    from receiver.core.logout_token import LogoutToken, Screened
     from receiver.core.tenants import TenantDirectory
+    from receiver.core.tokens.jwks import KeySet
+    from receiver.core.tokens.logout_token import LogoutToken, Screened
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.intake import Accepted, Intake
-    from receiver.ingress.keys import KeyStore
+    from receiver.ingress.keys.tenant_keys import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import KeySettings

@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.publish import EvictionPublisher, Published
+from receiver.bus.events.publish import EvictionPublisher, Published
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError, EventRefusedError, PublishError, PublishFaultError
 from receiver.ops.logs import emit

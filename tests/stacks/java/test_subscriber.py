@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.java.clients import Client, Listener
 from tests.stacks.java.maven import EXAMPLE, HERE
 from tests.stacks.java.waiting import eventually

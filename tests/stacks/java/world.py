@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 import requests
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.java.waiting import DEADLINE_S, eventually
 from tests.stacks.op import StackOP
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from receiver.bus.acks import ACKNOWLEDGE
+from receiver.bus.events.acks import ACKNOWLEDGE
 from tests.stacks.node.rig import EXAMPLE, installed
 
 pytestmark = pytest.mark.node

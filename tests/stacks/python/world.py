@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import redis
 import requests
 
-from receiver.bus.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.op import StackOP
 from tests.stacks.python.programs import Program
 

@@ -1,0 +1,194 @@
+"""What the evictor has read in the caches: whose accounts they hold, and where. No token is kept.
+
+Three maps, each from digests. Subject or session to accounts: the publish script reads it, so that an event names the
+accounts. Account to subjects, which the registry keeps too, so that a user's logout marks every pairwise subject.
+Account, subject or session to places: cache keys that cannot be derived from the account.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from receiver.bus.lua import Script
+from receiver.core.layouts import foreign_json
+from receiver.core.layouts.cached_sign_in import text
+from receiver.core.marks import digest
+from receiver.errors import BadValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.eviction import Eviction
+    from receiver.core.layouts.cached_sign_in import CachedSignIn
+
+LEARN = Script.read("learn")
+
+MAX_MEMBERS = 256
+"""Accounts or places kept of one name; the oldest give way. No user has as many sessions."""
+
+MAX_BYTES = 16 * 1024
+"""Bytes kept of one name, beside `MAX_MEMBERS`; the oldest give way. One account or place takes 60 to 150 bytes."""
+
+MAX_NAMES = 4096
+"""Names kept in one of the 8,192 buckets, enough for 30 million users; further ones are dropped and reported. A visitor
+can make names that fall into one bucket, and earlier releases read a whole bucket at once."""
+
+MAX_NOTES = 20
+"""Notes sent to Redis in one script call: more would keep others waiting."""
+
+
+class CacheKey(NamedTuple):
+    """A key of a configured cache, in which something of a user is."""
+
+    cache: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing learnt: `name` has `member`, in this bucket."""
+
+    bucket: str
+    name: str
+    member: str
+
+
+def account_digest(account: str) -> str:
+    """Names an account of any issuer: blobs without an ID token do not say which."""
+    return digest("account", "", account)
+
+
+def notes(
+    keys: Keys, sign_ins: Iterable[CachedSignIn], place: CacheKey | None, *, of_accounts: bool = True
+) -> list[Note]:
+    """The index entries derived from a cached value.
+
+    Args:
+        keys: Key names.
+        sign_ins: Found in it.
+        place: Where it was found; None where that follows from the account.
+        of_accounts: Whether it may tell whose an account is; False teaches the place only.
+    """
+    found: dict[Note, None] = {}
+    for sign_in in sign_ins:
+        iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
+        user = digest("sub", iss, sub) if iss and sub else None
+        session = digest("sid", iss, sign_in.sid) if iss and sign_in.sid else None
+        if account and iss and of_accounts:
+            home = digest("account", iss, account)
+            member = f"{home} {_json(account)}"
+            if session:
+                found[Note(keys.index_bucket(session), session, member)] = None
+            if user and account != sub:
+                found[Note(keys.index_bucket(user), user, member)] = None
+                found[Note(keys.account_bucket(home), home, user)] = None
+        if place is not None:
+            member = f"{place.cache} {_json(place.key)}"
+            # Noted under the account alone: the maps above lead from subject and session to the account.
+            names = [account_digest(account)] if account and of_accounts else [user, session]
+            if account and not of_accounts:
+                names.append(account_digest(account))
+            for name in names:
+                if name:
+                    found[Note(keys.places_bucket(name), name, member)] = None
+    return list(found)
+
+
+class CacheIndex:
+    """Learns and looks up. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        keys: Key names.
+        keep_s: Seconds a note is kept after it was last confirmed.
+        clock: NumericDate seconds.
+        report: Called with what and why, each in one word, for a note that cannot be read or kept.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        *,
+        keep_s: int,
+        clock: Callable[[], float],
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._keep_s = keep_s
+        self._clock = clock
+        self._report = report
+
+    async def learn(self, found: Sequence[Note]) -> int:
+        """Keep these notes; how many were new. A name for which there is no room is reported as `index_full`."""
+        learnt = 0
+        for start in range(0, len(found), MAX_NOTES):
+            members: dict[tuple[str, str], dict[str, None]] = {}
+            for note in found[start : start + MAX_NOTES]:
+                members.setdefault((note.bucket, note.name), {})[note.member] = None
+            buckets = [bucket for bucket, _ in members]
+            arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
+            limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
+            new, dropped = await LEARN.run(self._client, buckets, (*limits, *arguments))
+            learnt += int(new)
+            for _ in range(int(dropped)):
+                self._report("index", "index_full")
+        return learnt
+
+    async def accounts(self, eviction: Eviction) -> set[str]:
+        """Every account known for the subject and the session of a logout, those in the event included."""
+        names = _names(eviction)
+        members = await self._members([(self._keys.index_bucket(name), name) for name in names])
+        return set(filter(None, map(text, (*eviction.accounts, *(name for _, name in members)))))
+
+    async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
+        """Where anything of these accounts, this subject or this session was found."""
+        return await self._places([*_names(eviction), *map(account_digest, accounts)])
+
+    async def places_of(self, accounts: Iterable[str]) -> set[CacheKey]:
+        """Where anything of these accounts was found, as far as it does not follow from them."""
+        return await self._places([account_digest(account) for account in accounts])
+
+    async def _places(self, names: Sequence[str]) -> set[CacheKey]:
+        members = await self._members([(self._keys.places_bucket(name), name) for name in names])
+        return {CacheKey(cache, key) for cache, key in members}
+
+    async def _members(self, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """What is noted of these names: a word and a text. What cannot be read is reported, and left out."""
+        if not places:
+            return []
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for bucket, name in places:
+                pipeline.hget(bucket, name)  # type: ignore[unused-awaitable]  # queued
+            entries: list[bytes | None] = await pipeline.execute()
+        found = []
+        for member in [member for entry in entries if entry for member in entry.split(b",")[1:]]:
+            try:
+                found.append(_split(member))
+            except BadValueError as error:
+                self._report("index", error.reason)
+        return found
+
+
+def _names(eviction: Eviction) -> list[str]:
+    named = (("sub", eviction.sub), ("sid", eviction.sid))
+    return [digest(kind, eviction.iss, value) for kind, value in named if value]
+
+
+def _split(member: bytes) -> tuple[str, str]:
+    word, _, encoded = member.partition(b" ")
+    value = foreign_json.parse(encoded)
+    if not isinstance(value, str) or not word.isascii():
+        raise BadValueError("shape")
+    return word.decode(), value
+
+
+def _json(value: str) -> str:
+    """JSON in which no comma is left: members are joined by it."""
+    return json.dumps(value).replace(",", "\\u002c")

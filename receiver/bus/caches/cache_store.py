@@ -1,0 +1,199 @@
+"""The apps' shared caches in Redis, as the evictor touches them: read many, swap one, delete, list.
+
+A value is a string, some fields of a hash, or all of them; of some keys only the presence counts, with any type.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError, ResponseError
+
+from receiver.bus.caches.blobs import SWAP, fingerprint
+from receiver.bus.caches.cache_changes import CacheChanges, are_sent, text_of
+from receiver.bus.link.primary import Failure
+from receiver.core.layouts.layout import STRING, Raw
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+
+    import redis.asyncio
+
+SCAN_COUNT = 1000
+"""Keys looked at in one step of a SCAN, during which Redis serves no other client: more takes longer."""
+
+
+SLOW_S = 1.0
+"""Seconds a failure may take. One that took longer opens the circuit: not every eviction waits for it in turn."""
+
+
+class CircuitOpenError(RedisConnectionError):
+    """This Redis did not answer in time, and has not answered since: it is not asked again before it does."""
+
+
+class CacheStore:
+    """One Redis that holds caches. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Without response decoding; owned by the caller.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+        self._is_open = False
+
+    @contextlib.contextmanager
+    def circuit(self) -> Iterator[None]:
+        """A circuit breaker around commands: fails fast while this Redis is known not to answer.
+
+        Raises:
+            CircuitOpenError: until it has answered `probe`.
+        """
+        if self._is_open:
+            raise CircuitOpenError("does not answer")
+        began = time.monotonic()
+        try:
+            yield
+        except Failure:
+            self._is_open = time.monotonic() - began >= SLOW_S
+            raise
+
+    async def probe(self) -> None:
+        """Close the circuit again if Redis answers by now. Never raises."""
+        if not self._is_open:
+            return
+        try:
+            # A user who may not ask is answered too.
+            with contextlib.suppress(ResponseError):
+                await self._ping()
+        except Failure:
+            return
+        self._is_open = False
+
+    async def _ping(self) -> None:
+        await self._client.ping()
+
+    async def changes(self, patterns: Iterable[str]) -> CacheChanges:
+        """Hears which keys of these globs are written; opened and closed by the caller."""
+        return CacheChanges([self._client], patterns)
+
+    async def notifies(self) -> bool | None:
+        """Whether Redis tells of writes already; None where it does not say."""
+        return await are_sent(self._client)
+
+    async def sizes(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[int] | None:
+        """Bytes of each value's fields together, 0 for what is missing; None where that cannot be asked.
+
+        It cannot of all fields of a hash, and not where Redis grants no right to it.
+        """
+        if not fields:
+            return None if fields is None else [0] * len(keys)
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key, field in itertools.product(keys, fields):
+                if field == STRING:
+                    pipeline.strlen(key)  # type: ignore[unused-awaitable]  # queued
+                else:
+                    pipeline.hstrlen(key, field)  # type: ignore[unused-awaitable]  # queued
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        if any(isinstance(reply, NoPermissionError) for reply in replies):
+            return None
+        sizes = [_reply(reply) or 0 for reply in replies]
+        return [sum(sizes[at : at + len(fields)]) for at in range(0, len(sizes), len(fields))]
+
+    async def read(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[Raw | None]:
+        """The values in order, in one round trip; None for what is missing or of another type.
+
+        Args:
+            keys: Their names.
+            fields: What is read of each: `(STRING,)`, names of fields of a hash of which the first must be there, None
+                for all fields, or `()` where only the presence of the key counts.
+        """
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                if fields is None:
+                    pipeline.hgetall(key)  # type: ignore[unused-awaitable]  # queued
+                elif not fields:
+                    pipeline.exists(key)  # type: ignore[unused-awaitable]  # queued
+                for field in fields or ():
+                    if field == STRING:
+                        pipeline.get(key)  # type: ignore[unused-awaitable]  # queued
+                    else:
+                        pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
+            replies = [_reply(reply) for reply in await pipeline.execute(raise_on_error=False)]
+        count = len(fields) if fields else 1
+        return [_raw(replies[at : at + count], fields) for at in range(0, len(replies), count)]
+
+    async def swap(self, key: str, field: str, *, read: bytes, new: bytes | None) -> bool:
+        """Put `new` in place of the value that was read, or delete the key when it is None; keeps its lifetime.
+
+        Args:
+            key: Its name.
+            field: Of a hash, or `STRING`.
+            read: The value to replace.
+            new: The value to put there.
+
+        Returns:
+            False when another client has written it since; nothing was changed.
+        """
+        return bool(await SWAP.run(self._client, [key], (field, fingerprint(read), new or b"")))
+
+    async def delete(self, keys: Iterable[str]) -> int:
+        """Delete these keys; how many were there."""
+        names = list(keys)
+        return int(await self._client.unlink(*names)) if names else 0
+
+    async def scan(self, pattern: str) -> AsyncIterator[list[str]]:
+        """Every key that matches the glob and is there from beginning to end, in batches; some may come twice."""
+        cursor = 0
+        while True:
+            found: Any
+            cursor, found = await self._client.scan(cursor, match=pattern, count=SCAN_COUNT)
+            if found:
+                yield [name for name in map(text_of, found) if name is not None]
+            if cursor == 0:
+                return
+
+    async def members(self, key: str) -> list[bytes]:
+        """The members of a set; empty when there is none."""
+        try:
+            found: Any = await self._client.smembers(key)
+        except ResponseError as error:
+            if not _is_of_another_type(error):
+                raise
+            return []
+        return list(found)
+
+    async def remove_member(self, key: str, member: bytes) -> None:
+        """Take a member out of a set."""
+        await self._client.srem(key, member)
+
+
+def glob(prefix: str) -> str:
+    """The pattern of all keys that begin with this text."""
+    return "".join(f"\\{character}" if character in "*?[]^\\" else character for character in prefix) + "*"
+
+
+def _is_of_another_type(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
+
+
+def _reply(reply: Any) -> Any:
+    """What one command answered; None where the key is of another type."""
+    if isinstance(reply, Exception):
+        if _is_of_another_type(reply):
+            return None
+        raise reply
+    return reply
+
+
+def _raw(replies: Sequence[Any], fields: Sequence[str] | None) -> Raw | None:
+    first = replies[0]
+    if first is None or first in (0, {}):
+        return None
+    if fields is None:
+        return {name.decode(errors="replace"): value for name, value in first.items()}
+    return {field: value for field, value in zip(fields, replies, strict=False) if value is not None}

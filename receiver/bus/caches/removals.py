@@ -1,0 +1,185 @@
+"""Recent removals, used to recognise entries that are written back, and the logout marks that apply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from receiver.bus.lua import Script
+from receiver.core.layouts.cached_sign_in import seconds
+from receiver.core.marks import client_suffix, digest, mark_names
+from receiver.core.verdict import Marks, Removal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.eviction import Eviction
+    from receiver.core.layouts.cached_sign_in import CachedSignIn
+    from receiver.core.marks import MarkNames, Name
+
+REMOVED = Script.read("removed")
+MARK = Script.read("mark")
+
+KEEP_S = 86_400
+"""Seconds a removal is remembered, so that the number of further ones is bounded."""
+
+
+SUBJECT_AND_ACCOUNT = 2
+"""Names a user has who is known by both; then what is marked under the one has to be under the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is remembered of one account or key.
+
+    Attributes:
+        removal: For `core.verdict.judge`.
+        fresh: Whether what was in flight then may still write it back.
+        again: How often it was removed again since.
+        unsure: How often of these nothing proved that it was the old one.
+    """
+
+    removal: Removal
+    fresh: bool
+    again: int
+    unsure: int
+
+
+class Removals:
+    """Marks and removals. Every method may raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        keys: Key names.
+        in_flight_s: Seconds in which something removed may be written back by what was in flight.
+        mark_s: Seconds a logout is remembered.
+        clock: NumericDate seconds.
+        report: Called with what and why, each in one word, for a removal or a mark that cannot be read.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        *,
+        in_flight_s: float,
+        mark_s: int,
+        clock: Callable[[], float],
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._in_flight_s = in_flight_s
+        self._clock = clock
+        self._mark_s = mark_s
+        self._report = report
+
+    async def note(
+        self, names: Iterable[str], *, logout_at: float, sids: Iterable[str], again: bool = False, unsure: bool = False
+    ) -> None:
+        """Remember that these accounts or keys, by digest, were cleared of these sessions."""
+        keys = [self._keys.removal(name) for name in names]
+        if keys:
+            flags = ("again" if again else "", "unsure" if unsure else "")
+            until = f"{self._clock() + self._in_flight_s:.0f}"
+            await REMOVED.run(self._client, keys, (int(logout_at), KEEP_S, until, *flags, *sids))
+
+    async def remembered(self, names: Sequence[str]) -> list[Remembered | None]:
+        """What is remembered of each."""
+        if not names:
+            return []
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hgetall(self._keys.removal(name))  # type: ignore[unused-awaitable]  # queued
+            found: list[dict[bytes, bytes]] = await pipeline.execute()
+        return [self._remembered(fields) for fields in found]
+
+    def _remembered(self, fields: dict[bytes, bytes]) -> Remembered | None:
+        try:
+            return _remembered(fields, self._clock())
+        except ValueError:
+            self._report("removal", "shape")
+            return None
+
+    async def mark_accounts(self, eviction: Eviction, accounts: Iterable[str]) -> None:
+        """Mark accounts that were found for a user's logout, as the publisher marks those it knows."""
+        if eviction.scope != "user":
+            return
+        names = [digest("account", eviction.iss, account) for account in accounts if account != eviction.sub]
+        await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in names], eviction.logout_at)
+
+    async def mark_account(self, iss: str, account: str, logout_at: float) -> None:
+        """Mark the account of a subject that was marked before anybody knew whose it is."""
+        await self._mark([self._keys.mark(digest("account", iss, account))], int(logout_at))
+
+    async def _mark(self, keys: Sequence[str], logout_at: int) -> None:
+        if keys:
+            await MARK.run(self._client, keys, (logout_at, self._mark_s))
+
+    async def marks(self, sign_ins: Sequence[CachedSignIn], issuers: Iterable[str]) -> list[Marks]:
+        """The logouts of each sign-in's user and session.
+
+        Args:
+            sign_ins: Found in caches.
+            issuers: Whose accounts they may be where a sign-in names no issuer.
+        """
+        asked = [_marks_of(sign_in, issuers) for sign_in in sign_ins]
+        names = [self._keys.mark(*name) for of_user, of_session in asked for name in (*of_user, *of_session)]
+        found: Any = await self._client.mget(names) if names else []
+        answer = {name: self._date(at) for name, at in zip(names, found, strict=True)}
+
+        def latest(marks: Sequence[Name]) -> float | None:
+            return max((at for name in marks if (at := answer[self._keys.mark(*name)]) is not None), default=None)
+
+        return [
+            Marks(latest(of_user), latest(of_session), _only_of_subject(of_user, latest))
+            for of_user, of_session in asked
+        ]
+
+    def _date(self, mark: bytes | None) -> float | None:
+        at = None if mark is None else seconds(mark.decode("ascii", "replace"))
+        if mark is not None and at is None:
+            self._report("mark", "shape")
+        return at
+
+
+def suffix_of(eviction: Eviction) -> str:
+    """Of the names under which a logout is remembered that counts for one client only; else empty."""
+    return client_suffix(eviction.client_id) if eviction.applies_to == "client" and eviction.client_id else ""
+
+
+def _marks_of(sign_in: CachedSignIn, issuers: Iterable[str]) -> MarkNames:
+    """The marks that may end this sign-in."""
+    iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
+    others = []
+    if account is not None and iss is None:
+        # An account is the subject itself where the OP sends no client_info.
+        others = [digest(kind, issuer, account) for issuer in issuers for kind in ("account", "sub")]
+    elif account is not None and iss is not None and account != sub:
+        others = [digest("account", iss, account)]
+    return mark_names(
+        user=digest("sub", iss, sub) if iss and sub else "",
+        others=others,
+        session=digest("sid", iss, sign_in.sid) if iss and sign_in.sid else "",
+        client_ids=sign_in.client_ids,
+    )
+
+
+def _only_of_subject(of_user: Sequence[Name], latest: Callable[[Sequence[Name]], float | None]) -> float | None:
+    wide = [name for name in of_user if not name[1]]
+    if len(wide) != SUBJECT_AND_ACCOUNT:
+        return None
+    subject, account = latest(wide[:1]), latest(wide[1:])
+    return None if subject is None or (account is not None and account >= subject) else subject
+
+
+def _remembered(fields: dict[bytes, bytes], now_s: float) -> Remembered | None:
+    if b"at" not in fields:
+        return None
+    sids = frozenset(name[4:].decode() for name in fields if name.startswith(b"sid "))
+    removal = Removal(float(fields[b"at"]), sids)
+    fresh = now_s < float(fields.get(b"until", 0))
+    return Remembered(removal, fresh, int(fields.get(b"again", 0)), int(fields.get(b"unsure", 0)))

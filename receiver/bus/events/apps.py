@@ -1,0 +1,40 @@
+"""Apps that are gone for good are forgotten, so that proof of a logout does not wait for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receiver.bus.events import acks
+from receiver.bus.link.connection import Failure, describe
+from receiver.errors import RedisUnavailableError
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+
+async def forget(client: redis.asyncio.Redis, keys: Keys, app: str, *, silent_for_s: float) -> list[acks.Instance]:
+    """Forget an app's instances that have been silent for so long; the ones that are left, and listen, are returned.
+
+    What they acknowledged stays on record. An instance that speaks again is known again.
+
+    Raises:
+        RedisUnavailableError: Redis cannot be reached.
+        KeyError: no app of this name is known.
+    """
+    try:
+        seconds, microseconds = await client.time()
+        heard_ms = (int(seconds) + int(microseconds) / 1e6 - silent_for_s) * 1000
+        mine = [instance for instance in await acks.instances(client, keys) if instance.app == app]
+        silent = [f"{i.app}/{i.instance}" for i in mine if i.last_seen_ms < heard_ms]
+        if silent:
+            async with client.pipeline(transaction=False) as pipeline:
+                pipeline.zrem(keys.instances, *silent)  # type: ignore[unused-awaitable]  # queued
+                pipeline.zrem(keys.instances_since, *silent)  # type: ignore[unused-awaitable]  # queued
+                await pipeline.execute()
+    except Failure as error:
+        raise RedisUnavailableError(f"cannot forget the app: {describe(error)}") from error
+    if not mine:
+        raise KeyError(app)
+    return [instance for instance in mine if instance.last_seen_ms >= heard_ms]

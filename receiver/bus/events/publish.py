@@ -1,0 +1,269 @@
+"""Publish an eviction: duplicate check and append as one atomic script, acknowledged before we answer the OP.
+
+Requests in flight share round trips (`group_commit`). Each caller still gets its own answer, after Redis acknowledged
+its own entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from receiver.bus.events.group_commit import Again, GroupCommit
+from receiver.bus.link.connection import Failure, describe, is_passing
+from receiver.bus.link.inspect import probe_publish
+from receiver.bus.lua import Script
+from receiver.core.eviction import eviction_id
+from receiver.core.marks import client_suffix, digest
+from receiver.core.repeats import id_of, subject_of
+from receiver.errors import EventRefusedError, PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.eviction import Eviction
+
+PUBLISH = Script.read("publish")
+"""Spends the jti, sets the marks, resolves and appends in one step, so a failed publish never burns the jti."""
+
+MAX_BATCH = 256
+"""Evictions sent in one round trip; larger batches only add latency for the first in line."""
+
+MAX_WAITING = 4096
+"""Evictions that may wait for their round trip; further ones are refused at once. Several times what the public
+listener lets in at once and an outbox publishes at once."""
+
+MAX_EVENT_BYTES = 64 * 1024
+"""Bytes of one event. A user with more accounts and sessions than fit becomes several events, so that no reader gets
+one it cannot hold. A single name that is longer is not cut."""
+
+ROUND_S = 1.0
+"""Seconds `publish` waits at least, however short `Durability.try_for_s` is: one round trip is always waited for."""
+
+log = logging.getLogger("receiver.publish")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The event is in the stream.
+
+    Attributes:
+        entry_id: Its stream id.
+        duplicate: True when an earlier request had already put it there.
+        event_id: Its id there: the eviction's, or `core.repeats.id_if_reused` where another logout has that one.
+        reused: True when it was put there now, under a `jti` that another logout has.
+        damaged: Entries under our keys that are not as we write them, and are missing in it.
+    """
+
+    entry_id: str
+    duplicate: bool
+    event_id: str
+    reused: bool = False
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long what is kept (settings `events`).
+
+    Attributes:
+        max_events: Entries kept in the stream, approximately; older ones are trimmed.
+        max_age_s: Seconds an entry is kept, approximately.
+        dedupe_s: Seconds a logout is remembered to recognise its repeats.
+        mark_s: Seconds a logout is remembered for sessions that come late.
+    """
+
+    max_events: int = 100_000
+    max_age_s: int = 7 * 86_400
+    dedupe_s: int = 86_400
+    mark_s: int = 32 * 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durability:
+    """When an event counts as published (settings `redis`).
+
+    Attributes:
+        wait_replicas: Replicas that must have it besides the primary; 0 does not ask.
+        wait_timeout_s: Seconds they have for it; less than the client's time limit.
+        try_for_s: Seconds an event is tried over reconnects and failovers, and longest time until `publish` returns.
+            Below `ROUND_S` it is tried once.
+    """
+
+    wait_replicas: int = 0
+    wait_timeout_s: float = 0.5
+    try_for_s: float = 2.0
+
+
+class TooFewReplicasError(ResponseError):
+    """The primary has the event, but not as many replicas as were asked for."""
+
+
+class EvictionPublisher:
+    """Appends evictions to the stream, each exactly once within `dedupe_s`, however often it is repeated.
+
+    `core.repeats` says what a repeat is. Another logout under the same `jti` is published with an id
+    of its own.
+
+    Args:
+        client: Owned by the caller.
+        keys: Key names.
+        retention: How long what is kept.
+        durability: When an event counts as published.
+        clock: NumericDate seconds.
+        on_fault: Told how many evictions failed for an exception that was not foreseen; it is logged already.
+        on_reused_jti: Told of a logout that was published under a `jti` that another one had.
+        on_damaged: Told of an event, by its id, how many entries under our keys were damaged and are missing in it.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        retention: Retention,
+        *,
+        durability: Durability = Durability(),
+        clock: Callable[[], float] = time.time,
+        on_fault: Callable[[int], None] = lambda _: None,
+        on_reused_jti: Callable[[Eviction], None] = lambda _: None,
+        on_damaged: Callable[[str, int], None] = lambda _, __: None,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._retention = retention
+        self._durability = durability
+        self._clock = clock
+        self._told_of_fault = on_fault
+        self._told_of_reused_jti = on_reused_jti
+        self._told_of_damage = on_damaged
+        self._commit: GroupCommit[Eviction, Published] = GroupCommit(
+            self._send_batch,
+            max_batch=MAX_BATCH,
+            max_waiting=MAX_WAITING,
+            try_for_s=durability.try_for_s,
+            on_fault=self._on_fault,
+        )
+
+    async def publish(self, eviction: Eviction) -> Published:
+        """Return once Redis has acknowledged the event; a failover in between is waited out for `try_for_s`.
+
+        Raises:
+            EventRefusedError: Redis answered, and refused this event.
+            PublishError: Redis did not acknowledge, or too few replicas did; whether it stored the event is
+                unknown, and sending the same eviction again is safe.
+        """
+        limit_s = max(self._durability.try_for_s, ROUND_S)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._commit.submit(eviction)
+        except TimeoutError:
+            raise PublishError(f"Redis did not take the event within {limit_s:g} s") from None
+
+    async def probe(self) -> str:
+        """Why Redis would refuse any event now; empty when it would take one."""
+        return await probe_publish(self._client, self._keys, wait_replicas=self._durability.wait_replicas)
+
+    async def flush(self) -> None:
+        """Return once everything handed to `publish` so far has its answer."""
+        await self._commit.flush()
+
+    def _on_fault(self, fault: Exception, events: int) -> None:
+        log.error("publish.fault", exc_info=fault, extra={"fields": {"events": events}})
+        self._told_of_fault(events)
+
+    async def _send_batch(self, evictions: list[Eviction]) -> list[Published | Exception | Again]:
+        replies: Sequence[Published | Exception]
+        try:
+            replies = await self._send(evictions)
+        except Failure as error:
+            replies = [error] * len(evictions)
+        for eviction, reply in zip(evictions, replies, strict=True):
+            if isinstance(reply, Published) and reply.reused:
+                self._told_of_reused_jti(eviction)
+            if isinstance(reply, Published) and reply.damaged:
+                self._told_of_damage(reply.event_id, reply.damaged)
+        return [reply if isinstance(reply, Published) else _judge(reply) for reply in replies]
+
+    async def _send(self, evictions: list[Eviction]) -> list[Published | Exception]:
+        replies = await self._evalsha(evictions)
+        # After a restart or a failover the server has forgotten the script.
+        forgotten = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if forgotten:
+            await self._client.script_load(PUBLISH.text)
+            for index, reply in zip(forgotten, await self._evalsha([evictions[i] for i in forgotten]), strict=True):
+                replies[index] = reply
+        return replies
+
+    async def _evalsha(self, evictions: list[Eviction]) -> list[Published | Exception]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for eviction in evictions:
+                pipeline.evalsha(PUBLISH.sha, 3, *self._arguments(eviction))  # type: ignore[unused-awaitable]  # queued
+            if self._durability.wait_replicas:
+                # On the same connection, so that it waits for these very writes.
+                timeout_ms = int(self._durability.wait_timeout_s * 1000)
+                pipeline.execute_command("WAIT", self._durability.wait_replicas, timeout_ms)
+            replies = await pipeline.execute(raise_on_error=False)
+        lacking = self._lacking(replies.pop()) if self._durability.wait_replicas else None
+        return [reply if isinstance(reply, Exception) else lacking or _published(reply) for reply in replies]
+
+    def _lacking(self, replicas: int | ResponseError) -> ResponseError | None:
+        wanted = self._durability.wait_replicas
+        if isinstance(replicas, ResponseError):
+            return replicas
+        return None if replicas >= wanted else TooFewReplicasError(f"{replicas} of {wanted} replicas have it")
+
+    def _arguments(self, eviction: Eviction) -> tuple[str | int, ...]:
+        """Keys and arguments of publish.lua, in its order."""
+        keys, retention = self._keys, self._retention
+        subject = subject_of(eviction)
+        named = eviction.client_id if eviction.applies_to == "client" else None
+        return (
+            keys.events,
+            keys.jti(eviction.id),
+            keys.sequence,
+            eviction.to_json_head(),
+            "\n".join(json.dumps(account) for account in eviction.accounts),
+            retention.dedupe_s,
+            retention.max_events,
+            retention.max_age_s * 1000,
+            int(self._clock()),
+            eviction.logout_at,
+            retention.mark_s,
+            digest("sub", eviction.iss, eviction.sub) if eviction.sub else "",
+            digest("sid", eviction.iss, eviction.sid) if eviction.sid else "",
+            eviction.scope,
+            client_suffix(named) if named else "",
+            json.dumps(named) if named else "",
+            keys.prefix,
+            # As in the head, so that it is found there.
+            json.dumps(eviction.id, ensure_ascii=False),
+            MAX_EVENT_BYTES,
+            keys.logout(subject) if subject else "",
+            id_of(subject, eviction.logout_at),
+            eviction_id(eviction.iss, eviction.jti) if eviction.jti is not None else "",
+        )
+
+
+def _published(reply: list[Any]) -> Published:
+    place, duplicate, event_id, reused, damaged = reply
+    return Published(place.decode(), bool(duplicate), event_id.decode(), reused=bool(reused), damaged=damaged)
+
+
+def _judge(error: Exception) -> Exception | Again:
+    """What a caller is told, and whether the event is tried again first.
+
+    What is in the stream already is found there by its id: sending it again is safe.
+    """
+    said = f"Redis did not take the event: {describe(error)}"
+    if isinstance(error, TooFewReplicasError) or is_passing(error):
+        return Again(PublishError(said))
+    return EventRefusedError(said) if isinstance(error, ResponseError) else PublishError(said)

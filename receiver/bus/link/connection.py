@@ -1,0 +1,242 @@
+"""Open a Redis connection from a URL, with time limits that fit an OP waiting for its answer."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+
+from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.link.primary import (
+    Failure,
+    Primary,
+    PrimaryConnection,
+    PrimaryTLSConnection,
+    is_passing,
+)
+from receiver.bus.link.urls import SENTINEL, RedisURL
+from receiver.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from redis.credentials import CredentialProvider
+
+__all__ = [
+    "Failure",
+    "Options",
+    "access_of",
+    "check_url",
+    "connect",
+    "describe",
+    "is_passing",
+    "ping",
+    "standbys",
+    "tls_of",
+]
+
+
+_CAN_TOLERATE = "ssl_exclude_verify_flags" in inspect.signature(redis.asyncio.SSLConnection).parameters
+
+
+class Options(TypedDict, total=False):
+    """What goes with a URL; all may be left out or None.
+
+    Attributes:
+        username: ACL user; in place of the one in the URL.
+        password: In place of the one in the URL.
+        credentials: `password` (default), or `entra`: tokens of Microsoft Entra ID (needs the extra `azure`).
+        credential_provider: Any redis-py credential provider, in place of all of these.
+        ca_file: PEM file of the CAs to trust; None trusts the system's.
+        cert_file: PEM file of our certificate, where the server wants one (mTLS).
+        key_file: PEM file of its key.
+        strict_tls: False tolerates certificates that only Python 3.13 and newer refuse, for a missing key usage or key
+            identifier; trust, names and dates are verified all the same. Needs redis-py 6.3 or newer.
+        sentinel_username: ACL user at the Sentinels.
+        sentinel_password: Its password; Redis's own is never sent to a Sentinel.
+    """
+
+    username: str | None
+    password: str | None
+    credentials: Literal["password", "entra"]
+    credential_provider: CredentialProvider | None
+    ca_file: str | Path | None
+    cert_file: str | Path | None
+    key_file: str | Path | None
+    strict_tls: bool | None
+    sentinel_username: str | None
+    sentinel_password: str | None
+
+
+def check_url(url: str, **options: Unpack[Options]) -> None:
+    """Refuse a URL this project cannot use, or options that do not go with it; never names the password.
+
+    Raises:
+        ConfigurationError: naming the part that is wrong.
+    """
+    _check_options(RedisURL.parse(url), options)
+
+
+def _check_options(parsed: RedisURL, options: Options) -> None:
+    tls = parsed.tls
+    entra = options.get("credentials") == "entra"
+    for problem, text in (
+        (
+            not tls and any(options.get(name) for name in ("ca_file", "cert_file", "key_file")),
+            "redis.ca_file, cert_file and key_file are for TLS, and redis.url is not rediss",
+        ),
+        (
+            bool(options.get("cert_file")) != bool(options.get("key_file")),
+            "redis.cert_file and redis.key_file go together",
+        ),
+        (
+            options.get("sentinel_password") and parsed.topology != SENTINEL,
+            "redis.sentinel_password is for Sentinel, and redis.url is not redis+sentinel",
+        ),
+        (entra and (options.get("password") or parsed.password), "redis.credentials: entra takes no password"),
+        (entra and not tls, "redis.credentials: entra sends a bearer token; redis.url must be rediss"),
+    ):
+        if problem:
+            raise ConfigurationError(text)
+
+
+def connect(
+    url: str, *, timeout_s: float, prefix: str = DEFAULT_PREFIX, **options: Unpack[Options]
+) -> redis.asyncio.Redis:
+    """An asyncio client of the primary that holds our keys; no connection is made before the first command.
+
+    On every topology it is a plain client: pipelines, scripts and blocking reads work. After a failover it
+    finds the new primary with its next connection; until then commands fail with one of `Failure`.
+
+    Args:
+        url: See docs/redis.md.
+        timeout_s: Seconds one command or one connection attempt may take.
+        prefix: Of all keys; says which slot of a Cluster is meant.
+        options: See `Options`.
+
+    Raises:
+        ConfigurationError: the URL or an option is wrong, or a library is missing for it.
+    """
+    check_url(url, **options)
+    parsed, provider = RedisURL.parse(url), _provider(options)
+    # One immediate retry on a fresh connection: every command of ours is safe to repeat.
+    retry = AsyncRetry(NoBackoff(), 1)
+    settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
+    if parsed.names_several:
+        plain, tls = redis.asyncio.Connection, redis.asyncio.SSLConnection
+        pool = redis.asyncio.ConnectionPool(
+            connection_class=PrimaryTLSConnection if parsed.tls else PrimaryConnection,
+            primary=parsed.primary(prefix),
+            asking={
+                **settings, **parsed.asking_access(options),
+                "connection_class": tls if parsed.tls else plain, "retry": AsyncRetry(NoBackoff(), 0),
+            },
+            db=parsed.db, **settings,
+        )  # fmt: skip
+    else:
+        pool = redis.asyncio.ConnectionPool.from_url(parsed.without_access, **settings)
+    # The provider twice: to open connections, and to renew what is open.
+    client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
+    client.auto_close_connection_pool = True
+    return client
+
+
+def _limits(timeout_s: float, retry: object) -> dict[str, Any]:
+    return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
+
+
+def _access(parsed: RedisURL, options: Options, provider: CredentialProvider | None) -> dict[str, Any]:
+    if provider is not None:
+        # Beside a provider redis-py takes no name.
+        return {"username": None, "password": None, "credential_provider": provider}
+    return {
+        "username": options.get("username") or parsed.username,
+        "password": options.get("password") or parsed.password,
+    }
+
+
+def _provider(options: Options) -> CredentialProvider | None:
+    if options.get("credentials") != "entra":
+        return options.get("credential_provider")
+    from receiver.bus.link.entra import entra_credentials
+
+    return entra_credentials()
+
+
+def access_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
+    """User and password, or what provides them, as redis-py takes them."""
+    return _access(parsed, options, _provider(options))
+
+
+def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
+    """The TLS settings, as redis-py takes them; empty without TLS."""
+    if not parsed.tls:
+        return {}
+    files = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
+    given = {name: str(options[option]) for name, option in files.items() if options.get(option)}  # type: ignore[literal-required]
+    if options.get("strict_tls") is False and not _CAN_TOLERATE:
+        raise ConfigurationError("redis.strict_tls: false needs redis-py 6.3 or newer")
+    tolerated = {"ssl_exclude_verify_flags": [ssl.VERIFY_X509_STRICT]} if options.get("strict_tls") is False else {}
+    # Said outright: redis-py before 6 did not compare the host with the certificate.
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given, **tolerated}
+
+
+_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (redis.AuthenticationError, "user name or password is missing or wrong"),
+    (redis.InvalidResponse, "what answers there is no Redis"),
+    (socket.gaierror, "its host name is not known"),
+    (ConnectionRefusedError, "nothing listens on its port"),
+    ((redis.TimeoutError, TimeoutError), "no answer in time"),
+)
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong with Redis, in one line, without addresses or credentials."""
+    if isinstance(error, redis.ResponseError):
+        return f"{type(error).__name__}: {str(error)[:160]}"
+    if isinstance(error.__cause__, redis.RedisError):
+        return describe(error.__cause__)
+    # redis-py raises its own error while it handles this one.
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        # As in "Hostname mismatch, certificate is not valid for 'host'".
+        return f"{type(error).__name__}: certificate refused: {cause.verify_message.partition(',')[0]}"
+    for kinds, reason in _REASONS:
+        if isinstance(error, kinds) or isinstance(cause, kinds):
+            return f"{type(error).__name__}: {reason}"
+    return type(error).__name__
+
+
+async def standbys(client: redis.asyncio.Redis) -> dict[str, redis.asyncio.Redis]:
+    """A client for each other server that may become the primary, by its address; the caller closes them.
+
+    Of a Cluster these are all other nodes, behind Sentinel the replicas; of a single server none are known.
+    """
+    options = client.connection_pool.connection_kwargs
+    primary = options.get("primary")
+    if not isinstance(primary, Primary):
+        return {}
+    reply = await client.execute_command(*primary.standby_question.command)  # type: ignore[no-untyped-call]
+    nodes = primary.standby_question.read(reply, primary.known or ("", 0))[1]
+    access = {name: value for name, value in options.items() if name not in {"primary", "asking", "host", "port"}}
+    kind = redis.asyncio.SSLConnection if "ssl_cert_reqs" in options else redis.asyncio.Connection
+    found = {}
+    for host, port in dict.fromkeys(node for node in nodes if node != primary.known):
+        pool = redis.asyncio.ConnectionPool(connection_class=kind, host=host, port=port, **access)
+        found[f"{host}:{port}"] = redis.asyncio.Redis.from_pool(pool)
+    return found
+
+
+async def ping(client: redis.asyncio.Redis) -> str:
+    """Empty when Redis answers, else what went wrong."""
+    try:
+        await client.ping()
+    except Failure as error:
+        return describe(error)
+    return ""

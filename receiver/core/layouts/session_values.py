@@ -1,0 +1,203 @@
+"""What a web session's stored bytes say of its user, in any serialisation. Nothing is ever deserialised but JSON.
+
+Pickle and Java serialisation are code: to load a value is to run what its writer chose. But both keep strings as
+they are, so the MSAL cache (JSON) and the ID tokens (JWTs) inside can be read without loading what is around them.
+Compressed and encrypted values say nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from receiver.core.layouts import foreign_json, msal_cache
+from receiver.core.layouts.cached_sign_in import CachedSignIn, from_claims, id_token_claims, is_too_long, text
+from receiver.errors import BadValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+MAX_DEPTH = 8
+"""Levels of JSON looked into, strings that hold JSON included."""
+
+MAX_ATTEMPTS = 16
+"""Places in one value where a cache seems to begin and does not: a value made of those would hold up the eviction of
+all other users. What follows the last of them is not seen."""
+
+MAX_SIGN_INS = 256
+"""Sign-ins taken from one session; a real one has one or two. Each of them is noted in Redis."""
+
+MAX_LOOKS = 100_000
+"""JSON values and tokens looked at in one session, with or without a sign-in in them; what follows is not seen. A
+session has some hundred. One of 16 MiB could have millions, and would hold up the eviction of all other users."""
+
+# Both in linear time, also in hostile text.
+_PAYLOAD = re.compile(rb"(?<=[A-Za-z0-9_-])(\.eyJ[A-Za-z0-9_-]{8,}+)(?=\.)")
+_SECTION = re.compile(r'\{\s*+"(?:AccessToken|RefreshToken|IdToken|Account|AppMetadata)"\s*+:\s*+\{')
+
+
+@dataclass(frozen=True, slots=True)
+class SessionValue:
+    """What was found.
+
+    Attributes:
+        sign_ins: Every sign-in named in it; empty when it says nothing.
+        refresh_tokens: Those of the MSAL caches in it.
+        problems: Why part of it was passed over, each in one word: `too_deep`, `too_many`, `shape`, `long_name`.
+    """
+
+    sign_ins: tuple[CachedSignIn, ...] = ()
+    refresh_tokens: tuple[msal_cache.RefreshToken, ...] = ()
+    problems: frozenset[str] = frozenset()
+
+
+def read(value: bytes) -> SessionValue:
+    """Look for ID token claims, ID tokens and MSAL caches; never raises."""
+    search = _Search()
+    found = search.in_json(value) if value[:1] == b"{" else []
+    found = found or list(islice(search.in_bytes(value), MAX_SIGN_INS + 1))
+    problems = search.problems
+    blobs = [item for item in found if isinstance(item, dict)]
+    known = [item for item in found if isinstance(item, CachedSignIn)]
+    of_blobs = [s for blob in blobs for each in msal_cache.sign_ins(blob, problems).values() for s in each]
+    tokens = [token for blob in blobs for token in msal_cache.remove(blob, msal_cache.sign_ins(blob).keys())[1]]
+    merged = list(_merged(of_blobs, known))
+    if len(merged) > MAX_SIGN_INS or len(found) > MAX_SIGN_INS:
+        problems.add("too_many")
+    return SessionValue(tuple(merged[:MAX_SIGN_INS]), tuple(tokens), frozenset(problems))
+
+
+_Found = CachedSignIn | msal_cache.Blob
+
+
+class _Search:
+    """One look through a value; what it passes over, it remembers."""
+
+    def __init__(self) -> None:
+        self.problems: set[str] = set()
+        self._looks = 0
+
+    def in_json(self, value: bytes) -> list[_Found]:
+        """What is in a JSON object; empty when it is none."""
+        return list(islice(self._in_text(value, MAX_DEPTH), MAX_SIGN_INS + 1))
+
+    def _in_text(self, value: str | bytes, depth: int) -> Iterator[_Found]:
+        try:
+            inner = foreign_json.parse(value)
+        except BadValueError as error:
+            if error.reason != "not_json":
+                self.problems.add(error.reason)
+            return
+        yield from self._in_value(inner, depth - 1)
+
+    def _in_value(self, value: object, depth: int) -> Iterator[_Found]:
+        if depth == 0 or not self._looks_on():
+            return
+        if isinstance(value, str):
+            if value.startswith("{"):
+                yield from self._in_text(value, depth)
+            elif value.startswith("eyJ"):
+                yield from self._in_token(value)
+        elif isinstance(value, dict):
+            yield from self._in_object(value, depth)
+        elif isinstance(value, list):
+            yield from self._in_each(value, depth - 1)
+
+    def _in_each(self, values: Iterable[object], depth: int) -> Iterator[_Found]:
+        for value in values:
+            if self._looks > MAX_LOOKS:
+                return
+            yield from self._in_value(value, depth)
+
+    def _in_object(self, value: dict[str, object], depth: int) -> Iterator[_Found]:
+        if blob := self._blob(value):
+            yield blob
+            return
+        account = value.get("homeAccountId")
+        if is_too_long(account):
+            self.problems.add("long_name")
+        if text(account) is not None:
+            # MSAL Node's AccountInfo, as its samples keep it in the session.
+            claims = value.get("idTokenClaims")
+            named = self._sign_in(claims, account=text(account)) if isinstance(claims, dict) else None
+            yield named or CachedSignIn(account=text(account))
+        elif (sign_in := self._sign_in(value)) is not None and value.get("aud"):
+            yield sign_in
+        yield from self._in_each(value.values(), depth - 1)
+
+    def in_bytes(self, value: bytes) -> Iterator[_Found]:
+        """What is in bytes of any other form."""
+        # Counted anew: many values in JSON hide no token from this search.
+        self._looks = 0
+        for found in self._objects(value.decode("utf-8", "replace")):
+            if blob := self._blob(found):
+                yield blob
+        for match in _PAYLOAD.finditer(value):
+            if not self._looks_on():
+                return
+            yield from self._in_token(match[1].decode())
+
+    def _looks_on(self) -> bool:
+        """Whether one more may be looked at."""
+        self._looks += 1
+        if self._looks > MAX_LOOKS:
+            self.problems.add("too_many")
+        return self._looks <= MAX_LOOKS
+
+    def _in_token(self, token: str) -> Iterator[_Found]:
+        claims = id_token_claims(token)
+        sign_in = self._sign_in(claims) if claims else None
+        if sign_in is not None:
+            yield sign_in
+
+    def _objects(self, characters: str) -> Iterator[object]:
+        """The JSON objects in a text that begin as a cache does."""
+        match = _SECTION.search(characters)
+        failed = 0
+        while match is not None and failed < MAX_ATTEMPTS:
+            after = match.start() + 1
+            try:
+                found, after = foreign_json.parse_at(characters, match.start())
+            except BadValueError as error:
+                failed += 1
+                if error.reason != "not_json":
+                    self.problems.add(error.reason)
+            else:
+                yield found
+            match = _SECTION.search(characters, after)
+        if match is not None:
+            self.problems.add("too_many")
+
+    def _sign_in(self, claims: Mapping[str, Any], *, account: str | None = None) -> CachedSignIn | None:
+        return from_claims(claims, account=account, problems=self.problems)
+
+    def _blob(self, value: object) -> msal_cache.Blob | None:
+        if not isinstance(value, dict) or not value or not value.keys() & msal_cache.SECTIONS:
+            return None
+        try:
+            return msal_cache.from_json(value, self.problems)
+        except BadValueError as error:
+            self.problems.add(error.reason)
+            return None
+
+
+def _merged(of_blobs: list[CachedSignIn], others: list[CachedSignIn]) -> Iterator[CachedSignIn]:
+    """Each sign-in once; one known from a blob, with its account and its age, stands for the bare ID token.
+
+    Those of another time are different ones: a visitor may have typed one with a time that no logout reaches.
+    """
+    seen: dict[tuple[object, ...], CachedSignIn] = {}
+    for sign_in in (*of_blobs, *others):
+        name = (sign_in.iss, sign_in.sub, sign_in.sid, sign_in.client_ids, sign_in.auth_time)
+        before = seen.get(name)
+        if before is None:
+            seen[name] = sign_in
+        elif before.account is None and sign_in.account is not None:
+            seen[name] = replace(before, account=sign_in.account)
+    named = {sign_in.account for sign_in in seen.values() if sign_in.sub}
+    for sign_in in seen.values():
+        # An account without claims adds nothing beside a sign-in that is, or may be, of the same account.
+        if sign_in.sub or not named & {sign_in.account, None}:
+            yield sign_in

@@ -1,0 +1,165 @@
+"""Whose token it is, and whether it is of the kind that was registered for ID tokens (BCL §2.6 steps 1 to 4).
+
+Nothing here needs a key, so a token that fails costs neither a key fetch nor a verification.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receiver.core.tokens.jwk import FAMILIES
+from receiver.core.tokens.rule import Rule, where_tenant
+from receiver.errors import Code, LogoutTokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.core.tokens.rule import Examination
+
+LOGOUT_TYPES = frozenset({"logout+jwt", "application/logout+jwt"})
+"""The explicit type of a logout token (BCL §2.4)."""
+
+
+def peek_tenant(claims: Mapping[str, object], tenants: TenantDirectory) -> Tenant:
+    """The configured tenant this token claims to come from.
+
+    Raises:
+        LogoutTokenError: `issuer` when no tenant has this issuer.
+    """
+    # RFC 8725 §3.10: what a token says must not lead to a request. The claim is compared with configured issuers;
+    # no address is ever built from it, so a forged token cannot make us call a host of its choice (SSRF).
+    unverified_iss = claims.get("iss")
+    tenant = tenants.by_unverified_issuer(unverified_iss) if isinstance(unverified_iss, str) else None
+    if tenant is None:
+        raise LogoutTokenError(Code.ISSUER, "iss is missing, or no configured tenant has this issuer")
+    return tenant
+
+
+def check_decryption_tenant(opened_by: Tenant | None, issued_by: Tenant) -> None:
+    """An encrypted token was encrypted to the key of the tenant it claims to come from.
+
+    Raises:
+        LogoutTokenError: `issuer_mismatch`.
+    """
+    # BCL §2.6 step 1: the keys are those registered for ID tokens, which is once for each issuer.
+    if opened_by is not None and issued_by.decryption_key != opened_by.decryption_key:
+        raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the token was encrypted to the key of {opened_by.name}")
+
+
+def check_path(issued_by: Tenant, path_tenant: Tenant | None) -> None:
+    """A token posted to a tenant's own path is from that tenant.
+
+    Raises:
+        LogoutTokenError: `issuer_mismatch`.
+    """
+    # RFC 8725 §3.8: the keys must belong to the issuer. An OP that knows one tenant's URL only must not be able
+    # to act for another's.
+    if path_tenant is not None and path_tenant is not issued_by:
+        raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the path is for tenant {path_tenant.name}, the token is not")
+
+
+def check_algorithm(alg: str, tenant: Tenant) -> str:
+    """`alg` is one the tenant's clients registered, and one we know; returns it.
+
+    Raises:
+        LogoutTokenError: `alg`.
+    """
+    # BCL §2.6 step 3: "Validate the alg (algorithm) Header Parameter in the same way it is validated for ID Tokens";
+    # `none` is never accepted.
+    # RFC 8725 §3.1: the caller says which algorithms are allowed, compared letter by letter. HS256 is in no list, so
+    # a public key is never taken for a shared secret (RFC 8725 §2.1, GHSA-xgmm-8j9v-c9wx).
+    if alg not in tenant.accepted_algorithms or alg not in FAMILIES:
+        raise LogoutTokenError(Code.ALG, "alg is not one this tenant accepts; see its algorithms setting")
+    return alg
+
+
+def check_encrypted(encrypted: bool, tenant: Tenant) -> None:
+    """The token came encrypted where the tenant registered encryption.
+
+    Raises:
+        LogoutTokenError: `not_encrypted`.
+    """
+    # BCL §2.6 step 1: when encryption was negotiated and the token is not encrypted, "the RP SHOULD reject it".
+    if tenant.encrypted and not encrypted:
+        raise LogoutTokenError(
+            Code.NOT_ENCRYPTED, "the token is not encrypted, and this tenant requires it (encrypted)"
+        )
+
+
+def check_type(header: Mapping[str, object], *, require_typ: bool) -> None:
+    """`typ` is a logout token's, or plain `JWT`, or absent.
+
+    Args:
+        header: The JOSE header.
+        require_typ: True accepts only the explicit `logout+jwt`.
+
+    Raises:
+        LogoutTokenError: `typ`.
+    """
+    # RFC 7519 §5.2: `cty` says that the payload is another token, which a JWS for us never is.
+    if "cty" in header:
+        raise LogoutTokenError(Code.TYP, "the token wraps another token (cty); send the logout token itself")
+    # RFC 8725 §3.11: explicit types keep an access token or a security event from passing for a logout token.
+    # BCL §2.4 only recommends the type. The OIDF suite sends none; Hydra and Keycloak before 25 send `JWT`.
+    # RFC 7515 §4.1.9: media types are compared without case, and `application/` may be left out.
+    typ = header.get("typ")
+    if typ is None:
+        if require_typ:
+            raise LogoutTokenError(Code.TYP, "no typ header, and this tenant requires logout+jwt (require_typ)")
+        return
+    lowered = str(typ).lower()
+    if lowered not in LOGOUT_TYPES and (require_typ or lowered != "jwt"):
+        raise LogoutTokenError(Code.TYP, "the typ header names another kind of token; expected logout+jwt")
+
+
+def _tenant(e: Examination) -> None:
+    e.issued_by = e.tenant = peek_tenant(e.claims, e.tenants)
+
+
+def _algorithm(e: Examination) -> None:
+    e.supported_alg = check_algorithm(e.alg, e.tenant)
+
+
+TENANT_RULES = (
+    Rule(
+        "3.1", "issuer", "BCL §2.6 step 4",
+        _tenant, shows=("claims.iss",),
+        refusals={Code.ISSUER: "Operator: set issuer to the iss the OP sends, letter by letter, if this is your OP."},
+    ),
+    Rule(
+        "3.2", "encryption_key", "BCL §2.6 step 1", lambda e: check_decryption_tenant(e.opened_by, e.issued_by),
+        refusals={Code.ISSUER_MISMATCH: "OP: encrypt to the key registered for this client."},
+        listed=lambda examination: getattr(examination, "opened_by", None) is not None,
+    ),
+    Rule(
+        "3.3", "path", "BCL §2.6 step 4", lambda e: check_path(e.issued_by, e.path_tenant),
+        refusals={
+            Code.ISSUER_MISMATCH: "Operator: register this OP's logout URL with its own tenant name in the path."
+        },
+        listed=lambda examination: examination.path_tenant is not None,
+    ),
+)  # fmt: skip
+"""Which configured tenant. The last rules of taking a token apart."""
+
+RULES = (
+    Rule(
+        "4.1", "accepted_alg", "BCL §2.6 step 3, RFC 8725 §3.1", _algorithm, shows=("header.alg",),
+        refusals={
+            Code.ALG: "OP: sign with an algorithm registered for ID tokens; operator: or add it to algorithms."
+        },
+    ),
+    Rule(
+        "4.2", "encrypted", "BCL §2.6 step 1", lambda e: check_encrypted(e.encrypted, e.tenant),
+        refusals={Code.NOT_ENCRYPTED: "OP: encrypt logout tokens as ID tokens; operator: or set encrypted: false."},
+        listed=where_tenant(lambda tenant: tenant.encrypted),
+    ),
+    Rule(
+        "4.3", "typ", "BCL §2.4, RFC 8725 §3.11",
+        lambda e: check_type(e.header, require_typ=e.tenant.require_typ), shows=("header.typ", "header.cty"),
+        refusals={
+            Code.TYP: "OP: send typ logout+jwt; operator: with require_typ: false, JWT and no typ are accepted too."
+        },
+    ),
+)  # fmt: skip
+"""The kind of token this tenant registered."""

@@ -1,0 +1,268 @@
+"""Each tenant's keys: discovery, fetching, refreshing, and keeping good ones through an outage.
+
+One fetch at a time per tenant, however many requests wait for it. When to fetch is decided by
+`core.tokens.key_freshness`; what is a usable set by `core.tokens.jwks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from receiver.bus.shared_keys import SharedKeys, StoredKeys
+from receiver.core.tokens.discovery import address_of, endpoint_in
+from receiver.core.tokens.jwks import KeySet, parse_key_set
+from receiver.core.tokens.key_freshness import Evidence, KeyAge
+from receiver.errors import FetchError, JWKSUnavailableError
+from receiver.ops.logs import emit
+from receiver.outbound.turns import Urgency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ops.metrics import Metrics
+    from receiver.outbound.fetch import Fetcher
+
+log = logging.getLogger("receiver.keys")
+
+TICK_S = 5.0
+"""Seconds between two looks at whether keys are due; each tenant's fetch is spread by up to a tick."""
+
+MAX_REASONS = 8
+"""Unusable keys whose reasons one log line gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """How long keys are trusted (settings `keys`).
+
+    Attributes:
+        fresh_s: Seconds before they are fetched again.
+        max_stale_s: Seconds they are kept while the OP cannot be reached.
+    """
+
+    fresh_s: float
+    max_stale_s: float
+
+
+class TenantKeys:
+    """The keys of one tenant."""
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        *,
+        fetcher: Fetcher,
+        shared: SharedKeys,
+        policy: KeyPolicy,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._tenant = tenant
+        self._fetcher = fetcher
+        self._shared = shared
+        self._shared_name = _shared_name(tenant)
+        self._policy = policy
+        self._metrics = metrics
+        self._clock = clock
+        self._age = KeyAge()
+        self._key_set: KeySet | None = None
+        self._fetch: asyncio.Task[None] | None = None
+        self._urgency = Urgency(is_urgent=False)
+        self._last_error = "not fetched yet"
+
+    @property
+    def last_error(self) -> str:
+        """Why the last fetch failed, for the operator; empty after a good one."""
+        return self._last_error
+
+    def fetched_at(self, key_set: KeySet) -> float | None:
+        """NumericDate seconds when this set was fetched; None when it is no longer the one in use."""
+        return self._age.fetched_at if key_set is self._key_set else None
+
+    async def current(self, *, for_held: bool = False) -> KeySet:
+        """Keys to verify with, fetched first when there are none, once a second at most.
+
+        Args:
+            for_held: Whether a token asks that is held already: then a fetch waits until it is due.
+
+        Raises:
+            JWKSUnavailableError: none known, and none to be had now.
+        """
+        if self._key_set is not None and self._is_usable(self._age):
+            return self._key_set
+        now_s = self._clock()
+        may_try = not for_held and self._age.may_try_for_a_token(now_s)
+        if self._fetch is not None or may_try or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
+            await self._refresh("start", is_urgent=True)
+        if self._key_set is None or not self._is_usable(self._age):
+            raise JWKSUnavailableError(f"no keys for tenant {self._tenant.name}: {self._last_error}")
+        return self._key_set
+
+    async def newer_than(self, known: KeySet, evidence: Evidence) -> KeySet | None:
+        """A set newer than the one a token spoke against, fetched if the cool-down allows it; else None."""
+        if self._key_set is not known:
+            return self._key_set
+        now_s = self._clock()
+        joins = self._fetch is not None
+        if not joins and not self._age.may_refresh_for(evidence, now_s, cooldown_s=self._tenant.key_cooldown_s):
+            return None
+        if not joins:
+            self._age = self._age.forced(evidence, now_s)
+        await self._refresh(evidence.value, is_urgent=True)
+        return self._key_set if self._key_set is not known else None
+
+    async def refresh_if_due(self) -> None:
+        """The periodic refresh."""
+        if self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
+            await self._refresh("timer" if self._key_set else "start", is_urgent=False)
+
+    async def aclose(self) -> None:
+        """Give up a fetch in progress."""
+        if self._fetch is not None:
+            self._fetch.cancel()
+            await asyncio.wait([self._fetch])
+
+    async def _refresh(self, trigger: str, *, is_urgent: bool) -> None:
+        if self._fetch is not None and is_urgent:
+            self._urgency.rise()
+        if self._fetch is None:
+            self._urgency = Urgency(is_urgent=is_urgent)
+            self._fetch = asyncio.create_task(self._fetch_once(trigger), name=f"keys-{self._tenant.name}")
+            self._fetch.add_done_callback(self._fetched)
+        # A request that is cancelled must not cancel the fetch others wait for.
+        await asyncio.shield(self._fetch)
+
+    def _fetched(self, _: asyncio.Task[None]) -> None:
+        self._fetch = None
+
+    async def _fetch_once(self, trigger: str) -> None:
+        if not self._is_usable(self._age):
+            await self._take_shared()
+        if (
+            self._is_usable(self._age)
+            and not self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s)
+            and trigger == "start"
+        ):
+            return
+        self._age = replace(self._age, attempted_at=self._clock())
+        try:
+            document = await self._fetch_document()
+            key_set = parse_key_set(document)
+            if not key_set.keys and self._key_set is not None:
+                raise ValueError("the new JWK Set has no usable key; the old one is kept")  # noqa: TRY301
+        except (FetchError, ValueError) as error:
+            self._last_error = str(error)
+            self._count("error", trigger)
+            emit(
+                log, logging.WARNING, "keys.refresh_failed", tenant=self._tenant.name, trigger=trigger,
+                reason=self._last_error, kept=self._key_set is not None,
+            )  # fmt: skip
+            return
+        now_s = self._clock()
+        self._adopt(key_set, now_s)
+        self._last_error = ""
+        self._count("ok", trigger)
+        self._metrics.jwks_last_success.labels(self._tenant.name).set(now_s)
+        emit(
+            log, logging.INFO, "keys.refreshed", tenant=self._tenant.name, trigger=trigger,
+            usable=len(key_set.keys), unusable=len(key_set.unusable),
+            reasons="; ".join(map(str, key_set.unusable[:MAX_REASONS])) or None,
+        )  # fmt: skip
+        if key_set.keys:
+            await self._shared.store(self._shared_name, StoredKeys(now_s, document))
+
+    async def _take_shared(self) -> None:
+        stored = await self._shared.load(self._shared_name)
+        if stored is None or not self._is_usable(KeyAge(stored.fetched_at)):
+            return
+        try:
+            key_set = parse_key_set(stored.document)
+        except ValueError:
+            return
+        if not key_set.keys:
+            return
+        # Another receiver's clock may run ahead; its keys must not stay fresh for longer than ours would.
+        self._adopt(key_set, min(stored.fetched_at, self._clock()))
+        emit(
+            log,
+            logging.INFO,
+            "keys.shared",
+            tenant=self._tenant.name,
+            age_s=int(self._clock() - stored.fetched_at),
+        )
+
+    def _is_usable(self, age: KeyAge) -> bool:
+        return age.is_usable(self._clock(), max_stale_s=self._policy.max_stale_s)
+
+    def _adopt(self, key_set: KeySet, fetched_at: float) -> None:
+        self._key_set = key_set
+        self._age = replace(self._age, fetched_at=fetched_at)
+
+    async def _fetch_document(self) -> dict[str, object]:
+        tenant = self._tenant
+        jwks_uri = tenant.jwks_uri or await self._discover_jwks_uri()
+        return await self._get_json(jwks_uri)
+
+    async def _discover_jwks_uri(self) -> str:
+        url = address_of(self._tenant)
+        return endpoint_in(await self._get_json(url), "jwks_uri", issuer=self._tenant.issuer, url=url)
+
+    async def _get_json(self, url: str) -> dict[str, object]:
+        tenant = self._tenant
+        return await self._fetcher.get_json(
+            url, tenant=tenant.name, allow_http=tenant.allow_http, urgency=self._urgency
+        )
+
+    def _count(self, result: str, trigger: str) -> None:
+        self._metrics.jwks_refreshes.labels(self._tenant.name, result, trigger).inc()
+
+
+def _shared_name(tenant: Tenant) -> str:
+    """The tenant and where its keys come from: one that moves to another issuer never verifies with the old keys."""
+    source = "\n".join((tenant.issuer, tenant.metadata_url, tenant.jwks_uri or ""))
+    return f"{tenant.name}:{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+
+
+class KeyStore:
+    """The keys of all tenants, and the task that keeps them fresh."""
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        *,
+        fetcher: Fetcher,
+        shared: SharedKeys,
+        policy: KeyPolicy,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._by_tenant = {
+            tenant.name: TenantKeys(tenant, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock)
+            for tenant in tenants
+        }
+
+    def of(self, tenant: Tenant) -> TenantKeys:
+        """That tenant's keys."""
+        return self._by_tenant[tenant.name]
+
+    async def keep_fresh(self) -> None:
+        """Fetch what is due, until cancelled."""
+        while True:
+            await asyncio.gather(*(keys.refresh_if_due() for keys in self._by_tenant.values()))
+            # Spread, so that replicas started together do not call the OP together.
+            await asyncio.sleep(TICK_S * random.uniform(0.8, 1.2))  # noqa: S311  # not a secret
+
+    async def aclose(self) -> None:
+        """Give up all fetches in progress."""
+        for keys in self._by_tenant.values():
+            await keys.aclose()
+
+    def problems(self) -> dict[str, str]:
+        """Tenants whose last fetch failed, and why."""
+        return {name: keys.last_error for name, keys in self._by_tenant.items() if keys.last_error}
