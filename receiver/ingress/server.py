@@ -14,7 +14,9 @@ from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.http.dispatcher import Dispatcher
-from receiver.ingress.inputs import input_jobs, input_table
+from receiver.ingress.inputs import Resources, input_jobs, input_table
+from receiver.ingress.inputs.signed_tokens import SignedTokens
+from receiver.ingress.inputs.token_parser import TokenParser
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
 from receiver.ingress.internal import State, internal_listener
@@ -137,12 +139,16 @@ async def running(
         await watch.check()
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
         intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock)
+        parser = TokenParser(tenants)
+        stack.callback(parser.close)
         verifier = TokenVerifier(
-            tenants, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
+            parser, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
         )
-        stack.callback(verifier.close)
-        rows = input_table(tenants, verifier, settings.public)
-        dispatcher = Dispatcher(rows, intake, tenants, settings.public, clock=clock)
+        resources = Resources(
+            settings=settings, tenants=tenants, logout_tokens=verifier, signed_tokens=SignedTokens(parser, key_store),
+            intake=intake, redis=client, keys=keys, metrics=metrics, clock=clock,
+        )  # fmt: skip
+        dispatcher = Dispatcher(input_table(resources), intake, tenants, settings.public, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
         state = State(watch, jobs, keys=key_store, outbox=outbox)
         server = Server(
@@ -160,7 +166,7 @@ async def running(
         jobs.start("held_tokens", verifier.held.watch, needed=False)
         jobs.start("event_feed", feed.run, needed=False)
         jobs.start("ack_watch", ack_watch.watch, needed=False)
-        for job in input_jobs(tenants, intake):
+        for job in input_jobs(resources):
             jobs.start(f"input:{job.name}", job.run, needed=False)
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)

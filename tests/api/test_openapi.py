@@ -14,7 +14,7 @@ from receiver.core.tenants import TenantDirectory
 from receiver.ingress.api import Backing, compose
 from receiver.ingress.api.sessions import Identity, Registration
 from receiver.ingress.http.dispatcher import Dispatcher
-from receiver.ingress.inputs import input_table
+from receiver.ingress.inputs import Resources, input_table
 from receiver.ingress.inputs.admin import Order
 from receiver.ingress.inputs.backchannel import PATH
 from receiver.ingress.internal import internal_listener
@@ -78,8 +78,11 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     """Every route of the internal listener is described, every operation described exists."""
     nothing: Any = None  # routes are only added, not called
     settings = Settings(internal={"token": TOKEN})
-    rows = input_table(nothing, nothing, settings.public)
-    dispatcher = Dispatcher(rows, nothing, nothing, settings.public, clock=time.time)
+    resources = Resources(
+        settings=settings, tenants=nothing, logout_tokens=nothing, signed_tokens=nothing, intake=nothing, redis=nothing,
+        keys=nothing, metrics=nothing, clock=time.time,
+    )  # fmt: skip
+    dispatcher = Dispatcher(input_table(resources), nothing, nothing, settings.public, clock=time.time)
     backing = Backing(tenants=TenantDirectory(()), dispatcher=dispatcher, client=nothing, keys=nothing, feed=nothing)
     calls = compose(settings, backing, nothing, clock=time.time)
     there = {

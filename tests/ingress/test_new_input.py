@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.errors import ReceiverError
     from receiver.ingress.http.responses import Policy
-    from receiver.ingress.inputs import Message
+    from receiver.ingress.inputs import Message, Resources
     from receiver.ingress.intake import Accepted, Intake
     from tests.support.clock import Clock
     from tests.support.op import OP
@@ -83,13 +83,13 @@ async def bulletin(
 ) -> AsyncIterator[Caller]:
     """A receiver with one more row, on either listener."""
 
-    def table(tenants: TenantDirectory, *others: Any) -> tuple[Row, ...]:
+    def table(resources: Resources) -> tuple[Row, ...]:
         limits = BodyLimits(media_type=JSON, max_bytes=100, timeout_s=5.0)
         row = Row(
-            input=Bulletin(tenants), listener=request.param, path="/bulletin", methods=("POST", "PUT"),
-            tenant_in_path=request.param == "public", body=limits,
+            input=Bulletin(resources.tenants), listener=request.param, path="/bulletin", methods=("POST", "PUT"),
+            tenant_in_path="optional" if request.param == "public" else "none", body=limits,
         )  # fmt: skip
-        return (*input_table(tenants, *others), row)
+        return (*input_table(resources), row)
 
     internal = {"token": TOKEN}
     with pytest.MonkeyPatch.context() as patch:
@@ -209,8 +209,8 @@ async def test_source_that_is_polled(
     """A job's batches go the same way; it is a job of the supervisor, which starts it again after a failure."""
     made: list[Mailbox] = []
 
-    def jobs(tenants: TenantDirectory, intake: Intake) -> tuple[InputJob, ...]:
-        made.append(Mailbox(tenants, intake))
+    def jobs(resources: Resources) -> tuple[InputJob, ...]:
+        made.append(Mailbox(resources.tenants, resources.intake))
         return tuple(made)
 
     with pytest.MonkeyPatch.context() as patch:

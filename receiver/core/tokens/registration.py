@@ -142,13 +142,14 @@ TENANT_RULES = (
 )  # fmt: skip
 """Which configured tenant. The last rules of taking a token apart."""
 
+ALGORITHM_RULE = Rule(
+    "4.1", "accepted_alg", "BCL §2.6 step 3, RFC 8725 §3.1", _algorithm, shows=("header.alg",),
+    refusals={Code.ALG: "OP: sign with an algorithm registered for ID tokens; operator: or add it to algorithms."},
+)  # fmt: skip
+"""Asked of every kind of token."""
+
 RULES = (
-    Rule(
-        "4.1", "accepted_alg", "BCL §2.6 step 3, RFC 8725 §3.1", _algorithm, shows=("header.alg",),
-        refusals={
-            Code.ALG: "OP: sign with an algorithm registered for ID tokens; operator: or add it to algorithms."
-        },
-    ),
+    ALGORITHM_RULE,
     Rule(
         "4.2", "encrypted", "BCL §2.6 step 1", lambda e: check_encrypted(e.encrypted, e.tenant),
         refusals={Code.NOT_ENCRYPTED: "OP: encrypt logout tokens as ID tokens; operator: or set encrypted: false."},

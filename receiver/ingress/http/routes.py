@@ -43,11 +43,12 @@ class PublicRoutes:
         Raises:
             MalformedRequestError: `no_route`.
         """
-        if row := self._rows.get(path):
+        row = self._rows.get(path)
+        if row is not None and row.tenant_in_path != "required":
             return row, None
         head, _, name = path.rpartition("/")
         row = self._rows.get(head)
-        if row is None or not row.tenant_in_path:
+        if row is None or row.tenant_in_path == "none":
             raise MalformedRequestError(Code.NO_ROUTE, "no such path; register .../backchannel-logout at the OP")
         return row, name
 

@@ -1,6 +1,7 @@
 """The ways in: each reads what its sender says and turns it into evictions; `ingress.intake` does all the rest."""
 
 from receiver.ingress.inputs.message import HttpInput, InputJob, Message
+from receiver.ingress.inputs.resources import Resources
 from receiver.ingress.inputs.table import Listener, Row, input_jobs, input_table
 
-__all__ = ["HttpInput", "InputJob", "Listener", "Message", "Row", "input_jobs", "input_table"]
+__all__ = ["HttpInput", "InputJob", "Listener", "Message", "Resources", "Row", "input_jobs", "input_table"]

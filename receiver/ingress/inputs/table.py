@@ -12,11 +12,8 @@ from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
 
 if TYPE_CHECKING:
-    from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.message import HttpInput, InputJob
-    from receiver.ingress.inputs.token_verifier import TokenVerifier
-    from receiver.ingress.intake import Intake
-    from receiver.ops.sections import PublicSettings
+    from receiver.ingress.inputs.resources import Resources
 
 Listener = Literal["public", "api"]
 
@@ -30,7 +27,8 @@ class Row:
         listener: `public` for OPs; `api` for callers with a token that may order, under `/v1`.
         path: Exact, without a trailing slash.
         methods: Answered; any other is 405.
-        tenant_in_path: Whether `path/{tenant}` is answered too, for that tenant only.
+        tenant_in_path: Whether `path/{tenant}` is answered, for that tenant only; where it is `required`, nothing
+            else is.
         body: What a body may be; None where no body is read.
     """
 
@@ -38,20 +36,24 @@ class Row:
     listener: Listener
     path: str
     methods: tuple[str, ...] = ("POST",)
-    tenant_in_path: bool = False
+    tenant_in_path: Literal["none", "optional", "required"] = "none"
     body: BodyLimits | None
 
 
-def input_table(tenants: TenantDirectory, verifier: TokenVerifier, public: PublicSettings) -> tuple[Row, ...]:
-    """Every input there is."""
+def input_table(resources: Resources) -> tuple[Row, ...]:
+    """Every input that takes requests."""
+    public = resources.settings.public
     form = BodyLimits(media_type=FORM, max_bytes=public.max_body_bytes, timeout_s=public.body_timeout_s)
     return (
-        Row(input=BackChannel(verifier), listener="public", path=backchannel.PATH, tenant_in_path=True, body=form),
-        Row(input=OperatorOrders(tenants), listener="api", path="/evictions", body=json_body.LIMITS),
-    )
+        Row(
+            input=BackChannel(resources.logout_tokens), listener="public", path=backchannel.PATH,
+            tenant_in_path="optional", body=form,
+        ),
+        Row(input=OperatorOrders(resources.tenants), listener="api", path="/evictions", body=json_body.LIMITS),
+    )  # fmt: skip
 
 
-def input_jobs(tenants: TenantDirectory, intake: Intake) -> tuple[InputJob, ...]:
+def input_jobs(resources: Resources) -> tuple[InputJob, ...]:
     """Every input that polls or watches. There is none yet."""
-    del tenants, intake
+    del resources
     return ()

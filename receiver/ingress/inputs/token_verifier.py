@@ -6,18 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens import logout_token as lt
-from receiver.errors import JWKSUnavailableError, LogoutTokenError
-from receiver.ingress.inputs.token_parser import TokenParser
-from receiver.ingress.keys.held import EVIDENCE, HeldToken, HeldTokens
+from receiver.ingress.keys.held import HeldToken, HeldTokens
+from receiver.ingress.keys.verification import verify_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from receiver.core.eviction import Eviction
-    from receiver.core.tenants import TenantDirectory
     from receiver.core.tokens.jwks import KeySet
-    from receiver.core.tokens.logout_token import LogoutToken, Screened
+    from receiver.core.tokens.key_freshness import Evidence
     from receiver.ingress.inputs.message import Message
+    from receiver.ingress.inputs.token_parser import TokenParser
     from receiver.ingress.intake import Accepted, Intake
     from receiver.ingress.keys.tenant_keys import KeyStore
     from receiver.ingress.outbox import Outbox
@@ -29,7 +28,7 @@ class TokenVerifier:
     """Verifies logout tokens with the keys of the OP they claim to come from.
 
     Args:
-        tenants: The configured ones.
+        parser: Takes tokens apart.
         keys: The OPs' keys.
         intake: Takes the evictions of tokens whose keys came later.
         settings: How many tokens wait for keys, and how long.
@@ -40,7 +39,7 @@ class TokenVerifier:
 
     def __init__(
         self,
-        tenants: TenantDirectory,
+        parser: TokenParser,
         keys: KeyStore,
         intake: Intake,
         *,
@@ -49,7 +48,7 @@ class TokenVerifier:
         clock: Callable[[], float],
         outbox: Outbox | None = None,
     ) -> None:
-        self._parser = TokenParser(tenants)
+        self._parser = parser
         self._keys = keys
         self._intake = intake
         self.held = HeldTokens(
@@ -66,10 +65,6 @@ class TokenVerifier:
         """Take up the held tokens of an earlier run; call it before the first request."""
         await self.held.restore(self._parser.parse)
 
-    def close(self) -> None:
-        """Open no further token."""
-        self._parser.close()
-
     async def verify(self, compact: str, message: Message) -> tuple[Eviction, ...]:
         """What one logout token orders. Where only its key is missing, it is also held and taken in when that comes.
 
@@ -85,30 +80,15 @@ class TokenVerifier:
         token, tenant = await self._parser.parse(compact, message.path_tenant)
         message.token, message.tenant = token, tenant
         screened = lt.screen(token, tenant, message.received_at)
-        accepted = await self._verify(screened, HeldToken(token, tenant, message.received_at, None, compact))
-        return accepted.to_evictions(tenant, message.received_at)
+        waiting = HeldToken(token, tenant, message.received_at, None, compact)
 
-    async def _verify(self, screened: Screened, held: HeldToken) -> LogoutToken:
-        keys = self._keys.of(held.tenant)
-        known: KeySet | None = None
-        try:
-            known = await keys.current()
-            while True:
-                try:
-                    return lt.verify(screened, known)
-                except LogoutTokenError as error:
-                    evidence = EVIDENCE.get(error.code)
-                    if evidence is None:
-                        raise
-                    newer = await keys.newer_than(known, evidence)
-                    if newer is None:
-                        # A forgery looks like a key changed a moment ago, or one that is not at every cache yet.
-                        self.held.hold(replace(held, known=known, evidence=evidence))
-                        raise
-                known = newer
-        except JWKSUnavailableError:
-            self.held.hold(replace(held, known=known))
-            raise
+        def hold(known: KeySet | None, evidence: Evidence) -> None:
+            self.held.hold(replace(waiting, known=known, evidence=evidence))
+
+        accepted = await verify_with(
+            self._keys.of(tenant), lambda key_set: lt.verify(screened, key_set), undecided=hold
+        )
+        return accepted.to_evictions(tenant, message.received_at)
 
     async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Sequence[Accepted]:
         accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)

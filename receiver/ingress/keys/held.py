@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.key_freshness import Evidence
-from receiver.errors import Code, DependencyError, LogoutTokenError, ReceiverError
+from receiver.errors import DependencyError, LogoutTokenError, ReceiverError
+from receiver.ingress.keys.verification import EVIDENCE
 from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
 
@@ -36,9 +37,6 @@ log = logging.getLogger("receiver.held")
 
 DOUBTFUL = 16
 """Tokens of one tenant kept because their signature fails under a key we hold; the oldest give way."""
-
-EVIDENCE = {Code.UNKNOWN_KID: Evidence.UNKNOWN_KID, Code.SIGNATURE: Evidence.SIGNATURE}
-"""Refusals that may be the fault of the keys at hand: another key may have come under the same name, or without one."""
 
 SETTLE_S = 60.0
 """Seconds after a token came from which on newly fetched keys refuse it for good. Earlier ones may be from a cache in

@@ -1,0 +1,46 @@
+"""What inputs are built from: filled in once by the server, and handed to both tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.tenants import TenantDirectory
+    from receiver.ingress.inputs.signed_tokens import SignedTokens
+    from receiver.ingress.inputs.token_verifier import TokenVerifier
+    from receiver.ingress.intake import Intake
+    from receiver.ops.metrics import Metrics
+    from receiver.ops.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """The parts of a running receiver that an input may use.
+
+    Attributes:
+        settings: All of them; an input has a section of its own.
+        tenants: The configured ones.
+        logout_tokens: Verifies logout tokens, and keeps those whose keys are not to be had.
+        signed_tokens: Verifies tokens of other kinds, by the rules of their kind.
+        intake: Where jobs hand their evictions in; requests need it not.
+        redis: A client of the Redis with the events.
+        keys: The names of the keys there.
+        metrics: Of this process.
+        clock: NumericDate seconds.
+    """
+
+    settings: Settings
+    tenants: TenantDirectory
+    logout_tokens: TokenVerifier
+    signed_tokens: SignedTokens
+    intake: Intake
+    redis: redis.asyncio.Redis
+    keys: Keys
+    metrics: Metrics
+    clock: Callable[[], float]
