@@ -12,8 +12,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring as encode_text
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from receiver.core.numeric_date import rfc3339
 from receiver.errors import BadEventError, UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -163,31 +165,17 @@ class Eviction:
 
     def to_json_head(self) -> str:
         """The wire form up to and including `"accounts":[`; the publish script adds what it finds registered."""
-        head = _encode(
-            {
-                "specversion": "1.0",
-                "type": EVENT_TYPE,
-                "id": self.id,
-                "source": self.iss,
-                "time": _rfc3339(self.received_at),
-                "datacontenttype": "application/json",
-                "data": {
-                    "tenant": self.tenant,
-                    "iss": self.iss,
-                    "client_id": self.client_id,
-                    "sub": self.sub,
-                    "sid": self.sid,
-                    "jti": self.jti,
-                    "scope": self.scope,
-                    "applies_to": self.applies_to,
-                    "logout_at": self.logout_at,
-                    "input": self.input,
-                    "reason": self.reason,
-                    **({} if self.origin is None else {"origin": self.origin}),
-                },
-            }
+        # Put together here: an encoder that looks at every value's type costs three times as much for each logout.
+        iss = encode_text(self.iss)
+        origin = "" if self.origin is None else f',"origin":{encode_text(self.origin)}'
+        return (
+            f'{{"specversion":"1.0","type":"{EVENT_TYPE}","id":{encode_text(self.id)},"source":{iss},'
+            f'"time":"{rfc3339(self.received_at)}","datacontenttype":"application/json","data":{{'
+            f'"tenant":{encode_text(self.tenant)},"iss":{iss},"client_id":{_or_null(self.client_id)},'
+            f'"sub":{_or_null(self.sub)},"sid":{_or_null(self.sid)},"jti":{_or_null(self.jti)},'
+            f'"scope":"{self.scope}","applies_to":"{self.applies_to}","logout_at":{self.logout_at},'
+            f'"input":{encode_text(self.input)},"reason":{_or_null(self.reason)}{origin},"accounts":['
         )
-        return head[:-2] + ',"accounts":['
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Eviction:
@@ -233,8 +221,8 @@ class Eviction:
             raise BadEventError(f"not an eviction event: {type(error).__name__}") from error
 
 
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _or_null(value: str | None) -> str:
+    return "null" if value is None else encode_text(value)
 
 
 def _seconds(text: str) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import lru_cache
+
 MAX_NUMERIC_DATE = 253402300799
 """The last second of the year 9999. A later one is no date: milliseconds are the usual reason."""
 
@@ -15,3 +18,15 @@ def numeric_date(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMERIC_DATE:
         return None
     return float(value)
+
+
+def rfc3339(seconds: float) -> str:
+    """The moment as RFC 3339 writes it, in UTC with milliseconds, as in `2026-05-12T08:30:00.250Z`."""
+    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_to_the_second(whole)}.{micros // 1000:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _to_the_second(seconds: int) -> str:
+    # Log lines and events ask for the same second again and again.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -134,7 +134,7 @@ def test_every_claim_rule_is_on_the_page() -> None:
     """Each `check_*` of the claims, the header and the keys has its row."""
     named = {name for row in rows() for name in quoted(row[2])}
     for module in ("claims", "times", "jws", "jwks", "registration"):
-        for name, value in vars(importlib.import_module(f"receiver.core.{module}")).items():
+        for name, value in vars(importlib.import_module(f"receiver.core.tokens.{module}")).items():
             assert not name.startswith("check_") or f"{value.__module__}.{name}" in named, name
 
 

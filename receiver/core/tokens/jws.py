@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import binascii
-import re
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.rule import Examination, Rule, enforce
@@ -32,7 +33,13 @@ _STANDARD = bytes.maketrans(b"-_+/=", b"+/   ")
 _LAST_CHARACTERS = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 """The last characters without stray bits, for a text of two or three characters more than whole groups of four."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){2,4}", re.ASCII)
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+KNOWN_HEADERS = 256
+"""Parsed headers kept: an OP sends the same one with every token it signs with one key. More only cost memory."""
+
+MAX_KNOWN_HEADER_CHARS = 1024
+"""Longest header kept, encoded; a longer one is parsed each time. With the number above it bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +79,27 @@ def check_shape(compact: str) -> int:
     # RFC 7519 §7.2: a JWT has compact serialisation only. The JSON serialisations may carry several signatures
     # and unprotected headers, so readers may disagree on what was signed (RFC 8725bis §3.14).
     segments = compact.count(".") + 1
-    if segments not in {JWS_SEGMENTS, JWE_SEGMENTS} or _TOKEN.fullmatch(compact) is None:
+    rest = compact.encode("ascii", "replace").translate(None, _ALPHABET)
+    if segments not in {JWS_SEGMENTS, JWE_SEGMENTS} or rest.strip(b".") or compact[0] == ".":
         raise LogoutTokenError(Code.MALFORMED, "not a compact JWT: expected 3 or 5 base64url segments without padding")
     return segments
 
 
-def read_header(signed: str) -> dict[str, object]:
-    """The JOSE header: one JSON object (RFC 7515 §4).
+def read_header(signed: str) -> Mapping[str, object]:
+    """The JOSE header: one JSON object (RFC 7515 §4). It is shared with other tokens, and not to be changed.
 
     Raises:
         LogoutTokenError: `malformed` or `duplicate_member`.
     """
-    return parse_object(decode_base64url(signed.partition(".")[0]), "header")
+    segment = signed.partition(".")[0]
+    return _known_header(segment) if len(segment) <= MAX_KNOWN_HEADER_CHARS else _parse_header(segment)
+
+
+def _parse_header(segment: str) -> Mapping[str, object]:
+    return MappingProxyType(parse_object(decode_base64url(segment), "header"))
+
+
+_known_header = lru_cache(maxsize=KNOWN_HEADERS)(_parse_header)
 
 
 def check_extensions(header: Mapping[str, object]) -> None:
