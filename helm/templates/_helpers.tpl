@@ -78,6 +78,10 @@ outbox:
 {{- end }}
 shutdown:
   drain_s: {{ .Values.shutdown.drainSeconds | int }}
+{{- if .Values.indexSecret.existingSecret }}
+evictor:
+  index_secret_file: {{ include "logout-receiver.secretsPath" . }}/index/secret
+{{- end }}
 {{- if .Values.redisPassword.existingSecret }}
 redis:
   password_file: {{ include "logout-receiver.secretsPath" . }}/redis/password
@@ -110,10 +114,13 @@ redis:
 {{- if dig "internal" "token" "" $config }}
 {{- fail "A ConfigMap is no place for the API's token: put it into a Secret and name that in apiToken.existingSecret." }}
 {{- end }}
+{{- if dig "evictor" "index_secret" "" $config }}
+{{- fail "A ConfigMap is no place for the index's secret: put it into a Secret and name that in indexSecret.existingSecret." }}
+{{- end }}
 {{- range $section, $settings := include "logout-receiver.ownSettings" . | fromYaml }}
 {{- range $key, $value := $settings }}
 {{- if hasKey (dig $section dict $config) $key }}
-{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown, outbox, redisPassword or apiToken instead." $section $key) }}
+{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown, outbox, redisPassword, apiToken or indexSecret instead." $section $key) }}
 {{- end }}
 {{- end }}
 {{- end }}

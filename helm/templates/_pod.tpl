@@ -76,6 +76,11 @@ readinessProbe:
   mountPath: {{ include "logout-receiver.secretsPath" . }}/redis
   readOnly: true
 {{- end }}
+{{- if .Values.indexSecret.existingSecret }}
+- name: index-secret
+  mountPath: {{ include "logout-receiver.secretsPath" . }}/index
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -97,6 +102,15 @@ readinessProbe:
     items:
       - key: {{ .Values.redisPassword.key }}
         path: password
+{{- end }}
+{{- if .Values.indexSecret.existingSecret }}
+- name: index-secret
+  secret:
+    secretName: {{ .Values.indexSecret.existingSecret }}
+    defaultMode: 0440
+    items:
+      - key: {{ .Values.indexSecret.key }}
+        path: secret
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

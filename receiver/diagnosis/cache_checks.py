@@ -10,7 +10,7 @@ from receiver.diagnosis.checks import Area
 from receiver.evictor.reading import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from receiver.diagnosis.checks import Check
     from receiver.evictor.caches import Cache, Caches
@@ -110,3 +110,17 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
     else:
         text = "cannot see whether Redis tells of writes" if facts.notifies is None else "Redis tells of no writes yet"
         yield area.note("notifications", text, "The evictor switches them on where it may; see its log.")
+
+
+def check_index(caches: Iterable[CacheFacts], *, keyed: bool) -> Iterator[Check]:
+    """Whether the names in the evictor's index are keyed; nothing where no cache is read."""
+    area = Area("index")
+    if not any(facts.is_read for facts in caches):
+        return
+    if keyed:
+        yield area.ok("secret", "names are keyed")
+    else:
+        yield area.warning(
+            "secret", "names are plain digests: a visitor of an app can make many that fall into one bucket",
+            "Set evictor.index_secret_file, the same for receivers and evictors, once all of them run this release.",
+        )  # fmt: skip

@@ -11,7 +11,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.link.connection import connect
 from receiver.bus.link.inspect import inspect, inspect_standbys
 from receiver.core.tokens.discovery import address_of
-from receiver.diagnosis.cache_checks import check_cache, sample
+from receiver.diagnosis.cache_checks import check_cache, check_index, sample
 from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.op import DatingFetcher, Published, fetch
 from receiver.diagnosis.op_checks import OPFacts, check_op
@@ -88,7 +88,8 @@ async def _examine_caches(settings: Settings) -> list[Check]:
         stack.push_async_callback(client.aclose)
         caches = open_caches(settings, client, stack)
         found = await asyncio.gather(*(sample(cache, caches) for cache in caches))
-    return [check for facts in found for check in check_cache(facts)]
+    keyed = bool(settings.evictor.index_secrets)
+    return [*(check for facts in found for check in check_cache(facts)), *check_index(found, keyed=keyed)]
 
 
 async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.caches.cache_index import CacheIndex
     from receiver.bus.caches.removals import Remembered, Removals
-    from receiver.bus.keys import Keys
     from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
@@ -72,7 +71,6 @@ class Examiner:
     """Looks at values in batches: a constant number of round trips each.
 
     Args:
-        keys: Key names.
         caches: As configured.
         index: Learns.
         removals: Knows the marks, and what was removed before.
@@ -83,7 +81,6 @@ class Examiner:
 
     def __init__(
         self,
-        keys: Keys,
         *,
         caches: Caches,
         index: CacheIndex,
@@ -92,7 +89,6 @@ class Examiner:
         bad: BadValues,
         revoke: Callable[[str, str, str], None],
     ) -> None:
-        self._keys = keys
         self._caches = caches
         self._index = index
         self._removals = removals
@@ -154,7 +150,6 @@ class Examiner:
                 note
                 for key, value in values.items()
                 for note in notes(
-                    self._keys,
                     _own(cache, value.sign_ins),
                     cache.worth_noting(key, value.accounts),
                     of_accounts=cache.layout.account_links,

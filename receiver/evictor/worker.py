@@ -20,6 +20,7 @@ from receiver.bus.caches.removals import Removals
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, connect, describe
 from receiver.consumer.group import GroupSubscriber
+from receiver.core.index_names import IndexNames
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import Code, ConfigurationError, DependencyError
 from receiver.evictor.bad_values import BadValues
@@ -140,7 +141,10 @@ async def working(
                     action="every key of that Redis database is looked at; give the apps a prefix and set it",
                 )  # fmt: skip
         bad = BadValues(metrics)
-        index = CacheIndex(client, keys, keep_s=settings.evictor.index_keep_s, clock=clock, report=bad.of_ours)
+        index = CacheIndex(
+            client, keys, names=IndexNames(settings.evictor.index_secrets), keep_s=settings.evictor.index_keep_s,
+            clock=clock, report=bad.of_ours,
+        )  # fmt: skip
         removals = Removals(
             client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock,
             report=bad.of_ours,
@@ -152,7 +156,7 @@ async def working(
             caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, bad=bad, revoke=revoker.revoke
         )
         examiner = Examiner(
-            keys, caches=caches, index=index, removals=removals, metrics=metrics, bad=bad, revoke=revoker.revoke
+            caches=caches, index=index, removals=removals, metrics=metrics, bad=bad, revoke=revoker.revoke
         )
         watcher = Watcher(
             caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, metrics=metrics,

@@ -12,6 +12,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.link.connection import connect
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeys
+from receiver.core.index_names import IndexNames
 from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
 from receiver.ingress.keys.tenant_keys import KeyPolicy, KeyStore
@@ -104,6 +105,7 @@ def make_publisher(
             wait_timeout_s=redis_settings.wait_timeout_s,
             try_for_s=redis_settings.publish_timeout_s,
         ),
+        names=IndexNames(settings.evictor.index_secrets),
         clock=clock,
         on_fault=metrics.publish_faults.inc,
         on_reused_jti=notes.reused_jti,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from receiver.core.layouts import LAYOUTS, TEMPLATE_FIELDS, Layout, LayoutName, Per
+from receiver.errors import ConfigurationError
+from receiver.ops.secrets import parse_index_secrets, read_secret
 from receiver.ops.sections import EMBEDDED, RedisSettings, Section
 
 CacheName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -107,12 +110,37 @@ class EvictorSettings(Section):
         ge=3600,
         description="Seconds it is remembered whose account was seen where, after it was last seen.",
     )
+    index_secret: SecretStr | None = Field(
+        None,
+        description="Secret that keys the names in the index, so that a visitor of an app cannot make names that fall "
+        "together. The same for receivers and evictors. Two lines, the new one first, while it is changed. See "
+        "docs/operations.md.",
+    )
+    index_secret_file: Path | None = Field(None, description="File holding that secret; read at start.")
 
     @model_validator(mode="after")
-    def _ascending(self) -> Self:
+    def _consistent(self) -> Self:
         if any(delay <= 0 for delay in self.recheck_s) or self.recheck_s != sorted(self.recheck_s):
             raise ValueError("recheck_s must be positive and ascending")
+        if self.index_secret is not None and self.index_secret_file is not None:
+            raise ValueError("set index_secret or index_secret_file, not both")
+        if self.index_secret is not None:
+            parse_index_secrets(self.index_secret.get_secret_value())
         return self
+
+    @property
+    def index_secrets(self) -> list[str]:
+        """The secrets in force, the one to write with first; empty without any.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or `parse_index_secrets` refuses what is in it.
+        """
+        try:
+            if self.index_secret_file is not None:
+                return parse_index_secrets(read_secret(self.index_secret_file))
+            return parse_index_secrets(self.index_secret.get_secret_value()) if self.index_secret else []
+        except ValueError as error:
+            raise ConfigurationError(f"evictor.{error}") from error
 
 
 def _check_template(template: str | None) -> None:

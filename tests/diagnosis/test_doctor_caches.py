@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from receiver.diagnosis import doctor
-from receiver.diagnosis.cache_checks import CacheFacts, check_cache
+from receiver.diagnosis.cache_checks import CacheFacts, check_cache, check_index
 from receiver.ops.settings import Settings
 from tests.support.keys import b64
 
@@ -87,3 +89,24 @@ async def test_an_empty_prefix_is_a_warning(redis_server: EmbeddedRedis) -> None
     found = await examine(redis_server.url, web)
 
     assert "warning" == found["cache web", "prefix"].outcome
+
+
+@pytest.mark.parametrize(
+    ("is_read", "keyed", "outcomes"), [(True, False, ["warning"]), (True, True, ["ok"]), (False, False, [])]
+)
+def test_an_index_without_a_secret(*, is_read: bool, keyed: bool, outcomes: list[str]) -> None:
+    """It is a warning where a cache is read; where none is, there is no index."""
+    caches = [CacheFacts(name="own", head="own:", is_read=is_read)]
+
+    assert outcomes == [check.outcome for check in check_index(caches, keyed=keyed)]
+
+
+async def test_the_secret_of_the_settings_counts(redis_server: EmbeddedRedis) -> None:
+    """Doctor reads it as the evictor does."""
+    web = {"name": "web", "layout": "microsoft-identity-web", "prefix": "web:"}
+
+    checks = await doctor.examine(
+        Settings(redis={"url": redis_server.url}, caches=[web], evictor={"index_secret": "s" * 32})
+    )
+
+    assert ["ok"] == [check.outcome for check in checks if check.area == "index"]

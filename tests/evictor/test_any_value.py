@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from receiver.bus.caches.cache_index import CacheKey, notes
 from receiver.bus.caches.removals import _marks_of
-from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import LAYOUTS, Layout
 from receiver.core.verdict import Marks, means
@@ -92,7 +91,7 @@ def test_any_value(raw: bytes) -> None:
             means(EVICTION, sign_in, accounts={"u1"}, whole_user=True)
             _marks_of(sign_in, ["https://op.example"])
             names_of(sign_in, by_user=layout.account_links)
-        notes(Keys(), value.sign_ins, CacheKey("web", "key"))
+        notes(value.sign_ins, CacheKey("web", "key"))
         marks = {sign_in: Marks(9, 9) for sign_in in value.sign_ins}
         ByMarks(key="key", marks=marks, remembered={}, logouts_missed=True).decisions(value)
         for ended in ([], list(value.holders), list(value.holders)[:1]):

@@ -49,21 +49,21 @@ async def names(client: redis.asyncio.Redis, bucket: str) -> set[str]:
 
 
 def named(name: str, *members: str) -> list[Note]:
-    """Notes of one name."""
-    return [Note(BUCKET, name, f'web "{member}"') for member in members]
+    """Notes of one name in `BUCKET`."""
+    return [Note("index", f"000{name}", f'web "{member}"') for member in members]
 
 
 async def test_full_bucket_takes_no_new_name(
     redis_client: redis.asyncio.Redis, index: CacheIndex, reported: Counter[tuple[str, str]]
 ) -> None:
     """Names for which there is no room are dropped and counted; those that are there go on learning."""
-    await fill(redis_client, BUCKET, **{f"n{n}": LIVE for n in range(MAX_NAMES - 1)})
+    await fill(redis_client, BUCKET, **{f"000n{n}": LIVE for n in range(MAX_NAMES - 1)})
 
     learnt = await index.learn(named("n0", "k") + named("new", "k", "l") + named("late", "k") + named("later", "k"))
 
     assert 3 == learnt
     assert {("index", "index_full"): 2} == reported
-    assert {"n0", "new"} == {"n0", "new", "late", "later"} & await names(redis_client, BUCKET)
+    assert {"000n0", "000new"} == {"000n0", "000new", "000late", "000later"} & await names(redis_client, BUCKET)
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -75,7 +75,7 @@ async def test_oldest_members_give_way(redis_client: redis.asyncio.Redis, index:
             await index.learn(part)
 
     for name, kept in (("many", MAX_MEMBERS), ("long", MAX_BYTES // 1012)):
-        entry: Any = await redis_client.hget(BUCKET, name)  # type: ignore[misc]
+        entry: Any = await redis_client.hget(BUCKET, f"000{name}")  # type: ignore[misc]
         members = entry.decode().split(",")[1:]
         numbers = [int(member[6:].strip('x"')) for member in members]
         assert numbers == [*range(MAX_MEMBERS + 20 - len(numbers), MAX_MEMBERS + 20)]
@@ -91,7 +91,7 @@ async def test_what_has_expired_is_removed_while_a_bucket_grows(
 
     await index.learn(named("new", "k"))
 
-    assert {"new"} == await names(redis_client, BUCKET)
+    assert {"000new"} == await names(redis_client, BUCKET)
 
 
 def a_registration(session: str) -> tuple[Any, Any]:

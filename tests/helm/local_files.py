@@ -8,6 +8,7 @@ from rendered import Object
 SECRETS = (
     "/var/run/secrets/logout-receiver/api/token",
     "/var/run/secrets/logout-receiver/redis/password",
+    "/var/run/secrets/logout-receiver/index/secret",
     "/etc/clients/portal",
     "/etc/sessions/password",
 )
@@ -18,7 +19,7 @@ def with_local_files(settings: Object, directory: Path) -> Object:
     local = {"/etc/ca/ca.crt": Path(__file__).with_name("ca.crt")}
     for mounted in SECRETS:
         local[mounted] = directory / mounted.replace("/", "-")
-        local[mounted].write_text("0123456789abcdef")
+        local[mounted].write_text("0123456789abcdef" * 2)
     text = json.dumps(settings)
     for mounted, here in local.items():
         text = text.replace(json.dumps(mounted), json.dumps(str(here)))

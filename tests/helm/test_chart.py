@@ -37,6 +37,9 @@ PASSWORD_IN_CONFIG = (
 TOKEN_IN_CONFIG = (
     "A ConfigMap is no place for the API's token: put it into a Secret and name that in apiToken.existingSecret."
 )
+INDEX_SECRET_IN_CONFIG = (
+    "A ConfigMap is no place for the index's secret: put it into a Secret and name that in indexSecret.existingSecret."
+)
 
 # --- rendering and values
 
@@ -79,11 +82,12 @@ def test_defaults_alone_say_what_is_missing(render: Render) -> None:
             {"config": MINIMAL["config"] | {"internal": {"token": "0123456789abcdef"}}},
             TOKEN_IN_CONFIG,
         ),
+        ({"config": MINIMAL["config"] | {"evictor": {"index_secret": "x"}}}, INDEX_SECRET_IN_CONFIG),
         (
             {"config": MINIMAL["config"] | {"internal": {"port": 1234}}},
             (
                 "config.internal.port is set by the chart: "
-                "use listen, shutdown, outbox, redisPassword or apiToken instead."
+                "use listen, shutdown, outbox, redisPassword, apiToken or indexSecret instead."
             ),
         ),
         (
@@ -434,6 +438,20 @@ def test_api_token_is_mounted(render: Render) -> None:
     objects = render(MINIMAL)
     assert "token_file" not in own_config(objects)["internal"]
     assert not [mount for mount in container(objects)["volumeMounts"] if mount["name"] == "api-token"]
+
+
+def test_index_secret_is_mounted_in_both(render: Render) -> None:
+    """Receiver and evictor get the same file; without a Secret there is none."""
+    objects = render(values_of("evictor"))
+    for component in ("receiver", "evictor"):
+        mounts, volumes = container(objects, component)["volumeMounts"], pod_spec(objects, component)["volumes"]
+        [mount] = [mount for mount in mounts if mount["name"] == "index-secret"]
+        [volume] = [volume for volume in volumes if volume["name"] == "index-secret"]
+        [item] = volume["secret"]["items"]
+
+        assert ("index", "secret") == (volume["secret"]["secretName"], item["key"])
+        assert f"{mount['mountPath']}/{item['path']}" == own_config(objects)["evictor"]["index_secret_file"]
+    assert "evictor" not in own_config(render(MINIMAL))
 
 
 def test_the_service_accepts_the_rendered_config(objects: list[Object], tmp_path: Path) -> None:

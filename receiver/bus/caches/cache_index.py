@@ -3,15 +3,19 @@
 Three maps, each from digests. Subject or session to accounts: the publish script reads it, so that an event names the
 accounts. Account to subjects, which the registry keeps too, so that a user's logout marks every pairwise subject.
 Account, subject or session to places: cache keys that cannot be derived from the account.
+
+The names in the first and the last are keyed where there is a secret (`core.index_names`). Those in the second are
+plain: apps write there, too.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from receiver.bus.lua import Script
+from receiver.core.index_names import PLAIN
 from receiver.core.layouts import foreign_json
 from receiver.core.layouts.cached_sign_in import text
 from receiver.core.marks import digest
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.keys import Keys
     from receiver.core.eviction import Eviction
+    from receiver.core.index_names import IndexNames
     from receiver.core.layouts.cached_sign_in import CachedSignIn
 
 LEARN = Script.read("learn")
@@ -49,11 +54,15 @@ class CacheKey(NamedTuple):
     key: str
 
 
+Map = Literal["index", "account", "places"]
+"""To the accounts of a subject or a session, to the subjects of an account, to the places of either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing learnt: `name` has `member`, in this bucket."""
+    """One thing learnt: in this map `name`, a plain digest, has `member`."""
 
-    bucket: str
+    map: Map
     name: str
     member: str
 
@@ -63,13 +72,10 @@ def account_digest(account: str) -> str:
     return digest("account", "", account)
 
 
-def notes(
-    keys: Keys, sign_ins: Iterable[CachedSignIn], place: CacheKey | None, *, of_accounts: bool = True
-) -> list[Note]:
+def notes(sign_ins: Iterable[CachedSignIn], place: CacheKey | None, *, of_accounts: bool = True) -> list[Note]:
     """The index entries derived from a cached value.
 
     Args:
-        keys: Key names.
         sign_ins: Found in it.
         place: Where it was found; None where that follows from the account.
         of_accounts: Whether it may tell whose an account is; False teaches the place only.
@@ -83,10 +89,10 @@ def notes(
             home = digest("account", iss, account)
             member = f"{home} {_json(account)}"
             if session:
-                found[Note(keys.index_bucket(session), session, member)] = None
+                found[Note("index", session, member)] = None
             if user and account != sub:
-                found[Note(keys.index_bucket(user), user, member)] = None
-                found[Note(keys.account_bucket(home), home, user)] = None
+                found[Note("index", user, member)] = None
+                found[Note("account", home, user)] = None
         if place is not None:
             member = f"{place.cache} {_json(place.key)}"
             # Noted under the account alone: the maps above lead from subject and session to the account.
@@ -95,7 +101,7 @@ def notes(
                 names.append(account_digest(account))
             for name in names:
                 if name:
-                    found[Note(keys.places_bucket(name), name, member)] = None
+                    found[Note("places", name, member)] = None
     return list(found)
 
 
@@ -108,6 +114,7 @@ class CacheIndex:
         keep_s: Seconds a note is kept after it was last confirmed.
         clock: NumericDate seconds.
         report: Called with what and why, each in one word, for a note that cannot be read or kept.
+        names: Made from the configured secrets.
     """
 
     def __init__(
@@ -115,12 +122,14 @@ class CacheIndex:
         client: redis.asyncio.Redis,
         keys: Keys,
         *,
+        names: IndexNames = PLAIN,
         keep_s: int,
         clock: Callable[[], float],
         report: Callable[[str, str], None],
     ) -> None:
         self._client = client
         self._keys = keys
+        self._names = names
         self._keep_s = keep_s
         self._clock = clock
         self._report = report
@@ -131,7 +140,7 @@ class CacheIndex:
         for start in range(0, len(found), MAX_NOTES):
             members: dict[tuple[str, str], dict[str, None]] = {}
             for note in found[start : start + MAX_NOTES]:
-                members.setdefault((note.bucket, note.name), {})[note.member] = None
+                members.setdefault(self._place(note), {})[note.member] = None
             buckets = [bucket for bucket, _ in members]
             arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
             limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
@@ -143,8 +152,7 @@ class CacheIndex:
 
     async def accounts(self, eviction: Eviction) -> set[str]:
         """Every account known for the subject and the session of a logout, those in the event included."""
-        names = _names(eviction)
-        members = await self._members([(self._keys.index_bucket(name), name) for name in names])
+        members = await self._members(self._keys.index_bucket, _names(eviction))
         return set(filter(None, map(text, (*eviction.accounts, *(name for _, name in members)))))
 
     async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
@@ -156,16 +164,23 @@ class CacheIndex:
         return await self._places([account_digest(account) for account in accounts])
 
     async def _places(self, names: Sequence[str]) -> set[CacheKey]:
-        members = await self._members([(self._keys.places_bucket(name), name) for name in names])
+        members = await self._members(self._keys.places_bucket, names)
         return {CacheKey(cache, key) for cache, key in members}
 
-    async def _members(self, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    def _place(self, note: Note) -> tuple[str, str]:
+        """The bucket and the name to write under."""
+        if note.map == "account":
+            return self._keys.account_bucket(note.name), note.name
+        name = self._names.written(note.name)
+        return (self._keys.index_bucket if note.map == "index" else self._keys.places_bucket)(name), name
+
+    async def _members(self, bucket: Callable[[str], str], names: Sequence[str]) -> list[tuple[str, str]]:
         """What is noted of these names: a word and a text. What cannot be read is reported, and left out."""
-        if not places:
+        if not names:
             return []
         async with self._client.pipeline(transaction=False) as pipeline:
-            for bucket, name in places:
-                pipeline.hget(bucket, name)  # type: ignore[unused-awaitable]  # queued
+            for each in [each for name in names for each in self._names.read(name)]:
+                pipeline.hget(bucket(each), each)  # type: ignore[unused-awaitable]  # queued
             entries: list[bytes | None] = await pipeline.execute()
         found = []
         for member in [member for entry in entries if entry for member in entry.split(b",")[1:]]:

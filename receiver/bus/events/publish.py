@@ -20,6 +20,7 @@ from receiver.bus.link.connection import Failure, describe, is_passing
 from receiver.bus.link.inspect import probe_publish
 from receiver.bus.lua import Script
 from receiver.core.eviction import eviction_id
+from receiver.core.index_names import PLAIN
 from receiver.core.marks import client_suffix, digest
 from receiver.core.repeats import id_of, subject_of
 from receiver.errors import EventRefusedError, PublishError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.keys import Keys
     from receiver.core.eviction import Eviction
+    from receiver.core.index_names import IndexNames
 
 PUBLISH = Script.read("publish")
 """Spends the jti, sets the marks, resolves and appends in one step, so a failed publish never burns the jti."""
@@ -119,6 +121,7 @@ class EvictionPublisher:
         keys: Key names.
         retention: How long what is kept.
         durability: When an event counts as published.
+        names: Those of the evictor's index, made from the configured secrets.
         clock: NumericDate seconds.
         on_fault: Told how many evictions failed for an exception that was not foreseen; it is logged already.
         on_reused_jti: Told of a logout that was published under a `jti` that another one had.
@@ -132,6 +135,7 @@ class EvictionPublisher:
         retention: Retention,
         *,
         durability: Durability = Durability(),
+        names: IndexNames = PLAIN,
         clock: Callable[[], float] = time.time,
         on_fault: Callable[[int], None] = lambda _: None,
         on_reused_jti: Callable[[Eviction], None] = lambda _: None,
@@ -141,6 +145,7 @@ class EvictionPublisher:
         self._keys = keys
         self._retention = retention
         self._durability = durability
+        self._names = names
         self._clock = clock
         self._told_of_fault = on_fault
         self._told_of_reused_jti = on_reused_jti
@@ -226,6 +231,8 @@ class EvictionPublisher:
         keys, retention = self._keys, self._retention
         subject = subject_of(eviction)
         named = eviction.client_id if eviction.applies_to == "client" else None
+        user = digest("sub", eviction.iss, eviction.sub) if eviction.sub else ""
+        session = digest("sid", eviction.iss, eviction.sid) if eviction.sid else ""
         return (
             keys.events,
             keys.jti(eviction.id),
@@ -238,8 +245,8 @@ class EvictionPublisher:
             int(self._clock()),
             eviction.logout_at,
             retention.mark_s,
-            digest("sub", eviction.iss, eviction.sub) if eviction.sub else "",
-            digest("sid", eviction.iss, eviction.sid) if eviction.sid else "",
+            user,
+            session,
             eviction.scope,
             client_suffix(named) if named else "",
             json.dumps(named) if named else "",
@@ -250,6 +257,8 @@ class EvictionPublisher:
             keys.logout(subject) if subject else "",
             id_of(subject, eviction.logout_at),
             eviction_id(eviction.iss, eviction.jti) if eviction.jti is not None else "",
+            " ".join(self._names.read(user)) if user else "",
+            " ".join(self._names.read(session)) if session else "",
         )
 
 

@@ -7,7 +7,8 @@
 --       11 'user' or 'session', 12 suffix of a client's own marks or '', 13 that client as JSON,
 --       14 prefix of all keys, 15 the event's id as JSON, 16 bytes an event may have,
 --       17 key of what a repeat has in common with the first, or '', 18 the event's id where another logout has the
---       first one, 19 id of the first event of this (iss, jti) or ''
+--       first one, 19 id of the first event of this (iss, jti) or '',
+--       20 names of the subject in the evictor's index, one after another, 21 those of the session
 -- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
 -- Returns {stream id of the first, 1 if it was there already else 0, event id of the first,
 --          1 if another logout has the eviction's own id else 0, number of damaged entries left out}
@@ -157,12 +158,14 @@ local function end_sessions(user, only_sid)
 end
 
 -- What the evictor has read in the caches: the accounts of a subject or a session.
-local function look_up(name)
-  local entry = redis.call('HGET', bucket_of('index', name), name) or ''
-  for item in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
-    local home, account = string.match(item, '^(%S+) (.*)$')
-    if home and account ~= '' then add_account(account) else damaged = damaged + 1 end
-    if is_digest(home) then siblings[home] = true end
+local function look_up(names)
+  for name in string.gmatch(names, '%S+') do
+    local entry = redis.call('HGET', bucket_of('index', name), name) or ''
+    for item in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
+      local home, account = string.match(item, '^(%S+) (.*)$')
+      if home and account ~= '' then add_account(account) else damaged = damaged + 1 end
+      if is_digest(home) then siblings[home] = true end
+    end
   end
 end
 
@@ -172,8 +175,8 @@ local users = bucket and string.match(redis.call('HGET', bucket, sid) or '', ',(
 -- pairwise subjects it can be, at an app that registers late; so the two claims together are marked.
 local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, true)
 if sid ~= '' then mark(foreign and sid .. '+' .. sub or sid) end
-if sub ~= '' then look_up(sub) end
-if sid ~= '' and not foreign then look_up(sid) end
+look_up(ARGV[20])
+if not foreign then look_up(ARGV[21]) end
 if scope == 'user' then
   mark(sub)
   end_sessions(sub, '')
