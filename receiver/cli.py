@@ -126,20 +126,22 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _serve(options: argparse.Namespace) -> int:
     from receiver.ingress.server import serve
     from receiver.ops import logs
+    from receiver.runtime import event_loop
 
     settings = _settings(options)
     logs.setup(settings.log.level)
-    asyncio.run(serve(settings))
+    event_loop.run(serve(settings))
     return GOOD
 
 
 def _evict(options: argparse.Namespace) -> int:
     from receiver.evictor.worker import evict
     from receiver.ops import logs
+    from receiver.runtime import event_loop
 
     settings = _settings(options)
     logs.setup(settings.log.level)
-    asyncio.run(evict(settings))
+    event_loop.run(evict(settings))
     return GOOD
 
 

@@ -262,3 +262,24 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0)
+
+
+async def test_a_caller_waits_no_longer_than_it_was_told() -> None:
+    """A round that hangs answers its callers when their time is up, and goes on; a later item gets its result."""
+    hanging = asyncio.Event()
+    faults: list[object] = []
+
+    async def commit(items: list[str]) -> list[str]:
+        if "slow" in items:
+            await hanging.wait()
+        return items
+
+    group: GroupCommit[str, str] = GroupCommit(
+        commit, max_batch=1, max_waiting=9, wait_s=0.05, on_fault=lambda *fault: faults.append(fault)
+    )
+    with pytest.raises(TimeoutError):
+        await group.submit("slow")
+    hanging.set()
+    await group.flush()
+    assert "next" == await group.submit("next")
+    assert [] == faults

@@ -4,6 +4,7 @@ A caller hands in one item. While one round is under way the next one gathers; a
 wait, commits what has gathered in one round. What one caller or one item does wrong reaches no other:
 
 * a caller that goes away (a closed connection, a time limit) takes its item along if no round has begun with it;
+* a caller waits no longer than it was told, whatever a round does;
 * a round that fails as a whole, in a way its owner did not foresee, is tried once more item by item;
 * no caller is cancelled: each gets a result, or an error that says what is known.
 """
@@ -45,6 +46,7 @@ class _Waiting(Generic[Item, Result]):
     item: Item
     answer: asyncio.Future[Result]
     try_until: float
+    wait_until: float
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -57,6 +59,7 @@ class GroupCommit(Generic[Item, Result]):
         max_waiting: Items that may wait; further ones are refused at once, so that a dependency that hangs does not
             fill the memory.
         try_for_s: Seconds from being handed in during which an item is tried again.
+        wait_s: Seconds from being handed in after which the caller is told that time is up; None sets no limit.
         on_fault: Told of a fault, once for each round, and how many callers got an error for it.
         sleep: Waits so many seconds between two rounds.
     """
@@ -69,6 +72,7 @@ class GroupCommit(Generic[Item, Result]):
         max_waiting: int,
         on_fault: Callable[[Exception, int], None],
         try_for_s: float = 0.0,
+        wait_s: float | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._commit = commit
@@ -77,7 +81,11 @@ class GroupCommit(Generic[Item, Result]):
         self._max_waiting = max_waiting
         self._on_fault = on_fault
         self._try_for_s = try_for_s
+        self._wait_s = wait_s
         self._waiting: deque[_Waiting[Item, Result]] = deque()
+        # All without an answer, the oldest first, and some that have theirs. One timer is enough, for the oldest.
+        self._limited: deque[_Waiting[Item, Result]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._leader: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
@@ -85,14 +93,20 @@ class GroupCommit(Generic[Item, Result]):
 
         Raises:
             PublishError: too many wait; the item was not committed.
+            TimeoutError: after `wait_s` seconds; whether the item was committed is unknown.
             PublishFaultError: a fault; whether the item was committed is unknown.
             Exception: what `commit` gave for this item.
         """
         if len(self._waiting) >= self._max_waiting:
             raise PublishError(f"more than {self._max_waiting} wait to be written")
         loop = asyncio.get_running_loop()
-        waiting: _Waiting[Item, Result] = _Waiting(item, loop.create_future(), loop.time() + self._try_for_s)
+        now = loop.time()
+        waiting: _Waiting[Item, Result] = _Waiting(
+            item, loop.create_future(), now + self._try_for_s, now + (self._wait_s or 0.0)
+        )
         self._waiting.append(waiting)
+        if self._wait_s is not None:
+            self._limit(waiting, loop)
         if self._leader is None or self._leader.done():
             self._leader = asyncio.create_task(self._lead(), name="group commit")
         return await waiting.answer
@@ -117,6 +131,25 @@ class GroupCommit(Generic[Item, Result]):
             for waiting in (*batch, *self._waiting):
                 _give(waiting, PublishError("the process stopped before this was written"))
             self._waiting.clear()
+
+    def _limit(self, waiting: _Waiting[Item, Result], loop: asyncio.AbstractEventLoop) -> None:
+        while self._limited and self._limited[0].answer.done():
+            self._limited.popleft()
+        self._limited.append(waiting)
+        if self._timer is None:
+            self._timer = loop.call_at(waiting.wait_until, self._time_is_up, loop)
+
+    def _time_is_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._limited:
+            oldest = self._limited[0]
+            if not oldest.answer.done():
+                if oldest.wait_until > now:
+                    self._timer = loop.call_at(oldest.wait_until, self._time_is_up, loop)
+                    return
+                oldest.answer.set_exception(TimeoutError())
+            self._limited.popleft()
 
     def _next(self) -> list[_Waiting[Item, Result]]:
         batch: list[_Waiting[Item, Result]] = []

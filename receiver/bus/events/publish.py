@@ -6,7 +6,6 @@ its own entry.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
@@ -17,6 +16,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from receiver.bus.events.group_commit import Again, GroupCommit
 from receiver.bus.link.connection import Failure, describe, is_passing
+from receiver.bus.link.exchange import exchange
 from receiver.bus.link.inspect import probe_publish
 from receiver.bus.lua import Script
 from receiver.core.eviction import eviction_id
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import Keys
+    from receiver.bus.link.exchange import Command
     from receiver.core.eviction import Eviction
     from receiver.core.index_names import IndexNames
 
@@ -155,6 +156,7 @@ class EvictionPublisher:
             max_batch=MAX_BATCH,
             max_waiting=MAX_WAITING,
             try_for_s=durability.try_for_s,
+            wait_s=max(durability.try_for_s, ROUND_S),
             on_fault=self._on_fault,
         )
 
@@ -166,11 +168,10 @@ class EvictionPublisher:
             PublishError: Redis did not acknowledge, or too few replicas did; whether it stored the event is
                 unknown, and sending the same eviction again is safe.
         """
-        limit_s = max(self._durability.try_for_s, ROUND_S)
         try:
-            async with asyncio.timeout(limit_s):
-                return await self._commit.submit(eviction)
+            return await self._commit.submit(eviction)
         except TimeoutError:
+            limit_s = max(self._durability.try_for_s, ROUND_S)
             raise PublishError(f"Redis did not take the event within {limit_s:g} s") from None
 
     async def probe(self) -> str:
@@ -209,14 +210,11 @@ class EvictionPublisher:
         return replies
 
     async def _evalsha(self, evictions: list[Eviction]) -> list[Published | Exception]:
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for eviction in evictions:
-                pipeline.evalsha(PUBLISH.sha, 3, *self._arguments(eviction))  # type: ignore[unused-awaitable]  # queued
-            if self._durability.wait_replicas:
-                # On the same connection, so that it waits for these very writes.
-                timeout_ms = int(self._durability.wait_timeout_s * 1000)
-                pipeline.execute_command("WAIT", self._durability.wait_replicas, timeout_ms)
-            replies = await pipeline.execute(raise_on_error=False)
+        commands: list[Command] = [("EVALSHA", PUBLISH.sha, 3, *self._arguments(eviction)) for eviction in evictions]
+        if self._durability.wait_replicas:
+            # On the same connection, so that it waits for these very writes.
+            commands.append(("WAIT", self._durability.wait_replicas, int(self._durability.wait_timeout_s * 1000)))
+        replies = await exchange(self._client, commands)
         lacking = self._lacking(replies.pop()) if self._durability.wait_replicas else None
         return [reply if isinstance(reply, Exception) else lacking or _published(reply) for reply in replies]
 

@@ -200,8 +200,12 @@ class PrimaryConnection(redis.asyncio.Connection):
         try:
             await super()._connect()  # type: ignore[no-untyped-call]
         except BaseException:
-            self._primary.lost((self.host, self.port))
+            self.lost()
             raise
+
+    def lost(self) -> None:
+        """The server failed, or is not the primary any more: ask where that is before the next connection."""
+        self._primary.lost((self.host, self.port))
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         """As in redis-py; a server that is no longer the primary is a lost connection."""
@@ -210,11 +214,11 @@ class PrimaryConnection(redis.asyncio.Connection):
         except ResponseError as error:
             if not is_demotion(error):
                 raise
-            self._primary.lost((self.host, self.port))
+            self.lost()
             await self.disconnect(nowait=True)
             raise redis.ConnectionError("not the primary any more") from error
         except (redis.ConnectionError, redis.TimeoutError):
-            self._primary.lost((self.host, self.port))
+            self.lost()
             raise
 
 

@@ -87,6 +87,12 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits, *, among: Bodi
         raise too_large
     body = bytearray()
     try:
+        if request.content.is_eof():
+            # It came together with the head, as most do: nothing to wait for.
+            whole = request.content.read_nowait()
+            if len(whole) > limits.max_bytes:
+                raise too_large
+            return whole
         async with among.within(limits.timeout_s) if among else asyncio.timeout(limits.timeout_s):
             async for chunk in request.content.iter_any():
                 body += chunk

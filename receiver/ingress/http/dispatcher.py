@@ -182,6 +182,5 @@ def _as_frontchannel(request: web.BaseRequest) -> MalformedRequestError | None:
 
 
 def _nameless(response: web.Response) -> web.Response:
-    # No software version for scanners.
-    response.headers["Server"] = "logout-receiver"
+    response.headers["Server"] = responses.SERVER
     return response

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
 from receiver.core.tokens.logout_token import RULES
 from receiver.errors import Code, DependencyError, ReceiverError
+from receiver.runtime.http_server import SameHead, SameResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,12 @@ Outcome = Literal["ok", "duplicate", "rejected", "error"]
 
 NO_STORE = {"Cache-Control": "no-store"}
 """BCL §2.8 asks for it on every answer."""
+
+
+SERVER = "logout-receiver"
+"""The `Server` header of every answer: no software version for scanners."""
+
+_ACCEPTED = SameHead(HTTPStatus.OK, {**NO_STORE, "Server": SERVER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ class Policy:
 
 def accepted() -> web.Response:
     """BCL §2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK"."""
-    return web.Response(status=200, headers=NO_STORE)
+    return SameResponse(_ACCEPTED)
 
 
 def probed(*, draining: bool) -> web.Response:
