@@ -83,6 +83,7 @@ class Code(StrEnum):
     BAD_EVENT = "bad_event"
     # A cache's, in the evictor
     BAD_VALUE = "bad_value"
+    UNDONE = "undone"
 
 
 class ReceiverError(Exception):
@@ -189,6 +190,13 @@ class BadValueError(ReceiverError, ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(Code.BAD_VALUE, f"a value in a cache cannot be read: {reason}")
         self.reason = reason
+
+
+class UndoneError(DependencyError):
+    """A value in a cache could not be cleared of a user for now, so the eviction must not be acknowledged."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.UNDONE, message)
 
 
 class UnknownEventTypeError(BadEventError):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.caches.blobs import rewrite
 from receiver.core.layouts import msal_cache
+from receiver.core.layouts.layout import Change
+from receiver.core.layouts.msal import cut_of
 
 if TYPE_CHECKING:
     import msal
@@ -41,8 +43,8 @@ def forget_account_in_redis(
 ) -> int:
     """Remove one account from a serialised cache shared in Redis, safely against concurrent writers.
 
-    The value is swapped by compare-and-set, its lifetime kept, every other account unchanged. When other
-    writers win five times running the key is deleted instead: all its users sign in again.
+    Only the account's entries are cut out of the value, its lifetime kept, every other byte unchanged, whatever
+    other writers do at the same time.
 
     Args:
         client: redis-py client with `decode_responses=False` (the default).
@@ -55,16 +57,17 @@ def forget_account_in_redis(
 
     Raises:
         ValueError: the value is not a plain MSAL cache (encrypted, or another layout); nothing was changed.
+        UndoneError: other writers changed this account's own entries each of several times; nothing was changed.
         redis.RedisError: Redis did not answer.
     """
     removed = 0
 
-    def without_account(value: bytes) -> bytes | None:
+    def without_account(value: bytes) -> Change | None:
         nonlocal removed
         ended = msal_cache.holders_ended(msal_cache.parse(value), home_account_id, logout_at=logout_at)
         left = msal_cache.without(value, ended)
         removed = left.removed
-        return left.serialised if removed else None
+        return Change(left.serialised, cut=cut_of(value, left.pieces, ended)) if removed else None
 
     rewrite(client, key, without_account)
     return removed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import CacheKey
 from receiver.bus.caches.cache_store import glob
+from receiver.evictor.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.layouts import Layout, Per
     from receiver.core.layouts.layout import Raw, Value
+    from receiver.evictor.clear import Cleared, Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class Cache:
         not_issuers: Of the other tenants, whose users are none of its business.
         index: Whether values are read to learn whose they are.
         store: Where it is.
+        turns: In which its values are changed, by key.
+        reads: In which its large values are read, by key.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Cache:
     not_issuers: frozenset[str]
     index: bool
     store: CacheStore
+    turns: Turns[Wanted, Cleared] = field(default_factory=Turns, compare=False, repr=False)
+    reads: Turns[None, Value | None] = field(default_factory=Turns, compare=False, repr=False)
 
     @property
     def is_read(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import account_digest
-from receiver.core.layouts.layout import WHOLE
+from receiver.core.layouts.layout import TOO_LARGE, WHOLE
 from receiver.core.marks import client_suffix, digest
 from receiver.core.verdict import Marks, Verdict, judge, means
 
@@ -66,6 +66,10 @@ class ByLogout:
             ended = set(value.holders)
         return ended
 
+    def misses(self, value: Value) -> bool:
+        """Whether something in a value may be over that could not be looked for: then the logout is not done."""
+        return TOO_LARGE in value.problems
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -111,6 +115,10 @@ class ByMarks:
     def ended_in(self, value: Value) -> set[Holder]:
         """Whose entries in a value are over."""
         return {holder for holder, decision in self.decisions(value).items() if decision.remove}
+
+    def misses(self, _value: Value) -> bool:
+        """No: no logout waits for this look."""
+        return False
 
     def decisions(self, value: Value) -> dict[Holder, Decision]:
         """Of each holder who is not known to live."""

@@ -12,6 +12,7 @@ from receiver.bus.caches.rechecks import Recheck
 from receiver.bus.caches.removals import suffix_of
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.marks import digest
+from receiver.errors import UndoneError
 from receiver.evictor import bookkeeping
 from receiver.evictor.clear import Cleared, clear
 from receiver.evictor.decisions import ByLogout
@@ -46,6 +47,7 @@ class Found:
         exact: Those of them that are this user's or this session's alone, also when they cannot be read.
         named: Those of them that an app named: registered, or by a template.
         failed: Caches whose Redis did not answer, by name.
+        undone: Caches with a value that could not be cleared for now.
     """
 
     accounts: set[str]
@@ -53,6 +55,7 @@ class Found:
     exact: set[CacheKey] = field(default_factory=set)
     named: set[CacheKey] = field(default_factory=set)
     failed: dict[str, BaseException] = field(default_factory=dict)
+    undone: set[str] = field(default_factory=set)
 
 
 class Evictor:
@@ -92,6 +95,7 @@ class Evictor:
 
         Raises:
             Failure: a Redis did not answer; the caches on others are cleared all the same.
+            UndoneError: a value could not be cleared for now; all others are cleared.
         """
         found = Found(await self._index.accounts(eviction))
         removed = False
@@ -116,6 +120,8 @@ class Evictor:
         await self._rechecks.put(Recheck(eviction, frozenset(found.keys), 0))
         for failure in found.failed.values():
             raise failure
+        if found.undone:
+            raise UndoneError(f"not done in {', '.join(sorted(found.undone))}; it is tried again")
         if not (removed or found.accounts or self._names_a_key(found)):
             self._unresolved(eviction)
 
@@ -164,6 +170,8 @@ class Evictor:
         with self._bad.guarding(cache.name, cache.pattern):
             cleared = await clear(cache, key, value, _evidence(cache, key, eviction, found))
         self._metrics.cleared(cache.name, cleared.outcome)
+        if cleared.outcome == "undone":
+            found.undone.add(cache.name)
         # To no other OP than the one they are from.
         for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
             self._revoke(eviction.tenant, client_id, secret)

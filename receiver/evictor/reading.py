@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from receiver.core.layouts.foreign_json import MAX_BYTES
-from receiver.core.layouts.layout import Value
+from receiver.core.layouts.layout import TOO_LARGE, Value
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from receiver.evictor.caches import Cache
 
-GROUP_BYTES = 2 * MAX_BYTES
-"""Bytes of all values read at once, at most: 32 MiB. What is made of them costs several times as much."""
+LARGE = 256 * 1024
+"""Bytes from which on a value is read by itself. What is made of it costs several times as much."""
+
+GROUP_BYTES = 4 * 1024 * 1024
+"""Bytes of all values read at once, at most, but for large ones."""
 
 GROUP_OF_UNKNOWN = 20
 """Values read at once where their sizes cannot be asked for."""
@@ -22,16 +26,20 @@ GROUP_OF_UNKNOWN = 20
 async def read(cache: Cache, keys: Sequence[str]) -> AsyncIterator[dict[str, Value]]:
     """The values that are there, opened, in groups; one that is too large is not read at all.
 
-    May raise what `connection.Failure` names.
+    A large one is read once for all who ask at the same time, and by itself. May raise what `connection.Failure` names.
     """
     sizes = await cache.store.sizes(keys, cache.layout.fields)
-    too_large = [key for key, size in zip(keys, sizes or (), strict=False) if size > MAX_BYTES]
+    of_key = dict(zip(keys, sizes, strict=True)) if sizes is not None else {}
+    too_large = [key for key, size in of_key.items() if size > MAX_BYTES]
     if too_large:
-        problem = frozenset({"too_large"})
+        problem = frozenset({TOO_LARGE})
         yield {key: Value({}, {}, readable=False, bears_signature=False, problems=problem) for key in too_large}
-    for group in _groups(keys, sizes):
-        raw = zip(group, await cache.store.read(group, cache.layout.fields), strict=True)
-        yield {key: cache.open(value) for key, value in raw if value is not None}
+    for group in _groups([key for key in keys if of_key.get(key, 0) <= LARGE], of_key):
+        yield await _opened(cache, group)
+    for key in [key for key in keys if LARGE < of_key.get(key, 0) <= MAX_BYTES]:
+        value = await cache.reads.ask(key, None, functools.partial(_opened_for, cache, key))
+        if value is not None:
+            yield {key: value}
 
 
 async def read_one(cache: Cache, key: str) -> Value | None:
@@ -40,19 +48,27 @@ async def read_one(cache: Cache, key: str) -> Value | None:
     return next((group[key] for group in found if key in group), None)
 
 
-def _groups(keys: Sequence[str], sizes: Sequence[int] | None) -> Iterator[list[str]]:
-    if sizes is None:
+async def _opened(cache: Cache, keys: Sequence[str]) -> dict[str, Value]:
+    raw = zip(keys, await cache.store.read(keys, cache.layout.fields), strict=True)
+    return {key: cache.open(value) for key, value in raw if value is not None}
+
+
+async def _opened_for(cache: Cache, key: str, asked: Sequence[None]) -> list[Value | None]:
+    """The same value for each who asks at once."""
+    return [(await _opened(cache, [key])).get(key)] * len(asked)
+
+
+def _groups(keys: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    if not sizes:
         yield from (list(keys[start : start + GROUP_OF_UNKNOWN]) for start in range(0, len(keys), GROUP_OF_UNKNOWN))
         return
     group: list[str] = []
     weight = 0
-    for key, size in zip(keys, sizes, strict=True):
-        if size > MAX_BYTES:
-            continue
-        if group and weight + size > GROUP_BYTES:
+    for key in keys:
+        if group and weight + sizes[key] > GROUP_BYTES:
             yield group
             group, weight = [], 0
         group.append(key)
-        weight += size
+        weight += sizes[key]
     if group:
         yield group

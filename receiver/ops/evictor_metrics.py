@@ -20,7 +20,7 @@ class EvictorMetrics(ProcessMetrics):
         )
         self._cleared = Counter(
             "logout_cache_values_total",
-            "Values looked at for an eviction, by outcome (deleted, rewritten, kept, absent).",
+            "Values looked at for an eviction, by outcome (deleted, rewritten, kept, absent, undone).",
             ["cache", "outcome"],
             registry=registry,
         )

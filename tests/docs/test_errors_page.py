@@ -13,7 +13,7 @@ from receiver.ingress.http.responses import API, BACKCHANNEL, OURS, REFUSED, Pol
 from tests.docs import errors_table
 from tests.docs.pages import ROOT, names, read, rows
 
-ROOM_ONLY = {"ConfigurationError", "FetchError", "StateLostError", "BadEventError", "BadValueError"}
+ROOM_ONLY = {"ConfigurationError", "FetchError", "StateLostError", "BadEventError", "BadValueError", "UndoneError"}
 
 
 def raised() -> dict[str, set[str]]:
@@ -26,6 +26,7 @@ def raised() -> dict[str, set[str]]:
         "state_lost": {"StateLostError"},
         "bad_event": {"BadEventError"},
         "bad_value": {"BadValueError"},
+        "undone": {"UndoneError"},
     }
     for file in (ROOT / "receiver").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

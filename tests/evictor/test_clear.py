@@ -1,4 +1,4 @@
-"""Others write while a value is cleared: nothing of theirs is lost, and nobody signed out stays."""
+"""Others write while a value is cleared: nothing of theirs is lost, and no user who was signed out stays."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from receiver.bus.caches.blobs import ATTEMPTS
 from receiver.bus.caches.cache_store import CacheStore
+from receiver.evictor import clear
 from tests.evictor.rig import WEB, Work, World
 from tests.evictor.written import accounts_in, dumped, tokens
 
@@ -33,17 +34,21 @@ async def write(world: World, cache: dict[str, Any], blob: bytes) -> None:
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, before_swap: Callable[[int], Awaitable[None]]) -> None:
-    """Have something happen between each read and its swap."""
-    swap = CacheStore.swap
+    """Have something happen between each read and its change; no pause is made then."""
     count = 0
 
-    async def slow_swap(self: CacheStore, *args: Any, **named: Any) -> bool:
-        nonlocal count
-        count += 1
-        await before_swap(count)
-        return await swap(self, *args, **named)
+    def slowed(change: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+        async def slow(*args: Any, **named: Any) -> bool:
+            nonlocal count
+            count += 1
+            await before_swap(count)
+            return await change(*args, **named)
 
-    monkeypatch.setattr(CacheStore, "swap", slow_swap)
+        return slow
+
+    monkeypatch.setattr(CacheStore, "swap", slowed(CacheStore.swap))
+    monkeypatch.setattr(CacheStore, "cut", slowed(CacheStore.cut))
+    monkeypatch.setattr(clear, "pause_s", lambda _: 0.0)
 
 
 @pytest.mark.parametrize("cache", [STRING, HASH], ids=["string", "hash"])
@@ -98,10 +103,10 @@ async def test_gone_in_between(
 
 
 @pytest.mark.parametrize("cache", [STRING, HASH], ids=["string", "hash"])
-async def test_writers_that_never_stop(
-    work: Work, op: OP, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, cache: dict[str, Any]
+async def test_others_who_never_stop(
+    work: Work, op: OP, monkeypatch: pytest.MonkeyPatch, *, cache: dict[str, Any]
 ) -> None:
-    """After five lost races the whole value is deleted, and that is said: others sign in again, nobody stays."""
+    """Writes of other users between each read and its change keep the user in no longer, and lose nothing."""
     async with work({**cache, "index": False}) as world:
         both = [tokens(op.issuer), tokens(op.issuer, sub="u2", account="u2")]
         await write(world, cache, dumped(*both))
@@ -109,27 +114,51 @@ async def test_writers_that_never_stop(
 
         async def touch(time: int) -> None:
             times.append(time)
-            await write(world, cache, dumped(*both, {"Unknown": {"n": time}}))
+            new = tokens(op.issuer, sub=f"new{time}", account=f"new{time}")
+            await write(world, cache, dumped(*both, new, {"Unknown": {"n": time}}))
 
         interrupt(monkeypatch, touch)
         await world.log_out_user("u1")
-        assert set() == await world.keys()
-        assert ATTEMPTS == len(times)
-        assert "evict.contended" in {record.getMessage() for record in caplog.records}
-        assert 1 == world.sample("logout_cache_values_total", cache=cache["name"], outcome="deleted")
+        assert {"u2", "new1"} == accounts_in(await world.read(KEYS[cache["name"]]))
+        assert [1] == times
 
 
-async def test_they_stop_in_the_last_moment(work: Work, op: OP, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the last writer has taken the user out, there is nothing left to delete."""
-    async with work(STRING) as world:
-        both = [tokens(op.issuer), tokens(op.issuer, sub="u2", account="u2")]
-        await write(world, STRING, dumped(*both))
+async def test_own_entries_that_never_stop_changing(
+    work: Work, op: OP, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A value that cannot be cleared is never deleted: the eviction is not acknowledged, it is said, and done later."""
+    async with work({**STRING, "index": False}) as world:
+        other = tokens(op.issuer, sub="u2", account="u2")
+        await write(world, STRING, dumped(tokens(op.issuer), other))
+        times = []
 
         async def touch(time: int) -> None:
-            left = both if time < ATTEMPTS else both[1:]
-            await write(world, STRING, dumped(*left, {"Unknown": {"n": time}}))
+            times.append(time)
+            if time <= ATTEMPTS:
+                assert {"u1", "u2"} == accounts_in(await world.read("all"))
+                await write(world, STRING, dumped(tokens(op.issuer, cached_at=time), other))
 
         interrupt(monkeypatch, touch)
+        await world.log_out_user("u1")
+        assert {"u2"} == accounts_in(await world.read("all"))
+        assert ATTEMPTS + 1 == len(times)
+        assert "evict.undone" in {record.getMessage() for record in caplog.records}
+        counted = [
+            world.sample("logout_cache_values_total", cache="py", outcome=name) for name in ("undone", "rewritten")
+        ]
+        assert [1, 1] == counted
+
+
+async def test_the_last_user_of_a_value(work: Work, op: OP, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that would be deleted is not, when another user signs in in between."""
+    async with work({**STRING, "index": False}) as world:
+        await write(world, STRING, dumped(tokens(op.issuer)))
+
+        async def sign_in(time: int) -> None:
+            if time == 1:
+                await write(world, STRING, dumped(tokens(op.issuer), tokens(op.issuer, sub="u2", account="u2")))
+
+        interrupt(monkeypatch, sign_in)
         await world.log_out_user("u1")
         assert {"u2"} == accounts_in(await world.read("all"))
 
@@ -139,6 +168,7 @@ async def test_what_was_done_is_counted(work: Work, redis_client: redis.asyncio.
     async with work(WEB, STRING) as world:
         await write(world, STRING, dumped(tokens(op.issuer), tokens(op.issuer, sub="u2", account="u2")))
         await world.put_data("web:u1", dumped(tokens(op.issuer)))
+        await world.watched("web:")
         await world.log_out_user("u1")
         await redis_client.set("all", json.dumps({}))
         await world.log_out_user("u3")

@@ -8,8 +8,8 @@ import pytest
 
 from receiver.bus.caches.cache_store import CacheStore
 from receiver.core.layouts.foreign_json import MAX_BYTES
-from receiver.evictor.reading import GROUP_BYTES, GROUP_OF_UNKNOWN
-from tests.evictor.rig import NODE, WEB, Work, at_work
+from receiver.evictor.reading import GROUP_OF_UNKNOWN
+from tests.evictor.rig import NODE, WEB, Work, at_work, until
 from tests.evictor.test_finding import register
 from tests.evictor.written import dumped, tokens
 
@@ -38,14 +38,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 async def test_large_values_are_read_a_few_at_a_time(
     work: Work, redis_client: redis.asyncio.Redis, reads: list[list[str]]
 ) -> None:
-    """Of many values near the limit no more than 32 MiB are read at once, and one over the limit is not read."""
+    """Values near the limit are read one by one, and one over the limit is not read."""
     for number in range(4):
         await redis_client.setrange(f"node:{number}", MAX_BYTES * 3 // 4 - 1, b" ")
         await redis_client.hset(f"web:{number}", mapping={"data": b" " * 100, "absexp": "-1", "sldexp": "-1"})  # type: ignore[misc]
     await redis_client.setrange("node:over", MAX_BYTES, b" ")
     async with work(NODE, WEB) as world:
         large = [[key for key in keys if key.startswith("node:")] for keys in reads]
-        assert max(map(len, large)) * (MAX_BYTES * 3 // 4) <= GROUP_BYTES
+        assert 1 == max(map(len, large))
         assert {f"node:{number}" for number in range(4)} == {key for keys in large for key in keys}
         assert 1 == world.sample("logout_cache_bad_values_total", cache="node", reason="too_large")
         assert 4 == max(len([key for key in keys if key.startswith("web:")]) for keys in reads)
@@ -61,13 +61,33 @@ async def test_every_field_counts(work: Work, redis_client: redis.asyncio.Redis,
 
 
 async def test_a_large_value_that_an_app_registered(work: Work, redis_client: redis.asyncio.Redis) -> None:
-    """It need not be read to be deleted; one that is nobody's by name stays."""
+    """It need not be read to be deleted."""
     await redis_client.setrange("node:over", MAX_BYTES, b" ")
-    await redis_client.setrange("node:u1", MAX_BYTES, b" ")
     async with work(NODE) as world:
         await register(world, "node:over", sid="s1")
         await world.log_out(sub="u1", sid="s1")
+        assert set() == await world.keys()
+
+
+async def test_a_large_value_at_a_users_key(
+    work: Work, redis_client: redis.asyncio.Redis, op: OP, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left, and the logout counts as done only once it can be read; the user's other values go at once."""
+    await redis_client.setrange("node:u1", MAX_BYTES, b" ")
+    async with work(NODE, WEB) as world:
+        await world.put_data("web:u1", dumped(tokens(op.issuer)))
+        eviction = await world.log_out_user("u1", waits=False)
+        await until(lambda: world.gone("web:u1"))
+        await until(lambda: _is_said(caplog, "evict.undone"))
+        assert not await world.is_handled(eviction)
         assert {"node:u1"} == await world.keys()
+        await redis_client.set("node:u1", dumped(tokens(op.issuer)))
+        await until(lambda: world.is_handled(eviction))
+        assert set() == await world.keys()
+
+
+async def _is_said(caplog: pytest.LogCaptureFixture, event: str) -> bool:
+    return event in {record.getMessage() for record in caplog.records}
 
 
 async def test_without_the_right_to_ask(

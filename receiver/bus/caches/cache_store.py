@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
-from receiver.bus.caches.blobs import SWAP, fingerprint
+from receiver.bus.caches.blobs import CUT, SWAP, cut_arguments, swap_arguments
 from receiver.bus.caches.cache_changes import CacheChanges, are_sent, text_of
 from receiver.bus.link.primary import Failure
 from receiver.core.layouts.layout import STRING, Raw
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     import redis.asyncio
+
+    from receiver.core.layouts.layout import Cut
 
 SCAN_COUNT = 1000
 """Keys looked at in one step of a SCAN, during which Redis serves no other client: more takes longer."""
@@ -139,7 +141,20 @@ class CacheStore:
         Returns:
             False when another client has written it since; nothing was changed.
         """
-        return bool(await SWAP.run(self._client, [key], (field, fingerprint(read), new or b"")))
+        return bool(await SWAP.run(self._client, [key], swap_arguments(field, read, new)))
+
+    async def cut(self, key: str, field: str, cut: Cut) -> bool:
+        """Take these members out of the value, whatever else in it has changed since; keeps its lifetime.
+
+        Args:
+            key: Its name.
+            field: Of a hash, or `STRING`.
+            cut: What goes.
+
+        Returns:
+            False when another client has changed just these since they were read; nothing was changed.
+        """
+        return bool(await CUT.run(self._client, [key], cut_arguments(field, cut)))
 
     async def delete(self, keys: Iterable[str]) -> int:
         """Delete these keys; how many were there."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 MAX_BYTES = 16 * 1024 * 1024
 """Bytes of the largest value that is read. A larger one costs memory of many times its size."""
@@ -30,19 +30,17 @@ _SPACE = re.compile(r"[ \t\r\n]*+")
 
 
 class Member(NamedTuple):
-    """Where one member of an object is in its text.
+    """One member of an object, and where it is in its text.
 
     Attributes:
-        name: Its name, without escapes.
         begin: Index of its name's first quote.
-        value: Index of its value.
         end: Index behind its value.
+        content: Its value.
     """
 
-    name: str
     begin: int
-    value: int
     end: int
+    content: Any
 
 
 def decode(serialised: str | bytes) -> str:
@@ -93,48 +91,98 @@ def parse_at(text: str, begin: int) -> tuple[Any, int]:
     return value, end
 
 
-def without_members(serialised: str | bytes, gone: Collection[tuple[str, str]]) -> bytes:
-    """The same JSON object of objects without some of the inner members; every other byte as it was.
+class Cut(NamedTuple):
+    """A JSON text without some members.
+
+    Attributes:
+        serialised: What is left; every other byte as it was.
+        pieces: The bytes of each member that is gone, name and value, in the order of the text.
+    """
+
+    serialised: bytes
+    pieces: list[bytes]
+
+
+def objects_in(text: str, names: Collection[str]) -> Iterator[tuple[str, list[Member]]]:
+    """Each object that is a member of an object by one of these names: the name, and its own members.
 
     Args:
-        serialised: JSON that `parse` accepts.
-        gone: For each member to leave out, the name of the object it is in and its own name.
+        text: JSON.
+        names: Which members are taken; those of equal names each.
+
+    Raises:
+        BadValueError: `shape` where the text is no object, else as of `parse`, but for `too_large` and `too_deep`.
     """
-    if not gone:
-        return serialised.encode("utf-8", "surrogatepass") if isinstance(serialised, str) else serialised
+    begin = _after_space(text, 0)
+    if text[begin : begin + 1] != "{":
+        raise BadValueError("shape")
+    try:
+        at = _after_space(text, begin + 1)
+        while text[at] != "}":
+            name, value = _name_at(text, at)
+            if name in names and text[value] == "{":
+                members, end = _members(text, value)
+                yield name, members
+            else:
+                _, end = _DECODER.raw_decode(text, value)
+            at = _behind(text, end)
+    except RecursionError as error:
+        raise BadValueError("too_deep") from error
+    except (IndexError, ValueError) as error:
+        raise BadValueError("not_json") from error
+
+
+def without_members(serialised: str | bytes, objects: Iterable[Sequence[Member]], gone: Collection[int]) -> Cut:
+    """The same JSON text without some members of these objects.
+
+    Args:
+        serialised: What `objects_in` was given, decoded.
+        objects: What it found, in that order.
+        gone: Where the members to leave out begin.
+    """
     text = decode(serialised)
-    sections = {section for section, _ in gone}
-    pieces, written = [], 0
-    for outer in _members(text, _after_space(text, 0)):
-        if outer.name not in sections or text[outer.value] != "{":
-            continue
-        members = list(_members(text, outer.value))
-        kept = [(index, member) for index, member in enumerate(members) if (outer.name, member.name) not in gone]
+    encoding = json.detect_encoding(serialised) if isinstance(serialised, bytes) else "utf-8"
+    left: list[str] = []
+    pieces: list[str] = []
+    written = 0
+    for members in objects:
+        kept = [index for index, member in enumerate(members) if member.begin not in gone]
         if len(kept) == len(members):
             continue
-        pieces.append(text[written : members[0].begin])
-        for place, (index, member) in enumerate(kept):
+        pieces += [text[member.begin : member.end] for member in members if member.begin in gone]
+        left.append(text[written : members[0].begin])
+        for place, index in enumerate(kept):
             # With the comma before it, unless it is the first one now.
-            begin = member.begin if place == 0 else members[index - 1].end
-            pieces.append(text[begin : member.end])
+            begin = members[index].begin if place == 0 else members[index - 1].end
+            left.append(text[begin : members[index].end])
         written = members[-1].end
-    whole = "".join(pieces) + text[written:]
-    encoding = json.detect_encoding(serialised) if isinstance(serialised, bytes) else "utf-8"
-    return whole.encode(encoding, "surrogatepass")
+    whole = "".join(left) + text[written:]
+    return Cut(whole.encode(encoding, "surrogatepass"), [piece.encode(encoding, "surrogatepass") for piece in pieces])
 
 
-def _members(text: str, begin: int) -> Iterator[Member]:
-    """The members of the object that begins at this index, in order, those of equal names too."""
+def _members(text: str, begin: int) -> tuple[list[Member], int]:
+    """The members of the object that begins at this index, those of equal names too, and the index behind it."""
+    members = []
     at = _after_space(text, begin + 1)
     while text[at] != "}":
-        name, end = _DECODER.raw_decode(text, at)
-        # Behind the colon.
-        value = _after_space(text, _after_space(text, end) + 1)
-        _, end = _DECODER.raw_decode(text, value)
-        yield Member(name, at, value, end)
-        at = _after_space(text, end)
-        if text[at] == ",":
-            at = _after_space(text, at + 1)
+        _, value = _name_at(text, at)
+        content, end = _DECODER.raw_decode(text, value)
+        members.append(Member(at, end, content))
+        at = _behind(text, end)
+    return members, at + 1
+
+
+def _name_at(text: str, at: int) -> tuple[str, int]:
+    """The name that begins at this index, and the index of its value."""
+    name, end = _DECODER.raw_decode(text, at)
+    # Behind the colon.
+    return name, _after_space(text, _after_space(text, end) + 1)
+
+
+def _behind(text: str, end: int) -> int:
+    """The index of the next member, or of the bracket."""
+    at = _after_space(text, end)
+    return _after_space(text, at + 1) if text[at] == "," else at
 
 
 def _after_space(text: str, begin: int) -> int:

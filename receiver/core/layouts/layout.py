@@ -12,7 +12,7 @@ from receiver.core.layouts.msal_cache import Holder, RefreshToken
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from receiver.core.layouts.cached_sign_in import CachedSignIn
 
@@ -26,6 +26,9 @@ STRING = ""
 
 WHOLE = Holder(None, None)
 """Stands for all of a value that cannot be divided."""
+
+TOO_LARGE = "too_large"
+"""Problem of a value that is beyond `MAX_BYTES`, and is not looked into at all."""
 
 ORDINARY = {"not_json", "shape"}
 """Reasons why a value cannot be read that say nothing bad of it: it is encrypted, compressed or another program's."""
@@ -77,11 +80,26 @@ class Change:
 
     Attributes:
         new: What its first field is to be; None when the key is to be deleted.
-        refresh_tokens: Those that are gone with it.
+        refresh_tokens: Those that are gone with it, by whose they were.
+        cut: How Redis can do it to a value that others have changed meanwhile; None where it cannot.
     """
 
     new: bytes | None
-    refresh_tokens: tuple[RefreshToken, ...]
+    refresh_tokens: Mapping[Holder, Sequence[RefreshToken]] = field(default_factory=dict)
+    cut: Cut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Some users' own part of a value, to be taken out of it while everything around it may change.
+
+    Attributes:
+        pieces: The bytes of every member that goes, in the order of the value.
+        accounts: By account, how many entries in the value name it. Another number is a sign-in in between.
+    """
+
+    pieces: Sequence[bytes]
+    accounts: Mapping[bytes, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +150,13 @@ class Layout(ABC):
 
     def without(self, value: Value, _ended: Collection[Holder]) -> Change:
         """The value when these holders' entries are gone: by default it goes as a whole."""
-        return Change(None, value.refresh_tokens)
+        return Change(None, {WHOLE: value.refresh_tokens})
 
     def open(self, raw: Raw) -> Value:
         """Look into a value; encrypted, compressed and foreign ones are not readable. Never raises."""
         try:
             if sum(map(len, raw.values())) > MAX_BYTES:
-                raise BadValueError("too_large")  # noqa: TRY301  # as `read` does
+                raise BadValueError(TOO_LARGE)  # noqa: TRY301  # as `read` does
             value = self.read(raw)
         except BadValueError as error:
             value = Value(raw, {}, readable=False, problems=frozenset({error.reason} - ORDINARY))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from receiver.core.layouts import msal_cache
-from receiver.core.layouts.layout import STRING, WHOLE, Change, Layout, Raw, Value
+from receiver.core.layouts.layout import STRING, WHOLE, Change, Cut, Layout, Raw, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from receiver.core.layouts.msal_cache import Holder
 
@@ -20,6 +22,12 @@ DATA_PROTECTION = b"\x09\xf0\xc9\xf0"
 # Version byte 0x80 and a time in seconds, whose upper bytes are 0 until 2106; 73 bytes at least, in base64.
 _FERNET = re.compile(rb"gAAAAA[A-Za-z0-9_-]{92,}={0,2}\Z")
 _JWE = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
+
+
+# As `cut.lua` looks for it.
+_NAMED = re.compile(rb'"home_account_id"\s*:\s*"([^"]*)"')
+_PLAIN = re.compile(r"[A-Za-z0-9._@|:+=~-]+")
+"""Accounts that every library writes in the same way: nothing in them is ever escaped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +52,12 @@ class Msal(Layout):
     def without(self, value: Value, ended: Collection[Holder]) -> Change:
         """Every other byte as it was; None when nothing of value is left."""
         if not value.readable or WHOLE in ended:
-            return Change(None, ())
-        left = msal_cache.without(self._text(value.raw), ended)
-        keeps = left.holds_tokens or self.keep_empty
-        return Change(left.serialised if keeps else None, tuple(left.refresh_tokens))
+            return Change(None)
+        text = self._text(value.raw)
+        left = msal_cache.without(text, ended)
+        if not (left.holds_tokens or self.keep_empty):
+            return Change(None, left.refresh_tokens)
+        return Change(left.serialised, left.refresh_tokens, cut_of(text, left.pieces, ended))
 
     def bears_signature(self, raw: Raw) -> bool:
         """Whether it is a Fernet token or a JWE in compact form."""
@@ -70,3 +80,13 @@ class IdentityWeb(Msal):
 
     def _text(self, raw: Raw) -> bytes:
         return raw["data"]
+
+
+def cut_of(serialised: bytes, pieces: Sequence[bytes], ended: Collection[Holder]) -> Cut | None:
+    """How these entries are told in a value that has changed; None where an account is not told by its bytes."""
+    accounts = {holder.account or "" for holder in ended}
+    is_plain = all(map(_PLAIN.fullmatch, accounts)) and json.detect_encoding(serialised) == "utf-8"
+    if not (pieces and is_plain):
+        return None
+    counts = Counter(_NAMED.findall(serialised))
+    return Cut(pieces, {name: counts[name] for name in map(str.encode, accounts)})

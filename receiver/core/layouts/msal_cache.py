@@ -13,14 +13,16 @@ Rules, each learnt from what the libraries really write:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from receiver.core.layouts import foreign_json
 from receiver.core.layouts.cached_sign_in import CachedSignIn, from_claims, id_token_claims, is_too_long, seconds, text
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
+
+Key = TypeVar("Key")
 
 Blob = dict[str, dict[str, dict[str, Any]]]
 """`{"AccessToken": {key: {"home_account_id": str, "client_id": str, "secret": str, …}}, "RefreshToken": …}`"""
@@ -56,6 +58,9 @@ class RefreshToken(NamedTuple):
     secret: str
 
 
+RefreshTokens = dict[Holder, list[RefreshToken]]
+
+
 class Left(NamedTuple):
     """What is left of a serialised cache.
 
@@ -63,13 +68,15 @@ class Left(NamedTuple):
         serialised: The new value.
         holds_tokens: Whether a credential or an account is in it still.
         removed: How many entries were removed.
-        refresh_tokens: Those among them.
+        refresh_tokens: Those among them, by whose they were.
+        pieces: The bytes of each entry that was removed, key and value, in the order of the text.
     """
 
     serialised: bytes
     holds_tokens: bool
     removed: int
-    refresh_tokens: list[RefreshToken]
+    refresh_tokens: RefreshTokens
+    pieces: list[bytes]
 
 
 def parse(serialised: str | bytes, problems: set[str] | None = None) -> Blob:
@@ -118,11 +125,13 @@ def without(serialised: str | bytes, holders: Collection[Holder]) -> Left:
     Raises:
         BadValueError: as of `parse`.
     """
-    value = foreign_json.parse(serialised) if serialised else {}
-    gone, refresh_tokens = _entries_of(from_json(value), holders)
+    text = foreign_json.decode(serialised)
+    objects = list(foreign_json.objects_in(text, JUDGED)) if text else []
+    entries = [(name, member.begin, member.content) for name, members in objects for member in members]
     # An entry that cannot be judged may be another user's.
-    holds_tokens = any(len(value.get(name) or ()) > sum(section == name for section, _ in gone) for name in JUDGED)
-    return Left(foreign_json.without_members(serialised, set(gone)), holds_tokens, len(gone), refresh_tokens)
+    gone, refresh_tokens = _entries_of([entry for entry in entries if not _problem(entry[2])], holders)
+    cut = foreign_json.without_members(serialised, [members for _, members in objects], {begin for _, begin in gone})
+    return Left(cut.serialised, len(entries) > len(gone), len(gone), refresh_tokens, cut.pieces)
 
 
 def accounts(blob: Blob) -> set[str]:
@@ -184,10 +193,11 @@ def remove(blob: Blob, holders: Collection[Holder]) -> tuple[int, list[RefreshTo
     Returns:
         How many entries were removed, and the refresh tokens among them.
     """
-    gone, refresh_tokens = _entries_of(blob, holders)
+    entries = [(name, key, entry) for name in JUDGED for key, entry in blob.get(name, {}).items()]
+    gone, refresh_tokens = _entries_of(entries, holders)
     for section, key in gone:
         del blob[section][key]
-    return len(gone), refresh_tokens
+    return len(gone), [token for of_holder in refresh_tokens.values() for token in of_holder]
 
 
 def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = None) -> int:
@@ -215,20 +225,25 @@ def holders_ended(blob: Blob, home_account_id: str, *, logout_at: int | None = N
     }
 
 
-def _entries_of(blob: Blob, holders: Collection[Holder]) -> tuple[list[tuple[str, str]], list[RefreshToken]]:
-    gone, refresh_tokens, left = [], [], set()
-    for name in CREDENTIALS:
-        for key, entry in blob.get(name, {}).items():
-            holder = _holder(entry)
-            if holder not in holders or (holder.account is None and not _is_users(name, entry)):
-                left.add(holder.account)
-                continue
-            if name == "RefreshToken" and isinstance(entry.get("secret"), str) and holder.client_id:
-                refresh_tokens.append(RefreshToken(holder.client_id, entry["secret"]))
-            gone.append((name, key))
+def _entries_of(
+    entries: Iterable[tuple[str, Key, dict[str, Any]]], holders: Collection[Holder]
+) -> tuple[list[tuple[str, Key]], RefreshTokens]:
+    """Which entries, each with its section and a key, are these holders'."""
+    gone, left, of_accounts = [], set(), []
+    refresh_tokens: RefreshTokens = {}
+    for name, key, entry in entries:
+        if name == ACCOUNT:
+            of_accounts.append((key, entry.get("home_account_id")))
+            continue
+        holder = _holder(entry)
+        if holder not in holders or (holder.account is None and not _is_users(name, entry)):
+            left.add(holder.account)
+            continue
+        if name == "RefreshToken" and isinstance(entry.get("secret"), str) and holder.client_id:
+            refresh_tokens.setdefault(holder, []).append(RefreshToken(holder.client_id, entry["secret"]))
+        gone.append((name, key))
     accounts_gone = {holder.account for holder in holders} - left - {None}
-    of_accounts = blob.get(ACCOUNT, {}).items()
-    gone += [(ACCOUNT, key) for key, entry in of_accounts if entry.get("home_account_id") in accounts_gone]
+    gone += [(ACCOUNT, key) for key, account in of_accounts if account in accounts_gone]
     return gone, refresh_tokens
 
 
