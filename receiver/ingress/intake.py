@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.errors import ReceiverError
+from receiver.ingress import audit
 from receiver.ingress.http.responses import answer_to
 from receiver.ingress.outbox import IN_OUTBOX
 from receiver.ops.logs import emit
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher, Published
     from receiver.core.eviction import Eviction
     from receiver.core.tokens.jws import UnverifiedToken
+    from receiver.ingress.audit import AuditLog
     from receiver.ingress.inputs.message import Message
+    from receiver.ingress.keys.held import HeldToken
     from receiver.ingress.outbox import OutboxPublisher
     from receiver.ops.metrics import Metrics
 
@@ -52,12 +55,19 @@ class Intake:
         publisher: Puts an eviction into Redis, or into the outbox.
         metrics: Where it is counted.
         clock: NumericDate seconds.
+        audit_log: Where each decision is noted; None notes none.
     """
 
     def __init__(
-        self, publisher: EvictionPublisher | OutboxPublisher, *, metrics: Metrics, clock: Callable[[], float]
+        self,
+        publisher: EvictionPublisher | OutboxPublisher,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        audit_log: AuditLog | None = None,
     ) -> None:
         self._publisher = publisher
+        self._audit = audit_log
         self._metrics = metrics
         self._clock = clock
 
@@ -123,7 +133,7 @@ class Intake:
         status: int | None = None,
         unverified_path: str | None = None,
     ) -> None:
-        """Count one message and log one line for each eviction it ordered, or one for all when there is none.
+        """Count one message, and log and audit each eviction it ordered, or the message when there is none.
 
         Args:
             source: Name of the input.
@@ -134,6 +144,8 @@ class Intake:
             status: Its answer's.
             unverified_path: The path of a request that was for no input.
         """
+        if self._audit is not None:
+            audit.note(self._audit, source, accepted, error, message=message, status=status)
         tenant = message.tenant.name if message and message.tenant else UNKNOWN_TENANT
         if tenant == UNKNOWN_TENANT and accepted:
             tenant = accepted[0].eviction.tenant
@@ -163,6 +175,21 @@ class Intake:
                 log, logging.INFO, "logout.accepted", **fields, client_id=one.eviction.client_id, jti=one.eviction.jti,
                 scope=one.eviction.scope, event_id=one.eviction.id, entry_id=one.entry_id or IN_OUTBOX,
             )  # fmt: skip
+
+    def record_held(
+        self, source: str, held: HeldToken, outcome: str, accepted: Sequence[Accepted], error: ReceiverError | None
+    ) -> None:
+        """Audit what became of a token that waited for keys.
+
+        Args:
+            source: Name of the input.
+            held: The token.
+            outcome: `accepted`, `refused`, `expired` or `displaced`.
+            accepted: What is durable.
+            error: Why it was refused.
+        """
+        if self._audit is not None:
+            audit.note_held(self._audit, source, held, outcome, accepted=accepted, error=error)
 
 
 def _accepted(eviction: Eviction, published: Published) -> Accepted:

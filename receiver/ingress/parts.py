@@ -15,9 +15,11 @@ from receiver.bus.shared_keys import SharedKeys
 from receiver.core.index_names import IndexNames
 from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
+from receiver.ingress.audit import AuditLog, File, StandardOutput
 from receiver.ingress.keys.tenant_keys import KeyPolicy, KeyStore
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
+from receiver.ops.audit_settings import STDOUT
 from receiver.ops.sections import EMBEDDED
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.core.tenants import TenantDirectory
+    from receiver.ops.audit_settings import AuditSettings
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import OutboxSettings, RedisSettings
     from receiver.ops.settings import Settings
@@ -126,6 +129,28 @@ async def open_outbox(
     outbox = await Outbox.open(settings, metrics=metrics, clock=clock)
     stack.push_async_callback(outbox.aclose)
     return outbox
+
+
+async def open_audit(
+    settings: AuditSettings, stack: AsyncExitStack, jobs: Supervisor, *, metrics: Metrics, clock: Callable[[], float]
+) -> AuditLog | None:
+    """The audit log, where one is configured, and its job. It is closed after everything opened later.
+
+    Raises:
+        ConfigurationError: its file or its keys cannot be used.
+    """
+    if settings.path is None:
+        return None
+    key = settings.keys[0]
+    sink = StandardOutput() if settings.path == STDOUT else await asyncio.to_thread(File, settings.path)
+    audit = AuditLog(
+        sink, key, max_waiting=settings.max_waiting, refused_per_s=settings.refused_per_s, metrics=metrics, clock=clock
+    )
+    stack.push_async_callback(audit.aclose)
+    # The job has to have ended before the rest is written.
+    stack.push_async_callback(jobs.aclose)
+    jobs.start("audit_log", audit.run, needed=False, ask=lambda: audit.problem)
+    return audit
 
 
 def make_feed(settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics) -> EventFeed:

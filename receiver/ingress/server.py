@@ -128,6 +128,7 @@ async def running(
         keys = Keys(settings.redis.prefix)
         jobs = Supervisor(metrics, backoff=backoff)
         client = await parts.open_redis(settings.redis, stack, jobs)
+        audit = await parts.open_audit(settings.audit, stack, jobs, metrics=metrics, clock=clock)
         tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
         key_store = await parts.open_key_store(settings, tenants, client, stack, metrics=metrics, clock=clock)
         publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
@@ -138,7 +139,7 @@ async def running(
         )
         await watch.check()
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
-        intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock)
+        intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock, audit_log=audit)
         parser = TokenParser(tenants)
         stack.callback(parser.close)
         verifier = TokenVerifier(

@@ -32,6 +32,12 @@ class Metrics(ProcessMetrics):
             buckets=_FAST,
             registry=registry,
         )
+        self.audit_records = Counter(
+            "logout_audit_records_total",
+            "Decisions by what the audit log did with them (written, lost, limited, junk); none where it is off.",
+            ["result"],
+            registry=registry,
+        )
         self.publish_seconds = Histogram(
             "logout_publish_seconds",
             "Time from handing an eviction to Redis to its acknowledgement.",

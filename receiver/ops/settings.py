@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from receiver.bus.link.urls import RedisURL
 from receiver.errors import ConfigurationError
+from receiver.ops.audit_settings import AuditSettings
 from receiver.ops.cache_settings import CacheSettings, EvictorSettings
 from receiver.ops.sections import (
     EMBEDDED,
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     events: EventSettings = EventSettings()
     keys: KeySettings = KeySettings()
     outbox: OutboxSettings = OutboxSettings()
+    audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     log: LogSettings = LogSettings()
     shutdown: ShutdownSettings = ShutdownSettings()

@@ -53,7 +53,7 @@ class OperatorOrders(HttpInput):
         tenant = self._tenants.by_name(order.tenant)
         if tenant is None:
             raise MalformedRequestError(Code.TENANT, "tenant is not the name of a configured tenant")
-        message.tenant = tenant
+        message.tenant, message.unverified_sub, message.unverified_sid = tenant, order.sub, order.sid
         return [eviction_of(order, tenant, message.received_at)]
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:

@@ -33,6 +33,9 @@ class Message:
         caller: The name of the API token the request came with; None on the public listener.
         tenant: Set by the input once the message turned out to be about a configured tenant.
         token: Set by the input once a token parsed.
+        held: Set by the input when it refuses a message and keeps it, to judge it once it can.
+        unverified_sub: Set by an input without tokens once it knows which user is meant, for the audit log.
+        unverified_sid: The same for a session.
     """
 
     received_at: float
@@ -43,6 +46,9 @@ class Message:
     caller: str | None = None
     tenant: Tenant | None = None
     token: UnverifiedToken | None = None
+    held: bool = False
+    unverified_sub: str | None = None
+    unverified_sid: str | None = None
 
 
 class HttpInput(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ class TokenVerifier:
         self._intake = intake
         self.held = HeldTokens(
             self._finish_held,
+            functools.partial(intake.record_held, "backchannel"),
             keys,
             capacity=settings.held_tokens,
             keep_s=settings.held_s,
@@ -83,7 +85,7 @@ class TokenVerifier:
         waiting = HeldToken(token, tenant, message.received_at, None, compact)
 
         def hold(known: KeySet | None, evidence: Evidence) -> None:
-            self.held.hold(replace(waiting, known=known, evidence=evidence))
+            message.held = self.held.hold(replace(waiting, known=known, evidence=evidence))
 
         accepted = await verify_with(
             self._keys.of(tenant), lambda key_set: lt.verify(screened, key_set), undecided=hold

@@ -24,14 +24,17 @@ from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.jws import UnverifiedToken
+    from receiver.ingress.intake import Accepted
     from receiver.ingress.keys.tenant_keys import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
+
+    Ended = Callable[["HeldToken", str, Sequence[Accepted], ReceiverError | None], None]
 
 log = logging.getLogger("receiver.held")
 
@@ -74,6 +77,8 @@ class HeldTokens:
 
     Args:
         finish: Verifies with the given keys and publishes; raises as the service does.
+        ended: Told what became of each token: `accepted` with what is durable, `refused` with why, `expired` or
+            `displaced`.
         capacity: Tokens kept in all, apart from the doubtful; the oldest give way.
         keep_s: Seconds one is kept.
         outbox: Keeps them across a restart; None keeps them in memory only.
@@ -81,7 +86,8 @@ class HeldTokens:
 
     def __init__(
         self,
-        finish: Callable[[HeldToken, KeySet], Awaitable[object]],
+        finish: Callable[[HeldToken, KeySet], Awaitable[Sequence[Accepted]]],
+        ended: Ended,
         keys: KeyStore,
         *,
         capacity: int,
@@ -91,6 +97,7 @@ class HeldTokens:
         outbox: Outbox | None = None,
     ) -> None:
         self._finish = finish
+        self._ended = ended
         self._keys = keys
         self._keep_s = keep_s
         self._capacity = capacity
@@ -105,13 +112,14 @@ class HeldTokens:
         self._retrying = asyncio.Lock()
         self._displaced = 0
 
-    def hold(self, held: HeldToken) -> None:
-        """Keep a token; never raises."""
+    def hold(self, held: HeldToken) -> bool:
+        """Keep a token, and say whether it is kept; never raises."""
         if not self._capacity:
-            return
+            return False
         if not self._put(next(self._numbers), held):
             emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held))
         self._metrics.held_tokens.set(len(self._held))
+        return True
 
     def _put(self, number: int, held: HeldToken) -> bool:
         """Whether another one had to give way."""
@@ -206,7 +214,9 @@ class HeldTokens:
             await self.save()
 
     def _displace(self, number: int) -> None:
-        self._metrics.held.labels(self._remove(number).tenant.name, "displaced").inc()
+        held = self._remove(number)
+        self._metrics.held.labels(held.tenant.name, "displaced").inc()
+        self._ended(held, "displaced", (), None)
         self._displaced += 1
 
     def _tell_displaced(self) -> None:
@@ -235,7 +245,7 @@ class HeldTokens:
     async def _try(self, number: int, held: HeldToken, key_set: KeySet) -> bool:
         """Whether this token is done with, or put back to wait for newer keys."""
         try:
-            await self._finish(held, key_set)
+            accepted = await self._finish(held, key_set)
         except DependencyError:
             return False
         except LogoutTokenError as error:
@@ -248,11 +258,14 @@ class HeldTokens:
             else:
                 self._count(held, "refused", error)
         else:
-            self._count(held, "accepted")
+            self._count(held, "accepted", accepted=accepted)
         return True
 
-    def _count(self, held: HeldToken, outcome: str, error: ReceiverError | None = None) -> None:
+    def _count(
+        self, held: HeldToken, outcome: str, error: ReceiverError | None = None, *, accepted: Sequence[Accepted] = ()
+    ) -> None:
         self._metrics.held.labels(held.tenant.name, outcome).inc()
+        self._ended(held, outcome, accepted, error)
         level = logging.INFO if outcome == "accepted" else logging.WARNING
         emit(
             log, level, f"logout.held_{outcome}", tenant=held.tenant.name,

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from receiver import __version__
+from receiver.cli import audit
+from receiver.cli.base import CHECK_FAILED, GOOD, STATE_LOST, USAGE, complain, load_settings, show
 from receiver.errors import ConfigurationError, RedisUnavailableError, StateLostError
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from receiver.ops.settings import Settings
 
 Answer = TypeVar("Answer")
-
-GOOD, CHECK_FAILED, USAGE, STATE_LOST = 0, 1, 2, 3
 
 HEALTHCHECK_TIMEOUT_S = 2.0
 """Seconds `receiver healthcheck` waits for an answer."""
@@ -34,19 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except ConfigurationError as error:
-        print(f"receiver: {error.message}", file=sys.stderr)
+        complain(error.message)
         return USAGE
     except StateLostError as error:
-        print(f"receiver: {error.message}", file=sys.stderr)
+        complain(error.message)
         return STATE_LOST
     except ModuleNotFoundError as error:
         # The consumer library is installed without the server's dependencies on purpose.
-        print(f"receiver: {error.name} is missing; install `logout-receiver[server]`", file=sys.stderr)
+        complain(f"{error.name} is missing; install `logout-receiver[server]`")
         return USAGE
     except KeyboardInterrupt:
         return GOOD
     except BrokenPipeError:
-        # Whoever reads us, `head` for instance, has seen enough; nothing may be written at exit either.
+        # What reads us, `head` for instance, has seen enough; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GOOD
 
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         config.add_parser(name, parents=[configured], help=text).set_defaults(run=run)
     config.add_parser("schema", help="print the JSON Schema of the file").set_defaults(run=_config_schema)
     _add_diagnosis(commands, configured)
+    audit.add(commands, configured)
     health = commands.add_parser("healthcheck", parents=[configured], help="exit 0 if the receiver here is ready")
     health.add_argument("--url", help="readiness address; default: this configuration's own")
     health.set_defaults(run=_healthcheck)
@@ -117,18 +118,12 @@ def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
         command.add_argument("--show-subject", action="store_true", help="print sub and sid too")
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    from receiver.ops import settings
-
-    return settings.load(options.config, options.set)
-
-
 def _serve(options: argparse.Namespace) -> int:
     from receiver.ingress.server import serve
     from receiver.ops import logs
     from receiver.runtime import event_loop
 
-    settings = _settings(options)
+    settings = load_settings(options)
     logs.setup(settings.log.level)
     event_loop.run(serve(settings))
     return GOOD
@@ -139,7 +134,7 @@ def _evict(options: argparse.Namespace) -> int:
     from receiver.ops import logs
     from receiver.runtime import event_loop
 
-    settings = _settings(options)
+    settings = load_settings(options)
     logs.setup(settings.log.level)
     event_loop.run(evict(settings))
     return GOOD
@@ -158,19 +153,19 @@ def _explain(options: argparse.Namespace) -> int:
     now_s = explain.time_to_judge_by(options.now)
     explanation = asyncio.run(
         explain.explain(
-            token, _settings(options), now_s=now_s, jwks=options.jwks, tenant_name=options.tenant,
+            token, load_settings(options), now_s=now_s, jwks=options.jwks, tenant_name=options.tenant,
             show_subject=options.show_subject,
         )
     )  # fmt: skip
-    _show(explain.to_json(explanation) if options.json else explain.to_text(explanation, colours=_colours()))
+    show(explain.to_json(explanation) if options.json else explain.to_text(explanation, colours=_colours()))
     return CHECK_FAILED if explanation.judgement.error else GOOD
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from receiver.diagnosis import doctor
 
-    checks = asyncio.run(doctor.examine(_settings(options)))
-    _show(doctor.to_json(checks) if options.json else doctor.to_text(checks, colours=_colours()))
+    checks = asyncio.run(doctor.examine(load_settings(options)))
+    show(doctor.to_json(checks) if options.json else doctor.to_text(checks, colours=_colours()))
     return GOOD if doctor.passed(checks) else CHECK_FAILED
 
 
@@ -179,15 +174,12 @@ def _tail(options: argparse.Namespace) -> int:
 
     def begin() -> None:
         if not options.json:
-            _show(tail.HEADER)
+            show(tail.HEADER)
 
     def write(line: tail.Line) -> None:
-        _show((tail.to_json if options.json else tail.to_text)(line, show_subject=options.show_subject))
+        show((tail.to_json if options.json else tail.to_text)(line, show_subject=options.show_subject))
 
-    def warn(text: str) -> None:
-        print(f"receiver: {text}", file=sys.stderr, flush=True)
-
-    asyncio.run(tail.tail(_settings(options), begin=begin, write=write, warn=warn))
+    asyncio.run(tail.tail(load_settings(options), begin=begin, write=write, warn=complain))
     return GOOD
 
 
@@ -195,33 +187,33 @@ def _trace(options: argparse.Namespace) -> int:
     from receiver.diagnosis import trace
 
     try:
-        found = asyncio.run(trace.trace(_settings(options), options.event))
+        found = asyncio.run(trace.trace(load_settings(options), options.event))
     except RedisUnavailableError as error:
-        print(f"receiver: {error.message}", file=sys.stderr)
+        complain(error.message)
         return CHECK_FAILED
     if found is None:
-        print("receiver: no such eviction: never published, or no longer in the stream", file=sys.stderr)
+        complain("no such eviction: never published, or no longer in the stream")
         return CHECK_FAILED
-    _show(trace.to_json(found) if options.json else trace.to_text(found, colours=_colours()))
+    show(trace.to_json(found) if options.json else trace.to_text(found, colours=_colours()))
     return GOOD if all(one.complete for one in (found, *found.others)) else CHECK_FAILED
 
 
 def _apps_list(options: argparse.Namespace) -> int:
     from receiver.diagnosis import apps
 
-    known = _asked(apps.listening(_settings(options)))
+    known = _asked(apps.listening(load_settings(options)))
     if known is None:
         return CHECK_FAILED
-    _show(apps.to_json(known) if options.json else apps.to_text(known))
+    show(apps.to_json(known) if options.json else apps.to_text(known))
     return GOOD
 
 
 def _apps_forget(options: argparse.Namespace) -> int:
     from receiver.diagnosis import apps
 
-    problem = _asked(apps.forget(_settings(options), options.name))
+    problem = _asked(apps.forget(load_settings(options), options.name))
     if problem:
-        print(f"receiver: {problem}", file=sys.stderr)
+        complain(problem)
     return GOOD if problem == "" else CHECK_FAILED
 
 
@@ -230,7 +222,7 @@ def _asked(question: Coroutine[Any, Any, Answer]) -> Answer | None:
     try:
         return asyncio.run(question)
     except RedisUnavailableError as error:
-        print(f"receiver: {error.message}", file=sys.stderr)
+        complain(error.message)
         return None
 
 
@@ -238,14 +230,8 @@ def _colours() -> bool:
     return sys.stdout.isatty()
 
 
-def _show(text: str) -> None:
-    from receiver.diagnosis.terminal import fit
-
-    print(fit(text, sys.stdout.encoding), flush=True)
-
-
 def _config_check(options: argparse.Namespace) -> int:
-    settings = _settings(options)
+    settings = load_settings(options)
     if not settings.all_tenants:
         raise ConfigurationError("no tenants: set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file")
     print(f"ok: {len(settings.all_tenants)} tenant(s), Redis at {_redacted(settings)['redis']['url']}")
@@ -255,7 +241,7 @@ def _config_check(options: argparse.Namespace) -> int:
 def _config_show(options: argparse.Namespace) -> int:
     import yaml
 
-    print(yaml.safe_dump(_redacted(_settings(options)), sort_keys=False), end="")
+    print(yaml.safe_dump(_redacted(load_settings(options)), sort_keys=False), end="")
     return GOOD
 
 
@@ -273,14 +259,14 @@ def _redacted(settings: Settings) -> dict[str, dict[str, object]]:
 
 
 def _healthcheck(options: argparse.Namespace) -> int:
-    url = options.url or _own_readiness(_settings(options))
+    url = options.url or _own_readiness(load_settings(options))
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError("--url: expected an http address")
     try:
         with urllib.request.urlopen(url, timeout=HEALTHCHECK_TIMEOUT_S):  # noqa: S310  # scheme checked above
             return GOOD
     except (urllib.error.URLError, OSError) as error:
-        print(f"receiver: not ready: {error}", file=sys.stderr)
+        complain(f"not ready: {error}")
         return CHECK_FAILED
 
 

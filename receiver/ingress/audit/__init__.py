@@ -1,0 +1,7 @@
+"""The audit log: one record for each decision, whatever the input."""
+
+from receiver.ingress.audit.decisions import note, note_held
+from receiver.ingress.audit.log import AuditLog
+from receiver.ingress.audit.sink import File, Sink, StandardOutput
+
+__all__ = ["AuditLog", "File", "Sink", "StandardOutput", "note", "note_held"]
