@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from receiver.core.marks import EPOCH
+
 DEFAULT_PREFIX = "{logout}"
 """The braces make it a cluster hash tag: all keys share one slot, so one script may touch them all."""
 
@@ -53,6 +55,14 @@ class Keys:
             suffix: Of one client, where a logout counts for that client only.
         """
         return f"{self.prefix}:mark:{digest}{suffix}"
+
+    @property
+    def epoch(self) -> str:
+        """String: NumericDate seconds when a receiver found that Redis had lost its marks, the latest time.
+
+        Named like a mark, so that the right to read marks is enough.
+        """
+        return self.mark(EPOCH)
 
     def user(self, digest: str) -> str:
         """String: the registered sessions of one subject, one per line; expires with the last of them."""

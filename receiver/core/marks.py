@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+EPOCH = "epoch"
+"""What the name of a mark has in place of a digest where the mark counts for everyone: Redis had lost its marks then, so
+that who was signed out before cannot be known any more. No digest is as short."""
+
 Name = tuple[str, str]
 """Of one mark: a digest, and the suffix of the client it counts for or empty. `bus.keys.Keys.mark` takes both."""
 

@@ -58,6 +58,11 @@ class SignIn:
         return self.began_at if self.auth_time is None else self.auth_time
 
     @property
+    def given_at(self) -> float | None:
+        """When the OP gave this session to the app: an OP asked again for a session that goes on does not date it anew."""
+        return self.auth_time if self.began_at is None else self.began_at
+
+    @property
     def has_own_account(self) -> bool:
         """Whether the account is another name than the subject, so that a logout may mark the one without the other."""
         return bool(self.home_account_id) and self.home_account_id != self.sub
@@ -79,18 +84,26 @@ class SignIn:
         return mark_names(user=user, others=(account,), session=session, client_ids=self.client_ids)
 
     def is_ended_by(self, dates: Sequence[bytes | str | None]) -> bool:
-        """Whether one of the marks ends this session.
+        """Whether one of the marks, or the epoch, ends this session.
 
         Args:
-            dates: NumericDate seconds of each of `marks`, those of the user first; None where there is no mark. What
-                is no date says nothing.
+            dates: NumericDate seconds of each of `marks`, those of the user first, then the epoch; None where there is
+                none. What is no date says nothing.
         """
-        of_user = len(self.marks.of_user)
-        return any(
+        of_user, marks = len(self.marks.of_user), sum(map(len, self.marks))
+        return self.began_before(dates[marks]) or any(
             is_ended(logout_at, self.latest_beginning if index < of_user else self.auth_time)
-            for index, date in enumerate(dates)
+            for index, date in enumerate(dates[:marks])
             if date is not None and (logout_at := _logout_at(date)) is not None
         )
+
+    def began_before(self, epoch: bytes | str | None) -> bool:
+        """Whether Redis has lost its marks since this session began; False for a session of unknown age.
+
+        Otherwise users of an app that keeps no date could never sign in again.
+        """
+        lost_at = None if epoch is None else _logout_at(epoch)
+        return lost_at is not None and self.given_at is not None and self.given_at < lost_at
 
 
 def from_claims(

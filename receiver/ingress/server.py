@@ -13,6 +13,7 @@ from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ingress.api import Backing, compose
+from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_jobs, input_table
 from receiver.ingress.inputs.signed_tokens import SignedTokens
@@ -20,6 +21,7 @@ from receiver.ingress.inputs.token_parser import TokenParser
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
 from receiver.ingress.internal import State, internal_listener
+from receiver.ingress.keys.tenant_keys import shared_name
 from receiver.ingress.outbox import OutboxPublisher
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
@@ -130,6 +132,9 @@ async def running(
         client = await parts.open_redis(settings.redis, stack, jobs)
         audit = await parts.open_audit(settings.audit, stack, jobs, metrics=metrics, clock=clock)
         tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
+        # Before keys are stored: they show that this Redis was in use.
+        epoch = EpochWatch(client, keys, (keys.jwks(shared_name(tenant)) for tenant in tenants), clock=clock)
+        await epoch.check()
         key_store = await parts.open_key_store(settings, tenants, client, stack, metrics=metrics, clock=clock)
         publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
         kept = "kept in the outbox" if settings.outbox.path else "answered 503"
@@ -163,6 +168,7 @@ async def running(
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
         stack.push_async_callback(jobs.aclose)
         jobs.start("redis_watch", watch.watch, needed=True)
+        jobs.start("epoch_watch", epoch.watch, needed=False)
         jobs.start("key_refresh", key_store.keep_fresh, needed=False)
         jobs.start("held_tokens", verifier.held.watch, needed=False)
         jobs.start("event_feed", feed.run, needed=False)

@@ -82,7 +82,7 @@ def test_marks_of_the_user_and_of_the_session() -> None:
     sign_in = from_claims(claims(auth_time=None), home_account_id="uid.utid")
     nothing: list[bytes | None] = [None] * len(mark_keys(Keys(), sign_in))
     of_user, of_session = list(nothing), list(nothing)
-    of_user[0], of_session[-1] = b"949", b"1"
+    of_user[0], of_session[-2] = b"949", b"1"
 
     assert not sign_in.is_ended_by(nothing)
     assert not sign_in.is_ended_by(of_user)

@@ -14,7 +14,8 @@ from receiver.bus.events import acks
 from receiver.bus.events.feed import EventLog
 from receiver.bus.events.groups import GroupMember
 from receiver.evictor.worker import working
-from receiver.ingress import ack_watch
+from receiver.ingress import ack_watch, epoch_watch
+from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.keys import held
 from receiver.ingress.keys import tenant_keys as keys
 from receiver.ingress.keys.held import HeldTokens
@@ -44,6 +45,7 @@ CACHE = {"name": "node", "layout": "msal-node", "prefix": "node:"}
 
 SERVE: dict[str, tuple[Any, str, bool]] = {
     "redis_watch": (RedisWatch, "check", True),
+    "epoch_watch": (EpochWatch, "check", False),
     "key_refresh": (TenantKeys, "refresh_if_due", False),
     "held_tokens": (HeldTokens, "retry", False),
     "event_feed": (EventLog, "wait", False),
@@ -67,7 +69,7 @@ EVICT: dict[str, tuple[Any, str, bool]] = {
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs look often: what fails beneath them is called soon."""
     for module, name in (
-        (redis_watch, "INTERVAL_S"), (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
+        (redis_watch, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"), (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
         (outbox_publisher, "TICK_S"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 0.02)

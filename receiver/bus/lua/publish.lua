@@ -72,6 +72,11 @@ else
   end
 end
 
+-- As epoch.lua: what is published first into a Redis that lost its data must not hide that.
+if redis.call('EXISTS', KEYS[3]) == 0 and redis.call('EXISTS', KEYS[1], prefix .. ':mark:epoch') == 0 then
+  redis.call('SET', prefix .. ':mark:epoch', string.format('%d', now))
+end
+
 -- As bus/keys.py names them.
 local function bucket_of(kind, digest)
   return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 2

@@ -1,11 +1,15 @@
 -- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
 --
--- KEYS: 1 user, 2 session bucket, 3 account bucket, then the marks that count for the user, then those of the session
+-- KEYS: 1 user, 2 session bucket, 3 account bucket, then the marks that count for the user, then those of the session,
+--       last the epoch
 -- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
 --       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
---       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user
+--       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user,
+--       12 when the OP gave this session to the app, or '': it has ended where Redis has lost its marks since
 -- Returns 1 when registered, 0 when signed out
-for index, logout_at in ipairs(redis.call('MGET', unpack(KEYS, 4))) do
+local epoch = tonumber(redis.call('GET', KEYS[#KEYS]) or nil)
+if epoch and ARGV[12] ~= '' and tonumber(ARGV[12]) < epoch then return 0 end
+for index, logout_at in ipairs(redis.call('MGET', unpack(KEYS, 4, #KEYS - 1))) do
   local began = index <= tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
   if logout_at and (began == '' or tonumber(began) <= tonumber(logout_at)) then return 0 end
 end

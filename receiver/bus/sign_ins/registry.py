@@ -47,13 +47,14 @@ def register_calls(
         json.dumps(sign_in.home_account_id) if sign_in.home_account_id else "",
         ",".join(json.dumps(key) for key in sign_in.keys),
         len(sign_in.marks.of_user),
+        _seconds(sign_in.given_at),
     )
     return [(names, (*before, json.dumps(client_id), *after)) for client_id in sign_in.client_ids]
 
 
 def mark_keys(keys: Keys, sign_in: SignIn) -> list[str]:
-    """Every mark that could end this session, in the order of `SignIn.is_ended_by`."""
-    return [keys.mark(*name) for names in sign_in.marks for name in names]
+    """Every mark that could end this session, and the epoch, in the order of `SignIn.is_ended_by`."""
+    return [*(keys.mark(*name) for names in sign_in.marks for name in names), keys.epoch]
 
 
 def _seconds(instant: float | None) -> str:

@@ -66,7 +66,7 @@ class TenantKeys:
         self._tenant = tenant
         self._fetcher = fetcher
         self._shared = shared
-        self._shared_name = _shared_name(tenant)
+        self._shared_name = shared_name(tenant)
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
@@ -223,7 +223,7 @@ class TenantKeys:
         self._metrics.jwks_refreshes.labels(self._tenant.name, result, trigger).inc()
 
 
-def _shared_name(tenant: Tenant) -> str:
+def shared_name(tenant: Tenant) -> str:
     """The tenant and where its keys come from: one that moves to another issuer never verifies with the old keys."""
     source = "\n".join((tenant.issuer, tenant.metadata_url, tenant.jwks_uri or ""))
     return f"{tenant.name}:{hashlib.sha256(source.encode()).hexdigest()[:12]}"

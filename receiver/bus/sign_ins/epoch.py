@@ -1,0 +1,34 @@
+"""The epoch: when Redis had lost its marks. Written by receivers alone, so that a restart of an app does not forget it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receiver.bus.lua import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+EPOCH = Script.read("epoch")
+
+
+async def begin_if_lost(
+    client: redis.asyncio.Redis, keys: Keys, *, now_s: float, in_use: Iterable[str] = ()
+) -> int | None:
+    """Write an epoch where stream, numbering and epoch are all gone; may raise what `connection.Failure` names.
+
+    Args:
+        client: With the receiver's rights.
+        keys: Key names.
+        now_s: NumericDate seconds.
+        in_use: Keys that only an installation in use has. Where one is there nothing was lost, and the epoch is 0.
+
+    Returns:
+        The epoch written, NumericDate seconds; None where none was.
+    """
+    written = await EPOCH.run_loaded(client, (keys.events, keys.sequence, keys.epoch, *in_use), (int(now_s),))
+    return None if written is None else int(written)
