@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
+from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.ops.logs import JsonFormatter
 from tests import deep
@@ -72,9 +73,10 @@ def redis_server() -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 async def redis_client(redis_server: EmbeddedRedis) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client of the suite's Redis, emptied for each test."""
+    """A client of the suite's Redis, emptied for each test, but in use: it is not one that has lost its logouts."""
     client = redis.asyncio.Redis.from_url(redis_server.url)
     await client.flushall()
+    await client.set(Keys().epoch, 0)
     yield client
     await client.aclose()
 

@@ -19,6 +19,8 @@ from receiver.bus.events import acks
 from receiver.bus.link import connection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis.asyncio
 
     from receiver.bus.events.stream import Entry
@@ -52,9 +54,13 @@ class Acknowledger:
         client: Owned by the caller.
         keys: Key names.
         listener: In whose name.
+        reads: Whether this process still hears from Redis: without that it gives no sign of life.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, listener: acks.Listener) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, listener: acks.Listener, *, reads: Callable[[], bool]
+    ) -> None:
+        self._reads = reads
         self._client = client
         self._keys = keys
         self._listener = listener
@@ -72,7 +78,8 @@ class Acknowledger:
         while True:
             self._wake.clear()
             try:
-                await self._send()
+                if self._waiting or self._reads():
+                    await self._send()
                 failing = False
             except connection.Failure as error:
                 if not failing:

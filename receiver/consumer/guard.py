@@ -8,18 +8,19 @@ marked without an event (`knowledge.ASK_AGAIN_AFTER_S`).
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
+from redis.exceptions import NoPermissionError
+
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
 from receiver.consumer.background import BackgroundLoop, off_loop
+from receiver.consumer.clearing import RefusingSubscriber
 from receiver.consumer.knowledge import Knowledge, Status
-from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Registry
-from receiver.consumer.subscriber import Subscriber
+from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Look, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -39,8 +40,10 @@ class Guard:
     Args:
         redis_url: The Redis the receiver publishes to.
         app: The app's name.
-        on_eviction: Also called for every eviction, to drop cached tokens and sessions.
-        on_reset: Also called when evictions were missed; drop every cached token and session.
+        on_eviction: Also called for every eviction, to drop cached tokens and sessions; for some of them side by side,
+            after requests are refused already, and for 30 s at most where it is async.
+        on_reset: Also called when evictions were missed; drop every token whose owner cannot be asked about. The guard
+            itself asks Redis again about each session.
         refuse_when_unknown: What `is_signed_out` answers when neither the local copy nor Redis can tell:
             False lets the request through, True treats the session as signed out.
         prefix: Key prefix the receiver uses.
@@ -66,17 +69,18 @@ class Guard:
         **redis_options: Unpack[RedisOptions],
     ) -> None:
         self._knowledge = Knowledge()
-        self._on_eviction = on_eviction
-        self._on_reset = on_reset
         self._refuse = refuse_when_unknown
-        self._subscriber = Subscriber(
-            redis_url, self._hear, app=app, on_reset=self._reset, prefix=prefix, **redis_options
-        )
+        self._subscriber = RefusingSubscriber(
+            redis_url, note=self._knowledge.note, forget=self._knowledge.forget, on_eviction=on_eviction,
+            on_reset=on_reset, app=app, prefix=prefix, **redis_options,
+        )  # fmt: skip
         # One pool for listening and for asking.
         self._registry = Registry(
             lambda: self._subscriber.client, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id
         )
         self._question_failed: str | None = None
+        self._told_of_rights = False
+        self._prefix = prefix
 
     async def __aenter__(self) -> Self:
         """Begin to listen."""
@@ -94,6 +98,7 @@ class Guard:
     async def stop(self) -> None:
         """Stop listening and close the connections."""
         await self._subscriber.__aexit__()
+        await self._registry.aclose()
         await self._subscriber.client.aclose()
 
     def health(self) -> Health:
@@ -128,7 +133,7 @@ class Guard:
         sign_in = self.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
         if self.cached_status(sign_in) == "ended":
             return "ended"
-        return await self._ask(sign_in, self._registry.register)
+        return await self._ask(sign_in, self._register)
 
     def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """What can be told without the network, from any thread; ValueError as for `sign_in`."""
@@ -139,48 +144,54 @@ class Guard:
         """Whether the session these ID token claims are of was signed out; ValueError as for `sign_in`."""
         sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
         answer = self.cached_status(sign_in)
-        return answer if answer != "unknown" else await self._ask(sign_in, self._is_live)
+        return answer if answer != "unknown" else await self._ask(sign_in, self._registry.look)
 
     async def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """As `status`, with the app's choice for what cannot be told."""
         return self._signed_out(await self.status(claims, home_account_id=home_account_id))
 
-    async def _ask(self, sign_in: SignIn, question: Callable[[SignIn], Awaitable[bool]]) -> Status:
+    async def _ask(self, sign_in: SignIn, question: Callable[[SignIn], Awaitable[Look]]) -> Status:
         if self._knowledge.redis_is_away:
             return "unknown"
         asked_at = time.monotonic()
         try:
-            live = await question(sign_in)
+            ended, has_epoch = await question(sign_in)
         except connection.Failure as error:
             self._question_failed = connection.describe(error)
-            log.warning("cannot ask Redis about a session: %s", self._question_failed)
+            self._tell(error)
             self._knowledge.redis_failed()
             return "unknown"
         self._question_failed = None
-        if live:
-            self._knowledge.learn(sign_in, asked_at=asked_at)
-        return "live" if live else "ended"
+        if ended:
+            self._knowledge.learn_over(sign_in)
+            return "ended"
+        self._knowledge.learn(sign_in, asked_at=asked_at, has_epoch=has_epoch)
+        return "live"
 
-    async def _is_live(self, sign_in: SignIn) -> bool:
-        return not await self._registry.is_signed_out(sign_in)
+    async def _register(self, sign_in: SignIn) -> Look:
+        # Whether there is an epoch it does not say; until that is known, each question goes to Redis.
+        return Look(ended=not await self._registry.register(sign_in), has_epoch=False)
+
+    def _tell(self, error: BaseException) -> None:
+        if not isinstance(error, NoPermissionError):
+            log.warning("cannot ask Redis about a session: %s", self._question_failed)
+        elif not self._told_of_rights:
+            self._told_of_rights = True
+            log.warning(
+                "the Redis user may not read what ends sessions, so only logouts heard from now on count; give it "
+                "the rights of `listener` and `sessions` in docs/events.md, to read at least: "
+                "ACL SETUSER <user> ~%s:mark:* +mget (%s)", self._prefix, self._question_failed,
+            )  # fmt: skip
 
     def _signed_out(self, status: Status) -> bool:
         return self._refuse if status == "unknown" else status == "ended"
-
-    async def _hear(self, eviction: Eviction) -> None:
-        self._knowledge.note(eviction)
-        await _call(self._on_eviction, eviction)
-
-    async def _reset(self) -> None:
-        self._knowledge.forget()
-        await _call(self._on_reset)
 
 
 class ThreadGuard:
     """A `Guard` for apps without an event loop: it runs on the loop of a daemon thread, and the calls block.
 
-    Takes the same arguments; the handlers are called in other threads, one at a time. Start it once per process,
-    after a fork, or use `with`; `PerProcess` does it by itself.
+    Takes the same arguments; the handlers are called in other threads, for some evictions side by side. Start it once
+    per process, after a fork, or use `with`; `PerProcess` does it by itself.
     """
 
     def __init__(
@@ -267,9 +278,3 @@ class ThreadGuard:
     def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """As `Guard.is_signed_out`."""
         return self._guard._signed_out(self.status(claims, home_account_id=home_account_id))  # noqa: SLF001
-
-
-async def _call(function: Callable[..., Awaitable[None] | None] | None, *arguments: object) -> None:
-    result = function(*arguments) if function is not None else None
-    if inspect.isawaitable(result):
-        await result

@@ -1,4 +1,4 @@
-"""What both kinds of consumer share: reach Redis and reach it again, call the app, acknowledge, run in a thread."""
+"""What both kinds of consumer share: reach Redis and reach it again, call the app, acknowledge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import inspect
 import logging
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from redis.backoff import EqualJitterBackoff
 
@@ -18,8 +18,7 @@ from receiver.bus.events.acks import Listener
 from receiver.bus.keys import Keys
 from receiver.bus.link import connection
 from receiver.consumer.acks import Acknowledger, worker_name
-from receiver.consumer.background import BackgroundLoop
-from receiver.consumer.health import BLOCK_S, Pulse, place_of
+from receiver.consumer.health import BLOCK_S, STALE_AFTER_S, Pulse, place_of
 from receiver.errors import ReceiverError
 from receiver.tasks import cancel, finish, leave_if_cancelled
 
@@ -94,6 +93,8 @@ class Reader(ABC):
         self._acks: Acknowledger | None = None
         self._pulse = Pulse()
         self._task: asyncio.Task[None] | None = None
+        self._calls = 0
+        self._touched = 0.0
         self.skipped = 0
         self.on_skipped: Callable[[], object] | None = None
 
@@ -127,7 +128,8 @@ class Reader(ABC):
         self._pulse.begun()
         client = self.client
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
-        acks = Acknowledger(client, self._keys, listener)
+        acks = Acknowledger(client, self._keys, listener, reads=self._reads)
+        self._touched = time.monotonic()
         self._acks = acks if self._acknowledge else None
         beside = [self._background, *([acks.run] if self._acknowledge else [])]
         jobs = [asyncio.create_task(self._keep_running(job)) for job in beside]
@@ -175,6 +177,7 @@ class Reader(ABC):
                 await self._pause(type(error).__name__, failures)
             else:
                 failures = 0
+                self._touched = time.monotonic()
                 self._pulse.failed(problem) if problem else self._pulse.heard()
             self._moved()
             leave_if_cancelled()
@@ -252,7 +255,12 @@ class Reader(ABC):
         log.error("%s: evictions were missed: %s", self._app, why)
         return self._on_reset is None or await self._call(self._on_reset)
 
+    def _reads(self) -> bool:
+        """Whether Redis was heard of lately, or the app's handler takes its time."""
+        return self._calls > 0 or time.monotonic() - self._touched < STALE_AFTER_S
+
     async def _call(self, function: Callable[..., Awaitable[None] | None], *arguments: object) -> bool:
+        self._calls += 1
         try:
             result = function(*arguments)
             if inspect.isawaitable(result):
@@ -263,43 +271,8 @@ class Reader(ABC):
         except Exception:  # the app's own code; one bad handler call must not end the subscription
             log.exception("%s: handler failed", self._app)
             return False
-        return True
-
-
-AnyReader = TypeVar("AnyReader", bound=Reader)
-
-
-class ReaderThread(Generic[AnyReader]):
-    """Runs a `Reader` on the loop of a daemon thread. Start it once per process, after a fork, or use `with`."""
-
-    def __init__(self, reader: AnyReader, *, name: str) -> None:
-        self._reader = reader
-        self._loop = BackgroundLoop(name=name)
-
-    def __enter__(self) -> Self:
-        """Begin to listen."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening."""
-        self.stop()
-
-    @property
-    def skipped(self) -> int:
-        """As `Reader.skipped`."""
-        return self._reader.skipped
-
-    def health(self) -> Health:
-        """As `Reader.health`."""
-        return self._reader.health()
-
-    def start(self) -> None:
-        """Begin to listen; returns at once, whether or not Redis can be reached yet."""
-        self._loop.run(self._reader.__aenter__())
-
-    def stop(self) -> None:
-        """Stop listening and wait for the handler call in progress. Not from the handler."""
-        if self._loop.runs:
-            self._loop.run(self._reader.__aexit__())
-            self._loop.close()
+        else:
+            return True
+        finally:
+            self._calls -= 1
+            self._touched = time.monotonic()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
 from receiver.bus.link import connection
 from receiver.bus.sign_ins.registry import REGISTER, mark_keys, register_calls
 from receiver.consumer.background import BackgroundLoop, PerProcess
+from receiver.consumer.questions import TIMEOUT_S, Questions
 from receiver.core.sign_in import SignIn, from_claims
 
 if TYPE_CHECKING:
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
 DEFAULT_LIFETIME_S = 14 * 86_400
 """Seconds a registration is kept; at least as long as the app's longest session."""
 
-TIMEOUT_S = 2.0
-"""Seconds one question to Redis may take."""
+
+class Look(NamedTuple):
+    """What Redis says of a session.
+
+    Attributes:
+        ended: Whether a logout, or the loss of all logouts, has ended it.
+        has_epoch: Whether a receiver has looked after this Redis since it was empty.
+    """
+
+    ended: bool
+    has_epoch: bool
 
 
 class Registry:
@@ -48,6 +58,7 @@ class Registry:
         self._keys = Keys(prefix)
         self._lifetime_s = lifetime_s
         self._client_id = client_id
+        self._questions = Questions(client)
 
     def sign_in_from(
         self,
@@ -94,9 +105,17 @@ class Registry:
         Raises:
             redis.RedisError: Redis did not answer; nothing is known.
         """
-        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        return (await self.look(self.sign_in_from(claims, home_account_id=home_account_id))).ended
+
+    async def look(self, sign_in: SignIn) -> Look:
+        """What Redis says of this session; raises as `is_signed_out`. Questions of one moment share a round trip."""
         async with asyncio.timeout(TIMEOUT_S):
-            return sign_in.is_ended_by(await self._client().mget(mark_keys(self._keys, sign_in)))
+            dates = await self._questions.mget(mark_keys(self._keys, sign_in))
+        return Look(sign_in.is_ended_by(dates), dates[-1] is not None)
+
+    async def aclose(self) -> None:
+        """End the questions under way; the client is its owner's to close."""
+        await self._questions.aclose()
 
 
 class Sessions(Registry):
@@ -135,6 +154,7 @@ class Sessions(Registry):
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await super().aclose()
         await self._client().aclose()
 
 

@@ -20,7 +20,8 @@ from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
 from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
-from receiver.consumer.reader import LOOKBACK_S, Reader, ReaderThread
+from receiver.consumer.reader import LOOKBACK_S, Reader
+from receiver.consumer.reader_thread import ReaderThread
 from receiver.core.cursor import order
 from receiver.errors import BadEventError
 

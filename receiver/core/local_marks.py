@@ -31,12 +31,18 @@ class LocalMarks:
     def __init__(self) -> None:
         self._marks: OrderedDict[tuple[str, str, str], _Mark] = OrderedDict()
 
-    def note(self, eviction: Eviction) -> bool:
-        """Remember one eviction.
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many that `give_way` is due."""
+        return len(self._marks) > MAX_MARKS
 
-        Returns:
-            True when older marks gave way: sessions they ended are `unknown` from now on.
-        """
+    def give_way(self) -> None:
+        """Forget the oldest tenth: sessions they ended are `unknown` from now on."""
+        for _ in range(MAX_MARKS // 10):
+            self._marks.popitem(last=False)
+
+    def note(self, eviction: Eviction) -> None:
+        """Remember one eviction."""
         if eviction.sid is not None:
             self._keep(("sid", eviction.iss, eviction.sid), eviction, eviction.sub)
         if eviction.scope == "user":
@@ -44,11 +50,6 @@ class LocalMarks:
                 self._keep(("sub", eviction.iss, eviction.sub), eviction, None)
             for account in eviction.accounts:
                 self._keep(("account", eviction.iss, account), eviction, None)
-        if len(self._marks) <= MAX_MARKS:
-            return False
-        for _ in range(MAX_MARKS // 10):
-            self._marks.popitem(last=False)
-        return True
 
     def judge(self, sign_in: SignIn) -> Answer:
         """Whether the evictions heard end this session.

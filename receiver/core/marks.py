@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EPOCH = "epoch"
-"""What the name of a mark has in place of a digest where the mark counts for everyone: Redis had lost its marks then, so
-that who was signed out before cannot be known any more. No digest is as short."""
+"""Stands for a digest in the name of the mark that counts for everyone: Redis had lost its marks then, so that who was
+signed out before cannot be known any more. No digest is as short."""
 
 Name = tuple[str, str]
 """Of one mark: a digest, and the suffix of the client it counts for or empty. `bus.keys.Keys.mark` takes both."""

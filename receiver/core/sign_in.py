@@ -59,7 +59,7 @@ class SignIn:
 
     @property
     def given_at(self) -> float | None:
-        """When the OP gave this session to the app: an OP asked again for a session that goes on does not date it anew."""
+        """When the OP gave this session to the app; `auth_time` may be of long before, where the OP's own goes on."""
         return self.auth_time if self.began_at is None else self.began_at
 
     @property

@@ -56,6 +56,11 @@ class Proxy:
         """Requests still arrive, replies do not; until `heal`, which breaks the connections first."""
         self._replies.clear()
 
+    def answer_new_ones(self) -> None:
+        """Connections that were swallowing replies go on doing so, until they are closed; new ones work."""
+        self._replies = asyncio.Event()
+        self._replies.set()
+
     async def heal(self) -> None:
         """Work again."""
         if not self._replies.is_set():
@@ -74,13 +79,17 @@ class Proxy:
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         transports = [writer.transport]
         pumps: list[asyncio.Task[None]] = []
+        always = asyncio.Event()
+        always.set()
+        # Its own for good, see `answer_new_ones`.
+        replies = self._replies
         try:
             with contextlib.suppress(OSError):
                 behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self._target)
                 transports.append(behind_writer.transport)
                 pumps += [
-                    asyncio.create_task(self._pump(reader, behind_writer, replies=False)),
-                    asyncio.create_task(self._pump(behind_reader, writer, replies=True)),
+                    asyncio.create_task(self._pump(reader, behind_writer, always)),
+                    asyncio.create_task(self._pump(behind_reader, writer, replies)),
                 ]
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -90,12 +99,11 @@ class Proxy:
                 transport.abort()
             await asyncio.gather(*pumps, return_exceptions=True)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                if replies:
-                    await self._replies.wait()
+                await gate.wait()
                 writer.write(data)
                 await writer.drain()

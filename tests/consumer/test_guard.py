@@ -16,7 +16,7 @@ from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, Guard, ThreadGuard
 from receiver.consumer import knowledge as knowledge_module
 from receiver.consumer.background import PerProcess
-from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, PAUSE_S, STALE_AFTER_S, Knowledge
+from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, PAUSE_S, STALE_AFTER_S, Knowledge
 from receiver.core import local_marks
 from receiver.core.marks import digest
 from receiver.core.sign_in import from_claims
@@ -200,18 +200,50 @@ def test_redis_is_not_asked_again_at_once(clock: Clock) -> None:
     assert not knowledge.redis_is_away
 
 
-def test_displaced_marks_are_asked_about_again(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """A session whose mark gave way to newer ones is not taken for live because it once was."""
+def test_what_is_over_is_never_forgotten(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """A known session stays ended when its mark gives way to newer ones, asked about meanwhile or not; others are asked."""
     monkeypatch.setattr(local_marks, "MAX_MARKS", 10)
     knowledge = Knowledge(clock=clock)
-    knowledge.learn(from_claims(claims()), asked_at=clock())
-    knowledge.note(logout())
-    assert "ended" == knowledge.status(from_claims(claims()), last_read_s=clock())
+    seen, unseen, live = (from_claims(claims(sub=sub, sid=f"sid-{sub}")) for sub in ("seen", "unseen", "live"))
+    for sign_in in (seen, unseen, live):
+        knowledge.learn(sign_in, asked_at=clock())
+    for sub in ("seen", "unseen"):
+        knowledge.note(logout(sub, sub=sub, sid=f"sid-{sub}"))
+    assert "ended" == knowledge.status(seen, last_read_s=clock())
 
-    for number in range(10):
+    for number in range(20):
         knowledge.note(logout(f"e{number}", sub="bob", sid=f"b{number}"))
 
-    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=clock())
+    statuses = [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (seen, unseen, live)]
+    assert ["ended", "ended", "unknown"] == statuses
+
+
+def test_what_is_over_is_kept_for_weeks(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """A session that has ended is forgotten after two of the times it is kept at least, and not after one."""
+    monkeypatch.setattr(local_marks, "MAX_MARKS", 0)
+    knowledge = Knowledge(clock=clock)
+    sign_in = from_claims(claims())
+    knowledge.learn_over(sign_in)
+
+    clock.advance(KEEP_OVER_S + 1)
+    knowledge.learn_over(from_claims(claims(sub="bob")))
+    assert "ended" == knowledge.status(sign_in, last_read_s=clock())
+
+
+def test_no_answer_is_kept_while_redis_may_have_lost_its_marks(clock: Clock) -> None:
+    """After a reset Redis is asked each time, until it has an epoch or an entry was read."""
+    knowledge = Knowledge(clock=clock)
+    sign_in = from_claims(claims())
+    knowledge.forget()
+    knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
+    assert "unknown" == knowledge.status(sign_in, last_read_s=clock())
+
+    knowledge.learn(sign_in, asked_at=clock(), has_epoch=True)
+    assert "live" == knowledge.status(sign_in, last_read_s=clock())
+    knowledge.forget()
+    knowledge.note(logout(sub="bob", sid="s9"))
+    knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
+    assert "live" == knowledge.status(sign_in, last_read_s=clock())
 
 
 def test_stale_copy_is_not_believed(clock: Clock) -> None:

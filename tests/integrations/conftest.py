@@ -102,6 +102,7 @@ def world(redis_server: EmbeddedRedis) -> Iterator[World]:
     """The suite's Redis, emptied."""
     with redis.Redis.from_url(redis_server.url) as store:
         store.flushall()
+        store.set(Keys().epoch, 0)
         yield World(redis_server.url, store)
 
 

@@ -69,7 +69,8 @@ EVICT: dict[str, tuple[Any, str, bool]] = {
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs look often: what fails beneath them is called soon."""
     for module, name in (
-        (redis_watch, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"), (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
+        (redis_watch, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"),
+        (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
         (outbox_publisher, "TICK_S"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 0.02)

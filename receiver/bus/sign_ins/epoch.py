@@ -1,4 +1,4 @@
-"""The epoch: when Redis had lost its marks. Written by receivers alone, so that a restart of an app does not forget it."""
+"""The epoch: when Redis had lost its marks. Receivers alone write it; a restart of an app does not forget it."""
 
 from __future__ import annotations
 

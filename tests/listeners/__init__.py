@@ -1,0 +1,1 @@
+"""The conformance kit for listeners in any language: `python -m tests.listeners --help`."""

@@ -1,0 +1,83 @@
+"""Situations: Redis or the app's own cache does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from tests.listeners.kit import LATE_S, SOON_S, WAIT_S
+from tests.listeners.world import check
+
+if TYPE_CHECKING:
+    from tests.listeners.kit import Kit
+
+ASK_S = 5.0
+"""Seconds a question may take while Redis does not answer."""
+
+
+async def start(kit: Kit) -> None:
+    """Redis is away when it starts: nothing is called live before the first answer."""
+    kit.world.network.refusing = True
+    await kit.start()
+    alice, bob = kit.world.session("alice"), kit.world.session("bob")
+    await kit.world.logout("alice", alice["sid"])
+    for session in (alice, bob):
+        answer = (await kit.listener.call("ask", claims=session, within_s=ASK_S))["status"]
+        check(answer == "unknown", f"before anything was read a session is {answer}, expected unknown")
+    check(not (await kit.health())["hears"], "it says that it hears, and Redis is away")
+    await kit.world.network.heal()
+    await kit.becomes(alice, "ended", "a session signed out before Redis was reached", within_s=LATE_S)
+    await kit.becomes(bob, "live", "a session that nothing has ended, once Redis is reached", within_s=LATE_S)
+
+
+async def silent(kit: Kit) -> None:
+    """Connections stay open and are never answered, new ones are: it starts over by itself."""
+    await kit.start()
+    alice, bob = await kit.signed_in("alice", "bob")
+    kit.world.network.swallow_replies()
+    # Longer than two waits: whoever reconnects meanwhile is not answered, either.
+    await asyncio.sleep(6 * WAIT_S)
+    kit.world.network.answer_new_ones()
+    await kit.listens()
+    await kit.world.logout("alice", alice["sid"])
+    await kit.becomes(alice, "ended", "a logout after the network was silent", within_s=LATE_S)
+    await kit.becomes(bob, "live", "a session that nothing has ended", within_s=LATE_S)
+
+
+async def hung_redis(kit: Kit) -> None:
+    """Redis takes questions and answers none: every wait has an end, stopping too."""
+    await kit.start()
+    alice, bob = await kit.signed_in("alice", "bob")
+    await kit.world.logout("alice", alice["sid"])
+    await kit.becomes(alice, "ended", "a session that was signed out")
+    kit.world.hang()
+    began = time.monotonic()
+    answer = (await kit.listener.call("ask", claims=kit.world.session("new"), within_s=ASK_S))["status"]
+    check(answer == "unknown", f"a session that cannot be asked about is {answer}, expected unknown")
+    kit.notes.append(f"unknown after {time.monotonic() - began:.1f} s")
+    await kit.expect(alice, "ended", "a session that was signed out, while Redis hangs")
+    kit.world.go_on()
+    await kit.becomes(kit.world.session("new"), "live", "a new session, once Redis answers", within_s=LATE_S)
+    await kit.world.logout("bob", bob["sid"])
+    await kit.becomes(bob, "ended", "a logout after Redis hung", within_s=LATE_S)
+    kit.world.hang()
+    await kit.listener.call("stop", within_s=ASK_S)
+
+
+async def hung_cache(kit: Kit) -> None:
+    """The app's own cache never answers: requests are refused all the same, and the next logouts heard."""
+    await kit.start(clear="hangs")
+    names = [f"user-{number}" for number in range(40)]
+    sessions = await kit.signed_in(*names)
+    for session in sessions:
+        await kit.world.logout(session["sub"], session["sid"])
+    for session in sessions:
+        await kit.becomes(session, "ended", "a logout while the app's cache hangs", within_s=SOON_S)
+    check((await kit.health())["hears"], "it does not hear while the app's cache hangs")
+    await kit.start(clear="fails")
+    [alice] = await kit.signed_in("alice")
+    event = await kit.world.logout("alice", alice["sid"])
+    await kit.becomes(alice, "ended", "a logout while the app's cache fails")
+    await asyncio.sleep(2 * WAIT_S)
+    check(not await kit.world.acknowledged(event), "what the app's cache failed to clear is acknowledged")

@@ -1,0 +1,101 @@
+"""Situations: entries that are none, rights that are missing, and what a listener says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from receiver.bus.keys import Keys
+from tests.listeners.kit import APP, LATE_S, SOON_S, WAIT_S
+from tests.listeners.world import check
+from tests.support.bad_entries import ALL
+
+if TYPE_CHECKING:
+    from tests.listeners.kit import Kit
+
+KEYS = Keys()
+
+LISTENER = (
+    "~{logout}:events ~{logout}:sequence ~{logout}:acks ~{logout}:acks:* ~{logout}:instances "
+    "~{logout}:instances:since resetchannels -@all +xread +xrevrange +time +get +evalsha +eval +hsetnx +zadd +zrem "
+    "+rpush +ltrim +ping +client +hello +select +info"
+)
+"""As docs/events.md gives them, and what client libraries say when they connect."""
+
+
+async def malformed(kit: Kit) -> None:
+    """Entries that no receiver writes: skipped, counted, named; no logout behind them is missed."""
+    await kit.start()
+    alice, bob = await kit.signed_in("alice", "bob")
+    ids = [await bad.add(kit.world.redis) for bad in ALL]
+    event = await kit.world.logout("alice", alice["sid"])
+    await kit.becomes(alice, "ended", "a logout behind entries that are none", within_s=LATE_S)
+    await kit.becomes(bob, "live", "a session that nothing has ended", within_s=LATE_S)
+    health = await kit.health()
+    check(health["skipped"] == len(ALL), f"{len(ALL)} bad entries, {health['skipped']} counted as skipped")
+    check(health["resets"] == 0, "on_reset was called for a bad entry")
+    unnamed = [entry_id for entry_id in ids if not any(entry_id in line for line in kit.listener.log)]
+    check(not unnamed, f"{len(unnamed)} of {len(ids)} bad entries are not named in the log")
+
+    async def acknowledged() -> bool:
+        return await kit.world.acknowledged(event)
+
+    await kit.until(acknowledged, "nothing is acknowledged after a bad entry", within_s=LATE_S)
+
+
+async def no_rights(kit: Kit) -> None:
+    """Its user may not read marks: what it hears counts, and one warning says what to grant."""
+    await kit.world.redis.execute_command("ACL", "SETUSER", "listener", "on", ">secret", "resetkeys", *LISTENER.split())
+    await kit.start(user="listener")
+    await kit.listens()
+    alice, bob = kit.world.session("alice"), kit.world.session("bob")
+    for session in (alice, bob):
+        check(await kit.ask(session) != "ended", "a session that nothing has ended, without rights on the marks")
+    await kit.world.logout("alice", alice["sid"])
+    await kit.becomes(alice, "ended", "a logout it has heard, without rights on the marks")
+    for _ in range(3):
+        await asyncio.sleep(WAIT_S)
+        check(await kit.ask(bob) != "ended", "a session that nothing has ended, without rights on the marks")
+    said = [line for line in kit.listener.log if "~{logout}:mark:*" in line and "+mget" in line]
+    check(len(said) == 1, f"{len(said)} warnings say `~{{logout}}:mark:*` and `+mget`, expected one")
+
+
+async def proof(kit: Kit) -> None:
+    """What it has acted on is acknowledged, it shows that it listens, and says goodbye."""
+    await kit.start()
+    [alice] = await kit.signed_in("alice")
+
+    async def shown() -> bool:
+        return any(name.startswith(f"{APP}/") for name in await kit.world.instances())
+
+    await kit.until(shown, "no sign of life in {logout}:instances", within_s=LATE_S)
+    event = await kit.world.logout("alice", alice["sid"])
+
+    async def acknowledged() -> bool:
+        return await kit.world.acknowledged(event)
+
+    await kit.until(acknowledged, "a logout that was acted on is not acknowledged", within_s=LATE_S)
+    before = await kit.world.instances()
+
+    async def again() -> bool:
+        return await kit.world.instances() != before
+
+    await kit.until(again, "no further sign of life within four waits", within_s=4 * WAIT_S + SOON_S)
+    await kit.listener.call("stop")
+    check(not await kit.world.instances(), "after `stop` it still counts as listening")
+
+
+async def deaf(kit: Kit) -> None:
+    """It can write and cannot read: it gives no sign of life, so that the alarm for silent apps sounds."""
+    everything = "~* resetchannels +@all"
+    await kit.world.redis.execute_command("ACL", "SETUSER", "deaf", "on", ">secret", *everything.split())
+    await kit.start(user="deaf")
+    await kit.listens()
+    await kit.world.redis.execute_command("ACL", "SETUSER", "deaf", "-xread", "-xrange", "-xrevrange")
+    await kit.world.network.cut()
+    # A process counts as deaf after two waits; after four more there must be no new sign.
+    await asyncio.sleep(4 * WAIT_S)
+    before = await kit.world.instances()
+    await asyncio.sleep(4 * WAIT_S)
+    check(await kit.world.instances() == before, "it gives signs of life and has not read for longer than two waits")
+    check(not (await kit.health())["hears"], "it says that it hears, and cannot read")

@@ -1,0 +1,58 @@
+"""The situations: what happens, and what a listener has to do then. Each row names the rules it is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.listeners import loads, logouts, losses, outages, signs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.listeners.kit import Kit
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One row of the table.
+
+    Attributes:
+        name: For `--only`; also the name of the fault planted in the kit's own listener that makes it fail.
+        rules: The contract's numbers.
+        play: Raises WrongError where the listener does something else.
+        steps: Whether Redis's clock is stepped.
+        receives: Whether a receiver runs from the start.
+    """
+
+    name: str
+    rules: str
+    play: Callable[[Kit], Awaitable[None]]
+    steps: bool = False
+    receives: bool = True
+
+
+SITUATIONS = (
+    Situation("logout", "L4 L6 L7", logouts.logout),
+    Situation("one-client", "L5", logouts.one_client),
+    Situation("marks", "M1 M2 M3 M4", logouts.marks),
+    Situation("overtaken", "Q5", logouts.overtaken),
+    Situation("refresh", "T1 T2", logouts.refresh),
+    Situation("restart", "Q1 Q2", losses.restart),
+    Situation("gap", "S4 S6", losses.gap),
+    Situation("older-data", "S5 S6 K2", losses.older_data),
+    Situation("empty-data", "E1 E2 E3", losses.empty_data),
+    Situation("upgrade", "E4", losses.upgrade, receives=False),
+    Situation("clock", "S2", losses.clock, steps=True),
+    Situation("malformed", "B1 B2 B3", signs.malformed),
+    Situation("no-rights", "A1 A2", signs.no_rights),
+    Situation("proof", "P1 P2 P4", signs.proof),
+    Situation("deaf", "P3", signs.deaf),
+    Situation("start", "U1 U2", outages.start),
+    Situation("silent", "W1 W2", outages.silent),
+    Situation("hung-redis", "W1 W3 U2", outages.hung_redis),
+    Situation("hung-cache", "C1 C2 C3", outages.hung_cache),
+    Situation("storm", "K1 K2", loads.storm),
+    Situation("known", "Q3 Q4", loads.known),
+    Situation("speed", "S3", loads.speed),
+)

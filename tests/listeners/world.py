@@ -1,0 +1,181 @@
+"""What a listener lives with: a real Redis behind a network that can be broken, a real receiver, an OP that signs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import struct
+import time
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import redis.asyncio
+
+from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.keys import Keys
+from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.core.eviction import Eviction
+from tests.chaos.children import stepping_clock
+from tests.chaos.proxy import Proxy
+from tests.listeners.wrong import MissingError, WrongError
+from tests.support.clock import Clock
+from tests.support.keys import ec_pair
+from tests.support.op import ABSENT, OP
+from tests.support.receiver import Receiver, start_receiver, t1
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+KEYS = Keys()
+CLIENT = "c1"
+
+AT_ONCE = 256
+"""Evictions published in one round trip."""
+
+
+class WallClock(Clock):
+    """The real time."""
+
+    def __call__(self) -> float:
+        """NumericDate seconds."""
+        return time.time()
+
+
+class World:
+    """All of it, in one directory. Use it with `async with`; nothing is left running.
+
+    Args:
+        directory: For Redis's files.
+        steps: Whether Redis's clock can be stepped; needs a C compiler.
+        receives: Whether a receiver is started at once.
+
+    Attributes:
+        redis: A client past the network, for looking and for planting.
+        network: Between the listener and Redis.
+        op: The OP of tenant t1; its client is `c1`.
+    """
+
+    def __init__(self, directory: Path, *, steps: bool = False, receives: bool = True) -> None:
+        self._offset = directory / "clock"
+        self._offset.write_bytes(struct.pack("l", 0))
+        try:
+            environment = stepping_clock(self._offset) if steps else None
+        except BaseException as lacking:  # pytest's outcomes are no Exceptions
+            if type(lacking).__name__ not in {"Skipped", "Failed"}:
+                raise
+            raise MissingError(str(lacking)) from None
+        self._server = EmbeddedRedis(directory=directory, environment=environment)
+        self._receives = receives
+        self._stack = contextlib.AsyncExitStack()
+        self._receiver: Receiver | None = None
+        self._stopped = False
+        self.op = OP(WallClock(), signing_key=ec_pair("kit"))
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._server.start)
+        self._stack.callback(self._server.stop)
+        self._stack.callback(self.go_on)
+        self.redis: Any = redis.asyncio.Redis.from_url(self._server.url)
+        self._stack.push_async_callback(self.redis.aclose)
+        self.network = await self._stack.enter_async_context(Proxy(self._server.port))
+        await self._stack.enter_async_context(self.op)
+        if self._receives:
+            await self.start_receiver()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def start_receiver(self) -> None:
+        """As `receiver serve`."""
+        tenant = t1(self.op, algorithms=["ES256"])
+        running = start_receiver(self._server.url, self.redis, self.op.clock, [tenant])
+        self._receiver = await self._stack.enter_async_context(running)
+
+    def url(self, user: str = "") -> str:
+        """Where the listener finds Redis; with the password `secret` for a user."""
+        access = f"{quote(user)}:secret@" if user else ""
+        return f"redis://{access}127.0.0.1:{self.network.port}/0"
+
+    async def logout(self, sub: str | None, sid: str | None = None, **claims: Any) -> Eviction:
+        """The OP signs out a user, or a session: a signed token, and the receiver's 200."""
+        assert self._receiver is not None
+        named: dict[str, Any] = {"sub": sub or ABSENT, "sid": sid or ABSENT}
+        answer = await self._receiver.post(self.op.token(header={"alg": "ES256"}, **named, **claims))
+        assert 200 == answer.status, answer.text
+        [(_, entry)] = await self.redis.xrevrange(KEYS.events, count=1)
+        return Eviction.from_json(entry[b"event"])
+
+    async def publish(self, evictions: Iterable[Eviction]) -> None:
+        """Published as the receiver does, past its HTTP."""
+        publisher = EvictionPublisher(self.redis, KEYS, Retention(max_events=1_000_000))
+        waiting = iter(evictions)
+        while some := list(itertools.islice(waiting, AT_ONCE)):
+            await asyncio.gather(*map(publisher.publish, some))
+
+    def eviction(self, name: str, **changes: Any) -> Eviction:
+        """A logout of a user of tenant t1, now."""
+        fields: dict[str, Any] = {
+            "id": f"kit-{name}", "tenant": "t1", "iss": self.op.issuer, "client_id": CLIENT, "scope": "user",
+            "logout_at": int(time.time()), "received_at": time.time(), "accounts": (), **changes,
+        }  # fmt: skip
+        return Eviction(**fields)
+
+    async def lose_data(self) -> None:
+        """Redis is killed, and is back with what was saved last, or with nothing."""
+        self._server.kill()
+        await self.network.cut()
+        await asyncio.to_thread(self._server.start)
+        await self.redis.connection_pool.disconnect()
+
+    def hang(self) -> None:
+        """Redis takes connections and answers nothing."""
+        os.kill(self._server.pid, signal.SIGSTOP)
+        self._stopped = True
+
+    def go_on(self) -> None:
+        """It answers again."""
+        if self._stopped:
+            os.kill(self._server.pid, signal.SIGCONT)
+            self._stopped = False
+
+    def step_clock(self, seconds: int) -> None:
+        """Set Redis's clock so much fast."""
+        with self._offset.open("r+b") as file:
+            file.write(struct.pack("l", seconds))
+
+    async def commands(self) -> int:
+        """How many commands Redis has taken so far."""
+        info: dict[str, Any] = await self.redis.info("stats")
+        return int(info["total_commands_processed"])
+
+    async def instances(self) -> dict[str, float]:
+        """Who has given a sign of life: `app/instance` and when, milliseconds."""
+        found: Any = await self.redis.zrange(KEYS.instances, 0, -1, withscores=True)
+        return {name.decode(): score for name, score in found}
+
+    async def acknowledged(self, eviction: Eviction) -> bool:
+        """Whether some process has said that it has acted on this."""
+        return bool(await self.redis.exists(KEYS.acks_of(eviction.id)))
+
+    def session(self, sub: str, sid: str | None = None, **changes: Any) -> dict[str, Any]:
+        """Claims of an ID token of somebody who signed in a minute ago; `...` leaves one out.
+
+        The `iat` is a moment ahead, as Redis was empty until a moment ago.
+        """
+        now = int(time.time())
+        claims = {
+            "iss": self.op.issuer, "aud": CLIENT, "sub": sub, "sid": sid or f"sid-{sub}", "auth_time": now - 60,
+            "iat": now + 2, **changes,
+        }  # fmt: skip
+        return {name: value for name, value in claims.items() if value is not ...}
+
+
+def check(condition: object, problem: str) -> None:
+    """Raise WrongError unless it holds."""
+    if not condition:
+        raise WrongError(problem)
