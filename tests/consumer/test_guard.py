@@ -201,7 +201,7 @@ def test_redis_is_not_asked_again_at_once(clock: Clock) -> None:
 
 
 def test_what_is_over_is_never_forgotten(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """A known session stays ended when its mark gives way to newer ones, asked about meanwhile or not; others are asked."""
+    """A session that was known stays ended when its mark gives way to newer ones; one that is live is asked about."""
     monkeypatch.setattr(local_marks, "MAX_MARKS", 10)
     knowledge = Knowledge(clock=clock)
     seen, unseen, live = (from_claims(claims(sub=sub, sid=f"sid-{sub}")) for sub in ("seen", "unseen", "live"))

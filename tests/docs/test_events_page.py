@@ -117,7 +117,7 @@ def test_every_key_is_described() -> None:
     assert described == {
         Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().logout("<digest>"),
         Keys().further("<event id>"),
-        Keys().jwks("<tenant>"), Keys().mark("<digest>"),
+        Keys().jwks("<tenant>"), Keys().mark("<digest>"), Keys().epoch,
         Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().account_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().index_bucket("xx0").replace("xx0", "<bucket>"), Keys().places_bucket("xx0").replace("xx0", "<bucket>"),
@@ -193,7 +193,7 @@ async def test_rights_are_enough_for_both_sides(guarded: EmbeddedRedis, clock: C
 
 async def test_rights_to_register_are_enough(guarded: EmbeddedRedis, clock: Clock, op: OP) -> None:
     """With the rights on the page an app registers, is told of a logout, and its keys come back in the event."""
-    session = {"iss": op.issuer, "aud": "c1", "sub": "u1", "sid": "s1", "auth_time": clock() - 1}
+    session = {"iss": op.issuer, "aud": "c1", "sub": "u1", "sid": "s1", "auth_time": clock() - 1, "iat": clock()}
     sessions = Sessions(as_user(guarded, "sessions"))
     async with (
         redis.asyncio.Redis.from_url(as_user(guarded, "receiver")) as client,
