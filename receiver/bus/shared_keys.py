@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from receiver.bus.link.connection import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import redis.asyncio
 
     from receiver.bus.keys import Keys
@@ -37,12 +39,16 @@ class SharedKeys:
 
     async def load(self, tenant: str) -> StoredKeys | None:
         """What any receiver stored last for this tenant."""
+        [stored] = await self.load_many([tenant])
+        return stored
+
+    async def load_many(self, tenants: Sequence[str]) -> list[StoredKeys | None]:
+        """The same for several tenants, by one command."""
         try:
-            text = await self._client.get(self._keys.jwks(tenant))
-            stored = json.loads(text) if text else None
-            return StoredKeys(float(stored["fetched_at"]), dict(stored["jwks"])) if stored else None
-        except (*Failure, ValueError, KeyError, TypeError):
-            return None
+            texts = await self._client.mget([self._keys.jwks(tenant) for tenant in tenants])
+        except Failure:
+            return [None] * len(tenants)
+        return [_read(text) for text in texts]
 
     async def store(self, tenant: str, keys: StoredKeys) -> None:
         """Keep a set for `keep_s` seconds."""
@@ -51,3 +57,11 @@ class SharedKeys:
             await self._client.set(self._keys.jwks(tenant), text, ex=self._keep_s)
         except Failure:
             return
+
+
+def _read(text: bytes | str | None) -> StoredKeys | None:
+    try:
+        stored = json.loads(text) if text else None
+        return StoredKeys(float(stored["fetched_at"]), dict(stored["jwks"])) if stored else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

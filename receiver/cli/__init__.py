@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from receiver.ops.settings import Settings
+    from receiver.ops.settings_source import SettingsSource
 
 Answer = TypeVar("Answer")
 
@@ -118,6 +119,12 @@ def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
         command.add_argument("--show-subject", action="store_true", help="print sub and sid too")
 
 
+def _source(options: argparse.Namespace) -> SettingsSource:
+    from receiver.ops.settings_source import SettingsSource
+
+    return SettingsSource(options.config, tuple(options.set or ()))
+
+
 def _serve(options: argparse.Namespace) -> int:
     from receiver.ingress.server import serve
     from receiver.ops import logs
@@ -125,7 +132,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     settings = load_settings(options)
     logs.setup(settings.log.level)
-    event_loop.run(serve(settings))
+    event_loop.run(serve(settings, _source(options)))
     return GOOD
 
 
@@ -136,7 +143,7 @@ def _evict(options: argparse.Namespace) -> int:
 
     settings = load_settings(options)
     logs.setup(settings.log.level)
-    event_loop.run(evict(settings))
+    event_loop.run(evict(settings, _source(options)))
     return GOOD
 
 

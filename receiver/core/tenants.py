@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from receiver.core.eviction import AppliesTo
 
@@ -119,30 +119,59 @@ class Tenant:
 
 
 class TenantDirectory:
-    """The configured tenants, looked up by issuer or by name. Nothing is ever built from a token's `iss`."""
+    """The configured tenants, looked up by issuer or by name. Nothing is ever built from a token's `iss`.
 
-    def __init__(self, tenants: tuple[Tenant, ...]) -> None:
-        self._by_name = {tenant.name: tenant for tenant in tenants}
-        self._by_issuer = {t.issuer: t for t in tenants if TENANT_ID_PLACEHOLDER not in t.issuer}
-        self._templated = tuple(t for t in tenants if TENANT_ID_PLACEHOLDER in t.issuer)
+    All parts of a receiver share one directory, and `use` puts other tenants into it while it runs. Each look-up sees
+    the tenants of before or of after, never a mixture, from any thread.
+    """
+
+    def __init__(self, tenants: Iterable[Tenant]) -> None:
+        self._index = _Index.of(tenants)
 
     def __iter__(self) -> Iterator[Tenant]:
-        return iter(self._by_name.values())
+        return iter(self._index.by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._index.by_name)
+
+    def use(self, tenants: Iterable[Tenant]) -> None:
+        """Have these from now on, in place of all others."""
+        self._index = _Index.of(tenants)
 
     @property
     def issuers(self) -> list[str]:
-        """Every issuer of every tenant."""
-        return [issuer for tenant in self for issuer in tenant.issuers]
+        """Every issuer of every tenant, once."""
+        return list(dict.fromkeys(issuer for tenant in self for issuer in tenant.issuers))
 
     def by_name(self, name: str) -> Tenant | None:
         """The tenant of that name."""
-        return self._by_name.get(name)
+        return self._index.by_name.get(name)
 
-    def by_issuer(self, iss: str) -> Tenant | None:
-        """The tenant that accepts tokens of exactly this issuer."""
-        return self._by_issuer.get(iss) or next((t for t in self._templated if iss in t.issuers), None)
+    def by_issuer(self, iss: str, client_id: str) -> Tenant | None:
+        """The tenant that accepts tokens of exactly this issuer: among several the client's own, else the first."""
+        index = self._index
+        tenants = index.by_issuer.get(iss) or [tenant for tenant in index.templated if iss in tenant.issuers]
+        return next((tenant for tenant in tenants if client_id in tenant.client_ids), next(iter(tenants), None))
 
-    def by_unverified_issuer(self, unverified_iss: str) -> Tenant | None:
-        """The tenant this issuer belongs to; an exact issuer wins over a template."""
-        exact = self._by_issuer.get(unverified_iss)
-        return exact or next((t for t in self._templated if t.could_issue(unverified_iss)), None)
+    def by_unverified_issuer(self, unverified_iss: str) -> Sequence[Tenant]:
+        """The tenants this issuer belongs to; exact issuers win over templates. Several have keys of their own each."""
+        index = self._index
+        exact = index.by_issuer.get(unverified_iss)
+        return exact or [tenant for tenant in index.templated if tenant.could_issue(unverified_iss)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    by_name: Mapping[str, Tenant]
+    by_issuer: Mapping[str, Sequence[Tenant]]
+    templated: Sequence[Tenant]
+
+    @classmethod
+    def of(cls, tenants: Iterable[Tenant]) -> _Index:
+        tenants = list(tenants)
+        by_issuer: dict[str, list[Tenant]] = {}
+        for tenant in tenants:
+            if TENANT_ID_PLACEHOLDER not in tenant.issuer:
+                by_issuer.setdefault(tenant.issuer, []).append(tenant)
+        templated = [tenant for tenant in tenants if TENANT_ID_PLACEHOLDER in tenant.issuer]
+        return cls({tenant.name: tenant for tenant in tenants}, by_issuer, templated)

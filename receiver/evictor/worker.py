@@ -32,7 +32,7 @@ from receiver.evictor.watch import LEASE_S, Watcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
 from receiver.ops.sections import EMBEDDED
-from receiver.outbound.egress import egresses_of
+from receiver.outbound.egress import Ways, egresses_of
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker, revocations_of
 from receiver.runtime import process
@@ -40,6 +40,7 @@ from receiver.runtime.listener import open_internal
 from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 from receiver.runtime.redis_watch import RedisWatch
+from receiver.runtime.reload import Reload
 from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
 from receiver.tasks import together
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from receiver.ops.cache_settings import CacheSettings
     from receiver.ops.sections import RedisSettings
     from receiver.ops.settings import Settings
+    from receiver.ops.settings_source import SettingsSource
 
 log = logging.getLogger("receiver.evictor")
 
@@ -73,8 +75,12 @@ FOR_EVER = 1_000_000
 """Times an eviction is tried: while a cache cannot be reached it waits, the others go on."""
 
 
-async def evict(settings: Settings) -> None:
+async def evict(settings: Settings, source: SettingsSource) -> None:
     """Run until SIGTERM or SIGINT, then hand back what is not done.
+
+    Args:
+        settings: What to clear.
+        source: Where they come from; when its tenants or files change, a new worker takes the place of the old one.
 
     Raises:
         ConfigurationError: there is nothing to clear, or the listener cannot be opened.
@@ -86,7 +92,7 @@ async def evict(settings: Settings) -> None:
             caches=[cache.name for cache in settings.caches],
         )  # fmt: skip
 
-    await process.run(working(settings), started=started)
+    await process.run(functools.partial(working, source=source), settings, started=started)
 
 
 class Worker:
@@ -99,6 +105,8 @@ class Worker:
         state: Its readiness.
         jobs: Its background jobs.
         internal_port: The port really taken.
+        replaced: See `runtime.process.Composition`.
+        reload: Takes changed settings over; None for settings that cannot be read again.
     """
 
     def __init__(self, metrics: EvictorMetrics, evictor: Evictor, watcher: Watcher, state: Readiness) -> None:
@@ -108,6 +116,20 @@ class Worker:
         self.state = state
         self.jobs = state.jobs
         self.internal_port = 0
+        self.replaced: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
+        self.reload: Reload | None = None
+
+    def reread(self) -> None:
+        """Read the settings' files again, where there are any."""
+        if self.reload is not None:
+            self.reload.ask()
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Let another worker go on with these settings; a part of `runtime.reload.Reload`."""
+        # What can fail of making one fails here, where the old one goes on.
+        Ways(egresses_of(settings))
+        revocations_of(settings.all_tenants)
+        return lambda: None if self.replaced.done() else self.replaced.set_result(settings)
 
     async def drain(self) -> None:
         """Turn readiness off; what was begun is handed back when the jobs end."""
@@ -116,12 +138,14 @@ class Worker:
 
 @contextlib.asynccontextmanager
 async def working(
-    settings: Settings, *, clock: Callable[[], float] = time.time, backoff: Backoff = BACKOFF
-) -> AsyncIterator[Worker]:
+    settings: Settings, source: SettingsSource | None = None, *, clock: Callable[[], float] = time.time,
+    backoff: Backoff = BACKOFF,
+) -> AsyncIterator[Worker]:  # fmt: skip
     """A worker that takes evictions; everything it opened is closed on the way out.
 
     Args:
         settings: What to clear.
+        source: Where they come from; None for settings that cannot be read again.
         clock: NumericDate seconds.
         backoff: Of background jobs that fail.
 
@@ -181,6 +205,9 @@ async def working(
         worker.jobs.start("watcher", watcher.run, needed=True)
         worker.jobs.start("cache_probes", functools.partial(_probe_caches, caches), needed=True)
         worker.jobs.start("revoker", revoker.run, needed=False)
+        if source is not None:
+            worker.reload = Reload(settings, source, [worker.prepare], metrics=metrics)
+            worker.jobs.start("reload", worker.reload.watch, needed=False)
         yield worker
 
 

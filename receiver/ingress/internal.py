@@ -12,9 +12,10 @@ from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 
 if TYPE_CHECKING:
-    from receiver.ingress.keys.tenant_keys import KeyStore
+    from receiver.ingress.keys.key_store import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
+    from receiver.runtime.reload import Reload
 
 NEVER_ANSWERED = "this address has never answered, so the outbox does not stand in for it: check redis.url"
 
@@ -25,10 +26,12 @@ class State(Readiness):
 
     Attributes:
         keys: The OPs' keys. Not a condition: a token whose keys cannot be had still has to reach us.
+        reload: Takes changed settings over. Not a condition either: the former ones are in force.
         outbox: What keeps evictions while Redis is away; None when there is none.
     """
 
     keys: KeyStore
+    reload: Reload | None = None
     outbox: Outbox | None = None
 
     def checks(self) -> dict[str, str]:
@@ -51,7 +54,12 @@ class State(Readiness):
 
     def report(self) -> dict[str, object]:
         """What `/readyz` shows."""
-        return {**Readiness.report(self), "keys": self.keys.problems()}
+        return {
+            **Readiness.report(self),
+            "config": (self.reload.problem if self.reload else "") or "ok",
+            "tenants": {"configured": self.keys.tenants, "without_keys": self.keys.without_keys},
+            "keys": self.keys.problems(),
+        }
 
 
 def internal_listener(state: State, metrics: Metrics, api: web.Application) -> web.Application:

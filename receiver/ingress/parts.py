@@ -16,12 +16,13 @@ from receiver.core.index_names import IndexNames
 from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
 from receiver.ingress.audit import AuditLog, File, StandardOutput
-from receiver.ingress.keys.tenant_keys import KeyPolicy, KeyStore
+from receiver.ingress.keys.key_store import KeyStore
+from receiver.ingress.keys.tenant_keys import KeyPolicy
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT
 from receiver.ops.sections import EMBEDDED
-from receiver.outbound.egress import egresses_of
+from receiver.outbound.egress import Ways, egresses_of
 from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.core.tenants import TenantDirectory
+    from receiver.ingress.api.access import BearerTokens
     from receiver.ops.audit_settings import AuditSettings
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import OutboxSettings, RedisSettings
@@ -89,6 +91,32 @@ async def open_key_store(
     )
     stack.push_async_callback(store.aclose)
     return store
+
+
+def following_tenants(
+    tenants: TenantDirectory, key_store: KeyStore
+) -> Callable[[Settings], Callable[[], None]]:  # fmt: skip
+    """Has a running receiver serve the tenants of new settings; a part of `runtime.reload.Reload`."""
+
+    def prepare(settings: Settings) -> Callable[[], None]:
+        made = [tenant.to_tenant() for tenant in settings.all_tenants]
+        # What has not changed stays the same object: requests in flight compare them.
+        kept = {tenant.name: tenant for tenant in tenants}
+        used = [kept[tenant.name] if kept.get(tenant.name) == tenant else tenant for tenant in made]
+        ways = Ways(egresses_of(settings))
+
+        def take_over() -> None:
+            tenants.use(used)
+            key_store.follow(ways)
+
+        return take_over
+
+    return prepare
+
+
+def following_tokens(access: BearerTokens) -> Callable[[Settings], Callable[[], None]]:
+    """Has the API accept the tokens that the file holds by now; a part of `runtime.reload.Reload`."""
+    return lambda settings: functools.partial(access.use, settings.internal.tokens)
 
 
 def make_publisher(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from receiver.bus.keys import Keys
 from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
-from receiver.ingress.api import Backing, compose
+from receiver.ingress.api import Backing, BearerTokens, compose
 from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_jobs, input_table
@@ -29,6 +30,7 @@ from receiver.ops.sections import EMBEDDED
 from receiver.runtime import process
 from receiver.runtime.listener import Listener, open_internal
 from receiver.runtime.redis_watch import RedisWatch, address_digest
+from receiver.runtime.reload import MAX_NAMES, Reload
 from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
 
 if TYPE_CHECKING:
@@ -37,13 +39,18 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.ingress.api.feed import EventFeed
     from receiver.ops.settings import Settings
+    from receiver.ops.settings_source import SettingsSource
     from receiver.runtime.http_server import HttpServer
 
 log = logging.getLogger("receiver.server")
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, source: SettingsSource) -> None:
     """Run until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: What to run.
+        source: Where they come from; SIGHUP, or a change of a file, has them read again.
 
     Raises:
         ConfigurationError: a listener cannot be opened, or a configured file cannot be read.
@@ -54,12 +61,13 @@ async def serve(settings: Settings) -> None:
         emit(
             log, logging.INFO, "startup", public=f"{settings.public.host}:{server.public_port}",
             internal=f"{settings.internal.host}:{server.internal_port}",
-            tenants=[tenant.name for tenant in settings.all_tenants],
+            tenant_count=len(settings.all_tenants),
+            tenants=[tenant.name for tenant in settings.all_tenants[:MAX_NAMES]],
             api="on" if settings.internal.has_token else "off: set internal.token_file to answer /v1",
         )  # fmt: skip
         _advise(settings)
 
-    await process.run(running(settings), started=started)
+    await process.run(functools.partial(running, source=source), settings, started=started)
 
 
 class Server:
@@ -72,11 +80,13 @@ class Server:
         state: Its readiness.
         jobs: Its background jobs.
         feed: Its event feeds.
+        tenants: The configured ones.
+        replaced: See `runtime.process.Composition`.
     """
 
     def __init__(
         self, settings: Settings, *, state: State, metrics: Metrics, publisher: EvictionPublisher,
-        through_outbox: OutboxPublisher | None, feed: EventFeed,
+        through_outbox: OutboxPublisher | None, feed: EventFeed, tenants: TenantDirectory,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._publisher = publisher
@@ -88,12 +98,20 @@ class Server:
         self.public_port = 0
         self.internal_port = 0
         self.feed = feed
+        self.tenants = tenants
+        # Never done: what changes while it runs is taken over by its parts.
+        self.replaced: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
 
     async def open_public(self, http_server: HttpServer) -> None:
         """Start to take requests."""
         public = self._settings.public
         self._public = await Listener.open(http_server, name="public", host=public.host, port=public.port)
         self.public_port = self._public.port
+
+    def reread(self) -> None:
+        """Read the settings' files again, where there are any."""
+        if self.state.reload is not None:
+            self.state.reload.ask()
 
     async def drain(self) -> None:
         """Turn readiness off, answer every request that reaches the port, and see every event handed over acknowledged.
@@ -116,12 +134,14 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, *, clock: Callable[[], float] = time.time, backoff: Backoff = BACKOFF
-) -> AsyncIterator[Server]:
+    settings: Settings, source: SettingsSource | None = None, *, clock: Callable[[], float] = time.time,
+    backoff: Backoff = BACKOFF,
+) -> AsyncIterator[Server]:  # fmt: skip
     """A receiver with both listeners open; everything it opened is closed on the way out.
 
     Args:
         settings: What to run.
+        source: Where they come from; None for settings that cannot be read again.
         clock: NumericDate seconds; all token and key rules use it.
         backoff: Of background jobs that fail.
     """
@@ -158,15 +178,21 @@ async def running(
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
         state = State(watch, jobs, keys=key_store, outbox=outbox)
         server = Server(
-            settings, state=state, metrics=metrics, publisher=publisher, through_outbox=through_outbox, feed=feed
-        )
-        backing = Backing(tenants=tenants, dispatcher=dispatcher, client=client, keys=keys, feed=feed)
+            settings, state=state, metrics=metrics, publisher=publisher, through_outbox=through_outbox, feed=feed,
+            tenants=tenants,
+        )  # fmt: skip
+        access = BearerTokens(settings.internal.tokens)
+        backing = Backing(tenants=tenants, access=access, dispatcher=dispatcher, client=client, keys=keys, feed=feed)
         api = compose(settings, backing, metrics, clock=clock)
         server.internal_port = await open_internal(internal_listener(state, metrics, api), settings.internal, stack)
         await verifier.restore()
         stack.push_async_callback(verifier.held.save)
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
         stack.push_async_callback(jobs.aclose)
+        if source is not None:
+            following = [parts.following_tenants(tenants, key_store), parts.following_tokens(access)]
+            state.reload = Reload(settings, source, following, after=verifier.reread, metrics=metrics)
+            jobs.start("reload", state.reload.watch, needed=False)
         jobs.start("redis_watch", watch.watch, needed=True)
         jobs.start("epoch_watch", epoch.watch, needed=False)
         jobs.start("key_refresh", key_store.keep_fresh, needed=False)

@@ -20,6 +20,17 @@ class ProcessMetrics:
         self.registry = CollectorRegistry()
         Info("logout_build", "Version of the running process.", registry=self.registry).info({"version": __version__})
         self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=self.registry)
+        self.config_ok = Gauge(
+            "logout_config_ok",
+            "1 while the settings' files are in force as they are now, 0 while a changed one is refused.",
+            registry=self.registry,
+        )
+        self.config_reloads = Counter(
+            "logout_config_reloads_total",
+            "Times changed files were read again, by result (ok, refused).",
+            ["result"],
+            registry=self.registry,
+        )
         self.job_up = Gauge(
             "logout_job_up",
             "1 while the background job runs, 0 from its failure to its next start.",

@@ -331,6 +331,17 @@ class OutboxSettings(Section):
     )
 
 
+class ReloadSettings(Section):
+    """Tenants, and files named in the settings, read again while running."""
+
+    interval_s: float = Field(
+        2.0,
+        ge=0,
+        description="Seconds between two looks at whether a file has changed; one that has is read at the second look "
+        "that finds it unchanged since. 0 looks never: then SIGHUP has them read.",
+    )
+
+
 class LogSettings(Section):
     """Logs on stdout."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.errors import ConfigurationError
+from receiver.ops.sections import TenantOutboundSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,34 @@ class Egresses:
         return self.by_tenant.get(tenant, self.default)
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An egress, and the TLS context for it."""
+
+    egress: Egress
+    tls: ssl.SSLContext
+
+
+class Ways:
+    """Every OP's way out, with its CAs read.
+
+    Args:
+        egresses: Where each leads.
+
+    Raises:
+        ConfigurationError: CAs cannot be read.
+    """
+
+    def __init__(self, egresses: Egresses) -> None:
+        self._egresses = egresses
+        each = {egresses.default, *egresses.by_tenant.values()}
+        self._ways = {egress: Way(egress, egress.tls()) for egress in each}
+
+    def of(self, tenant: str) -> Way:
+        """That tenant's."""
+        return self._ways[self._egresses.of(tenant)]
+
+
 def egresses_of(settings: Settings) -> Egresses:
     """What `outbound` and each tenant's `outbound` say."""
     outbound = settings.outbound
@@ -91,5 +120,10 @@ def egresses_of(settings: Settings) -> Egresses:
         proxy_url=outbound.proxy_url,
         no_proxy=tuple(outbound.no_proxy),
     )
-    own = {tenant.name: tenant.outbound.model_dump(exclude_none=True) for tenant in settings.all_tenants}
+    plain = TenantOutboundSettings()
+    own = {
+        tenant.name: tenant.outbound.model_dump(exclude_none=True)
+        for tenant in settings.all_tenants
+        if tenant.outbound != plain
+    }
     return Egresses(default, {name: replace(default, **changes) for name, changes in own.items() if changes})

@@ -15,14 +15,14 @@ from yarl import URL
 from receiver import __version__
 from receiver.errors import FetchError
 from receiver.outbound.certificates import explain_certificate
+from receiver.outbound.egress import Ways
 from receiver.outbound.turns import PauseError, Turns, Urgency, retry_after_s
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping
 
     from receiver.ops.sections import OutboundSettings
-    from receiver.outbound.egress import Egress, Egresses
+    from receiver.outbound.egress import Egress, Egresses, Way
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -86,10 +86,7 @@ class Fetcher:
         self._timeout_s = limits.timeout_s
         self._max_bytes = limits.max_bytes
         self._per_host = limits.per_host
-        self._egresses = egresses
-        self._tls: dict[Egress, ssl.SSLContext] = {
-            egress: egress.tls() for egress in {egresses.default, *egresses.by_tenant.values()}
-        }
+        self._ways = Ways(egresses)
         self._monotonic = monotonic
         self._turns: dict[tuple[str, str | None, int | None], Turns] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -108,6 +105,14 @@ class Fetcher:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+    def use(self, ways: Ways) -> None:
+        """Send by these from now on; what is under way goes on as it began."""
+        self._ways = ways
+
+    def egress_of(self, tenant: str) -> Egress:
+        """How that tenant's requests leave."""
+        return self._ways.of(tenant).egress
 
     async def get_json(
         self, url: str, *, tenant: str, allow_http: bool, urgency: Urgency | None = None
@@ -128,16 +133,16 @@ class Fetcher:
         tries = 1
         while True:
             try:
-                return await self._get_json(url, self._egresses.of(tenant), urgency, allow_http=allow_http)
+                return await self._get_json(url, self._ways.of(tenant), urgency, allow_http=allow_http)
             except PausedError:
                 if urgency.is_urgent or tries >= TRIES:
                     raise
                 tries += 1
 
-    async def _get_json(self, url: str, egress: Egress, urgency: Urgency, *, allow_http: bool) -> dict[str, object]:
+    async def _get_json(self, url: str, way: Way, urgency: Urgency, *, allow_http: bool) -> dict[str, object]:
         try:
             async with self._turns_at(url).one(urgency), asyncio.timeout(self._timeout_s):
-                body = await self._get(url, egress, allow_http=allow_http)
+                body = await self._get(url, way, allow_http=allow_http)
         except PauseError as error:
             raise PausedError(f"{url}: the OP wants no request for another {error.seconds:.0f} s") from error
         except TimeoutError as error:
@@ -173,7 +178,7 @@ class Fetcher:
             headers["Authorization"] = authorization
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._post(url, urlencode(form).encode(), headers, self._egresses.of(tenant))
+                return await self._post(url, urlencode(form).encode(), headers, self._ways.of(tenant))
         except TimeoutError:
             return NoAnswer(f"{url}: no answer within {self._timeout_s:g} s")
         except aiohttp.ClientConnectorCertificateError as error:
@@ -184,7 +189,7 @@ class Fetcher:
             # Messages of other errors may quote the answer, and an answer may quote the form.
             return NoAnswer(f"{url}: {type(error).__name__}")
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], egress: Egress) -> Answer:
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], way: Way) -> Answer:
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
         async with self._session.post(
@@ -192,8 +197,8 @@ class Fetcher:
             data=body,
             headers=headers,
             allow_redirects=False,
-            proxy=egress.proxy_for(url),
-            ssl=self._tls[egress],
+            proxy=way.egress.proxy_for(url),
+            ssl=way.tls,
         ) as response:
             is_done = response.status // 100 == 2  # noqa: PLR2004  # HTTP
             found = b"" if is_done else await response.content.read(self._max_bytes)
@@ -209,14 +214,14 @@ class Fetcher:
             self._turns[origin] = Turns(self._per_host, clock=self._monotonic)
         return self._turns[origin]
 
-    async def _get(self, url: str, egress: Egress, *, allow_http: bool) -> bytes:
+    async def _get(self, url: str, way: Way, *, allow_http: bool) -> bytes:
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
         for _ in range(MAX_REDIRECTS + 1):
             if not is_acceptable(url, allow_http=allow_http):
                 raise FetchError(f"{url}: is not https")
             async with self._session.get(
-                _as_given(url), allow_redirects=False, proxy=egress.proxy_for(url), ssl=self._tls[egress]
+                _as_given(url), allow_redirects=False, proxy=way.egress.proxy_for(url), ssl=way.tls
             ) as response:
                 if response.status in _REDIRECTS:
                     target = urljoin(url, response.headers.get("Location", ""))

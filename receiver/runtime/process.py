@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from receiver.errors import StateLostError
+    from receiver.ops.settings import Settings
     from receiver.runtime.supervisor import Supervisor
 
 log = logging.getLogger("receiver.process")
@@ -26,6 +27,13 @@ class Composition(Protocol):
     def jobs(self) -> Supervisor:
         """Its background jobs."""
 
+    @property
+    def replaced(self) -> asyncio.Future[Settings]:
+        """Done, with the settings to go on with, once it has to be made anew."""
+
+    def reread(self) -> None:
+        """Read the settings' files again: SIGHUP came."""
+
     async def drain(self) -> None:
         """Take no more work, and finish what was begun."""
 
@@ -33,11 +41,17 @@ class Composition(Protocol):
 C = TypeVar("C", bound=Composition)
 
 
-async def run(composition: AbstractAsyncContextManager[C], *, started: Callable[[C], None]) -> None:
+async def run(
+    compose: Callable[[Settings], AbstractAsyncContextManager[C]],
+    settings: Settings,
+    *,
+    started: Callable[[C], None],
+) -> None:
     """Run until SIGTERM or SIGINT, then drain.
 
     Args:
-        composition: Opened here; everything it opened is closed on the way out.
+        compose: Makes what runs from settings. It is opened here; everything it opened is closed on the way out.
+        settings: The first ones; a composition that asks for others is drained and made anew from these.
         started: Called once it is open.
 
     Raises:
@@ -47,24 +61,33 @@ async def run(composition: AbstractAsyncContextManager[C], *, started: Callable[
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with composition as running:
-        started(running)
-        lost = await _told_to_stop(stop, running.jobs)
-        if lost is None:
-            emit(log, logging.INFO, "shutdown", reason="signal")
-        else:
-            emit(log, logging.ERROR, "shutdown", reason=lost.message)
-        await running.drain()
+    following: Settings | None = settings
+    while following is not None:
+        async with compose(following) as running:
+            loop.add_signal_handler(signal.SIGHUP, running.reread)
+            started(running)
+            lost, following = await _told_to_stop(stop, running)
+            _say_why(lost, following)
+            await running.drain()
     emit(log, logging.INFO, "stopped")
     if lost is not None:
         raise lost
 
 
-async def _told_to_stop(stop: asyncio.Event, jobs: Supervisor) -> StateLostError | None:
+async def _told_to_stop(stop: asyncio.Event, running: Composition) -> tuple[StateLostError | None, Settings | None]:
     signalled = asyncio.create_task(stop.wait())
-    either: list[asyncio.Future[Any]] = [signalled, jobs.lost]
+    any_of: list[asyncio.Future[Any]] = [signalled, running.jobs.lost, running.replaced]
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
     finally:
         signalled.cancel()
-    return jobs.lost.result() if jobs.lost.done() else None
+    lost = running.jobs.lost.result() if running.jobs.lost.done() else None
+    goes_on = running.replaced.done() and lost is None and not stop.is_set()
+    return lost, running.replaced.result() if goes_on else None
+
+
+def _say_why(lost: StateLostError | None, following: Settings | None) -> None:
+    if lost is not None:
+        emit(log, logging.ERROR, "shutdown", reason=lost.message)
+    elif following is None:
+        emit(log, logging.INFO, "shutdown", reason="signal")

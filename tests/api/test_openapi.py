@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from receiver.core.tenants import TenantDirectory
-from receiver.ingress.api import Backing, compose
+from receiver.ingress.api import Backing, BearerTokens, compose
 from receiver.ingress.api.sessions import Identity, Registration
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_table
@@ -83,7 +83,10 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
         keys=nothing, metrics=nothing, clock=time.time,
     )  # fmt: skip
     dispatcher = Dispatcher(input_table(resources), nothing, nothing, settings.public, clock=time.time)
-    backing = Backing(tenants=TenantDirectory(()), dispatcher=dispatcher, client=nothing, keys=nothing, feed=nothing)
+    backing = Backing(
+        tenants=TenantDirectory(()), access=BearerTokens(settings.internal.tokens), dispatcher=dispatcher,
+        client=nothing, keys=nothing, feed=nothing,
+    )  # fmt: skip
     calls = compose(settings, backing, nothing, clock=time.time)
     there = {
         (route.method.lower(), route.resource.canonical)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from receiver.core.tenants import Tenant
 from receiver.ingress import server
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.keys.held import HeldTokens
-from receiver.ingress.keys.tenant_keys import KeyStore, TenantKeys
+from receiver.ingress.keys.key_store import KeyStore
 from tests.support.receiver import Answer, Receiver, start_receiver
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.ingress.keys.tenant_keys import TenantKeys
     from tests.support.clock import Clock
 
 
@@ -39,8 +39,8 @@ class Rig:
 
     @property
     def t1(self) -> TenantKeys:
-        """The keys of t1; the store knows tenants by name."""
-        return self.keys.of(Tenant(name="t1", issuer="", client_ids=frozenset()))
+        """The keys of the first tenant, t1."""
+        return self.keys.of(next(iter(self.receiver.server.tenants)))
 
     @property
     def problem(self) -> str:

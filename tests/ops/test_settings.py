@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown preset": ({"tenants": [{**TENANT, "preset": "adfs"}]}, "unknown preset"),
     "unsupported algorithm": ({"tenants": [{**TENANT, "algorithms": ["HS256"]}]}, "HS256 not supported"),
     "two of one name": ({"tenants": [TENANT, TENANT]}, "same name"),
-    "two of one issuer": ({"tenants": [TENANT, {**TENANT, "name": "b"}]}, "same issuer"),
+    "one client id of one issuer twice": ({"tenants": [TENANT, {**TENANT, "name": "b"}]}, "same client id"),
     "template without list": ({"tenants": [{**TENANT, "issuer": "https://l.example/{tenantid}/v2.0"}]}, "allowed"),
     "encrypted without key": ({"tenants": [{**TENANT, "encrypted": True}]}, "needs decryption_key_file"),
     "weak encryption": ({"tenants": [{**TENANT, "key_management_algorithms": ["RSA1_5"]}]}, "RSA1_5 not supported"),

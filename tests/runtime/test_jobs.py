@@ -17,16 +17,18 @@ from receiver.evictor.worker import working
 from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.keys import held
-from receiver.ingress.keys import tenant_keys as keys
+from receiver.ingress.keys import key_store as keys
 from receiver.ingress.keys.held import HeldTokens
 from receiver.ingress.keys.tenant_keys import TenantKeys
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.outbox import publisher as outbox_publisher
 from receiver.ingress.server import running
 from receiver.ops.settings import Settings
+from receiver.ops.settings_source import SettingsSource
 from receiver.outbound.revocation import _Lane
 from receiver.runtime import redis_watch
 from receiver.runtime.redis_watch import RedisWatch
+from receiver.runtime.reload import Reload
 from tests.docs.pages import names, read, rows, section
 from tests.runtime.faults import QUICK, Fault, Process, fails_and_comes_back
 from tests.support.receiver import t1
@@ -46,10 +48,11 @@ CACHE = {"name": "node", "layout": "msal-node", "prefix": "node:"}
 SERVE: dict[str, tuple[Any, str, bool]] = {
     "redis_watch": (RedisWatch, "check", True),
     "epoch_watch": (EpochWatch, "check", False),
-    "key_refresh": (TenantKeys, "refresh_if_due", False),
+    "key_refresh": (TenantKeys, "is_due", False),
     "held_tokens": (HeldTokens, "retry", False),
     "event_feed": (EventLog, "wait", False),
     "ack_watch": (acks, "take", False),
+    "reload": (Reload, "look", False),
     "outbox_drain": (Outbox, "check", True),
 }
 """Each job of `receiver serve`: what fails beneath it, and whether readiness needs it."""
@@ -61,6 +64,7 @@ EVICT: dict[str, tuple[Any, str, bool]] = {
     "watcher": (Lease, "hold", True),
     "cache_probes": (CacheStore, "probe", True),
     "revoker": (_Lane, "take", False),
+    "reload": (Reload, "look", False),
 }
 """The same of `receiver evict`."""
 
@@ -88,6 +92,7 @@ def settings(op: OP, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Re
         tenants=[t1(op, revocation={"clients": {"c1": {"method": "none"}}})],
         caches=[CACHE],
         evictor={"recheck_s": []},
+        reload={"interval_s": 0.02},
     )
 
 
@@ -96,7 +101,10 @@ async def test_each_job_of_serve(
     job: str, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A job of the receiver that fails turns readiness off if a logout needs it, is told and counted, and is back."""
-    async with running(settings, clock=clock, backoff=QUICK) as server, aiohttp.ClientSession() as http:
+    async with (
+        running(settings, SettingsSource(), clock=clock, backoff=QUICK) as server,
+        aiohttp.ClientSession() as http,
+    ):
         assert set(SERVE) == set(server.jobs.report())
         process = Process(server.internal_port, server.metrics, http)
         await process.says(200, job, runs=True)
@@ -113,7 +121,10 @@ async def test_each_job_of_evict(
     """A job of the worker that fails turns readiness off if an eviction needs it, is told and counted, and is back."""
     owner, name, needed = EVICT[job]
     fault = Fault(monkeypatch, owner, name)
-    async with working(settings, clock=clock, backoff=QUICK) as worker, aiohttp.ClientSession() as http:
+    async with (
+        working(settings, SettingsSource(), clock=clock, backoff=QUICK) as worker,
+        aiohttp.ClientSession() as http,
+    ):
         assert set(EVICT) == set(worker.jobs.report())
         await fails_and_comes_back(
             Process(worker.internal_port, worker.metrics, http), job, fault, needed=needed, caplog=caplog

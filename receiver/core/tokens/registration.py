@@ -24,16 +24,32 @@ LOGOUT_TYPES = frozenset({"logout+jwt", "application/logout+jwt"})
 def peek_tenant(claims: Mapping[str, object], tenants: TenantDirectory) -> Tenant:
     """The configured tenant this token claims to come from.
 
+    Where an issuer has a key set for each application, each is a tenant, and `aud` says which one. A token for
+    clients of none of them gets the first, whose rules refuse it.
+
     Raises:
-        LogoutTokenError: `issuer` when no tenant has this issuer.
+        LogoutTokenError: `issuer` when no tenant has this issuer; `aud` when it is for clients of two of its tenants.
     """
     # RFC 8725 §3.10: what a token says must not lead to a request. The claim is compared with configured issuers;
     # no address is ever built from it, so a forged token cannot make us call a host of its choice (SSRF).
     unverified_iss = claims.get("iss")
-    tenant = tenants.by_unverified_issuer(unverified_iss) if isinstance(unverified_iss, str) else None
-    if tenant is None:
+    candidates = tenants.by_unverified_issuer(unverified_iss) if isinstance(unverified_iss, str) else ()
+    if not candidates:
         raise LogoutTokenError(Code.ISSUER, "iss is missing, or no configured tenant has this issuer")
-    return tenant
+    if len(candidates) == 1:
+        return candidates[0]
+    unverified_aud = claims.get("aud")
+    audiences = unverified_aud if isinstance(unverified_aud, list) else [unverified_aud]
+    addressed = [
+        tenant for tenant in candidates if any(isinstance(aud, str) and aud in tenant.client_ids for aud in audiences)
+    ]
+    # One signature cannot be judged by two key sets. To take the first would lose the other's logout.
+    if len(addressed) > 1:
+        names = ", ".join(tenant.name for tenant in addressed)
+        raise LogoutTokenError(
+            Code.AUDIENCE, f"aud names clients of several tenants of this issuer ({names}); put these clients into one"
+        )
+    return addressed[0] if addressed else candidates[0]
 
 
 def check_decryption_tenant(opened_by: Tenant | None, issued_by: Tenant) -> None:
@@ -55,7 +71,7 @@ def check_path(issued_by: Tenant, path_tenant: Tenant | None) -> None:
     """
     # RFC 8725 §3.8: the keys must belong to the issuer. An OP that knows one tenant's URL only must not be able
     # to act for another's.
-    if path_tenant is not None and path_tenant is not issued_by:
+    if path_tenant is not None and path_tenant.name != issued_by.name:
         raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the path is for tenant {path_tenant.name}, the token is not")
 
 
@@ -125,7 +141,10 @@ TENANT_RULES = (
     Rule(
         "3.1", "issuer", "BCL §2.6 step 4",
         _tenant, shows=("claims.iss",),
-        refusals={Code.ISSUER: "Operator: set issuer to the iss the OP sends, letter by letter, if this is your OP."},
+        refusals={
+            Code.ISSUER: "Operator: set issuer to the iss the OP sends, letter by letter, if this is your OP.",
+            Code.AUDIENCE: "Operator: put clients that one token names into one tenant.",
+        },
     ),
     Rule(
         "3.2", "encryption_key", "BCL §2.6 step 1", lambda e: check_decryption_tenant(e.opened_by, e.issued_by),

@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 class BearerTokens:
     """The tokens accepted, compared in constant time; none of them is kept, only what they are compared by.
 
+    `use` puts others in their place while the API runs.
+
     Args:
         tokens: Each is good by itself, so that a new one can be rolled out before the old one goes.
     """
 
     def __init__(self, tokens: Iterable[ApiToken]) -> None:
+        self.use(tokens)
+
+    def use(self, tokens: Iterable[ApiToken]) -> None:
+        """Accept these from now on, and no other ones."""
         self._tokens = [(_digest(token.value.encode()), replace(token, value="")) for token in tokens]
 
     def __bool__(self) -> bool:
         return bool(self._tokens)
+
+    @property
+    def unscoped(self) -> list[str]:
+        """Names of those that may do everything."""
+        return [token.name for _, token in self._tokens if not token.scoped]
 
     def caller(self, authorization: str | None) -> ApiToken:
         """Name and scopes of the token the header holds; takes the same time whichever it is.

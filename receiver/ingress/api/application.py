@@ -164,6 +164,7 @@ class Backing:
 
     Attributes:
         tenants: The configured ones.
+        access: Who may call.
         dispatcher: Serves the inputs that are reached under the API.
         client: Redis; owned by the caller.
         keys: Key names.
@@ -171,6 +172,7 @@ class Backing:
     """
 
     tenants: TenantDirectory
+    access: BearerTokens
     dispatcher: Dispatcher
     client: redis.asyncio.Redis
     keys: Keys
@@ -178,14 +180,10 @@ class Backing:
 
 
 def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Callable[[], float]) -> web.Application:
-    """The API as it is configured.
-
-    Raises:
-        ConfigurationError: the token file cannot be read or holds no good token.
-    """
+    """The API as it is configured."""
     tenants, client, keys = backing.tenants, backing.client, backing.keys
     traces = EvictionTraces(
-        client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, issuers=tenants.issuers, clock=clock
+        client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, tenants=tenants, clock=clock
     )
     events = EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
     parts = [
@@ -194,13 +192,12 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
         Part("sessions", SessionCalls(tenants, SignIns(client, keys, clock=clock)).add_routes),
         Part("events", events.add_routes),
     ]
-    tokens = settings.internal.tokens
-    if unscoped := [token.name for token in tokens if not token.scoped]:
+    if unscoped := backing.access.unscoped:
         emit(
             log, logging.WARNING, "api.unscoped_tokens", tokens=unscoped,
             action="each of these may do everything; give it a name and scopes in internal.token_file, see docs/api.md",
         )  # fmt: skip
-    return Api(BearerTokens(tokens), parts, retry_after_s=settings.public.retry_after_s, metrics=metrics).build()
+    return Api(backing.access, parts, retry_after_s=settings.public.retry_after_s, metrics=metrics).build()
 
 
 def _route(request: web.Request) -> str:

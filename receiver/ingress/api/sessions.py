@@ -80,7 +80,7 @@ class SessionCalls:
         return web.json_response({"signed_out": await self._sign_ins.is_signed_out(sign_in)}, headers=NO_STORE)
 
     def _sign_in(self, call: Identity) -> SignIn:
-        tenant = self._tenants.by_issuer(call.iss)
+        tenant = self._tenants.by_issuer(call.iss, call.client_id)
         if tenant is None:
             raise MalformedRequestError(Code.ISSUER, "iss is no configured tenant's issuer, byte for byte")
         kept = call if isinstance(call, Registration) else None

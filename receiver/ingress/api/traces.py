@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import Keys
+    from receiver.core.tenants import TenantDirectory
 
 
 SEARCHED = 10_000
@@ -36,7 +37,7 @@ class EvictionTraces:
         keys: Key names.
         declared: Apps that should answer even if they were never heard of.
         seen_within_s: Seconds within which other apps were heard of that should answer.
-        issuers: Those a token may be from.
+        tenants: Those a token may be from.
         clock: NumericDate seconds.
     """
 
@@ -47,14 +48,14 @@ class EvictionTraces:
         *,
         declared: Collection[str],
         seen_within_s: float,
-        issuers: Sequence[str],
+        tenants: TenantDirectory,
         clock: Callable[[], float],
     ) -> None:
         self._client = client
         self._keys = keys
         self._declared = declared
         self._seen_within_s = seen_within_s
-        self._issuers = issuers
+        self._tenants = tenants
         self._clock = clock
         self._searching = asyncio.Lock()
         self._waiting = 0
@@ -71,7 +72,7 @@ class EvictionTraces:
         jti = request.query.get("jti", "")
         if not jti:
             raise MalformedRequestError(Code.MALFORMED, "name an eviction: /v1/evictions/{id} or ?jti=")
-        return await self._trace(jti, self._issuers)
+        return await self._trace(jti, self._tenants.issuers)
 
     async def _trace(self, text: str, issuers: Sequence[str]) -> web.Response:
         found = await self._find(text, issuers)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from receiver.core.tokens.rule import Rule
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_parser import TokenParser
-    from receiver.ingress.keys.tenant_keys import KeyStore
+    from receiver.ingress.keys.key_store import KeyStore
 
 
 class SignedTokens:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_parser import TokenParser
     from receiver.ingress.intake import Accepted, Intake
-    from receiver.ingress.keys.tenant_keys import KeyStore
+    from receiver.ingress.keys.key_store import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import KeySettings
@@ -66,6 +66,10 @@ class TokenVerifier:
     async def restore(self) -> None:
         """Take up the held tokens of an earlier run; call it before the first request."""
         await self.held.restore(self._parser.parse)
+
+    async def reread(self) -> None:
+        """Judge held tokens by the tenants there are now; call it after these have changed."""
+        await self.held.reread(self._parser.parse)
 
     async def verify(self, compact: str, message: Message) -> tuple[Eviction, ...]:
         """What one logout token orders. Where only its key is missing, it is also held and taken in when that comes.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.key_freshness import Evidence
-from receiver.errors import DependencyError, LogoutTokenError, ReceiverError
+from receiver.errors import DependencyError, LogoutTokenError, MalformedRequestError, ReceiverError
 from receiver.ingress.keys.verification import EVIDENCE
 from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.jws import UnverifiedToken
     from receiver.ingress.intake import Accepted
-    from receiver.ingress.keys.tenant_keys import KeyStore
+    from receiver.ingress.keys.key_store import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
 
@@ -159,17 +159,26 @@ class HeldTokens:
         self._saved = {row.number for row in rows}
         self._numbers = itertools.count(max(self._saved, default=-1) + 1)
         for row in rows:
-            try:
-                token, tenant = await read(row.token)
-            except LogoutTokenError as error:
-                emit(
-                    log, logging.WARNING, "logout.held_unreadable", tenant=row.tenant, code=error.code,
-                    reason=error.message,
-                )  # fmt: skip
-            else:
+            found = await _read(read, row.token, row.tenant)
+            if found is not None:
                 # The capacity may be a smaller one than last time.
-                self._put(row.number, HeldToken(token, tenant, row.received_at, None, row.token, restored=True))
+                self._put(row.number, HeldToken(*found, row.received_at, None, row.token, restored=True))
         self._metrics.held_tokens.set(len(self._held))
+
+    async def reread(self, read: Callable[[str], Awaitable[tuple[UnverifiedToken, Tenant]]]) -> None:
+        """Judge waiting tokens by the tenants there are now, after these have changed; `read` as in `restore`."""
+        async with self._retrying:
+            for number, held in list(self._held.items()):
+                try:
+                    found = await _read(read, held.compact, held.tenant.name)
+                except MalformedRequestError:
+                    continue  # too many encrypted tokens wait to be opened: this one stays as it was read
+                if self._held.get(number) is not held or (found is not None and found[1] is held.tenant):
+                    continue
+                self._remove(number)
+                if found is not None:
+                    self._put(number, HeldToken(*found, held.received_at, None, held.compact, restored=True))
+            self._metrics.held_tokens.set(len(self._held))
 
     async def save(self) -> None:
         """Bring the outbox up to date, as far as its disk allows; never raises."""
@@ -272,6 +281,18 @@ class HeldTokens:
             held_s=round(self._clock() - held.received_at, 3), code=error.code if error else None,
             reason=error.message if error else None,
         )  # fmt: skip
+
+
+async def _read(
+    read: Callable[[str], Awaitable[tuple[UnverifiedToken, Tenant]]], compact: str, tenant: str
+) -> tuple[UnverifiedToken, Tenant] | None:
+    try:
+        return await read(compact)
+    except LogoutTokenError as error:
+        emit(
+            log, logging.WARNING, "logout.held_unreadable", tenant=tenant, code=error.code, reason=error.message
+        )  # fmt: skip
+        return None
 
 
 def _lookup(held: HeldToken) -> tuple[str, int, Evidence]:

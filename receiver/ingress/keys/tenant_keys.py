@@ -1,6 +1,6 @@
-"""Each tenant's keys: discovery, fetching, refreshing, and keeping good ones through an outage.
+"""A tenant's keys: discovery, fetching, refreshing, and keeping good ones through an outage.
 
-One fetch at a time per tenant, however many requests wait for it. When to fetch is decided by
+One fetch at a time, however many requests wait for it. When to fetch is decided by
 `core.tokens.key_freshness`; what is a usable set by `core.tokens.jwks`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,14 +23,11 @@ from receiver.outbound.turns import Urgency
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.core.tenants import Tenant
     from receiver.ops.metrics import Metrics
     from receiver.outbound.fetch import Fetcher
 
 log = logging.getLogger("receiver.keys")
-
-TICK_S = 5.0
-"""Seconds between two looks at whether keys are due; each tenant's fetch is spread by up to a tick."""
 
 MAX_REASONS = 8
 """Unusable keys whose reasons one log line gives."""
@@ -51,7 +47,11 @@ class KeyPolicy:
 
 
 class TenantKeys:
-    """The keys of one tenant."""
+    """The keys of one tenant, or of several that have them from the same place.
+
+    Attributes:
+        tenant: In whose name they are fetched, logged and counted; of several the first.
+    """
 
     def __init__(
         self,
@@ -63,10 +63,9 @@ class TenantKeys:
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        self._tenant = tenant
+        self.tenant = tenant
         self._fetcher = fetcher
         self._shared = shared
-        self._shared_name = shared_name(tenant)
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
@@ -101,7 +100,7 @@ class TenantKeys:
         if self._fetch is not None or may_try or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
             await self._refresh("start", is_urgent=True)
         if self._key_set is None or not self._is_usable(self._age):
-            raise JWKSUnavailableError(f"no keys for tenant {self._tenant.name}: {self._last_error}")
+            raise JWKSUnavailableError(f"no keys for tenant {self.tenant.name}: {self._last_error}")
         return self._key_set
 
     async def newer_than(self, known: KeySet, evidence: Evidence) -> KeySet | None:
@@ -110,17 +109,61 @@ class TenantKeys:
             return self._key_set
         now_s = self._clock()
         joins = self._fetch is not None
-        if not joins and not self._age.may_refresh_for(evidence, now_s, cooldown_s=self._tenant.key_cooldown_s):
+        if not joins and not self._age.may_refresh_for(evidence, now_s, cooldown_s=self.tenant.key_cooldown_s):
             return None
         if not joins:
             self._age = self._age.forced(evidence, now_s)
         await self._refresh(evidence.value, is_urgent=True)
         return self._key_set if self._key_set is not known else None
 
-    async def refresh_if_due(self) -> None:
-        """The periodic refresh."""
-        if self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s):
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are keys to verify with."""
+        return self._key_set is not None and self._is_usable(self._age)
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the keys were fetched; None when there are none."""
+        return None if self._age.fetched_at is None else self._clock() - self._age.fetched_at
+
+    @property
+    def is_fetching(self) -> bool:
+        """Whether a fetch is under way."""
+        return self._fetch is not None
+
+    def is_due(self, share: float = 1.0) -> bool:
+        """Whether the periodic refresh should run.
+
+        Args:
+            share: Of the time keys are fresh, after which they are due.
+        """
+        return self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s * share)
+
+    async def refresh_if_due(self, share: float = 1.0) -> None:
+        """The periodic refresh; `share` as in `is_due`."""
+        if self.is_due(share):
             await self._refresh("timer" if self._key_set else "start", is_urgent=False)
+
+    @property
+    def shared_name(self) -> str:
+        """What the copy that receivers share goes by."""
+        return shared_name(self.tenant)
+
+    def take_shared(self, stored: StoredKeys | None) -> None:
+        """Use the copy that receivers share, where it is good and there are no keys yet."""
+        if stored is None or self.has_keys or not self._is_usable(KeyAge(stored.fetched_at)):
+            return
+        try:
+            key_set = parse_key_set(stored.document)
+        except ValueError:
+            return
+        if not key_set.keys:
+            return
+        # Another receiver's clock may run ahead; its keys must not stay fresh for longer than ours would.
+        self._adopt(key_set, min(stored.fetched_at, self._clock()))
+        emit(
+            log, logging.INFO, "keys.shared", tenant=self.tenant.name, age_s=int(self._clock() - stored.fetched_at)
+        )  # fmt: skip
 
     async def aclose(self) -> None:
         """Give up a fetch in progress."""
@@ -133,7 +176,7 @@ class TenantKeys:
             self._urgency.rise()
         if self._fetch is None:
             self._urgency = Urgency(is_urgent=is_urgent)
-            self._fetch = asyncio.create_task(self._fetch_once(trigger), name=f"keys-{self._tenant.name}")
+            self._fetch = asyncio.create_task(self._fetch_once(trigger), name=f"keys-{self.tenant.name}")
             self._fetch.add_done_callback(self._fetched)
         # A request that is cancelled must not cancel the fetch others wait for.
         await asyncio.shield(self._fetch)
@@ -143,7 +186,7 @@ class TenantKeys:
 
     async def _fetch_once(self, trigger: str) -> None:
         if not self._is_usable(self._age):
-            await self._take_shared()
+            self.take_shared(await self._shared.load(self.shared_name))
         if (
             self._is_usable(self._age)
             and not self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s)
@@ -160,7 +203,7 @@ class TenantKeys:
             self._last_error = str(error)
             self._count("error", trigger)
             emit(
-                log, logging.WARNING, "keys.refresh_failed", tenant=self._tenant.name, trigger=trigger,
+                log, logging.WARNING, "keys.refresh_failed", tenant=self.tenant.name, trigger=trigger,
                 reason=self._last_error, kept=self._key_set is not None,
             )  # fmt: skip
             return
@@ -168,34 +211,14 @@ class TenantKeys:
         self._adopt(key_set, now_s)
         self._last_error = ""
         self._count("ok", trigger)
-        self._metrics.jwks_last_success.labels(self._tenant.name).set(now_s)
+        self._metrics.jwks_last_success.labels(self.tenant.name).set(now_s)
         emit(
-            log, logging.INFO, "keys.refreshed", tenant=self._tenant.name, trigger=trigger,
+            log, logging.INFO, "keys.refreshed", tenant=self.tenant.name, trigger=trigger,
             usable=len(key_set.keys), unusable=len(key_set.unusable),
             reasons="; ".join(map(str, key_set.unusable[:MAX_REASONS])) or None,
         )  # fmt: skip
         if key_set.keys:
-            await self._shared.store(self._shared_name, StoredKeys(now_s, document))
-
-    async def _take_shared(self) -> None:
-        stored = await self._shared.load(self._shared_name)
-        if stored is None or not self._is_usable(KeyAge(stored.fetched_at)):
-            return
-        try:
-            key_set = parse_key_set(stored.document)
-        except ValueError:
-            return
-        if not key_set.keys:
-            return
-        # Another receiver's clock may run ahead; its keys must not stay fresh for longer than ours would.
-        self._adopt(key_set, min(stored.fetched_at, self._clock()))
-        emit(
-            log,
-            logging.INFO,
-            "keys.shared",
-            tenant=self._tenant.name,
-            age_s=int(self._clock() - stored.fetched_at),
-        )
+            await self._shared.store(self.shared_name, StoredKeys(now_s, document))
 
     def _is_usable(self, age: KeyAge) -> bool:
         return age.is_usable(self._clock(), max_stale_s=self._policy.max_stale_s)
@@ -205,64 +228,25 @@ class TenantKeys:
         self._age = replace(self._age, fetched_at=fetched_at)
 
     async def _fetch_document(self) -> dict[str, object]:
-        tenant = self._tenant
+        tenant = self.tenant
         jwks_uri = tenant.jwks_uri or await self._discover_jwks_uri()
         return await self._get_json(jwks_uri)
 
     async def _discover_jwks_uri(self) -> str:
-        url = address_of(self._tenant)
-        return endpoint_in(await self._get_json(url), "jwks_uri", issuer=self._tenant.issuer, url=url)
+        url = address_of(self.tenant)
+        return endpoint_in(await self._get_json(url), "jwks_uri", issuer=self.tenant.issuer, url=url)
 
     async def _get_json(self, url: str) -> dict[str, object]:
-        tenant = self._tenant
+        tenant = self.tenant
         return await self._fetcher.get_json(
             url, tenant=tenant.name, allow_http=tenant.allow_http, urgency=self._urgency
         )
 
     def _count(self, result: str, trigger: str) -> None:
-        self._metrics.jwks_refreshes.labels(self._tenant.name, result, trigger).inc()
+        self._metrics.jwks_refreshes.labels(self.tenant.name, result, trigger).inc()
 
 
 def shared_name(tenant: Tenant) -> str:
     """The tenant and where its keys come from: one that moves to another issuer never verifies with the old keys."""
     source = "\n".join((tenant.issuer, tenant.metadata_url, tenant.jwks_uri or ""))
     return f"{tenant.name}:{hashlib.sha256(source.encode()).hexdigest()[:12]}"
-
-
-class KeyStore:
-    """The keys of all tenants, and the task that keeps them fresh."""
-
-    def __init__(
-        self,
-        tenants: TenantDirectory,
-        *,
-        fetcher: Fetcher,
-        shared: SharedKeys,
-        policy: KeyPolicy,
-        metrics: Metrics,
-        clock: Callable[[], float],
-    ) -> None:
-        self._by_tenant = {
-            tenant.name: TenantKeys(tenant, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock)
-            for tenant in tenants
-        }
-
-    def of(self, tenant: Tenant) -> TenantKeys:
-        """That tenant's keys."""
-        return self._by_tenant[tenant.name]
-
-    async def keep_fresh(self) -> None:
-        """Fetch what is due, until cancelled."""
-        while True:
-            await asyncio.gather(*(keys.refresh_if_due() for keys in self._by_tenant.values()))
-            # Spread, so that replicas started together do not call the OP together.
-            await asyncio.sleep(TICK_S * random.uniform(0.8, 1.2))  # noqa: S311  # not a secret
-
-    async def aclose(self) -> None:
-        """Give up all fetches in progress."""
-        for keys in self._by_tenant.values():
-            await keys.aclose()
-
-    def problems(self) -> dict[str, str]:
-        """Tenants whose last fetch failed, and why."""
-        return {name: keys.last_error for name, keys in self._by_tenant.items() if keys.last_error}

@@ -1,0 +1,185 @@
+"""All tenants' keys: who has them from where, kept fresh, and followed when the tenants change."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.core.tokens.discovery import address_of
+from receiver.ingress.keys.tenant_keys import KeyPolicy, TenantKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.bus.shared_keys import SharedKeys
+    from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ops.metrics import Metrics
+    from receiver.outbound.egress import Egress, Ways
+    from receiver.outbound.fetch import Fetcher
+
+TICK_S = 5.0
+"""Seconds between two looks at whether keys are due; each tenant's fetch is spread by up to a tick."""
+
+EARLIEST = 0.5
+"""Keys are fetched again after this share of `keys.fresh_s` at the earliest. Each key set has a share of its own
+between it and 1, so that thousands that were fetched together part."""
+
+BATCH = 100
+"""Shared copies read by one command, so that thousands of them hold up no other one."""
+
+MAX_PROBLEMS = 20
+"""Tenants whose last failure readiness shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where keys come from. Tenants that have all of it in common have their keys in common, fetched once.
+
+    Attributes:
+        jwks_uri: Of the keys; None where discovery says.
+        issuer: Whose the discovery document must be; None without discovery.
+        metadata_url: The discovery document; None without discovery.
+        allow_http: Whether plain http is acceptable.
+        cooldown_s: Seconds between two fetches caused by tokens.
+        egress: How requests leave.
+    """
+
+    jwks_uri: str | None
+    issuer: str | None
+    metadata_url: str | None
+    allow_http: bool
+    cooldown_s: float
+    egress: Egress
+
+
+class KeyStore:
+    """The keys of all tenants, and the task that keeps them fresh.
+
+    Args:
+        tenants: The configured ones.
+        fetcher: Asks the OPs.
+        shared: Copies of the keys that receivers share.
+        policy: How long keys are trusted.
+        metrics: Counts fetches.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        *,
+        fetcher: Fetcher,
+        shared: SharedKeys,
+        policy: KeyPolicy,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._tenants = tenants
+        self._fetcher = fetcher
+        self._shared = shared
+        self._policy = policy
+        self._metrics = metrics
+        self._clock = clock
+        self._by_source: dict[Source, TenantKeys] = {}
+        self._by_name: dict[str, tuple[Tenant, TenantKeys]] = {}
+        self._shares: dict[Source, float] = {}
+        self._leaving: list[TenantKeys] = []
+        self.follow()
+
+    def follow(self, ways: Ways | None = None) -> None:
+        """Have keys for the tenants there are now: call it after others were put into the directory.
+
+        Tenants keep the keys they have as long as they have them from the same place.
+
+        Args:
+            ways: Every OP's way out from now on; None leaves them as they are.
+        """
+        if ways is not None:
+            self._fetcher.use(ways)
+        before, self._by_source, self._by_name = self._by_source, {}, {}
+        for tenant in self._tenants:
+            source = self._source_of(tenant)
+            if source not in self._by_source:
+                keys = before.pop(source, None) or self._made_for(tenant)
+                keys.tenant = tenant
+                self._by_source[source] = keys
+                self._shares.setdefault(source, random.uniform(EARLIEST, 1.0))  # noqa: S311  # not a secret
+            self._by_name[tenant.name] = (tenant, self._by_source[source])
+        self._shares = {source: self._shares[source] for source in self._by_source}
+        # Requests that came before the change may still wait for them.
+        self._leaving = [keys for keys in (*self._leaving, *before.values()) if keys.is_fetching]
+
+    def of(self, tenant: Tenant) -> TenantKeys:
+        """That tenant's keys, also when it has been changed or removed meanwhile."""
+        now, keys = self._by_name.get(tenant.name, (None, None))
+        if now is tenant and keys is not None:
+            return keys
+        source = self._source_of(tenant)
+        if source not in self._by_source:
+            self._by_source[source] = self._made_for(tenant)
+            self._shares[source] = 1.0
+        return self._by_source[source]
+
+    async def keep_fresh(self) -> None:
+        """Fetch what is due, until cancelled. An OP that is slow to answer holds up no other one."""
+        await self._take_shared()
+        async with asyncio.TaskGroup() as refreshes:
+            while True:
+                for source, keys in self._by_source.items():
+                    share = self._shares[source]
+                    if not keys.is_fetching and keys.is_due(share):
+                        refreshes.create_task(keys.refresh_if_due(share))
+                # Spread, so that replicas started together do not call the OP together.
+                await asyncio.sleep(TICK_S * random.uniform(0.8, 1.2))  # noqa: S311  # not a secret
+
+    async def aclose(self) -> None:
+        """Give up all fetches in progress."""
+        for keys in (*self._by_source.values(), *self._leaving):
+            await keys.aclose()
+
+    def problems(self) -> dict[str, str]:
+        """Tenants whose last fetch failed, and why; `MAX_PROBLEMS` at most."""
+        failed = (keys for keys in self._by_source.values() if keys.last_error)
+        return {keys.tenant.name: keys.last_error for keys, _ in zip(failed, range(MAX_PROBLEMS), strict=False)}
+
+    @property
+    def tenants(self) -> int:
+        """Tenants there are."""
+        return len(self._by_name)
+
+    @property
+    def without_keys(self) -> int:
+        """Tenants there are no keys for."""
+        return sum(not keys.has_keys for _, keys in self._by_name.values())
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds since the oldest keys were fetched; 0 when there are none."""
+        return max((keys.age_s or 0.0 for keys in self._by_source.values()), default=0.0)
+
+    async def _take_shared(self) -> None:
+        missing = [keys for keys in self._by_source.values() if not keys.has_keys]
+        for first in range(0, len(missing), BATCH):
+            batch = missing[first : first + BATCH]
+            stored = await self._shared.load_many([keys.shared_name for keys in batch])
+            for keys, copy in zip(batch, stored, strict=True):
+                keys.take_shared(copy)
+
+    def _made_for(self, tenant: Tenant) -> TenantKeys:
+        return TenantKeys(
+            tenant, fetcher=self._fetcher, shared=self._shared, policy=self._policy, metrics=self._metrics,
+            clock=self._clock,
+        )  # fmt: skip
+
+    def _source_of(self, tenant: Tenant) -> Source:
+        discovers = tenant.jwks_uri is None
+        return Source(
+            jwks_uri=tenant.jwks_uri,
+            issuer=tenant.issuer if discovers else None,
+            metadata_url=address_of(tenant) if discovers else None,
+            allow_http=tenant.allow_http,
+            cooldown_s=tenant.key_cooldown_s,
+            egress=self._fetcher.egress_of(tenant.name),
+        )
