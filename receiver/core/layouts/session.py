@@ -1,4 +1,4 @@
-"""Web sessions in a string: each is deleted whole. Pickle and msgpack are searched, never loaded."""
+"""Web sessions in a string: each is deleted whole. Pickle is read, never loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Session(Layout):
 
     def read(self, raw: Raw) -> Value:
         """The sign-ins in it, by ID tokens, their claims and MSAL's caches."""
-        found = session_values.read(self._searched(raw))
+        found = session_values.read(*self._parts(raw))
         return Value(
             raw,
             {WHOLE: list(found.sign_ins)} if found.sign_ins else {},
@@ -36,8 +36,8 @@ class Session(Layout):
             refresh_tokens=found.refresh_tokens,
         )
 
-    def _searched(self, raw: Raw) -> bytes:
-        return raw[STRING]
+    def _parts(self, raw: Raw) -> list[bytes]:
+        return [raw[STRING]]
 
 
 class FlaskSession(Session):

@@ -1,8 +1,7 @@
-"""What a web session's stored bytes say of its user, in any serialisation. Nothing is ever deserialised but JSON.
+"""What a web session's stored bytes say of its user, in any serialisation; nothing is ever loaded (`forms`).
 
-Pickle and Java serialisation are code: to load a value is to run what its writer chose. But both keep strings as
-they are, so the MSAL cache (JSON) and the ID tokens (JWTs) inside can be read without loading what is around them.
-Compressed and encrypted values say nothing.
+Claims are found by their names, MSAL's caches and ID tokens also in text. Where a value is in no form that is known, or
+beyond a limit, its bytes are searched for the latter two. Compressed and encrypted values say nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from receiver.core.layouts import foreign_json, msal_cache
+from receiver.core.layouts import foreign_json, forms, msal_cache
 from receiver.core.layouts.cached_sign_in import CachedSignIn, from_claims, id_token_claims, is_too_long, text
 from receiver.errors import BadValueError
 
@@ -32,6 +31,12 @@ MAX_SIGN_INS = 256
 MAX_LOOKS = 100_000
 """JSON values and tokens looked at in one session, with or without a sign-in in them; what follows is not seen. A
 session has some hundred. One of 16 MiB could have millions, and would hold up the eviction of all other users."""
+
+TYPED = 2
+"""Members of a list that is the name of a class and a value of it."""
+
+ORDINARY = {"not_json", "shape"}
+"""Reasons why bytes cannot be taken apart that say nothing bad of them."""
 
 # Both in linear time, also in hostile text.
 _PAYLOAD = re.compile(rb"(?<=[A-Za-z0-9_-])(\.eyJ[A-Za-z0-9_-]{8,}+)(?=\.)")
@@ -53,16 +58,15 @@ class SessionValue:
     problems: frozenset[str] = frozenset()
 
 
-def read(value: bytes) -> SessionValue:
-    """Look for ID token claims, ID tokens and MSAL caches; never raises."""
+def read(*values: bytes) -> SessionValue:
+    """Look for ID token claims, ID tokens and MSAL caches in the parts of a session; never raises."""
     search = _Search()
-    found = search.in_json(value) if value[:1] == b"{" else []
-    found = found or list(islice(search.in_bytes(value), MAX_SIGN_INS + 1))
+    found = list(islice((item for value in values for item in search.in_part(value)), MAX_SIGN_INS + 1))
     problems = search.problems
     blobs = [item for item in found if isinstance(item, dict)]
     known = [item for item in found if isinstance(item, CachedSignIn)]
     of_blobs = [s for blob in blobs for each in msal_cache.sign_ins(blob, problems).values() for s in each]
-    tokens = [token for blob in blobs for token in msal_cache.remove(blob, msal_cache.sign_ins(blob).keys())[1]]
+    tokens = {token: None for blob in blobs for token in msal_cache.remove(blob, msal_cache.sign_ins(blob).keys())[1]}
     merged = list(_merged(of_blobs, known))
     if len(merged) > MAX_SIGN_INS or len(found) > MAX_SIGN_INS:
         problems.add("too_many")
@@ -79,15 +83,21 @@ class _Search:
         self.problems: set[str] = set()
         self._looks = 0
 
-    def in_json(self, value: bytes) -> list[_Found]:
-        """What is in a JSON object; empty when it is none."""
-        return list(islice(self._in_text(value, MAX_DEPTH), MAX_SIGN_INS + 1))
+    def in_part(self, part: bytes) -> Iterator[_Found]:
+        """What is in one serialised value."""
+        found = False
+        for item in self._in_form(part, MAX_DEPTH):
+            found = True
+            yield item
+        is_seen = found and part[:1] == b"{" and "too_many" not in self.problems
+        if not is_seen:
+            yield from self._in_bytes(part)
 
-    def _in_text(self, value: str | bytes, depth: int) -> Iterator[_Found]:
+    def _in_form(self, value: str | bytes, depth: int) -> Iterator[_Found]:
         try:
-            inner = foreign_json.parse(value)
+            inner = foreign_json.parse(value) if isinstance(value, str) else forms.parse(value)
         except BadValueError as error:
-            if error.reason != "not_json":
+            if error.reason not in ORDINARY:
                 self.problems.add(error.reason)
             return
         yield from self._in_value(inner, depth - 1)
@@ -97,9 +107,11 @@ class _Search:
             return
         if isinstance(value, str):
             if value.startswith("{"):
-                yield from self._in_text(value, depth)
+                yield from self._in_form(value, depth)
             elif value.startswith("eyJ"):
                 yield from self._in_token(value)
+        elif isinstance(value, bytes):
+            yield from self._in_form(value, depth)
         elif isinstance(value, dict):
             yield from self._in_object(value, depth)
         elif isinstance(value, list):
@@ -111,7 +123,7 @@ class _Search:
                 return
             yield from self._in_value(value, depth)
 
-    def _in_object(self, value: dict[str, object], depth: int) -> Iterator[_Found]:
+    def _in_object(self, value: dict[Any, object], depth: int) -> Iterator[_Found]:
         if blob := self._blob(value):
             yield blob
             return
@@ -123,12 +135,12 @@ class _Search:
             claims = value.get("idTokenClaims")
             named = self._sign_in(claims, account=text(account)) if isinstance(claims, dict) else None
             yield named or CachedSignIn(account=text(account))
-        elif (sign_in := self._sign_in(value)) is not None and value.get("aud"):
+        elif value.get("aud") and (sign_in := self._sign_in(_untyped(value))) is not None:
             yield sign_in
         yield from self._in_each(value.values(), depth - 1)
 
-    def in_bytes(self, value: bytes) -> Iterator[_Found]:
-        """What is in bytes of any other form."""
+    def _in_bytes(self, value: bytes) -> Iterator[_Found]:
+        """What is in bytes of any form."""
         # Counted anew: many values in JSON hide no token from this search.
         self._looks = 0
         for found in self._objects(value.decode("utf-8", "replace")):
@@ -181,6 +193,16 @@ class _Search:
         except BadValueError as error:
             self.problems.add(error.reason)
             return None
+
+
+def _untyped(claims: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Claims without the names of Java's classes that Jackson writes before values: `["java.net.URL", "https://…"]`."""
+    return {
+        name: value[1]
+        if isinstance(value, list) and len(value) == TYPED and str(value[0]).startswith("java.")
+        else value
+        for name, value in claims.items()
+    }
 
 
 def _merged(of_blobs: list[CachedSignIn], others: list[CachedSignIn]) -> Iterator[CachedSignIn]:

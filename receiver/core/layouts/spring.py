@@ -1,7 +1,7 @@
 """Spring Session: a hash for each session, and books beside it: an index by principal, and a key that expires for it.
 
-Field values are Java's serialisation, which is searched, never loaded. The members of the index are session ids as the
-app's serialiser writes strings; Java's puts a header before the text.
+Field values are Java's serialisation or JSON; each is read by itself, and never loaded. The members of the index are
+session ids as the app's serialiser writes strings; Java's puts a header before the text.
 """
 
 from __future__ import annotations
@@ -73,10 +73,9 @@ class SpringSession(Session):
         """The keys that expire for these sessions."""
         return [f"{prefix}{EXPIRES}{name}" for name in names]
 
-    def _searched(self, raw: Raw) -> bytes:
+    def _parts(self, raw: Raw) -> list[bytes]:
         # Longest first, as what is long holds the tokens.
-        values: list[bytes] = sorted(raw.values(), key=lambda value: -len(value))
-        return b"\n".join(values)
+        return sorted(raw.values(), key=len, reverse=True)
 
 
 def _is_springs(raw: Raw) -> bool:
