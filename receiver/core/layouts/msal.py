@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from receiver.core.layouts import msal_cache
 from receiver.core.layouts.layout import STRING, WHOLE, Change, Cut, Layout, Raw, Value
+from receiver.core.layouts.wrapped import unwrap
+from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -44,9 +46,13 @@ class Msal(Layout):
     keep_empty: bool = False
 
     def read(self, raw: Raw) -> Value:
-        """The sign-ins of every client and account."""
+        """The sign-ins of every client and account, also where a framework has wrapped the cache once."""
         problems: set[str] = set()
-        blob = msal_cache.parse(self._text(raw), problems)
+        wrapped = unwrap(self._text(raw))
+        blob = msal_cache.parse(self._text(raw) if wrapped is None else wrapped.text, problems)
+        if wrapped is not None and not blob:
+            # Any program may keep a text so.
+            raise BadValueError("shape")
         return Value(raw, msal_cache.sign_ins(blob, problems), readable=True, problems=frozenset(problems))
 
     def without(self, value: Value, ended: Collection[Holder]) -> Change:
@@ -54,9 +60,12 @@ class Msal(Layout):
         if not value.readable or WHOLE in ended:
             return Change(None)
         text = self._text(value.raw)
-        left = msal_cache.without(text, ended)
+        wrapped = unwrap(text)
+        left = msal_cache.without(text if wrapped is None else wrapped.text, ended)
         if not (left.holds_tokens or self.keep_empty):
             return Change(None, left.refresh_tokens)
+        if wrapped is not None:
+            return Change(wrapped.wrap(left.serialised.decode()), left.refresh_tokens)
         return Change(left.serialised, left.refresh_tokens, cut_of(text, left.pieces, ended))
 
     def bears_signature(self, raw: Raw) -> bool:
