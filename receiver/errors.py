@@ -63,6 +63,11 @@ class Code(StrEnum):
     SID_MISSING = "sid_missing"
     NONCE = "nonce"
     EVENTS = "events"
+    # Claims of a security event that logout tokens have no rule on (RFC 8417, SSF 1.0)
+    EXP_PRESENT = "exp_present"
+    SUB_PRESENT = "sub_present"
+    STATE = "state"
+    STREAM = "stream"
     # Ours, or the OP's endpoints
     JWKS_UNAVAILABLE = "jwks_unavailable"
     FETCH = "fetch"
@@ -138,6 +143,18 @@ class FetchError(DependencyError):
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.FETCH, message)
+
+
+class TransmitterError(DependencyError):
+    """A transmitter of security events did not do what it was asked for.
+
+    Attributes:
+        status: HTTP status of its answer; None when there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(Code.FETCH, message)
+        self.status = status
 
 
 class PublishError(DependencyError):

@@ -46,6 +46,18 @@ class Keys:
         """String: the last good JWKS of a tenant with the time it was fetched, shared by all receivers."""
         return f"{self.prefix}:jwks:{tenant}"
 
+    def stream(self, tenant: str) -> str:
+        """Hash: what a tenant's transmitter has said of our stream of security events last."""
+        return f"{self.prefix}:ssf:{tenant}"
+
+    def stream_state(self, tenant: str, state: str) -> str:
+        """String: a verification of that stream which was asked for: `asked`, then `verified`; expires."""
+        return f"{self.stream(tenant)}:state:{state}"
+
+    def poller(self, name: str) -> str:
+        """String: the receiver that polls a source now; expires unless it is renewed."""
+        return f"{self.prefix}:poller:{name}"
+
     def mark(self, digest: str, suffix: str = "") -> str:
         """String: NumericDate seconds of the latest logout of one subject, account or session; expires.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from receiver import __version__
-from receiver.cli import audit
+from receiver.cli import audit, ssf
 from receiver.cli.base import CHECK_FAILED, GOOD, STATE_LOST, USAGE, complain, load_settings, show
 from receiver.errors import ConfigurationError, RedisUnavailableError, StateLostError
 
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     config.add_parser("schema", help="print the JSON Schema of the file").set_defaults(run=_config_schema)
     _add_diagnosis(commands, configured)
     audit.add(commands, configured)
+    ssf.add(commands, configured)
     health = commands.add_parser("healthcheck", parents=[configured], help="exit 0 if the receiver here is ready")
     health.add_argument("--url", help="readiness address; default: this configuration's own")
     health.set_defaults(run=_healthcheck)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.caches.cache_changes import CacheChanges
     from receiver.bus.caches.cache_store import CacheStore
-    from receiver.bus.caches.lease import Lease
+    from receiver.bus.link.lease import Lease
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.examine import Examiner
     from receiver.ops.evictor_metrics import EvictorMetrics

@@ -14,11 +14,11 @@ from aiohttp import web
 from receiver.bus.caches.cache_cluster import ClusterCacheStore, connect_cluster, is_cluster
 from receiver.bus.caches.cache_index import CacheIndex
 from receiver.bus.caches.cache_store import CacheStore
-from receiver.bus.caches.lease import Lease
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.caches.removals import Removals
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, connect, describe
+from receiver.bus.link.lease import Lease
 from receiver.consumer.group import GroupSubscriber
 from receiver.core.index_names import IndexNames
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER

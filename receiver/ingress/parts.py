@@ -12,10 +12,14 @@ from receiver.bus.keys import Keys
 from receiver.bus.link.connection import connect
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeys
+from receiver.bus.streams import StreamNotes
 from receiver.core.index_names import IndexNames
+from receiver.core.tenants import TenantDirectory
 from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
 from receiver.ingress.audit import AuditLog, File, StandardOutput
+from receiver.ingress.inputs.security_events import SecurityEvents
+from receiver.ingress.inputs.token_parser import TokenParser
 from receiver.ingress.keys.key_store import KeyStore
 from receiver.ingress.keys.tenant_keys import KeyPolicy
 from receiver.ingress.outbox import Outbox
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.core.tenants import TenantDirectory
     from receiver.ingress.api.access import BearerTokens
     from receiver.ops.audit_settings import AuditSettings
     from receiver.ops.metrics import Metrics
@@ -69,11 +72,8 @@ async def _watch_child(embedded: EmbeddedRedis) -> None:
         await asyncio.sleep(CHILD_S)
 
 
-async def open_key_store(
-    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, stack: AsyncExitStack, *,
-    metrics: Metrics, clock: Callable[[], float],
-) -> KeyStore:  # fmt: skip
-    """The OPs' keys, with the HTTP client that fetches them.
+async def open_fetcher(settings: Settings, stack: AsyncExitStack) -> Fetcher:
+    """The HTTP client for all OPs.
 
     Raises:
         ConfigurationError: a `ca_file` cannot be read.
@@ -81,6 +81,14 @@ async def open_key_store(
     fetcher = Fetcher(settings.outbound, egresses_of(settings))
     await fetcher.open()
     stack.push_async_callback(fetcher.aclose)
+    return fetcher
+
+
+def make_key_store(
+    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, fetcher: Fetcher,
+    stack: AsyncExitStack, *, metrics: Metrics, clock: Callable[[], float],
+) -> KeyStore:  # fmt: skip
+    """The keys of these issuers."""
     store = KeyStore(
         tenants,
         fetcher=fetcher,
@@ -117,6 +125,28 @@ def following_tenants(
 def following_tokens(access: BearerTokens) -> Callable[[Settings], Callable[[], None]]:
     """Has the API accept the tokens that the file holds by now; a part of `runtime.reload.Reload`."""
     return lambda settings: functools.partial(access.use, settings.internal.tokens)
+
+
+def open_parser(tenants: TenantDirectory, stack: AsyncExitStack) -> TokenParser:
+    """What takes tokens apart."""
+    parser = TokenParser(tenants)
+    stack.callback(parser.close)
+    return parser
+
+
+def make_security_events(
+    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, fetcher: Fetcher,
+    stack: AsyncExitStack, *, metrics: Metrics, clock: Callable[[], float],
+) -> SecurityEvents:  # fmt: skip
+    """What judges the security events of the tenants that take them."""
+    transmitters = {}
+    for tenant_settings in settings.all_tenants:
+        tenant = tenants.by_name(tenant_settings.name)
+        if tenant_settings.ssf is not None and tenant is not None:
+            transmitters[tenant.name] = tenant_settings.ssf.to_transmitter(tenant)
+    issuers = TenantDirectory(tuple(transmitter.issuer for transmitter in transmitters.values()))
+    keys = make_key_store(settings, issuers, client, fetcher, stack, metrics=metrics, clock=clock)
+    return SecurityEvents(transmitters, keys, StreamNotes(client, Keys(settings.redis.prefix)), metrics)
 
 
 def make_publisher(

@@ -18,7 +18,6 @@ from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_jobs, input_table
 from receiver.ingress.inputs.signed_tokens import SignedTokens
-from receiver.ingress.inputs.token_parser import TokenParser
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
 from receiver.ingress.internal import State, internal_listener
@@ -155,7 +154,8 @@ async def running(
         # Before keys are stored: they show that this Redis was in use.
         epoch = EpochWatch(client, keys, (keys.jwks(shared_name(tenant)) for tenant in tenants), clock=clock)
         await epoch.check()
-        key_store = await parts.open_key_store(settings, tenants, client, stack, metrics=metrics, clock=clock)
+        fetcher = await parts.open_fetcher(settings, stack)
+        key_store = parts.make_key_store(settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock)
         publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
         kept = "kept in the outbox" if settings.outbox.path else "answered 503"
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
@@ -165,14 +165,16 @@ async def running(
         await watch.check()
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
         intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock, audit_log=audit)
-        parser = TokenParser(tenants)
-        stack.callback(parser.close)
+        parser = parts.open_parser(tenants, stack)
         verifier = TokenVerifier(
             parser, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
         )
         resources = Resources(
             settings=settings, tenants=tenants, logout_tokens=verifier, signed_tokens=SignedTokens(parser, key_store),
-            intake=intake, redis=client, keys=keys, metrics=metrics, clock=clock,
+            security_events=parts.make_security_events(
+                settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock
+            ),
+            fetcher=fetcher, intake=intake, redis=client, keys=keys, metrics=metrics, clock=clock,
         )  # fmt: skip
         dispatcher = Dispatcher(input_table(resources), intake, tenants, settings.public, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
@@ -183,8 +185,8 @@ async def running(
         )  # fmt: skip
         access = BearerTokens(settings.internal.tokens)
         backing = Backing(tenants=tenants, access=access, dispatcher=dispatcher, client=client, keys=keys, feed=feed)
-        api = compose(settings, backing, metrics, clock=clock)
-        server.internal_port = await open_internal(internal_listener(state, metrics, api), settings.internal, stack)
+        internal = internal_listener(state, metrics, compose(settings, backing, metrics, clock=clock))
+        server.internal_port = await open_internal(internal, settings.internal, stack)
         await verifier.restore()
         stack.push_async_callback(verifier.held.save)
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
@@ -199,13 +201,19 @@ async def running(
         jobs.start("held_tokens", verifier.held.watch, needed=False)
         jobs.start("event_feed", feed.run, needed=False)
         jobs.start("ack_watch", ack_watch.watch, needed=False)
-        for job in input_jobs(resources):
-            jobs.start(f"input:{job.name}", job.run, needed=False)
+        _start_inputs(jobs, resources)
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)
         await server.open_public(dispatcher.public_server(draining=lambda: state.draining))
         stack.push_async_callback(server.drain)
         yield server
+
+
+def _start_inputs(jobs: Supervisor, resources: Resources) -> None:
+    if resources.security_events.transmitters:
+        jobs.start("ssf_key_refresh", resources.security_events.keys.keep_fresh, needed=False)
+    for job in input_jobs(resources):
+        jobs.start(f"input:{job.name}", job.run, needed=False, ask=functools.partial(getattr, job, "problem"))
 
 
 def _advise(settings: Settings) -> None:

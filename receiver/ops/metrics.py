@@ -138,6 +138,12 @@ class Metrics(ProcessMetrics):
             ["tenant", "outcome"],
             registry=registry,
         )
+        self.unmapped_events = Counter(
+            "logout_unmapped_events_total",
+            "Security events that should sign a user out and name nobody who is known here.",
+            ["tenant", "event"],
+            registry=registry,
+        )
         self.evicted_seconds = Histogram(
             "logout_evicted_seconds",
             "Time from receiving a logout to an app's acknowledgement that it has dropped the user.",

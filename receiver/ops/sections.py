@@ -26,6 +26,12 @@ class Section(BaseModel):
 class PublicSettings(Section):
     """The listener OPs call."""
 
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#@]+$",
+        description="Where OPs reach this listener, a proxy's prefix included, for instance "
+        "`https://logout.example.com`. What an OP is to be told of us is made from it.",
+    )
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104  # a server in its own pod
     port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     max_body_bytes: int = Field(

@@ -16,6 +16,7 @@ from receiver.core.tokens.jwk import FAMILIES
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section, TenantOutboundSettings
+from receiver.ops.ssf_settings import SSFSettings
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -77,6 +78,9 @@ class TenantSettings(Section):
     revocation: RevocationSettings | None = Field(
         None, description="Revoke refresh tokens taken out of caches at the OP, too. Off when left out."
     )
+    ssf: SSFSettings | None = Field(
+        None, description="Take security events about this tenant's users (Shared Signals). Off when left out."
+    )
     outbound: TenantOutboundSettings = Field(
         TenantOutboundSettings(), description="CAs and proxy for this OP, where they differ."
     )
@@ -96,6 +100,7 @@ class TenantSettings(Section):
             if url is not None:
                 _check_address(name, url, allow_http=self.allow_http)
         self._check_revocation()
+        self._check_ssf()
         for name, supported in (
             ("key_management_algorithms", KEY_MANAGEMENT),
             ("content_encryption_algorithms", CONTENT_ENCRYPTION),
@@ -128,6 +133,14 @@ class TenantSettings(Section):
                 "revocation: Entra ID has no revocation endpoint; leave revocation out, or set its endpoint"
             )
 
+    def _check_ssf(self) -> None:
+        if self.ssf is None:
+            return
+        for name, address in self.ssf.addresses.items():
+            _check_address(name, address, allow_http=self.allow_http)
+        if TENANT_ID_PLACEHOLDER in "".join((self.issuer, *self.ssf.addresses.values())):
+            raise ValueError("ssf: an issuer with {tenantid} is many transmitters; name each as a tenant of its own")
+
     def to_tenant(self) -> Tenant:
         """The tenant as the core knows it: preset, then overrides.
 
@@ -135,7 +148,7 @@ class TenantSettings(Section):
             ConfigurationError: the decryption key cannot be read.
         """
         given = self.model_dump(
-            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file", "revocation", "outbound"},
+            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file", "revocation", "ssf", "outbound"},
             exclude_none=True,
         )
         merged: dict[str, Any] = {**PRESETS[self.preset], **given}

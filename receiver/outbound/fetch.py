@@ -40,12 +40,12 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for a form.
+    """What came back for a request.
 
     Attributes:
         status: HTTP status.
         retry_after: The `Retry-After` header, as it was sent.
-        body: As much of the body as the limit allows; empty for 2xx, where nobody needs it.
+        body: As much of the body as the limit allows; empty for a 2xx whose body was not wanted.
     """
 
     status: int
@@ -171,14 +171,35 @@ class Fetcher:
             allow_http: Whether plain http outside loopback is acceptable.
             authorization: Value of the `Authorization` header.
         """
+        return await self.call(
+            "POST", url, urlencode(form).encode(), "application/x-www-form-urlencoded", tenant=tenant,
+            allow_http=allow_http, authorization=authorization, reads_success=False,
+        )  # fmt: skip
+
+    async def call(
+        self, method: str, url: str, body: bytes | None = None, media_type: str = "application/json", *, tenant: str,
+        allow_http: bool, authorization: str | None = None, reads_success: bool = True,
+    ) -> Answer | NoAnswer:  # fmt: skip
+        """Send one request once; redirects are not followed, and nothing is raised for what the other side does.
+
+        Args:
+            method: Of HTTP.
+            url: From the configuration or from a discovery document, never from a token.
+            body: Of the request; None for none.
+            media_type: Of the body.
+            tenant: Whose OP it is.
+            allow_http: Whether plain http outside loopback is acceptable.
+            authorization: Value of the `Authorization` header.
+            reads_success: Whether the body of a 2xx is wanted.
+        """
         if not is_acceptable(url, allow_http=allow_http):
             return NoAnswer(f"{url}: is not https")
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        headers = {} if body is None else {"Content-Type": media_type}
         if authorization is not None:
             headers["Authorization"] = authorization
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._post(url, urlencode(form).encode(), headers, self._ways.of(tenant))
+                return await self._call(method, url, body, headers, self._ways.of(tenant), reads_success=reads_success)
         except TimeoutError:
             return NoAnswer(f"{url}: no answer within {self._timeout_s:g} s")
         except aiohttp.ClientConnectorCertificateError as error:
@@ -186,23 +207,24 @@ class Fetcher:
         except aiohttp.ClientConnectorError as error:
             return NoAnswer(f"{url}: {type(error).__name__}: {str(error)[:160]}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # Messages of other errors may quote the answer, and an answer may quote the form.
+            # Messages of other errors may quote the answer, and an answer may quote what was sent.
             return NoAnswer(f"{url}: {type(error).__name__}")
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], way: Way) -> Answer:
+    async def _call(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], way: Way, *,
+        reads_success: bool,
+    ) -> Answer:  # fmt: skip
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
-        async with self._session.post(
-            _as_given(url),
-            data=body,
-            headers=headers,
-            allow_redirects=False,
-            proxy=way.egress.proxy_for(url),
+        async with self._session.request(
+            method, _as_given(url), data=body, headers=headers, allow_redirects=False, proxy=way.egress.proxy_for(url),
             ssl=way.tls,
-        ) as response:
-            is_done = response.status // 100 == 2  # noqa: PLR2004  # HTTP
-            found = b"" if is_done else await response.content.read(self._max_bytes)
-            return Answer(response.status, response.headers.get("Retry-After"), found)
+        ) as response:  # fmt: skip
+            found = bytearray()
+            if reads_success or response.status // 100 != 2:  # noqa: PLR2004  # HTTP
+                while len(found) < self._max_bytes and (chunk := await response.content.read(self._max_bytes)):
+                    found += chunk
+            return Answer(response.status, response.headers.get("Retry-After"), bytes(found[: self._max_bytes]))
 
     def _turns_at(self, url: str) -> Turns:
         try:

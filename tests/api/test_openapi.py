@@ -79,8 +79,8 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     nothing: Any = None  # routes are only added, not called
     settings = Settings(internal={"token": TOKEN})
     resources = Resources(
-        settings=settings, tenants=nothing, logout_tokens=nothing, signed_tokens=nothing, intake=nothing, redis=nothing,
-        keys=nothing, metrics=nothing, clock=time.time,
+        settings=settings, tenants=nothing, logout_tokens=nothing, signed_tokens=nothing, security_events=nothing,
+        fetcher=nothing, intake=nothing, redis=nothing, keys=nothing, metrics=nothing, clock=time.time,
     )  # fmt: skip
     dispatcher = Dispatcher(input_table(resources), nothing, nothing, settings.public, clock=time.time)
     backing = Backing(
@@ -94,11 +94,14 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
         if route.resource is not None and route.method != "HEAD"
     }
     public = {("post", PATH), ("post", PATH + "/{tenant}")}
+    off_by_default = {("post", "/ssf/{tenant}")}
 
-    assert there | public | {("get", "/")} == set(OPERATIONS)
+    assert there | public | off_by_default | {("get", "/")} == set(OPERATIONS)
     assert 200 == (await api.receiver.send("GET", "/")).status
     for method, path in public:
         assert 400 == (await api.receiver.send(method.upper(), path.replace("{tenant}", "t1"))).status
+    for method, path in off_by_default:
+        assert 404 == (await api.receiver.send(method.upper(), path.replace("{tenant}", "t1"))).status
 
 
 async def test_answers_are_as_described(api: Api, op: OP) -> None:

@@ -49,6 +49,8 @@ def tables() -> str:
     parts.append(_tenant_table(schema))
     parts.append(_part_table(schema, "RevocationSettings", "tenants[].revocation"))
     parts.append(_part_table(schema, "RevocationClientSettings", "tenants[].revocation.clients.<client id>"))
+    parts.append(_part_table(schema, "SSFSettings", "tenants[].ssf"))
+    parts.append(_part_table(schema, "SSFAccessSettings", "tenants[].ssf.access"))
     return "\n".join(parts)
 
 

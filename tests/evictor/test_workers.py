@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.caches.lease import Lease
+from receiver.bus.link.lease import Lease
 from receiver.evictor import watch, worker
 from tests.evictor.rig import GROUP, NODE, WEB, Work, another_worker, until
 from tests.evictor.written import dumped, tokens

@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 
 from receiver.bus.caches.cache_store import CacheStore
-from receiver.bus.caches.lease import Lease
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.events import acks
 from receiver.bus.events.feed import EventLog
 from receiver.bus.events.groups import GroupMember
+from receiver.bus.link.lease import Lease
 from receiver.evictor.worker import working
 from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.epoch_watch import EpochWatch

@@ -63,6 +63,7 @@ class OP:
         app = web.Application()
         app.router.add_get(self.path + "/.well-known/openid-configuration", self._discovery)
         app.router.add_get(self.path + "/jwks", self._jwks)
+        self.add_routes(app)
         app.router.add_route("*", "/{other:.*}", self._other)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -73,6 +74,9 @@ class OP:
     async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def add_routes(self, app: web.Application) -> None:
+        """What a kind of OP answers beside; none here."""
 
     async def _discovery(self, _: web.Request) -> web.Response:
         self.discovery_fetches += 1

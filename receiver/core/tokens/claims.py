@@ -9,7 +9,7 @@ BCL is OpenID Connect Back-Channel Logout 1.0 incorporating errata set 1; Core i
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.core.tokens import times
@@ -31,6 +31,11 @@ MAX_ID_CHARS = 512
 """Longest `sub`, `sid` or `jti`. Core §2 caps `sub` at 255 ASCII characters; some OPs are more generous."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def is_plain_id(value: object) -> TypeGuard[str]:
+    """Whether a value can be a `sub`, a `sid` or a `jti`: 1 to `MAX_ID_CHARS` characters, none of them a control."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and _CONTROL.search(value) is None
 
 
 def check_issuer(claims: Claims, tenant: Tenant) -> str:
@@ -106,7 +111,7 @@ def check_token_id(claims: Claims) -> str:
     """
     # BCL §2.4, and §2.6 step 8: a repeat is known by it. It need not be a UUID; LemonLDAP's has eight characters.
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 0 < len(jti) <= MAX_ID_CHARS or _CONTROL.search(jti):
+    if not is_plain_id(jti):
         raise LogoutTokenError(Code.JTI_MISSING, f"no jti, or not a string of 1 to {MAX_ID_CHARS} plain characters")
     return jti
 
@@ -135,7 +140,7 @@ def check_subject(claims: Claims, tenant: Tenant) -> tuple[str | None, str | Non
     for name, value in (("sub", sub), ("sid", sid)):
         if value is None:
             continue
-        if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_CHARS or _CONTROL.search(value):
+        if not is_plain_id(value):
             raise LogoutTokenError(Code.MALFORMED, f"{name} is not a string of 1 to {MAX_ID_CHARS} plain characters")
     # BCL §2.2: `backchannel_logout_session_required` is the RP's wish for a `sid`.
     if sid is None and tenant.require_sid:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
+from receiver.core.signals import security_event
 from receiver.core.tokens.logout_token import RULES
 from receiver.errors import Code, DependencyError, ReceiverError
 from receiver.runtime.http_server import SameHead, SameResponse
@@ -95,6 +96,19 @@ BACKCHANNEL: Mapping[Code, Answer] = {
     Code.JWKS_UNAVAILABLE: OURS,
 }
 """The answers of the public listener."""
+
+SSF: Mapping[Code, Answer] = {
+    **{code: REFUSED for rule in security_event.RULES for code in rule.refusals},
+    **_REQUEST,
+    Code.STATE: REFUSED,
+    Code.STREAM: REFUSED,
+    # RFC 8935 §2.3: whatever is wrong with a SET or its sender is 400; the body says which.
+    Code.UNAUTHORIZED: REFUSED,
+    Code.HEADER_TOO_LARGE: Answer(431),
+    Code.BUSY: Answer(429, passing=True),
+    Code.JWKS_UNAVAILABLE: OURS,
+}
+"""The answers to pushed security events."""
 
 API: Mapping[Code, Answer] = {
     **_REQUEST,

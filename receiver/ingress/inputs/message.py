@@ -87,6 +87,11 @@ class InputJob(ABC):
 
     name: str
 
+    @property
+    def problem(self) -> str:
+        """Why it does not work now, of a job that waits its failures out itself; empty when it does."""
+        return ""
+
     @abstractmethod
     async def run(self) -> None:
         """Hand each batch to `Intake.accept`, and tell the source only after it returned that the batch is done.

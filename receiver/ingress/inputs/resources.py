@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
     from receiver.bus.keys import Keys
     from receiver.core.tenants import TenantDirectory
+    from receiver.ingress.inputs.security_events import SecurityEvents
     from receiver.ingress.inputs.signed_tokens import SignedTokens
     from receiver.ingress.inputs.token_verifier import TokenVerifier
     from receiver.ingress.intake import Intake
     from receiver.ops.metrics import Metrics
     from receiver.ops.settings import Settings
+    from receiver.outbound.fetch import Fetcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Resources:
         tenants: The configured ones.
         logout_tokens: Verifies logout tokens, and keeps those whose keys are not to be had.
         signed_tokens: Verifies tokens of other kinds, by the rules of their kind.
+        security_events: Judges security events.
+        fetcher: Requests to OPs.
         intake: Where jobs hand their evictions in; requests need it not.
         redis: A client of the Redis with the events.
         keys: The names of the keys there.
@@ -39,6 +43,8 @@ class Resources:
     tenants: TenantDirectory
     logout_tokens: TokenVerifier
     signed_tokens: SignedTokens
+    security_events: SecurityEvents
+    fetcher: Fetcher
     intake: Intake
     redis: redis.asyncio.Redis
     keys: Keys

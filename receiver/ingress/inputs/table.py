@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from receiver.bus.link.lease import Lease
 from receiver.ingress.http import json_body
 from receiver.ingress.http.body import FORM, BodyLimits
-from receiver.ingress.inputs import backchannel
+from receiver.ingress.inputs import backchannel, ssf_push
 from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
+from receiver.ingress.inputs.ssf_poll import LEASE_S, PolledEvents
+from receiver.ingress.inputs.ssf_push import PushedEvents, PushStream
+from receiver.outbound.access_tokens import AccessTokens
+from receiver.outbound.transmitter import TransmitterClient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from receiver.ingress.inputs.message import HttpInput, InputJob
     from receiver.ingress.inputs.resources import Resources
 
@@ -50,10 +57,42 @@ def input_table(resources: Resources) -> tuple[Row, ...]:
             tenant_in_path="optional", body=form,
         ),
         Row(input=OperatorOrders(resources.tenants), listener="api", path="/evictions", body=json_body.LIMITS),
+        *_pushed_events(resources, replace(form, media_type=ssf_push.MEDIA_TYPE)),
     )  # fmt: skip
 
 
+def _pushed_events(resources: Resources, body: BodyLimits) -> tuple[Row, ...]:
+    streams = {
+        tenant.name: PushStream.of(tenant.ssf.load_push_authorization(), tenant.ssf.stream_id)
+        for tenant in resources.settings.all_tenants
+        if tenant.ssf is not None and tenant.ssf.delivery == "push"
+    }
+    pushed = PushedEvents(resources.security_events, streams)
+    row = Row(input=pushed, listener="public", path=ssf_push.PATH, tenant_in_path="required", body=body)
+    return (row,) if streams else ()
+
+
 def input_jobs(resources: Resources) -> tuple[InputJob, ...]:
-    """Every input that polls or watches. There is none yet."""
-    del resources
-    return ()
+    """Every input that polls or watches."""
+    return tuple(_pollers(resources))
+
+
+def _pollers(resources: Resources) -> Iterator[PolledEvents]:
+    for tenant in resources.settings.all_tenants:
+        ssf = tenant.ssf
+        if ssf is None or ssf.delivery != "poll" or ssf.access is None:
+            continue
+        transmitter = resources.security_events.transmitters[tenant.name]
+        tokens = AccessTokens(ssf.access, transmitter.tenant, resources.fetcher)
+        poller = resources.keys.poller(f"ssf:{tenant.name}")
+        yield PolledEvents(
+            transmitter,
+            TransmitterClient(transmitter, tokens, resources.fetcher, stream_id=ssf.stream_id),
+            events=resources.security_events,
+            intake=resources.intake,
+            lease=Lease(resources.redis, poller, lasts_s=LEASE_S, may_eval=False),
+            endpoint=ssf.poll_endpoint,
+            stream_id=ssf.stream_id,
+            interval_s=ssf.poll_interval_s,
+            clock=resources.clock,
+        )

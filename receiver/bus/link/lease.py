@@ -20,18 +20,20 @@ class Lease:
         client: Of the Redis with the events.
         key: Names the lease.
         lasts_s: Seconds it is held without being renewed.
+        may_eval: Whether our Redis user may EVAL; the receiver's may only load scripts.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, key: str, *, lasts_s: float) -> None:
+    def __init__(self, client: redis.asyncio.Redis, key: str, *, lasts_s: float, may_eval: bool = True) -> None:
         self._client = client
         self._key = key
         self._lasts_ms = int(lasts_s * 1000)
         self._name = secrets.token_hex(8)
+        self._run = LEASE.run if may_eval else LEASE.run_loaded
 
     async def hold(self) -> bool:
         """Take or renew the lease; False when another has it."""
-        return bool(await LEASE.run(self._client, [self._key], [self._name, self._lasts_ms]))
+        return bool(await self._run(self._client, [self._key], [self._name, self._lasts_ms]))
 
     async def release(self) -> None:
         """Give it up, so that another need not wait."""
-        await LEASE.run(self._client, [self._key], [self._name, ""])
+        await self._run(self._client, [self._key], [self._name, ""])

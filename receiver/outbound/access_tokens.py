@@ -1,0 +1,105 @@
+"""Bearer tokens we show a transmitter: one that was given out for good, or those of the client credentials grant."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote_plus, urlencode
+
+from receiver.core.tokens.discovery import address_of, endpoint_in
+from receiver.errors import TransmitterError
+from receiver.outbound.fetch import NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.core.tenants import Tenant
+    from receiver.ops.ssf_settings import SSFAccessSettings
+    from receiver.outbound.fetch import Fetcher
+
+EARLY_S = 30.0
+"""Seconds before its end in which a token is replaced."""
+
+SHORT_S = 60.0
+"""Seconds a token counts whose end the answer does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    authorization: str
+    until_s: float
+
+
+class AccessTokens:
+    """What we put into `Authorization`.
+
+    Args:
+        settings: How we get it.
+        tenant: Whose OP gives it out.
+        fetcher: Open.
+        monotonic: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: SSFAccessSettings,
+        tenant: Tenant,
+        fetcher: Fetcher,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._tenant = tenant
+        self._fetcher = fetcher
+        self._monotonic = monotonic
+        self._held: _Held | None = None
+
+    async def authorization(self) -> str:
+        """The header's value.
+
+        Raises:
+            TransmitterError: no token is to be had.
+            FetchError: the OP's discovery document is not to be had.
+            ConfigurationError: a file cannot be read.
+        """
+        static = self._settings.load_token()
+        if static is not None:
+            return f"Bearer {static}"
+        if self._held is None or self._monotonic() >= self._held.until_s:
+            self._held = await self._fetch()
+        return self._held.authorization
+
+    def forget(self) -> None:
+        """Get another one next time: this one was refused."""
+        self._held = None
+
+    async def _fetch(self) -> _Held:
+        settings, tenant = self._settings, self._tenant
+        endpoint = settings.token_endpoint or await self._discover()
+        form = {"grant_type": "client_credentials", **({"scope": settings.scope} if settings.scope else {})}
+        # RFC 6749 §2.3.1: both are form-encoded first.
+        pair = f"{quote_plus(settings.client_id or '')}:{quote_plus(settings.load_secret())}"
+        answer = await self._fetcher.call(
+            "POST", endpoint, urlencode(form).encode(), "application/x-www-form-urlencoded", tenant=tenant.name,
+            allow_http=tenant.allow_http, authorization=f"Basic {base64.b64encode(pair.encode()).decode()}",
+        )  # fmt: skip
+        if isinstance(answer, NoAnswer):
+            raise TransmitterError(answer.reason)
+        try:
+            document = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            document = None
+        token = document.get("access_token") if isinstance(document, dict) else None
+        if answer.status != 200 or not isinstance(token, str):  # noqa: PLR2004  # HTTP
+            raise TransmitterError(f"{endpoint}: HTTP {answer.status} in place of a token", answer.status)
+        lasts_s = document.get("expires_in")
+        lasts_s = lasts_s if isinstance(lasts_s, int | float) else SHORT_S
+        return _Held(f"Bearer {token}", self._monotonic() + max(0.0, lasts_s - EARLY_S))
+
+    async def _discover(self) -> str:
+        url = address_of(self._tenant)
+        document = await self._fetcher.get_json(url, tenant=self._tenant.name, allow_http=self._tenant.allow_http)
+        return endpoint_in(document, "token_endpoint", issuer=self._tenant.issuer, url=url)

@@ -1,0 +1,180 @@
+"""Our requests to a transmitter of security events: configuration, stream, polling (SSF 1.0 §7, §8, RFC 8936)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from receiver.core.signals.event_types import EVENT_TYPES
+from receiver.core.tokens.discovery import endpoint_in
+from receiver.errors import TransmitterError
+from receiver.outbound.fetch import NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from receiver.core.signals.transmitter import Transmitter
+    from receiver.outbound.access_tokens import AccessTokens
+    from receiver.outbound.fetch import Answer, Fetcher
+
+PUSH, POLL = "urn:ietf:rfc:8935", "urn:ietf:rfc:8936"
+"""Delivery methods (SSF §6.1)."""
+
+UNAUTHORIZED, CONFLICT = 401, 409
+
+
+class TransmitterClient:
+    """One tenant's transmitter. Every method may raise `TransmitterError`, `FetchError` or `ConfigurationError`.
+
+    Args:
+        transmitter: Which one.
+        tokens: Our access to it.
+        fetcher: Open.
+        stream_id: Our stream; None takes the only one the transmitter shows us.
+    """
+
+    def __init__(
+        self, transmitter: Transmitter, tokens: AccessTokens, fetcher: Fetcher, *, stream_id: str | None = None
+    ) -> None:
+        self._issuer = transmitter.issuer
+        self._evict_on = transmitter.evict_on
+        self._tokens = tokens
+        self._fetcher = fetcher
+        self._stream_id = stream_id
+
+    async def configuration(self) -> dict[str, object]:
+        """The transmitter's configuration; another issuer's is refused (SSF §7.2.3)."""
+        url = self._issuer.metadata_url
+        document = await self._fetcher.get_json(url, tenant=self._issuer.name, allow_http=self._issuer.allow_http)
+        endpoint_in(document, "jwks_uri", issuer=self._issuer.issuer, url=url)
+        return document
+
+    async def streams(self) -> list[dict[str, Any]]:
+        """The streams the transmitter shows us, or the one that is ours by its id (SSF §8.1.1.2)."""
+        query = {"stream_id": self._stream_id} if self._stream_id else {}
+        found = await self._call("GET", "configuration_endpoint", query=query, absent=[])
+        return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
+
+    async def stream(self) -> dict[str, Any]:
+        """Our stream."""
+        streams = await self.streams()
+        ids = [one.get("stream_id") for one in streams]
+        if self._stream_id is not None and self._stream_id in ids:
+            return streams[ids.index(self._stream_id)]
+        if len(streams) == 1 and self._stream_id is None:
+            return streams[0]
+        said = f"{len(streams)} streams, and ssf.stream_id names none of them"
+        raise TransmitterError(f"{self._issuer.issuer}: {said if streams else 'no stream: receiver ssf create'}")
+
+    async def create(self, delivery: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
+        """Make our stream, or bring the one that is there up to date (SSF §8.1.1.1, §8.1.1.3).
+
+        Args:
+            delivery: `method`, and for a push `endpoint_url` and perhaps `authorization_header`.
+
+        Returns:
+            Its configuration, and whether it is new.
+        """
+        asked = {"delivery": dict(delivery), "events_requested": self._wanted()}
+        try:
+            return _stream(await self._call("POST", "configuration_endpoint", asked)), True
+        except TransmitterError as error:
+            if error.status != CONFLICT:
+                raise
+        there = await self.stream()
+        changed = {"stream_id": there["stream_id"], **asked}
+        return _stream(await self._call("PATCH", "configuration_endpoint", changed)), False
+
+    async def delete(self, stream_id: str) -> None:
+        """End a stream (SSF §8.1.1.5)."""
+        await self._call("DELETE", "configuration_endpoint", query={"stream_id": stream_id})
+
+    async def status(self, stream_id: str) -> dict[str, Any]:
+        """`status`, and perhaps `reason` (SSF §8.1.2.1)."""
+        return _stream(await self._call("GET", "status_endpoint", query={"stream_id": stream_id}))
+
+    async def set_status(self, stream_id: str, status: str) -> dict[str, Any]:
+        """Enable, pause or disable a stream (SSF §8.1.2.2)."""
+        return _stream(await self._call("POST", "status_endpoint", {"stream_id": stream_id, "status": status}))
+
+    async def ask_for_verification(self, stream_id: str, state: str) -> None:
+        """Have the transmitter send a verification with this state (SSF §8.1.4.2)."""
+        await self._call("POST", "verification_endpoint", {"stream_id": stream_id, "state": state})
+
+    async def add_subject(self, stream_id: str, subject: Mapping[str, str]) -> None:
+        """Ask for events about this subject; a success proves nothing (SSF §8.1.3.2)."""
+        await self._call("POST", "add_subject_endpoint", {"stream_id": stream_id, "subject": dict(subject)})
+
+    async def remove_subject(self, stream_id: str, subject: Mapping[str, str]) -> None:
+        """Ask for no more events about it (SSF §8.1.3.3)."""
+        await self._call("POST", "remove_subject_endpoint", {"stream_id": stream_id, "subject": dict(subject)})
+
+    async def poll(
+        self, endpoint: str, *, most: int, ack: Iterable[str], errors: Mapping[str, Mapping[str, str]]
+    ) -> dict[str, str]:
+        """Tell what has become of earlier SETs, and get more (RFC 8936 §2.2).
+
+        Args:
+            endpoint: Where to poll.
+            most: SETs in the answer.
+            ack: jtis of those that are durable.
+            errors: jti to `err` and `description` of those that were refused.
+
+        Returns:
+            jti to SET.
+        """
+        asked: dict[str, object] = {"maxEvents": most, "returnImmediately": True}
+        asked |= {"ack": list(ack)} if ack else {}
+        asked |= {"setErrs": {jti: dict(error) for jti, error in errors.items()}} if errors else {}
+        answer = await self._send("POST", endpoint, asked)
+        sets = answer.get("sets") if isinstance(answer, dict) else None
+        if not isinstance(sets, dict) or not all(isinstance(compact, str) for compact in sets.values()):
+            raise TransmitterError(f"{endpoint}: the answer has no sets")
+        return sets
+
+    def _wanted(self) -> list[str]:
+        return [uri for uri, one in EVENT_TYPES.items() if one.ends and one.name in self._evict_on]
+
+    async def _call(
+        self, method: str, endpoint: str, body: Mapping[str, object] | None = None, *,
+        query: Mapping[str, str] | None = None, absent: Any = None,
+    ) -> Any:  # fmt: skip
+        url = endpoint_in(
+            await self.configuration(), endpoint, issuer=self._issuer.issuer, url=self._issuer.metadata_url
+        )  # fmt: skip
+        try:
+            return await self._send(method, f"{url}?{urlencode(query)}" if query else url, body)
+        except TransmitterError as error:
+            if error.status == 404 and absent is not None:  # noqa: PLR2004  # HTTP
+                return absent
+            raise
+
+    async def _send(self, method: str, url: str, body: Mapping[str, object] | None = None) -> Any:
+        sent = None if body is None else json.dumps(body).encode()
+        answer = await self._try(method, url, sent)
+        if answer.status == UNAUTHORIZED:
+            # The token may have been withdrawn, or have ended earlier than was said.
+            self._tokens.forget()
+            answer = await self._try(method, url, sent)
+        if answer.status // 100 != 2:  # noqa: PLR2004  # HTTP
+            raise TransmitterError(f"{url}: HTTP {answer.status}", answer.status)
+        try:
+            return json.loads(answer.body) if answer.body.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise TransmitterError(f"{url}: the answer is not JSON") from error
+
+    async def _try(self, method: str, url: str, body: bytes | None) -> Answer:
+        answer = await self._fetcher.call(
+            method, url, body, tenant=self._issuer.name, allow_http=self._issuer.allow_http,
+            authorization=await self._tokens.authorization(),
+        )  # fmt: skip
+        if isinstance(answer, NoAnswer):
+            raise TransmitterError(answer.reason)
+        return answer
+
+
+def _stream(answer: object) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise TransmitterError("the transmitter's answer is not a JSON object")
+    return answer
