@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from receiver.bus.link.connection import Failure, describe
+from receiver.core.layouts import forms
 from receiver.diagnosis.checks import Area
 from receiver.evictor.reading import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from receiver.core.layouts.layout import Value
     from receiver.diagnosis.checks import Check
     from receiver.evictor.caches import Cache, Caches
 
 MAX_KEYS = 20_000
 """Keys looked at to find the cache's, at most: doctor is no load on a large Redis."""
 
-MAX_VALUES = 20
+MAX_VALUES = 100
 """Values looked into."""
+
+MAX_PATTERNS = 5
+"""Kinds of values that cannot be read that are named of one cache, the most frequent first."""
+
+FORMS = {
+    "data_protection": "encrypted by ASP.NET Core's Data Protection",
+    "fernet": "encrypted (Fernet)",
+    "jwe": "encrypted (JWE)",
+    **{word: f"compressed ({word})" for word in ("gzip", "zlib", "zstd", "lz4", "xz")},
+    "foreign_json": "JSON without a sign-in",
+    "msgpack": "MessagePack without a sign-in",
+    "pickled": "a pickle without a sign-in",
+    "java": "Java's serialisation without a sign-in",
+    "unknown": "in no form that is known: encrypted, compressed or another program's",
+    "empty": "empty",
+    "too_large": "larger than is looked into",
+    "too_deep": "nested too deep",
+    "too_many": "of too many parts",
+}
+"""By the words of `core.layouts.forms` and of `cache.bad_value`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +59,7 @@ class CacheFacts:
         readable: Of these, that say whose they are.
         notifies: Whether its Redis tells of writes; None where it does not say.
         takes_all_keys: Whether its prefix is empty.
+        unread: How many do not say whose they are, by the pattern of their keys and the reason.
     """
 
     name: str
@@ -47,6 +71,7 @@ class CacheFacts:
     readable: int = 0
     notifies: bool | None = None
     takes_all_keys: bool = False
+    unread: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 async def sample(cache: Cache, caches: Caches) -> CacheFacts:
@@ -60,7 +85,7 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
                 seen += len(batch)
                 if seen >= MAX_KEYS or len(keys) >= MAX_VALUES:
                     break
-        values = [value async for group in read(cache, keys[:MAX_VALUES]) for value in group.values()] if keys else []
+        values = {key: value async for group in read(cache, keys[:MAX_VALUES]) for key, value in group.items()}
     except Failure as error:
         return CacheFacts(name=cache.name, head=cache.head, is_read=cache.is_read, problem=describe(error))
     return CacheFacts(
@@ -69,10 +94,26 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
         is_read=cache.is_read,
         keys=len(keys),
         values=len(values),
-        readable=sum(value.readable for value in values),
+        readable=sum(value.readable for value in values.values()),
+        unread=Counter((pattern_of(cache, key), _reason(value)) for key, value in values.items() if not value.readable),
         notifies=notifies,
         takes_all_keys=cache.takes_all_keys,
     )
+
+
+def pattern_of(cache: Cache, key: str) -> str:
+    """A key without what may name a user or a session: the parts below the cache's own that are plain words."""
+    *parts, _ = cache.name_of(key).split(":")
+    words = [part if part.isascii() and part.isalpha() and part.islower() else "*" for part in parts]
+    return cache.head + ":".join([*words, "*"]) if cache.key is None else cache.head
+
+
+def _reason(value: Value) -> str:
+    word = next(iter(sorted(value.problems)), None)
+    if word is None:
+        parts = sorted(value.raw.values(), key=len, reverse=True)
+        word = forms.name(parts[0]) if parts else "empty"
+    return FORMS.get(word, word)
 
 
 def check_cache(facts: CacheFacts) -> Iterator[Check]:
@@ -105,6 +146,8 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
         hidden = facts.readable < facts.values
         fix = "What is encrypted or compressed is found by its key only: have the apps register their sign-ins."
         yield area.warning("values", text, fix) if hidden else area.ok("values", text)
+    for (pattern, reason), count in Counter(facts.unread).most_common(MAX_PATTERNS):
+        yield area.note("unread", f"{count} as {pattern!r}: {reason}")
     if facts.notifies:
         yield area.ok("notifications", "Redis tells of writes")
     else:

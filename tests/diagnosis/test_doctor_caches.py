@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,30 @@ async def test_a_wrong_prefix_and_encrypted_values_are_seen(
     assert "check prefix" in found["cache wrong", "keys"].fix
     assert "warning" == found["cache sealed", "values"].outcome
     assert "0 of 1" in found["cache sealed", "values"].text
+    assert "Data Protection" in found["cache sealed", "unread"].text
+
+
+async def test_what_cannot_be_read_is_named(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """Each kind of value that says nothing is named: how many, the pattern of their keys, and why; no user is named."""
+    values = {
+        "node:alice@example.com": zlib.compress(b"{}"), "node:bob": zlib.compress(b"{} "),
+        "node:orders:7:alice": b"[1]",
+        "node:own": b"\xff\xfe", "node:u1": b"gAAAAABo",
+    }  # fmt: skip
+    for key, value in values.items():
+        await redis_client.set(key, value)
+
+    checks = await doctor.examine(
+        Settings(redis={"url": redis_server.url}, caches=[{"name": "n", "layout": "msal-node", "prefix": "node:"}])
+    )
+
+    said = [check.text for check in checks if check.name == "unread"]
+    assert "2 as 'node:*': compressed (zlib)" == said[0]
+    assert {
+        "1 as 'node:orders:*:*': JSON without a sign-in",
+        "1 as 'node:*': in no form that is known: encrypted, compressed or another program's",
+        "1 as 'node:*': encrypted (Fernet)",
+    } == set(said[1:])
 
 
 async def test_a_redis_that_does_not_answer_fails(redis_server: EmbeddedRedis) -> None:
