@@ -63,8 +63,14 @@ class RefusingSubscriber(Subscriber):
         self._on_eviction = on_eviction
         self._waiting: deque[tuple[Eviction, Entry]] = deque()
         self._work = asyncio.Event()
+        self._clearing = 0
         self._reset_failures: int | None = None
         self._reset_is_due = asyncio.Event()
+
+    @property
+    def has_cleared(self) -> bool:
+        """Whether the app has been told of everything that was read, and its handlers have returned."""
+        return not (self._waiting or self._clearing or self._reset_is_due.is_set() or self._reset_failures is not None)
 
     async def _handle(self, entry: Entry) -> bool:
         eviction = entry.eviction()
@@ -103,12 +109,15 @@ class RefusingSubscriber(Subscriber):
                 await self._work.wait()
             eviction, entry = self._waiting.popleft()
             assert self._on_eviction is not None  # noqa: S101  # else nothing waits
+            self._clearing += 1
             try:
                 async with asyncio.timeout(LIMIT_S):
                     handled = await self._call(self._on_eviction, eviction)
             except TimeoutError:
                 log.warning("%s: on_eviction took over %g s and was cancelled", self._app, LIMIT_S)
                 continue
+            finally:
+                self._clearing -= 1
             if handled and self._acks is not None:
                 self._acks.add(eviction, entry)
 

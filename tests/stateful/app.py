@@ -103,11 +103,11 @@ class App:
                 await asyncio.sleep(0.05)
 
     async def has_heard(self, entry_id: str) -> None:
-        """Wait until this process has handled the stream up to an entry."""
+        """Wait until this process has handled the stream up to an entry, and the app has cleared what it should."""
         guard = self._guard
         subscriber = (guard._guard if isinstance(guard, ThreadGuard) else guard)._subscriber
         async with asyncio.timeout(DEADLINE_S):
-            while order(subscriber.position or "0-0") < order(entry_id):
+            while order(subscriber.position or "0-0") < order(entry_id) or not subscriber.has_cleared:
                 await asyncio.sleep(0.005)
 
     def _forget(self, eviction: Eviction) -> None:

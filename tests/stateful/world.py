@@ -42,6 +42,7 @@ class World:
         """Empty Redis, new processes."""
         self._start_receiver()
         await self._client.flushall()
+        await self._client.set(Keys().epoch, 0)
         for app in self.apps.values():
             await app.start()
 
