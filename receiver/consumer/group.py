@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.events.groups import Batch
     from receiver.bus.events.stream import Entry
     from receiver.bus.link.connection import Options as RedisOptions
     from receiver.core.eviction import Eviction
@@ -60,7 +61,7 @@ By default that is half an hour, in which a rolling update brings a worker that 
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
     """An entry this worker was given: which try is next, and when by the monotonic clock."""
 
     entry: Entry
@@ -133,7 +134,7 @@ class GroupSubscriber(Reader):
         self._max_tries = max_tries
         self._min_idle_s = min_idle_s
         self._retry_s = retry_s
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._done: list[str] = []
         self._done_since = 0.0
         self._next_claim = 0.0
@@ -152,19 +153,9 @@ class GroupSubscriber(Reader):
 
     async def _read(self) -> str:
         await self._finish()
-        batch = await self._member.read(BATCH)
-        if batch.reset and await self._reset(f"the group {self._name} was away too long, or Redis has lost its data"):
-            await self._member.reset_done(batch.reset)
-        for entry in batch.entries:
-            self._hold(entry, tries=1)
-        if not batch.entries and time.monotonic() >= self._next_claim:
-            claimed = await self._member.claim(idle_s=self._min_idle_s)
-            if claimed is None:
-                self._next_claim = time.monotonic() + min(self._min_idle_s / 2, BLOCK_S)
-            else:
-                if not claimed.hand_overs:
-                    log.warning("%s: taking over entry %s of a worker that died", self._app, claimed.entry.entry_id)
-                self._hold(claimed.entry, tries=claimed.tries, hand_overs=claimed.hand_overs)
+        batch = await self._take(BATCH)
+        if not batch.entries:
+            await self._take_over()
         ready = [held for held in self._held.values() if held.due <= time.monotonic()]
         for held in ready:
             await self._attempt(held)
@@ -174,15 +165,37 @@ class GroupSubscriber(Reader):
             await self._member.wait(batch.given, block_ms=int(self._idle_s() * 1000))
         return ""
 
+    async def _take(self, count: int) -> Batch:
+        """Hold up to `count` entries that no worker was given yet, and carry out a reset that is due."""
+        batch = await self._member.read(count)
+        if batch.reset and await self._reset(f"the group {self._name} was away too long, or Redis has lost its data"):
+            await self._member.reset_done(batch.reset)
+        for entry in batch.entries:
+            self._hold(entry, tries=1)
+        return batch
+
+    async def _take_over(self) -> bool:
+        """Hold one entry that another worker has left, if it is time to look; whether there was one."""
+        if time.monotonic() < self._next_claim:
+            return False
+        claimed = await self._member.claim(idle_s=self._min_idle_s)
+        if claimed is None:
+            self._next_claim = time.monotonic() + min(self._min_idle_s / 2, BLOCK_S)
+            return False
+        if not claimed.hand_overs:
+            log.warning("%s: taking over entry %s of a worker that died", self._app, claimed.entry.entry_id)
+        self._hold(claimed.entry, tries=claimed.tries, hand_overs=claimed.hand_overs)
+        return True
+
     def _hold(self, entry: Entry, *, tries: int, hand_overs: int = 0) -> None:
-        self._held[entry.entry_id] = _Held(entry, tries, time.monotonic(), hand_overs)
+        self._held[entry.entry_id] = Held(entry, tries, time.monotonic(), hand_overs)
 
     def _idle_s(self) -> float:
         """Seconds until there is something to do even without news."""
         due = [held.due for held in self._held.values()]
         return max(0.0, min([BLOCK_S + time.monotonic(), self._next_claim, *due]) - time.monotonic())
 
-    async def _attempt(self, held: _Held) -> None:
+    async def _attempt(self, held: Held) -> None:
         entry_id = held.entry.entry_id
         if held.tries > self._max_tries:
             await self._to_dead_letters(held, "workers died handling it")
@@ -199,7 +212,7 @@ class GroupSubscriber(Reader):
         else:
             await self._handled(held) if handled else await self._failed(held)
 
-    async def _handled(self, held: _Held) -> None:
+    async def _handled(self, held: Held) -> None:
         if held.entry.number is None:
             self._skip(held.entry, NO_NUMBER)
         self._done_since = self._done_since if self._done else time.monotonic()
@@ -208,14 +221,14 @@ class GroupSubscriber(Reader):
         if time.monotonic() - self._done_since >= FINISH_S:
             await self._finish()
 
-    async def _failed(self, held: _Held) -> None:
+    async def _failed(self, held: Held) -> None:
         if held.tries >= self._max_tries:
             await self._to_dead_letters(held, "the handler raised")
         else:
             held.due = time.monotonic() + min(self._retry_s * 2 ** (held.tries - 1), RETRY_MAX_S)
             held.tries += 1
 
-    async def _hand_back(self, held: _Held, error: UnknownEventTypeError) -> None:
+    async def _hand_back(self, held: Held, error: UnknownEventTypeError) -> None:
         if not held.hand_overs:
             self._skip(held.entry, error.message)
         if held.hand_overs >= MAX_HAND_OVERS:
@@ -225,7 +238,7 @@ class GroupSubscriber(Reader):
             # Not renewed from here on, so that another worker takes it over after `min_idle_s`.
             del self._held[held.entry.entry_id]
 
-    async def _to_dead_letters(self, held: _Held, why: str) -> None:
+    async def _to_dead_letters(self, held: Held, why: str) -> None:
         tries = min(held.tries, self._max_tries)
         await self._member.to_dead_letters(held.entry, tries=tries, error=why)
         del self._held[held.entry.entry_id]
@@ -235,9 +248,13 @@ class GroupSubscriber(Reader):
         )  # fmt: skip
 
     async def _finish(self) -> None:
-        if self._done:
-            await self._member.done(self._done)
-            self._done.clear()
+        done, self._done = self._done, []
+        if done:
+            try:
+                await self._member.done(done)
+            except connection.Failure:
+                self._done += done
+                raise
 
     async def _background(self) -> None:
         # Renews the claim on entries this worker holds, so that others do not take them over.

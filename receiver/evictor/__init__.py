@@ -2,11 +2,14 @@
 
 How it works, from one logout to its end:
 
-1. **Find** (`evict`, `caches`). The keys of a user are those an app registered, those that follow from the account,
+0. **Take** (`share`, `flows`). Evictions are worked on side by side, as many as the processor has time for. Those of
+   one storm and others take turns; those of one user keep their order. Each is work on its own, written as if it were
+   alone; what all of them ask Redis at the same moment goes in one round trip (`bus.link.trips`).
+1. **Find** (`find`, `caches`). The keys of a user are those an app registered, those that follow from the account,
    those the index knows, and those the stack's own index names. A value found may name a further account, so the
    search is done again.
-2. **Note** (`bus.caches.removals`). Before anything is removed, it is noted where and whose: from then on it may come
-   back.
+2. **Note** (`evict`, `bus.caches.removals`). Before anything is removed, it is noted where and whose: from then on it
+   may come back.
 3. **Decide** (`decisions`). Pure functions say which sign-ins of a value are over: by the logout itself, or later by
    marks and by what is remembered. A value that cannot be read goes only if it bears its layout's signature, or if an
    app named its key.

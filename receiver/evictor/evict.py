@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from receiver.bus.caches.cache_index import CacheKey, account_digest
-from receiver.bus.caches.cache_store import CircuitOpenError
 from receiver.bus.caches.rechecks import Recheck
 from receiver.bus.caches.removals import suffix_of
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import Failure
+from receiver.core.layouts.layout import WHOLE
 from receiver.core.marks import digest
+from receiver.core.verdict import sid_digest
 from receiver.errors import UndoneError
 from receiver.evictor import bookkeeping
 from receiver.evictor.clear import Cleared, clear
-from receiver.evictor.decisions import ByLogout
+from receiver.evictor.decisions import ByLogout, user_digest
+from receiver.evictor.find import failure_of, users_of
 from receiver.evictor.reading import read
 from receiver.ops.logs import emit
+from receiver.tasks import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
-    from receiver.bus.caches.cache_index import CacheIndex
     from receiver.bus.caches.rechecks import Rechecks
     from receiver.bus.caches.removals import Removals
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
+    from receiver.evictor.find import Finder, Found
     from receiver.ops.evictor_metrics import EvictorMetrics
 
 log = logging.getLogger("receiver.evictor")
@@ -37,33 +40,30 @@ ROUNDS = 3
 """Times keys are looked for: what is found may name a further account, and that one further keys."""
 
 
-@dataclass(slots=True)
-class Found:
-    """Everything known of where a logout's user is.
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Digests of whose sign-ins are removed from a value (`decisions.user_digest`), and of their sessions."""
 
-    Attributes:
-        accounts: `home_account_id`s.
-        keys: Whether or not anything is there.
-        exact: Those of them that are this user's or this session's alone, also when they cannot be read.
-        named: Those of them that an app named: registered, or by a template.
-        failed: Caches whose Redis did not answer, by name.
-        undone: Caches with a value that could not be cleared for now.
-    """
+    users: frozenset[str] = frozenset()
+    sids: frozenset[str] = frozenset()
 
-    accounts: set[str]
-    keys: set[CacheKey] = field(default_factory=set)
-    exact: set[CacheKey] = field(default_factory=set)
-    named: set[CacheKey] = field(default_factory=set)
-    failed: dict[str, BaseException] = field(default_factory=dict)
-    undone: set[str] = field(default_factory=set)
+    @classmethod
+    def of(cls, cache: Cache, value: Value, evidence: ByLogout) -> _Gone:
+        """What will be removed, unless the value changes meanwhile."""
+        ended = evidence.ended_in(value)
+        sign_ins = [
+            sign_in for holder, known in value.holders.items() if holder in ended or WHOLE in ended for sign_in in known
+        ]
+        users = map(user_digest, sign_ins if cache.layout.account_links else ())
+        return cls(frozenset(filter(None, users)), frozenset(filter(None, map(sid_digest, sign_ins))))
 
 
 class Evictor:
-    """Clears the caches of one logout after the other.
+    """Clears the caches of a logout; any number of them side by side.
 
     Args:
         caches: As configured.
-        index: What is known of the values.
+        finder: Finds the keys.
         removals: Where it is noted.
         rechecks: Where it is ordered again.
         metrics: Counts.
@@ -75,7 +75,7 @@ class Evictor:
         self,
         caches: Caches,
         *,
-        index: CacheIndex,
+        finder: Finder,
         removals: Removals,
         rechecks: Rechecks,
         metrics: EvictorMetrics,
@@ -83,7 +83,7 @@ class Evictor:
         revoke: Callable[[str, str, str], None],
     ) -> None:
         self._caches = caches
-        self._index = index
+        self._finder = finder
         self._removals = removals
         self._rechecks = rechecks
         self._metrics = metrics
@@ -97,78 +97,77 @@ class Evictor:
             Failure: a Redis did not answer; the caches on others are cleared all the same.
             UndoneError: a value could not be cleared for now; all others are cleared.
         """
-        found = Found(await self._index.accounts(eviction))
-        removed = False
+        found = await self._finder.find(eviction)
         # Ordered first: a worker that dies on the way leaves at least that.
-        await self._rechecks.put(Recheck(eviction, frozenset(), 0))
+        ordered = frozenset(found.keys)
+        await self._rechecks.put(Recheck(eviction, ordered, 0))
+        removed = False
         seen: set[CacheKey] = set()
         for _ in range(ROUNDS):
-            await self._find(eviction, found)
-            new = found.keys - seen
-            if not new:
-                break
+            new, known = found.keys - seen, set(found.accounts)
             seen |= new
-            for cache in self._caches:
-                keys = sorted(found_in.key for found_in in new if found_in.cache == cache.name)
-                if not keys or cache.name in found.failed:
-                    continue
-                try:
-                    with cache.store.circuit():
-                        removed |= await self._clear(cache, keys, eviction, found)
-                except Failure as error:
-                    found.failed[cache.name] = _failed(cache, error)
-        await self._rechecks.put(Recheck(eviction, frozenset(found.keys), 0))
+            removed |= await self._clear_all(new, eviction, found)
+            if found.accounts == known:
+                break
+            # What was cleared named a further account.
+            await self._finder.further(eviction, found, found.accounts - known)
+        if found.keys != ordered:
+            await self._rechecks.put(Recheck(eviction, frozenset(found.keys), 0))
         for failure in found.failed.values():
             raise failure
         if found.undone:
             raise UndoneError(f"not done in {', '.join(sorted(found.undone))}; it is tried again")
-        if not (removed or found.accounts or self._names_a_key(found)):
+        if not (removed or found.accounts or self._finder.names_a_key(found)):
             self._unresolved(eviction)
 
-    async def find(self, eviction: Eviction) -> Found:
-        """Every key known for this logout now, as far as the caches' Redis answer."""
-        found = Found(await self._index.accounts(eviction))
-        await self._find(eviction, found)
-        return found
+    async def _clear_all(self, new: Collection[CacheKey], eviction: Eviction, found: Found) -> bool:
+        """Clear these keys, in all caches at once: a slow one holds up no other. Whether anything was removed."""
+        keys_of = {
+            cache.name: sorted(known.key for known in new if known.cache == cache.name) for cache in self._caches
+        }
+        concerned = [
+            cache
+            for cache in self._caches
+            if keys_of[cache.name] and cache.may_hold(eviction) and cache.name not in found.failed
+        ]
+        removed: list[bool] = []
 
-    async def _find(self, eviction: Eviction, found: Found) -> None:
-        found.named |= self._caches.registered(eviction) | self._caches.filled(eviction, found.accounts)
-        found.exact |= self._caches.derived(eviction, found.accounts) | found.named
-        users = _users(eviction, found)
-        for cache in self._caches:
-            if cache.may_hold(eviction) and cache.name not in found.failed and cache.index_sets(users):
-                try:
-                    with cache.store.circuit():
-                        keys = await bookkeeping.indexed_keys(cache, users)
-                except Failure as error:
-                    found.failed[cache.name] = _failed(cache, error)
-                else:
-                    found.exact |= {CacheKey(cache.name, key) for key in keys}
-        found.keys |= found.exact | await self._index.places(eviction, found.accounts)
+        async def clear_one(cache: Cache) -> None:
+            try:
+                with cache.store.circuit():
+                    removed.append(await self._clear(cache, keys_of[cache.name], eviction, found))
+            except Failure as error:
+                found.failed[cache.name] = failure_of(cache, error)
+
+        await _side_by_side([clear_one(cache) for cache in concerned])
+        return any(removed)
 
     async def _clear(self, cache: Cache, keys: list[str], eviction: Eviction, found: Found) -> bool:
         """Whether anything was removed."""
-        if not cache.may_hold(eviction):
-            return False
-        # Before anything is removed: from then on it may come back.
-        user = [digest("sub", eviction.iss, eviction.sub)] if eviction.sub else []
-        accounts = map(account_digest, sorted(found.accounts))
-        await self._note(eviction, [name for key in keys for name in remembered_as(cache, key)], [*user, *accounts])
-        removed = False
+        removed: list[bool] = []
         absent = set(keys)
+
+        async def clear_one(key: str, value: Value) -> None:
+            removed.append(await self._clear_key(cache, key, value, eviction, found))
+
         async for values in read(cache, keys):
             absent -= values.keys()
-            for key, value in values.items():
-                removed |= await self._clear_key(cache, key, value, eviction, found)
+            await _side_by_side([clear_one(key, value) for key, value in values.items()])
+        if absent:
+            await self._note(eviction, [key_digest(cache, key) for key in absent if key != cache.key], found, _Gone())
         for _ in absent:
             self._metrics.cleared(cache.name, "absent")
-        return removed
+        return any(removed)
 
     async def _clear_key(self, cache: Cache, key: str, value: Value, eviction: Eviction, found: Found) -> bool:
-        cleared = Cleared("kept")
+        cleared, expected = Cleared("kept"), _Gone()
         self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         with self._bad.guarding(cache.name, cache.pattern):
-            cleared = await clear(cache, key, value, _evidence(cache, key, eviction, found))
+            evidence = _evidence(cache, key, eviction, found)
+            expected = _Gone.of(cache, value, evidence)
+            # Before anything is removed: from then on it may come back.
+            await self._note(eviction, remembered_as(cache, key, value), found, expected)
+            cleared = await clear(cache, key, value, evidence)
         self._metrics.cleared(cache.name, cleared.outcome)
         if cleared.outcome == "undone":
             found.undone.add(cache.name)
@@ -177,33 +176,32 @@ class Evictor:
             self._revoke(eviction.tenant, client_id, secret)
         if cleared.removed:
             # A value that cannot be read does not say what it is indexed under.
-            await bookkeeping.forget(cache, key, _users(eviction, found))
-            await self._remember(cache, key, eviction, cleared, found)
+            await bookkeeping.forget(cache, key, users_of(eviction, found))
+            await self._learn(cache, key, eviction, found, cleared, expected)
         return cleared.removed
 
-    async def _remember(self, cache: Cache, key: str, eviction: Eviction, cleared: Cleared, found: Found) -> None:
-        links = cache.layout.account_links
-        users = sorted(cleared.users) if links else []
-        await self._note(eviction, remembered_as(cache, key), users, sids=cleared.sids)
-        if links:
-            found.accounts |= cleared.accounts
-            await self._removals.mark_accounts(eviction, cleared.accounts)
-
-    async def _note(
-        self, eviction: Eviction, keys: Iterable[str], users: Iterable[str], *, sids: Iterable[str] = ()
+    async def _learn(  # noqa: PLR0917  # one value, one logout, and what was done
+        self, cache: Cache, key: str, eviction: Eviction, found: Found, cleared: Cleared, expected: _Gone
     ) -> None:
+        """From what was removed: further accounts of the user, and what is to be remembered beside what was noted."""
+        if cache.layout.account_links:
+            # The publisher has marked those it knew.
+            await self._removals.mark_accounts(eviction, cleared.accounts.difference(eviction.accounts))
+            found.accounts |= cleared.accounts
+        gone = _Gone(cleared.users if cache.layout.account_links else frozenset(), cleared.sids)
+        if not (gone.users <= expected.users and gone.sids <= expected.sids):
+            await self._note(eviction, remembered_as(cache, key), found, gone)
+
+    async def _note(self, eviction: Eviction, keys: Iterable[str], found: Found, gone: _Gone) -> None:
         ended = {digest("sid", eviction.iss, eviction.sid)} if eviction.sid else set()
         if eviction.scope == "user":
             # Of a session's logout only that session is over; others share the value and may sign in silently again.
-            ended |= set(sids)
+            ended |= gone.sids
+        user = {digest("sub", eviction.iss, eviction.sub)} if eviction.sub else set()
+        users = user | gone.users | set(map(account_digest, found.accounts))
         suffix = suffix_of(eviction)
-        names = [*keys, *(name + suffix for name in users)]
+        names = [*keys, *(name + suffix for name in sorted(users))]
         await self._removals.note(names, logout_at=eviction.logout_at, sids=sorted(ended))
-
-    def _names_a_key(self, found: Found) -> bool:
-        """Whether a key is known that is not simply the one of all users."""
-        caches = ((self._caches.by_name(known.cache), known.key) for known in found.keys)
-        return any(cache is not None and key != cache.key for cache, key in caches)
 
     def _unresolved(self, eviction: Eviction) -> None:
         self._metrics.unresolved.labels(eviction.tenant).inc()
@@ -219,9 +217,18 @@ def key_digest(cache: Cache, key: str) -> str:
     return digest("place", cache.name, key)
 
 
-def remembered_as(cache: Cache, key: str) -> list[str]:
-    """The digest under which a removal is remembered of a key; none for the one key of all users."""
-    return [] if key == cache.key else [key_digest(cache, key)]
+def remembered_as(cache: Cache, key: str, value: Value | None = None) -> list[str]:
+    """The digest under which a removal is remembered of a key.
+
+    None for the one key of all users, and for a value each of whose sign-ins names its user: it is told by that.
+    """
+    if key == cache.key:
+        return []
+    if value is not None and value.readable and cache.layout.account_links:
+        sign_ins = value.sign_ins
+        if sign_ins and all(user_digest(sign_in) for sign_in in sign_ins):
+            return []
+    return [key_digest(cache, key)]
 
 
 def _evidence(cache: Cache, key: str, eviction: Eviction, found: Found) -> ByLogout:
@@ -235,16 +242,9 @@ def _evidence(cache: Cache, key: str, eviction: Eviction, found: Found) -> ByLog
     )
 
 
-def _users(eviction: Eviction, found: Found) -> set[str]:
-    return {*found.accounts, *([eviction.sub] if eviction.sub else [])}
-
-
-def _failed(cache: Cache, error: BaseException) -> BaseException:
-    if isinstance(error, CircuitOpenError):
-        # Said once is enough.
-        return error
-    emit(
-        log, logging.ERROR, "evict.cache_failed", cache=cache.name, error=describe(error),
-        action="it is tried again; see that its Redis can be reached and grants the rights in docs/events.md",
-    )  # fmt: skip
-    return error
+async def _side_by_side(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Most often there is one, which needs no task of its own."""
+    if len(jobs) == 1:
+        await jobs[0]
+    else:
+        await together(*jobs)

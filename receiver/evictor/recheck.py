@@ -15,13 +15,16 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from receiver.bus.caches.rechecks import Recheck, Rechecks
     from receiver.evictor.caches import Caches
-    from receiver.evictor.evict import Evictor
     from receiver.evictor.examine import Examiner
+    from receiver.evictor.find import Finder
 
 log = logging.getLogger("receiver.evictor")
 
 LOOK_S = 1.0
 """Seconds between two looks at what is due, at most; so much later than ordered a check may be."""
+
+AT_ONCE = 100
+"""Checks taken together and done side by side; fewer than a worker does within their lease."""
 
 
 class Rechecker:
@@ -30,38 +33,45 @@ class Rechecker:
     Args:
         rechecks: The orders.
         caches: As configured.
-        evictor: Finds the keys, which may be more by now.
+        finder: Finds the keys, which may be more by now.
         examiner: Looks at them.
     """
 
-    def __init__(self, rechecks: Rechecks, *, caches: Caches, evictor: Evictor, examiner: Examiner) -> None:
+    def __init__(self, rechecks: Rechecks, *, caches: Caches, finder: Finder, examiner: Examiner) -> None:
         self._rechecks = rechecks
         self._caches = caches
-        self._evictor = evictor
+        self._finder = finder
         self._examiner = examiner
 
     async def run(self) -> None:
         """Work until cancelled; outages are waited out."""
         while True:
             try:
-                due = await self._rechecks.take()
-                if due is None or isinstance(due, float):
-                    await asyncio.sleep(min(LOOK_S, LOOK_S if due is None else due))
-                    continue
-                await self._check(due)
-                await self._rechecks.put(replace(due, step=due.step + 1))
-            except CircuitOpenError:
-                # Said when it began; this check is due again in a while.
-                continue
+                due = await self._rechecks.take(AT_ONCE)
             except Failure as error:
-                emit(
-                    log, logging.WARNING, "recheck.failed", error=describe(error),
-                    action="it is done once Redis answers",
-                )  # fmt: skip
+                _say(error)
                 await asyncio.sleep(LOOK_S)
+                continue
+            met = await asyncio.gather(*map(self._do, due.rechecks))
+            for failure in {type(failure): failure for failure in met if failure is not None}.values():
+                _say(failure)
+            if not due.rechecks:
+                await asyncio.sleep(min(LOOK_S, LOOK_S if due.next_s is None else due.next_s))
+
+    async def _do(self, order: Recheck) -> BaseException | None:
+        """The failure that it met; then the check is due again when its lease is over."""
+        try:
+            await self._check(order)
+            await self._rechecks.put(replace(order, step=order.step + 1))
+        except CircuitOpenError:
+            # Said when it began.
+            return None
+        except Failure as error:
+            return error
+        return None
 
     async def _check(self, order: Recheck) -> None:
-        found = await self._evictor.find(order.eviction)
+        found = await self._finder.find(order.eviction)
         for cache in self._caches:
             keys = sorted(known.key for known in order.keys | found.keys if known.cache == cache.name)
             if not keys or not cache.may_hold(order.eviction) or cache.name in found.failed:
@@ -76,3 +86,9 @@ class Rechecker:
                 found.failed[cache.name] = error
         for failure in found.failed.values():
             raise failure
+
+
+def _say(error: BaseException) -> None:
+    emit(
+        log, logging.WARNING, "recheck.failed", error=describe(error), action="it is done once Redis answers",
+    )  # fmt: skip

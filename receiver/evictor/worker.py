@@ -19,7 +19,7 @@ from receiver.bus.caches.removals import Removals
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, connect, describe
 from receiver.bus.link.lease import Lease
-from receiver.consumer.group import GroupSubscriber
+from receiver.bus.link.trips import Trips
 from receiver.core.index_names import IndexNames
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import Code, ConfigurationError, DependencyError
@@ -27,7 +27,9 @@ from receiver.evictor.bad_values import BadValues
 from receiver.evictor.caches import Cache, Caches
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
+from receiver.evictor.find import Finder
 from receiver.evictor.recheck import Rechecker
+from receiver.evictor.share import Share
 from receiver.evictor.watch import LEASE_S, Watcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
@@ -165,19 +167,22 @@ async def working(
                     action="every key of that Redis database is looked at; give the apps a prefix and set it",
                 )  # fmt: skip
         bad = BadValues(metrics)
+        trips = Trips(client)
+        stack.push_async_callback(trips.aclose)
         index = CacheIndex(
-            client, keys, names=IndexNames(settings.evictor.index_secrets), keep_s=settings.evictor.index_keep_s,
+            trips, keys, names=IndexNames(settings.evictor.index_secrets), keep_s=settings.evictor.index_keep_s,
             clock=clock, report=bad.of_ours,
         )  # fmt: skip
         removals = Removals(
-            client, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock,
+            trips, keys, in_flight_s=settings.evictor.in_flight_s, mark_s=settings.events.mark_s, clock=clock,
             report=bad.of_ours,
         )  # fmt: skip
-        rechecks = Rechecks(client, keys, delays_s=settings.evictor.recheck_s, report=bad.of_ours)
+        rechecks = Rechecks(trips, keys, delays_s=settings.evictor.recheck_s, report=bad.of_ours)
         revoker = _revoker(settings, metrics)
         stack.push_async_callback(revoker.aclose, drain_s=REVOKE_S)
+        finder = Finder(caches, index)
         evictor = Evictor(
-            caches, index=index, removals=removals, rechecks=rechecks, metrics=metrics, bad=bad, revoke=revoker.revoke
+            caches, finder=finder, removals=removals, rechecks=rechecks, metrics=metrics, bad=bad, revoke=revoker.revoke
         )
         examiner = Examiner(
             caches=caches, index=index, removals=removals, metrics=metrics, bad=bad, revoke=revoker.revoke
@@ -191,13 +196,13 @@ async def working(
         app = web.Application()
         add_probes(app, worker.state, metrics.registry)
         worker.internal_port = await open_internal(app, settings.internal, stack)
-        subscriber = GroupSubscriber(
+        subscriber = Share(
             settings.redis.url, _handling(evictor.evict), app=NAME, on_reset=_handling(watcher.flush),
             prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,
             **settings.redis.options,
         )  # fmt: skip
         subscriber.on_skipped = metrics.skipped.inc
-        rechecker = Rechecker(rechecks, caches=caches, evictor=evictor, examiner=examiner)
+        rechecker = Rechecker(rechecks, caches=caches, finder=finder, examiner=examiner)
         stack.push_async_callback(worker.jobs.aclose)
         worker.jobs.start("redis_watch", watch.watch, needed=True)
         worker.jobs.start("evictions", subscriber.run, needed=True, ask=lambda: subscriber.health().last_error or "")

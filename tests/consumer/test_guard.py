@@ -13,6 +13,7 @@ from receiver.bus.caches.removals import Removals
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.bus.link.trips import Trips
 from receiver.consumer import Eviction, Guard, ThreadGuard
 from receiver.consumer import knowledge as knowledge_module
 from receiver.consumer.background import PerProcess
@@ -299,7 +300,9 @@ async def test_mark_of_the_evictor_ends_a_session_that_was_live(
     await until_heard(guard)
     assert "live" == await guard.status(session, home_account_id=account)
 
-    removals = Removals(redis_client, Keys(), in_flight_s=1, mark_s=60, clock=lambda: float(LOGOUT_AT), report=print)
+    removals = Removals(
+        Trips(redis_client), Keys(), in_flight_s=1, mark_s=60, clock=lambda: float(LOGOUT_AT), report=print
+    )
     await removals.mark_accounts(logout(sub="pairwise-of-orders", sid=None, scope="user"), [account])
 
     assert "ended" == await guard.status(session, home_account_id=account)

@@ -9,6 +9,7 @@ import pytest
 
 from receiver.bus.caches.cache_index import LEARN, MAX_BYTES, MAX_MEMBERS, MAX_NAMES, CacheIndex, Note
 from receiver.bus.keys import Keys
+from receiver.bus.link.trips import Trips
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.sign_in import SignIn
 from tests.support.clock import NOW
@@ -35,7 +36,7 @@ def index(redis_client: redis.asyncio.Redis, reported: Counter[tuple[str, str]])
     def report(what: str, reason: str) -> None:
         reported[what, reason] += 1
 
-    return CacheIndex(redis_client, Keys(), keep_s=KEEP_S, clock=lambda: float(NOW), report=report)
+    return CacheIndex(Trips(redis_client), Keys(), keep_s=KEEP_S, clock=lambda: float(NOW), report=report)
 
 
 async def fill(client: redis.asyncio.Redis, bucket: str, **entries: str) -> None:

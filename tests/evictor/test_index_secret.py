@@ -10,6 +10,7 @@ import pytest
 from receiver.bus.caches.cache_index import CacheIndex, CacheKey, Note
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
+from receiver.bus.link.trips import Trips
 from receiver.core.eviction import Eviction
 from receiver.core.index_names import IndexNames
 from receiver.core.marks import digest
@@ -49,7 +50,9 @@ def index(client: redis.asyncio.Redis, *secrets: str) -> CacheIndex:
     def report(what: str, why: str) -> None:
         raise AssertionError(what, why)
 
-    return CacheIndex(client, KEYS, names=IndexNames(secrets), keep_s=1000, clock=lambda: float(NOW), report=report)
+    return CacheIndex(
+        Trips(client), KEYS, names=IndexNames(secrets), keep_s=1000, clock=lambda: float(NOW), report=report
+    )
 
 
 async def named(client: redis.asyncio.Redis, kind: str) -> set[str]:
@@ -93,8 +96,7 @@ async def test_what_was_learnt_is_found(
     known = index(redis_client, *reading)
 
     assert ("a.b",) == Eviction.from_json(fields[b"event"]).accounts
-    assert {"a.b"} == await known.accounts(LOGOUT)
-    assert {CacheKey("web", "sess:1")} == await known.places(LOGOUT, ["a.b"])
+    assert ({"a.b"}, {CacheKey("web", "sess:1")}) == await known.look_up(LOGOUT)
 
 
 async def test_another_secret_finds_nothing(redis_client: redis.asyncio.Redis) -> None:

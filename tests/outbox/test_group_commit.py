@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.bus.events.group_commit import MAX_PAUSE_S, PAUSE_S, Again, GroupCommit
+from receiver.bus.link.group_commit import MAX_PAUSE_S, PAUSE_S, Again, GroupCommit
 from receiver.errors import Code, PublishError, PublishFaultError
 
 if TYPE_CHECKING:

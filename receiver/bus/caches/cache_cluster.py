@@ -10,6 +10,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from receiver.bus.caches.cache_changes import CacheChanges, text_of
 from receiver.bus.caches.cache_store import SCAN_COUNT, CacheStore
 from receiver.bus.link.connection import access_of, check_url, tls_of
+from receiver.bus.link.trips import ClusterTrips
 from receiver.bus.link.urls import CLUSTER, RedisURL
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ClusterCacheStore(CacheStore):
     def __init__(self, cluster: RedisCluster) -> None:
         # The commands of single keys are the same.
         client: Any = cluster
-        super().__init__(client)
+        super().__init__(client, ClusterTrips(cluster))
         self._cluster = cluster
 
     async def changes(self, patterns: Iterable[str]) -> CacheChanges:

@@ -10,6 +10,7 @@ plain: apps write there, too.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -24,9 +25,8 @@ from receiver.errors import BadValueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import redis.asyncio
-
     from receiver.bus.keys import Keys
+    from receiver.bus.link.trips import Trips
     from receiver.core.eviction import Eviction
     from receiver.core.index_names import IndexNames
     from receiver.core.layouts.cached_sign_in import CachedSignIn
@@ -109,7 +109,7 @@ class CacheIndex:
     """Learns and looks up. Every method may raise what `connection.Failure` names.
 
     Args:
-        client: Of the Redis with the events.
+        trips: To the Redis with the events.
         keys: Key names.
         keep_s: Seconds a note is kept after it was last confirmed.
         clock: NumericDate seconds.
@@ -119,7 +119,7 @@ class CacheIndex:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        trips: Trips,
         keys: Keys,
         *,
         names: IndexNames = PLAIN,
@@ -127,7 +127,7 @@ class CacheIndex:
         clock: Callable[[], float],
         report: Callable[[str, str], None],
     ) -> None:
-        self._client = client
+        self._trips = trips
         self._keys = keys
         self._names = names
         self._keep_s = keep_s
@@ -144,20 +144,24 @@ class CacheIndex:
             buckets = [bucket for bucket, _ in members]
             arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
             limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
-            new, dropped = await LEARN.run(self._client, buckets, (*limits, *arguments))
+            new, dropped = await self._trips.run(LEARN, buckets, (*limits, *arguments))
             learnt += int(new)
             for _ in range(int(dropped)):
                 self._report("index", "index_full")
         return learnt
 
-    async def accounts(self, eviction: Eviction) -> set[str]:
-        """Every account known for the subject and the session of a logout, those in the event included."""
-        members = await self._members(self._keys.index_bucket, _names(eviction))
-        return set(filter(None, map(text, (*eviction.accounts, *(name for _, name in members)))))
+    async def look_up(self, eviction: Eviction) -> tuple[set[str], set[CacheKey]]:
+        """Of a logout: every account known for its subject and its session, and where anything of them was found.
 
-    async def places(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
-        """Where anything of these accounts, this subject or this session was found."""
-        return await self._places([*_names(eviction), *map(account_digest, accounts)])
+        The accounts in the event are among them.
+        """
+        names, named = _names(eviction), set(filter(None, map(text, eviction.accounts)))
+        members, places = await asyncio.gather(
+            self._members(self._keys.index_bucket, names),
+            self._places([*names, *map(account_digest, sorted(named))]),
+        )
+        accounts = named | set(filter(None, (text(account) for _, account in members)))
+        return accounts, places | await self.places_of(accounts - named)
 
     async def places_of(self, accounts: Iterable[str]) -> set[CacheKey]:
         """Where anything of these accounts was found, as far as it does not follow from them."""
@@ -176,12 +180,8 @@ class CacheIndex:
 
     async def _members(self, bucket: Callable[[str], str], names: Sequence[str]) -> list[tuple[str, str]]:
         """What is noted of these names: a word and a text. What cannot be read is reported, and left out."""
-        if not names:
-            return []
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for each in [each for name in names for each in self._names.read(name)]:
-                pipeline.hget(bucket(each), each)  # type: ignore[unused-awaitable]  # queued
-            entries: list[bytes | None] = await pipeline.execute()
+        asked = [each for name in names for each in self._names.read(name)]
+        entries: list[bytes | None] = await self._trips.all([("HGET", bucket(each), each) for each in asked])
         found = []
         for member in [member for entry in entries if entry for member in entry.split(b",")[1:]]:
             try:

@@ -16,6 +16,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from receiver.bus.caches.blobs import CUT, SWAP, cut_arguments, swap_arguments
 from receiver.bus.caches.cache_changes import CacheChanges, are_sent, text_of
 from receiver.bus.link.primary import Failure
+from receiver.bus.link.trips import Trips, pairs_of
 from receiver.core.layouts.layout import STRING, Raw
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.link.exchange import Command
     from receiver.core.layouts.layout import Cut
 
 SCAN_COUNT = 1000
@@ -42,10 +44,12 @@ class CacheStore:
 
     Args:
         client: Without response decoding; owned by the caller.
+        trips: Of that client; None makes them.
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, client: redis.asyncio.Redis, trips: Trips | None = None) -> None:
         self._client = client
+        self._trips = trips or Trips(client)
         self._is_open = False
 
     @contextlib.contextmanager
@@ -61,8 +65,13 @@ class CacheStore:
         try:
             yield
         except Failure:
-            self._is_open = time.monotonic() - began >= SLOW_S
+            # Others ask at the same time: one that fails fast does not say that it answers again.
+            self._is_open |= time.monotonic() - began >= SLOW_S
             raise
+
+    async def aclose(self) -> None:
+        """End what is under way; the client stays open."""
+        await self._trips.aclose()
 
     async def probe(self) -> None:
         """Close the circuit again if Redis answers by now. Never raises."""
@@ -94,13 +103,12 @@ class CacheStore:
         """
         if not fields:
             return None if fields is None else [0] * len(keys)
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for key, field in itertools.product(keys, fields):
-                if field == STRING:
-                    pipeline.strlen(key)  # type: ignore[unused-awaitable]  # queued
-                else:
-                    pipeline.hstrlen(key, field)  # type: ignore[unused-awaitable]  # queued
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        replies = await self._trips.ask(
+            [
+                ("STRLEN", key) if field == STRING else ("HSTRLEN", key, field)
+                for key, field in itertools.product(keys, fields)
+            ]
+        )
         if any(isinstance(reply, NoPermissionError) for reply in replies):
             return None
         sizes = [_reply(reply) or 0 for reply in replies]
@@ -114,18 +122,16 @@ class CacheStore:
             fields: What is read of each: `(STRING,)`, names of fields of a hash of which the first must be there, None
                 for all fields, or `()` where only the presence of the key counts.
         """
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                if fields is None:
-                    pipeline.hgetall(key)  # type: ignore[unused-awaitable]  # queued
-                elif not fields:
-                    pipeline.exists(key)  # type: ignore[unused-awaitable]  # queued
-                for field in fields or ():
-                    if field == STRING:
-                        pipeline.get(key)  # type: ignore[unused-awaitable]  # queued
-                    else:
-                        pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
-            replies = [_reply(reply) for reply in await pipeline.execute(raise_on_error=False)]
+        if fields is None:
+            commands: list[Command] = [("HGETALL", key) for key in keys]
+        elif not fields:
+            commands = [("EXISTS", key) for key in keys]
+        else:
+            commands = [
+                ("GET", key) if field == STRING else ("HGET", key, field)
+                for key, field in itertools.product(keys, fields)
+            ]
+        replies = [_reply(reply) for reply in await self._trips.ask(commands)]
         count = len(fields) if fields else 1
         return [_raw(replies[at : at + count], fields) for at in range(0, len(replies), count)]
 
@@ -141,7 +147,7 @@ class CacheStore:
         Returns:
             False when another client has written it since; nothing was changed.
         """
-        return bool(await SWAP.run(self._client, [key], swap_arguments(field, read, new)))
+        return bool(await self._trips.run(SWAP, [key], swap_arguments(field, read, new)))
 
     async def cut(self, key: str, field: str, cut: Cut) -> bool:
         """Take these members out of the value, whatever else in it has changed since; keeps its lifetime.
@@ -154,12 +160,12 @@ class CacheStore:
         Returns:
             False when another client has changed just these since they were read; nothing was changed.
         """
-        return bool(await CUT.run(self._client, [key], cut_arguments(field, cut)))
+        return bool(await self._trips.run(CUT, [key], cut_arguments(field, cut)))
 
     async def delete(self, keys: Iterable[str]) -> int:
         """Delete these keys; how many were there."""
         names = list(keys)
-        return int(await self._client.unlink(*names)) if names else 0
+        return int(await self._trips.one("UNLINK", *names)) if names else 0
 
     async def scan(self, pattern: str) -> AsyncIterator[list[str]]:
         """Every key that matches the glob and is there from beginning to end, in batches; some may come twice."""
@@ -175,7 +181,7 @@ class CacheStore:
     async def members(self, key: str) -> list[bytes]:
         """The members of a set; empty when there is none."""
         try:
-            found: Any = await self._client.smembers(key)
+            found: Any = await self._trips.one("SMEMBERS", key)
         except ResponseError as error:
             if not _is_of_another_type(error):
                 raise
@@ -184,7 +190,7 @@ class CacheStore:
 
     async def remove_member(self, key: str, member: bytes) -> None:
         """Take a member out of a set."""
-        await self._client.srem(key, member)
+        await self._trips.one("SREM", key, member)
 
 
 def glob(prefix: str) -> str:
@@ -210,5 +216,5 @@ def _raw(replies: Sequence[Any], fields: Sequence[str] | None) -> Raw | None:
     if first is None or first in (0, {}):
         return None
     if fields is None:
-        return {name.decode(errors="replace"): value for name, value in first.items()}
+        return {name.decode(errors="replace"): value for name, value in pairs_of(first).items()} or None
     return {field: value for field, value in zip(fields, replies, strict=False) if value is not None}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.bus.caches.cache_index import CacheKey
+from receiver.bus.link.connection import Failure
+from receiver.bus.link.group_commit import GroupCommit
 from receiver.bus.lua import Script
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import foreign_json
@@ -15,9 +18,10 @@ from receiver.errors import BadEventError, BadValueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import redis.asyncio
-
     from receiver.bus.keys import Keys
+    from receiver.bus.link.trips import Trips
+
+log = logging.getLogger("receiver.evictor")
 
 TAKE = Script.read("take_recheck")
 PUT = Script.read("put_recheck")
@@ -27,6 +31,12 @@ LEASE_S = 30.0
 
 KEEP_S = 86_400
 """Seconds an order is kept when no worker runs."""
+
+PUT_AT_ONCE = 128
+"""Orders written by one script call: more would keep others waiting."""
+
+MAX_WAITING = 100_000
+"""Orders that may wait; a worker has fewer logouts in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,47 +54,84 @@ class Recheck:
     step: int
 
 
+class Due(NamedTuple):
+    """What was taken.
+
+    Attributes:
+        rechecks: The checks that are due, the oldest first.
+        next_s: Seconds until the next one; None when none is ordered.
+    """
+
+    rechecks: list[Recheck]
+    next_s: float | None
+
+
 class Rechecks:
     """The orders. Every method may raise what `connection.Failure` names.
 
     Args:
-        client: Of the Redis with the events.
+        trips: To the Redis with the events.
         keys: Key names.
         delays_s: Seconds after the eviction, ascending.
         report: Called with what and why, each in one word, for an order that cannot be read.
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, *, delays_s: Sequence[float], report: Callable[[str, str], None]
+        self, trips: Trips, keys: Keys, *, delays_s: Sequence[float], report: Callable[[str, str], None]
     ) -> None:
-        self._client = client
+        self._trips = trips
         self._keys = keys
         steps = zip((0.0, *delays_s), delays_s, strict=False)
         self._report = report
         self._pauses_ms = [int((later - earlier) * 1000) for earlier, later in steps]
+        self._orders: GroupCommit[_Order, None] = GroupCommit(
+            self._write, max_batch=PUT_AT_ONCE, max_waiting=MAX_WAITING, on_fault=_log_fault
+        )
 
     async def put(self, recheck: Recheck) -> None:
         """Order the check of this step; after the last one, forget it."""
         pause = self._pauses_ms[recheck.step] if recheck.step < len(self._pauses_ms) else ""
-        name = recheck.eviction.id
-        keys = (self._keys.rechecks, self._keys.recheck(name))
-        await PUT.run(self._client, keys, (name, pause, _to_json(recheck), KEEP_S))
+        await self._orders.submit(_Order(recheck.eviction.id, pause, "" if pause == "" else _to_json(recheck)))
 
-    async def take(self) -> Recheck | float | None:
-        """A check that is due; else seconds until the next one, None when none is ordered.
+    async def take(self, count: int) -> Due:
+        """Up to `count` checks that are due. Each is this worker's for `LEASE_S` seconds.
 
         An order that cannot be read is reported and dropped.
         """
-        found = await TAKE.run(self._client, (self._keys.rechecks,), (int(LEASE_S * 1000), self._keys.rechecks))
-        if len(found) == 1:
-            return None if int(found[0]) < 0 else int(found[0]) / 1000
+        keys, prefix = (self._keys.rechecks,), self._keys.rechecks
+        pause, *found = await self._trips.run(TAKE, keys, (int(LEASE_S * 1000), prefix, count))
+        due = []
+        for name, what in zip(found[::2], found[1::2], strict=True):
+            try:
+                due.append(_from_json(what))
+            except (BadValueError, BadEventError) as error:
+                self._report("recheck", error.reason if isinstance(error, BadValueError) else "shape")
+                await self._orders.submit(_Order(name, "", ""))
+        return Due(due, None if int(pause) < 0 else int(pause) / 1000)
+
+    async def _write(self, orders: list[_Order]) -> list[Exception | None]:
+        keys = (self._keys.rechecks, *(self._keys.recheck(_text(order.name)) for order in orders))
         try:
-            return _from_json(found[1])
-        except (BadValueError, BadEventError) as error:
-            self._report("recheck", error.reason if isinstance(error, BadValueError) else "shape")
-        name = found[0].decode(errors="surrogateescape")
-        await PUT.run(self._client, (self._keys.rechecks, self._keys.recheck(name)), (found[0], "", "", KEEP_S))
-        return 0.0
+            await self._trips.run(PUT, keys, (KEEP_S, *(argument for order in orders for argument in order)))
+        except Failure as error:
+            return [error] * len(orders)
+        return [None] * len(orders)
+
+
+class _Order(NamedTuple):
+    """What put_recheck.lua is told of one order: its name, milliseconds until it is due, and what is to be checked."""
+
+    name: str | bytes
+    pause: int | str
+    what: str
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("utf-8", "replace")
+
+
+def _log_fault(error: Exception, count: int) -> None:
+    log.error("%s orders of re-checks failed; please report this", count, exc_info=error)
 
 
 def _to_json(recheck: Recheck) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from receiver.bus.link.connection import Failure
+from receiver.bus.link.group_commit import GroupCommit
+from receiver.bus.link.trips import pairs_of
 from receiver.bus.lua import Script
 from receiver.core.layouts.cached_sign_in import seconds
 from receiver.core.marks import client_suffix, digest, mark_names
@@ -13,12 +17,14 @@ from receiver.core.verdict import Marks, Removal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import redis.asyncio
-
     from receiver.bus.keys import Keys
+    from receiver.bus.link.trips import Trips
+    from receiver.bus.lua import Argument
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.marks import MarkNames, Name
+
+log = logging.getLogger("receiver.evictor")
 
 REMOVED = Script.read("removed")
 MARK = Script.read("mark")
@@ -26,6 +32,11 @@ MARK = Script.read("mark")
 KEEP_S = 86_400
 """Seconds a removal is remembered, so that the number of further ones is bounded."""
 
+NOTES_AT_ONCE = 64
+"""Notes written by one script call: more would keep others waiting."""
+
+MAX_WAITING = 100_000
+"""Notes that may wait; a worker has fewer logouts in hand."""
 
 SUBJECT_AND_ACCOUNT = 2
 """Names a user has who is known by both; then what is marked under the one has to be under the other."""
@@ -48,11 +59,18 @@ class Remembered:
     unsure: int
 
 
+class _Note(NamedTuple):
+    """One note: the keys of its places, and what removed.lua is told of it."""
+
+    keys: Sequence[str]
+    arguments: Sequence[Argument]
+
+
 class Removals:
     """Marks and removals. Every method may raise what `connection.Failure` names.
 
     Args:
-        client: Of the Redis with the events.
+        trips: To the Redis with the events.
         keys: Key names.
         in_flight_s: Seconds in which something removed may be written back by what was in flight.
         mark_s: Seconds a logout is remembered.
@@ -62,7 +80,7 @@ class Removals:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        trips: Trips,
         keys: Keys,
         *,
         in_flight_s: float,
@@ -70,12 +88,15 @@ class Removals:
         clock: Callable[[], float],
         report: Callable[[str, str], None],
     ) -> None:
-        self._client = client
+        self._trips = trips
         self._keys = keys
         self._in_flight_s = in_flight_s
         self._clock = clock
         self._mark_s = mark_s
         self._report = report
+        self._notes: GroupCommit[_Note, None] = GroupCommit(
+            self._write, max_batch=NOTES_AT_ONCE, max_waiting=MAX_WAITING, on_fault=_log_fault
+        )
 
     async def note(
         self, names: Iterable[str], *, logout_at: float, sids: Iterable[str], again: bool = False, unsure: bool = False
@@ -83,19 +104,24 @@ class Removals:
         """Remember that these accounts or keys, by digest, were cleared of these sessions."""
         keys = [self._keys.removal(name) for name in names]
         if keys:
+            digests = list(sids)
             flags = ("again" if again else "", "unsure" if unsure else "")
             until = f"{self._clock() + self._in_flight_s:.0f}"
-            await REMOVED.run(self._client, keys, (int(logout_at), KEEP_S, until, *flags, *sids))
+            await self._notes.submit(_Note(keys, (int(logout_at), until, *flags, len(digests), *digests)))
+
+    async def _write(self, notes: list[_Note]) -> list[Exception | None]:
+        keys = [key for note in notes for key in note.keys]
+        arguments = [argument for note in notes for argument in (len(note.keys), *note.arguments)]
+        try:
+            await self._trips.run(REMOVED, keys, (KEEP_S, *arguments))
+        except Failure as error:
+            return [error] * len(notes)
+        return [None] * len(notes)
 
     async def remembered(self, names: Sequence[str]) -> list[Remembered | None]:
         """What is remembered of each."""
-        if not names:
-            return []
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for name in names:
-                pipeline.hgetall(self._keys.removal(name))  # type: ignore[unused-awaitable]  # queued
-            found: list[dict[bytes, bytes]] = await pipeline.execute()
-        return [self._remembered(fields) for fields in found]
+        found = await self._trips.all([("HGETALL", self._keys.removal(name)) for name in names])
+        return [self._remembered(pairs_of(fields)) for fields in found]
 
     def _remembered(self, fields: dict[bytes, bytes]) -> Remembered | None:
         try:
@@ -117,7 +143,7 @@ class Removals:
 
     async def _mark(self, keys: Sequence[str], logout_at: int) -> None:
         if keys:
-            await MARK.run(self._client, keys, (logout_at, self._mark_s))
+            await self._trips.run(MARK, keys, (logout_at, self._mark_s))
 
     async def marks(self, sign_ins: Sequence[CachedSignIn], issuers: Iterable[str]) -> list[Marks]:
         """The logouts of each sign-in's user and session.
@@ -128,7 +154,7 @@ class Removals:
         """
         asked = [_marks_of(sign_in, issuers) for sign_in in sign_ins]
         names = [self._keys.mark(*name) for of_user, of_session in asked for name in (*of_user, *of_session)]
-        found: Any = await self._client.mget(names) if names else []
+        found: Any = await self._trips.one("MGET", *names) if names else []
         answer = {name: self._date(at) for name, at in zip(names, found, strict=True)}
 
         def latest(marks: Sequence[Name]) -> float | None:
@@ -144,6 +170,10 @@ class Removals:
         if mark is not None and at is None:
             self._report("mark", "shape")
         return at
+
+
+def _log_fault(error: Exception, count: int) -> None:
+    log.error("%s notes of removals failed; please report this", count, exc_info=error)
 
 
 def suffix_of(eviction: Eviction) -> str:

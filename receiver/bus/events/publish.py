@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from receiver.bus.events.group_commit import Again, GroupCommit
 from receiver.bus.link.connection import Failure, describe, is_passing
 from receiver.bus.link.exchange import exchange
+from receiver.bus.link.group_commit import Again, GroupCommit
 from receiver.bus.link.inspect import probe_publish
 from receiver.bus.lua import Script
 from receiver.core.eviction import eviction_id

@@ -37,15 +37,29 @@ async def exchange(client: redis.asyncio.Redis, commands: Sequence[Command]) -> 
     Raises:
         redis.ConnectionError, redis.TimeoutError, OSError: as a command of the client's would.
     """
-    packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # any length
+    return await exchange_packed(client, b"".join(map(pack, commands)), len(commands))
+
+
+def pack(command: Command) -> bytes:
+    """The bytes of a command.
+
+    Raises:
+        ValueError: text in it cannot be sent.
+    """
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # any length
+    return packed
+
+
+async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int) -> list[Any]:
+    """As `exchange`, with so many commands that were packed before."""
     pool = client.connection_pool
     try:
-        return await _over_one(pool, packed, len(commands))
+        return await _over_one(pool, packed, count)
     except (redis.ConnectionError, OSError) as error:
         # A wrong password, and a server that says it has too many clients, are as wrong at once again.
         if isinstance(error, redis.AuthenticationError | redis.TimeoutError | TimeoutError):
             raise
-        return await _over_one(pool, packed, len(commands))
+        return await _over_one(pool, packed, count)
 
 
 async def _over_one(pool: redis.asyncio.ConnectionPool, packed: bytes, count: int) -> list[Any]:

@@ -1,15 +1,26 @@
--- Have something checked after some time.
+-- Have things checked after some time.
 --
--- KEYS: 1 rechecks, 2 what to check
--- ARGV: 1 name, 2 milliseconds until it is due or '' for never again, 3 what to check, 4 seconds to keep that
+-- KEYS: 1 rechecks, then what each is to check
+-- ARGV: 1 seconds to keep what is to be checked, then for each: its name, milliseconds until it is due or '' for never
+--       again, what to check
 -- Returns 1
-if ARGV[2] == '' then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-  redis.call('UNLINK', KEYS[2])
-  return 1
-end
 local time = redis.call('TIME')
-local due = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2])
-redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4])
-redis.call('ZADD', KEYS[1], string.format('%.0f', due), ARGV[1])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due, over, gone = {}, {}, {}
+for index = 2, #KEYS do
+  local at = 3 * index - 4
+  if ARGV[at + 1] == '' then
+    over[#over + 1] = ARGV[at]
+    gone[#gone + 1] = KEYS[index]
+  else
+    redis.call('SET', KEYS[index], ARGV[at + 2], 'EX', ARGV[1])
+    due[#due + 1] = string.format('%.0f', now + tonumber(ARGV[at + 1]))
+    due[#due + 1] = ARGV[at]
+  end
+end
+if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end
+if #over > 0 then
+  redis.call('ZREM', KEYS[1], unpack(over))
+  redis.call('UNLINK', unpack(gone))
+end
 return 1

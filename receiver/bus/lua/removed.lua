@@ -1,23 +1,42 @@
 -- Remember that something was removed: what was in flight may write it back, and that may not go on for ever.
 --
--- KEYS: the places, by their digests
--- ARGV: 1 logout_at, 2 seconds to remember, 3 until when something in flight may write it back, in seconds,
---       4 'again' when it was removed because it had come back, else '',
---       5 'unsure' when nothing proved that it was the old one, else '', then digests of the sessions found there
+-- KEYS: the places of each note, one note after the other, by their digests
+-- ARGV: 1 seconds to remember, then for each note:
+--       how many of the places are its own, logout_at, until when something in flight may write it back, in seconds,
+--       'again' when it was removed because it had come back, else '',
+--       'unsure' when nothing proved that it was the old one, else '',
+--       how many sessions were found there, and the digest of each
 -- Returns 1
-for _, key in ipairs(KEYS) do
-  local before = tonumber(redis.call('HGET', key, 'at') or '-1') or -1
-  local further = tonumber(ARGV[1]) > before
-  if further then redis.call('HSET', key, 'at', ARGV[1]) end
-  for index = 6, #ARGV do redis.call('HSET', key, 'sid ' .. ARGV[index], '') end
-  if ARGV[4] ~= '' then
-    redis.call('HINCRBY', key, 'again', 1)
-    if ARGV[5] ~= '' then redis.call('HINCRBY', key, 'unsure', 1) end
-  else
-    redis.call('HSET', key, 'until', ARGV[3])
-    -- A further logout: the tries are for what it ended.
-    if further then redis.call('HDEL', key, 'again', 'unsure') end
+local place, at = 1, 2
+while at <= #ARGV do
+  local logout_at, till, again, unsure = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] ~= '', ARGV[at + 4] ~= ''
+  local sessions = tonumber(ARGV[at + 5])
+  local after = place + tonumber(ARGV[at])
+  while place < after do
+    local key = KEYS[place]
+    local before = tonumber(redis.call('HGET', key, 'at') or '-1') or -1
+    local further = tonumber(logout_at) > before
+    local fields = {}
+    if further then fields = {'at', logout_at} end
+    if not again then
+      fields[#fields + 1] = 'until'
+      fields[#fields + 1] = till
+    end
+    for index = at + 6, at + 5 + sessions do
+      fields[#fields + 1] = 'sid ' .. ARGV[index]
+      fields[#fields + 1] = ''
+    end
+    if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
+    if again then
+      redis.call('HINCRBY', key, 'again', 1)
+      if unsure then redis.call('HINCRBY', key, 'unsure', 1) end
+    elseif further and before >= 0 then
+      -- A further logout: the tries are for what it ended.
+      redis.call('HDEL', key, 'again', 'unsure')
+    end
+    redis.call('EXPIRE', key, ARGV[1])
+    place = place + 1
   end
-  redis.call('EXPIRE', key, ARGV[2])
+  at = at + 6 + sessions
 end
 return 1

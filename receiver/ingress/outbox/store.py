@@ -1,6 +1,6 @@
 """The outbox's store, as the event loop sees it: what a call says is written, is on disk when the call returns.
 
-Callers that wait at the same time share one transaction (`bus.events.group_commit`), in a thread of its own, so that a
+Callers that wait at the same time share one transaction (`bus.link.group_commit`), in a thread of its own, so that a
 slow disk never holds up the event loop.
 """
 
@@ -12,7 +12,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from receiver.bus.events.group_commit import GroupCommit
+from receiver.bus.link.group_commit import GroupCommit
 from receiver.core.repeats import beside
 from receiver.errors import PublishError
 from receiver.ingress.outbox.file import Entry, HeldRow, Level, OutboxFile, Put

@@ -1,0 +1,106 @@
+"""Where a logout's user is: keys that apps registered, that follow from the account, or that were found before."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from receiver.bus.caches.cache_index import CacheKey
+from receiver.bus.caches.cache_store import CircuitOpenError
+from receiver.bus.link.connection import Failure, describe
+from receiver.evictor import bookkeeping
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from receiver.bus.caches.cache_index import CacheIndex
+    from receiver.core.eviction import Eviction
+    from receiver.evictor.caches import Cache, Caches
+
+log = logging.getLogger("receiver.evictor")
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything known of where a logout's user is.
+
+    Attributes:
+        accounts: `home_account_id`s.
+        keys: Whether or not anything is there.
+        exact: Those of them that are this user's or this session's alone, also when they cannot be read.
+        named: Those of them that an app named: registered, or by a template.
+        failed: Caches whose Redis did not answer, by name.
+        undone: Caches with a value that could not be cleared for now.
+    """
+
+    accounts: set[str]
+    keys: set[CacheKey] = field(default_factory=set)
+    exact: set[CacheKey] = field(default_factory=set)
+    named: set[CacheKey] = field(default_factory=set)
+    failed: dict[str, BaseException] = field(default_factory=dict)
+    undone: set[str] = field(default_factory=set)
+
+
+class Finder:
+    """Finds.
+
+    Args:
+        caches: As configured.
+        index: What is known of the values.
+    """
+
+    def __init__(self, caches: Caches, index: CacheIndex) -> None:
+        self._caches = caches
+        self._index = index
+
+    async def find(self, eviction: Eviction) -> Found:
+        """Every key known for this logout now, as far as the caches' Redis answer."""
+        accounts, places = await self._index.look_up(eviction)
+        found = Found(accounts, keys=places)
+        await self._derive(eviction, found)
+        return found
+
+    async def _derive(self, eviction: Eviction, found: Found) -> None:
+        """Add the keys that follow from what is known of the user."""
+        found.named |= self._caches.registered(eviction) | self._caches.filled(eviction, found.accounts)
+        found.exact |= self._caches.derived(eviction, found.accounts) | found.named
+        users = users_of(eviction, found)
+        for cache in self._caches:
+            if cache.may_hold(eviction) and cache.name not in found.failed and cache.index_sets(users):
+                try:
+                    with cache.store.circuit():
+                        keys = await bookkeeping.indexed_keys(cache, users)
+                except Failure as error:
+                    found.failed[cache.name] = failure_of(cache, error)
+                else:
+                    found.exact |= {CacheKey(cache.name, key) for key in keys}
+        found.keys |= found.exact
+
+    async def further(self, eviction: Eviction, found: Found, accounts: Collection[str]) -> None:
+        """Add the keys of these accounts, which were found to be the user's."""
+        await self._derive(eviction, found)
+        found.keys |= await self._index.places_of(accounts)
+
+    def names_a_key(self, found: Found) -> bool:
+        """Whether a key is known that is not simply the one of all users."""
+        caches = ((self._caches.by_name(known.cache), known.key) for known in found.keys)
+        return any(cache is not None and key != cache.key for cache, key in caches)
+
+
+def users_of(eviction: Eviction, found: Found) -> set[str]:
+    """Every name a stack's own index may have for the user."""
+    return {*found.accounts, *([eviction.sub] if eviction.sub else [])}
+
+
+def failure_of(cache: Cache, error: BaseException) -> BaseException:
+    """The failure, said in the log."""
+    if isinstance(error, CircuitOpenError):
+        # Said once is enough.
+        return error
+    emit(
+        log, logging.ERROR, "evict.cache_failed", cache=cache.name, error=describe(error),
+        action="it is tried again; see that its Redis can be reached and grants the rights in docs/events.md",
+    )  # fmt: skip
+    return error

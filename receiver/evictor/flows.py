@@ -1,0 +1,174 @@
+"""Whose turn it is among the evictions a worker knows of: pure bookkeeping, without I/O.
+
+Evictions belong to flows: those of one tenant, input, client and reason that came in within the same second. Flows
+take turns, so that a storm holds up no other order. Evictions that share a subject, a session or an account keep their
+order.
+
+Beside those in hand there are evictions *ahead*: they are in the stream, and not given to any worker yet. A lone one of
+these, whose flow is small, has its turn before it is given: else it would wait behind the whole storm.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from receiver.core.eviction import Eviction
+
+Flow = tuple[object, ...]
+
+SMALL = 32
+"""Evictions of one flow, in hand and ahead, up to which those ahead have their turn before they are given."""
+
+IN_HAND_TURNS = 3
+"""Turns of evictions in hand between two of those ahead, which other workers may do once more."""
+
+
+FLOWS_ASKED = 64
+"""Flows looked at for one turn."""
+
+
+def flow_of(eviction: Eviction) -> Flow:
+    """What the eviction is one of many of."""
+    return (
+        *(eviction.tenant, eviction.input, eviction.origin, eviction.client_id, eviction.reason),
+        int(eviction.received_at),
+    )
+
+
+def names_of(eviction: Eviction) -> tuple[int, ...]:
+    """Hashes of its subject, session and accounts."""
+    named = [("sub", eviction.iss, eviction.sub)] if eviction.sub else []
+    named += [("sid", eviction.iss, eviction.sid)] if eviction.sid else []
+    return tuple(dict.fromkeys(map(hash, (*named, *(("account", account) for account in eviction.accounts)))))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One eviction: where it belongs, how many of its names an earlier one has, whether it is in hand or worked on."""
+
+    flow: Flow
+    names: tuple[int, ...]
+    in_hand: bool
+    blocked_by: int = 0
+    is_worked_on: bool = False
+
+
+class Flows:
+    """Gives turns. Evictions are named by the ids of their stream entries.
+
+    Attributes:
+        in_hand: How many are, those that are worked on included.
+    """
+
+    def __init__(self) -> None:
+        self.in_hand = 0
+        self._known: dict[str, _Waiting] = {}
+        self._of_name: dict[int, deque[str]] = {}
+        self._ready: dict[bool, dict[Flow, deque[str]]] = {True: {}, False: {}}
+        self._known_of: dict[Flow, int] = {}
+        self._size: dict[Flow, int] = {}
+        self._turns = 0
+
+    def __contains__(self, entry_id: str) -> bool:
+        """Whether it is known and not done."""
+        return entry_id in self._known
+
+    def add(self, entry_id: str, eviction: Eviction, *, in_hand: bool) -> None:
+        """One more: after all that are known, and one in hand before those that are ahead only."""
+        waiting = _Waiting(flow_of(eviction), names_of(eviction), in_hand)
+        self._known[entry_id] = waiting
+        for name in waiting.names:
+            queue = self._of_name.setdefault(name, deque())
+            place = self._place(queue) if in_hand else len(queue)
+            if place:
+                waiting.blocked_by += 1
+            elif queue:
+                self._known[queue[0]].blocked_by += 1
+            queue.insert(place, entry_id)
+        self.in_hand += in_hand
+        for counts in (self._known_of, self._size):
+            counts[waiting.flow] = counts.get(waiting.flow, 0) + 1
+        if not waiting.blocked_by:
+            self._make_ready(entry_id, waiting)
+
+    def given(self, entry_id: str) -> None:
+        """One that was ahead is in hand now."""
+        waiting = self._known[entry_id]
+        if not waiting.in_hand:
+            waiting.in_hand = True
+            self.in_hand += 1
+            if not waiting.blocked_by and not waiting.is_worked_on:
+                self._make_ready(entry_id, waiting)
+
+    def take(self) -> tuple[str, bool] | None:
+        """The next one to work on and whether it is in hand; None when all that are known wait for others."""
+        self._turns += 1
+        order = (False, True) if self._turns % (IN_HAND_TURNS + 1) == 0 else (True, False)
+        for in_hand in order:
+            found = self._take(in_hand=in_hand)
+            if found is not None:
+                self._known[found].is_worked_on = True
+                return found, in_hand
+        return None
+
+    def done(self, entry_ids: Iterable[str]) -> None:
+        """These are done, or another worker's; those that waited for them may have their turn."""
+        for entry_id in entry_ids:
+            waiting = self._known.pop(entry_id, None)
+            if waiting is None:
+                continue
+            self.in_hand -= waiting.in_hand
+            self._known_of[waiting.flow] -= 1
+            if not self._known_of[waiting.flow]:
+                del self._known_of[waiting.flow], self._size[waiting.flow]
+            for name in waiting.names:
+                self._leave(name, entry_id)
+
+    def _place(self, queue: deque[str]) -> int:
+        """Behind those in hand or worked on. One that is ahead may wait for this worker to take more in hand."""
+        for place, entry_id in enumerate(queue):
+            if not (self._known[entry_id].in_hand or self._known[entry_id].is_worked_on):
+                return place
+        return len(queue)
+
+    def _leave(self, name: int, entry_id: str) -> None:
+        queue = self._of_name[name]
+        was_first = queue[0] == entry_id
+        queue.remove(entry_id)
+        if not queue:
+            del self._of_name[name]
+        elif was_first:
+            following = self._known[queue[0]]
+            following.blocked_by -= 1
+            if not following.blocked_by:
+                self._make_ready(queue[0], following)
+
+    def _make_ready(self, entry_id: str, waiting: _Waiting) -> None:
+        self._ready[waiting.in_hand].setdefault(waiting.flow, deque()).append(entry_id)
+
+    def _take(self, *, in_hand: bool) -> str | None:
+        flows = self._ready[in_hand]
+        for _ in range(min(len(flows), FLOWS_ASKED)):
+            # The first flow goes to the end: that is what turns are.
+            flow = next(iter(flows))
+            ready = flows.pop(flow)
+            while ready and not self._is(ready[0], in_hand=in_hand):
+                ready.popleft()
+            may = ready and (in_hand or self._size[flow] <= SMALL)
+            taken = ready.popleft() if may else None
+            if ready:
+                flows[flow] = ready
+            if taken is not None:
+                return taken
+        return None
+
+    def _is(self, entry_id: str, *, in_hand: bool) -> bool:
+        waiting = self._known.get(entry_id)
+        return (
+            waiting is not None and waiting.in_hand == in_hand and not waiting.blocked_by and not waiting.is_worked_on
+        )

@@ -1,0 +1,235 @@
+"""One worker's share of the evictions: read from the stream, worked on side by side, told to Redis when they are done.
+
+How many are in hand at once follows from where the time goes. While the processor has nothing to do, because a network
+or a cache is slow, more are taken in hand; when it has, each further one would only make the others wait.
+
+While there is a backlog, the stream is also read ahead of what is given to workers, and lone orders in it are done at
+once (`flows`). The group is not told: what was done ahead is acknowledged when it is given to this worker. When it is
+given to another it is done once more, which is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from receiver.bus.events import stream
+from receiver.bus.link.connection import Failure, describe
+from receiver.consumer.group import GroupSubscriber, Held
+from receiver.consumer.health import BLOCK_S
+from receiver.core.cursor import order
+from receiver.errors import BadEventError
+from receiver.evictor.flows import Flows
+from receiver.tasks import cancel
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    import redis.asyncio
+
+log = logging.getLogger("receiver.evictor")
+
+LEAST, MOST = 128, 2048
+"""Evictions in hand: at least, and at most. A worker that is killed leaves so many to others, `take_over_s` later."""
+
+TICK_S = 0.005
+"""Seconds between two looks at what is done while anything is in hand."""
+
+IDLE_LAG_S, BUSY_LAG_S = 0.004, 0.015
+"""Seconds by which a tick is late: below the first the processor has nothing to do, above the second too much."""
+
+FINISH, FINISH_S = 64, 0.05
+"""Done evictions told to Redis together, and seconds one waits for others at most."""
+
+LOOK_AHEAD, LOOK_AT_ONCE = 50_000, 1000
+"""Evictions known ahead of those given to any worker, and read at once. Each takes some 500 bytes."""
+
+
+class InHand:
+    """How many evictions may be in hand.
+
+    Attributes:
+        limit: So many.
+    """
+
+    def __init__(self) -> None:
+        self.limit = LEAST
+
+    def observe(self, *, lag_s: float, used: int) -> None:
+        """Follow the processor.
+
+        Args:
+            lag_s: Seconds by which the event loop was late.
+            used: Evictions in hand.
+        """
+        if lag_s > BUSY_LAG_S:
+            self.limit = max(LEAST, self.limit * 3 // 4)
+        elif lag_s < IDLE_LAG_S and used >= self.limit * 3 // 4:
+            self.limit = min(MOST, self.limit * 2)
+
+
+class Share(GroupSubscriber):
+    """Calls an async `handler` for many evictions at once; everything else as in `GroupSubscriber`."""
+
+    def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
+        super()._prepare(client, worker)
+        self._client = client
+        self._flows = Flows()
+        self._in_hand = InHand()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._new: list[Held] = []
+        self._again: list[tuple[float, str]] = []
+        self._behind = True
+        self._given = "0-0"
+        self._news: asyncio.Task[None] | None = None
+        self._ahead: deque[str] = deque()
+        self._done_ahead: set[str] = set()
+
+    def _disconnected(self) -> None:
+        super()._disconnected()
+        self._behind = True
+
+    async def _read(self) -> str:
+        room = self._in_hand.limit - self._flows.in_hand
+        if room * 4 >= self._in_hand.limit and self._has_news():
+            batch = await self._take(room)
+            self._behind = len(batch.entries) == room
+            self._given = batch.given
+            await self._place_new()
+            await self._look_ahead()
+        while self._flows.in_hand + len(self._new) < self._in_hand.limit and await self._take_over():
+            continue
+        await self._begin()
+        if len(self._done) >= FINISH or (self._done and time.monotonic() - self._done_since >= FINISH_S):
+            await self._finish()
+        if self._tasks:
+            began = time.monotonic()
+            await asyncio.sleep(TICK_S)
+            self._in_hand.observe(lag_s=time.monotonic() - began - TICK_S, used=self._flows.in_hand)
+        elif not self._behind:
+            await self._finish()
+            await asyncio.wait([self._listening()], timeout=self._idle_s())
+        await asyncio.sleep(0)
+        return ""
+
+    def _has_news(self) -> bool:
+        """Whether a read may give something."""
+        if not self._behind:
+            if not self._listening().done():
+                return False
+            news, self._news = self._listening(), None
+            news.result()
+        return True
+
+    def _listening(self) -> asyncio.Task[None]:
+        if self._news is None:
+            waiting = self._member.wait(self._given, block_ms=int(BLOCK_S * 1000))
+            self._news = asyncio.create_task(waiting, name="news of evictions")
+        return self._news
+
+    def _hold(self, entry: stream.Entry, *, tries: int, hand_overs: int = 0) -> None:
+        super()._hold(entry, tries=tries, hand_overs=hand_overs)
+        if entry.entry_id in self._flows:
+            # Its place is known, or it is worked on already.
+            self._flows.given(entry.entry_id)
+        else:
+            self._new.append(self._held[entry.entry_id])
+
+    async def _begin(self) -> None:
+        """Begin with those whose turn it is."""
+        await self._place_new()
+        while len(self._tasks) < self._in_hand.limit and (turn := self._flows.take()) is not None:
+            entry_id, in_hand = turn
+            self._start(entry_id, self._work(self._held[entry_id]) if in_hand else self._work_ahead(entry_id))
+
+    async def _place_new(self) -> None:
+        now = time.monotonic()
+        while self._again and self._again[0][0] <= now:
+            held = self._held.get(heapq.heappop(self._again)[1])
+            if held is not None:
+                self._new.append(held)
+        new, self._new = self._new, []
+        for held in new:
+            await self._place(held)
+
+    async def _place(self, held: Held) -> None:
+        entry_id = held.entry.entry_id
+        if entry_id in self._done_ahead:
+            self._done_ahead.discard(entry_id)
+            await self._handled(held)
+            return
+        try:
+            self._flows.add(entry_id, held.entry.eviction(), in_hand=True)
+        except BadEventError:
+            # In no order with others; the attempt says what is wrong with it.
+            self._start(entry_id, self._work(held))
+
+    def _start(self, entry_id: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[entry_id] = asyncio.create_task(work, name=f"eviction {entry_id}")
+
+    async def _work(self, held: Held) -> None:
+        entry_id = held.entry.entry_id
+        try:
+            await self._attempt(held)
+        except Failure as error:
+            log.warning("%s: entry %s is tried again: %s", self._app, entry_id, describe(error))
+            held.due = time.monotonic() + self._retry_s
+        except Exception:  # one eviction must not end the others
+            log.exception("%s: entry %s is tried again; please report this", self._app, entry_id)
+            held.due = time.monotonic() + self._retry_s
+        finally:
+            del self._tasks[entry_id]
+            self._flows.done([entry_id])
+        if entry_id in self._held:
+            heapq.heappush(self._again, (held.due, entry_id))
+
+    async def _work_ahead(self, entry_id: str) -> None:
+        handled = False
+        try:
+            found: Any = await self._client.xrange(self._keys.events, entry_id, entry_id)
+            handled = bool(found) and await self._handle(stream.to_entry(*found[0]))
+        except Failure:
+            # It is tried again when it is given to a worker.
+            return
+        finally:
+            del self._tasks[entry_id]
+            self._flows.done([entry_id])
+            if handled and order(entry_id) > order(self._given):
+                self._done_ahead.add(entry_id)
+            held = self._held.get(entry_id)
+            if held is not None:
+                # Given to this worker meanwhile.
+                if handled:
+                    self._done_ahead.add(entry_id)
+                self._new.append(held)
+
+    async def _look_ahead(self) -> None:
+        """Read on behind what is given, while there is a backlog."""
+        given, others = order(self._given), []
+        while self._ahead and order(self._ahead[0]) <= given:
+            entry_id = self._ahead.popleft()
+            if entry_id not in self._held:
+                others.append(entry_id)
+        # They were given to another worker.
+        self._done_ahead.difference_update(others)
+        self._flows.done(entry_id for entry_id in others if entry_id not in self._tasks)
+        if not self._behind or len(self._ahead) >= LOOK_AHEAD:
+            return
+        after = self._ahead[-1] if self._ahead else self._given
+        found: Any = await self._client.xrange(self._keys.events, f"({after}", "+", count=LOOK_AT_ONCE)
+        for entry in (stream.to_entry(*pair) for pair in found):
+            self._ahead.append(entry.entry_id)
+            try:
+                eviction = entry.eviction()
+            except BadEventError:
+                # The worker it is given to says what is wrong with it.
+                continue
+            self._flows.add(entry.entry_id, eviction, in_hand=False)
+
+    async def _leave(self) -> None:
+        await cancel(*self._tasks.values(), *([self._news] if self._news is not None else []))
+        await super()._leave()

@@ -1,0 +1,136 @@
+"""Whose turn it is: flows take turns, what belongs together keeps its order, a lone order ahead is not held up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from receiver.core.eviction import Eviction
+from receiver.evictor.flows import IN_HAND_TURNS, SMALL, Flows
+from receiver.evictor.share import LEAST, MOST, InHand
+
+STORM = Eviction(id="e", tenant="t1", iss="https://op", scope="user", logout_at=1000, received_at=1000.0)
+
+
+def of(sub: str, **changes: object) -> Eviction:
+    """One of the storm, unless something is different."""
+    return replace(STORM, sub=sub, **changes)
+
+
+def all_turns(turns: Flows, *, done: bool = True) -> list[str]:
+    """The order in which they have their turn, each done before the next one."""
+    order = []
+    while (turn := turns.take()) is not None:
+        order.append(turn[0])
+        if done:
+            turns.done([turn[0]])
+    return order
+
+
+def test_flows_take_turns() -> None:
+    """A storm holds up no other tenant, input, client, reason, and nothing that came in at another time."""
+    turns = Flows()
+    for number in range(50):
+        turns.add(f"storm{number}", of(f"u{number}"), in_hand=True)
+    others = {
+        "tenant": of("a", tenant="t2"),
+        "input": of("b", input="admin"),
+        "origin": of("c", origin="RISC"),
+        "client": of("d", client_id="c9"),
+        "reason": of("e", reason="stolen laptop"),
+        "later": of("f", received_at=1007.5),
+    }
+    for name, eviction in others.items():
+        turns.add(name, eviction, in_hand=True)
+    assert ["storm0", *others, "storm1"] == all_turns(turns)[: len(others) + 2]
+
+
+def test_order_within_a_flow() -> None:
+    """What came first has its turn first."""
+    turns = Flows()
+    names = [f"n{number}" for number in range(9)]
+    for name in names:
+        turns.add(name, of(name), in_hand=True)
+    assert names == all_turns(turns)
+
+
+def test_what_belongs_together_keeps_its_order() -> None:
+    """Evictions that share a subject, a session or an account are done one after the other, across flows, too."""
+    turns = Flows()
+    turns.add("first", of("u1", sid="s1", accounts=("a1",)), in_hand=True)
+    turns.add("same user", of("u1", tenant="t2"), in_hand=True)
+    turns.add("same session", of("u2", sid="s1", tenant="t3"), in_hand=True)
+    turns.add("same account", of("u3", accounts=("a1",), tenant="t4", iss="https://other"), in_hand=True)
+    turns.add("another issuer's", of("u1", sid="s1", iss="https://other", tenant="t5"), in_hand=True)
+    assert ["first", "another issuer's"] == all_turns(turns, done=False)
+    turns.done(["first"])
+    assert {"same user", "same session", "same account"} == set(all_turns(turns, done=False))
+
+
+def test_a_lone_order_ahead() -> None:
+    """It has its turn although a storm is in hand and ahead of it; of the storm ahead nothing has."""
+    turns = Flows()
+    for number in range(20):
+        turns.add(f"in hand {number}", of(f"u{number}"), in_hand=True)
+    for number in range(SMALL + 1):
+        turns.add(f"ahead {number}", of(f"v{number}"), in_hand=False)
+    turns.add("lone", of("w", input="admin"), in_hand=False)
+    order = all_turns(turns)
+    assert IN_HAND_TURNS == order.index("lone")
+    assert not [name for name in order if name.startswith("ahead")]
+    assert 0 == turns.in_hand
+
+
+def test_a_lone_order_waits_for_its_own() -> None:
+    """It does not overtake an eviction of the same user, in hand or ahead."""
+    turns = Flows()
+    turns.add("in hand", of("u1"), in_hand=True)
+    turns.add("lone", of("u1", input="admin"), in_hand=False)
+    assert ("in hand", True) == turns.take()
+    assert turns.take() is None
+    turns.done(["in hand"])
+    assert ("lone", False) == turns.take()
+
+
+def test_in_hand_before_ahead() -> None:
+    """What is taken over from another worker does not wait for the same user's eviction ahead, unless that is begun."""
+    turns = Flows()
+    for number in range(SMALL + 1):
+        turns.add(f"ahead {number}", of(f"u{number}"), in_hand=False)
+    turns.add("lone", of("u1", input="admin"), in_hand=False)
+    turns.add("taken over", of("u1"), in_hand=True)
+    assert ["taken over"] == all_turns(turns)
+    turns.add("of the lone one", of("v", input="admin"), in_hand=False)
+    assert ("of the lone one", False) == turns.take()
+    turns.add("waits", of("v"), in_hand=True)
+    assert turns.take() is None
+    turns.done(["of the lone one"])
+    assert ("waits", True) == turns.take()
+
+
+def test_given_while_it_waits_or_is_worked_on() -> None:
+    """One that was ahead is in hand once it is given, and has one turn, not two."""
+    turns = Flows()
+    turns.add("waits", of("u1"), in_hand=False)
+    turns.given("waits")
+    assert ("waits", True) == turns.take()
+    turns.add("is worked on", of("u2"), in_hand=False)
+    assert ("is worked on", False) == turns.take()
+    turns.given("is worked on")
+    assert turns.take() is None
+    assert 2 == turns.in_hand
+    turns.done(["waits", "is worked on", "never known"])
+    assert 0 == turns.in_hand
+    assert "waits" not in turns
+
+
+def test_how_many_are_in_hand() -> None:
+    """More while the processor waits, fewer while it has too much to do; as many as before while not all are used."""
+    in_hand = InHand()
+    in_hand.observe(lag_s=0.0, used=1)
+    assert LEAST == in_hand.limit
+    for _ in range(20):
+        in_hand.observe(lag_s=0.001, used=in_hand.limit)
+    assert MOST == in_hand.limit
+    for _ in range(40):
+        in_hand.observe(lag_s=0.05, used=in_hand.limit)
+    assert LEAST == in_hand.limit

@@ -1,0 +1,152 @@
+"""One worker's share: a lone order does not wait for a storm, nothing is lost, failures hold up no other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.keys import Keys
+from receiver.core.eviction import Eviction
+from receiver.errors import Code, DependencyError
+from receiver.evictor.share import LEAST, Share
+from tests.evictor.rig import GROUP, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    import redis.asyncio
+
+    from receiver.bus.link.embedded import EmbeddedRedis
+
+KEYS = Keys()
+LONE_TURN = LEAST
+"""Among those that are in hand first: one turn in four is for what is ahead, which has to be read first."""
+
+
+def order(number: int, **changes: object) -> Eviction:
+    """One of a storm, unless something is different."""
+    named = {"id": f"e{number}", "sub": f"u{number}", "received_at": 1000.0, **changes}
+    return Eviction(tenant="t1", iss="https://op", scope="user", logout_at=1000, **named)
+
+
+async def publish(client: redis.asyncio.Redis, evictions: Iterable[Eviction]) -> None:
+    """In this order."""
+    publisher = EvictionPublisher(client, KEYS, Retention())
+    await asyncio.gather(*map(publisher.publish, evictions))
+
+
+@contextlib.asynccontextmanager
+async def working(server: EmbeddedRedis, handler: Callable[[Eviction], Awaitable[None]]) -> AsyncIterator[Share]:
+    """A worker of a group that reads everything there is."""
+    async with Share(server.url, handler, app=GROUP, lookback_s=3600.0, retry_s=0.01) as share:
+        yield share
+
+
+async def is_done(client: redis.asyncio.Redis) -> bool:
+    """Whether every event was given to a worker and acknowledged to the group."""
+    groups = await client.xinfo_groups(KEYS.events)
+    return bool(groups) and not groups[0]["lag"] and not groups[0]["pending"]
+
+
+async def test_a_lone_order_behind_a_storm(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """It is done among the first, long before its place in the stream, and once; so is all of the storm."""
+    storm = [order(number) for number in range(LEAST * 4)]
+    await publish(redis_client, [*storm, order(-1, input="admin")])
+    handled: list[str] = []
+
+    async def handle(eviction: Eviction) -> None:
+        handled.append(eviction.id)
+        await asyncio.sleep(0)
+
+    async with working(redis_server, handle):
+        await until(lambda: is_done(redis_client))
+    assert handled.index("e-1") < LONE_TURN
+    assert {*(eviction.id for eviction in storm), "e-1"} == set(handled)
+    assert {1} == set(Counter(handled).values())
+    assert 1 == await redis_client.hlen(KEYS.acks_of("e-1"))
+
+
+async def test_what_fails_is_tried_again(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """The others go on meanwhile, ahead or not, and in the end all is done."""
+    await publish(redis_client, [*map(order, range(LEAST * 2)), order(-1, input="admin")])
+    tried: Counter[str] = Counter()
+
+    async def handle(eviction: Eviction) -> None:
+        tried[eviction.id] += 1
+        if eviction.id in {"e-1", "e0", "e5"} and tried[eviction.id] < 3:
+            raise DependencyError(Code.REDIS, "a cache is away")
+        await asyncio.sleep(0)
+
+    async with working(redis_server, handle):
+        await until(lambda: is_done(redis_client))
+    assert {"e-1": 3, "e0": 3, "e5": 3} == {name: count for name, count in tried.items() if count != 1}
+    assert LEAST * 2 + 1 == len(tried)
+
+
+async def test_one_user_in_order(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """Evictions of one user are done one after the other, those of others beside them."""
+    await publish(redis_client, [order(number, sub=f"u{number % 4}") for number in range(200)])
+    running: Counter[str | None] = Counter()
+    together, most, handled = 0, 0, []
+
+    async def handle(eviction: Eviction) -> None:
+        nonlocal together, most
+        running[eviction.sub] += 1
+        together += 1
+        most = max(most, together)
+        assert 1 == running[eviction.sub]
+        await asyncio.sleep(0)
+        handled.append(eviction)
+        running[eviction.sub] -= 1
+        together -= 1
+
+    async with working(redis_server, handle):
+        await until(lambda: is_done(redis_client))
+    assert 4 == most
+    for user in range(4):
+        numbers = [int(eviction.id[1:]) for eviction in handled if eviction.sub == f"u{user}"]
+        assert sorted(numbers) == numbers
+        assert 50 == len(numbers)
+
+
+async def test_two_workers(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """They share a storm; only a lone order ahead may be done by both."""
+    await publish(redis_client, [*map(order, range(LEAST * 6)), order(-1, input="admin")])
+    handled: list[Counter[str]] = [Counter(), Counter()]
+
+    async def first(eviction: Eviction) -> None:
+        handled[0][eviction.id] += 1
+        await asyncio.sleep(0.01)
+
+    async def second(eviction: Eviction) -> None:
+        handled[1][eviction.id] += 1
+        await asyncio.sleep(0.01)
+
+    async with working(redis_server, first), working(redis_server, second):
+        await until(lambda: is_done(redis_client))
+    assert {"e-1"} >= handled[0].keys() & handled[1].keys()
+    assert LEAST * 6 + 1 == len(handled[0] + handled[1])
+    assert min(map(len, handled)) >= LEAST
+
+
+async def test_it_stops_in_the_middle(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """What it had in hand and not done is another's at once."""
+    await publish(redis_client, map(order, range(LEAST * 2)))
+    begun, done = asyncio.Event(), set()
+
+    async def never(_: Eviction) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def handle(eviction: Eviction) -> None:
+        done.add(eviction.id)
+        await asyncio.sleep(0)
+
+    async with working(redis_server, never):
+        await begun.wait()
+    async with working(redis_server, handle):
+        await until(lambda: is_done(redis_client))
+    assert LEAST * 2 == len(done)
