@@ -80,6 +80,7 @@ class Code(StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
     TENANT = "tenant"
     UNKNOWN_EVENT = "unknown_event"
+    UNKNOWN_USER = "unknown_user"
     SEARCH_LIMIT = "search_limit"
     # The operator's
     CONFIGURATION = "configuration"

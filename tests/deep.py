@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DIRECTORIES = ("chaos", "stacks", "versions")
 """Below tests/: all that is in them is deep."""
 
-MARKS = frozenset({"topology", "tls_server", "node", "java", "deep"})
+MARKS = frozenset({"topology", "tls_server", "node", "java", "browser", "deep"})
 """A test with one of these is deep."""
 
 

@@ -96,6 +96,10 @@ class Keys:
         """Hash: account, subject or session digest to the cache keys the evictor found it in."""
         return f"{self.prefix}:places:{_bucket(digest)}"
 
+    def name(self, digest: str) -> str:
+        """Hash: subject of everyone who goes by this name at one issuer, JSON, to when that expires; expires."""
+        return f"{self.prefix}:name:{digest}"
+
     def removal(self, digest: str) -> str:
         """Hash: what the evictor removed from an account's or a key's caches, and how often again; expires."""
         return f"{self.prefix}:removed:{digest}"

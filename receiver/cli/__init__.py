@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from receiver import __version__
-from receiver.cli import audit, ssf
-from receiver.cli.base import CHECK_FAILED, GOOD, STATE_LOST, USAGE, complain, load_settings, show
+from receiver.cli import audit, order, ssf
+from receiver.cli.base import CHECK_FAILED, GOOD, STATE_LOST, USAGE, complain, load_settings, own_internal, show
 from receiver.errors import ConfigurationError, RedisUnavailableError, StateLostError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         config.add_parser(name, parents=[configured], help=text).set_defaults(run=run)
     config.add_parser("schema", help="print the JSON Schema of the file").set_defaults(run=_config_schema)
     _add_diagnosis(commands, configured)
+    order.add(commands, configured)
     audit.add(commands, configured)
     ssf.add(commands, configured)
     health = commands.add_parser("healthcheck", parents=[configured], help="exit 0 if the receiver here is ready")
@@ -267,7 +268,7 @@ def _redacted(settings: Settings) -> dict[str, dict[str, object]]:
 
 
 def _healthcheck(options: argparse.Namespace) -> int:
-    url = options.url or _own_readiness(load_settings(options))
+    url = options.url or own_internal(load_settings(options)) + "/readyz"
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError("--url: expected an http address")
     try:
@@ -276,9 +277,3 @@ def _healthcheck(options: argparse.Namespace) -> int:
     except (urllib.error.URLError, OSError) as error:
         complain(f"not ready: {error}")
         return CHECK_FAILED
-
-
-def _own_readiness(settings: Settings) -> str:
-    # "Every address" is where one listens, not where one asks.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.internal.host, settings.internal.host)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.internal.port}/readyz"

@@ -35,3 +35,10 @@ def show(text: str) -> None:
 def complain(text: str) -> None:
     """One line on stderr."""
     print(f"receiver: {text}", file=sys.stderr, flush=True)
+
+
+def own_internal(settings: Settings) -> str:
+    """The address of this configuration's own internal listener."""
+    # "Every address" is where one listens, not where one asks.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.internal.host, settings.internal.host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.internal.port}"

@@ -12,8 +12,9 @@ import hmac
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
+
+from receiver.core.numeric_date import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -126,7 +127,7 @@ class Chain:
     def _complete(self, record: Mapping[str, object]) -> dict[str, object]:
         complete: dict[str, object] = {"audit": FORMAT, "chain": self._name, "n": self._number}
         complete.update((name, value) for name, value in record.items() if value is not None)
-        complete["time"] = _rfc3339(record["time"])
+        complete["time"] = rfc3339(record["time"])  # type: ignore[arg-type]
         for kind in ("sub", "sid"):
             if kind in complete:
                 complete[kind] = self._key.digest(kind, str(record["tenant"]), str(record[kind]))
@@ -281,7 +282,3 @@ def record_in(line: str) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return record if is_record and type(record.get("lost", 0)) is int else None
-
-
-def _rfc3339(seconds: Any) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -76,6 +76,8 @@ class Eviction:
         input: The way in, by kind; a kind that a newer publisher has given is kept as it is.
         origin: The exact way in where the kind does not say it, for instance a protocol's name; None when it does.
         reason: Free text from the OP or operator; None when not given.
+        account: The `home_account_id` of an order that names an account in place of a user: `sub` is then the same
+            text, which no sign-in has. None for every other order.
         accounts: MSAL `home_account_id`s known for this user; may be empty.
         sessions: What apps registered for the sessions that ended; may be empty.
     """
@@ -94,6 +96,7 @@ class Eviction:
     input: str = "backchannel"
     origin: str | None = None
     reason: str | None = None
+    account: str | None = None
     accounts: tuple[str, ...] = ()
     sessions: tuple[SessionKeys, ...] = ()
 
@@ -168,13 +171,14 @@ class Eviction:
         # Put together here: an encoder that looks at every value's type costs three times as much for each logout.
         iss = encode_text(self.iss)
         origin = "" if self.origin is None else f',"origin":{encode_text(self.origin)}'
+        account = "" if self.account is None else f',"account":{encode_text(self.account)}'
         return (
             f'{{"specversion":"1.0","type":"{EVENT_TYPE}","id":{encode_text(self.id)},"source":{iss},'
             f'"time":"{rfc3339(self.received_at)}","datacontenttype":"application/json","data":{{'
             f'"tenant":{encode_text(self.tenant)},"iss":{iss},"client_id":{_or_null(self.client_id)},'
             f'"sub":{_or_null(self.sub)},"sid":{_or_null(self.sid)},"jti":{_or_null(self.jti)},'
             f'"scope":"{self.scope}","applies_to":"{self.applies_to}","logout_at":{self.logout_at},'
-            f'"input":{encode_text(self.input)},"reason":{_or_null(self.reason)}{origin},"accounts":['
+            f'"input":{encode_text(self.input)},"reason":{_or_null(self.reason)}{origin}{account},"accounts":['
         )
 
     @classmethod
@@ -209,6 +213,7 @@ class Eviction:
                 input=_text(data["input"]),
                 origin=_optional(data.get("origin")),
                 reason=_optional(data.get("reason")),
+                account=_optional(data.get("account")),
                 accounts=tuple(_text(account) for account in _array(data["accounts"])),
                 sessions=tuple(
                     SessionKeys(_text(session["client_id"]), tuple(_text(key) for key in _array(session["keys"])))

@@ -20,6 +20,30 @@ GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrontChannelRules:
+    """What is accepted from browsers that an OP sends here.
+
+    Attributes:
+        origins: Whose pages may frame the answer.
+        calls_per_s: Calls in one second that are looked at.
+    """
+
+    origins: tuple[str, ...]
+    calls_per_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalRevocationRules:
+    """How Global Token Revocation is answered.
+
+    Attributes:
+        unknown_status: HTTP status where no session of the user is known.
+    """
+
+    unknown_status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """What is accepted from one issuer. Built from the settings; every default is the strict one.
 
@@ -46,6 +70,8 @@ class Tenant:
         decryption_key: Serialised private JWK set, JSON; None accepts no encrypted token.
         key_management_algorithms: JWE `alg` values accepted.
         content_encryption_algorithms: JWE `enc` values accepted.
+        frontchannel: None takes in no front-channel logout.
+        global_revocation: None takes in no Global Token Revocation.
         allow_http: True lets issuer and key addresses be plain http outside loopback.
     """
 
@@ -71,6 +97,8 @@ class Tenant:
     decryption_key: str | None = field(default=None, repr=False)
     key_management_algorithms: frozenset[str] = frozenset({"RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"})
     content_encryption_algorithms: frozenset[str] = frozenset({"A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM"})
+    frontchannel: FrontChannelRules | None = None
+    global_revocation: GlobalRevocationRules | None = None
     allow_http: bool = False
 
     @property

@@ -7,11 +7,13 @@ import functools
 from typing import TYPE_CHECKING
 
 from receiver.bus.events.feed import EventLog
+from receiver.bus.events.known_sessions import KnownSessions
 from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import connect
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeys
+from receiver.bus.sign_ins.names import Names
 from receiver.bus.streams import StreamNotes
 from receiver.core.index_names import IndexNames
 from receiver.core.tenants import TenantDirectory
@@ -172,6 +174,18 @@ def make_publisher(
         on_reused_jti=notes.reused_jti,
         on_damaged=notes.damaged,
     )
+
+
+def known_sessions(
+    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]
+) -> KnownSessions:
+    """What knows which sessions there are."""
+    return KnownSessions(client, keys, IndexNames(settings.evictor.index_secrets), clock=clock)
+
+
+def known_names(settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]) -> Names:
+    """What knows who goes by which name."""
+    return Names(client, keys, IndexNames(settings.evictor.index_secrets), clock=clock)
 
 
 async def open_outbox(

@@ -170,12 +170,22 @@ async def running(
             parser, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
         )
         resources = Resources(
-            settings=settings, tenants=tenants, logout_tokens=verifier, signed_tokens=SignedTokens(parser, key_store),
+            settings=settings,
+            tenants=tenants,
+            logout_tokens=verifier,
+            signed_tokens=SignedTokens(parser, key_store),
             security_events=parts.make_security_events(
                 settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock
             ),
-            fetcher=fetcher, intake=intake, redis=client, keys=keys, metrics=metrics, clock=clock,
-        )  # fmt: skip
+            fetcher=fetcher,
+            sessions=parts.known_sessions(settings, client, keys, clock=clock),
+            names=parts.known_names(settings, client, keys, clock=clock),
+            intake=intake,
+            redis=client,
+            keys=keys,
+            metrics=metrics,
+            clock=clock,
+        )
         dispatcher = Dispatcher(input_table(resources), intake, tenants, settings.public, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
         state = State(watch, jobs, keys=key_store, outbox=outbox)
@@ -184,7 +194,10 @@ async def running(
             tenants=tenants,
         )  # fmt: skip
         access = BearerTokens(settings.internal.tokens)
-        backing = Backing(tenants=tenants, access=access, dispatcher=dispatcher, client=client, keys=keys, feed=feed)
+        backing = Backing(
+            tenants=tenants, access=access, dispatcher=dispatcher, client=client, keys=keys, feed=feed,
+            names=resources.names,
+        )  # fmt: skip
         internal = internal_listener(state, metrics, compose(settings, backing, metrics, clock=clock))
         server.internal_port = await open_internal(internal, settings.internal, stack)
         await verifier.restore()

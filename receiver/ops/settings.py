@@ -120,6 +120,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _own_address_is_known(self) -> Self:
+        for tenant in self.all_tenants:
+            if tenant.global_revocation is not None and self.public.url is None:
+                raise ValueError(f"tenants: {tenant.name}: global_revocation needs public.url, which is in its tokens")
+        return self
+
+    @model_validator(mode="after")
     def _caches_fit(self) -> Self:
         names = [cache.name for cache in self.caches]
         if len(set(names)) != len(names):

@@ -10,9 +10,18 @@ from pydantic import Field, field_validator, model_validator
 
 from receiver.core.eviction import AppliesTo
 from receiver.core.presets import PRESETS
-from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER, BothClaims, Tenant
+from receiver.core.tenants import (
+    GUID,
+    TENANT_ID_PLACEHOLDER,
+    BothClaims,
+    FrontChannelRules,
+    GlobalRevocationRules,
+    Tenant,
+)
 from receiver.core.tokens.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
 from receiver.core.tokens.jwk import FAMILIES
+from receiver.ops.frontchannel_settings import FrontChannelSettings, origin_of
+from receiver.ops.global_revocation_settings import GlobalRevocationSettings
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section, TenantOutboundSettings
@@ -81,6 +90,14 @@ class TenantSettings(Section):
     ssf: SSFSettings | None = Field(
         None, description="Take security events about this tenant's users (Shared Signals). Off when left out."
     )
+    frontchannel: FrontChannelSettings | None = Field(
+        None, description="Take in front-channel logout at `/frontchannel-logout/<name>`. Off when left out."
+    )
+    global_revocation: GlobalRevocationSettings | None = Field(
+        None,
+        description="Take in Global Token Revocation at `/global-token-revocation/<name>`; needs `public.url`. "
+        "Off when left out.",
+    )
     outbound: TenantOutboundSettings = Field(
         TenantOutboundSettings(), description="CAs and proxy for this OP, where they differ."
     )
@@ -148,7 +165,18 @@ class TenantSettings(Section):
             ConfigurationError: the decryption key cannot be read.
         """
         given = self.model_dump(
-            exclude={"name", "issuer", "client_ids", "preset", "decryption_key_file", "revocation", "ssf", "outbound"},
+            exclude={
+                "name",
+                "issuer",
+                "client_ids",
+                "preset",
+                "decryption_key_file",
+                "revocation",
+                "ssf",
+                "frontchannel",
+                "global_revocation",
+                "outbound",
+            },
             exclude_none=True,
         )
         merged: dict[str, Any] = {**PRESETS[self.preset], **given}
@@ -165,6 +193,13 @@ class TenantSettings(Section):
         if self.decryption_key_file is not None:
             merged["decryption_key"] = read_secret(self.decryption_key_file)
             decryption_keys(merged["decryption_key"])
+        if self.frontchannel is not None:
+            merged["frontchannel"] = FrontChannelRules(
+                origins=tuple(self.frontchannel.origins) or (origin_of(self.issuer),),
+                calls_per_s=self.frontchannel.calls_per_s,
+            )
+        if self.global_revocation is not None:
+            merged["global_revocation"] = GlobalRevocationRules(unknown_status=self.global_revocation.unknown_status)
         return Tenant(name=self.name, issuer=self.issuer, client_ids=frozenset(self.client_ids), **merged)
 
 

@@ -34,6 +34,7 @@ class OP:
         keys: Published key documents; replace to rotate.
         jwks_fetches: How often the key set was asked for.
         status: What discovery and keys answer; 500 plays an outage.
+        pages: Further pages, HTML by path.
         other_requests: Paths asked for that an OP never has, to prove nobody was tricked into calling.
     """
 
@@ -48,6 +49,7 @@ class OP:
         self.jwks_body: bytes | None = None
         self.metadata: dict[str, Any] = {}
         self.other_requests: list[str] = []
+        self.pages: dict[str, str] = {}
         self.port = 0
         self._runner: web.AppRunner | None = None
 
@@ -90,6 +92,8 @@ class OP:
         return web.json_response({"keys": self.keys}, status=self.status)
 
     async def _other(self, request: web.Request) -> web.Response:
+        if request.path in self.pages:
+            return web.Response(text="<!doctype html>" + self.pages[request.path], content_type="text/html")
         self.other_requests.append(request.path)
         return web.Response(status=404)
 

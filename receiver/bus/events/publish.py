@@ -257,6 +257,7 @@ class EvictionPublisher:
             eviction_id(eviction.iss, eviction.jti) if eviction.jti is not None else "",
             " ".join(self._names.read(user)) if user else "",
             " ".join(self._names.read(session)) if session else "",
+            digest("account", eviction.iss, eviction.account) if eviction.account else "",
         )
 
 

@@ -8,7 +8,8 @@
 --       14 prefix of all keys, 15 the event's id as JSON, 16 bytes an event may have,
 --       17 key of what a repeat has in common with the first, or '', 18 the event's id where another logout has the
 --       first one, 19 id of the first event of this (iss, jti) or '',
---       20 names of the subject in the evictor's index, one after another, 21 those of the session
+--       20 names of the subject in the evictor's index, one after another, 21 those of the session,
+--       22 digest of the account where the order names one in place of a subject, or ''
 -- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
 -- Returns {stream id of the first, 1 if it was there already else 0, event id of the first,
 --          1 if another logout has the eviction's own id else 0, number of damaged entries left out}
@@ -182,6 +183,7 @@ local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, tru
 if sid ~= '' then mark(foreign and sid .. '+' .. sub or sid) end
 look_up(ARGV[20])
 if not foreign then look_up(ARGV[21]) end
+if ARGV[22] ~= '' then siblings[ARGV[22]] = true end
 if scope == 'user' then
   mark(sub)
   end_sessions(sub, '')

@@ -13,6 +13,7 @@ from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress.api.access import BearerTokens, check_scope
 from receiver.ingress.api.events import EventCalls
+from receiver.ingress.api.names import NameCalls
 from receiver.ingress.api.sessions import SessionCalls
 from receiver.ingress.api.traces import EvictionTraces
 from receiver.ingress.http import responses
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import Keys
+    from receiver.bus.sign_ins.names import Names
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.api.feed import EventFeed
     from receiver.ingress.http.dispatcher import Dispatcher
@@ -169,6 +171,7 @@ class Backing:
         client: Redis; owned by the caller.
         keys: Key names.
         feed: The event feeds of this process.
+        names: Who goes by which name.
     """
 
     tenants: TenantDirectory
@@ -177,6 +180,7 @@ class Backing:
     client: redis.asyncio.Redis
     keys: Keys
     feed: EventFeed
+    names: Names
 
 
 def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Callable[[], float]) -> web.Application:
@@ -189,7 +193,8 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
     parts = [
         Part("orders", InputCalls(backing.dispatcher).add_routes),
         Part("read", traces.add_routes),
-        Part("sessions", SessionCalls(tenants, SignIns(client, keys, clock=clock)).add_routes),
+        Part("orders", NameCalls(tenants, backing.names).add_routes),
+        Part("sessions", SessionCalls(tenants, SignIns(client, keys, clock=clock), backing.names).add_routes),
         Part("events", events.add_routes),
     ]
     if unscoped := backing.access.unscoped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from aiohttp import web
 from pydantic import Field
@@ -15,6 +15,7 @@ from receiver.ingress.http.json_body import LIMITS, Date, JsonBody, Text, otherw
 from receiver.ingress.http.responses import NO_STORE
 
 if TYPE_CHECKING:
+    from receiver.bus.sign_ins.names import NameKind, Names
     from receiver.bus.sign_ins.sign_ins import SignIns
     from receiver.core.tenants import TenantDirectory
 
@@ -47,6 +48,9 @@ class Registration(Identity):
 
     home_account_id: Text | None = None
     keys: Annotated[list[Text], Field(max_length=MAX_KEYS), otherwise(KEYS)] = Field(default_factory=list)
+    email: Text | None = None
+    email_verified: bool | None = None
+    username: Text | None = None
     lifetime_s: Annotated[int, Field(strict=True, ge=MIN_LIFETIME_S, le=MAX_LIFETIME_S), otherwise(LIFETIME)] = (
         DEFAULT_LIFETIME_S
     )
@@ -55,9 +59,10 @@ class Registration(Identity):
 class SessionCalls:
     """Both calls."""
 
-    def __init__(self, tenants: TenantDirectory, sign_ins: SignIns) -> None:
+    def __init__(self, tenants: TenantDirectory, sign_ins: SignIns, names: Names) -> None:
         self._tenants = tenants
         self._sign_ins = sign_ins
+        self._names = names
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Take part in the API."""
@@ -67,6 +72,12 @@ class SessionCalls:
     async def _register(self, request: web.Request) -> web.Response:
         call = parse_body(await read_body(request, LIMITS), Registration)
         if await self._sign_ins.register(self._sign_in(call), lifetime_s=call.lifetime_s):
+            # An address that the OP has not verified is whatever the user typed: an order for it would reach another.
+            for kind, value in (("email", call.email if call.email_verified else None), ("username", call.username)):
+                if value is not None:
+                    await self._names.note(
+                        cast("NameKind", kind), value, iss=call.iss, sub=call.sub, lifetime_s=call.lifetime_s
+                    )
             return web.json_response({"registered": True}, headers=NO_STORE)
         signed_out = {
             "registered": False,

@@ -40,7 +40,11 @@ def note(
         shared = {"input": source, "status": status, "caller": message.caller if message else None}
         for one in accepted:
             audit.add(_accepted(one, shared))
-        if not accepted and message is not None and message.tenant is not None:
+        if accepted:
+            return
+        if message is None or message.tenant is None:
+            audit.count_junk()
+        else:
             audit.add({"decision": "none", **shared, "code": "ok", "tenant": message.tenant.name})
     elif message is None or (message.tenant is None and message.caller is None):
         audit.count_junk()

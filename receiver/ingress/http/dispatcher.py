@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -112,6 +113,9 @@ class Dispatcher:
             error = DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
         if error is not None:
             response = row.input.refused(error, self._policies[row.listener])
+        row.input.complete(response, message)
+        if row.input.answer_after_s:
+            await asyncio.sleep(started + row.input.answer_after_s - time.perf_counter())
         self._intake.record(
             row.input.name, accepted, error, seconds=time.perf_counter() - started, message=message,
             status=response.status,
@@ -177,7 +181,8 @@ def _as_frontchannel(request: web.BaseRequest) -> MalformedRequestError | None:
     return MalformedRequestError(
         Code.FRONTCHANNEL,
         "a front-channel logout: an OP had a browser open this address with iss or sid. Logouts are taken in by "
-        "back-channel only: register the address as backchannel_logout_uri, not as frontchannel_logout_uri",
+        "back-channel here: register the address as backchannel_logout_uri. For an OP that knows front-channel only, "
+        "set the tenant's frontchannel and register /frontchannel-logout/<tenant>",
     )
 
 

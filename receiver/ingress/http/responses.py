@@ -93,6 +93,9 @@ BACKCHANNEL: Mapping[Code, Answer] = {
     Code.FRONTCHANNEL: Answer(405),
     Code.HEADER_TOO_LARGE: Answer(431),
     Code.BUSY: Answer(429, passing=True),
+    Code.UNAUTHORIZED: Answer(401),
+    Code.UNKNOWN_USER: Answer(404),
+    Code.REDIS: OURS,
     Code.JWKS_UNAVAILABLE: OURS,
 }
 """The answers of the public listener."""
@@ -120,6 +123,7 @@ API: Mapping[Code, Answer] = {
     Code.UNAUTHORIZED: Answer(401),
     Code.INSUFFICIENT_SCOPE: Answer(403),
     Code.UNKNOWN_EVENT: Answer(404),
+    Code.UNKNOWN_USER: Answer(404),
     Code.SEARCH_LIMIT: Answer(404),
     Code.BUSY: Answer(429, passing=True),
     Code.REDIS: OURS,

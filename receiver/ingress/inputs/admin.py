@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
@@ -18,6 +18,7 @@ from receiver.ingress.inputs.message import HttpInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from receiver.bus.sign_ins.names import NameKind, Names
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.errors import ReceiverError
     from receiver.ingress.inputs.message import Message
@@ -33,6 +34,9 @@ class Order(JsonBody):
     iss: Text | None = None
     sub: Text | None = None
     sid: Text | None = None
+    home_account_id: Text | None = None
+    username: Text | None = None
+    email: Text | None = None
     client_id: Text | None = None
     reason: Text | None = None
     logout_at: Date | None = None
@@ -40,27 +44,61 @@ class Order(JsonBody):
 
 
 class OperatorOrders(HttpInput):
-    """Orders, one for each request."""
+    """Orders, one for each request.
+
+    Args:
+        tenants: The configured ones.
+        names: Knows who goes by which name.
+    """
 
     name = INPUT
 
-    def __init__(self, tenants: TenantDirectory) -> None:
+    def __init__(self, tenants: TenantDirectory, names: Names) -> None:
         self._tenants = tenants
+        self._names = names
 
     async def read(self, message: Message) -> Sequence[Eviction]:
-        """What the JSON body orders; `eviction_of` says what may be wrong with it, and `tenant` is one more code."""
+        """What the JSON body orders: one eviction, or one for each subject who goes by the name it gives.
+
+        Raises:
+            MalformedRequestError: `tenant`, `unknown_user`, or as `eviction_of`.
+            LogoutTokenError: as `eviction_of`.
+            DependencyError: `redis`.
+        """
         order = parse_body(message.body, Order)
         tenant = self._tenants.by_name(order.tenant)
         if tenant is None:
             raise MalformedRequestError(Code.TENANT, "tenant is not the name of a configured tenant")
         message.tenant, message.unverified_sub, message.unverified_sid = tenant, order.sub, order.sid
-        return [eviction_of(order, tenant, message.received_at)]
+        return [eviction_of(one, tenant, message.received_at) for one in await self._by_subject(order, tenant)]
+
+    async def _by_subject(self, order: Order, tenant: Tenant) -> list[Order]:
+        """The order itself, or with the subject of each who goes by the name it gives."""
+        ways = [order.sub or order.sid, order.home_account_id, order.username, order.email]
+        if sum(way is not None for way in ways) > 1:
+            raise MalformedRequestError(
+                Code.MALFORMED, "name the user in one way: sub and sid, home_account_id, username or email"
+            )
+        kind: NameKind = "username" if order.username is not None else "email"
+        value = order.username or order.email
+        if value is None:
+            return [order]
+        issuers = tenant.issuers if order.iss is None else (order.iss,)
+        known = await self._names.subjects(kind, value, issuers)
+        if not known:
+            raise MalformedRequestError(Code.UNKNOWN_USER, f"no app has registered this {kind}: see docs/api.md")
+        return [
+            order.model_copy(update={"iss": iss, "sub": sub, "username": None, "email": None}) for iss, sub in known
+        ]
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
-        """202 with the event's id and place, or 200 for a duplicate."""
-        [order] = accepted
-        body = {"id": order.eviction.id, "entry_id": order.entry_id, "duplicate": order.duplicate}
-        return web.json_response(body, status=200 if order.duplicate else 202, headers=responses.NO_STORE)
+        """202 with the event's id and place, or 200 for a duplicate; further ones of the same name beside it."""
+        answers: list[dict[str, Any]] = [
+            {"id": one.eviction.id, "entry_id": one.entry_id, "duplicate": one.duplicate} for one in accepted
+        ]
+        body = answers[0] if len(answers) == 1 else {**answers[0], "further": answers[1:]}
+        status = 200 if all(one.duplicate for one in accepted) else 202
+        return web.json_response(body, status=status, headers=responses.NO_STORE)
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
         """The code, and the sentence of the log: the caller has shown a token of ours."""
@@ -80,13 +118,15 @@ def eviction_of(order: Order, tenant: Tenant, now_s: float) -> Eviction:
         LogoutTokenError: `no_subject`.
     """
     iss = _issuer(order.iss, tenant)
+    # An event names a subject in any case. No sign-in has this one, unless the OP's accounts are its subjects.
+    sub = order.sub if order.home_account_id is None else order.home_account_id
     # What the tenant demands of its OP's tokens, an operator need not know.
-    sub, sid = check_subject({"sub": order.sub, "sid": order.sid}, replace(tenant, require_sid=False))
+    sub, sid = check_subject({"sub": sub, "sid": order.sid}, replace(tenant, require_sid=False))
     if order.client_id is not None and order.client_id not in tenant.client_ids:
         raise MalformedRequestError(Code.AUDIENCE, "client_id is none of this tenant's client_ids")
     if order.logout_at is not None and order.logout_at > now_s + tenant.clock_skew_s:
         raise MalformedRequestError(Code.MALFORMED, "logout_at is in the future; sign-ins until then would be refused")
-    return Eviction.for_subject(
+    eviction = Eviction.for_subject(
         tenant,
         id=_id(order, iss),
         iss=iss,
@@ -99,13 +139,18 @@ def eviction_of(order: Order, tenant: Tenant, now_s: float) -> Eviction:
         client_id=order.client_id,
         reason=order.reason,
     )
+    if order.home_account_id is None or tenant.account_from_sub:
+        return eviction
+    return replace(eviction, account=order.home_account_id, accounts=(order.home_account_id,))
 
 
 def _id(order: Order, iss: str) -> str:
     if order.idempotency_key is None:
         return secrets.token_hex(16)
     # With the user it is about: a key used again for another user must not pass for a repeat.
-    parts = (iss, order.idempotency_key, order.sub or "", order.sid or "", order.client_id or "")
+    parts = [iss, order.idempotency_key, order.sub or "", order.sid or "", order.client_id or ""]
+    if order.home_account_id is not None:
+        parts.append(order.home_account_id)
     return eviction_id(INPUT, "\n".join(parts))
 
 

@@ -34,6 +34,7 @@ class Message:
         tenant: Set by the input once the message turned out to be about a configured tenant.
         token: Set by the input once a token parsed.
         held: Set by the input when it refuses a message and keeps it, to judge it once it can.
+        is_unknown: Set by an input that found nothing of the user who is meant.
         unverified_sub: Set by an input without tokens once it knows which user is meant, for the audit log.
         unverified_sid: The same for a session.
     """
@@ -47,6 +48,7 @@ class Message:
     tenant: Tenant | None = None
     token: UnverifiedToken | None = None
     held: bool = False
+    is_unknown: bool = False
     unverified_sub: str | None = None
     unverified_sid: str | None = None
 
@@ -57,9 +59,12 @@ class HttpInput(ABC):
     Attributes:
         name: In logs and metrics. Its evictions carry one of the kinds of `core.eviction.Input`, and this name as
             `origin` where it is not the kind itself.
+        answer_after_s: Seconds from the request's head until it is answered at the earliest, for an input whose
+            sender must not learn anything from the time it takes.
     """
 
     name: str
+    answer_after_s: float = 0.0
 
     @abstractmethod
     async def read(self, message: Message) -> Sequence[Eviction]:
@@ -76,6 +81,9 @@ class HttpInput(ABC):
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
         """The answer when `read` raised or an eviction could not be made durable; the sender may repeat the whole."""
         return responses.refused(error, policy)
+
+    def complete(self, response: web.Response, message: Message) -> None:  # noqa: B027  # most have nothing to add
+        """Add to an answer of either kind what depends on the request."""
 
 
 class InputJob(ABC):

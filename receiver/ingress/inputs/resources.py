@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.events.known_sessions import KnownSessions
     from receiver.bus.keys import Keys
+    from receiver.bus.sign_ins.names import Names
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.security_events import SecurityEvents
     from receiver.ingress.inputs.signed_tokens import SignedTokens
@@ -32,6 +34,8 @@ class Resources:
         signed_tokens: Verifies tokens of other kinds, by the rules of their kind.
         security_events: Judges security events.
         fetcher: Requests to OPs.
+        sessions: Knows which sessions there are.
+        names: Knows who goes by which name.
         intake: Where jobs hand their evictions in; requests need it not.
         redis: A client of the Redis with the events.
         keys: The names of the keys there.
@@ -45,6 +49,8 @@ class Resources:
     signed_tokens: SignedTokens
     security_events: SecurityEvents
     fetcher: Fetcher
+    sessions: KnownSessions
+    names: Names
     intake: Intake
     redis: redis.asyncio.Redis
     keys: Keys

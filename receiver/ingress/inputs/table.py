@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from receiver.bus.link.lease import Lease
 from receiver.ingress.http import json_body
-from receiver.ingress.http.body import FORM, BodyLimits
-from receiver.ingress.inputs import backchannel, ssf_push
+from receiver.ingress.http.body import FORM, JSON, BodyLimits
+from receiver.ingress.inputs import backchannel, frontchannel, revocation, ssf_push
 from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
+from receiver.ingress.inputs.frontchannel import FrontChannel
+from receiver.ingress.inputs.revocation import GlobalRevocation
 from receiver.ingress.inputs.ssf_poll import LEASE_S, PolledEvents
 from receiver.ingress.inputs.ssf_push import PushedEvents, PushStream
 from receiver.outbound.access_tokens import AccessTokens
@@ -56,7 +58,19 @@ def input_table(resources: Resources) -> tuple[Row, ...]:
             input=BackChannel(resources.logout_tokens), listener="public", path=backchannel.PATH,
             tenant_in_path="optional", body=form,
         ),
-        Row(input=OperatorOrders(resources.tenants), listener="api", path="/evictions", body=json_body.LIMITS),
+        Row(
+            input=FrontChannel(resources.sessions), listener="public", path=frontchannel.PATH, methods=("GET",),
+            tenant_in_path="required", body=None,
+        ),
+        Row(
+            input=GlobalRevocation(resources.signed_tokens, resources.sessions, resources.names, public.url),
+            listener="public", path=revocation.PATH, tenant_in_path="required",
+            body=BodyLimits(media_type=JSON, max_bytes=revocation.MAX_BODY_BYTES, timeout_s=public.body_timeout_s),
+        ),
+        Row(
+            input=OperatorOrders(resources.tenants, resources.names), listener="api", path="/evictions",
+            body=json_body.LIMITS,
+        ),
         *_pushed_events(resources, replace(form, media_type=ssf_push.MEDIA_TYPE)),
     )  # fmt: skip
 

@@ -1,0 +1,128 @@
+"""Names that people go by, and whose they are: verified mail addresses and user names, as apps registered them.
+
+Stands apart from the registry because it holds a `sub` in the clear: an order that names an address has to become an
+event about a subject. The names themselves are digests, keyed where there is a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal
+
+from receiver.bus.link.connection import Failure, describe
+from receiver.core.marks import digest
+from receiver.errors import Code, DependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+    from receiver.core.index_names import IndexNames
+
+NameKind = Literal["email", "username"]
+
+MAX_SUBJECTS = 64
+"""Subjects kept of one name: an OP with pairwise subjects has one for each client. Further ones are not noted."""
+
+MAX_DIGITS = 12
+"""Digits of a date: one with more is none."""
+
+
+class Names:
+    """Notes, finds and erases names. Every method raises DependencyError `redis` when Redis does not answer.
+
+    Args:
+        client: Of the Redis with the events; owned by the caller.
+        keys: Key names.
+        digests: Made from the configured secrets.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, digests: IndexNames, *, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._digests = digests
+        self._clock = clock
+
+    async def note(self, kind: NameKind, value: str, *, iss: str, sub: str, lifetime_s: int) -> None:
+        """Note whose name this is, for `lifetime_s` seconds.
+
+        Args:
+            kind: Of name.
+            value: The name; letter case does not matter.
+            iss: The issuer.
+            sub: Who goes by it there.
+            lifetime_s: Seconds until it is forgotten, unless it is noted again.
+        """
+        key = self._keys.name(self._digests.written(_digest(kind, iss, value)))
+        field = json.dumps(sub)
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
+                pipeline.hlen(key)  # type: ignore[unused-awaitable]  # queued
+                pipeline.ttl(key)  # type: ignore[unused-awaitable]  # queued
+                known, count, ttl_s = await pipeline.execute()
+            if known is None and count >= MAX_SUBJECTS:
+                return
+            expires = max(int(self._clock()) + lifetime_s, _seconds(known or b""))
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.hset(key, field, expires)  # type: ignore[unused-awaitable]  # queued
+                pipeline.expire(key, max(ttl_s, lifetime_s))  # type: ignore[unused-awaitable]  # queued
+                await pipeline.execute()
+        except Failure as error:
+            raise _unanswered(error) from error
+
+    async def subjects(self, kind: NameKind, value: str, issuers: Sequence[str]) -> list[tuple[str, str]]:
+        """Who goes by this name at these issuers: (iss, sub), each once; empty when it is not known."""
+        asked = [(iss, key) for iss in issuers for key in self._places(kind, value, iss)]
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for _, key in asked:
+                    pipeline.hgetall(key)  # type: ignore[unused-awaitable]  # queued
+                found: list[dict[bytes, bytes]] = await pipeline.execute()
+        except Failure as error:
+            raise _unanswered(error) from error
+        now_s = self._clock()
+        subjects = {
+            (iss, sub): None
+            for (iss, _), fields in zip(asked, found, strict=True)
+            for field, expires in fields.items()
+            if _seconds(expires) > now_s and (sub := _subject(field)) is not None
+        }
+        return list(subjects)
+
+    async def erase(self, kind: NameKind, value: str, issuers: Sequence[str]) -> bool:
+        """Forget this name at these issuers; whether it was known."""
+        keys = [key for iss in issuers for key in self._places(kind, value, iss)]
+        try:
+            return bool(await self._client.unlink(*keys))
+        except Failure as error:
+            raise _unanswered(error) from error
+
+    def _places(self, kind: NameKind, value: str, iss: str) -> list[str]:
+        return [self._keys.name(name) for name in self._digests.read(_digest(kind, iss, value))]
+
+
+def _subject(field: bytes) -> str | None:
+    """None for an entry that was damaged."""
+    try:
+        sub = json.loads(field)
+    except ValueError:
+        return None
+    return sub if isinstance(sub, str) and sub else None
+
+
+def _seconds(text: bytes) -> int:
+    return int(text) if text.isdigit() and len(text) <= MAX_DIGITS else 0
+
+
+def _digest(kind: NameKind, iss: str, value: str) -> str:
+    return digest(kind, iss, value.strip().casefold())
+
+
+def _unanswered(error: BaseException) -> DependencyError:
+    return DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}")

@@ -1,0 +1,122 @@
+"""Every way in empties a real MSAL cache: from what its sender sends to an account MSAL no longer has."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import msal
+import pytest
+
+from receiver.bus.keys import Keys
+from receiver.bus.sign_ins.sign_ins import SignIns
+from receiver.consumer import Subscriber
+from receiver.consumer.msal_cache import forget_account
+from receiver.core.sign_in import SignIn
+from tests.support.clock import NOW
+from tests.support.op import encode_token
+from tests.support.receiver import start_receiver, t1
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import redis.asyncio
+
+    from receiver.bus.link.embedded import EmbeddedRedis
+    from receiver.core.eviction import Eviction
+    from tests.support.clock import Clock
+    from tests.support.op import OP
+    from tests.support.receiver import Receiver
+
+    Send = Callable[[Receiver, OP], Awaitable[int]]
+
+URL = "https://logout.example.com"
+API_TOKEN = "0123456789abcdef-first"
+DEADLINE_S = 20.0
+
+
+async def logout_token(receiver: Receiver, op: OP) -> int:
+    """An OP's logout token."""
+    return (await receiver.post(op.token(sub="u1"))).status
+
+
+async def front_channel(receiver: Receiver, op: OP) -> int:
+    """A browser, with a session that is known."""
+    del op
+    return (await receiver.send("GET", "/frontchannel-logout/t1", params={"sid": "s1"})).status
+
+
+async def global_revocation(receiver: Receiver, op: OP) -> int:
+    """An OP's call that names the user."""
+    claims = {
+        "iss": op.issuer, "sub": "c1", "aud": URL + "/global-token-revocation/t1", "exp": NOW + 300, "jti": "r1",
+    }  # fmt: skip
+    header = {"alg": "RS256", "kid": op.signing_key.kid, "typ": "global-token-revocation+jwt"}
+    headers = {"Authorization": f"Bearer {encode_token(header, claims, op.signing_key)}"}
+    body = {"sub_id": {"format": "iss_sub", "iss": op.issuer, "sub": "u1"}}
+    return (await receiver.send("POST", "/global-token-revocation/t1", json=body, headers=headers)).status
+
+
+async def operator(receiver: Receiver, op: OP) -> int:
+    """An order for the account."""
+    del op
+    headers = {"Authorization": f"Bearer {API_TOKEN}"}
+    body = {"tenant": "t1", "home_account_id": "uid.utid", "reason": "test"}
+    async with receiver.http.post(receiver.internal + "/v1/evictions", json=body, headers=headers) as response:
+        return response.status
+
+
+def filled_cache() -> msal.SerializableTokenCache:
+    """MSAL's cache with the account `uid.utid`."""
+    cache = msal.SerializableTokenCache()
+    client_info, id_token = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+        for part in ({"uid": "uid", "utid": "utid"}, {"sub": "u1", "oid": "uid", "tid": "utid", "aud": "c1"})
+    )
+    cache.add({
+        "client_id": "c1", "scope": ["s"], "token_endpoint": "https://login.microsoftonline.com/utid/oauth2/v2.0/token",
+        "response": {
+            "access_token": "at", "refresh_token": "rt", "expires_in": 3600, "token_type": "Bearer",
+            "client_info": client_info, "id_token": f"e30.{id_token}.x",
+        },
+    })  # fmt: skip
+    return cache
+
+
+def tokens_in(cache: msal.SerializableTokenCache) -> int:
+    """How many tokens MSAL would use."""
+    kinds = msal.TokenCache.CredentialType
+    return sum(len(list(cache.search(kind))) for kind in (kinds.ACCESS_TOKEN, kinds.REFRESH_TOKEN))
+
+
+@pytest.mark.parametrize("send", [logout_token, front_channel, global_revocation, operator])
+async def test_cache_is_emptied(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, send: Send
+) -> None:
+    """An app that has registered its sign-in, as at Entra with an account that is not the subject, lets go of it."""
+    cache, emptied = filled_cache(), asyncio.Event()
+
+    def handle(eviction: Eviction) -> None:
+        for account in eviction.accounts:
+            forget_account(cache, account, logout_at=eviction.logout_at)
+        emptied.set()
+
+    tenants: list[dict[str, Any]] = [t1(op, account_from_sub=False, frontchannel={}, global_revocation={})]
+    sections: dict[str, Any] = {"public": {"url": URL}, "internal": {"token": API_TOKEN}}
+    async with (
+        start_receiver(redis_server.url, redis_client, clock, tenants, **sections) as receiver,
+        Subscriber(redis_server.url, handle, app="shop"),
+    ):
+        sign_in = SignIn(
+            iss=op.issuer, client_ids=("c1",), sub="u1", sid="s1", auth_time=NOW - 60, home_account_id="uid.utid"
+        )
+        await SignIns(redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)
+        before = tokens_in(cache)
+        status = await send(receiver, op)
+        async with asyncio.timeout(DEADLINE_S):
+            await emptied.wait()
+
+    assert status in {200, 202, 204}
+    assert (2, 0) == (before, tokens_in(cache))
