@@ -36,7 +36,7 @@ TOKENS: dict[str, tuple[str, dict[str, Any]]] = {
     "logout token": ("logout+jwt", {"sub": "u1", "aud": "c1", "exp": NOW + 120, "events": {LOGOUT_EVENT: {}}}),
     "security event token": (
         "secevent+jwt",
-        {"aud": "c1", "sub_id": {"format": "opaque", "id": "u1"}, "events": {SESSION_REVOKED: {}}},
+        {"aud": "c1", "sub_id": {"format": "iss_sub", "sub": "u1"}, "events": {SESSION_REVOKED: {}}},
     ),
     "command token": (
         "command+jwt",
@@ -63,6 +63,12 @@ async def revocation(receiver: Receiver, token: str) -> Answer:
     return await receiver.send("POST", "/global-token-revocation/t1", json=body, headers=headers)
 
 
+async def security_events(receiver: Receiver, token: str) -> Answer:
+    """As a security event."""
+    headers = {"Content-Type": "application/secevent+jwt"}
+    return await receiver.send("POST", "/ssf/t1", data=token, headers=headers)
+
+
 async def orders(receiver: Receiver, token: str) -> Answer:
     """As an operator's API token."""
     return await _api(receiver, token, "POST", "/v1/evictions", {"tenant": "t1", "sub": "u1"})
@@ -82,12 +88,17 @@ async def _api(receiver: Receiver, token: str, method: str, path: str, body: Any
 ENDPOINTS: dict[str, tuple[Send, set[int]]] = {
     "back-channel": (back_channel, {400}),
     "revocation": (revocation, {401}),
+    "security events": (security_events, {400}),
     "orders": (orders, {401}),
     "registration": (registration, {401}),
 }
 """Endpoint to how a token is sent there, and how one of another kind is answered."""
 
-OWN = {("logout token", "back-channel"), ("revocation token", "revocation")}
+OWN = {
+    ("logout token", "back-channel"),
+    ("revocation token", "revocation"),
+    ("security event token", "security events"),
+}
 """The tokens that are taken, and where."""
 
 
@@ -96,7 +107,7 @@ async def receiver(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
 ) -> AsyncIterator[Receiver]:
     """A receiver with every way in open."""
-    tenants = [t1(op, frontchannel={}, global_revocation={})]
+    tenants = [t1(op, frontchannel={}, global_revocation={}, ssf={"jwks_uri": op.issuer + "/jwks"})]
     internal = {"token": API_TOKEN}
     async with start_receiver(
         redis_server.url, redis_client, clock, tenants, public={"url": URL}, internal=internal
@@ -108,6 +119,8 @@ def token_of(op: OP, kind: str, **changes: Any) -> str:
     """A token of this kind."""
     typ, claims = TOKENS[kind]
     header = {"alg": "RS256", "kid": op.signing_key.kid, "typ": typ, **changes}
+    if "sub_id" in claims:
+        claims = {**claims, "sub_id": {**claims["sub_id"], "iss": op.issuer}}
     return encode_token(header, {"iss": op.issuer, "iat": NOW, "jti": f"{kind} 1", **claims}, op.signing_key)
 
 
@@ -124,13 +137,17 @@ async def test_only_its_own_endpoint_takes_it(receiver: Receiver, op: OP, kind: 
     assert int(own) == len(await receiver.events())
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-@pytest.mark.parametrize("kind", [kind for kind in TOKENS if kind != "logout token"])
-async def test_with_the_type_of_a_logout_token(receiver: Receiver, op: OP, kind: str, endpoint: str) -> None:
-    """The claims alone keep it out of the back channel, should its type be forged or left out by a careless OP."""
+@pytest.mark.parametrize(
+    ("kind", "own", "endpoint"),
+    [(kind, own, endpoint) for own, endpoint in sorted(OWN) for kind in TOKENS if kind != own],
+)
+async def test_with_the_type_that_is_wanted_there(
+    receiver: Receiver, op: OP, kind: str, own: str, endpoint: str
+) -> None:
+    """The claims alone keep it out, should a careless OP give it the type of another kind."""
     send, refusals = ENDPOINTS[endpoint]
 
-    answer = await send(receiver, token_of(op, kind, typ="logout+jwt"))
+    answer = await send(receiver, token_of(op, kind, typ=TOKENS[own][0]))
 
     assert answer.status in refusals
     assert [] == await receiver.events()
