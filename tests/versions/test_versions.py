@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import redis.asyncio
 
+from receiver.core.eviction import Eviction, Input
+from receiver.core.tenants import Tenant
 from tests.chaos.notes import Notes
 from tests.chaos.sender import Sender
 from tests.support.receiver import EVENTS
@@ -162,3 +167,41 @@ async def test_sign_ins_registered_at_the_other_release(
     assert 200 == (await town.call(api, "PUT", "/sessions", anew))[0]
     for at in (api, other_api):
         assert (200, {"signed_out": False}) == await town.call(at, "POST", "/sessions/check", anew)
+
+
+READ = """
+import sys
+from receiver.core.eviction import Eviction
+
+for line in sys.stdin:
+    read = Eviction.from_json(line)
+    print(read.input, read.scope, read.sub or "-", read.sid or "-", *read.accounts)
+"""
+
+
+def test_events_of_every_way_in_are_read_by_the_earlier_release(both: tuple[Release, Release]) -> None:
+    """Kinds and scopes are those it knows; members that are new do it no harm."""
+    ways: list[tuple[Input, str | None, str | None, str | None]] = [
+        ("backchannel", None, "u1", "s1"), ("frontchannel", None, None, "s1"), ("revocation", None, "u1", None),
+        ("ssf", "ssf-push", "u1", None), ("admin", None, "u1", None),
+    ]  # fmt: skip
+    tenant = Tenant(name="t1", issuer="https://op.example", client_ids=frozenset({"c1"}), account_from_sub=False)
+    made = [
+        Eviction.for_subject(
+            tenant, id=f"{number:032x}", iss=tenant.issuer, sub=sub, sid=sid, logout_at=1, received_at=1.0, input=kind,
+            origin=origin, applies_to="tenant", reason="why",
+        )
+        for number, (kind, origin, sub, sid) in enumerate(ways)
+    ]  # fmt: skip
+    made.append(replace(made[-1], sub="uid.utid", account="uid.utid", accounts=("uid.utid",)))
+    lines = "".join(eviction.to_json() + "\n" for eviction in made)
+
+    read = subprocess.run(
+        [sys.executable, "-c", READ], cwd=both[0].root, input=lines, capture_output=True, text=True, check=True,
+        timeout=60,
+    ).stdout  # fmt: skip
+
+    assert [
+        "backchannel session u1 s1", "frontchannel session - s1", "revocation user u1 -", "ssf user u1 -",
+        "admin user u1 -", "admin user uid.utid - uid.utid",
+    ] == read.splitlines()  # fmt: skip
