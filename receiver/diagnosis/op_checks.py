@@ -83,10 +83,13 @@ def _check_issuer(area: Area, tenant: Tenant, document: Document) -> Check:
 
 
 def _check_backchannel(area: Area, tenant: Tenant, document: Document | None) -> Iterator[Check]:
+    if tenant.frontchannel is not None:
+        yield from _check_frontchannel(area, tenant, document)
+        return
     if issuers.is_entra(tenant.issuer):
         yield area.warning(
             "backchannel", "Entra ID sends no back-channel logout, whatever is registered",
-            "Relay its front-channel logout (GET with sid), take CAEP/SSF events, or put a broker OP that sends "
+            "Take in its front-channel logout (frontchannel, docs/entra.md), or put a broker OP that sends "
             "back-channel logout (Keycloak, Auth0, Duende) in between.",
         )  # fmt: skip
         return
@@ -95,7 +98,8 @@ def _check_backchannel(area: Area, tenant: Tenant, document: Document | None) ->
     if document.get("backchannel_logout_supported") is not True:
         yield area.warning(
             "backchannel", "the OP does not advertise backchannel_logout_supported, which means it sends none",
-            "Switch back-channel logout on at the OP; if it has none, relay front-channel logout or use a broker OP.",
+            "Switch back-channel logout on at the OP; if it has none, take in its front-channel logout (frontchannel), "
+            "its security events (ssf), or use a broker OP.",
         )  # fmt: skip
         return
     yield area.ok("backchannel", "the OP advertises back-channel logout")
@@ -107,6 +111,20 @@ def _check_backchannel(area: Area, tenant: Tenant, document: Document | None) ->
     else:
         text = "the OP does not advertise sid: a logout may end every session of the user"
         yield area.warning("session", text, "Nothing to do, unless the OP can be told to send sid.")
+
+
+def _check_frontchannel(area: Area, tenant: Tenant, document: Document | None) -> Iterator[Check]:
+    if document is None:
+        return
+    if document.get("backchannel_logout_supported") is True:
+        yield area.ok("backchannel", "the OP advertises back-channel logout")
+    elif document.get("frontchannel_logout_supported") is True:
+        yield area.ok("frontchannel", "the OP has browsers call a front-channel logout URL, and nothing else")
+    else:
+        yield area.warning(
+            "frontchannel", "the OP advertises neither back-channel nor front-channel logout",
+            f"See at the OP whether it has browsers call a URL, and register /frontchannel-logout/{tenant.name} there.",
+        )  # fmt: skip
 
 
 def is_keycloak(document: Document | None) -> bool:

@@ -103,6 +103,21 @@ async def test_op_without_backchannel_logout(op: OP) -> None:
     assert "front-channel" in check.fix
 
 
+@pytest.mark.parametrize(
+    ("metadata", "check", "outcome"),
+    [
+        ({"backchannel_logout_supported": True}, "backchannel", "ok"),
+        ({"frontchannel_logout_supported": True}, "frontchannel", "ok"),
+        ({}, "frontchannel", "warning"),
+    ],
+)
+async def test_tenant_with_front_channel_logout(op: OP, metadata: dict[str, Any], check: str, outcome: str) -> None:
+    """Where the tenant takes front-channel logout in, an OP that has only that is as it should be."""
+    op.metadata = metadata
+
+    assert outcome == (await examined(op, frontchannel={}))[check].outcome
+
+
 async def test_op_without_session_id(op: OP) -> None:
     """No `sid` is a warning; one that names the setting where this tenant requires it."""
     op.metadata = {"backchannel_logout_supported": True}
@@ -112,7 +127,7 @@ async def test_op_without_session_id(op: OP) -> None:
 
 
 def test_entra_is_told_plainly() -> None:
-    """Entra ID sends no back-channel logout, and the three ways around it are named."""
+    """Entra ID sends no back-channel logout, and the ways around it are named."""
     settings = TenantSettings(
         name="entra", preset="entra", issuer="https://login.microsoftonline.com/x/v2.0", client_ids=["c1"]
     )
@@ -121,7 +136,7 @@ def test_entra_is_told_plainly() -> None:
 
     check = next(check for check in checks if check.name == "backchannel")
     assert "Entra ID sends no back-channel logout" in check.text
-    assert all(way in check.fix for way in ("front-channel", "CAEP/SSF", "broker OP"))
+    assert all(way in check.fix for way in ("front-channel", "broker OP"))
 
 
 def keycloak(op: OP, **more: Any) -> dict[str, Any]:
