@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import CacheKey
 from receiver.bus.caches.cache_store import glob
+from receiver.evictor.room import Room
 from receiver.evictor.turns import Turns
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from receiver.core.layouts import Layout, Per
     from receiver.core.layouts.layout import Raw, Value
     from receiver.evictor.clear import Cleared, Wanted
+
+
+ROOM_BYTES = 20 * 1024 * 1024
+"""Bytes of large values of one cache that are in memory at once, one at least. What is made of them costs several times
+as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,7 @@ class Cache:
         store: Where it is.
         turns: In which its values are changed, by key.
         reads: In which its large values are read, by key.
+        room: For its large values.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Cache:
     store: CacheStore
     turns: Turns[Wanted, Cleared] = field(default_factory=Turns, compare=False, repr=False)
     reads: Turns[None, Value | None] = field(default_factory=Turns, compare=False, repr=False)
+    room: Room = field(default_factory=functools.partial(Room, ROOM_BYTES), compare=False, repr=False)
 
     @property
     def is_read(self) -> bool:

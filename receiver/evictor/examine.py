@@ -116,13 +116,17 @@ class Examiner:
         if len(short) < len(keys):
             self._bad.note(cache.name, cache.pattern, ["long_name"])
         counts = Examined()
+        late: dict[tuple[str, str], float] = {}
         async for values in read(cache, short):
-            counts += await self._examine(cache, values, named=named, flush=flush and cache.key is None)
+            examined, known = await self._examine(cache, values, named=named, flush=flush and cache.key is None)
+            counts += examined
+            late |= _only_subjects(known) if cache.layout.account_links else {}
+        await self._spread(late)
         return counts
 
     async def _examine(
         self, cache: Cache, values: dict[str, Value], *, named: Collection[str], flush: bool
-    ) -> Examined:
+    ) -> tuple[Examined, _Known]:
         for value in values.values():
             self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         await self._learn(cache, values)
@@ -140,9 +144,7 @@ class Examiner:
             )
             with self._bad.guarding(cache.name, cache.pattern):
                 removed += await self._clear(cache, key, value, evidence)
-        if cache.layout.account_links:
-            await self._spread(known)
-        return Examined(len(values), sum(not value.readable for value in values.values()), removed)
+        return Examined(len(values), sum(not value.readable for value in values.values()), removed), known
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
         if cache.is_read:
@@ -168,16 +170,9 @@ class Examiner:
             dict(zip(sign_ins, marks, strict=True)), {name: one for name, one in remembered if one is not None}
         )
 
-    async def _spread(self, known: _Known) -> None:
+    async def _spread(self, late: Mapping[tuple[str, str], float]) -> None:
         """Look at everything of the accounts that only now are known to be those of subjects that were signed out."""
-        late = {
-            (sign_in.iss, sign_in.account): marks.only_subject_at
-            for sign_in, marks in known.marks.items()
-            if marks.only_subject_at is not None
-        }
         for (iss, account), logout_at in late.items():
-            if iss is None or account is None:
-                continue
             await self._removals.mark_account(iss, account, logout_at)
             places = await self._index.places_of([account])
             for cache in self._caches:
@@ -229,6 +224,15 @@ class Examiner:
                 action="the limit of removals is reached and the entry is kept, so that no user is locked out; an app "
                 "that writes it back needs its piece of docs/caches.md",
             )  # fmt: skip
+
+
+def _only_subjects(known: _Known) -> dict[tuple[str, str], float]:
+    """Issuers and accounts whose subject was signed out before it was known whose account it is, and when."""
+    return {
+        (sign_in.iss, sign_in.account): marks.only_subject_at
+        for sign_in, marks in known.marks.items()
+        if marks.only_subject_at is not None and sign_in.iss is not None and sign_in.account is not None
+    }
 
 
 def _own(cache: Cache, sign_ins: Iterable[CachedSignIn]) -> list[CachedSignIn]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,15 @@ GROUP_OF_UNKNOWN = 20
 async def read(cache: Cache, keys: Sequence[str]) -> AsyncIterator[dict[str, Value]]:
     """The values that are there, opened, in groups; one that is too large is not read at all.
 
-    A large one is read once for all who ask at the same time, and by itself. May raise what `connection.Failure` names.
+    A large one is read once for all who ask at the same time, and by itself; of the others no more are given out than
+    fit into the cache's room. So nothing is to be read while a group is held, but by `read_one`. May raise what
+    `connection.Failure` names.
     """
+    async for group in _read(cache, keys, waits=True):
+        yield group
+
+
+async def _read(cache: Cache, keys: Sequence[str], *, waits: bool) -> AsyncIterator[dict[str, Value]]:
     sizes = await cache.store.sizes(keys, cache.layout.fields)
     of_key = dict(zip(keys, sizes, strict=True)) if sizes is not None else {}
     too_large = [key for key, size in of_key.items() if size > MAX_BYTES]
@@ -37,14 +45,17 @@ async def read(cache: Cache, keys: Sequence[str]) -> AsyncIterator[dict[str, Val
     for group in _groups([key for key in keys if of_key.get(key, 0) <= LARGE], of_key):
         yield await _opened(cache, group)
     for key in [key for key in keys if LARGE < of_key.get(key, 0) <= MAX_BYTES]:
-        value = await cache.reads.ask(key, None, functools.partial(_opened_for, cache, key))
-        if value is not None:
-            yield {key: value}
+        async with cache.room.hold(key, of_key[key]) if waits else contextlib.nullcontext():
+            value = await cache.reads.ask(key, None, functools.partial(_opened_for, cache, key))
+            if value is not None:
+                yield {key: value}
+            # Not kept while the next one is waited for.
+            del value
 
 
 async def read_one(cache: Cache, key: str) -> Value | None:
-    """One value; None when it is not there."""
-    found = [group async for group in read(cache, [key])]
+    """One value, whatever else is held; None when it is not there."""
+    found = [group async for group in _read(cache, [key], waits=False)]
     return next((group[key] for group in found if key in group), None)
 
 
