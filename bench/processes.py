@@ -45,10 +45,12 @@ class Process:
     Attributes:
         pid: Its id.
         url: Where it takes logout tokens.
+        internal: Its internal listener.
     """
 
     pid: int
     url: str
+    internal: str = ""
 
     @property
     def cpu_s(self) -> float:
@@ -64,7 +66,9 @@ class Process:
 
 
 @contextlib.contextmanager
-def receiver(directory: Path, redis_url: str, tenant: dict[str, Any]) -> Iterator[Process]:
+def receiver(
+    directory: Path, redis_url: str, *tenants: dict[str, Any], start_s: float = START_S, **sections: Any
+) -> Iterator[Process]:
     """`receiver serve` as anybody would run it, its log in a file."""
     config = directory / "config.json"
     config.write_text(
@@ -73,12 +77,13 @@ def receiver(directory: Path, redis_url: str, tenant: dict[str, Any]) -> Iterato
                 "public": {"host": "127.0.0.1", "port": 0},
                 "internal": {"host": "127.0.0.1", "port": 0},
                 "redis": {"url": redis_url},
-                "tenants": [tenant],
+                "tenants": tenants,
+                **sections,
             }
         )
     )
     command = [sys.executable, "-m", "receiver", "serve", "--config", str(config)]
-    with _running(command, directory / "receiver.log", lambda line: f"http://{line['public']}") as process:
+    with _running(command, directory / "receiver.log", _public, start_s=start_s) as process:
         yield process
 
 
@@ -90,12 +95,13 @@ def bare(directory: Path) -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: Path, url_of: Any) -> Iterator[Process]:
+def _running(command: list[str], log: Path, url_of: Any, *, start_s: float = START_S) -> Iterator[Process]:
     with log.open("wb") as output:
         child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603  # our own programs
     try:
         pin(child.pid, SERVER_CORE)
-        yield Process(child.pid, url_of(_startup_line(child, log)) + "/backchannel-logout")
+        line = _startup_line(child, log, start_s)
+        yield Process(child.pid, url_of(line) + "/backchannel-logout", f"http://{line.get('internal')}")
     finally:
         end(child)
 
@@ -110,8 +116,12 @@ def end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _startup_line(child: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
-    deadline = time.monotonic() + START_S
+def _public(line: dict[str, Any]) -> str:
+    return f"http://{line['public']}"
+
+
+def _startup_line(child: subprocess.Popen[bytes], log: Path, start_s: float) -> dict[str, Any]:
+    deadline = time.monotonic() + start_s
     while time.monotonic() < deadline and child.poll() is None:
         for line in log.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):

@@ -84,7 +84,8 @@ class Intake:
         self._metrics.publish_seconds.observe(time.perf_counter() - started)
         # An operator may date an order back; only a token's date is the moment its OP sent it.
         if not published.duplicate and eviction.jti is not None:
-            self._metrics.delivery_seconds.labels(eviction.tenant).observe(max(0.0, self._clock() - eviction.logout_at))
+            late_s = max(0.0, self._clock() - eviction.logout_at)
+            self._metrics.delivery_seconds.labels(self._metrics.tenant.of(eviction.tenant)).observe(late_s)
         return published
 
     async def take(self, evictions: Sequence[Eviction]) -> tuple[Accepted, ...]:
@@ -150,7 +151,8 @@ class Intake:
         if tenant == UNKNOWN_TENANT and accepted:
             tenant = accepted[0].eviction.tenant
         outcome, code = _outcome(accepted, error), error.code.value if error else "ok"
-        self._metrics.requests.labels(tenant, source, outcome, code).inc()
+        label = tenant if tenant == UNKNOWN_TENANT else self._metrics.tenant.of(tenant)
+        self._metrics.requests.labels(label, source, outcome, code).inc()
         self._metrics.request_seconds.labels(source).observe(seconds)
         fields: dict[str, object] = {
             "tenant": tenant,

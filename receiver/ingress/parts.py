@@ -151,6 +151,13 @@ def make_security_events(
     return SecurityEvents(transmitters, keys, StreamNotes(client, Keys(settings.redis.prefix)), metrics)
 
 
+def following(
+    tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens
+) -> list[Callable[[Settings], Callable[[], None]]]:
+    """What can change in a running receiver: the parts of its `runtime.reload.Reload`."""
+    return [following_tenants(tenants, key_store), following_tokens(access)]
+
+
 def make_publisher(
     settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics, clock: Callable[[], float]
 ) -> EvictionPublisher:

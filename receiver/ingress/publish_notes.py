@@ -40,7 +40,7 @@ class PublishNotes:
 
     def reused_jti(self, eviction: Eviction) -> None:
         """A logout was published whose `jti` another one had; warn where that was not done lately."""
-        self._metrics.reused_jti.labels(eviction.tenant).inc()
+        self._metrics.reused_jti.labels(self._metrics.tenant.of(eviction.tenant)).inc()
         now = self._clock()
         # A clock that was set back must not silence it.
         if 0 <= now - self._warned_at.get(eviction.tenant, float("-inf")) < WARN_EVERY_S:

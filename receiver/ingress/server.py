@@ -145,7 +145,7 @@ async def running(
         backoff: Of background jobs that fail.
     """
     async with contextlib.AsyncExitStack() as stack:
-        metrics = Metrics()
+        metrics = Metrics(settings.metrics.tenant_series)
         keys = Keys(settings.redis.prefix)
         jobs = Supervisor(metrics, backoff=backoff)
         client = await parts.open_redis(settings.redis, stack, jobs)
@@ -156,6 +156,7 @@ async def running(
         await epoch.check()
         fetcher = await parts.open_fetcher(settings, stack)
         key_store = parts.make_key_store(settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock)
+        key_store.show()
         publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
         kept = "kept in the outbox" if settings.outbox.path else "answered 503"
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
@@ -205,8 +206,9 @@ async def running(
         ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
         stack.push_async_callback(jobs.aclose)
         if source is not None:
-            following = [parts.following_tenants(tenants, key_store), parts.following_tokens(access)]
-            state.reload = Reload(settings, source, following, after=verifier.reread, metrics=metrics)
+            state.reload = Reload(
+                settings, source, parts.following(tenants, key_store, access), after=verifier.reread, metrics=metrics
+            )
             jobs.start("reload", state.reload.watch, needed=False)
         jobs.start("redis_watch", watch.watch, needed=True)
         jobs.start("epoch_watch", epoch.watch, needed=False)

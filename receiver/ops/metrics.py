@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from receiver.ops.process_metrics import ProcessMetrics
+from receiver.ops.sections import DEFAULT_TENANT_SERIES
+from receiver.ops.tenant_labels import OTHER, TenantLabels
 
 UNKNOWN_TENANT = "unknown"
 """Label for requests that name no configured tenant."""
@@ -14,10 +16,18 @@ _HUMAN = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 6
 
 
 class Metrics(ProcessMetrics):
-    """The metrics of one receiver."""
+    """The metrics of one receiver.
 
-    def __init__(self) -> None:
+    Args:
+        tenant_series: Tenants with series of their own.
+
+    Attributes:
+        tenant: What a tenant is called in labels.
+    """
+
+    def __init__(self, tenant_series: int = DEFAULT_TENANT_SERIES) -> None:
         super().__init__()
+        self.tenant = TenantLabels(tenant_series)
         registry = self.registry
         self.requests = Counter(
             "logout_requests_total",
@@ -71,6 +81,17 @@ class Metrics(ProcessMetrics):
             "logout_jwks_refreshes_total",
             "Key fetches by result (ok, error) and trigger (start, timer, unknown_kid).",
             ["tenant", "result", "trigger"],
+            registry=registry,
+        )
+        self.tenants = Gauge("logout_tenants", "Tenants configured.", registry=registry)
+        self.tenants_without_keys = Gauge(
+            "logout_tenants_without_keys",
+            "Tenants there are no keys for, so that their logouts are answered 503 and held.",
+            registry=registry,
+        )
+        self.keys_oldest_seconds = Gauge(
+            "logout_keys_oldest_seconds",
+            "Time since the keys of any tenant that has some were fetched from its OP, the longest.",
             registry=registry,
         )
         self.jwks_last_success = Gauge(
@@ -175,3 +196,9 @@ class Metrics(ProcessMetrics):
             ["group"],
             registry=registry,
         )
+
+    def keys_fetched(self, tenant: str, now_s: float) -> None:
+        """A tenant's keys came from its OP. One time for several tenants would say nothing, so `other` has none."""
+        label = self.tenant.of(tenant)
+        if label != OTHER:
+            self.jwks_last_success.labels(label).set(now_s)

@@ -337,6 +337,21 @@ class OutboxSettings(Section):
     )
 
 
+DEFAULT_TENANT_SERIES = 100
+"""Of `metrics.tenant_series`."""
+
+
+class MetricsSettings(Section):
+    """What `/metrics` shows."""
+
+    tenant_series: int = Field(
+        DEFAULT_TENANT_SERIES,
+        ge=0,
+        description="Tenants with metric series of their own, the first of the file; all others are counted as "
+        "`other`. Each takes some 4 KiB of every scrape.",
+    )
+
+
 class ReloadSettings(Section):
     """Tenants, and files named in the settings, read again while running."""
 

@@ -24,6 +24,7 @@ from receiver.ops.sections import (
     InternalSettings,
     KeySettings,
     LogSettings,
+    MetricsSettings,
     OutboundSettings,
     OutboxSettings,
     PublicSettings,
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     outbound: OutboundSettings = OutboundSettings()
     log: LogSettings = LogSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+    metrics: MetricsSettings = MetricsSettings()
     reload: ReloadSettings = ReloadSettings()
     tenants: list[TenantSettings] = Field(
         [],

@@ -7,11 +7,19 @@ import contextlib
 import heapq
 import itertools
 import time
+from collections import deque
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+GROWTH = 1.0
+"""Requests a second by which the pace at a host grows each second after it asked for a pause. More gets keys sooner and
+asks for more pauses, in which a logout that needs keys of that host is answered 503."""
+
+SLOWEST = 2.0
+"""Requests a second that the pace never falls below."""
 
 PAUSE_MAX_S = 300.0
 """Longest pause a host may ask for, seconds; a longer `Retry-After` is cut, so that a slip does not last a day."""
@@ -60,6 +68,9 @@ class PauseError(Exception):
 class Turns:
     """The requests to one host.
 
+    A host that asks for a pause gets half as many requests a second from then on, slowly more again, and urgent ones
+    beside them: thousands of refreshes shall not use up what it allows, and leave nothing to a logout.
+
     Args:
         at_once: Requests under way at most.
         clock: Monotonic seconds.
@@ -72,6 +83,9 @@ class Turns:
         self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._pace: float | None = None
+        self._paced_until = clock()
+        self._begun: deque[float] = deque()
 
     @property
     def pause_s(self) -> float:
@@ -80,6 +94,9 @@ class Turns:
 
     def pause(self, seconds: float) -> None:
         """Start no request for so long; a pause never becomes shorter."""
+        if not self.pause_s:
+            # Several answers that ask for a pause at once are one.
+            self._pace = max(SLOWEST, (self._pace or self._begun_lately()) / 2)
         self._paused_until = max(self._paused_until, self._clock() + min(seconds, PAUSE_MAX_S))
 
     @contextlib.asynccontextmanager
@@ -117,19 +134,36 @@ class Turns:
 
     def _hand_out(self) -> None:
         while self._free and self._waiting:
-            if self.pause_s:
-                self._hand_out_later()
+            is_paced, _, turn = self._waiting[0]
+            wait_s = max(self.pause_s, self._paced_until - self._clock() if is_paced else 0.0)
+            if wait_s > 0 and not turn.done():
+                self._hand_out_later(wait_s)
                 return
-            turn = heapq.heappop(self._waiting)[2]
+            heapq.heappop(self._waiting)
             if not turn.done():
-                self._free -= 1
+                self._begin(is_paced=is_paced)
                 turn.set_result(None)
 
-    def _hand_out_later(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.pause_s, self._pause_is_over)
+    def _begin(self, *, is_paced: bool) -> None:
+        now = self._clock()
+        self._free -= 1
+        self._begun.append(now)
+        self._begun_lately()
+        if is_paced and self._pace is not None:
+            self._paced_until = max(now, self._paced_until) + 1 / self._pace
+            self._pace += GROWTH / self._pace
 
-    def _pause_is_over(self) -> None:
+    def _begun_lately(self) -> int:
+        """Requests begun within the last second."""
+        while self._begun and self._begun[0] <= self._clock() - 1:
+            self._begun.popleft()
+        return len(self._begun)
+
+    def _hand_out_later(self, wait_s: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._wait_is_over)
+
+    def _wait_is_over(self) -> None:
         self._timer = None
         self._hand_out()
 

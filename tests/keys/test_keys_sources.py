@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from aiohttp import web
+
+from receiver.ingress.keys.key_store import KeyStore
+from receiver.tasks import cancel
 from tests.keys.rig import start_rig
+from tests.keys.web import serving
 from tests.support.keys import rsa_pair
 from tests.support.op import OP
 from tests.support.receiver import t1
@@ -14,6 +20,9 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
+
+KEEP_FRESH = KeyStore.keep_fresh
+"""The job itself; the rig has an idle one in its place."""
 
 
 async def test_key_set_for_each_application(
@@ -46,6 +55,47 @@ async def test_key_set_of_many_tenants(
 
         assert [200] * 50 == [answer.status for answer in answers]
         assert (1, 50, 0) == (op.jwks_fetches, rig.keys.tenants, rig.keys.without_keys)
+
+
+async def test_slow_host_holds_up_no_other_one(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
+) -> None:
+    """The background job fetches the keys of a hundred tenants whose OP never answers, and another OP's meanwhile."""
+    stuck = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        await stuck.wait()
+        return web.Response()
+
+    async with serving(never) as silent, start_rig(
+        redis_server.url, redis_client, clock,
+        [*({"name": f"r{n}", "issuer": f"{silent.origin}/r{n}", "client_ids": ["c1"]} for n in range(100)), t1(op)],
+    ) as rig:  # fmt: skip
+        job = asyncio.create_task(KEEP_FRESH(rig.keys))
+        async with asyncio.timeout(20):
+            while op.jwks_fetches == 0 or rig.keys.without_keys > 100:
+                await asyncio.sleep(0.01)
+        stuck.set()
+        await cancel(job)
+        assert (1, 100) == (op.jwks_fetches, rig.keys.without_keys)
+
+
+async def test_series_of_tenants_are_bounded(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
+) -> None:
+    """The first tenants of the file have series of their own, the others are counted together."""
+    realms = [t1(op, name=f"r{n}", issuer=f"{op.issuer}/r{n}", jwks_uri=op.issuer + "/jwks") for n in range(6)]
+    async with start_rig(redis_server.url, redis_client, clock, realms, metrics={"tenant_series": 2}) as rig:
+        answers = await rig.post_all([op.token(iss=f"{op.issuer}/r{n}") for n in range(6)])
+        sample = rig.receiver.server.metrics.registry.get_sample_value
+        counted = {
+            name: rig.receiver.count(tenant=name, outcome="ok", code="ok") for name in ("r0", "r1", "other", "r5")
+        }
+
+        assert [200] * 6 == [answer.status for answer in answers]
+        assert {"r0": 1, "r1": 1, "other": 4, "r5": 0} == counted
+        assert (6, 0) == (sample("logout_tenants"), sample("logout_tenants_without_keys"))
+        assert sample("logout_jwks_last_success_timestamp_seconds", {"tenant": "other"}) is None
 
 
 async def test_tenants_without_keys_do_not_hold_readiness_back(

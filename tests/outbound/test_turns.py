@@ -157,6 +157,28 @@ async def test_pause_ends() -> None:
     assert ["b", "a"] == line.begun
 
 
+async def test_pace_after_a_pause() -> None:
+    """A host that asks for a pause gets half as many a second, and urgent ones beside them; the pace then grows."""
+    line = Line(100)
+    before = [await line.join(f"before{number}", lazy()) for number in range(20)]
+    line.turns.pause(1)
+    line.turns.pause(1)
+    line.now += 1
+    tasks = [await line.join(f"after{number}", lazy()) for number in range(40)]
+
+    begun = []
+    for _ in range(3):
+        # Ten a second: one each tenth.
+        begun.append(len(line.begun) - 20)
+        line.now += 0.101
+        await line.join("now", urgent())
+        await line.end("now")
+    assert [1, 3, 5] == begun
+    for task in (*before, *tasks):
+        task.cancel()
+    await asyncio.wait([*before, *tasks])
+
+
 def test_pause_is_bounded() -> None:
     """A host cannot ask for more than the limit, and a second answer does not shorten a pause."""
     line = Line(1)

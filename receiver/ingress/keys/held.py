@@ -224,7 +224,7 @@ class HeldTokens:
 
     def _displace(self, number: int) -> None:
         held = self._remove(number)
-        self._metrics.held.labels(held.tenant.name, "displaced").inc()
+        self._metrics.held.labels(self._metrics.tenant.of(held.tenant.name), "displaced").inc()
         self._ended(held, "displaced", (), None)
         self._displaced += 1
 
@@ -273,7 +273,7 @@ class HeldTokens:
     def _count(
         self, held: HeldToken, outcome: str, error: ReceiverError | None = None, *, accepted: Sequence[Accepted] = ()
     ) -> None:
-        self._metrics.held.labels(held.tenant.name, outcome).inc()
+        self._metrics.held.labels(self._metrics.tenant.of(held.tenant.name), outcome).inc()
         self._ended(held, outcome, accepted, error)
         level = logging.INFO if outcome == "accepted" else logging.WARNING
         emit(

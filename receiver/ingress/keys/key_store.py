@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from receiver.core.tokens.discovery import address_of
 from receiver.ingress.keys.tenant_keys import KeyPolicy, TenantKeys
@@ -28,6 +30,13 @@ between it and 1, so that thousands that were fetched together part."""
 
 BATCH = 100
 """Shared copies read by one command, so that thousands of them hold up no other one."""
+
+AT_ONCE = 32
+"""Refreshes begun at once at one host; how many of them may ask it is `outbound.per_host`."""
+
+FAILED_S = 1.0
+"""Seconds until a refresh that failed makes room for the next one, so that thousands of tenants of an OP that is down
+are tried for by no more than 32 requests a second. A token of a tenant without keys causes a fetch all the same."""
 
 MAX_PROBLEMS = 20
 """Tenants whose last failure readiness shows."""
@@ -52,6 +61,11 @@ class Source:
     allow_http: bool
     cooldown_s: float
     egress: Egress
+
+    @property
+    def host(self) -> str | None:
+        """Host and port that are asked first."""
+        return urlsplit(self.jwks_uri or self.metadata_url or "").netloc
 
 
 class KeyStore:
@@ -86,6 +100,8 @@ class KeyStore:
         self._by_name: dict[str, tuple[Tenant, TenantKeys]] = {}
         self._shares: dict[Source, float] = {}
         self._leaving: list[TenantKeys] = []
+        self._queues: dict[str | None, deque[Source]] = {}
+        self._queued: set[Source] = set()
         self.follow()
 
     def follow(self, ways: Ways | None = None) -> None:
@@ -98,6 +114,7 @@ class KeyStore:
         """
         if ways is not None:
             self._fetcher.use(ways)
+        self._metrics.tenant.reserve(tenant.name for tenant in self._tenants)
         before, self._by_source, self._by_name = self._by_source, {}, {}
         for tenant in self._tenants:
             source = self._source_of(tenant)
@@ -123,16 +140,34 @@ class KeyStore:
         return self._by_source[source]
 
     async def keep_fresh(self) -> None:
-        """Fetch what is due, until cancelled. An OP that is slow to answer holds up no other one."""
+        """Fetch what is due, until cancelled. A host that is slow to answer holds up no other one."""
         await self._take_shared()
+        self._queues.clear()
+        self._queued.clear()
         async with asyncio.TaskGroup() as refreshes:
             while True:
                 for source, keys in self._by_source.items():
-                    share = self._shares[source]
-                    if not keys.is_fetching and keys.is_due(share):
-                        refreshes.create_task(keys.refresh_if_due(share))
+                    if source in self._queued or keys.is_fetching or not keys.is_due(self._shares[source]):
+                        continue
+                    queue = self._queues.setdefault(source.host, deque())
+                    if len(queue) < AT_ONCE:
+                        refreshes.create_task(self._work_off(queue))
+                    queue.append(source)
+                    self._queued.add(source)
                 # Spread, so that replicas started together do not call the OP together.
                 await asyncio.sleep(TICK_S * random.uniform(0.8, 1.2))  # noqa: S311  # not a secret
+
+    async def _work_off(self, queue: deque[Source]) -> None:
+        """One of those that refresh what waits at one host, until nothing does."""
+        while queue:
+            source = queue.popleft()
+            self._queued.discard(source)
+            keys = self._by_source.get(source)
+            if keys is None:
+                continue
+            await keys.refresh_if_due(self._shares[source])
+            if keys.last_error:
+                await asyncio.sleep(FAILED_S)
 
     async def aclose(self) -> None:
         """Give up all fetches in progress."""
@@ -143,6 +178,12 @@ class KeyStore:
         """Tenants whose last fetch failed, and why; `MAX_PROBLEMS` at most."""
         failed = (keys for keys in self._by_source.values() if keys.last_error)
         return {keys.tenant.name: keys.last_error for keys, _ in zip(failed, range(MAX_PROBLEMS), strict=False)}
+
+    def show(self) -> None:
+        """Have the metrics of the process say how many tenants there are, how many lack keys, and how old keys are."""
+        self._metrics.tenants.set_function(lambda: self.tenants)
+        self._metrics.tenants_without_keys.set_function(lambda: self.without_keys)
+        self._metrics.keys_oldest_seconds.set_function(lambda: self.oldest_s)
 
     @property
     def tenants(self) -> int:

@@ -211,7 +211,7 @@ class TenantKeys:
         self._adopt(key_set, now_s)
         self._last_error = ""
         self._count("ok", trigger)
-        self._metrics.jwks_last_success.labels(self.tenant.name).set(now_s)
+        self._metrics.keys_fetched(self.tenant.name, now_s)
         emit(
             log, logging.INFO, "keys.refreshed", tenant=self.tenant.name, trigger=trigger,
             usable=len(key_set.keys), unusable=len(key_set.unusable),
@@ -243,7 +243,7 @@ class TenantKeys:
         )
 
     def _count(self, result: str, trigger: str) -> None:
-        self._metrics.jwks_refreshes.labels(self.tenant.name, result, trigger).inc()
+        self._metrics.jwks_refreshes.labels(self._metrics.tenant.of(self.tenant.name), result, trigger).inc()
 
 
 def shared_name(tenant: Tenant) -> str:

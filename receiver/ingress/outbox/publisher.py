@@ -241,7 +241,7 @@ class OutboxPublisher:
         # As for those that take the straight way: an operator may date an order back.
         if not published.duplicate and eviction.jti is not None:
             late_s = max(0.0, self._clock() - eviction.logout_at)
-            self._metrics.delivery_seconds.labels(eviction.tenant).observe(late_s)
+            self._metrics.delivery_seconds.labels(self._metrics.tenant.of(eviction.tenant)).observe(late_s)
 
     def _announce(self, error: BaseException | None) -> None:
         reason = "" if error is None else str(error)
