@@ -1,0 +1,127 @@
+// A connection to Redis of our own, made like the app's client, in any of the libraries: W1 and W2 of docs/listener.md.
+
+/** Milliseconds a connection, and one command that does not block, may take. */
+export const COMMAND_MS = 2_000;
+
+/** @typedef {string | Uint8Array} Bytes */
+
+/** Redis did not answer in time, whatever the library says. */
+export class NoAnswerError extends Error {
+  name = 'NoAnswerError';
+}
+
+/** What Redis answered is an error: the connection is good. */
+const isReply = (/** @type {any} */ error) =>
+  error?.name === 'ReplyError' || /^(NOPERM|NOSCRIPT|WRONGTYPE|ERR|READONLY|LOADING|NOAUTH|MASTERDOWN|OOM|MISCONF|BUSY|UNKILLABLE)\b/.test(`${error?.message}`);
+
+/** @param {any} client */
+function kindOf(client) {
+  if (typeof client?.duplicate !== 'function') return undefined;
+  if (typeof client.callBuffer === 'function') return 'ioredis';
+  return typeof client.sendCommand === 'function' ? 'node-redis' : undefined;
+}
+
+/** Whether this is a client that `Connection` can be made of. */
+export const isClient = (/** @type {any} */ client) => kindOf(client) !== undefined;
+
+/** Opens by itself with the next command, and is closed for good by what a command that failed leaves behind. */
+export class Connection {
+  #template;
+  /** @type {Promise<any> | undefined} */
+  #opening;
+  /** @type {any} */
+  #client;
+
+  /** @param {any} template the app's client; it is never used itself */
+  constructor(template) {
+    this.#template = template;
+  }
+
+  /**
+   * @param {string[]} command
+   * @param {{ withinMs?: number, bytes?: boolean }} [how] `bytes`: strings as they are, undecoded
+   * @returns {Promise<any>}
+   */
+  async send(command, { withinMs = COMMAND_MS, bytes = false } = {}) {
+    const opening = (this.#opening ??= this.#open());
+    try {
+      return await within(withinMs, this.#send(opening, command, bytes));
+    } catch (error) {
+      // Not one that was opened meanwhile, after another command had failed.
+      if (!isReply(error) && this.#opening === opening) this.close();
+      throw error;
+    }
+  }
+
+  close() {
+    const client = this.#client;
+    this.#client = this.#opening = undefined;
+    if (client !== undefined) destroy(client);
+  }
+
+  async #send(/** @type {Promise<any>} */ opening, /** @type {string[]} */ command, /** @type {boolean} */ bytes) {
+    const client = await opening;
+    const [name, ...rest] = command;
+    if (kindOf(client) === 'ioredis') return bytes ? client.callBuffer(name, ...rest) : client.call(name, ...rest);
+    // Version 4 knows the first option, later ones the second: 36 is the type of strings in the protocol.
+    return client.sendCommand(command, bytes ? { returnBuffers: true, typeMapping: { 36: Buffer } } : undefined);
+  }
+
+  async #open() {
+    const client = duplicate(this.#template);
+    this.#client = client;
+    // An 'error' without a listener ends the process; the command that fails says it too.
+    client.on('error', () => {});
+    await within(COMMAND_MS, client.connect());
+    return client;
+  }
+}
+
+/** @param {any} template */
+function duplicate(template) {
+  if (kindOf(template) === 'ioredis') {
+    return template.duplicate({
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: COMMAND_MS,
+      retryStrategy: null,
+      commandTimeout: undefined,
+    });
+  }
+  const socket = { ...template.options?.socket, connectTimeout: COMMAND_MS, reconnectStrategy: false };
+  return template.duplicate({ socket, disableOfflineQueue: true, commandOptions: undefined });
+}
+
+/** @param {any} client */
+function destroy(client) {
+  try {
+    const ending = typeof client.destroy === 'function' ? client.destroy() : client.disconnect();
+    // Version 4 and ioredis answer with a promise or nothing.
+    if (typeof ending?.catch === 'function') ending.catch(() => {});
+  } catch {
+    // It was not open yet, or any more.
+  }
+}
+
+/**
+ * @template T
+ * @param {number} ms
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
+export async function within(ms, promise) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  promise.catch(() => {});
+  try {
+    return await Promise.race([
+      promise,
+      new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new NoAnswerError(`no answer within ${ms / 1000} s`)), ms);
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

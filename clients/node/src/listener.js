@@ -1,0 +1,233 @@
+// The listener: reads, refuses, has the app clear, and says so. docs/listener.md is its contract.
+
+import { Acknowledgements } from './acknowledge.js';
+import { Clearing } from './clearing.js';
+import { Connection, within } from './connection.js';
+import { connectMiddleware } from './connect.js';
+import { fastifyPlugin } from './fastify.js';
+import { Knowledge } from './knowledge.js';
+import { toSession } from './marks.js';
+import { guardedCache } from './msal.js';
+import { watchClient } from './msal-memory.js';
+import { withDefaults } from './options.js';
+import { Questions } from './questions.js';
+import { Stream } from './stream.js';
+
+/** Milliseconds `stop` may take. */
+const STOP_MS = 3_000;
+
+export class LogoutListener {
+  #options;
+  #knowledge = new Knowledge();
+  #asking;
+  #questions;
+  #acknowledgements;
+  #clearing;
+  #stream;
+  /** @type {Promise<void> | undefined} */
+  #running;
+  #readAt = -Infinity;
+  /** @type {string | null} */
+  #problem = null;
+  #listeningSince = 0;
+  #skipped = 0;
+  #resets = 0;
+  #heard = 0;
+  /** @type {Set<(eviction: import('./types.js').Eviction) => unknown>} */
+  #others = new Set();
+  /** @type {Set<() => unknown>} */
+  #firstRead = new Set();
+
+  /** @param {any} given see the types */
+  constructor(given) {
+    this.#options = withDefaults(given);
+    const { redis, app, prefix, waitMs, log, acknowledge } = this.#options;
+    this.#asking = new Connection(redis);
+    this.#questions = new Questions({ connection: this.#asking, prefix, log });
+    this.#acknowledgements = acknowledge
+      ? new Acknowledgements({
+          connection: this.#asking,
+          prefix,
+          app,
+          everyMs: 2 * waitMs,
+          reads: () => this.#hears(),
+          failed: (error) => log.warn(`${app}: cannot acknowledge: ${error.message}`),
+        })
+      : undefined;
+    this.#clearing = new Clearing({
+      clear: (eviction) => this.#clear(eviction),
+      reset: (why) => this.#options.onReset?.(why),
+      done: (heard) => this.#acknowledgements?.add(heard),
+      failed: (what, error) => log.error(`${app}: ${what} failed: ${error instanceof Error ? error.message : error}`),
+    });
+    this.#stream = this.#newStream();
+  }
+
+  /**
+   * Begin to listen, and go on over all outages of Redis.
+   * @param {{ signal?: AbortSignal, withinMs?: number }} [how] `signal` stops it; `withinMs`: longest wait for the first read
+   * @returns {Promise<boolean>} whether it has read: false when the time is over and Redis is still away, which is waited out
+   */
+  async start({ signal, withinMs = 10_000 } = {}) {
+    signal?.throwIfAborted();
+    if (this.#running !== undefined) throw new Error('this listener was started already');
+    const { app, whenUnknown, log } = this.#options;
+    log.info?.(`${app}: listening for logouts; sessions that cannot be told are ${whenUnknown === 'serve' ? 'served' : 'refused'}`);
+    this.#listeningSince = Date.now() / 1000;
+    this.#acknowledgements?.start();
+    this.#running = this.#stream.run();
+    signal?.addEventListener('abort', () => this.stop(), { once: true });
+    const read = new Promise((resolve) => this.#firstRead.add(() => resolve(true)));
+    return within(withinMs, read).catch(() => false);
+  }
+
+  /** Stop listening, and say so; never longer than a few seconds. */
+  async stop() {
+    this.#stream.stop();
+    this.#clearing.stop();
+    await within(STOP_MS, Promise.all([this.#running, this.#acknowledgements?.stop()])).catch(() => {});
+    this.#asking.close();
+  }
+
+  /**
+   * Whether a session goes on. Costs no network once it was asked about and this process hears.
+   * @param {Record<string, unknown>} claims of the ID token received at sign-in
+   * @param {{ account?: string | null }} [known] `account`: MSAL's home account id, where it is not the `sub`
+   * @returns {Promise<import('./types.js').Status>}
+   * @throws {TypeError} the claims have no `iss`, `sub` or `aud`
+   */
+  async status(claims, { account } = {}) {
+    const session = this.session(claims, account);
+    const known = this.#knowledge.status(session, this.#hears());
+    if (known !== 'unknown') return known;
+    const askedAt = performance.now();
+    const answer = await this.#questions.ask(session);
+    if (answer === undefined) return 'unknown';
+    if (answer.over) this.#knowledge.learnOver(session);
+    else this.#knowledge.learnLive(session, { askedAt, hasEpoch: answer.hasEpoch });
+    // It may have been heard of while Redis was asked.
+    return answer.over || this.#knowledge.status(session, false) === 'ended' ? 'ended' : 'live';
+  }
+
+  /** As `status`, with the app's choice for what cannot be told. */
+  async isSignedOut(/** @type {Record<string, unknown>} */ claims, /** @type {{ account?: string | null }} */ known = {}) {
+    const status = await this.status(claims, known);
+    return status === 'unknown' ? this.#options.whenUnknown === 'refuse' : status === 'ended';
+  }
+
+  /** What the claims say of the session. */
+  session(/** @type {Record<string, unknown>} */ claims, /** @type {string | null | undefined} */ account) {
+    return toSession(claims, { account, clientId: this.#options.clientId });
+  }
+
+  /** The dates of a session's marks, always asked; undefined where Redis cannot tell. */
+  marks(/** @type {import('./marks.js').Session} */ session) {
+    return this.#questions.ask(session);
+  }
+
+  get whenUnknown() {
+    return this.#options.whenUnknown;
+  }
+
+  get log() {
+    return this.#options.log;
+  }
+
+  /** How it is, without the network. */
+  health() {
+    return {
+      app: this.#options.app,
+      hears: this.#hears(),
+      listeningSince: this.#listeningSince || null,
+      lastReadAt: this.#readAt === -Infinity ? null : (Date.now() - (performance.now() - this.#readAt)) / 1000,
+      lastError: this.#problem,
+      skipped: this.#skipped,
+      resets: this.#resets,
+      heard: this.#heard,
+    };
+  }
+
+  /** Express and connect middleware; see the types. */
+  express(/** @type {any} */ options = {}) {
+    return connectMiddleware(this, options);
+  }
+
+  /** Fastify plugin; see the types. */
+  get fastify() {
+    return fastifyPlugin(this);
+  }
+
+  /** Wraps the cache client given to MSAL Node's DistributedCachePlugin. */
+  msalCache(/** @type {any} */ client) {
+    return guardedCache(this, client);
+  }
+
+  /** Lets an MSAL client object that outlives a request forget who signs out. Returns it. */
+  msalClient(/** @type {any} */ client) {
+    this.#others.add(watchClient(this, client));
+    return client;
+  }
+
+  #hears() {
+    return performance.now() - this.#readAt < 2 * this.#options.waitMs;
+  }
+
+  #newStream() {
+    const { redis, app, prefix, waitMs, log } = this.#options;
+    return new Stream({
+      client: redis,
+      prefix,
+      waitMs,
+      events: {
+        onBatch: (batch) => {
+          for (const { eviction } of batch) this.#knowledge.note(eviction);
+          this.#heard += batch.length;
+          this.#metric('heard', batch.length);
+          this.#clearing.add(batch);
+        },
+        onReset: (why) => {
+          log.error(`${app}: evictions were missed: ${why}`);
+          this.#knowledge.forget();
+          this.#resets++;
+          this.#metric('resets', 1);
+          this.#clearing.reset(why);
+        },
+        onRead: () => this.#read(),
+        onSkip: (entryId, why) => {
+          log.error(`${app}: stream entry ${entryId}: ${why}`);
+          this.#skipped++;
+          this.#metric('skipped', 1);
+        },
+        onFailure: (error) => {
+          if (this.#problem !== error.message) log.warn(`${app}: cannot read evictions, trying again: ${error.message}`);
+          this.#problem = error.message;
+          this.#metric('failures', 1);
+        },
+      },
+    });
+  }
+
+  #read() {
+    const isFirst = this.#readAt === -Infinity;
+    this.#readAt = performance.now();
+    if (this.#problem !== null || isFirst) this.#options.log.info?.(`${this.#options.app}: hears of logouts`);
+    this.#problem = null;
+    if (!isFirst) return;
+    this.#acknowledgements?.hello();
+    for (const tell of this.#firstRead) tell();
+    this.#firstRead.clear();
+  }
+
+  async #clear(/** @type {import('./types.js').Eviction} */ eviction) {
+    await Promise.all([...this.#others].map((clear) => clear(eviction)));
+    await this.#options.onEviction?.(eviction);
+  }
+
+  #metric(/** @type {string} */ name, /** @type {number} */ count) {
+    try {
+      this.#options.onMetric?.(name, count);
+    } catch (error) {
+      this.#options.log.error(`${this.#options.app}: onMetric failed: ${error}`);
+    }
+  }
+}

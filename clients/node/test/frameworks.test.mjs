@@ -1,0 +1,138 @@
+// Requests in Express, with sessions in a store and in a cookie, and in Fastify.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { get } from 'node:http';
+import { after, describe, it } from 'node:test';
+
+import fastifyCookie from '@fastify/cookie';
+import fastifySession from '@fastify/session';
+import cookieSession from 'cookie-session';
+import express from 'express';
+import session from 'express-session';
+import fastify from 'fastify';
+
+import { authorizationParams } from '../src/index.js';
+import { isExempt } from '../src/requests.js';
+import { claims, listening, LOGOUT_AT, signOut, until } from './stage.mjs';
+
+const SECRET = 'not a secret, and long enough to be one';
+const closing = [];
+after(() => Promise.all(closing.map((close) => close())));
+
+const users = { alice: claims('alice'), bob: claims('bob'), again: claims('alice', { sid: 'new', auth_time: LOGOUT_AT + 1 }) };
+
+async function expressApp(sessions, logout, options) {
+  const app = express();
+  app.use(sessions, logout.express(options));
+  app.get('/sign-in/:user', (request, response) => {
+    const params = authorizationParams(request.session);
+    request.session.user = { claims: users[request.params.user] };
+    delete request.session.logoutListener;
+    response.json(params);
+  });
+  app.get('/', (request, response) => response.json({ user: request.session.user?.claims.sub ?? null }));
+  app.get('/open/x', (request, response) => response.json({ open: true }));
+  const server = app.listen(0);
+  await once(server, 'listening');
+  closing.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+async function fastifyApp(logout, options) {
+  const app = fastify();
+  await app.register(fastifyCookie);
+  await app.register(fastifySession, { secret: SECRET, cookie: { secure: false } });
+  await app.register(logout.fastify, options);
+  app.get('/sign-in/:user', async (request) => {
+    const params = authorizationParams(request.session);
+    request.session.user = { claims: users[request.params.user] };
+    delete request.session.logoutListener;
+    return params;
+  });
+  app.get('/', async (request) => ({ user: request.session.user?.claims.sub ?? null }));
+  app.get('/open/x', async () => ({ open: true }));
+  const address = await app.listen({ port: 0, host: '127.0.0.1' });
+  closing.push(() => app.close());
+  return address;
+}
+
+const apps = {
+  'Express, sessions in a store': (logout, options) =>
+    expressApp(session({ secret: SECRET, resave: false, saveUninitialized: false }), logout, options),
+  'Express, sessions in a cookie': (logout, options) => expressApp(cookieSession({ secret: SECRET }), logout, options),
+  Fastify: fastifyApp,
+};
+
+/** One browser: keeps its cookies. */
+function browser(base) {
+  const jar = new Map();
+  return async (path, headers = {}) => {
+    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
+    // Not with fetch, which says for itself how it asks.
+    const [response] = await once(get(base + path, { headers: { cookie, ...headers } }), 'response');
+    for (const line of response.headers['set-cookie'] ?? []) {
+      const [name, value] = line.split(';')[0].split(/=(.*)/s);
+      jar.set(name, value);
+    }
+    const text = (await response.setEncoding('utf8').toArray()).join('');
+    return { status: response.statusCode, location: response.headers.location, body: text.startsWith('{') ? JSON.parse(text) : undefined };
+  };
+}
+
+for (const [name, start] of Object.entries(apps)) {
+  describe(name, () => {
+    it('refuses a session that is over, once, and asks the OP for a login after that', async () => {
+      const base = await start(await listening(), { exempt: ['/open/'] });
+      const [alice, bob] = [browser(base), browser(base)];
+      for (const [browse, user] of [[alice, 'alice'], [bob, 'bob']]) {
+        assert.deepEqual((await browse(`/sign-in/${user}`)).body, {});
+        assert.deepEqual((await browse('/')).body, { user });
+      }
+      await signOut('alice', { sid: 'sid-alice' });
+      await until(async () => (await alice('/')).status === 401);
+      assert.deepEqual((await bob('/')).body, { user: 'bob' });
+      assert.deepEqual((await alice('/')).body, { user: null });
+      assert.deepEqual((await alice('/sign-in/again')).body, { prompt: 'login' });
+      assert.deepEqual((await alice('/')).body, { user: 'alice' });
+      assert.deepEqual((await alice('/sign-in/again')).body, {});
+    });
+
+    it('sends a browser to sign in, and others away', async () => {
+      const base = await start(await listening(), { loginUrl: '/sign-in/again', exempt: ['/open/'] });
+      const alice = browser(base);
+      await alice('/sign-in/alice');
+      await signOut('alice');
+      await until(async () => (await alice('/', { 'sec-fetch-mode': 'navigate' })).status === 302);
+      assert.equal((await alice('/open/x')).status, 200);
+      await alice('/sign-in/alice');
+      const refused = await alice('/', { accept: 'application/json' });
+      assert.deepEqual([refused.status, refused.body], [401, { error: 'signed_out' }]);
+    });
+  });
+}
+
+describe('exempt paths', () => {
+  it('are exact, or all below, and never in a disguise', () => {
+    const exempt = ['/healthz', '/static/'];
+    for (const path of ['/healthz', '/static/', '/static/a/b.css']) assert.equal(isExempt(path, exempt), true, path);
+    for (const path of ['/healthz/', '/static', '/static/../x', '/static/%2e%2e/x', '/static//x', '/static/..', '/']) {
+      assert.equal(isExempt(path, exempt), false, path);
+    }
+  });
+});
+
+describe('what cannot be told', () => {
+  for (const whenUnknown of ['serve', 'refuse']) {
+    it(`is ${whenUnknown === 'serve' ? 'served' : 'refused'}, as the app chose`, async () => {
+      const { createClient } = await import('redis');
+      const { createListener } = await import('../src/index.js');
+      const away = createListener({ redis: createClient({ url: 'redis://127.0.0.1:1' }), app: 'shop', waitMs: 500, whenUnknown, log: { warn() {}, error() {} } });
+      assert.equal(await away.start({ withinMs: 200 }), false);
+      const browse = browser(await apps['Express, sessions in a cookie'](away));
+      await browse('/sign-in/alice');
+      assert.equal((await browse('/')).status, whenUnknown === 'serve' ? 200 : 503);
+      await away.stop();
+    });
+  }
+});
