@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
 
 FOREIGN_SHARE = 0.4
-KEYS_OF_A_USER = 7
+KEYS_OF_A_USER = 5.9
 DONE_S = 600.0
 """Seconds all of it may take."""
 
@@ -134,7 +134,7 @@ async def dumps(client: redis.asyncio.Redis, names: Sequence[str]) -> dict[str, 
 async def run(count: int, logouts: int, seed: int) -> int:
     """Write, sign out, look; 1 when anything was wrong or missed."""
     users = int(count * (1 - FOREIGN_SHARE) / KEYS_OF_A_USER)
-    written = keys(users, count - users * KEYS_OF_A_USER, seed)
+    written = keys(users, count - int(users * KEYS_OF_A_USER), seed)
     chosen = random.Random(seed).sample(range(users), min(logouts, users))  # noqa: S311
     orders = [ordered(number, user) for number, user in enumerate(chosen)]
     gone: dict[int, set[int | None]] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import CacheKey
 from receiver.bus.caches.cache_store import glob
+from receiver.evictor.examined import Examined
 from receiver.evictor.room import Room
 from receiver.evictor.turns import Turns
 
@@ -44,6 +45,7 @@ class Cache:
         turns: In which its values are changed, by key.
         reads: In which its large values are read, by key.
         room: For its large values.
+        examined: What was in them when they were looked at last.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Cache:
     store: CacheStore
     turns: Turns[Wanted, Cleared] = field(default_factory=Turns, compare=False, repr=False)
     reads: Turns[None, Value | None] = field(default_factory=Turns, compare=False, repr=False)
+    examined: Examined = field(default_factory=Examined, compare=False, repr=False)
     room: Room = field(default_factory=functools.partial(Room, ROOM_BYTES), compare=False, repr=False)
 
     @property

@@ -103,6 +103,7 @@ async def _clear_for(cache: Cache, key: str, wanted: Sequence[Wanted]) -> list[C
             return [Cleared("kept", value)] * len(wanted)
         change = cache.layout.without(value, gone)
         if await _apply(cache, key, value, change):
+            cache.examined.forget(key)
             await bookkeeping.forget(cache, key, _users(value, gone))
             return list(_told(value, ended, change))
         await asyncio.sleep(pause_s(attempt))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import notes
+from receiver.bus.link.connection import Failure
 from receiver.core.verdict import Marks, Verdict
 from receiver.evictor.clear import clear
 from receiver.evictor.decisions import ByMarks, names_of
@@ -98,7 +99,13 @@ class Examiner:
         self._left: dict[str, float] = {}
 
     async def examine(
-        self, cache: Cache, keys: Sequence[str], *, named: Collection[str] = (), flush: bool = False
+        self,
+        cache: Cache,
+        keys: Sequence[str],
+        *,
+        named: Collection[str] = (),
+        flush: bool = False,
+        new_only: bool = False,
     ) -> Examined:
         """Learn from these values, and remove from them what is over.
 
@@ -108,6 +115,7 @@ class Examiner:
             named: Those of the keys that an app named for what was signed out: what is there need not look like the
                 layout's values.
             flush: Whether logouts were missed, so that what cannot be judged has to go.
+            new_only: Whether only what is new since the last look is looked at, in values that many share.
 
         Raises:
             Failure: a Redis did not answer.
@@ -118,19 +126,35 @@ class Examiner:
         counts = Examined()
         late: dict[tuple[str, str], float] = {}
         async for values in read(cache, short):
-            examined, known = await self._examine(cache, values, named=named, flush=flush and cache.key is None)
+            looked_at = (
+                {key: cache.examined.new_in(key, value) for key, value in values.items()} if new_only else values
+            )
+            try:
+                examined, known = await self._examine(
+                    cache, values, looked_at, named=named, flush=flush and cache.key is None
+                )
+            except Failure:
+                for key in values:
+                    cache.examined.forget(key)
+                raise
             counts += examined
             late |= _only_subjects(known) if cache.layout.account_links else {}
         await self._spread(late)
         return counts
 
     async def _examine(
-        self, cache: Cache, values: dict[str, Value], *, named: Collection[str], flush: bool
+        self,
+        cache: Cache,
+        values: dict[str, Value],
+        looked_at: dict[str, Value],
+        *,
+        named: Collection[str],
+        flush: bool,
     ) -> tuple[Examined, _Known]:
         for value in values.values():
             self._bad.note(cache.name, cache.pattern, value.problems, value.error)
-        await self._learn(cache, values)
-        known = await self._known(cache, values)
+        await self._learn(cache, looked_at)
+        known = await self._known(cache, looked_at)
         removed = 0
         for key, value in values.items():
             evidence = ByMarks(

@@ -165,7 +165,7 @@ class Watcher:
             keys = await changes.wait(timeout_s=WAIT_S)
             by_cache = self._by_cache(store, keys)
             for cache in self._of(store):
-                await self._examine(cache, by_cache.get(cache.name, []))
+                await self._examine(cache, by_cache.get(cache.name, []), new_only=True)
 
     async def _read_now_and_then(self, store: CacheStore) -> None:
         while True:
@@ -203,8 +203,8 @@ class Watcher:
                 found.setdefault(cache.name, []).append(key)
         return found
 
-    async def _examine(self, cache: Cache, keys: list[str], *, flush: bool = False) -> Examined:
+    async def _examine(self, cache: Cache, keys: list[str], *, flush: bool = False, new_only: bool = False) -> Examined:
         counts = Examined()
         for start in range(0, len(keys), BATCH):
-            counts += await self._examiner.examine(cache, keys[start : start + BATCH], flush=flush)
+            counts += await self._examiner.examine(cache, keys[start : start + BATCH], flush=flush, new_only=new_only)
         return counts
