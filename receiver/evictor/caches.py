@@ -83,12 +83,14 @@ class Cache:
         """Whether any program's keys may be among its own: it is told by a prefix, and that is empty."""
         return self.key is None and not self.head
 
-    def open(self, raw: Raw) -> Value:
-        """Look into a value; see `Layout.open`."""
+    def open(self, key: str, raw: Raw) -> Value:
+        """Look into the value of a key; see `Layout.open`."""
         value = self.layout.open(raw)
         # Among all keys of a Redis another program's ciphertext looks the same.
-        is_mixed = self.takes_all_keys and self.layout.signs_text and not value.readable
-        return replace(value, bears_signature=False) if is_mixed else value
+        is_mixed = self.takes_all_keys and self.layout.signs_text
+        if not value.readable and (is_mixed or not self.layout.is_name(self.name_of(key))):
+            return replace(value, bears_signature=False)
+        return value
 
     def may_hold(self, eviction: Eviction) -> bool:
         """Whether users of the logout's tenant are in it."""

@@ -61,7 +61,7 @@ async def read_one(cache: Cache, key: str) -> Value | None:
 
 async def _opened(cache: Cache, keys: Sequence[str]) -> dict[str, Value]:
     raw = zip(keys, await cache.store.read(keys, cache.layout.fields), strict=True)
-    return {key: cache.open(value) for key, value in raw if value is not None}
+    return {key: cache.open(key, value) for key, value in raw if value is not None}
 
 
 async def _opened_for(cache: Cache, key: str, asked: Sequence[None]) -> list[Value | None]:

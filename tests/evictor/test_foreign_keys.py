@@ -126,7 +126,11 @@ async def test_nothing_of_another_program(
         ),
         ("flask-session", "session:b", json.dumps({"_permanent": True, "name": "a"}).encode()),
         ("flask-session", "session:c", pickle.dumps({"_permanent": True, "name": "a"})),
-        ("django-session", ":1:django.contrib.sessions.cachea", RedisSerializer().dumps({"_auth_user_id": "7"})),
+        (
+            "django-session",
+            ":1:django.contrib.sessions.cache" + "a1" * 16,
+            RedisSerializer().dumps({"_auth_user_id": "7"}),
+        ),
         ("express-session", "sess:a", b'{"cookie":{"originalMaxAge":null,"path":"/"},"user":{"id":7}}'),
         (
             "spring-session",
@@ -151,6 +155,21 @@ async def test_at_a_reset_the_layouts_own_go(
         assert not await world.gone(key)
         await world.worker.watcher.read_all(flush=True)
         assert await world.gone(key)
+
+
+@pytest.mark.parametrize("prefix", ["", ":1:", ":1:django.contrib.sessions.cache"])
+async def test_what_else_django_caches(work: Work, redis_client: redis.asyncio.Redis, *, prefix: str) -> None:
+    """Under a prefix that is too short, views and rows that Django caches as pickles stay at a reset; sessions go."""
+    others = {
+        ":1:views.decorators.cache.cache_page..GET." + "0a" * 16, ":1:profile:" + "a1" * 16, ":1:" + "A1" * 16,
+        ":1:django.contrib.sessions.cache" + "a1" * 15,
+    }  # fmt: skip
+    session = ":1:django.contrib.sessions.cache" + "a1" * 16
+    for key in (*others, session):
+        await redis_client.set(key, RedisSerializer().dumps({"rows": [1]}))
+    async with work({"name": "django", "layout": "django-session", "prefix": prefix}) as world:
+        await world.worker.watcher.read_all(flush=True)
+        assert others == await world.keys()
 
 
 async def test_an_applications_own_tokens(work: Work, redis_client: redis.asyncio.Redis) -> None:

@@ -164,6 +164,10 @@ class Layout(ABC):
             value = Value(raw, {}, readable=False, problems=frozenset({"error"}), error=error)
         return value if value.readable else replace(value, bears_signature=self.bears_signature(raw))
 
+    def is_name(self, _name: str) -> bool:
+        """Whether the stack may have named a value so: what cannot be read under another name is another program's."""
+        return True
+
     def is_beside(self, name: str) -> bool:
         """Whether a key below the prefix, given without it, is the stack's own bookkeeping and no value."""
         return bool(self.apps_own) and name.endswith(self.apps_own)

@@ -15,6 +15,7 @@ PERMANENT = b"_permanent"
 # A dict as the first object, after the protocol and the length of the frame.
 _PICKLED_DICT = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\}", re.DOTALL)
 _MSGPACK_MAP = re.compile(rb"[\x81-\x8f]|\xde..|\xdf....", re.DOTALL)
+_DJANGO_NAME = re.compile(r"(?:\A|sessions\.cache|cached_db)[a-z0-9]{32}\Z")
 _MSGPACK_TEXT_OF_10 = b"\xaa"
 
 
@@ -53,7 +54,11 @@ class FlaskSession(Session):
 
 
 class DjangoSession(Session):
-    """Django's, in one of its caches."""
+    """Django's, in one of its caches, where everything else that Django caches is a pickle too."""
+
+    def is_name(self, name: str) -> bool:
+        """Whether it ends as the names of Django's sessions do: all of it, or behind the engine's own prefix."""
+        return bool(_DJANGO_NAME.search(name))
 
     def bears_signature(self, raw: Raw) -> bool:
         """Whether it is a pickled dict."""
