@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from receiver.core.marks import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
@@ -67,7 +67,21 @@ def sid_digest(sign_in: CachedSignIn) -> str | None:
     return digest("sid", sign_in.iss, sign_in.sid)
 
 
-def means(eviction: Eviction, sign_in: CachedSignIn, *, accounts: Iterable[str], whole_user: bool) -> bool:
+def sub_digest(sign_in: CachedSignIn) -> str | None:
+    """Names the subject of a sign-in; None when it names none."""
+    if sign_in.sub is None or sign_in.iss is None:
+        return None
+    return digest("sub", sign_in.iss, sign_in.sub)
+
+
+def means(
+    eviction: Eviction,
+    sign_in: CachedSignIn,
+    *,
+    accounts: Iterable[str],
+    whole_user: bool,
+    subjects: Collection[str] = (),
+) -> bool:
     """Whether a logout ends this sign-in. What does not say which session it is counts as meant.
 
     Args:
@@ -76,6 +90,7 @@ def means(eviction: Eviction, sign_in: CachedSignIn, *, accounts: Iterable[str],
         accounts: Every `home_account_id` known for the user.
         whole_user: The value is shared by all sessions of the user, so that one of them cannot be told from the
             others: the logout of any ends all that began before it.
+        subjects: Digests of the subjects the user has at other clients.
     """
     if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at:
         return False
@@ -83,8 +98,10 @@ def means(eviction: Eviction, sign_in: CachedSignIn, *, accounts: Iterable[str],
         return False
     same_issuer = sign_in.iss in {None, eviction.iss}
     same_session = same_issuer and eviction.sid is not None and sign_in.sid == eviction.sid
-    same_user = sign_in.account in set(accounts) or (
-        same_issuer and eviction.sub is not None and sign_in.sub == eviction.sub
+    same_user = (
+        sign_in.account in set(accounts)
+        or (same_issuer and eviction.sub is not None and sign_in.sub == eviction.sub)
+        or (bool(subjects) and sub_digest(sign_in) in subjects)
     )
     if eviction.scope == "user" or whole_user:
         return same_user or same_session

@@ -34,6 +34,7 @@ class ByLogout:
     Attributes:
         eviction: The logout.
         accounts: Every `home_account_id` known for the user.
+        subjects: Digests of the subjects that these accounts have at other clients.
         whole_user: Whether a value is all a user has, so that a session's logout takes every sign-in before it.
         is_users_own: Whether the key is this user's or this session's alone, by what is known.
         is_named: Whether an app named this very key: what is there need not look like the layout's values.
@@ -41,6 +42,7 @@ class ByLogout:
 
     eviction: Eviction
     accounts: Collection[str]
+    subjects: Collection[str]
     whole_user: bool
     is_users_own: bool
     is_named: bool
@@ -50,13 +52,14 @@ class ByLogout:
         if not value.readable:
             # Of a value of many users nothing tells whose it is.
             return {WHOLE} if self.is_named or (self.is_users_own and value.bears_signature) else set()
+        accounts, sub, sid = set(self.accounts), self.eviction.sub or "", self.eviction.sid or ""
         ended = {
             holder
             for holder, sign_ins in value.holders.items()
-            if any(
-                means(self.eviction, sign_in, accounts=self.accounts, whole_user=self.whole_user)
-                for sign_in in sign_ins
-            )
+            for sign_in in sign_ins
+            # Looked at first: a value may be of a thousand users.
+            if (sign_in.account in accounts or sign_in.sub == sub or sign_in.sid == sid or self.subjects)
+            and means(self.eviction, sign_in, accounts=accounts, whole_user=self.whole_user, subjects=self.subjects)
         }
         if not ended and value.is_partial and (self.is_named or self.is_users_own):
             # Known to be this session's, and so much is in it that not all of it was looked at.

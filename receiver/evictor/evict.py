@@ -101,6 +101,7 @@ class Evictor:
         # Ordered first: a worker that dies on the way leaves at least that.
         ordered = frozenset(found.keys)
         await self._rechecks.put(Recheck(eviction, ordered, 0))
+        await self._removals.mark_subjects(eviction, found.subjects)
         removed = False
         seen: set[CacheKey] = set()
         for _ in range(ROUNDS):
@@ -236,6 +237,7 @@ def _evidence(cache: Cache, key: str, eviction: Eviction, found: Found) -> ByLog
     return ByLogout(
         eviction=eviction,
         accounts=found.accounts,
+        subjects=found.subjects,
         whole_user=cache.per == "user",
         is_users_own=known in found.exact and not is_shared,
         is_named=known in found.named and not is_shared,

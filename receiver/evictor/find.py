@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.caches.cache_index import CacheKey
 from receiver.bus.caches.cache_store import CircuitOpenError
 from receiver.bus.link.connection import Failure, describe
+from receiver.core.marks import digest
 from receiver.evictor import bookkeeping
 from receiver.ops.logs import emit
 
@@ -28,6 +29,7 @@ class Found:
 
     Attributes:
         accounts: `home_account_id`s.
+        subjects: Digests of the subjects that these have at other clients, where the logout ends those too.
         keys: Whether or not anything is there.
         exact: Those of them that are this user's or this session's alone, also when they cannot be read.
         named: Those of them that an app named: registered, or by a template.
@@ -36,6 +38,7 @@ class Found:
     """
 
     accounts: set[str]
+    subjects: set[str] = field(default_factory=set)
     keys: set[CacheKey] = field(default_factory=set)
     exact: set[CacheKey] = field(default_factory=set)
     named: set[CacheKey] = field(default_factory=set)
@@ -59,8 +62,31 @@ class Finder:
         """Every key known for this logout now, as far as the caches' Redis answer."""
         accounts, places = await self._index.look_up(eviction)
         found = Found(accounts, keys=places)
+        await self._add_subjects(eviction, found, accounts)
         await self._derive(eviction, found)
         return found
+
+    async def _add_subjects(self, eviction: Eviction, found: Found, accounts: Collection[str]) -> None:
+        """Add the user's subjects at other clients, and the web sessions that name nothing else of the user."""
+        others = set(accounts) - {eviction.sub}
+        if (
+            eviction.scope != "user"
+            or eviction.applies_to == "client"
+            or not others
+            or not self._may_be_in_sessions(eviction)
+        ):
+            return
+        own = {digest("sub", eviction.iss, eviction.sub)} if eviction.sub else set()
+        new = await self._index.subjects_of(eviction.iss, others) - own - found.subjects
+        if new:
+            found.subjects |= new
+            found.keys |= await self._index.places_of_subjects(new)
+
+    def _may_be_in_sessions(self, eviction: Eviction) -> bool:
+        """Whether there are web sessions of its users that are read: those are noted under their subject."""
+        return any(
+            cache.is_read and not cache.layout.account_links for cache in self._caches if cache.may_hold(eviction)
+        )
 
     async def _derive(self, eviction: Eviction, found: Found) -> None:
         """Add the keys that follow from what is known of the user."""
@@ -82,6 +108,7 @@ class Finder:
         """Add the keys of these accounts, which were found to be the user's."""
         await self._derive(eviction, found)
         found.keys |= await self._index.places_of(accounts)
+        await self._add_subjects(eviction, found, accounts)
 
     def names_a_key(self, found: Found) -> bool:
         """Whether a key is known that is not simply the one of all users."""

@@ -99,6 +99,41 @@ async def test_pairwise_subjects_in_sessions(
         assert (set() if links else {"session:c2"}) == await world.keys()
 
 
+async def test_a_session_that_names_another_subject(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """An MSAL cache knows both apps' subjects of an account: a logout by one finds the other's web session."""
+    async with work(WEB, FLASK, of=ENTRA) as world:
+        both = [
+            tokens(op.issuer, sub=f"sub-at-{c}", account=HOME, client=c, cached_at=world.now - 9) for c in ("c1", "c2")
+        ]
+        await world.put_data(f"web:{HOME}", dumped(*both))
+        session = {"user": {"iss": op.issuer, "sub": "sub-at-c2", "aud": "c2", "auth_time": world.now - 9}}
+        stranger = {"user": {**session["user"], "sub": "other"}}
+        await redis_client.set("session:c2", json.dumps(session))
+        await redis_client.set("session:other", json.dumps(stranger))
+        await world.watched("web:")
+        await world.watched("session:")
+        await world.log_out_user("sub-at-c1")
+        assert {"session:other"} == await world.keys()
+        # From before the logout, and only now in a session.
+        await redis_client.set("session:late", json.dumps(session))
+        await until(lambda: world.gone("session:late"))
+
+
+async def test_another_subject_of_a_logout_of_one_client(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """Where a logout counts for one client, the session of another lives."""
+    async with work(WEB, FLASK, of={**ENTRA, "applies_to": "client"}) as world:
+        both = [
+            tokens(op.issuer, sub=f"sub-at-{c}", account=HOME, client=c, cached_at=world.now - 9) for c in ("c1", "c2")
+        ]
+        await world.put_data(f"web:{HOME}", dumped(*both))
+        session = {"user": {"iss": op.issuer, "sub": "sub-at-c2", "aud": "c2", "auth_time": world.now - 9}}
+        await redis_client.set("session:c2", json.dumps(session))
+        await world.watched("web:")
+        await world.watched("session:")
+        await world.log_out_user("sub-at-c1", aud="c1")
+        assert {"session:c2", f"web:{HOME}"} == await world.keys()
+
+
 async def test_session_id_alone(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """A token that names a session only finds its tokens and its web sessions; other users' stay."""
     async with work(WEB, FLASK, of=ENTRA) as world:

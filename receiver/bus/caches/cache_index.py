@@ -167,6 +167,18 @@ class CacheIndex:
         """Where anything of these accounts was found, as far as it does not follow from them."""
         return await self._places([account_digest(account) for account in accounts])
 
+    async def subjects_of(self, iss: str, accounts: Iterable[str]) -> set[str]:
+        """Digests of the subjects that these accounts were seen with at this issuer: each client may have its own."""
+        names = [digest("account", iss, account) for account in accounts]
+        entries: list[bytes | None] = await self._trips.all(
+            [("HGET", self._keys.account_bucket(name), name) for name in names]
+        )
+        return {member.decode("ascii", "replace") for entry in entries if entry for member in entry.split(b",")[1:]}
+
+    async def places_of_subjects(self, subjects: Iterable[str]) -> set[CacheKey]:
+        """Where anything of these subjects was found, as far as no account is noted with it."""
+        return await self._places(sorted(subjects))
+
     async def _places(self, names: Sequence[str]) -> set[CacheKey]:
         members = await self._members(self._keys.places_bucket, names)
         return {CacheKey(cache, key) for cache, key in members}

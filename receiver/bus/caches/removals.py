@@ -137,6 +137,10 @@ class Removals:
         names = [digest("account", eviction.iss, account) for account in accounts if account != eviction.sub]
         await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in names], eviction.logout_at)
 
+    async def mark_subjects(self, eviction: Eviction, subjects: Iterable[str]) -> None:
+        """Mark the user's subjects at other clients, given as digests, for a user's logout."""
+        await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in subjects], eviction.logout_at)
+
     async def mark_account(self, iss: str, account: str, logout_at: float) -> None:
         """Mark the account of a subject that was marked before anybody knew whose it is."""
         await self._mark([self._keys.mark(digest("account", iss, account))], int(logout_at))
