@@ -41,6 +41,7 @@ class Transmitter(OP):
         stream_status: `enabled`, `paused` or `disabled`.
         verify_status: What a request for a verification is answered with.
         page: SETs given out at once.
+        new_stream_id: Of the next stream; empty makes one up.
         errors: jti to what the receiver said was wrong.
         polls: How often it was polled with a good token.
         tokens: Access tokens that count.
@@ -63,6 +64,7 @@ class Transmitter(OP):
         self.refuse = 0
         self.verify_status = 204
         self.page = 100
+        self.new_stream_id = ""
 
     def add_routes(self, app: web.Application) -> None:
         """Configuration, tokens, management and polling."""
@@ -175,7 +177,7 @@ class Transmitter(OP):
         if delivery["method"] == POLL:
             delivery["endpoint_url"] = f"{self.issuer}/poll"
         self.stream = {
-            "stream_id": self.stream["stream_id"] if self.stream else secrets.token_hex(8),
+            "stream_id": self.stream["stream_id"] if self.stream else self.new_stream_id or secrets.token_hex(8),
             "iss": self.issuer,
             "aud": ["c1"],
             "events_supported": list(WANTED[:2]),
