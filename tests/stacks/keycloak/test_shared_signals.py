@@ -1,0 +1,209 @@
+"""Keycloak's security events, pushed and polled, to an MSAL cache that is empty."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msal
+import pytest
+
+from receiver.diagnosis import streams
+from receiver.errors import TransmitterError
+from receiver.ingress.server import running
+from receiver.ops.settings import Settings
+from tests.stacks.keycloak.conftest import free_port
+from tests.stacks.keycloak.server import CLIENT, SECRET
+from tests.support.evictor import start_evictor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import redis.asyncio
+
+    from receiver.bus.link.embedded import EmbeddedRedis
+    from receiver.ingress.server import Server
+    from tests.stacks.keycloak.server import Keycloak
+
+pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
+
+CACHE = "app:token-cache"
+DEADLINE_S = 120.0
+"""Seconds anything may take on a machine that is busy."""
+
+
+@dataclass
+class World:
+    """A realm that transmits, an app with an MSAL cache in Redis, and what a receiver is started with.
+
+    Attributes:
+        settings: Of receivers and commands.
+    """
+
+    keycloak: Keycloak
+    realm: str
+    settings: Settings
+    redis: redis.asyncio.Redis
+
+    @contextlib.asynccontextmanager
+    async def receiver(self) -> AsyncIterator[Server]:
+        """A receiver."""
+        async with running(self.settings) as server:
+            yield server
+
+    async def sign_in(self, name: str) -> str:
+        """A user who signs in: MSAL's tokens are in the shared cache; their `sub`."""
+        sub = await asyncio.to_thread(self.keycloak.make_user, self.realm, name)
+        cache = msal.SerializableTokenCache()
+        if stored := await self.redis.get(CACHE):
+            cache.deserialize(stored.decode())
+
+        def fill() -> None:
+            app = msal.ConfidentialClientApplication(
+                CLIENT, client_credential=SECRET, oidc_authority=self.keycloak.issuer(self.realm),
+                token_cache=cache, http_client=self.keycloak.http, exclude_scopes=["offline_access"],
+            )  # fmt: skip
+            self.keycloak.sign_in(app, name)
+
+        await asyncio.to_thread(fill)
+        await self.redis.set(CACHE, cache.serialize())
+        return sub
+
+    async def accounts(self) -> list[str]:
+        """`local_account_id` of every account in the cache, as MSAL reads it."""
+        cache = msal.SerializableTokenCache()
+        if stored := await self.redis.get(CACHE):
+            cache.deserialize(stored.decode())
+        kinds = msal.TokenCache.CredentialType
+        assert bool(list(cache.search(kinds.ACCOUNT))) == bool(list(cache.search(kinds.REFRESH_TOKEN)))
+        return sorted(str(account["local_account_id"]) for account in cache.search(kinds.ACCOUNT))
+
+    async def log_out(self, sub: str) -> float:
+        """What an administrator does; when they began."""
+        began = time.monotonic()
+        await asyncio.to_thread(self.keycloak.log_out, self.realm, sub)
+        return began
+
+    async def gone(self, sub: str) -> None:
+        """Return when the user is in the cache no more."""
+        async with asyncio.timeout(DEADLINE_S):
+            while sub in await self.accounts():
+                await asyncio.sleep(0.02)
+
+    async def events(self) -> list[str]:
+        """`sub` of every event."""
+        entries: Any = await self.redis.xrange("{logout}:events")
+        return [json.loads(fields[b"event"])["data"]["sub"] for _, fields in entries]
+
+
+@pytest.fixture(params=["push", "poll"])
+async def world(
+    request: pytest.FixtureRequest, keycloak: Keycloak, redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+) -> AsyncIterator[World]:  # fmt: skip
+    """A realm with a stream, and an evictor that clears the app's cache."""
+    port = free_port()
+    realm = f"{request.param}-{port}"
+    url = f"http://127.0.0.1:{port}"
+    await asyncio.to_thread(keycloak.make_realm, realm, f"{url}/*")
+    ssf = {
+        "delivery": request.param, "audience": [f"{CLIENT}/*"], "poll_interval_s": 0.5,
+        "push_authorization": "Bearer of-the-stream",
+        "access": {"client_id": CLIENT, "client_secret": SECRET, "scope": "ssf.manage ssf.read"},
+    }  # fmt: skip
+    tenant = {"name": "t1", "issuer": keycloak.issuer(realm), "client_ids": [CLIENT], "preset": "keycloak", "ssf": ssf}
+    settings = Settings(
+        public={"host": "127.0.0.1", "port": port, "url": url}, internal={"host": "127.0.0.1", "port": 0},
+        redis={"url": redis_server.url}, tenants=[tenant],
+        outbound={"ca_file": str(keycloak.ca_file), "timeout_s": 20},
+    )  # fmt: skip
+    cache = {"name": "app", "layout": "msal-python", "key": CACHE}
+    async with start_evictor(redis_server.url, [tenant], [cache]):
+        yield World(keycloak, realm, settings, redis_client)
+    with contextlib.suppress(TransmitterError):
+        await streams.delete(settings, "t1")
+
+
+async def test_administrator_logs_a_user_out(world: World, record_property: Any) -> None:
+    """Their tokens are out of the app's MSAL cache, and nobody else's; the time it took is reported."""
+    async with world.receiver():
+        report = await streams.create(world.settings, "t1", None)
+        assert (True, []) == (report["created"], report["hints"])
+        assert (await streams.verify(world.settings, "t1", DEADLINE_S))["verified"]
+        ann, bob = await world.sign_in("ann"), await world.sign_in("bob")
+        assert sorted([ann, bob]) == await world.accounts()
+
+        at = await world.log_out(ann)
+        await world.gone(ann)
+        took_s = time.monotonic() - at
+        record_property("seconds", round(took_s, 2))
+        print(f"{world.realm}: out of the cache after {took_s:.2f} s")  # noqa: T201  # a figure for the page
+        assert [bob] == await world.accounts()
+        assert [ann] == await world.events()
+
+
+async def test_password_that_is_reset(world: World) -> None:
+    """A change of credentials signs out, too."""
+    async with world.receiver():
+        await streams.create(world.settings, "t1", None)
+        ann = await world.sign_in("ann")
+        new = {"type": "password", "value": "new", "temporary": False}
+        await asyncio.to_thread(
+            world.keycloak.admin, "PUT", f"/{world.realm}/users/{ann}/reset-password", new
+        )  # fmt: skip
+        await world.gone(ann)
+
+
+async def test_stream_that_is_paused(world: World) -> None:
+    """What happens meanwhile is kept there, and comes when the stream is enabled; the receiver knows of both."""
+    async with world.receiver():
+        await streams.create(world.settings, "t1", None)
+        ann = await world.sign_in("ann")
+        await streams.status(world.settings, "t1", "paused")
+        await world.log_out(ann)
+        await asyncio.sleep(3)
+        assert [ann] == await world.accounts()
+
+        await streams.status(world.settings, "t1", "enabled")
+        await world.gone(ann)
+        async with asyncio.timeout(DEADLINE_S):
+            while (await streams.status(world.settings, "t1", None))["last_heard"]["status"] != "enabled":
+                await asyncio.sleep(0.1)
+
+
+async def test_receiver_that_is_away(world: World) -> None:
+    """Events wait at Keycloak while no receiver runs, and are taken in once by the next one."""
+    await streams.create(world.settings, "t1", None)
+    ann = await world.sign_in("ann")
+    await world.log_out(ann)
+    await asyncio.sleep(3)
+    assert [] == await world.events()
+    for _ in range(2):
+        # The second one finds nothing that is new: what comes again is known.
+        async with world.receiver():
+            await world.gone(ann)
+            await asyncio.sleep(3)
+    assert [ann] == await world.events()
+
+
+async def test_dead_transmitter(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A transmitter that cannot be reached is said once, and everything else goes on."""
+    if world.settings.tenants[0].ssf is None or world.settings.tenants[0].ssf.delivery == "push":
+        pytest.skip("a push comes from it")
+    await streams.create(world.settings, "t1", None)
+    [tenant] = world.settings.tenants
+    assert tenant.ssf is not None
+    ssf = tenant.ssf.model_copy(update={"poll_endpoint": "https://localhost:1/poll"})
+    dead = world.settings.model_copy(update={"tenants": [tenant.model_copy(update={"ssf": ssf})]})
+    async with running(dead) as server, aiohttp.ClientSession() as http:
+        async with asyncio.timeout(DEADLINE_S):
+            while server.jobs.report()["input:ssf-poll:t1"] == "ok":
+                await asyncio.sleep(0.05)
+        async with http.get(f"http://127.0.0.1:{server.internal_port}/readyz") as answer:
+            assert 200 == answer.status
+    assert 1 == [one.message for one in caplog.records].count("ssf.poll_failed")
