@@ -20,6 +20,9 @@ app.kubernetes.io/name: {{ include "logout-receiver.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- range $name, $value := .Values.commonLabels }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
 {{- end }}
 
 {{/* The component keeps the test pod, which carries the same name and instance, out of the Services. */}}
@@ -82,9 +85,23 @@ shutdown:
 evictor:
   index_secret_file: {{ include "logout-receiver.secretsPath" . }}/index/secret
 {{- end }}
+{{- $files := dict }}
 {{- if .Values.redisPassword.existingSecret }}
+{{- $files = set $files "password_file" (printf "%s/redis/password" (include "logout-receiver.secretsPath" .)) }}
+{{- end }}
+{{- if .Values.sentinelPassword.existingSecret }}
+{{- $files = set $files "sentinel_password_file" (printf "%s/sentinel/password" (include "logout-receiver.secretsPath" .)) }}
+{{- end }}
+{{- if .Values.redisTls.existingSecret }}
+{{- range $setting, $key := dict "ca_file" .Values.redisTls.caKey "cert_file" .Values.redisTls.certKey "key_file" .Values.redisTls.keyKey }}
+{{- if $key }}
+{{- $files = set $files $setting (printf "%s/redis-tls/%s" (include "logout-receiver.secretsPath" $) $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $files }}
 redis:
-  password_file: {{ include "logout-receiver.secretsPath" . }}/redis/password
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -111,6 +128,18 @@ redis:
 {{- if or (dig "redis" "password" "" $config) (regexMatch "://[^/@]*:[^/@]+@" (dig "redis" "url" "" $config)) }}
 {{- fail "A ConfigMap is no place for the Redis password: put it into a Secret and name that in redisPassword.existingSecret." }}
 {{- end }}
+{{- if dig "redis" "sentinel_password" "" $config }}
+{{- fail "A ConfigMap is no place for the Sentinels' password: put it into a Secret and name that in sentinelPassword.existingSecret." }}
+{{- end }}
+{{- $proxies := list (dig "outbound" "proxy_url" "" $config) }}
+{{- range $config.tenants }}
+{{- $proxies = append $proxies (dig "outbound" "proxy_url" "" .) }}
+{{- end }}
+{{- range $proxies | compact }}
+{{- if regexMatch "://[^/@]*:[^/@]+@" . }}
+{{- fail "A ConfigMap is no place for the proxy's password: put the whole URL into a Secret and name that in proxyUrl.existingSecret." }}
+{{- end }}
+{{- end }}
 {{- if dig "internal" "token" "" $config }}
 {{- fail "A ConfigMap is no place for the API's token: put it into a Secret and name that in apiToken.existingSecret." }}
 {{- end }}
@@ -120,10 +149,31 @@ redis:
 {{- range $section, $settings := include "logout-receiver.ownSettings" . | fromYaml }}
 {{- range $key, $value := $settings }}
 {{- if hasKey (dig $section dict $config) $key }}
-{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown, outbox, redisPassword, apiToken or indexSecret instead." $section $key) }}
+{{- fail (printf "config.%s.%s is set by the chart: use listen, shutdown, outbox, redisPassword, sentinelPassword, redisTls, apiToken or indexSecret instead." $section $key) }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- range concat (.Values.extraVolumes | default list) (.Values.evictor.extraVolumes | default list) }}
+{{- if has .name (list "config" "tmp" "outbox" "redis-password" "sentinel-password" "redis-tls" "api-token" "index-secret") }}
+{{- fail (printf "extraVolumes: %s is a volume of the chart's own; give yours another name." .name) }}
+{{- end }}
+{{- end }}
+{{- range $name, $_ := .Values.commonLabels }}
+{{- if or (hasPrefix "app.kubernetes.io/" $name) (hasPrefix "helm.sh/" $name) }}
+{{- fail (printf "commonLabels: %s is a label of the chart's own." $name) }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraContainers }}
+{{- if has .name (list "receiver" "evictor") }}
+{{- fail (printf "extraContainers: %s is the chart's own container; give yours another name." .name) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (gt (.Values.autoscaling.minReplicas | int) (.Values.autoscaling.maxReplicas | int)) }}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas." }}
+{{- end }}
+{{- if and .Values.outbox.persistence.enabled (not .Values.outbox.enabled) }}
+{{- fail "outbox.persistence is a volume for the outbox: set outbox.enabled to true." }}
 {{- end }}
 {{- include "logout-receiver.evictor.validate" . }}
 {{- end }}

@@ -13,6 +13,15 @@ whatever a setting names, a file or a credential, must be there for both.
 {{- end }}
 {{- end }}
 
+{{/* Takes `root` and the pod's `own` labels, as YAML. The chart's own labels win: Services select by them. */}}
+{{- define "logout-receiver.podLabels" -}}
+{{- $labels := deepCopy (.root.Values.podLabels | default dict) }}
+{{- if .root.Values.azure.workloadIdentity.enabled }}
+{{- $labels = set $labels "azure.workload.identity/use" "true" }}
+{{- end }}
+{{- mergeOverwrite $labels (.own | fromYaml) | toYaml }}
+{{- end }}
+
 {{- define "logout-receiver.identity" -}}
 serviceAccountName: {{ include "logout-receiver.serviceAccountName" . }}
 automountServiceAccountToken: false
@@ -32,8 +41,19 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* What goes with RollingUpdate is left out of any other strategy: the API refuses it there. */}}
+{{- define "logout-receiver.strategy" -}}
+{{- with .Values.strategy }}
+{{- if eq (.type | default "RollingUpdate") "RollingUpdate" }}
+{{- toYaml . }}
+{{- else }}
+{{- omit . "rollingUpdate" | toYaml }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "logout-receiver.env" -}}
-{{- if or .Values.existingConfigMap .Values.extraEnv }}
+{{- if or .Values.existingConfigMap .Values.extraEnv .Values.proxyUrl.existingSecret }}
 env:
   {{- if .Values.existingConfigMap }}
   {{- range $section, $settings := include "logout-receiver.ownSettings" . | fromYaml }}
@@ -43,9 +63,20 @@ env:
   {{- end }}
   {{- end }}
   {{- end }}
+  {{- if .Values.proxyUrl.existingSecret }}
+  - name: RECEIVER_OUTBOUND__PROXY_URL
+    valueFrom:
+      secretKeyRef:
+        name: {{ .Values.proxyUrl.existingSecret }}
+        key: {{ .Values.proxyUrl.key }}
+  {{- end }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -81,6 +112,16 @@ readinessProbe:
   mountPath: {{ include "logout-receiver.secretsPath" . }}/index
   readOnly: true
 {{- end }}
+{{- if .Values.sentinelPassword.existingSecret }}
+- name: sentinel-password
+  mountPath: {{ include "logout-receiver.secretsPath" . }}/sentinel
+  readOnly: true
+{{- end }}
+{{- if .Values.redisTls.existingSecret }}
+- name: redis-tls
+  mountPath: {{ include "logout-receiver.secretsPath" . }}/redis-tls
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -90,6 +131,30 @@ readinessProbe:
 - name: config
   configMap:
     name: {{ .Values.existingConfigMap | default (include "logout-receiver.fullname" .) }}
+{{ include "logout-receiver.volumes.others" . }}
+{{- end }}
+
+{{- define "logout-receiver.apiToken.volumeMount" -}}
+{{- if .Values.apiToken.existingSecret -}}
+- name: api-token
+  mountPath: {{ include "logout-receiver.secretsPath" . }}/api
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "logout-receiver.apiToken.volume" -}}
+{{- if .Values.apiToken.existingSecret -}}
+- name: api-token
+  secret:
+    secretName: {{ .Values.apiToken.existingSecret }}
+    defaultMode: 0440
+    items:
+      - key: {{ .Values.apiToken.key }}
+        path: token
+{{- end }}
+{{- end }}
+
+{{- define "logout-receiver.volumes.others" -}}
 - name: tmp
   emptyDir:
     medium: Memory
@@ -111,6 +176,21 @@ readinessProbe:
     items:
       - key: {{ .Values.indexSecret.key }}
         path: secret
+{{- end }}
+{{- if .Values.sentinelPassword.existingSecret }}
+- name: sentinel-password
+  secret:
+    secretName: {{ .Values.sentinelPassword.existingSecret }}
+    defaultMode: 0440
+    items:
+      - key: {{ .Values.sentinelPassword.key }}
+        path: password
+{{- end }}
+{{- if .Values.redisTls.existingSecret }}
+- name: redis-tls
+  secret:
+    secretName: {{ .Values.redisTls.existingSecret }}
+    defaultMode: 0440
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

@@ -187,7 +187,7 @@ async def running(
             metrics=metrics,
             clock=clock,
         )
-        dispatcher = Dispatcher(input_table(resources), intake, tenants, settings.public, clock=clock)
+        dispatcher = Dispatcher(input_table(resources), intake, tenants, settings.public, metrics=metrics, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
         state = State(watch, jobs, keys=key_store, outbox=outbox)
         server = Server(

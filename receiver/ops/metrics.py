@@ -48,6 +48,16 @@ class Metrics(ProcessMetrics):
             ["result"],
             registry=registry,
         )
+        self.in_flight = Gauge(
+            "logout_in_flight",
+            "Requests whose body is there and that have no answer yet.",
+            registry=registry,
+        )
+        self.in_flight_limit = Gauge(
+            "logout_in_flight_limit",
+            "How many of them are admitted (public.max_in_flight); further ones are answered 429.",
+            registry=registry,
+        )
         self.publish_seconds = Histogram(
             "logout_publish_seconds",
             "Time from handing an eviction to Redis to its acknowledgement.",

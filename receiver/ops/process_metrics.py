@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Info, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector, disable_created_metrics
 
 from receiver import __version__
 
@@ -19,6 +19,8 @@ class ProcessMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
         self.registry = CollectorRegistry()
         Info("logout_build", "Version of the running process.", registry=self.registry).info({"version": __version__})
+        # CPU, memory and open files, from /proc.
+        ProcessCollector(registry=self.registry)
         self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=self.registry)
         self.config_ok = Gauge(
             "logout_config_ok",

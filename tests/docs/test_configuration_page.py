@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from receiver.cli import main
 from receiver.ops.settings import load
+from tests.docs.chart_config_schema import SCHEMA, updated_schema
 from tests.docs.configuration_table import PAGE, updated_page
 from tests.docs.pages import blocks, read, section
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 def test_tables_are_current() -> None:
     """The tables are those the settings make; `python -m tests.docs.configuration_table` rewrites them."""
     assert updated_page() == PAGE.read_text(encoding="utf-8")
+
+
+def test_chart_schema_is_current() -> None:
+    """The chart refuses what the settings refuse; `python -m tests.docs.chart_config_schema` rewrites its schema."""
+    assert updated_schema() == SCHEMA.read_text(encoding="utf-8")
 
 
 def test_example_is_a_good_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import ast
 import re
 from typing import Any
 
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from receiver.cli import _parser
@@ -91,12 +92,29 @@ def test_metrics_on_the_page_are_the_ones_there_are() -> None:
     assert there == page
 
 
-def test_alerts_ask_for_metrics_there_are() -> None:
-    """Every metric in an alert is exported."""
+def test_alerts_and_dashboard_ask_for_metrics_there_are() -> None:
+    """Every metric in an alert or a panel is exported."""
     exported = {name for row in rows(section(PAGE, "Metrics")) for name in names(row[0])}
-    asked = set(re.findall(r"logout_[a-z_]+", section(PAGE, "Alerts")))
+    files = ROOT / "helm" / "files"
+    asked = {
+        name
+        for file in ("alerts.yaml", "dashboard.json")
+        for name in re.findall(r"\blogout_[a-z_]+", (files / file).read_text(encoding="utf-8"))
+    }
 
+    assert asked
     assert {name.removesuffix("_bucket") for name in asked} <= exported
+
+
+def test_each_alert_has_a_runbook() -> None:
+    """One page for each alert, named like it, in the list of runbooks; and no other."""
+    alerts = yaml.safe_load((ROOT / "helm" / "files" / "alerts.yaml").read_text(encoding="utf-8"))["alerts"]
+    pages = {re.sub(r"(?<!^)([A-Z])", r"-\1", alert["alert"]).lower() + ".md" for alert in alerts}
+    runbooks = ROOT / "docs" / "runbooks"
+
+    assert pages == {page.name for page in runbooks.glob("*.md")} - {"README.md"}
+    listed = re.findall(r"\]\(([a-z-]+\.md)\)", (runbooks / "README.md").read_text(encoding="utf-8"))
+    assert sorted(pages) == sorted(listed)
 
 
 def test_every_command_is_on_the_page() -> None:

@@ -34,12 +34,12 @@ def of_kind(objects: list[Object], kind: str) -> list[Object]:
 
 def of_component(objects: list[Object], component: str) -> list[Object]:
     """The objects that belong to the receiver, the evictor or the test."""
-    return [found for found in objects if found["metadata"]["labels"]["app.kubernetes.io/component"] == component]
+    return [found for found in objects if found["metadata"]["labels"].get("app.kubernetes.io/component") == component]
 
 
 def deployment(objects: list[Object], component: str = "receiver") -> Object:
-    """The one Deployment of the receiver, or of the evictor."""
-    [found] = of_kind(of_component(objects, component), "Deployment")
+    """The one Deployment, or StatefulSet, of the receiver or of the evictor."""
+    [found] = [found for found in of_component(objects, component) if found["kind"] in {"Deployment", "StatefulSet"}]
     return found
 
 
@@ -50,21 +50,22 @@ def pod_spec(objects: list[Object], component: str = "receiver") -> Object:
 
 
 def container(objects: list[Object], component: str = "receiver") -> Object:
-    """The one container of its pods."""
-    [found] = pod_spec(objects, component)["containers"]
+    """The chart's own container in its pods."""
+    found = pod_spec(objects, component)["containers"][0]
     assert isinstance(found, dict)
     return found
 
 
 def pod_specs(objects: list[Object]) -> list[Object]:
     """The specs of all pods, the test pod's last."""
-    templates = [found["spec"]["template"] for found in of_kind(objects, "Deployment")]
+    kinds = ("Deployment", "StatefulSet", "Job")
+    templates = [found["spec"]["template"] for kind in kinds for found in of_kind(objects, kind)]
     return [pod["spec"] for pod in templates + of_kind(objects, "Pod")]
 
 
 def own_config(objects: list[Object]) -> Object:
     """The service's configuration, as it finds it in its file."""
-    [config_map] = of_kind(objects, "ConfigMap")
+    [config_map] = of_kind(of_component(objects, "receiver"), "ConfigMap")
     assert list(config_map["data"]) == ["config.yaml"]
     config: Object = yaml.safe_load(config_map["data"]["config.yaml"])
     return config

@@ -87,7 +87,8 @@ def test_defaults_alone_say_what_is_missing(render: Render) -> None:
             {"config": MINIMAL["config"] | {"internal": {"port": 1234}}},
             (
                 "config.internal.port is set by the chart: "
-                "use listen, shutdown, outbox, redisPassword, apiToken or indexSecret instead."
+                "use listen, shutdown, outbox, redisPassword, sentinelPassword, redisTls, apiToken or indexSecret "
+                "instead."
             ),
         ),
         (
@@ -122,7 +123,13 @@ def test_contradictions_are_refused(render: Render, values: Object, sentence: st
         ({"image": {"digest": "abc"}}, "at '/image/digest': 'abc' does not match pattern '^(sha256:[0-9a-f]{64})?$'"),
         ({"ingress": {"enabled": True}}, "at '/ingress/hosts': minItems: got 0, want 1"),
         ({"httpRoute": {"enabled": True}}, "at '/httpRoute/parentRefs': minItems: got 0, want 1"),
-        ({"config": {"tenants": [{"name": "x"}]}}, "at '/config/tenants/0': missing property 'issuer'"),
+        (
+            {"config": {"tenants": [{"name": "x"}]}},
+            "at '/config/tenants/0': missing properties 'issuer', 'client_ids'",
+        ),
+        ({"config": {"redsi": {}}}, "at '/config': additional properties 'redsi' not allowed"),
+        ({"config": {"events": {"mark_s": "long"}}}, "at '/config/events/mark_s': got string, want integer"),
+        ({"publicPaths": ["/metrics"]}, "at '/publicPaths/0': 'not' failed"),
         ({"image": None}, "at '': missing property 'image'"),
     ],
 )
@@ -164,13 +171,14 @@ def test_optional_value_can_be_removed(render: Render, value: str) -> None:
 @pytest.mark.parametrize("version", ["1.30", latest_version()])
 def test_objects_are_valid_kubernetes(objects: list[Object], version: str) -> None:
     """Every object passes the strict schema of the oldest and the newest Kubernetes."""
-    custom = [found for found in objects if found["apiVersion"] == "gateway.networking.k8s.io/v1"]
+    others = {"gateway.networking.k8s.io/v1", "monitoring.coreos.com/v1"}
+    custom = [found for found in objects if found["apiVersion"] in others]
     built_in = [found for found in objects if found not in custom]
 
     assert len(built_in) >= 4
     for found in built_in:
         kubernetes_validate.validate(found, version, strict=True)
-    assert [found["kind"] for found in custom] in ([], ["HTTPRoute"])
+    assert {found["kind"] for found in custom} <= {"HTTPRoute", "ServiceMonitor", "PrometheusRule"}
 
 
 def test_validation_would_notice_a_misspelt_field(render: Render) -> None:
@@ -225,8 +233,8 @@ def test_services_reach_the_pods_ports(objects: list[Object]) -> None:
     assert [port["targetPort"] for port in internal["spec"]["ports"]] == ["internal"]
     assert internal["metadata"]["name"] == public["metadata"]["name"] + "-internal"
     assert internal["spec"]["type"] == "ClusterIP"
-    if config_maps := of_kind(objects, "ConfigMap"):
-        config = yaml.safe_load(config_maps[0]["data"]["config.yaml"])
+    if of_kind(objects, "ConfigMap"):
+        config = own_config(objects)
         assert ports == {"public": config["public"]["port"], "internal": config["internal"]["port"]}
     else:
         env = {entry["name"]: entry["value"] for entry in container(objects)["env"]}
@@ -238,7 +246,7 @@ def test_services_reach_the_pods_ports(objects: list[Object]) -> None:
 
 def test_selectors_agree(objects: list[Object]) -> None:
     """Deployment, budget, network policy and spread constraints all mean the same pods, and no others."""
-    deployments = of_kind(objects, "Deployment")
+    deployments = [found for found in objects if found["kind"] in {"Deployment", "StatefulSet"}]
     for found in deployments:
         selector, spec = found["spec"]["selector"], found["spec"]["template"]["spec"]
         component = found["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -300,7 +308,9 @@ def test_nothing_is_routed_unless_asked(render: Render) -> None:
 
     assert kinds == [
         "ConfigMap",
+        "ConfigMap",
         "Deployment",
+        "Job",
         "Pod",
         "PodDisruptionBudget",
         "Service",
@@ -456,7 +466,7 @@ def test_index_secret_is_mounted_in_both(render: Render) -> None:
 
 def test_the_service_accepts_the_rendered_config(objects: list[Object], tmp_path: Path) -> None:
     """`receiver config check` accepts what the chart puts into the ConfigMap and the environment."""
-    env = {entry["name"]: entry["value"] for entry in container(objects).get("env", [])}
+    env = {entry["name"]: entry["value"] for entry in container(objects).get("env", []) if "value" in entry}
     config = own_config(objects) if of_kind(objects, "ConfigMap") else MINIMAL["config"]
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(with_local_files(config, tmp_path)))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ingress.inputs import Row
     from receiver.ingress.intake import Accepted, Intake
+    from receiver.ops.metrics import Metrics
     from receiver.ops.sections import PublicSettings
 
 log = logging.getLogger("receiver.request")
@@ -41,6 +42,7 @@ class Dispatcher:
         intake: Takes what the inputs read.
         tenants: Names a path may end in.
         settings: Of the public listener.
+        metrics: Show how many requests are in work.
         clock: NumericDate seconds.
     """
 
@@ -51,8 +53,12 @@ class Dispatcher:
         tenants: TenantDirectory,
         settings: PublicSettings,
         *,
+        metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
+        # Asked at each scrape, so that requests pay nothing for it.
+        metrics.in_flight.set_function(lambda: self._in_flight)
+        metrics.in_flight_limit.set(settings.max_in_flight)
         self.api_rows = [row for row in rows if row.listener == "api"]
         self._routes = PublicRoutes([row for row in rows if row.listener == "public"], tenants, settings.path_prefix)
         self._intake = intake
