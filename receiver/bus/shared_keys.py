@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.link.connection import Failure
+from receiver.core.numeric_date import numeric_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class SharedKeys:
             texts = await self._client.mget([self._keys.jwks(tenant) for tenant in tenants])
         except Failure:
             return [None] * len(tenants)
-        return [_read(text) for text in texts]
+        return [None if text is None else read(text) for text in texts]
 
     async def store(self, tenant: str, keys: StoredKeys) -> None:
         """Keep a set for `keep_s` seconds."""
@@ -59,9 +60,15 @@ class SharedKeys:
             return
 
 
-def _read(text: bytes | str | None) -> StoredKeys | None:
+def read(text: bytes | str) -> StoredKeys | None:
+    """What is stored; None for anything that is not as `SharedKeys.store` writes it."""
     try:
-        stored = json.loads(text) if text else None
-        return StoredKeys(float(stored["fetched_at"]), dict(stored["jwks"])) if stored else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        stored = json.loads(text)
+    except (ValueError, RecursionError):
         return None
+    match stored:
+        case {"fetched_at": fetched_at, "jwks": dict(document)}:
+            at = numeric_date(fetched_at)
+            return None if at is None else StoredKeys(at, document)
+        case _:
+            return None

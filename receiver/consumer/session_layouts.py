@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from receiver.core.layouts import msal_cache
-from receiver.core.layouts.cached_sign_in import id_token_claims
+from receiver.core.layouts.cached_sign_in import id_token_claims, text
 
 if TYPE_CHECKING:
     from receiver.core.layouts.msal_cache import Blob
@@ -66,8 +66,8 @@ def claims_in(value: object) -> Mapping[str, Any] | None:
 def find_account(session: SessionLike, claims: Mapping[str, Any]) -> str | None:
     """MSAL's `home_account_id` of the user these claims are of; None where the session does not tell."""
     for key in ACCOUNT_KEYS:
-        account = session.get(key)
-        if isinstance(account, str) and account:
+        account = text(session.get(key))
+        if account is not None:
             return account
     for key in TOKEN_CACHE_KEYS:
         value = session.get(key)
@@ -82,11 +82,11 @@ def find_account(session: SessionLike, claims: Mapping[str, Any]) -> str | None:
 def account_of(blob: Blob, claims: Mapping[str, Any]) -> str | None:
     """The account whose cached ID token has this `sub`; else the only account there is."""
     for entry in blob.get("IdToken", {}).values():
-        account = entry.get("home_account_id")
+        account = text(entry.get("home_account_id"))
         if account and (id_token_claims(entry.get("secret")) or {}).get("sub") == claims.get("sub"):
-            return str(account)
+            return account
     accounts = msal_cache.accounts(blob)
-    return accounts.pop() if len(accounts) == 1 else None
+    return text(accounts.pop()) if len(accounts) == 1 else None
 
 
 def _claims(value: object) -> Mapping[str, Any] | None:

@@ -189,10 +189,11 @@ class ChainReport:
             return f"record {expected} is missing: {record['n']} comes next"
         if record["prev"] != self._last:
             return f"record {record['n']} does not follow the one before"
-        if hashlib.sha256(line.partition(_HASH)[0].encode()).hexdigest() != record["hash"]:
+        if hashlib.sha256(line.partition(_HASH)[0].encode(errors="surrogatepass")).hexdigest() != record["hash"]:
             return f"record {record['n']} was changed"
         key = keys.get(record["key"])
-        if key and "mac" in record and not hmac.compare_digest(key.sign(record["hash"]), str(record["mac"])):
+        mac = str(record.get("mac")).encode(errors="surrogatepass")
+        if key and "mac" in record and not hmac.compare_digest(key.sign(record["hash"]).encode(), mac):
             return f"the signature of record {record['n']} is wrong"
         return ""
 

@@ -239,7 +239,8 @@ def _seconds(text: str) -> float:
     if seconds > LATEST:
         # The last microseconds of the year 9999 are rounded up, and no date is after it.
         raise OverflowError
-    return seconds
+    # A moment before 1970 is none of ours, and could not be written again. Nothing depends on it.
+    return max(seconds, 0.0)
 
 
 def _array(value: object) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from receiver.core.marks import MarkNames, digest, is_ended, mark_names
 from receiver.core.numeric_date import numeric_date
@@ -126,22 +126,27 @@ def from_claims(
         keys: Names of the app's own cache entries and sessions for this sign-in.
 
     Raises:
-        ValueError: a claim is missing or has the wrong type.
+        ValueError: a claim is missing, has the wrong type or is no text.
     """
     iss, sub, sid = claims.get("iss"), claims.get("sub"), claims.get("sid")
     clients = clients_of(claims, client_id)
-    if not (isinstance(iss, str) and isinstance(sub, str) and clients):
+    if not (_is_text(iss) and _is_text(sub) and clients):
         raise ValueError("claims need iss, sub and aud; pass the ID token's claims")
     return SignIn(
         iss=iss,
         client_ids=clients,
         sub=sub,
-        sid=sid if isinstance(sid, str) and sid else None,
+        sid=sid if sid and _is_text(sid) else None,
         auth_time=numeric_date(claims.get("auth_time")),
         began_at=numeric_date(claims.get("iat")),
         home_account_id=home_account_id or sub,
         keys=tuple(keys),
     )
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether this is a text of whole characters: JSON can carry halves, of which no digest can be made."""
+    return isinstance(value, str) and (value.isascii() or value.encode(errors="ignore").decode() == value)
 
 
 def _logout_at(mark: bytes | str) -> float | None:

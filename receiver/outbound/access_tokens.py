@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from receiver.ops.ssf_settings import SSFAccessSettings
     from receiver.outbound.fetch import Fetcher
 
+LONGEST_S = 86_400.0
+"""Seconds a token is used at most, whatever its issuer says."""
+
 EARLY_S = 30.0
 """Seconds before its end in which a token is replaced."""
 
@@ -97,7 +100,7 @@ class AccessTokens:
             raise TransmitterError(f"{endpoint}: HTTP {answer.status} in place of a token", answer.status)
         lasts_s = document.get("expires_in")
         lasts_s = lasts_s if isinstance(lasts_s, int | float) else SHORT_S
-        return _Held(f"Bearer {token}", self._monotonic() + max(0.0, lasts_s - EARLY_S))
+        return _Held(f"Bearer {token}", self._monotonic() + min(max(0.0, lasts_s - EARLY_S), LONGEST_S))
 
     async def _discover(self) -> str:
         url = address_of(self._tenant)

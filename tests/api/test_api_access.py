@@ -99,8 +99,9 @@ async def test_bad_body_is_refused(api: Api, method: str, path: str, case: tuple
         ({"logout_at": "now"}, "logout_at is not a number of seconds since 1970"),
         ({"tenant": None}, "tenant is missing"),
         ({"x\ny": 1}, "a member is not a member of this call"),
+        ({"x\ud800": 1}, "the name of a member is no text"),
     ],
-    ids=["type", "date", "missing", "name of a member"],
+    ids=["type", "date", "missing", "name of a member", "half a character"],
 )
 async def test_refusal_says_which_member(api: Api, members: dict[str, Any], said: str) -> None:
     """The detail names the member that is wrong, and none of the values."""

@@ -97,3 +97,15 @@ async def test_damaged_mark(redis_client: redis.asyncio.Redis, mark: bytes) -> N
     await published(redis_client)
 
     assert b"1000" == await redis_client.get(KEYS.mark(ALICE))
+
+
+@pytest.mark.parametrize("mark", [b"", b"x", b"-", b"1e99", b"nan", b"inf", b"9" * 13])
+async def test_damaged_mark_ends_no_registration(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, mark: bytes
+) -> None:
+    """A mark that is no date says nothing: the sign-in is registered, and whether it is signed out can be asked."""
+    await redis_client.set(KEYS.mark(ALICE), mark)
+
+    async with Sessions(redis_server.url) as sessions:
+        assert await sessions.register(CLAIMS)
+        assert not await sessions.is_signed_out(CLAIMS)

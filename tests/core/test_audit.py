@@ -49,8 +49,9 @@ def test_each_record_is_tied_to_the_one_before() -> None:
         (lambda lines: [lines[0], lines[2], lines[1], lines[3]], "record 1 is missing: 2 comes next"),
         (lambda lines: lines[:-1], "the last 1 records are not signed with a key at hand"),
         (lambda lines: [*lines[:3], lines[3].replace('"mac":"', '"mac":"0')], "the signature of record 3 is wrong"),
+        (lambda lines: [*lines[:3], lines[3].replace('"mac":"', '"mac":"é')], "the signature of record 3 is wrong"),
     ],
-    ids=["changed", "left out", "repeated", "moved", "cut off", "signature"],
+    ids=["changed", "left out", "repeated", "moved", "cut off", "signature", "no ASCII"],
 )
 def test_what_was_done_to_it_shows(change: Any, expected: str) -> None:
     """A record changed, left out, put in or moved, and an end cut off, are each found."""

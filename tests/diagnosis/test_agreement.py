@@ -16,7 +16,7 @@ from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.errors import Code, JWKSUnavailableError, ReceiverError
-from tests.fuzz.fuzz_logout_request import PEM
+from tests.fuzz.logout_requests import PEM
 from tests.fuzz.strategies import absent, claim_changes, examples, header_changes
 from tests.fuzz.test_fuzz_mutations import mutations
 from tests.fuzz.worlds import lax, strict

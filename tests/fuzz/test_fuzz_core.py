@@ -17,7 +17,7 @@ from receiver.core.tokens.jwks import parse_key_set
 from receiver.core.tokens.jws import parse_jws
 from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
 from receiver.errors import BadEventError, Code, LogoutTokenError
-from tests.fuzz.fuzz_logout_request import is_fit
+from tests.fuzz.logout_requests import is_fit
 from tests.fuzz.oracle import ALPHABET
 from tests.fuzz.strategies import examples, json_values
 from tests.fuzz.worlds import b64, lax

@@ -127,6 +127,8 @@ STORED = {
     "no time": b'{"jwks": {"keys": []}}',
     "time is no number": b'{"fetched_at": {}, "jwks": {"keys": []}}',
     "time is NaN": b'{"fetched_at": NaN, "jwks": {"keys": []}}',
+    "time is infinite": b'{"fetched_at": 1e999, "jwks": {"keys": []}}',
+    "nested": b"[" * 5000,
     "no keys": b'{"fetched_at": %d, "jwks": {"keys": []}}',
     "keys is a text": b'{"fetched_at": %d, "jwks": "keys"}',
     "unusable": b'{"fetched_at": %%d, "jwks": %s}'

@@ -124,11 +124,10 @@ class Removals:
         return [self._remembered(pairs_of(fields)) for fields in found]
 
     def _remembered(self, fields: dict[bytes, bytes]) -> Remembered | None:
-        try:
-            return _remembered(fields, self._clock())
-        except ValueError:
+        remembered, damaged = read(fields, self._clock())
+        if damaged:
             self._report("removal", "shape")
-            return None
+        return remembered
 
     async def mark_accounts(self, eviction: Eviction, accounts: Iterable[str]) -> None:
         """Mark accounts that were found for a user's logout, as the publisher marks those it knows."""
@@ -170,7 +169,7 @@ class Removals:
         ]
 
     def _date(self, mark: bytes | None) -> float | None:
-        at = None if mark is None else seconds(mark.decode("ascii", "replace"))
+        at = None if mark is None else _number(mark)
         if mark is not None and at is None:
             self._report("mark", "shape")
         return at
@@ -210,10 +209,23 @@ def _only_of_subject(of_user: Sequence[Name], latest: Callable[[Sequence[Name]],
     return None if subject is None or (account is not None and account >= subject) else subject
 
 
-def _remembered(fields: dict[bytes, bytes], now_s: float) -> Remembered | None:
-    if b"at" not in fields:
-        return None
-    sids = frozenset(name[4:].decode() for name in fields if name.startswith(b"sid "))
-    removal = Removal(float(fields[b"at"]), sids)
-    fresh = now_s < float(fields.get(b"until", 0))
-    return Remembered(removal, fresh, int(fields.get(b"again", 0)), int(fields.get(b"unsure", 0)))
+def read(fields: dict[bytes, bytes], now_s: float) -> tuple[Remembered | None, bool]:
+    """What is remembered, and whether some of it is damaged: that counts as absent.
+
+    Args:
+        fields: As removed.lua writes them.
+        now_s: NumericDate seconds.
+    """
+    numbers = {name: _number(fields[name]) for name in (b"at", b"until", b"again", b"unsure") if name in fields}
+    damaged = None in numbers.values()
+    at = numbers.get(b"at")
+    if at is None:
+        return None, damaged
+    sids = frozenset(name[4:].decode("ascii", "replace") for name in fields if name.startswith(b"sid "))
+    fresh = now_s < (numbers.get(b"until") or 0)
+    again, unsure = (int(numbers.get(name) or 0) for name in (b"again", b"unsure"))
+    return Remembered(Removal(at, sids), fresh, again, unsure), damaged
+
+
+def _number(value: bytes) -> float | None:
+    return seconds(value.decode("ascii", "replace"))

@@ -83,9 +83,14 @@ local function bucket_of(kind, digest)
   return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 2
 end
 
+-- As core/numeric_date.py: what is no date says nothing.
+local function date_of(text)
+  return text and #text <= 12 and string.match(text, '^%d+$') and tonumber(text) or nil
+end
+
 local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
-  local before = tonumber(string.match(redis.call('GET', key) or '', '^%d+$') or '-1')
+  local before = date_of(redis.call('GET', key)) or -1
   redis.call('SET', key, string.format('%d', math.max(before, logout_at)), 'EX', mark_s)
 end
 

@@ -7,11 +7,18 @@
 --       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user,
 --       12 when the OP gave this session to the app, or '': it has ended where Redis has lost its marks since
 -- Returns 1 when registered, 0 when signed out
-local epoch = tonumber(redis.call('GET', KEYS[#KEYS]) or nil)
+
+-- As core/numeric_date.py: what is no date says nothing.
+local function date_of(text)
+  return text and #text <= 12 and string.match(text, '^%d+$') and tonumber(text) or nil
+end
+
+local epoch = date_of(redis.call('GET', KEYS[#KEYS]))
 if epoch and ARGV[12] ~= '' and tonumber(ARGV[12]) < epoch then return 0 end
-for index, logout_at in ipairs(redis.call('MGET', unpack(KEYS, 4, #KEYS - 1))) do
+for index, mark in ipairs(redis.call('MGET', unpack(KEYS, 4, #KEYS - 1))) do
   local began = index <= tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
-  if logout_at and (began == '' or tonumber(began) <= tonumber(logout_at)) then return 0 end
+  local logout_at = date_of(mark)
+  if logout_at and (began == '' or tonumber(began) <= logout_at) then return 0 end
 end
 
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -7,6 +7,17 @@
 --       'unsure' when nothing proved that it was the old one, else '',
 --       how many sessions were found there, and the digest of each
 -- Returns 1
+
+-- As core/numeric_date.py: what is no date, or no number as small as one, says nothing.
+local function number_of(text)
+  return text and #text <= 12 and string.match(text, '^%d+$') and tonumber(text) or nil
+end
+
+local function add_one(key, field)
+  if not number_of(redis.call('HGET', key, field)) then redis.call('HDEL', key, field) end
+  redis.call('HINCRBY', key, field, 1)
+end
+
 local place, at = 1, 2
 while at <= #ARGV do
   local logout_at, till, again, unsure = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] ~= '', ARGV[at + 4] ~= ''
@@ -14,7 +25,7 @@ while at <= #ARGV do
   local after = place + tonumber(ARGV[at])
   while place < after do
     local key = KEYS[place]
-    local before = tonumber(redis.call('HGET', key, 'at') or '-1') or -1
+    local before = number_of(redis.call('HGET', key, 'at')) or -1
     local further = tonumber(logout_at) > before
     local fields = {}
     if further then fields = {'at', logout_at} end
@@ -28,8 +39,8 @@ while at <= #ARGV do
     end
     if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
     if again then
-      redis.call('HINCRBY', key, 'again', 1)
-      if unsure then redis.call('HINCRBY', key, 'unsure', 1) end
+      add_one(key, 'again')
+      if unsure then add_one(key, 'unsure') end
     elseif further and before >= 0 then
       -- A further logout: the tries are for what it ended.
       redis.call('HDEL', key, 'again', 'unsure')

@@ -111,9 +111,10 @@ def _subject(field: bytes) -> str | None:
     """None for an entry that was damaged."""
     try:
         sub = json.loads(field)
-    except ValueError:
+        # Half a character, which JSON can carry, is no name.
+        return sub if isinstance(sub, str) and sub.encode() else None
+    except (ValueError, RecursionError):
         return None
-    return sub if isinstance(sub, str) and sub else None
 
 
 def _seconds(text: bytes) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.numeric_date import numeric_date
+from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
 from receiver.core.signals.event_types import EventType, type_of
 from receiver.core.signals.subjects import Subject, read_subject
 from receiver.core.tokens.claims import MAX_ID_CHARS, check_token_id
@@ -142,7 +142,7 @@ def happened_at(claims: Claims, event: Claims, iat: float) -> float:
     # CAEP §2: seconds. Senders built to a draft write milliseconds. A session that began after the event lives; a date
     # ahead of `iat` would end sessions to come.
     for value in (event.get("event_timestamp"), claims.get("toe")):
-        in_ms = isinstance(value, int | float) and value >= _EARLIEST * 1000
+        in_ms = isinstance(value, int | float) and _EARLIEST * 1000 <= value <= MAX_NUMERIC_DATE * 1000
         date = numeric_date(value / 1000 if in_ms else value)  # type: ignore[operator]  # a number, when in_ms
         if date is not None and date >= _EARLIEST:
             return min(date, iat)

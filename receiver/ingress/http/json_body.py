@@ -73,6 +73,9 @@ def parse_body(body: bytes, model: type[Body]) -> Body:
 
 
 def _sentence(problem: Any, model: type[JsonBody]) -> str:
+    if not problem["loc"]:
+        # A name that is no text, so that no member is meant: half a character that JSON can carry.
+        return "the name of a member is no text"
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         shown = name[:64] if name.isascii() and name.isidentifier() else "a member"

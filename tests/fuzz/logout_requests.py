@@ -1,25 +1,15 @@
-"""A coverage-guided fuzz target: form, token, keys, screening, verification and the event's wire form.
+"""Plays of what comes in at the public listener, and of keys: form, token, screening, verification.
 
-    pip install atheris && python tests/fuzz/fuzz_logout_request.py [libFuzzer options] [corpus directory]
-
-The first byte chooses what the rest is. What is signed, is signed here: no fuzzer finds a signature by itself.
-Without a directory the seeds below are the corpus; the suite plays them too (`test_fuzz_target.py`).
+What is signed, is signed here: no fuzzer finds a signature by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote_from_bytes
-
-if __name__ == "__main__":
-    # As a script, the repository is not on the path.
-    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -27,12 +17,16 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from receiver.core.eviction import Eviction
+from receiver.core.signals import security_event
+from receiver.core.signals.event_types import EVENT_TYPES, WANTED
+from receiver.core.signals.transmitter import Transmitter
 from receiver.core.tenants import TenantDirectory
 from receiver.core.tokens import jwks, logout_token
 from receiver.core.tokens.jwk import FAMILIES, VerificationKey
-from receiver.errors import BadEventError, LogoutTokenError, MalformedRequestError
+from receiver.errors import LogoutTokenError, MalformedRequestError
 from receiver.ingress.http.body import FORM, BodyLimits, read_body
 from receiver.ingress.inputs.backchannel import logout_token_in
+from receiver.ingress.inputs.security_events import stream_status
 from tests.fuzz import oracle, worlds
 from tests.support.clock import NOW
 
@@ -52,6 +46,11 @@ TENANTS = TenantDirectory((replace(LAX.tenant, decryption_key=PEM), STRICT.tenan
 KEYS = {op.settings["name"]: jwks.parse_key_set(op.key_set) for op in (LAX, STRICT)}
 WORLDS = {op.settings["name"]: op.world for op in (LAX, STRICT)}
 
+TRANSMITTER = Transmitter(
+    tenant=LAX.tenant, issuer=replace(LAX.tenant, require_exp=False), audience=frozenset({"c1", "us/*"}),
+    subject_issuers=frozenset({LAX.world.issuer}), evict_on=frozenset(one.rpartition("/")[2] for one in WANTED),
+    critical_members=frozenset({"device"}),
+)  # fmt: skip
 
 LIMITS = BodyLimits(media_type=FORM, max_bytes=32 * 1024, timeout_s=60.0)
 
@@ -64,6 +63,11 @@ class Request:
         self.content_length: int | None = None
         self.content = self
         self._body = body
+
+    @staticmethod
+    def is_eof() -> bool:
+        """It comes after the head."""
+        return False
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         """The body in two chunks."""
@@ -120,6 +124,21 @@ def play_encrypted(parts: bytes) -> None:
     judge(f"{worlds.b64(header)}.{sealed.partition('.')[2]}")
 
 
+def play_security_event(parts: bytes) -> None:
+    """Any header and claims of a security event, really signed: refused, or evictions that can be read."""
+    header, _, claims = parts.partition(SEPARATOR)
+    try:
+        unverified = security_event.parse(LAX.token(header, claims))
+        screened = security_event.screen(unverified, TRANSMITTER, NOW)
+        event = security_event.verify(screened, KEYS["lax"])
+    except LogoutTokenError:
+        return
+    assert event.happened_at <= event.iat
+    stream_status(event.event)
+    for eviction in event.to_evictions(TRANSMITTER, NOW, origin="ssf-push"):
+        assert Eviction.from_json(eviction.to_json().encode()) == eviction
+
+
 def play_keys(text: bytes) -> None:
     """Any key document: refused, or only keys fit to verify."""
     try:
@@ -135,17 +154,6 @@ def play_keys(text: bytes) -> None:
                 assert all(key.fits(alg) for key in jwks.select_keys(key_set, kid, alg))
             except LogoutTokenError:
                 continue
-
-
-def play_event(text: bytes) -> None:
-    """Any stream entry: refused, or an eviction that writes and reads as itself."""
-    try:
-        eviction = Eviction.from_json(text)
-    except BadEventError:
-        return
-    assert Eviction.from_json(eviction.to_json()) == replace(
-        eviction, received_at=int(eviction.received_at * 1000) / 1000
-    )
 
 
 def judge(token: str) -> None:
@@ -175,34 +183,16 @@ def is_fit(key: VerificationKey) -> bool:
             return (key.kty, key.crv) == ("OKP", "Ed25519")
 
 
-PLAYS: tuple[Callable[[bytes], None], ...] = (
-    play_body,
-    play_content_type,
-    play_token,
-    play_lax,
-    play_strict,
-    play_encrypted,
-    play_keys,
-    play_event,
-)
-
-
-def test_one_input(data: bytes) -> None:
-    """Play one input; whatever it is, only the documented refusals may come of it."""
-    if data:
-        PLAYS[data[0] % len(PLAYS)](data[1:])
-
-
 LOOP = asyncio.new_event_loop()
 
 
-def seeds() -> list[bytes]:
-    """One good input for each way in, and the near misses a mutation needs to find the next rule."""
+def joined(*parts: object) -> bytes:
+    """Parts as a play takes them; what is no bytes is written as JSON."""
+    return SEPARATOR.join(part if isinstance(part, bytes) else json.dumps(part).encode() for part in parts)
 
-    def seed(play: Callable[[bytes], None], *parts: object) -> bytes:
-        written = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in parts]
-        return bytes([PLAYS.index(play)]) + SEPARATOR.join(written)
 
+def seeds() -> dict[Callable[[bytes], None], list[bytes]]:
+    """For each play good inputs, and the near misses a mutation needs to find the next rule."""
     lax, strict = LAX.claims(), STRICT.claims()
     changes: list[dict[str, Any]] = [
         {},
@@ -230,42 +220,44 @@ def seeds() -> list[bytes]:
     ]
     keys = [*LAX.key_set["keys"], {"kty": "oct", "k": "AA", "kid": "s"}, {"kty": "RSA", "n": "AQ", "e": "AQAB"}]
     nested = b"[" * 17 + b'"' + b'\\"' * 40
-    eviction = Eviction(id="e", tenant="t1", iss="i", sub="u", scope="user", logout_at=NOW, received_at=NOW)
-    return [
-        seed(play_body, b"a=b&logout_token=" + LAX.valid().encode() + b"&c=%zz"),
-        seed(play_body, b"logout_token=a&logout_token=b"),
-        seed(play_content_type, FORM.encode() + b"; charset=UTF-8"),
-        seed(play_token, LAX.valid().encode()),
-        seed(play_token, b"e30.e30."),
-        *(seed(play_lax, LAX.header(), {**lax, **change}) for change in changes),
-        *(seed(play_lax, {**LAX.header(), **change}, lax) for change in headers),
-        *(seed(play_strict, STRICT.header(), {**strict, **change}) for change in changes),
-        seed(play_lax, nested, lax),
-        seed(play_lax, LAX.header(), nested),
-        seed(play_lax, LAX.header(), json.dumps(lax).encode()[:-1] + b',"iss":"twice"}'),
-        seed(play_lax, LAX.header(), json.dumps(lax).encode()[:-1] + b',"ignored":1e400}'),
-        seed(play_encrypted, {"alg": "ECDH-ES", "enc": "A128GCM", "epk": {}}, LAX.valid().encode()),
-        seed(play_encrypted, {"alg": "ECDH-ES", "enc": "A128GCM", "zip": "DEF"}, lax),
-        seed(play_keys, {"keys": keys}),
-        seed(play_keys, {"keys": [{**keys[0], "key_ops": ["verify"], "issuer": "https://{tenantid}"}]}),
-        seed(play_event, json.loads(eviction.to_json())),
+    happened: dict[str, Any] = {"event_timestamp": NOW * 1000, "reason_admin": {"en": "r"}}
+    subject = {"format": "iss_sub", "iss": LAX.world.issuer, "sub": "u1"}
+    aliases = {"format": "aliases", "identifiers": [subject, {"format": "email", "email": "e"}]}
+    security = {"iss": LAX.world.issuer, "aud": "us/1", "jti": "j", "iat": NOW, "sub_id": subject}
+    more: list[dict[str, Any]] = [
+        {},
+        {"sub_id": {"format": "opaque", "id": "o"}},
+        {"sub_id": {"user": aliases, "session": {"format": "opaque", "id": "s1"}}},
+        {"sub_id": {"format": "complex", "user": subject, "device": {"format": "opaque", "id": "d"}}},
+        {"toe": 10**400, "events": {WANTED[0]: {"event_timestamp": -1}}},
+        {"events": {WANTED[0].replace("session-revoked", "verification"): {"state": "x"}}},
     ]
-
-
-def main() -> None:
-    """Hand over to libFuzzer."""
-    import atheris
-
-    atheris.instrument_all()
-    arguments = sys.argv
-    if not any(Path(argument).is_dir() for argument in arguments[1:]):
-        directory = Path(tempfile.mkdtemp(prefix="corpus-"))
-        for number, text in enumerate(seeds()):
-            (directory / f"seed-{number:02}").write_bytes(text)
-        arguments = [*arguments, str(directory)]
-    atheris.Setup(arguments, test_one_input)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()
+    return {
+        play_security_event: [
+            joined({**LAX.header(), "typ": "secevent+jwt"}, {**security, "events": {uri: happened}, **change})
+            for uri, change in [*((WANTED[0], change) for change in more), *((uri, {}) for uri in EVENT_TYPES)]
+        ],
+        play_body: [
+            b"a=b&logout_token=" + LAX.valid().encode() + b"&c=%zz",
+            b"logout_token=a&logout_token=b",
+        ],
+        play_content_type: [FORM.encode() + b"; charset=UTF-8"],
+        play_token: [LAX.valid().encode(), b"e30.e30."],
+        play_lax: [
+            *(joined(LAX.header(), {**lax, **change}) for change in changes),
+            *(joined({**LAX.header(), **change}, lax) for change in headers),
+            joined(nested, lax),
+            joined(LAX.header(), nested),
+            joined(LAX.header(), json.dumps(lax).encode()[:-1] + b',"iss":"twice"}'),
+            joined(LAX.header(), json.dumps(lax).encode()[:-1] + b',"ignored":1e400}'),
+        ],
+        play_strict: [joined(STRICT.header(), {**strict, **change}) for change in changes],
+        play_encrypted: [
+            joined({"alg": "ECDH-ES", "enc": "A128GCM", "epk": {}}, LAX.valid().encode()),
+            joined({"alg": "ECDH-ES", "enc": "A128GCM", "zip": "DEF"}, lax),
+        ],
+        play_keys: [
+            joined({"keys": keys}),
+            joined({"keys": [{**keys[0], "key_ops": ["verify"], "issuer": "https://{tenantid}"}]}),
+        ],
+    }
