@@ -152,7 +152,7 @@ class RedisSettings(Section):
     )
     username: str | None = Field(None, description="ACL user; in place of the one in the URL.")
     password: SecretStr | None = Field(None, description="Password; in place of the one in the URL.")
-    password_file: Path | None = Field(None, description="File holding the password.")
+    password_file: Path | None = Field(None, description="File holding the password; read for every new connection.")
     credentials: Literal["password", "entra"] = Field(
         "password", description="`entra`: tokens of this process's Azure identity in place of a password."
     )
@@ -204,18 +204,10 @@ class RedisSettings(Section):
         if self.url != EMBEDDED:
             options = self._options()
             # Files are read when they are used; here it only matters that there are some.
-            options["password"] = options["password"] or (str(self.password_file) if self.password_file else None)
             if self.sentinel_password_file is not None:
                 options["sentinel_password"] = str(self.sentinel_password_file)
             check_url(self.url, **options)
         return self
-
-    @property
-    def secret(self) -> str | None:
-        """The password in force; the file is read anew each time, so a rotated one is picked up."""
-        if self.password_file is not None:
-            return read_secret(self.password_file)
-        return self.password.get_secret_value() if self.password else None
 
     @property
     def options(self) -> Options:
@@ -225,7 +217,6 @@ class RedisSettings(Section):
             ConfigurationError: a password file cannot be read.
         """
         options = self._options()
-        options["password"] = self.secret
         if self.sentinel_password_file is not None:
             options["sentinel_password"] = read_secret(self.sentinel_password_file)
         return options
@@ -235,6 +226,7 @@ class RedisSettings(Section):
         return {
             "username": self.username,
             "password": self.password.get_secret_value() if self.password else None,
+            "password_file": self.password_file,
             "credentials": self.credentials,
             "ca_file": self.ca_file,
             "cert_file": self.cert_file,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from receiver.bus.link.connection import connect
 from receiver.errors import ConfigurationError
 from receiver.ops.sections import EMBEDDED
 from receiver.ops.settings import load, redacted
@@ -119,23 +120,12 @@ def test_file_that_is_no_settings_file(tmp_path: Path, text: str) -> None:
         load(file)
 
 
-def test_secret_file_is_read_each_time(tmp_path: Path) -> None:
-    """A rotated password is picked up from its file without a restart."""
-    secret = tmp_path / "password"
-    secret.write_text("one\n")
-    settings = load(write(tmp_path / "c.yaml", {"redis": {"password_file": str(secret)}}))
-
-    assert settings.redis.secret == "one"
-    secret.write_text("two\n")
-    assert settings.redis.secret == "two"
-
-
 def test_missing_secret_file_is_named(tmp_path: Path) -> None:
     """A secret that is not mounted is an error with its path, when it is needed."""
     settings = load(write(tmp_path / "c.yaml", {"redis": {"password_file": str(tmp_path / "absent")}}))
 
     with pytest.raises(ConfigurationError, match="absent"):
-        _ = settings.redis.secret
+        _ = connect(settings.redis.url, timeout_s=1, **settings.redis.options)
 
 
 def test_shown_settings_hide_secrets(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 
 from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.link.file_password import FilePassword
 from receiver.bus.link.primary import (
     Failure,
     Primary,
@@ -51,6 +52,7 @@ class Options(TypedDict, total=False):
     Attributes:
         username: ACL user; in place of the one in the URL.
         password: In place of the one in the URL.
+        password_file: File with the password, read for every new connection; in place of `password`.
         credentials: `password` (default), or `entra`: tokens of Microsoft Entra ID (needs the extra `azure`).
         credential_provider: Any redis-py credential provider, in place of all of these.
         ca_file: PEM file of the CAs to trust; None trusts the system's.
@@ -64,6 +66,7 @@ class Options(TypedDict, total=False):
 
     username: str | None
     password: str | None
+    password_file: str | Path | None
     credentials: Literal["password", "entra"]
     credential_provider: CredentialProvider | None
     ca_file: str | Path | None
@@ -99,7 +102,10 @@ def _check_options(parsed: RedisURL, options: Options) -> None:
             options.get("sentinel_password") and parsed.topology != SENTINEL,
             "redis.sentinel_password is for Sentinel, and redis.url is not redis+sentinel",
         ),
-        (entra and (options.get("password") or parsed.password), "redis.credentials: entra takes no password"),
+        (
+            entra and (options.get("password") or options.get("password_file") or parsed.password),
+            "redis.credentials: entra takes no password",
+        ),
         (entra and not tls, "redis.credentials: entra sends a bearer token; redis.url must be rediss"),
     ):
         if problem:
@@ -124,7 +130,8 @@ def connect(
         ConfigurationError: the URL or an option is wrong, or a library is missing for it.
     """
     check_url(url, **options)
-    parsed, provider = RedisURL.parse(url), _provider(options)
+    parsed = RedisURL.parse(url)
+    provider = _provider(parsed, options)
     # One immediate retry on a fresh connection: every command of ours is safe to repeat.
     retry = AsyncRetry(NoBackoff(), 1)
     settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
@@ -161,8 +168,11 @@ def _access(parsed: RedisURL, options: Options, provider: CredentialProvider | N
     }
 
 
-def _provider(options: Options) -> CredentialProvider | None:
+def _provider(parsed: RedisURL, options: Options) -> CredentialProvider | None:
     if options.get("credentials") != "entra":
+        file = options.get("password_file")
+        if file is not None:
+            return FilePassword(options.get("username") or parsed.username, file)
         return options.get("credential_provider")
     from receiver.bus.link.entra import entra_credentials
 
@@ -171,7 +181,7 @@ def _provider(options: Options) -> CredentialProvider | None:
 
 def access_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
     """User and password, or what provides them, as redis-py takes them."""
-    return _access(parsed, options, _provider(options))
+    return _access(parsed, options, _provider(parsed, options))
 
 
 def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
