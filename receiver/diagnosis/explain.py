@@ -14,15 +14,16 @@ from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
-from receiver.diagnosis.op import DatingFetcher, fetch_key_set
+from receiver.diagnosis.known_keys import Verdict, judge_as_the_service
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
-from receiver.errors import ConfigurationError, JWKSUnavailableError
+from receiver.errors import ConfigurationError
 from receiver.ingress.http.responses import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from receiver.core.tenants import Tenant
+    from receiver.errors import DependencyError
     from receiver.ops.settings import Settings
 
 SCOPES = {"session": "the session sid names", "user": "every session of the user sub names"}
@@ -41,8 +42,9 @@ class Explanation:
         judgement: The verdict and every rule.
         tenant: Whose rules were applied; None when nothing leads to a configured tenant.
         now_s: NumericDate seconds judged by.
-        keys_from: File or address of the keys; None when there were none.
+        keys_from: File or address of the keys, or the service's copy; None when there were none.
         status: The HTTP status the service would answer.
+        keys_note: Where the service's copy and the OP differ on this token; None where they do not.
     """
 
     judgement: Judgement
@@ -50,6 +52,7 @@ class Explanation:
     now_s: float
     keys_from: str | None
     status: int
+    keys_note: str | None = None
 
 
 def read_token(argument: str) -> str:
@@ -93,7 +96,8 @@ async def explain(
         compact: The token.
         settings: The service's.
         now_s: NumericDate seconds to judge by.
-        jwks: A JWK Set file to verify with; None fetches the tenant's keys from its OP.
+        jwks: A JWK Set file to verify with; None takes the service's keys from Redis. Where there are none, or they
+            speak against the token, the OP is asked, as the service would ask it.
         tenant_name: The tenant the request's path would name.
         show_subject: Whether `sub` and `sid` may appear.
 
@@ -106,26 +110,21 @@ async def explain(
         names = ", ".join(tenant.name for tenant in tenants) or "none"
         raise ConfigurationError(f"--tenant {plain(tenant_name)}: no such tenant; configured: {names}")
     tenant = tenant_for(compact, tenants, path_tenant)
-    examination = Examination.of_text(compact, tenants, path_tenant, now_s=now_s)
-    keys_from: str | None = None
+
+    def judged_by(keys: KeySet | DependencyError | None) -> Judgement:
+        examination = Examination.of_text(compact, tenants, path_tenant, now_s=now_s)
+        if keys is not None:
+            examination.keys = keys
+        return judge(examination, tenant, show_subject=show_subject)
+
     if jwks is not None:
-        keys_from, examination.keys = str(jwks), read_key_set(jwks)
-    elif tenant is not None:
-        try:
-            keys_from, examination.keys = await _fetch(settings, tenant)
-        except JWKSUnavailableError as error:
-            examination.keys = error
-    judgement = judge(examination, tenant, show_subject=show_subject)
-    return Explanation(judgement, tenant, now_s, keys_from, _status(judgement, settings))
-
-
-async def _fetch(settings: Settings, tenant: Tenant) -> tuple[str, KeySet]:
-    fetcher = DatingFetcher(settings)
-    await fetcher.open()
-    try:
-        return await fetch_key_set(fetcher, tenant)
-    finally:
-        await fetcher.aclose()
+        verdict = Verdict(judged_by(read_key_set(jwks)), str(jwks))
+    elif tenant is None:
+        verdict = Verdict(judged_by(None))
+    else:
+        verdict = await judge_as_the_service(settings, tenant, judged_by)
+    status = _status(verdict.judgement, settings)
+    return Explanation(verdict.judgement, tenant, now_s, verdict.keys_from, status, verdict.note)
 
 
 def read_key_set(path: Path) -> KeySet:
@@ -152,7 +151,7 @@ def _status(judgement: Judgement, settings: Settings) -> int:
 
 
 def to_json(explanation: Explanation) -> str:
-    """The documented shape: `verdict`, `tenant`, `judged_at`, `keys_from`, `rules`."""
+    """The documented shape: `verdict`, `tenant`, `judged_at`, `keys_from`, `keys_note`, `rules`."""
     judgement = explanation.judgement
     error = judgement.error
     return dump(
@@ -167,6 +166,7 @@ def to_json(explanation: Explanation) -> str:
             "tenant": explanation.tenant.name if explanation.tenant else None,
             "judged_at": explanation.now_s,
             "keys_from": explanation.keys_from,
+            "keys_note": explanation.keys_note,
             "rules": [
                 {
                     "number": finding.rule.number,
@@ -188,7 +188,8 @@ def to_text(explanation: Explanation, *, colours: bool = False) -> str:
     """One line per rule, the advice below a failed one, and the verdict last."""
     tenant = f"by the rules of tenant {explanation.tenant.name}" if explanation.tenant else "no tenant's rules apply"
     keys = f", keys from {explanation.keys_from}" if explanation.keys_from else ""
-    lines = [plain(f"{tenant}, judged at {instant(explanation.now_s)}{keys}"), ""]
+    lines = [plain(f"{tenant}, judged at {instant(explanation.now_s)}{keys}")]
+    lines += [plain(f"keys: {explanation.keys_note}"), ""] if explanation.keys_note else [""]
     findings = explanation.judgement.findings
     columns = [(finding.rule.name, finding.rule.number, finding.rule.section) for finding in findings]
     sizes = widths(columns)

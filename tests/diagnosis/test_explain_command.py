@@ -13,10 +13,14 @@ import pytest
 from tests.diagnosis.conftest import write_config
 from tests.support.clock import NOW
 from tests.support.keys import b64, rsa_pair
+from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import redis.asyncio
+
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
@@ -52,6 +56,38 @@ async def test_keys_come_from_the_op(command: Command, op: OP, config: Path) -> 
     assert 0 == ran.code
     assert f"keys from {op.issuer}/jwks" in ran.out
     assert (1, 1) == (op.discovery_fetches, op.jwks_fetches)
+
+
+async def test_keys_of_the_service(
+    command: Command, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, op: OP, tmp_path: Path
+) -> None:
+    """The copy in Redis judges a token; where it speaks against the token, the OP is asked, and both are named."""
+    path = tmp_path / "served.json"
+    tenants = [t1(op)]
+    path.write_text(json.dumps({"redis": {"url": redis_server.url}, "tenants": tenants}))
+    async with start_receiver(redis_server.url, redis_client, op.clock, tenants) as receiver:
+        assert 200 == (await receiver.post(op.token())).status
+    fetched = op.jwks_fetches
+    known, new = op.token(), rsa_pair("k2")
+    later = op.token(key=new, header={"kid": "k2"})
+
+    by_copy = (await command("explain", known, "--config", str(path), "--json", *AT_NOW)).json
+    assert ("accepted", fetched, None) == (by_copy["verdict"]["outcome"], op.jwks_fetches, by_copy["keys_note"])
+    assert "the service's copy of 2026-11-20" in by_copy["keys_from"]
+
+    neither = (await command("explain", later, "--config", str(path), "--json", *AT_NOW)).json
+    assert ("unknown_kid", fetched + 1) == (neither["verdict"]["code"], op.jwks_fetches)
+    assert neither["keys_note"]
+
+    op.keys.append(new.published())
+    by_op = (await command("explain", later, "--config", str(path), "--json", *AT_NOW)).json
+    assert ("accepted", f"{op.issuer}/jwks") == (by_op["verdict"]["outcome"], by_op["keys_from"])
+    assert "the service's copy" in by_op["keys_note"]
+
+    op.status = 500
+    alone = (await command("explain", later, "--config", str(path), "--json", *AT_NOW)).json
+    assert ("unknown_kid", by_copy["keys_from"]) == (alone["verdict"]["code"], alone["keys_from"])
+    assert "HTTP 500" in alone["keys_note"]
 
 
 async def test_keys_from_a_configured_address(command: Command, op: OP, tmp_path: Path) -> None:
@@ -161,6 +197,7 @@ async def test_json_shape(command: Command, op: OP, config: Path, jwks: str) -> 
         "tenant": "t1",
         "judged_at": NOW,
         "keys_from": jwks,
+        "keys_note": None,
     } == printed
     assert {
         "number": "5.8",
