@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 
-Kept = Literal["security", "blob", "claims"]
+Kept = Literal["security", "blob", "claims", "json"]
 
 PRINCIPAL = "org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME"
 
 WAYS = pytest.mark.parametrize(
     ("indexed", "kept"),
-    [(True, "security"), (True, "blob"), (True, "claims"), (False, "security"), (False, "blob")],
-    ids=["indexed-security", "indexed-blob", "indexed-claims", "plain-security", "plain-blob"],
-)
-"""Spring Security's login; msal4j's blob as Microsoft's samples keep it; claims of the app's own and the index."""
+    [
+        (True, "security"), (True, "blob"), (True, "claims"), (False, "security"), (False, "blob"), (False, "claims"),
+        (False, "json"),
+    ],
+    ids=[
+        "indexed-security", "indexed-blob", "indexed-claims", "plain-security", "plain-blob", "plain-claims",
+        "plain-json",
+    ],
+)  # fmt: skip
+"""Spring Security's login; msal4j's blob as Microsoft's samples keep it; claims in a map of the app's own, in Java's
+serialisation with and without the index, and in JSON."""
 
 PAST_THE_FIRST_LOOK_S = 3.0
 """The evictor looks again 2 s after a logout."""
@@ -42,8 +49,8 @@ class Sessions:
         self._driver = driver
         self._world = world
         self._kept = kept
-        self._name = f"indexed-{indexed}"
-        self._do("repository", port=world.port, indexed=indexed)
+        self._name = f"indexed-{indexed}-{kept == 'json'}"
+        self._do("repository", port=world.port, indexed=indexed, json=kept == "json")
 
     def begin(self, user: str) -> str:
         """A session of this user's; its id."""
@@ -53,7 +60,7 @@ class Sessions:
         if self._kept == "security":
             return str(self._do("begin", id_token=token))
         claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-        if self._kept == "claims":
+        if self._kept in {"claims", "json"}:
             return str(self._do("begin", attributes={"claims": claims, PRINCIPAL: claims["sub"]}))
         # What msal4j writes; see LAYOUT.md.
         entry = {"environment": self.op.host, "client_id": "portal", "credential_type": "IdToken", "secret": token}

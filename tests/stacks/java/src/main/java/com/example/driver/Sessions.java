@@ -16,7 +16,7 @@ import org.springframework.session.SessionRepository;
 import org.springframework.session.data.redis.RedisIndexedSessionRepository;
 import org.springframework.session.data.redis.RedisSessionRepository;
 
-/** Spring Session's two repositories on Redis, as Spring Boot sets them up: JDK serialisation. */
+/** Spring Session's two repositories on Redis: JDK serialisation, as Spring Boot sets them up, or JSON on request. */
 final class Sessions {
     private final Map<String, SessionRepository<? extends Session>> repositories = new ConcurrentHashMap<>();
     private final Map<String, Open<? extends Session>> open = new ConcurrentHashMap<>();
@@ -51,7 +51,7 @@ final class Sessions {
         RedisTemplate<String, Object> template = new RedisTemplate<>();
         template.setKeySerializer(RedisSerializer.string());
         template.setHashKeySerializer(RedisSerializer.string());
-        template.setDefaultSerializer(new JdkSerializationRedisSerializer());
+        template.setDefaultSerializer(order.is("json") ? RedisSerializer.json() : new JdkSerializationRedisSerializer());
         template.setConnectionFactory(connections);
         template.afterPropertiesSet();
         repositories.put(
