@@ -1,0 +1,61 @@
+"""The Go listener, written from the contract and the kit's help alone, does what they say."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from receiver.bus.events.acks import ACKNOWLEDGE
+from tests.listeners.run import play
+from tests.listeners.situations import SITUATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.listeners.situations import Situation
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "go"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What the receiver says while its Redis is killed under it is not looked at."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built once; skipped without Go, in CI too: it is an example, and no package."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("go is needed")
+    built = tmp_path_factory.mktemp("go") / "listener"
+    done = subprocess.run(
+        [go, "build", "-o", str(built), "."], cwd=EXAMPLE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return built
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
+async def test_situation(situation: Situation, program: Path) -> None:
+    """It does what the contract says."""
+    row = await play(situation, str(program), logouts=2_000)
+    if row.outcome == "not tried":
+        pytest.skip(row.said)
+    assert "ok" == row.outcome, (row.said, row.log)
+
+
+def test_the_script_is_the_receivers() -> None:
+    """It acknowledges with the very script of this package, but for comments."""
+    code = [line for line in ACKNOWLEDGE.text.splitlines() if line and not line.lstrip().startswith("--")]
+    assert code == (EXAMPLE / "acknowledge.lua").read_text().splitlines()
