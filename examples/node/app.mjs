@@ -1,5 +1,5 @@
 // A small web app: MSAL Node signs people in, its tokens and the sessions are in Redis. With LOGOUT_RECEIVER=off it is
-// the app as it was before; the lines that say "logout" are all that was added.
+// the app as it was before; the lines that say "logout" are all that was added. Any OP will do; Entra by PROTOCOL=AAD.
 
 import { randomUUID } from 'node:crypto';
 
@@ -7,9 +7,9 @@ import { ConfidentialClientApplication, CryptoProvider, DistributedCachePlugin, 
 import { RedisStore } from 'connect-redis';
 import express from 'express';
 import session from 'express-session';
+import { authorizationParams, createListener } from 'logout-listener';
 import { createClient } from 'redis';
 
-import { LogoutReceiver } from './logout-receiver.mjs';
 
 const {
   REDIS_URL = 'redis://127.0.0.1:6379',
@@ -38,17 +38,16 @@ const redis = createClient({ url: REDIS_URL });
 redis.on('error', (error) => console.error('redis:', error.message));
 await redis.connect();
 
-const logout = LOGOUT_RECEIVER === 'off' ? undefined : new LogoutReceiver({ client: redis, app: 'shop' });
+const logout = LOGOUT_RECEIVER === 'off' ? undefined : createListener({ redis, app: 'shop', clientId: CLIENT_ID });
 await logout?.start();
 
 const tokens = {
   get: (key) => redis.get(TOKEN_PREFIX + key),
   set: (key, value) => redis.set(TOKEN_PREFIX + key, value, { EX: TOKENS_LIVE_S }),
 };
-const cacheClient = logout?.guarded(tokens) ?? tokens;
+const cacheClient = logout?.msalCache(tokens) ?? tokens;
 
-const redisSessions = new RedisStore({ client: redis, prefix: SESSION_PREFIX });
-const store = logout?.guardedSessions(redisSessions) ?? redisSessions;
+const store = new RedisStore({ client: redis, prefix: SESSION_PREFIX });
 
 /** One client object per request: a shared one would keep everybody's tokens in its memory, see README.md. */
 function msal(request) {
@@ -85,6 +84,7 @@ const app = express();
 app.use(
   session({ store, secret: SESSION_SECRET, resave: false, saveUninitialized: false, cookie: { sameSite: 'lax' } }),
 );
+if (logout) app.use(logout.express());
 
 app.get('/', (request, response) => {
   response.json({ user: request.session.account?.username ?? null });
@@ -100,7 +100,8 @@ app.get('/sign-in', async (request, response) => {
     codeChallenge: challenge,
     codeChallengeMethod: 'S256',
     // Makes an OP put `auth_time` into the ID token: it tells a new sign-in from one that was signed out.
-    extraQueryParameters: { max_age: '86400' },
+    // And after a refusal it asks the user to sign in, else the OP sends them straight back.
+    extraQueryParameters: { max_age: '86400', ...authorizationParams(request.session) },
   });
   response.redirect(withoutScopes(url, EXCLUDE_SCOPES.split(' ')));
 });

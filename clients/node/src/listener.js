@@ -8,7 +8,7 @@ import { fastifyPlugin } from './fastify.js';
 import { Knowledge } from './knowledge.js';
 import { toSession } from './marks.js';
 import { guardedCache } from './msal.js';
-import { watchClient } from './msal-memory.js';
+import { WatchedClient } from './msal-memory.js';
 import { withDefaults } from './options.js';
 import { Questions } from './questions.js';
 import { Stream } from './stream.js';
@@ -33,8 +33,8 @@ export class LogoutListener {
   #skipped = 0;
   #resets = 0;
   #heard = 0;
-  /** @type {Set<(eviction: import('./types.js').Eviction) => unknown>} */
-  #others = new Set();
+  /** @type {Set<WatchedClient>} */
+  #watched = new Set();
   /** @type {Set<() => unknown>} */
   #firstRead = new Set();
 
@@ -164,8 +164,13 @@ export class LogoutListener {
 
   /** Lets an MSAL client object that outlives a request forget who signs out. Returns it. */
   msalClient(/** @type {any} */ client) {
-    this.#others.add(watchClient(this, client));
+    this.#watched.add(new WatchedClient(this, client));
     return client;
+  }
+
+  /** What a write must not bring back leaves the memory of watched clients, too. */
+  async forgetInMemory(/** @type {Set<string>} */ accounts) {
+    await Promise.all([...this.#watched].map((client) => client.forget(accounts)));
   }
 
   #hears() {
@@ -219,7 +224,7 @@ export class LogoutListener {
   }
 
   async #clear(/** @type {import('./types.js').Eviction} */ eviction) {
-    await Promise.all([...this.#others].map((clear) => clear(eviction)));
+    await Promise.all([...this.#watched].map((client) => client.hear(eviction)));
     await this.#options.onEviction?.(eviction);
   }
 

@@ -22,6 +22,8 @@ export function guardedCache(listener, client) {
     set: async (/** @type {string} */ key, /** @type {string} */ value) => {
       const kept = await withoutEnded(listener, value);
       if (kept.gone.size === 0 || kept.blob === undefined) return client.set(key, value);
+      // What this write must not bring back stands in the memory of a client object that lives on, too.
+      await listener.forgetInMemory(kept.gone);
       // These users may have signed in again while the request was running: what is stored now is theirs.
       const stored = (await withoutEnded(listener, await client.get(key))).blob;
       for (const section of SECTIONS) {
@@ -55,9 +57,10 @@ async function withoutEnded(/** @type {import('./listener.js').LogoutListener} *
  * @param {import('./listener.js').LogoutListener} listener
  * @param {Record<string, any>[]} places
  * @param {Set<string>} [among] look at these accounts only
+ * @param {(of: SignIn) => Promise<boolean>} [isGone] whether a sign-in goes
  * @returns {Promise<Set<string>>} the accounts of which something was removed
  */
-export async function removeEnded(listener, places, among) {
+export async function removeEnded(listener, places, among, isGone = (of) => isOver(listener, of)) {
   const accounts = group(places, among);
   const gone = new Set();
   await Promise.all(
@@ -67,7 +70,7 @@ export async function removeEnded(listener, places, among) {
         credentials.map(async ([clientId, { idTokens, dates }]) => {
           const oldestAt = dates.length > 0 ? Math.min(...dates) : undefined;
           const known = idTokens.length > 0 ? idTokens.map(claimsIn) : [undefined];
-          const answers = await Promise.all(known.map((claims) => isOver(listener, { claims, account, clientId, oldestAt })));
+          const answers = await Promise.all(known.map((claims) => isGone({ claims, account, clientId, oldestAt })));
           return answers.every(Boolean);
         }),
       );
@@ -104,7 +107,7 @@ function group(/** @type {Record<string, any>[]} */ places, /** @type {Set<strin
 }
 
 /** @returns {Promise<boolean>} */
-async function isOver(/** @type {import('./listener.js').LogoutListener} */ listener, /** @type {SignIn} */ { claims, account, clientId, oldestAt }) {
+export async function isOver(/** @type {import('./listener.js').LogoutListener} */ listener, /** @type {SignIn} */ { claims, account, clientId, oldestAt }) {
   // Without an ID token nothing says whose issuer's user it is: nothing to ask by.
   if (typeof claims?.iss !== 'string' || typeof claims.sub !== 'string') return false;
   const session = listener.session({ ...claims, aud: claims.aud ?? clientId }, account);

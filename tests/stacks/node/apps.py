@@ -87,7 +87,8 @@ class Browser:
 
     def has_session(self) -> bool:
         """Whether the app knows the user, tokens or not."""
-        return self._http.get(f"{self._app.url}/", timeout=DEADLINE_S).json()["user"] is not None
+        answer = self._http.get(f"{self._app.url}/", timeout=DEADLINE_S)
+        return answer.status_code == 200 and answer.json()["user"] is not None
 
     def close(self) -> None:
         """Close its connections."""

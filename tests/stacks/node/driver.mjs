@@ -5,9 +5,9 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { createInterface } from 'node:readline';
 
 import { ConfidentialClientApplication, DistributedCachePlugin, ProtocolMode } from '@azure/msal-node';
+import { createListener } from 'logout-listener';
 import { createClient } from 'redis';
 
-import { LogoutReceiver } from './logout-receiver.mjs';
 
 const { REDIS_URL, AUTHORITY, CLIENT_ID, PROTOCOL, TOKEN_PREFIX, PIECE } = process.env;
 const protocolMode = ProtocolMode[PROTOCOL];
@@ -18,7 +18,7 @@ const redis = createClient({ url: REDIS_URL });
 redis.on('error', () => {});
 await redis.connect();
 
-const logout = PIECE ? new LogoutReceiver({ client: redis, app: 'driver' }) : undefined;
+const logout = PIECE ? createListener({ redis, app: 'driver', clientId: CLIENT_ID }) : undefined;
 await logout?.start();
 
 const tokens = {
@@ -39,9 +39,9 @@ const client = new ConfidentialClientApplication({
     protocolMode,
   },
   system: { protocolMode },
-  cache: { cachePlugin: new DistributedCachePlugin(logout?.guarded(tokens) ?? tokens, partition) },
+  cache: { cachePlugin: new DistributedCachePlugin(logout?.msalCache(tokens) ?? tokens, partition) },
 });
-logout?.watch(client);
+logout?.msalClient(client);
 
 const remembered = new Map();
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 EXAMPLE = ROOT / "examples" / "node"
+PACKAGE = ROOT / "clients" / "node"
+_OTHERS = shutil.ignore_patterns("node_modules", "test")
 LOCKS = {"7": EXAMPLE, "2": HERE / "msal-node-2"}
 """MSAL Node's major version to the directory with the lock file of everything the app needs."""
 
@@ -89,11 +91,15 @@ def installed(version: str) -> Path:
     lock = (source / "package-lock.json").read_bytes()
     place = ROOT / ".tools" / "node" / f"{version}-{hashlib.sha256(lock).hexdigest()[:12]}"
     place.mkdir(parents=True, exist_ok=True)
+    # Where both lock files look for it; npm copies it from there.
+    shutil.copytree(PACKAGE, ROOT / ".tools" / "clients" / "node", dirs_exist_ok=True, ignore=_OTHERS)
     if not (place / "installed").exists():
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(source / name, place)
         subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=place, check=True, capture_output=True)
         (place / "installed").touch()
+    # As it is now: it may have changed since.
+    shutil.copytree(PACKAGE, place / "node_modules" / "logout-listener", dirs_exist_ok=True, ignore=_OTHERS)
     for file in (*EXAMPLE.glob("*.mjs"), HERE / "driver.mjs"):
         shutil.copy(file, place)
     return place
