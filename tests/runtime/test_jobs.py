@@ -15,6 +15,8 @@ from receiver.bus.events.groups import GroupMember
 from receiver.bus.link.lease import Lease
 from receiver.evictor.worker import working
 from receiver.ingress import ack_watch, epoch_watch
+from receiver.ingress.audit import File
+from receiver.ingress.audit import log as audit_log
 from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.keys import held
 from receiver.ingress.keys import key_store as keys
@@ -52,6 +54,7 @@ SERVE: dict[str, tuple[Any, str, bool]] = {
     "held_tokens": (HeldTokens, "retry", False),
     "event_feed": (EventLog, "wait", False),
     "ack_watch": (acks, "take", False),
+    "audit_log": (File, "sync", False),
     "reload": (Reload, "look", False),
     "outbox_drain": (Outbox, "check", True),
 }
@@ -75,7 +78,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (redis_watch, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"),
         (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
-        (outbox_publisher, "TICK_S"),
+        (outbox_publisher, "TICK_S"), (audit_log, "TICK_S"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 0.02)
 
@@ -92,6 +95,7 @@ def settings(op: OP, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Re
         tenants=[t1(op, revocation={"clients": {"c1": {"method": "none"}}})],
         caches=[CACHE],
         evictor={"recheck_s": []},
+        audit={"path": tmp_path / "audit.jsonl", "key": "k1 0123456789abcdef0123456789abcdef"},
         reload={"interval_s": 0.02},
     )
 

@@ -29,6 +29,9 @@ GATHER_S = 0.05
 BATCH = 500
 """Records in one write at most."""
 
+TICK_S = 0.5
+"""Seconds between two looks at whether what was written has to be synced, while nothing comes."""
+
 RETRY_S = 1.0
 """Seconds until a write that failed is tried again."""
 
@@ -113,8 +116,10 @@ class AuditLog:
         """Write what has gathered, until cancelled; a failure is waited out."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._wake.wait()
-            await asyncio.sleep(GATHER_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._wake.wait()
+                await asyncio.sleep(GATHER_S)
             self._wake.clear()
             try:
                 await loop.run_in_executor(self._pool, self._write)
@@ -146,6 +151,7 @@ class AuditLog:
             self._sink.write(self._unwritten)
             self._unwritten = ""
             self._records.labels("written").inc(self._unwritten_count)
+        self._sink.sync()
 
     def _omitted(self) -> list[Mapping[str, object]]:
         lost, limited = self._lost - self._lost_told, self._limited - self._limited_told

@@ -25,6 +25,9 @@ class Sink(Protocol):
     def write(self, lines: str) -> None:
         """Write all of them; after an OSError, called again with the same lines, it goes on where it stopped."""
 
+    def sync(self) -> None:
+        """Have what was written on disk, if that is due; may raise OSError."""
+
     def close(self) -> None:
         """Write no more."""
 
@@ -44,6 +47,9 @@ class StandardOutput:
             self._written += 1
         self._written = 0
 
+    def sync(self) -> None:
+        """There is no disk."""
+
     def close(self) -> None:
         """Leave it open: it is not ours."""
 
@@ -61,6 +67,7 @@ class File:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._synced_at = time.monotonic()
+        self._is_synced = True
         try:
             self._fd = self._open()
         except OSError as error:
@@ -80,9 +87,14 @@ class File:
             with contextlib.suppress(OSError):  # it is no regular file
                 os.ftruncate(self._fd, before)
             raise
-        if time.monotonic() - self._synced_at >= SYNC_S:
+        self._is_synced = False
+
+    def sync(self) -> None:
+        """Have what was written on disk, a second after the last time at the earliest."""
+        if not self._is_synced and time.monotonic() - self._synced_at >= SYNC_S:
             self._synced_at = time.monotonic()
             _sync(self._fd)
+            self._is_synced = True
 
     def close(self) -> None:
         """Have everything on disk, and close."""
