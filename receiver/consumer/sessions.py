@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
 from receiver.bus.link import connection
+from receiver.bus.sign_ins.names import name_digest, note
 from receiver.bus.sign_ins.registry import REGISTER, mark_keys, register_calls
 from receiver.consumer.background import BackgroundLoop, PerProcess
 from receiver.consumer.questions import TIMEOUT_S, Questions
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.bus.sign_ins.names import NameKind
 
 DEFAULT_LIFETIME_S = 14 * 86_400
 """Seconds a registration is kept; at least as long as the app's longest session."""
@@ -95,6 +97,29 @@ class Registry:
         calls = register_calls(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
         async with asyncio.timeout(TIMEOUT_S):
             return all([await REGISTER.run(self._client(), *call) for call in calls])
+
+    async def note_names(self, claims: Mapping[str, Any], *, username: str | None = None) -> None:
+        """Let the user of these ID token claims be named by mail address and user name in an order or a revocation.
+
+        Args:
+            claims: Of the sign-in; `email` is noted only where `email_verified` is true, and `iss` and `sub` have to be
+                there.
+            username: A name that no other user of the OP can take; None notes none.
+
+        Raises:
+            ValueError: `iss` or `sub` is missing.
+            redis.RedisError: Redis did not answer; the names may not be noted.
+        """
+        iss, sub = claims.get("iss"), claims.get("sub")
+        if not (isinstance(iss, str) and isinstance(sub, str)):
+            raise ValueError("claims need iss and sub; pass the ID token's claims")  # noqa: TRY004  # as for the others
+        email = claims.get("email") if claims.get("email_verified") is True else None
+        named: tuple[tuple[NameKind, object], ...] = (("email", email), ("username", username))
+        async with asyncio.timeout(TIMEOUT_S):
+            for kind, value in named:
+                if isinstance(value, str) and value:
+                    name = name_digest(kind, iss, value)
+                    await note(self._client(), self._keys, name, sub, now_s=time.time(), lifetime_s=self._lifetime_s)
 
     async def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """Whether a logout has ended the session these ID token claims are of.
@@ -196,6 +221,11 @@ class ThreadSessions:
         """As `Sessions.register`."""
         here = self._processes.get()
         return here.loop.run(here.sessions.register(claims, home_account_id=home_account_id, keys=keys))
+
+    def note_names(self, claims: Mapping[str, Any], *, username: str | None = None) -> None:
+        """As `Sessions.note_names`."""
+        here = self._processes.get()
+        here.loop.run(here.sessions.note_names(claims, username=username))
 
     def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """As `Sessions.is_signed_out`."""

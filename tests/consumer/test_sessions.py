@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
+from receiver.bus.sign_ins.names import Names
 from receiver.consumer import Eviction, Sessions, ThreadSessions
 from receiver.core.eviction import SessionKeys
+from receiver.core.index_names import IndexNames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
+    from receiver.bus.sign_ins.names import NameKind
 
 ISS = "https://op.example/t1"
 LOGOUT_AT = 1000
@@ -284,3 +288,21 @@ def test_sync_registry_answers_the_same(redis_server: EmbeddedRedis, redis_clien
     with pytest.raises(ValueError, match="iss, sub and aud"):
         sessions.register({"iss": ISS})
     sessions.close()
+
+
+async def test_names_that_an_app_notes(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """A verified address and a user name lead to the subject; an address that is not verified does not."""
+    named = {"iss": "https://op.example", "sub": "u1", "email": "Alice@example.com", "email_verified": True}
+    async with Sessions(redis_server.url) as sessions:
+        await sessions.note_names(named, username="alice")
+        await sessions.note_names({**named, "sub": "u2", "email": "bob@example.com", "email_verified": "true"})
+        with pytest.raises(ValueError, match="iss and sub"):
+            await sessions.note_names({"email": "carol@example.com", "email_verified": True})
+
+    found = Names(redis_client, Keys(), IndexNames(["0123456789abcdef0123456789abcdef"]), clock=time.time)
+    asked: list[tuple[NameKind, str]] = [
+        ("email", "alice@example.com"), ("username", "ALICE"), ("email", "bob@example.com"),
+    ]  # fmt: skip
+    assert [[("https://op.example", "u1")], [("https://op.example", "u1")], []] == [
+        await found.subjects(kind, value, ["https://op.example"]) for kind, value in asked
+    ]

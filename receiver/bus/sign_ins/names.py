@@ -30,6 +30,37 @@ MAX_DIGITS = 12
 """Digits of a date: one with more is none."""
 
 
+def name_digest(kind: NameKind, iss: str, value: str) -> str:
+    """What stands for a name at an issuer, before it is keyed; letter case does not matter."""
+    return digest(kind, iss, value.strip().casefold())
+
+
+async def note(client: redis.asyncio.Redis, keys: Keys, name: str, sub: str, *, now_s: float, lifetime_s: int) -> None:
+    """Note that a subject goes by a name. May raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        keys: Key names.
+        name: As `name_digest` or `IndexNames.written` returns it.
+        sub: Who goes by it.
+        now_s: NumericDate seconds.
+        lifetime_s: Seconds until it is forgotten, unless it is noted again.
+    """
+    key, field = keys.name(name), json.dumps(sub)
+    async with client.pipeline(transaction=False) as pipeline:
+        pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
+        pipeline.hlen(key)  # type: ignore[unused-awaitable]  # queued
+        pipeline.ttl(key)  # type: ignore[unused-awaitable]  # queued
+        known, count, ttl_s = await pipeline.execute()
+    if known is None and count >= MAX_SUBJECTS:
+        return
+    expires = max(int(now_s) + lifetime_s, _seconds(known or b""))
+    async with client.pipeline(transaction=False) as pipeline:
+        pipeline.hset(key, field, expires)  # type: ignore[unused-awaitable]  # queued
+        pipeline.expire(key, max(ttl_s, lifetime_s))  # type: ignore[unused-awaitable]  # queued
+        await pipeline.execute()
+
+
 class Names:
     """Notes, finds and erases names. Every method raises DependencyError `redis` when Redis does not answer.
 
@@ -49,30 +80,10 @@ class Names:
         self._clock = clock
 
     async def note(self, kind: NameKind, value: str, *, iss: str, sub: str, lifetime_s: int) -> None:
-        """Note whose name this is, for `lifetime_s` seconds.
-
-        Args:
-            kind: Of name.
-            value: The name; letter case does not matter.
-            iss: The issuer.
-            sub: Who goes by it there.
-            lifetime_s: Seconds until it is forgotten, unless it is noted again.
-        """
-        key = self._keys.name(self._digests.written(_digest(kind, iss, value)))
-        field = json.dumps(sub)
+        """As `note`, under a name keyed with the secret."""
+        name = self._digests.written(name_digest(kind, iss, value))
         try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
-                pipeline.hlen(key)  # type: ignore[unused-awaitable]  # queued
-                pipeline.ttl(key)  # type: ignore[unused-awaitable]  # queued
-                known, count, ttl_s = await pipeline.execute()
-            if known is None and count >= MAX_SUBJECTS:
-                return
-            expires = max(int(self._clock()) + lifetime_s, _seconds(known or b""))
-            async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.hset(key, field, expires)  # type: ignore[unused-awaitable]  # queued
-                pipeline.expire(key, max(ttl_s, lifetime_s))  # type: ignore[unused-awaitable]  # queued
-                await pipeline.execute()
+            await note(self._client, self._keys, name, sub, now_s=self._clock(), lifetime_s=lifetime_s)
         except Failure as error:
             raise _unanswered(error) from error
 
@@ -104,7 +115,7 @@ class Names:
             raise _unanswered(error) from error
 
     def _places(self, kind: NameKind, value: str, iss: str) -> list[str]:
-        return [self._keys.name(name) for name in self._digests.read(_digest(kind, iss, value))]
+        return [self._keys.name(name) for name in self._digests.read(name_digest(kind, iss, value))]
 
 
 def _subject(field: bytes) -> str | None:
@@ -119,10 +130,6 @@ def _subject(field: bytes) -> str | None:
 
 def _seconds(text: bytes) -> int:
     return int(text) if text.isdigit() and len(text) <= MAX_DIGITS else 0
-
-
-def _digest(kind: NameKind, iss: str, value: str) -> str:
-    return digest(kind, iss, value.strip().casefold())
 
 
 def _unanswered(error: BaseException) -> DependencyError:
