@@ -180,6 +180,7 @@ def make_publisher(
         on_fault=metrics.publish_faults.inc,
         on_reused_jti=notes.reused_jti,
         on_damaged=notes.damaged,
+        on_beyond=notes.beyond,
     )
 
 

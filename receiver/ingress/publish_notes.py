@@ -1,4 +1,4 @@
-"""What publishing came across, counted and logged: a `jti` that was used again, and damaged entries in Redis."""
+"""What publishing came across, counted and logged: a `jti` used again, damaged entries, a user of too many names."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ class PublishNotes:
         """So many entries are missing in this event."""
         self._metrics.damaged_entries.inc(entries)
         emit(log, logging.WARNING, "publish.damaged", event_id=event_id, entries=entries)
+
+    def beyond(self, event_id: str, names: int) -> None:
+        """So many accounts and subjects of this event's user were not marked."""
+        self._metrics.names_beyond.inc(names)
+        emit(
+            log, logging.WARNING, "publish.beyond", event_id=event_id, names=names,
+            action="more subjects belong to this user's accounts than one logout marks: see which cache names them",
+        )  # fmt: skip
 
     def reused_jti(self, eviction: Eviction) -> None:
         """A logout was published whose `jti` another one had; warn where that was not done lately."""

@@ -80,6 +80,11 @@ class Metrics(ProcessMetrics):
             "Entries of registered sign-ins and of the cache index that were damaged and left out of an event.",
             registry=registry,
         )
+        self.names_beyond = Counter(
+            "logout_names_beyond_total",
+            "Accounts and subjects of a user beyond what one logout marks.",
+            registry=registry,
+        )
         self.delivery_seconds = Histogram(
             "logout_delivery_seconds",
             "Time from the OP issuing the token (iat) to the published event.",

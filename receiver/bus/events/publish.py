@@ -65,6 +65,7 @@ class Published:
         event_id: Its id there: the eviction's, or `core.repeats.id_if_reused` where another logout has that one.
         reused: True when it was put there now, under a `jti` that another logout has.
         damaged: Entries under our keys that are not as we write them, and are missing in it.
+        beyond: Accounts and subjects of the user beyond the limits of publish.lua: those were not marked.
     """
 
     entry_id: str
@@ -72,6 +73,7 @@ class Published:
     event_id: str
     reused: bool = False
     damaged: int = 0
+    beyond: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,7 @@ class EvictionPublisher:
         on_fault: Told how many evictions failed for an exception that was not foreseen; it is logged already.
         on_reused_jti: Told of a logout that was published under a `jti` that another one had.
         on_damaged: Told of an event, by its id, how many entries under our keys were damaged and are missing in it.
+        on_beyond: Told of an event, by its id, how many accounts and subjects were beyond the limits.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class EvictionPublisher:
         on_fault: Callable[[int], None] = lambda _: None,
         on_reused_jti: Callable[[Eviction], None] = lambda _: None,
         on_damaged: Callable[[str, int], None] = lambda _, __: None,
+        on_beyond: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -151,6 +155,7 @@ class EvictionPublisher:
         self._told_of_fault = on_fault
         self._told_of_reused_jti = on_reused_jti
         self._told_of_damage = on_damaged
+        self._told_of_beyond = on_beyond
         self._commit: GroupCommit[Eviction, Published] = GroupCommit(
             self._send_batch,
             max_batch=MAX_BATCH,
@@ -197,6 +202,8 @@ class EvictionPublisher:
                 self._told_of_reused_jti(eviction)
             if isinstance(reply, Published) and reply.damaged:
                 self._told_of_damage(reply.event_id, reply.damaged)
+            if isinstance(reply, Published) and reply.beyond:
+                self._told_of_beyond(reply.event_id, reply.beyond)
         return [reply if isinstance(reply, Published) else _judge(reply) for reply in replies]
 
     async def _send(self, evictions: list[Eviction]) -> list[Published | Exception]:
@@ -262,8 +269,10 @@ class EvictionPublisher:
 
 
 def _published(reply: list[Any]) -> Published:
-    place, duplicate, event_id, reused, damaged = reply
-    return Published(place.decode(), bool(duplicate), event_id.decode(), reused=bool(reused), damaged=damaged)
+    place, duplicate, event_id, reused, damaged, beyond = reply
+    return Published(
+        place.decode(), bool(duplicate), event_id.decode(), reused=bool(reused), damaged=damaged, beyond=beyond
+    )
 
 
 def _judge(error: Exception) -> Exception | Again:

@@ -12,7 +12,8 @@
 --       22 digest of the account where the order names one in place of a subject, or ''
 -- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
 -- Returns {stream id of the first, 1 if it was there already else 0, event id of the first,
---          1 if another logout has the eviction's own id else 0, number of damaged entries left out}
+--          1 if another logout has the eviction's own id else 0, number of damaged entries left out,
+--          number of accounts and subjects beyond the limits, whose subjects were not marked}
 local prefix, now, logout_at, mark_s = ARGV[14], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local subject_key = ARGV[17]
@@ -29,7 +30,7 @@ end
 local function repeated(of, place)
   -- A write, so that a WAIT after a repeat waits for the first one too: replication keeps the order.
   redis.call('EXPIRE', jti_key(of), ARGV[3])
-  return {place, 1, of, 0, 0}
+  return {place, 1, of, 0, 0, 0}
 end
 
 -- When the entry at this place says the user was signed out; nil where it is another logout. A release that did not
@@ -125,7 +126,18 @@ end
 
 local function is_digest(text) return text and string.find(text, '^[%w_-]+$') and #text > 2 end
 
-local sessions, siblings = {}, {}
+local sessions = {}
+
+-- Accounts whose subjects are marked too, those that apps registered first. Whose account it is an app's cache says: one
+-- that was forged could name thousands, and Redis does nothing else meanwhile.
+local MAX_HOMES, MAX_USERS = 16, 256
+local registered, indexed, is_home, beyond = {}, {}, {}, 0
+local function note_home(list, home)
+  if not is_digest(home) or is_home[home] then return end
+  is_home[home] = true
+  list[#list + 1] = home
+end
+
 -- Ends the registered sessions of one subject, or one session of it; true when some of that session live on.
 local function end_sessions(user, only_sid)
   local key = prefix .. ':user:' .. user
@@ -142,7 +154,7 @@ local function end_sessions(user, only_sid)
     -- A named session is over unless it is known to have authenticated anew; of a user's sessions the later ones live.
     local began = (only_sid ~= '' or began_at == '') and auth_time or began_at
     -- Whose account it is holds for sessions of any age.
-    if is_digest(home) then siblings[home] = true end
+    note_home(registered, home)
     local mine = (only_sid == '' or session == only_sid)
       and (suffix == '' or client == ARGV[13])
       and (tonumber(began) or 0) <= logout_at
@@ -175,7 +187,7 @@ local function look_up(names)
     for item in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
       local home, account = string.match(item, '^(%S+) (.*)$')
       if home and account ~= '' then add_account(account) else damaged = damaged + 1 end
-      if is_digest(home) then siblings[home] = true end
+      note_home(indexed, home)
     end
   end
 end
@@ -188,22 +200,30 @@ local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, tru
 if sid ~= '' then mark(foreign and sid .. '+' .. sub or sid) end
 look_up(ARGV[20])
 if not foreign then look_up(ARGV[21]) end
-if ARGV[22] ~= '' then siblings[ARGV[22]] = true end
+note_home(registered, ARGV[22])
 if scope == 'user' then
   mark(sub)
   end_sessions(sub, '')
   -- An OP with pairwise subjects names the user differently to every client; the account is the same,
   -- also where a client registers it later.
-  for home in pairs(siblings) do
-    mark(home)
-    local entry = redis.call('HGET', bucket_of('account', home), home) or ''
-    for user in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
-      if user ~= sub then
-        mark(user)
-        end_sessions(user, '')
+  local homes, ended = 0, 0
+  for _, list in ipairs({registered, indexed}) do
+    for _, home in ipairs(list) do
+      homes = homes + 1
+      if homes <= MAX_HOMES then
+        mark(home)
+        local entry = redis.call('HGET', bucket_of('account', home), home) or ''
+        for user in string.gmatch(string.match(entry, ',(.*)') or '', '[^,]+') do
+          if user ~= sub then ended = ended + 1 end
+          if user ~= sub and ended <= MAX_USERS then
+            mark(user)
+            end_sessions(user, '')
+          end
+        end
       end
     end
   end
+  beyond = math.max(0, homes - MAX_HOMES) + math.max(0, ended - MAX_USERS)
 elseif not foreign then
   local lives = false
   for user in string.gmatch(users, '[^,]+') do
@@ -264,4 +284,4 @@ if ARGV[19] ~= '' and (parts > 1 or event_id ~= ARGV[19]) then
   -- The last hundred: an OP that gives every token the same jti must not make this grow.
   redis.call('SET', key, table.concat(others, ' ', math.max(1, #others - 99)), 'EX', ARGV[3])
 end
-return {first, 0, event_id, event_id == ARGV[18] and 1 or 0, damaged}
+return {first, 0, event_id, event_id == ARGV[18] and 1 or 0, damaged, beyond}
