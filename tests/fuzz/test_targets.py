@@ -53,6 +53,7 @@ ELSEWHERE = {
     "receiver.core.tokens.jws:_parse_header": _TOKENS,
     "receiver.core.tokens.jws:read_claims": _TOKENS,
     "receiver.diagnosis.explain:read_key_set": _OPERATOR,
+    "receiver.diagnosis.known_keys:_by_copy": _OP,
     "receiver.diagnosis.op:fetch_key_set": _OP,
     "receiver.diagnosis.op_checks:_check_keys": _OP,
     "receiver.ingress.api.names:NameCalls._erase": _BODY,
