@@ -652,6 +652,18 @@ def test_wrong_decryption_key_opens_nothing() -> None:
     assert Code.ISSUER_MISMATCH == refusal(lt.parse, mixed, TenantDirectory((able, other)))
 
 
+def test_same_decryption_key_in_two_forms() -> None:
+    """Two tenants may have one key, one of them as PEM and the other as a JWK: either opens the other's tokens."""
+    able = replace(TENANT, decryption_key=pem(rsa_pair("enc")))
+    [key] = decryption_keys(able.decryption_key or "").keys
+    jwk = json.dumps(key.as_dict(private=True) | {"kid": "ours"})
+    other = replace(TENANT, name="t2", issuer="https://op.example/t2", decryption_key=jwk)
+
+    for kid in (thumbprint(able), "ours"):
+        _, tenant = lt.parse(encrypted(token(iss=other.issuer), kid=kid), TenantDirectory((able, other)))
+        assert other is tenant
+
+
 def thumbprint(tenant: Tenant) -> str:
     """The `kid` of a key that was given none (RFC 7638)."""
     [key] = decryption_keys(tenant.decryption_key or "").keys

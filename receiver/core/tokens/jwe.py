@@ -50,7 +50,7 @@ DecryptionKey = RSAKey | ECKey | OKPKey | OctKey
 """As joserfc has it. A shared key in a file fits no `alg` of `KEY_MANAGEMENT`."""
 
 
-@functools.lru_cache(maxsize=1024)  # more than there are tenants; loading a PEM costs as much as opening a token
+@functools.lru_cache(maxsize=16_384)  # more than there are tenants; loading a PEM costs as much as opening a token
 def decryption_keys(serialised: str) -> KeySet:
     """The private keys in a PEM, a JWK or a JWK set.
 
@@ -68,6 +68,14 @@ def decryption_keys(serialised: str) -> KeySet:
     if not all(key.is_private for key in keys.keys):
         raise ConfigurationError("decryption_key_file: holds a public key; decryption needs the private one")
     return keys
+
+
+def have_a_key_in_common(one: str | None, other: str | None) -> bool:
+    """Whether two tenants may open each other's tokens: one key may be a PEM here and a JWK there."""
+    if not one or not other or one == other:
+        return one == other
+    thumbprints = [{key.thumbprint() for key in decryption_keys(serialised).keys} for serialised in (one, other)]
+    return not thumbprints[0].isdisjoint(thumbprints[1])
 
 
 @dataclass(frozen=True, slots=True)

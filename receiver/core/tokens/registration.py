@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from receiver.core.tokens.jwe import have_a_key_in_common
 from receiver.core.tokens.jwk import FAMILIES
 from receiver.core.tokens.rule import Rule, where_tenant
 from receiver.errors import Code, LogoutTokenError
@@ -59,7 +60,7 @@ def check_decryption_tenant(opened_by: Tenant | None, issued_by: Tenant) -> None
         LogoutTokenError: `issuer_mismatch`.
     """
     # BCL §2.6 step 1: the keys are those registered for ID tokens, which is once for each issuer.
-    if opened_by is not None and issued_by.decryption_key != opened_by.decryption_key:
+    if opened_by is not None and not have_a_key_in_common(issued_by.decryption_key, opened_by.decryption_key):
         raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the token was encrypted to the key of {opened_by.name}")
 
 
