@@ -1,0 +1,162 @@
+"""How long each script in Redis takes at its largest input, in milliseconds of the server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+
+from receiver.bus.caches import cache_index, removals
+from receiver.bus.events import acks, groups
+from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.keys import Keys
+from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.bus.sign_ins.registry import REGISTER
+from receiver.core.eviction import Eviction
+from receiver.core.marks import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from receiver.bus.lua import Argument, Script
+
+KEYS = Keys()
+ISS = "https://op.example"
+NOW_S = 1_795_176_000
+ROUNDS = 3
+"""Each figure is the least of so many: what other processes add is left out."""
+
+
+class Bench:
+    """One Redis, and what its slow log says of the scripts."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self.client = client
+
+    async def measure(
+        self, name: str, prepare: Callable[[], Awaitable[None]], run: Callable[[], Awaitable[Any]]
+    ) -> None:
+        """Print the time of the longest script call of `run`."""
+        times = []
+        for _ in range(ROUNDS):
+            await self.client.flushdb()
+            await prepare()
+            await self.client.slowlog_reset()
+            await run()
+            found: Any = await self.client.slowlog_get(2000)
+            times.append(max(e["duration"] for e in found if e["command"].upper().startswith(b"EVAL")) / 1000)
+        sys.stdout.write(f"{name:32} {min(times):8.2f} ms\n")
+
+    async def script(
+        self, name: str, script: Script, keys: Sequence[str], arguments: Sequence[Argument],
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        """The same for one call."""
+        await self.measure(name, prepare, lambda: script.run(self.client, keys, arguments))
+
+
+async def nothing() -> None:
+    """An empty Redis."""
+
+
+async def main() -> None:
+    """Every script whose input can be large."""
+    with EmbeddedRedis() as server:
+        client = redis.asyncio.Redis.from_url(server.url)
+        await client.config_set("slowlog-log-slower-than", 0)
+        await client.config_set("slowlog-max-len", 2000)
+        bench = Bench(client)
+        await _publish(bench)
+        await _learn(bench)
+        await _register(bench)
+        await _small(bench)
+        await _groups(bench)
+        await client.aclose()
+
+
+async def _publish(bench: Bench) -> None:
+    user = digest("sub", ISS, "alice")
+    homes = [digest("account", ISS, f"a{n}") for n in range(cache_index.MAX_MEMBERS)]
+
+    async def forge() -> None:
+        members = ",".join(f'{home} "a{n}"' for n, home in enumerate(homes))
+        await bench.client.hset(KEYS.index_bucket(user), user, f"{NOW_S * 2},{members}")
+        for n, home in enumerate(homes):
+            users = ",".join(digest("sub", ISS, f"u{n}-{m}") for m in range(cache_index.MAX_MEMBERS))
+            await bench.client.hset(KEYS.account_bucket(home), home, f"{NOW_S * 2},{users}")
+
+    logout = Eviction(id="e", tenant="t1", iss=ISS, sub="alice", scope="user", logout_at=NOW_S, received_at=NOW_S)
+    publisher = EvictionPublisher(bench.client, KEYS, Retention())
+    await bench.measure("publish, forged accounts", forge, lambda: publisher.publish(logout))
+
+
+async def _learn(bench: Bench) -> None:
+    notes, bucket = cache_index.MAX_NOTES, KEYS.index_bucket("000")
+
+    async def full() -> None:
+        members = ",".join(f"{n:04}{'y' * 56}" for n in range(cache_index.MAX_MEMBERS))
+        await bench.client.hset(bucket, mapping={f"000{n}": f"{NOW_S},{members}" for n in range(notes)})
+
+    limits = (NOW_S, 1000, cache_index.MAX_MEMBERS, cache_index.MAX_BYTES, cache_index.MAX_NAMES)
+    member = f"{'x' * 16} {json.dumps('k' * 1000)}"
+    arguments: list[Argument] = [*limits, *(text for n in range(notes) for text in (f"000{n}", member))]
+    await bench.script("learn, full names", cache_index.LEARN, [bucket] * notes, arguments, full)
+
+
+async def _register(bench: Bench) -> None:
+    user = "u" * 16
+    names = ",".join(f'"{"k" * 512}"' for _ in range(16))
+
+    async def full() -> None:
+        lines = [
+            "\t".join([str(NOW_S * 2), "5", "", '"c"', f"s{n:015}", f'"{"a" * 512}"', "h" * 16, names])
+            for n in range(64)
+        ]
+        await bench.client.set(KEYS.user(user), "\n".join(lines))
+
+    keys = [KEYS.user(user), KEYS.session_bucket("aaa"), KEYS.account_bucket("bbb"), KEYS.mark("a"), KEYS.epoch]
+    arguments = (user, "a" * 16, "b" * 16, NOW_S, 1000, "5", "5", '"c2"', '"a"', '"k"', 1, "")
+    await bench.script("register, 64 sessions of 16 keys", REGISTER, keys, arguments, full)
+
+
+async def _small(bench: Bench) -> None:
+    notes = removals.NOTES_AT_ONCE
+    keys = [KEYS.removal(f"n{n}") for n in range(notes * 3)]
+    arguments: list[Argument] = [86_400]
+    for note in range(notes):
+        arguments += [3, 5, 9, "again", "unsure", 16, *(f"sid{note}-{n}" for n in range(16))]
+    await bench.script("removed, a batch", removals.REMOVED, keys, arguments, nothing)
+    await bench.script("mark, 256", removals.MARK, [KEYS.mark(f"m{n}") for n in range(256)], (5, 600), nothing)
+    ids = [text for n in range(100) for text in (f"e{n}", 1, 5, 5)]
+    known = [KEYS.acks, KEYS.instances, KEYS.instances_since]
+    await bench.script("acknowledge, 100", acks.ACKNOWLEDGE, known, ("app", "i", "w", 5, acks.MAX_ACKS, *ids), nothing)
+
+
+async def _groups(bench: Bench) -> None:
+    client = bench.client
+
+    async def events(count: int, size: int) -> None:
+        pipeline = client.pipeline(transaction=False)
+        for n in range(count):
+            pipeline.xadd(KEYS.events, {"event": "x" * size, "n": n + 1})  # type: ignore[unused-awaitable]  # queued
+        await pipeline.execute()
+        await client.xgroup_create(KEYS.events, "g", "0-0")
+
+    async def trimmed() -> None:
+        await events(5000, 1)
+        await client.xreadgroup("g", "dead", {KEYS.events: ">"}, count=5000)
+        await client.xtrim(KEYS.events, maxlen=1, approximate=False)
+
+    keys = [KEYS.events, KEYS.group("g")]
+    reading = ("g", "w", 100, "", 0, "(1-0", "generation", 1000, KEYS.sequence)
+    await bench.script("read_group, 100 of 60 KB", groups.READ, keys, reading, lambda: events(100, 60_000))
+    await bench.script("claim, 5,000 trimmed", groups.CLAIM, keys, ("g", "w", 0, 10**9), trimmed)
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m bench.scripts", description=__doc__).parse_args()
+    asyncio.run(main())
