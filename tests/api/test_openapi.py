@@ -84,7 +84,9 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     settings = Settings(internal={"token": TOKEN})
     parts = dict.fromkeys(field.name for field in dataclasses.fields(Resources))
     resources = Resources(**(parts | {"settings": settings}))  # type: ignore[arg-type]
-    dispatcher = Dispatcher(input_table(resources), nothing, nothing, settings.public, clock=time.time)
+    dispatcher = Dispatcher(
+        input_table(resources), nothing, nothing, settings.public, clock=time.time, metrics=Metrics()
+    )
     backing = Backing(
         tenants=TenantDirectory(()), access=BearerTokens(settings.internal.tokens), dispatcher=dispatcher,
         client=nothing, keys=nothing, feed=nothing, names=nothing,
