@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from pathlib import Path
 
-DIRECTORIES = ("chaos", "clients", "stacks", "versions")
+DIRECTORIES = ("chaos", "clients", "stacks", "versions", "wayback")
 """Below tests/: all that is in them is deep."""
 
 MARKS = frozenset({"topology", "tls_server", "node", "java", "browser", "deep"})

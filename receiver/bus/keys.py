@@ -59,7 +59,7 @@ class Keys:
         return f"{self.prefix}:poller:{name}"
 
     def mark(self, digest: str, suffix: str = "") -> str:
-        """String: NumericDate seconds of the latest logout of one subject, account or session; expires.
+        """String: the latest logout of one subject, account or session, as `core.marks` says; expires.
 
         Args:
             digest: Of the subject, account or session (`core.marks.digest`), or of a session and a subject, joined
@@ -75,6 +75,13 @@ class Keys:
         Named like a mark, so that the right to read marks is enough.
         """
         return self.mark(EPOCH)
+
+    def anew(self, name: str) -> str:
+        """String: value of the latest mark that one sign-in (`core.marks.anew_name`) is newer than; expires.
+
+        Below the marks, so that who may read and write those may read and write these.
+        """
+        return f"{self.prefix}:mark:anew:{name}"
 
     def user(self, digest: str) -> str:
         """String: the registered sessions of one subject, one per line; expires with the last of them."""

@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from aiohttp import web
 
+from receiver.consumer import anew
 from receiver.consumer.checkpoint import Checkpoint
 from receiver.consumer.guard import Guard
 from receiver.consumer.options import Options, guard_options
+from receiver.consumer.passage import REDIRECTS, Facts, Passage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp.typedefs import Handler
 
-    from receiver.consumer.checkpoint import Visit
-    from receiver.consumer.knowledge import Status
+    from receiver.consumer.refusal import Refusal
 
 GUARD = web.AppKey("logout_receiver", Guard)
 """Where the app's guard is, while the app runs."""
+
+
+SESSIONS = "aiohttp_session_storage"
+"""Where aiohttp-session notes in a request that it was set up."""
 
 
 class SignOut:
@@ -63,32 +68,46 @@ class SignOut:
         # As it was sent: aiohttp routes by that, where an encoded slash is none.
         if self._checkpoint.is_exempt(request.rel_url.raw_path):
             return await handler(request)
-        status, visit = await self._check(request)
-        refusal = self._checkpoint.refusal(status, method=request.method, path=request.path, header=request.headers.get)
+        passage = Passage(
+            self._checkpoint,
+            lambda: Facts(request.method, request.path, request.rel_url.raw_query_string, request.headers.get),
+        )
+        await self._look(request, passage)
+        refusal = passage.refusal()
         if refusal is not None:
-            return web.Response(body=refusal.body, status=refusal.status, headers=refusal.headers)
+            return _response(refusal)
         try:
             response = await handler(request)
-        except web.HTTPException:
-            await self._check(request, visit)
-            raise
-        await self._check(request, visit)
+        except web.HTTPException as error:
+            changed = await self._amend(request, passage, error)
+            if changed is error:
+                raise
+            return changed
+        return await self._amend(request, passage, response)
+
+    async def _amend(self, request: web.Request, passage: Passage, response: web.StreamResponse) -> web.StreamResponse:
+        session = await self._look(request, passage)
+        location = response.headers.get("Location") if response.status in REDIRECTS else None
+        amendment = passage.amendment(session, location=location)
+        if amendment is None or response.prepared:
+            return response
+        if amendment.instead is not None:
+            return _response(amendment.instead)
+        if amendment.location is not None:
+            response.headers["Location"] = amendment.location
+        if amendment.set_cookie is not None:
+            response.headers.add("Set-Cookie", amendment.set_cookie)
         return response
 
-    async def _check(self, request: web.Request, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
-        guard = request.config_dict[GUARD]
+    async def _look(self, request: web.Request, passage: Passage) -> Any:
+        """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""
         session = None if self._sessions is None else await self._sessions.get(request)
-        claims: Any = await self._claims(request, session)
-        if claims is None:
-            if session is not None:
-                self._checkpoint.no_sign_in(session)
-            return "live", None
-        names = () if self._sessions is None else self._sessions.names(request, session)
-        visit = self._checkpoint.recognise(session, claims, names, earlier=earlier)
-        status = await self._checkpoint.status_async(guard, session, visit)
+        claims = await self._claims(request, session)
+        names = () if claims is None or self._sessions is None else self._sessions.names(request, session)
+        status = await passage.look_async(request.config_dict[GUARD], session, claims, names)
         if status == "ended" and session is not None:
             session.invalidate()
-        return status, visit
+        return session
 
     async def _claims(self, request: web.Request, session: Any) -> Any:
         if not callable(self._checkpoint.claims):
@@ -109,6 +128,25 @@ class _SessionsOf:
     def names(self, request: web.Request, session: Any) -> tuple[str, ...]:
         # RedisStorage and MemcachedStorage call it this; a cookie that is the session has no identity.
         return () if session.identity is None else (f"{request[self._storage_key].cookie_name}_{session.identity}",)
+
+
+def _response(refusal: Refusal) -> web.Response:
+    return web.Response(body=refusal.body, status=refusal.status, headers=refusal.headers)
+
+
+async def login_parameters(request: web.Request, *, state: str, nonce: str | None = None) -> dict[str, str]:
+    """What to add to an authorization request that the app pushes or signs.
+
+    `{"prompt": "login"}` where the browser was refused before, else nothing. Parameters in an address that the app
+    redirects to are added without it.
+
+    Args:
+        request: The one that is answered now.
+        state: What the authorization request has.
+        nonce: What it has.
+    """
+    session: Any = await _SessionsOf().get(request) if SESSIONS in request else None
+    return anew.parameters(session, request.headers.get("Cookie"), state=state, nonce=nonce)
 
 
 def setup(app: web.Application, redis_url: str, **options: Unpack[Options]) -> None:

@@ -11,18 +11,20 @@ import inspect
 import warnings
 from typing import TYPE_CHECKING, Any, Unpack
 
+from receiver.consumer import anew
 from receiver.consumer.checkpoint import Checkpoint
 from receiver.consumer.exempt import is_plain
 from receiver.consumer.guard import Guard
 from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S
 from receiver.consumer.options import Options, guard_options
+from receiver.consumer.passage import REDIRECTS, Facts, Passage
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
 
-    from receiver.consumer.checkpoint import Refusal, Visit
-    from receiver.consumer.knowledge import Status
+    from receiver.consumer.checkpoint import Visit
+    from receiver.consumer.refusal import Refusal
     from receiver.core.eviction import Eviction
 
     Scope = MutableMapping[str, Any]
@@ -89,6 +91,7 @@ class SignOut:
 
     async def stop(self) -> None:
         """Stop listening; the next request starts it again."""
+        await cancel(*self._closing)
         guard, self._guard = self._guard, None
         if guard is not None:
             await guard.stop()
@@ -111,30 +114,39 @@ class SignOut:
             await self.stop()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, visit = await self._check(scope)
-        refusal = self._refusal(status, scope)
+        passage = self._passage(scope)
+        await self._look(scope, passage)
+        refusal = passage.refusal()
         if refusal is not None:
             await _answer(send, "http.response", refusal)
             return
+        replaced = False
 
-        async def check_and_send(message: Message) -> None:
+        async def look_and_send(message: Message) -> None:
+            nonlocal replaced
             if message["type"] == "http.response.start":
-                await self._check(scope, visit)
-            await send(message)
+                session = await self._look(scope, passage)
+                refusal = _amend(message, passage, session)
+                if refusal is not None:
+                    replaced = True
+                    await _answer(send, "http.response", refusal)
+            if not replaced:
+                await send(message)
 
-        await self._app(scope, receive, check_and_send)
+        await self._app(scope, receive, look_and_send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, visit = await self._check(scope)
-        refusal = self._refusal(status, scope)
+        passage = self._passage(scope)
+        await self._look(scope, passage)
+        refusal = passage.refusal()
         if refusal is not None and DENIAL in scope.get("extensions", {}):
             await _answer(send, DENIAL, refusal)
         elif refusal is not None:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-        elif visit is None or status == "ended":
+        elif passage.visit is None or passage.status == "ended":
             await self._app(scope, receive, send)
         else:
-            socket = _Socket(visit, send)
+            socket = _Socket(passage.visit, send)
             self._sockets.add(socket)
             watching = asyncio.create_task(self._watch(socket))
             try:
@@ -149,7 +161,11 @@ class SignOut:
             await asyncio.sleep(ASK_AGAIN_AFTER_S)
             await self._close_if_ended(await self._listening(), socket)
 
-    async def _check(self, scope: Scope, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
+    def _passage(self, scope: Scope) -> Passage:
+        return Passage(self._checkpoint, lambda: _facts(scope))
+
+    async def _look(self, scope: Scope, passage: Passage) -> Any:
+        """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""
         session = scope.get("session")
         if callable(self._checkpoint.claims):
             claims: Any = self._checkpoint.claims(scope)
@@ -159,15 +175,10 @@ class SignOut:
             raise RuntimeError("no scope['session']: put SessionMiddleware around SignOut, or give `claims`")
         else:
             claims = self._checkpoint.claims_in_session(session)
-        if claims is None:
-            if session is not None:
-                self._checkpoint.no_sign_in(session)
-            return "live", None
-        visit = self._checkpoint.recognise(session, claims, earlier=earlier)
-        status = await self._checkpoint.status_async(await self._listening(), session, visit)
+        status = await passage.look_async(scope[GUARD], session, claims, ())
         if status == "ended" and session is not None:
             session.clear()
-        return status, visit
+        return session
 
     async def _listening(self) -> Guard:
         loop = asyncio.get_running_loop()
@@ -177,15 +188,6 @@ class SignOut:
             self._guard = Guard(self._redis_url, **self._options)
             await self._guard.start()
         return self._guard
-
-    def _refusal(self, status: Status, scope: Scope) -> Refusal | None:
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
-
-        def header(name: str) -> str | None:
-            value = headers.get(name.encode())
-            return None if value is None else value.decode("latin-1")
-
-        return self._checkpoint.refusal(status, method=scope.get("method", ""), path=scope["path"], header=header)
 
     async def _hear(self, eviction: Eviction) -> None:
         for socket in list(self._sockets):
@@ -233,6 +235,47 @@ class _Socket:
     async def close(self) -> None:
         if not self._closed:
             await self.send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "signed out"})
+
+
+def login_parameters(scope: Scope, *, state: str, nonce: str | None = None) -> dict[str, str]:
+    """What to add to an authorization request that the app pushes or signs.
+
+    `{"prompt": "login"}` where the browser was refused before, else nothing. Parameters in an address that the app
+    redirects to are added without it.
+
+    Args:
+        scope: Of the request that is answered now.
+        state: What the authorization request has.
+        nonce: What it has.
+    """
+    return anew.parameters(scope.get("session"), _header(scope, "cookie"), state=state, nonce=nonce)
+
+
+def _facts(scope: Scope) -> Facts:
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Facts(scope.get("method", ""), scope["path"], query, lambda name: _header(scope, name))
+
+
+def _header(scope: Scope, name: str) -> str | None:
+    wanted = name.encode()
+    return next((value.decode("latin-1") for given, value in scope["headers"] if given == wanted), None)
+
+
+def _amend(message: Message, passage: Passage, session: Any) -> Refusal | None:
+    """Change the start of an answer; what is to be sent in its place, where it is replaced."""
+    headers, location = message.get("headers", ()), None
+    if message["status"] in REDIRECTS:
+        location = next((value.decode("latin-1") for name, value in headers if name.lower() == b"location"), None)
+    amendment = passage.amendment(session, location=location)
+    if amendment is None or amendment.instead is not None:
+        return None if amendment is None else amendment.instead
+    if amendment.location is not None:
+        headers = [(name, value) for name, value in headers if name.lower() != b"location"]
+        headers = [*headers, (b"location", amendment.location.encode("latin-1"))]
+    if amendment.set_cookie is not None:
+        headers = [*headers, (b"set-cookie", amendment.set_cookie.encode("latin-1"))]
+    message["headers"] = list(headers)
+    return None
 
 
 async def _answer(send: Send, kind: str, refusal: Refusal) -> None:

@@ -7,13 +7,14 @@ logout may have come while it ran.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from receiver.consumer import refusal
+from receiver.consumer.anew import ASKED
 from receiver.consumer.exempt import Exempt
 from receiver.consumer.session_layouts import find_account, find_claims
 from receiver.core.marks import digest
@@ -21,11 +22,11 @@ from receiver.core.numeric_date import numeric_date
 from receiver.core.sign_in import from_claims
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from receiver.consumer.guard import Guard, ThreadGuard
     from receiver.consumer.knowledge import Status
     from receiver.consumer.options import Options
+    from receiver.consumer.refusal import Header, Refusal
     from receiver.consumer.session_layouts import SessionLike
     from receiver.core.sign_in import SignIn
 
@@ -34,11 +35,20 @@ log = logging.getLogger("receiver.consumer")
 MARKER = "_logout_receiver"
 """Session key that says which sign-in was registered; about 60 bytes."""
 
-RETRY_AFTER_S = 5
-"""Seconds told to a client that was refused because nobody could tell whether it is signed out."""
-
 ANONYMOUS_KEYS = frozenset(
-    {MARKER, "_auth_flow", "_csrftoken", "_flashes", "_permanent", "auth_flow", "csrf_token", "flow", "next", "state"}
+    {
+        MARKER,
+        ASKED,
+        "_auth_flow",
+        "_csrftoken",
+        "_flashes",
+        "_permanent",
+        "auth_flow",
+        "csrf_token",
+        "flow",
+        "next",
+        "state",
+    }
 )
 """Session keys of visitors who have not signed in, or not yet."""
 
@@ -50,20 +60,18 @@ MAX_SEEN = 100_000
 are registered again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The answer to a request that is stopped."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
 class _Marker(NamedTuple):
     who: str
     iat: float | None
     account: str | None
     where: str
+
+
+MAX_RECOGNISED = 10_000
+"""Sign-ins whose claims are not read anew as long as they stay the same, about 1 KB each; the oldest give way."""
+
+_Says = tuple[Any, ...]
+"""What claims say, as far as it matters to us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +86,16 @@ class Visit:
 
     sign_in: SignIn
     registered: bool
-    _claims: dict[str, Any]
     _marker: _Marker
+
+
+class _Recognised(NamedTuple):
+    """A sign-in that was recognised before: what its session kept, its claims and its names, so that it is the same."""
+
+    kept: object
+    says: _Says
+    names: tuple[str, ...]
+    visit: Visit
 
 
 class Checkpoint:
@@ -94,6 +110,7 @@ class Checkpoint:
         self._claims_expected = not callable(self.claims)
         self._refuse_when_unknown = options.get("refuse_when_unknown", False)
         self._seen: OrderedDict[str, _Marker] = OrderedDict()
+        self._recognised: OrderedDict[str, _Recognised] = OrderedDict()
         self._lock = threading.Lock()
 
     def is_exempt(self, path: str) -> bool:
@@ -107,33 +124,26 @@ class Checkpoint:
             return value
         return find_claims(session)
 
-    def recognise(
-        self,
-        session: SessionLike | None,
-        claims: Mapping[str, Any],
-        keys: Iterable[str] = (),
-        *,
-        earlier: Visit | None = None,
-    ) -> Visit:
+    def recognise(self, session: SessionLike | None, claims: Mapping[str, Any], keys: Iterable[str] = ()) -> Visit:
         """Recognise the sign-in.
 
         Args:
             session: Where it is remembered; None remembers it in this process.
             claims: The ID token's.
             keys: The session's own names.
-            earlier: What the same request was recognised as before; the claims are read once while they stay the same.
 
         Raises:
             ValueError: the claims have no `iss`, `sub` or `aud`.
         """
         self._claims_expected = False
-        names = tuple(keys)
-        before = None if session is None else _marker(session.get(MARKER))
-        if earlier is not None and earlier.sign_in.keys == names and earlier._claims == claims:  # noqa: SLF001
-            if session is None:
-                before = self._seen.get(earlier._marker.who)  # noqa: SLF001
-            if before == earlier._marker:  # noqa: SLF001
-                return earlier if earlier.registered else replace(earlier, registered=True)
+        names, says = tuple(keys), _says(claims)
+        kept = None if session is None else session.get(MARKER)
+        if isinstance(kept, list) and kept:
+            # As nearly always: the session was here a moment ago.
+            known = self._recognised.get(str(kept[0]))
+            if known is not None and known.kept == kept and known.says == says and known.names == names:
+                return known.visit
+        before = _marker(kept)
         sign_in = from_claims(claims, client_id=self._client_id)
         who = _who(sign_in)
         where = digest("keys", "", "\n".join(names)) if names else ""
@@ -146,8 +156,14 @@ class Checkpoint:
         told = (iat, account or sign_in.sub, names)
         if told != (sign_in.began_at, sign_in.home_account_id, sign_in.keys):
             sign_in = replace(sign_in, began_at=iat, home_account_id=account or sign_in.sub, keys=names)
-        registered = before is not None and same and before.where == where
-        return Visit(sign_in, registered, dict(claims), _Marker(who, iat, account, where))
+        marker = _Marker(who, iat, account, where)
+        visit = Visit(sign_in, marker == before, marker)
+        if visit.registered and session is not None:
+            with self._lock:
+                self._recognised[who] = _Recognised(kept, says, names, visit)
+                if len(self._recognised) > MAX_RECOGNISED:
+                    self._recognised.popitem(last=False)
+        return visit
 
     def settle(self, session: SessionLike | None, visit: Visit) -> None:
         """Remember that the sign-in was registered."""
@@ -174,25 +190,7 @@ class Checkpoint:
                 ", ".join(map(repr, names[:MAX_NAMED])),
             )
 
-    def status(self, guard: ThreadGuard, session: SessionLike | None, visit: Visit) -> Status:
-        """Register the sign-in if it is new, and tell whether it is signed out."""
-        if visit.registered:
-            return guard.status(visit.sign_in)
-        status = guard.sign_in(visit.sign_in)
-        if status == "live":
-            self.settle(session, visit)
-        return status
-
-    async def status_async(self, guard: Guard, session: SessionLike | None, visit: Visit) -> Status:
-        """As `status`."""
-        if visit.registered:
-            return await guard.status(visit.sign_in)
-        status = await guard.sign_in(visit.sign_in)
-        if status == "live":
-            self.settle(session, visit)
-        return status
-
-    def refusal(self, status: Status, *, method: str, path: str, header: Callable[[str], str | None]) -> Refusal | None:
+    def refusal(self, status: Status, *, method: str, path: str, header: Header, again: bool = False) -> Refusal | None:
         """The answer to a request that may not go on; None when it may.
 
         Args:
@@ -200,14 +198,14 @@ class Checkpoint:
             method: The request's.
             path: The request's.
             header: Looks up a request header.
+            again: Whether the browser was refused before, and has not signed in since.
         """
         if status == "unknown" and self._refuse_when_unknown:
-            return _refusal(503, "temporarily_unavailable", header, {"Retry-After": str(RETRY_AFTER_S)})
+            return refusal.unavailable(header)
         if status != "ended" or path == self._login_path:
             return None
-        if self._login_url is not None and method in {"GET", "HEAD"} and _is_navigation(header):
-            return Refusal(302, {"Location": self._login_url, "Cache-Control": "no-store"}, b"")
-        return _refusal(401, "signed_out", header, {})
+        navigates = refusal.is_navigation(method, header)
+        return refusal.signed_out(login_url=self._login_url, navigates=navigates, again=again, header=header)
 
     @property
     def _login_path(self) -> str | None:
@@ -224,31 +222,22 @@ class Checkpoint:
         return find_account(session, claims)
 
 
-_TEXTS = {
-    "signed_out": "You have been signed out. Sign in again.\n",
-    "temporarily_unavailable": "Your session cannot be verified at the moment. Try again in a few seconds.\n",
-}
-
-
-def _refusal(status: int, error: str, header: Callable[[str], str | None], headers: dict[str, str]) -> Refusal:
-    wants_json = "json" in (header("accept") or "")
-    body = json.dumps({"error": error}) if wants_json else _TEXTS[error]
-    media_type = "application/json" if wants_json else "text/plain; charset=utf-8"
-    return Refusal(status, {"Content-Type": media_type, "Cache-Control": "no-store", **headers}, body.encode())
-
-
-def _is_navigation(header: Callable[[str], str | None]) -> bool:
-    mode = header("sec-fetch-mode")
-    return mode == "navigate" if mode else "text/html" in (header("accept") or "")
-
-
 def _who(sign_in: SignIn) -> str:
     # Kept in sessions: another form would register every sign-in anew, dated by a renewed ID token.
-    identity = (sign_in.client_ids[0], sign_in.sub, sign_in.sid or "", str(sign_in.auth_time or ""))
+    # The order of several clients says nothing.
+    identity = (min(sign_in.client_ids), sign_in.sub, sign_in.sid or "", str(sign_in.auth_time or ""))
     return digest("session", sign_in.iss, "\n".join(identity))
 
 
+def _says(claims: Mapping[str, Any]) -> _Says:
+    get = claims.get
+    return (get("iss"), get("sub"), get("sid"), get("aud"), get("azp"), get("auth_time"), get("iat"))
+
+
 def _marker(value: object) -> _Marker | None:
+    """What was remembered in a session; None where that is nothing of ours."""
     if not isinstance(value, list | tuple) or len(value) != len(_Marker._fields):
         return None
-    return _Marker(*value)
+    marker = _Marker(*value)
+    names = (marker.who, marker.account or "", marker.where)
+    return marker if all(isinstance(name, str) for name in names) and not isinstance(marker.iat, list | dict) else None

@@ -20,18 +20,21 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
+from receiver.consumer import anew
 from receiver.consumer.background import PerProcess
 from receiver.consumer.checkpoint import MARKER, Checkpoint
 from receiver.consumer.guard import ThreadGuard
 from receiver.consumer.options import Options, guard_options
+from receiver.consumer.passage import REDIRECTS, Facts, Passage
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from receiver.consumer.checkpoint import Visit
     from receiver.consumer.health import Health
     from receiver.consumer.knowledge import Status
+    from receiver.consumer.refusal import Refusal
+    from receiver.core.sign_in import SignIn
 
 SETTING = "LOGOUT_RECEIVER"
 """A dictionary: `REDIS_URL`, and the members of `options.Options` in capitals, by default as there.
@@ -73,42 +76,40 @@ class SignOut:
         self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)
-        status, visit = self._check(request)
-        refusal = self._refusal(status, request)
+        passage = Passage(self._checkpoint, lambda: _facts(request))
+        self._look(request, passage)
+        refusal = passage.refusal()
         if refusal is not None:
-            return refusal
+            return _response(refusal)
         response = self._get_response(request)
-        self._check(request, visit)
-        return response
+        return _amend(response, passage, self._look(request, passage))
 
     async def _call_async(self, request: HttpRequest) -> HttpResponse:
         self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return await self._get_response(request)
-        status, visit = await self._check_async(request)
-        refusal = self._refusal(status, request)
+        passage = Passage(self._checkpoint, lambda: _facts(request))
+        await self._look_async(request, passage)
+        refusal = passage.refusal()
         if refusal is not None:
-            return refusal
+            return _response(refusal)
         response = await self._get_response(request)
-        await self._check_async(request, visit)
-        return response
+        return _amend(response, passage, await self._look_async(request, passage))
 
-    def _check(self, request: HttpRequest, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
+    def _look(self, request: HttpRequest, passage: Passage) -> Any:
+        """Look at this request's sign-in; the session, with a sign-in that is over dropped."""
         session = _session(request)
         # Looking is no access: a page that does not depend on the user stays cacheable for all.
         accessed = session.accessed
         claims = self._claims(request)
+        status = passage.look(self._guards.get(), session, claims, () if claims is None else _keys(session))
         if claims is None:
-            self._checkpoint.no_sign_in(session)
             session.accessed = accessed
-            return "live", None
-        visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
-        status = self._checkpoint.status(self._guards.get(), session, visit)
         if status == "ended":
             session.flush()
-        return status, visit
+        return session
 
-    async def _check_async(self, request: HttpRequest, earlier: Visit | None = None) -> tuple[Status, Visit | None]:
+    async def _look_async(self, request: HttpRequest, passage: Passage) -> Any:
         session = _session(request)
         accessed = session.accessed
         # Loads the session without blocking the loop; what follows reads what was loaded.
@@ -116,24 +117,13 @@ class SignOut:
         claims: Any = self._claims(request)
         if inspect.isawaitable(claims):
             claims = await claims
+        guard = _OffLoop(self._guards.get())
+        status = await passage.look_async(guard, session, claims, () if claims is None else _keys(session))
         if claims is None:
-            self._checkpoint.no_sign_in(session)
             session.accessed = accessed
-            return "live", None
-        visit = self._checkpoint.recognise(session, claims, _keys(session), earlier=earlier)
-        status = await self._status_async(session, visit)
         if status == "ended":
             await session.aflush()
-        return status, visit
-
-    async def _status_async(self, session: Any, visit: Visit) -> Status:
-        guard = self._guards.get()
-        if visit.registered:
-            known = guard.cached_status(visit.sign_in)
-            if known != "unknown":
-                return known
-        status: Status = await asyncio.to_thread(self._checkpoint.status, guard, session, visit)
-        return status
+        return session
 
     def _claims(self, request: HttpRequest) -> Mapping[str, Any] | None:
         if callable(self._checkpoint.claims):
@@ -141,11 +131,66 @@ class SignOut:
             return claims
         return self._checkpoint.claims_in_session(request.session)
 
-    def _refusal(self, status: Status, request: HttpRequest) -> HttpResponse | None:
-        refusal = self._checkpoint.refusal(
-            status, method=str(request.method), path=request.path, header=request.headers.get
-        )
-        return None if refusal is None else HttpResponse(refusal.body, status=refusal.status, headers=refusal.headers)
+
+class _OffLoop:
+    """A `ThreadGuard` for async views: what would block is asked in a thread."""
+
+    def __init__(self, guard: ThreadGuard) -> None:
+        self._guard = guard
+
+    def cached_status(self, sign_in: SignIn) -> Status:
+        """As `Guard.cached_status`."""
+        return self._guard.cached_status(sign_in)
+
+    async def status(self, sign_in: SignIn) -> Status:
+        """As `Guard.status`."""
+        return await asyncio.to_thread(self._guard.status, sign_in)
+
+    async def sign_in(self, sign_in: SignIn, *, anew: bool) -> Status:
+        """As `Guard.sign_in`."""
+        return await asyncio.to_thread(self._guard.sign_in, sign_in, anew=anew)
+
+
+def _facts(request: HttpRequest) -> Facts:
+    return Facts(str(request.method), request.path, request.META.get("QUERY_STRING", ""), request.headers.get)
+
+
+def _response(refusal: Refusal) -> HttpResponse:
+    return HttpResponse(refusal.body, status=refusal.status, headers=refusal.headers)
+
+
+def _amend(response: HttpResponse, passage: Passage, session: Any) -> HttpResponse:
+    location = response.get("Location") if response.status_code in REDIRECTS else None
+    amendment = passage.amendment(session, location=location)
+    if amendment is None:
+        media_type = response.get("Content-Type", "").partition(";")[0]
+        if not response.streaming and passage.may_change_page(response.status_code, media_type):
+            text = response.content.decode(response.charset)
+            response.content = passage.page(session, text).encode(response.charset)
+            if response.has_header("Content-Length"):
+                response["Content-Length"] = str(len(response.content))
+        return response
+    if amendment.instead is not None:
+        return _response(amendment.instead)
+    if amendment.location is not None:
+        response["Location"] = amendment.location
+    if amendment.set_cookie is not None:
+        response.cookies.load(amendment.set_cookie)
+    return response
+
+
+def login_parameters(request: HttpRequest, *, state: str, nonce: str | None = None) -> dict[str, str]:
+    """What to add to an authorization request that the app pushes or signs.
+
+    `{"prompt": "login"}` where the browser was refused before, else nothing. Parameters in an address that the app
+    redirects to are added without it.
+
+    Args:
+        request: The one that is answered now.
+        state: What the authorization request has.
+        nonce: What it has.
+    """
+    return anew.parameters(_session(request), request.headers.get("Cookie"), state=state, nonce=nonce)
 
 
 class SignOutMiddleware(SignOut):

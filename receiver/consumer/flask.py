@@ -8,27 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from flask import Response, current_app, g, request
+from flask import Response, current_app, request
 from flask.globals import request_ctx
 from flask.sessions import NullSession
 
+from receiver.consumer import anew
 from receiver.consumer.background import PerProcess
 from receiver.consumer.checkpoint import Checkpoint
 from receiver.consumer.exempt import is_plain
 from receiver.consumer.guard import ThreadGuard
 from receiver.consumer.options import Options, guard_options
+from receiver.consumer.passage import REDIRECTS, Facts, Passage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from flask import Flask
+    from flask import Flask, Request
+    from flask.ctx import RequestContext
     from flask.sessions import SessionMixin
 
     from receiver.consumer.health import Health
-    from receiver.consumer.knowledge import Status
 
 EXTENSION = "logout-receiver"
-"""Key in `app.extensions`, and in `flask.g` of what this request was recognised as."""
+"""Key in `app.extensions`, and in the WSGI environment of this request's `Passage`."""
 
 FLASKS_OWN = frozenset({"flask.app", "flask.blueprints"})
 """Modules of the views that serve static files; a view of the app's that is named like them is none."""
@@ -78,11 +80,26 @@ class SignOut:
         """How this process's listener is, for a probe; it begins to listen if it has not. None takes `current_app`."""
         return self._hooks[app or current_app._get_current_object()].guards.get().health()  # type: ignore[attr-defined]  # noqa: SLF001
 
+    def login_parameters(self, *, state: str, nonce: str | None = None) -> dict[str, str]:
+        """What to add to an authorization request that the app pushes or signs, for the request of this moment.
+
+        `{"prompt": "login"}` where the browser was refused before, else nothing. Parameters in an address that the app
+        redirects to are added without it.
+
+        Args:
+            state: What the authorization request has.
+            nonce: What it has.
+        """
+        session = _session(request_ctx._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
+        usable = None if isinstance(session, NullSession) else session
+        return anew.parameters(usable, request.headers.get("Cookie"), state=state, nonce=nonce)
+
 
 class _Hooks:
     """What runs around one app's views."""
 
     def __init__(self, app: Flask, redis_url: str, options: Options) -> None:
+        self._app = app
         self._checkpoint = Checkpoint(options)
         given = guard_options(
             redis_url, options, name=app.name, longest_session_s=app.permanent_session_lifetime.total_seconds()
@@ -92,59 +109,78 @@ class _Hooks:
     def before(self) -> Response | None:
         # First of all, so that the process hears from its first request of any kind on.
         guard = self.guards.get()
-        if self._is_exempt():
+        # The context itself: each name that Flask offers for its parts looks it up anew.
+        context = request_ctx._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        request = context.request
+        if self._is_exempt(request):
             return None
-        status = self._check(guard, _session())
-        refusal = self._checkpoint.refusal(status, method=request.method, path=request.path, header=request.headers.get)
+        passage = Passage(self._checkpoint, lambda: _facts(request))
+        request.environ[EXTENSION] = passage
+        self._look(context, guard, passage)
+        refusal = passage.refusal()
         return None if refusal is None else Response(refusal.body, refusal.status, refusal.headers)
 
     def after(self, response: Response) -> Response:
-        if not self._is_exempt():
-            self._check(self.guards.get(), _session())
+        context = request_ctx._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        passage: Passage | None = context.request.environ.get(EXTENSION)
+        if passage is None:
+            return response
+        session = self._look(context, self.guards.get(), passage)
+        location = response.headers.get("Location") if response.status_code in REDIRECTS else None
+        amendment = passage.amendment(session, location=location)
+        if amendment is None:
+            if passage.may_change_page(response.status_code, response.mimetype) and not response.is_streamed:
+                response.set_data(passage.page(session, response.get_data(as_text=True)))
+            return response
+        if amendment.instead is not None:
+            response = Response(amendment.instead.body, amendment.instead.status, amendment.instead.headers)
+        if amendment.location is not None:
+            response.headers["Location"] = amendment.location
+        if amendment.set_cookie is not None:
+            response.headers.add("Set-Cookie", amendment.set_cookie)
         return response
 
-    def _is_exempt(self) -> bool:
-        endpoint = request.endpoint or ""
-        if endpoint.rpartition(".")[2] == "static" and is_plain(request.path):
-            view = current_app.view_functions.get(endpoint)
-            if getattr(view, "__module__", None) in FLASKS_OWN:
+    def _is_exempt(self, request: Request) -> bool:
+        endpoint = request.endpoint
+        if endpoint is not None and endpoint.endswith("static") and endpoint.rpartition(".")[2] == "static":
+            view = self._app.view_functions.get(endpoint)
+            if getattr(view, "__module__", None) in FLASKS_OWN and is_plain(request.path):
                 return True
         return self._checkpoint.is_exempt(request.path)
 
-    def _check(self, guard: ThreadGuard, session: SessionMixin) -> Status:
+    def _look(self, context: RequestContext, guard: ThreadGuard, passage: Passage) -> SessionMixin | None:
+        """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""
+        session = _session(context)
         # Looking is no access: a page that does not depend on the user stays cacheable for all.
         accessed = session.accessed
-        claims = self._claims(session)
+        if callable(self._checkpoint.claims):
+            claims: Mapping[str, Any] | None = self._checkpoint.claims(context.request)
+        else:
+            claims = self._checkpoint.claims_in_session(session)
         usable = None if isinstance(session, NullSession) else session
-        if claims is None:
-            if usable is not None:
-                self._checkpoint.no_sign_in(usable)
-            session.accessed = accessed
-            return "live"
-        session.accessed = True
-        visit = self._checkpoint.recognise(usable, claims, _keys(session), earlier=g.get(EXTENSION))
-        setattr(g, EXTENSION, visit)
-        status = self._checkpoint.status(guard, usable, visit)
+        status = passage.look(guard, usable, claims, () if claims is None else self._keys(session))
+        session.accessed = accessed or claims is not None
         if status == "ended" and usable is not None:
             usable.clear()
             # Flask-Session's `clear` leaves this one, and then keeps the session in its store.
             usable.pop("_permanent", None)
-        return status
+        return usable
 
-    def _claims(self, session: SessionMixin) -> Mapping[str, Any] | None:
-        if callable(self._checkpoint.claims):
-            claims: Mapping[str, Any] | None = self._checkpoint.claims(request)
-            return claims
-        return self._checkpoint.claims_in_session(session)
+    def _keys(self, session: SessionMixin) -> tuple[str, ...]:
+        sid = getattr(session, "sid", None)
+        prefix = getattr(self._app.session_interface, "key_prefix", None)
+        return (f"{prefix}{sid}",) if isinstance(prefix, str) and isinstance(sid, str) else ()
 
 
-def _session() -> SessionMixin:
+def _facts(request: Request) -> Facts:
+    query = request.query_string.decode("latin-1")
+    return Facts(request.method, request.path, query, request.headers.get)
+
+
+def _session(context: RequestContext) -> SessionMixin:
     # `flask.session` and, in newer versions, the context's property count as an access by the view.
-    session: SessionMixin | None = getattr(request_ctx, "_session", None)
-    return request_ctx.session if session is None else session
-
-
-def _keys(session: SessionMixin) -> tuple[str, ...]:
-    prefix = getattr(current_app.session_interface, "key_prefix", None)
-    sid = getattr(session, "sid", None)
-    return (f"{prefix}{sid}",) if isinstance(prefix, str) and isinstance(sid, str) else ()
+    session: SessionMixin | None = getattr(context, "_session", None)
+    if session is None:
+        session = context.session
+    assert session is not None  # noqa: S101  # opened with the context
+    return session

@@ -2,7 +2,8 @@
 
 A process hears every eviction, so a session it has asked Redis about once needs no network afterwards. It
 asks again while its copy may be stale, that is while it cannot hear, and now and then where a logout may be
-marked without an event (`knowledge.ASK_AGAIN_AFTER_S`).
+marked without an event (`knowledge.ASK_AGAIN_AFTER_S`). What it heard about a session it has not asked about is not the
+last word either: Redis knows which sign-ins are newer than a logout although their ID tokens do not show it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Required, Unpack
 
 from redis.exceptions import NoPermissionError
 
@@ -20,18 +21,38 @@ from receiver.bus.link import connection
 from receiver.consumer.background import BackgroundLoop, off_loop
 from receiver.consumer.clearing import RefusingSubscriber
 from receiver.consumer.knowledge import Knowledge, Status
-from receiver.consumer.sessions import DEFAULT_LIFETIME_S, Look, Registry
+from receiver.consumer.sessions import Named, Registry, SessionsOptions, split
+from receiver.core.marks import CLOCK_SKEW_S
+from receiver.core.sign_in import SignIn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import Self
 
-    from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.bus.sign_ins.registry import Look
     from receiver.consumer.health import Health
     from receiver.core.eviction import Eviction
-    from receiver.core.sign_in import SignIn
 
 log = logging.getLogger("receiver.consumer")
+
+
+class GuardOptions(SessionsOptions, total=False):
+    """What a guard takes beside the URL and what `Sessions` takes.
+
+    Attributes:
+        app: The app's name. Required.
+        on_eviction: Also called for every eviction, to drop cached tokens and sessions; for some of them side by side,
+            after requests are refused already, and for 30 s at most where it is async, which only `Guard` takes.
+        on_reset: Also called when evictions were missed; drop every token whose owner cannot be asked about. The guard
+            itself asks Redis again about each session.
+        refuse_when_unknown: What `is_signed_out` answers when neither the local copy nor Redis can tell: False lets
+            the request through, True treats the session as signed out. Default False.
+    """
+
+    app: Required[str]
+    on_eviction: Callable[[Eviction], Any] | None
+    on_reset: Callable[[], Any] | None
+    refuse_when_unknown: bool
 
 
 class Guard:
@@ -39,48 +60,28 @@ class Guard:
 
     Args:
         redis_url: The Redis the receiver publishes to.
-        app: The app's name.
-        on_eviction: Also called for every eviction, to drop cached tokens and sessions; for some of them side by side,
-            after requests are refused already, and for 30 s at most where it is async.
-        on_reset: Also called when evictions were missed; drop every token whose owner cannot be asked about. The guard
-            itself asks Redis again about each session.
-        refuse_when_unknown: What `is_signed_out` answers when neither the local copy nor Redis can tell:
-            False lets the request through, True treats the session as signed out.
-        prefix: Key prefix the receiver uses.
-        lifetime_s: Seconds a registration is kept.
-        client_id: The app's own at the OP: tells which client is meant where an ID token names several.
-        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
+        options: See `GuardOptions`.
 
     Raises:
         ConfigurationError: the URL or an option cannot be used.
     """
 
-    def __init__(
-        self,
-        redis_url: str,
-        *,
-        app: str,
-        on_eviction: Callable[[Eviction], Awaitable[None] | None] | None = None,
-        on_reset: Callable[[], Awaitable[None] | None] | None = None,
-        refuse_when_unknown: bool = False,
-        prefix: str = DEFAULT_PREFIX,
-        lifetime_s: int = DEFAULT_LIFETIME_S,
-        client_id: str | None = None,
-        **redis_options: Unpack[RedisOptions],
-    ) -> None:
-        self._knowledge = Knowledge()
-        self._refuse = refuse_when_unknown
+    def __init__(self, redis_url: str, **options: Unpack[GuardOptions]) -> None:
+        given: Any = dict(options)
+        app: str = given.pop("app")
+        on_eviction, on_reset = given.pop("on_eviction", None), given.pop("on_reset", None)
+        self._refuse = given.pop("refuse_when_unknown", False)
+        how, where = split(given)
+        self._knowledge = Knowledge(skew_s=how.get("clock_skew_s", CLOCK_SKEW_S))
+        self._prefix = how.get("prefix", DEFAULT_PREFIX)
         self._subscriber = RefusingSubscriber(
             redis_url, note=self._knowledge.note, forget=self._knowledge.forget, on_eviction=on_eviction,
-            on_reset=on_reset, app=app, prefix=prefix, **redis_options,
+            on_reset=on_reset, app=app, prefix=self._prefix, **where,
         )  # fmt: skip
         # One pool for listening and for asking.
-        self._registry = Registry(
-            lambda: self._subscriber.client, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id
-        )
+        self._registry = Registry(lambda: self._subscriber.client, **how)
         self._question_failed: str | None = None
         self._told_of_rights = False
-        self._prefix = prefix
 
     async def __aenter__(self) -> Self:
         """Begin to listen."""
@@ -110,67 +111,68 @@ class Guard:
         """As `Subscriber.caught_up`: from then on a request is refused at once for every logout there was."""
         await self._subscriber.caught_up()
 
-    def sign_in_from(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> SignIn:
+    def sign_in_from(self, claims: Mapping[str, Any] | SignIn, **named: Unpack[Named]) -> SignIn:
         """As `Registry.sign_in_from`: what the other calls take in place of claims, so that they are read once."""
-        return self._registry.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+        return self._registry.sign_in_from(claims, **named)
 
-    async def register(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> bool:
+    async def register(self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]) -> bool:
         """As `Registry.register`; False means the session is signed out already and must not begin."""
-        return await self._registry.register(claims, home_account_id=home_account_id, keys=keys)
+        return await self._registry.register(claims, anew=anew, **named)
 
     async def sign_in(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
+        self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]
     ) -> Status:
         """Register a session; `live` when that is done, `unknown` when Redis did not answer. Never raises for Redis.
+
+        Args:
+            claims: As for `Registry.register`.
+            anew: As there.
+            named: As there.
 
         Raises:
             ValueError: the claims have no `iss`, `sub` or `aud`.
         """
-        sign_in = self.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
-        if self.cached_status(sign_in) == "ended":
-            return "ended"
-        return await self._ask(sign_in, self._register)
+        sign_in = self.sign_in_from(claims, **named)
+        return await self._ask(sign_in, lambda: self._registry.enter(sign_in, anew=anew), anew=anew)
 
     def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """What can be told without the network, from any thread; ValueError as for `sign_in`."""
-        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        sign_in = claims
+        if not isinstance(sign_in, SignIn):
+            sign_in = self.sign_in_from(sign_in, home_account_id=home_account_id)
         return self._knowledge.status(sign_in, last_read_s=self._subscriber.last_read_s)
 
     async def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """Whether the session these ID token claims are of was signed out; ValueError as for `sign_in`."""
-        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        sign_in = claims
+        if not isinstance(sign_in, SignIn):
+            sign_in = self.sign_in_from(sign_in, home_account_id=home_account_id)
         answer = self.cached_status(sign_in)
-        return answer if answer != "unknown" else await self._ask(sign_in, self._registry.look)
+        return answer if answer != "unknown" else await self._ask(sign_in, lambda: self._registry.look(sign_in))
 
     async def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """As `status`, with the app's choice for what cannot be told."""
         return self._signed_out(await self.status(claims, home_account_id=home_account_id))
 
-    async def _ask(self, sign_in: SignIn, question: Callable[[SignIn], Awaitable[Look]]) -> Status:
+    async def _ask(self, sign_in: SignIn, question: Callable[[], Awaitable[Look]], *, anew: bool = False) -> Status:
+        # What was heard holds, also where Redis is away or has lost the mark; unless it knows better.
+        looks_ended = not anew and self._knowledge.looks_ended(sign_in)
         if self._knowledge.redis_is_away:
-            return "unknown"
+            return "ended" if looks_ended else "unknown"
         asked_at = time.monotonic()
         try:
-            ended, has_epoch = await question(sign_in)
+            said = await question()
         except connection.Failure as error:
             self._question_failed = connection.describe(error)
             self._tell(error)
             self._knowledge.redis_failed()
-            return "unknown"
+            return "ended" if looks_ended else "unknown"
         self._question_failed = None
-        if ended:
+        if said.ended or (looks_ended and not said.newer):
             self._knowledge.learn_over(sign_in)
             return "ended"
-        self._knowledge.learn(sign_in, asked_at=asked_at, has_epoch=has_epoch)
+        self._knowledge.learn(sign_in, asked_at=asked_at, has_epoch=said.has_epoch, newer=anew or said.newer)
         return "live"
-
-    async def _register(self, sign_in: SignIn) -> Look:
-        # Whether there is an epoch it does not say; until that is known, each question goes to Redis.
-        return Look(ended=not await self._registry.register(sign_in), has_epoch=False)
 
     def _tell(self, error: BaseException) -> None:
         if not isinstance(error, NoPermissionError):
@@ -194,26 +196,12 @@ class ThreadGuard:
     per process, after a fork, or use `with`; `PerProcess` does it by itself.
     """
 
-    def __init__(
-        self,
-        redis_url: str,
-        *,
-        app: str,
-        on_eviction: Callable[[Eviction], None] | None = None,
-        on_reset: Callable[[], None] | None = None,
-        refuse_when_unknown: bool = False,
-        prefix: str = DEFAULT_PREFIX,
-        lifetime_s: int = DEFAULT_LIFETIME_S,
-        client_id: str | None = None,
-        **redis_options: Unpack[RedisOptions],
-    ) -> None:
-        self._guard = Guard(
-            redis_url, app=app, on_eviction=on_eviction and off_loop(on_eviction),
-            on_reset=on_reset and off_loop(on_reset),
-            refuse_when_unknown=refuse_when_unknown, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id,
-            **redis_options,
-        )  # fmt: skip
-        self._loop = BackgroundLoop(name=f"evictions-{app}")
+    def __init__(self, redis_url: str, **options: Unpack[GuardOptions]) -> None:
+        on_eviction, on_reset = options.get("on_eviction"), options.get("on_reset")
+        options["on_eviction"] = on_eviction and off_loop(on_eviction)
+        options["on_reset"] = on_reset and off_loop(on_reset)
+        self._guard = Guard(redis_url, **options)
+        self._loop = BackgroundLoop(name=f"evictions-{options['app']}")
 
     def __enter__(self) -> Self:
         """Begin to listen."""
@@ -246,23 +234,17 @@ class ThreadGuard:
 
         self._loop.run(wait())
 
-    def sign_in_from(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> SignIn:
+    def sign_in_from(self, claims: Mapping[str, Any] | SignIn, **named: Unpack[Named]) -> SignIn:
         """As `Guard.sign_in_from`."""
-        return self._guard.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
+        return self._guard.sign_in_from(claims, **named)
 
-    def register(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> bool:
+    def register(self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]) -> bool:
         """As `Guard.register`."""
-        return self._loop.run(self._guard.register(claims, home_account_id=home_account_id, keys=keys))
+        return self._loop.run(self._guard.register(claims, anew=anew, **named))
 
-    def sign_in(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> Status:
+    def sign_in(self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]) -> Status:
         """As `Guard.sign_in`."""
-        return self._loop.run(self._guard.sign_in(claims, home_account_id=home_account_id, keys=keys))
+        return self._loop.run(self._guard.sign_in(claims, anew=anew, **named))
 
     def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """As `Guard.cached_status`."""
@@ -270,9 +252,11 @@ class ThreadGuard:
 
     def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """As `Guard.status`."""
-        sign_in = self.sign_in_from(claims, home_account_id=home_account_id)
+        sign_in = claims
+        if not isinstance(sign_in, SignIn):
+            sign_in = self.sign_in_from(sign_in, home_account_id=home_account_id)
         # Nearly always answered here, without a change of threads.
-        answer = self.cached_status(sign_in)
+        answer = self._guard.cached_status(sign_in)
         return answer if answer != "unknown" else self._loop.run(self._guard.status(sign_in))
 
     def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:

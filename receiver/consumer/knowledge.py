@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from receiver.consumer.health import STALE_AFTER_S
 from receiver.core.local_marks import LocalMarks
-from receiver.core.sign_in import SignIn
+from receiver.core.marks import CLOCK_SKEW_S
+from receiver.core.sign_in import Identity, SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.core.eviction import Eviction
+    from receiver.core.local_marks import Heard
 
 ASK_AGAIN_AFTER_S = 10.0
 """Seconds after which Redis is asked again about a session whose account is another name than its subject.
@@ -36,7 +39,20 @@ Status = Literal["live", "ended", "unknown"]
 KEEP_OVER_S = 40 * 86_400.0
 """Seconds a session that has ended is remembered at least: as long as it may be offered again. It costs 60 bytes."""
 
-_Identity = tuple[str, tuple[str, ...], str, str | None, float | None, float | None, str | None]
+
+@dataclass(slots=True)
+class _Asked:
+    """A session that Redis called live.
+
+    Attributes:
+        at: When it was asked.
+        newer: Whether it is noted there as newer than its marks.
+        version: `Knowledge.version` at which nothing that was heard had ended it.
+    """
+
+    at: float
+    newer: bool
+    version: int = -1
 
 
 class Knowledge:
@@ -44,27 +60,33 @@ class Knowledge:
 
     Args:
         clock: Seconds that never go back.
+        skew_s: Seconds the clocks of OP and receiver may differ.
+
+    Attributes:
+        version: Changes whenever something was heard that may end a session, or what was known was forgotten.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, skew_s: float = CLOCK_SKEW_S) -> None:
         self._lock = threading.Lock()
-        self._marks = LocalMarks()
-        self._asked: OrderedDict[_Identity, float] = OrderedDict()
+        self._marks = LocalMarks(skew_s=skew_s)
+        self._asked: OrderedDict[Identity, _Asked] = OrderedDict()
         # Hashes, as these are kept for long: two sessions have the same one in 10^19 cases. The older half goes first.
         self._over: tuple[set[int], set[int]] = (set(), set())
         self._over_since = clock()
         self._in_doubt = False
         self._clock = clock
         self._away_until = float("-inf")
+        self.version = 0
 
     def note(self, eviction: Eviction) -> None:
         """Remember an eviction that was heard."""
         with self._lock:
+            self.version += 1
             self._in_doubt = False
-            self._marks.note(eviction)
+            self._marks.note(eviction, now=self._clock())
             if self._marks.is_full:
-                for identity in self._asked:
-                    if self._marks.judge(_sign_in(identity)) == "ended":
+                for identity, asked in self._asked.items():
+                    if self._is_over(self._marks.judge(_sign_in(identity)), asked):
                         self._remember(identity)
                 self._asked.clear()
                 self._marks.give_way()
@@ -76,6 +98,7 @@ class Knowledge:
         entry was read or Redis has an epoch.
         """
         with self._lock:
+            self.version += 1
             self._asked.clear()
             self._in_doubt = True
 
@@ -86,33 +109,58 @@ class Knowledge:
             sign_in: Whose session it is.
             last_read_s: When the subscriber last read, on the clock given; None when it never did.
         """
-        now, identity = self._clock(), _identity(sign_in)
-        with self._lock:
-            answer = self._marks.judge(sign_in)
-            if answer == "ended" or any(hash(identity) in over for over in self._over):
-                self._remember(identity)
-                return "ended"
-            if answer == "ask" or last_read_s is None or now - last_read_s >= STALE_AFTER_S:
+        identity, version = sign_in.identity, self.version
+        asked = self._asked.get(identity)
+        # As nearly always: nothing was heard since it was looked at last.
+        if asked is None or asked.version != version:
+            with self._lock:
+                heard, asked, version = self._marks.judge(sign_in), self._asked.get(identity), self.version
+                over = hash(identity)
+                if self._is_over(heard, asked) or over in self._over[0] or over in self._over[1]:
+                    self._remember(identity)
+                    return "ended"
+            if asked is None or (heard is not None and asked.at <= heard.at):
                 return "unknown"
-            asked_at = self._asked.get(identity)
-        if asked_at is None or (sign_in.has_own_account and now - asked_at >= ASK_AGAIN_AFTER_S):
+            asked.version = version
+        now = self._clock()
+        if last_read_s is None or now - last_read_s >= STALE_AFTER_S:
             return "unknown"
-        return "live"
+        return "unknown" if now - asked.at >= ASK_AGAIN_AFTER_S and sign_in.has_own_account else "live"
 
-    def learn(self, sign_in: SignIn, *, asked_at: float, has_epoch: bool = True) -> None:
+    @staticmethod
+    def _is_over(heard: Heard | None, asked: _Asked | None) -> bool:
+        """Whether what was heard ended a session that was live before.
+
+        Of one that Redis was never asked about, or calls newer than its marks, only Redis knows.
+        """
+        ends = heard is not None and heard.answer == "ended"
+        return ends and asked is not None and not asked.newer and asked.at <= heard.at  # type: ignore[union-attr]
+
+    def looks_ended(self, sign_in: SignIn) -> bool:
+        """Whether the evictions heard end this session, unless Redis notes it as newer than them."""
+        with self._lock:
+            heard = self._marks.judge(sign_in)
+            return heard is not None and heard.answer == "ended"
+
+    def learn(self, sign_in: SignIn, *, asked_at: float, has_epoch: bool = True, newer: bool = False) -> None:
         """Redis said that this session is not signed out.
 
         Args:
             sign_in: Whose session it is.
             asked_at: When Redis was asked, on the clock given: what was marked later it may not have known.
             has_epoch: Whether Redis has an epoch.
+            newer: Whether it is noted as newer than marks it does not look newer than.
         """
         with self._lock:
             if self._in_doubt and not has_epoch:
                 return
             self._in_doubt = False
-            identity = _identity(sign_in)
-            self._asked[identity] = asked_at
+            identity = sign_in.identity
+            if newer:
+                # An earlier sign-in of the same second may look the same, and be over.
+                for over in self._over:
+                    over.discard(hash(identity))
+            self._asked[identity] = _Asked(asked_at, newer)
             self._asked.move_to_end(identity)
             if len(self._asked) > MAX_KNOWN:
                 self._asked.popitem(last=False)
@@ -120,9 +168,10 @@ class Knowledge:
     def learn_over(self, sign_in: SignIn) -> None:
         """Redis said that this session has ended; that stays so."""
         with self._lock:
-            self._remember(_identity(sign_in))
+            self.version += 1
+            self._remember(sign_in.identity)
 
-    def _remember(self, identity: _Identity) -> None:
+    def _remember(self, identity: Identity) -> None:
         if self._clock() - self._over_since > KEEP_OVER_S:
             self._over, self._over_since = (set(), self._over[0]), self._clock()
         self._over[0].add(hash(identity))
@@ -137,16 +186,5 @@ class Knowledge:
         self._away_until = self._clock() + PAUSE_S
 
 
-def _identity(sign_in: SignIn) -> _Identity:
-    return (
-        sign_in.iss, sign_in.client_ids, sign_in.sub, sign_in.sid, sign_in.auth_time, sign_in.began_at,
-        sign_in.home_account_id,
-    )  # fmt: skip
-
-
-def _sign_in(identity: _Identity) -> SignIn:
-    iss, client_ids, sub, sid, auth_time, began_at, account = identity
-    return SignIn(
-        iss=iss, client_ids=client_ids, sub=sub, sid=sid, auth_time=auth_time, began_at=began_at,
-        home_account_id=account,
-    )  # fmt: skip
+def _sign_in(identity: Identity) -> SignIn:
+    return SignIn(**identity._asdict())

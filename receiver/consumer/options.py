@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Required, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
-from receiver.bus.link.connection import Options as RedisOptions
 from receiver.consumer.sessions import DEFAULT_LIFETIME_S
+from receiver.core.marks import CLOCK_SKEW_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.consumer.guard import GuardOptions
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
@@ -42,6 +44,8 @@ class Options(TypedDict, total=False):
         redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
         lifetime_s: Seconds a registration is kept, at least the longest session. Default: 14 days, or the
             framework's own limit where that is longer.
+        clock_skew_s: Seconds the clocks of OP and receiver may differ. Default 60: so long before an operator's order a
+            sign-in may have authenticated and begin after it.
         on_eviction: Also called for every eviction, to drop tokens kept outside the session.
         on_reset: Also called when evictions were missed; drop all such tokens.
     """
@@ -56,18 +60,8 @@ class Options(TypedDict, total=False):
     prefix: str
     redis_options: RedisOptions
     lifetime_s: int
+    clock_skew_s: float
     on_eviction: Callable[[Eviction], Any] | None
-    on_reset: Callable[[], Any] | None
-
-
-class GuardOptions(RedisOptions, total=False):
-    """What the guards take of `Options`."""
-
-    app: Required[str]
-    prefix: str
-    lifetime_s: int
-    client_id: str | None
-    on_eviction: Required[Callable[[Eviction], Any] | None]
     on_reset: Callable[[], Any] | None
 
 
@@ -100,7 +94,9 @@ def guard_options(redis_url: str, options: Options, *, name: str, longest_sessio
         "prefix": options.get("prefix", DEFAULT_PREFIX),
         "lifetime_s": options.get("lifetime_s", max(DEFAULT_LIFETIME_S, int(longest_session_s))),
         "client_id": options.get("client_id"),
+        "clock_skew_s": options.get("clock_skew_s", CLOCK_SKEW_S),
         "on_eviction": options.get("on_eviction"),
         "on_reset": options.get("on_reset"),
+        "refuse_when_unknown": options.get("refuse_when_unknown", False),
         **redis_options,
     }

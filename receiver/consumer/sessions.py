@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
 from receiver.bus.link import connection
+from receiver.bus.link.connection import Options as RedisOptions
 from receiver.bus.sign_ins.names import name_digest, note
-from receiver.bus.sign_ins.registry import REGISTER, mark_keys, register_calls
+from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.consumer.background import BackgroundLoop, PerProcess
 from receiver.consumer.questions import TIMEOUT_S, Questions
+from receiver.core.marks import CLOCK_SKEW_S
 from receiver.core.sign_in import SignIn, from_claims
 
 if TYPE_CHECKING:
@@ -19,23 +21,44 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.link.connection import Options as RedisOptions
     from receiver.bus.sign_ins.names import NameKind
+    from receiver.bus.sign_ins.registry import Look
 
 DEFAULT_LIFETIME_S = 14 * 86_400
 """Seconds a registration is kept; at least as long as the app's longest session."""
 
 
-class Look(NamedTuple):
-    """What Redis says of a session.
+class Named(TypedDict, total=False):
+    """What an app knows of a sign-in beside the claims.
 
     Attributes:
-        ended: Whether a logout, or the loss of all logouts, has ended it.
-        has_epoch: Whether a receiver has looked after this Redis since it was empty.
+        home_account_id: MSAL's account key; None takes the `sub`.
+        keys: Names of the app's own cache entries and sessions.
     """
 
-    ended: bool
-    has_epoch: bool
+    home_account_id: str | None
+    keys: Iterable[str]
+
+
+class RegistryOptions(TypedDict, total=False):
+    """How an app registers.
+
+    Attributes:
+        prefix: Key prefix the receiver uses. Default `{logout}`.
+        lifetime_s: Seconds a registration is kept. Default 14 days.
+        client_id: The app's own at the OP: tells which client is meant where an ID token names several.
+        clock_skew_s: Seconds the clocks of OP and receiver may differ. Default 60. So long before an operator's order a
+            sign-in may have authenticated and register after it; so long after it one that does not register is ended.
+    """
+
+    prefix: str
+    lifetime_s: int
+    client_id: str | None
+    clock_skew_s: float
+
+
+class SessionsOptions(RegistryOptions, RedisOptions, total=False):
+    """What `Sessions` takes beside the URL: user, password, TLS files as well."""
 
 
 class Registry:
@@ -43,49 +66,50 @@ class Registry:
 
     Args:
         client: Gives the client; its owner may put another one in its place.
-        prefix: Key prefix the receiver uses.
-        lifetime_s: Seconds a registration is kept.
-        client_id: The app's own at the OP: tells which client is meant where an ID token names several.
+        options: How to register.
     """
 
-    def __init__(
-        self,
-        client: Callable[[], redis.asyncio.Redis],
-        *,
-        prefix: str = DEFAULT_PREFIX,
-        lifetime_s: int = DEFAULT_LIFETIME_S,
-        client_id: str | None = None,
-    ) -> None:
+    def __init__(self, client: Callable[[], redis.asyncio.Redis], **options: Unpack[RegistryOptions]) -> None:
         self._client = client
-        self._keys = Keys(prefix)
-        self._lifetime_s = lifetime_s
-        self._client_id = client_id
         self._questions = Questions(client)
+        self._keys = Keys(options.get("prefix", DEFAULT_PREFIX))
+        self._sign_ins = SignIns(client, self._keys, clock=time.time, mget=self._questions.mget)
+        self._lifetime_s = options.get("lifetime_s", DEFAULT_LIFETIME_S)
+        self._client_id = options.get("client_id")
+        self._skew_s = options.get("clock_skew_s", CLOCK_SKEW_S)
 
-    def sign_in_from(
-        self,
-        claims: Mapping[str, Any] | SignIn,
-        *,
-        home_account_id: str | None = None,
-        keys: Iterable[str] = (),
-    ) -> SignIn:
+    def sign_in_from(self, claims: Mapping[str, Any] | SignIn, **named: Unpack[Named]) -> SignIn:
         """What the claims say, to be asked about several times; arguments and ValueError as for `sign_in.from_claims`.
 
         Args:
             claims: A `SignIn` is taken as it is.
-            home_account_id: MSAL's account key.
-            keys: Names of the app's own entries.
+            named: What else is known of it.
         """
         if isinstance(claims, SignIn):
             return claims
-        return from_claims(claims, client_id=self._client_id, home_account_id=home_account_id, keys=keys)
+        return from_claims(claims, client_id=self._client_id, **named)
 
-    async def register(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> bool:
+    async def enter(self, sign_in: SignIn, *, anew: bool = False) -> Look:
+        """As `register`, for what was read already, and with what Redis said in full."""
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self._sign_ins.register(sign_in, lifetime_s=self._lifetime_s, skew_s=self._skew_s, anew=anew)
+
+    async def look(self, sign_in: SignIn) -> Look:
+        """As `is_signed_out`, for what was read already, and with what Redis said in full.
+
+        Questions of one moment share a round trip.
+        """
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self._sign_ins.ask(sign_in, skew_s=self._skew_s)
+
+    async def register(self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]) -> bool:
         """Register a sign-in, unless it is signed out already; both in one atomic step.
 
-        Args and ValueError as for `sign_in_from`.
+        Args:
+            claims: As for `sign_in_from`, ValueError too.
+            anew: The user has just authenticated at the OP because the app asked for it (`prompt=login` or `max_age=0`
+                in the very request whose answer this is): newer than every logout so far.
+            named: As for `sign_in_from`.
 
         Returns:
             False when the session was signed out before it was registered: end it.
@@ -93,10 +117,7 @@ class Registry:
         Raises:
             redis.RedisError: Redis did not answer; nothing is known.
         """
-        sign_in = self.sign_in_from(claims, home_account_id=home_account_id, keys=keys)
-        calls = register_calls(self._keys, sign_in, now_s=time.time(), lifetime_s=self._lifetime_s)
-        async with asyncio.timeout(TIMEOUT_S):
-            return all([await REGISTER.run(self._client(), *call) for call in calls])
+        return not (await self.enter(self.sign_in_from(claims, **named), anew=anew)).ended
 
     async def note_names(self, claims: Mapping[str, Any], *, username: str | None = None) -> None:
         """Let the user of these ID token claims be named by mail address and user name in an order or a revocation.
@@ -132,12 +153,6 @@ class Registry:
         """
         return (await self.look(self.sign_in_from(claims, home_account_id=home_account_id))).ended
 
-    async def look(self, sign_in: SignIn) -> Look:
-        """What Redis says of this session; raises as `is_signed_out`. Questions of one moment share a round trip."""
-        async with asyncio.timeout(TIMEOUT_S):
-            dates = await self._questions.mget(mark_keys(self._keys, sign_in))
-        return Look(sign_in.is_ended_by(dates), dates[-1] is not None)
-
     async def aclose(self) -> None:
         """End the questions under way; the client is its owner's to close."""
         await self._questions.aclose()
@@ -148,26 +163,17 @@ class Sessions(Registry):
 
     Args:
         redis_url: The Redis the receiver publishes to.
-        prefix: Key prefix the receiver uses.
-        lifetime_s: Seconds a registration is kept.
-        client_id: The app's own at the OP: tells which client is meant where an ID token names several.
-        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
+        options: See `SessionsOptions`.
 
     Raises:
         ConfigurationError: the URL or an option cannot be used.
     """
 
-    def __init__(
-        self,
-        redis_url: str,
-        *,
-        prefix: str = DEFAULT_PREFIX,
-        lifetime_s: int = DEFAULT_LIFETIME_S,
-        client_id: str | None = None,
-        **redis_options: Unpack[RedisOptions],
-    ) -> None:
-        client = connection.connect(redis_url, timeout_s=TIMEOUT_S, prefix=prefix, **redis_options)
-        super().__init__(lambda: client, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id)
+    def __init__(self, redis_url: str, **options: Unpack[SessionsOptions]) -> None:
+        how, where = split(options)
+        prefix = how.get("prefix", DEFAULT_PREFIX)
+        client = connection.connect(redis_url, timeout_s=TIMEOUT_S, prefix=prefix, **where)
+        super().__init__(lambda: client, **how)
 
     async def __aenter__(self) -> Self:
         """Nothing is done before the first question."""
@@ -190,19 +196,9 @@ class ThreadSessions:
     used as `with ThreadSessions(...) as sessions`.
     """
 
-    def __init__(
-        self,
-        redis_url: str,
-        *,
-        prefix: str = DEFAULT_PREFIX,
-        lifetime_s: int = DEFAULT_LIFETIME_S,
-        client_id: str | None = None,
-        **redis_options: Unpack[RedisOptions],
-    ) -> None:
+    def __init__(self, redis_url: str, **options: Unpack[SessionsOptions]) -> None:
         def make() -> _Background:
-            return _Background(
-                Sessions(redis_url, prefix=prefix, lifetime_s=lifetime_s, client_id=client_id, **redis_options)
-            )
+            return _Background(Sessions(redis_url, **options))
 
         make()  # refuses a URL now and not at the first question
         self._processes = PerProcess(make)
@@ -215,12 +211,10 @@ class ThreadSessions:
         """Close the connections."""
         self.close()
 
-    def register(
-        self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None, keys: Iterable[str] = ()
-    ) -> bool:
+    def register(self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]) -> bool:
         """As `Sessions.register`."""
         here = self._processes.get()
-        return here.loop.run(here.sessions.register(claims, home_account_id=home_account_id, keys=keys))
+        return here.loop.run(here.sessions.register(claims, anew=anew, **named))
 
     def note_names(self, claims: Mapping[str, Any], *, username: str | None = None) -> None:
         """As `Sessions.note_names`."""
@@ -251,6 +245,16 @@ class _Background:
         """Close both."""
         self.loop.run(self.sessions.aclose())
         self.loop.close()
+
+
+def split(options: SessionsOptions) -> tuple[RegistryOptions, RedisOptions]:
+    """How to register, and how to reach Redis; TypeError for what is neither."""
+    how = {name: value for name, value in options.items() if name in RegistryOptions.__annotations__}
+    where = {name: value for name, value in options.items() if name not in how}
+    unknown = where.keys() - RedisOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"no such argument: {', '.join(sorted(unknown))}")
+    return cast("RegistryOptions", how), cast("RedisOptions", where)
 
 
 SyncSessions = ThreadSessions

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring as encode_text
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from receiver.core.marks import Source
 from receiver.core.numeric_date import rfc3339
 from receiver.errors import BadEventError, UnknownEventTypeError
 
@@ -71,13 +72,15 @@ class Eviction:
         scope: `session` means the session `sid`; `user` means every session of `sub` that authenticated
             at or before `logout_at`.
         applies_to: `tenant` ends the sessions of every client, `client` those of `client_id` only.
-        logout_at: NumericDate seconds on the OP's clock; a session that authenticated later lives.
+        logout_at: NumericDate seconds on the clock that `source` says; a session that authenticated later lives.
         received_at: NumericDate seconds on our clock when the order came in.
         input: The way in, by kind; a kind that a newer publisher has given is kept as it is.
         origin: The exact way in where the kind does not say it, for instance a protocol's name; None when it does.
         reason: Free text from the OP or operator; None when not given.
         account: The `home_account_id` of an order that names an account in place of a user: `sub` is then the same
             text, which no sign-in has. None for every other order.
+        reauthenticate: For orders: whether the user has to authenticate at the OP again. False ends only the sign-ins
+            that are there, and any later one lives.
         accounts: MSAL `home_account_id`s known for this user; may be empty.
         sessions: What apps registered for the sessions that ended; may be empty.
     """
@@ -97,6 +100,7 @@ class Eviction:
     origin: str | None = None
     reason: str | None = None
     account: str | None = None
+    reauthenticate: bool = True
     accounts: tuple[str, ...] = ()
     sessions: tuple[SessionKeys, ...] = ()
 
@@ -117,6 +121,7 @@ class Eviction:
         jti: str | None = None,
         origin: str | None = None,
         reason: str | None = None,
+        reauthenticate: bool = True,
     ) -> Self:
         """What an order about a subject or a session means at this tenant; every input makes its evictions here.
 
@@ -137,6 +142,7 @@ class Eviction:
             jti: See there.
             origin: See there.
             reason: See there.
+            reauthenticate: See there.
         """
         return cls(
             id=id,
@@ -153,8 +159,16 @@ class Eviction:
             input=input,
             origin=origin,
             reason=reason,
+            reauthenticate=reauthenticate,
             accounts=(sub,) if sub and tenant.account_from_sub else (),
         )
+
+    @property
+    def source(self) -> Source:
+        """Whose date `logout_at` is: an operator's orders are dated by the receiver, all others by the OP."""
+        if self.input != "admin":
+            return Source.OP
+        return Source.ORDER if self.reauthenticate else Source.ORDER_ON_SESSIONS
 
     def concerns(self, client_id: str) -> bool:
         """Whether this logout counts for a client's sessions: for every client of the tenant, or for this one."""
@@ -172,13 +186,15 @@ class Eviction:
         iss = encode_text(self.iss)
         origin = "" if self.origin is None else f',"origin":{encode_text(self.origin)}'
         account = "" if self.account is None else f',"account":{encode_text(self.account)}'
+        reauthenticate = "" if self.reauthenticate else ',"reauthenticate":false'
         return (
             f'{{"specversion":"1.0","type":"{EVENT_TYPE}","id":{encode_text(self.id)},"source":{iss},'
             f'"time":"{rfc3339(self.received_at)}","datacontenttype":"application/json","data":{{'
             f'"tenant":{encode_text(self.tenant)},"iss":{iss},"client_id":{_or_null(self.client_id)},'
             f'"sub":{_or_null(self.sub)},"sid":{_or_null(self.sid)},"jti":{_or_null(self.jti)},'
             f'"scope":"{self.scope}","applies_to":"{self.applies_to}","logout_at":{self.logout_at},'
-            f'"input":{encode_text(self.input)},"reason":{_or_null(self.reason)}{origin}{account},"accounts":['
+            f'"input":{encode_text(self.input)},"reason":{_or_null(self.reason)}{origin}{account}'
+            f'{reauthenticate},"accounts":['
         )
 
     @classmethod
@@ -214,6 +230,8 @@ class Eviction:
                 origin=_optional(data.get("origin")),
                 reason=_optional(data.get("reason")),
                 account=_optional(data.get("account")),
+                # What says neither asks for the stricter.
+                reauthenticate=data.get("reauthenticate") is not False,
                 accounts=tuple(_text(account) for account in _array(data["accounts"])),
                 sessions=tuple(
                     SessionKeys(_text(session["client_id"]), tuple(_text(key) for key in _array(session["keys"])))

@@ -1,14 +1,22 @@
 """Dated marks: "signed out at", and what they mean for a session.
 
 A mark outlives the longest session, so that a login that finishes late, or an app that was away, still
-learns of the logout. It carries the OP's time of the logout, so that a later login lives.
+learns of the logout. It carries the time of the logout, so that a later login lives.
+
+The value of a mark is a decimal number, seconds and four further digits: `1795176000.0021`. Three digits count logouts
+that did not move the date, so that the value grows with every logout. The last digit says who set the date (`Source`).
+Earlier releases write and read whole seconds; to them the further digits are a fraction that no whole second equals.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
+
+from receiver.core.numeric_date import numeric_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,10 +80,100 @@ def client_suffix(client_id: str) -> str:
     return "." + base64.urlsafe_b64encode(raw).decode()
 
 
-def is_ended(logout_at: float, auth_time: float | None) -> bool:
-    """Whether a session that authenticated at `auth_time` is ended by a mark dated `logout_at`.
+CLOCK_SKEW_S = 60.0
+"""Seconds the clocks of OP and receiver may differ unless set otherwise: within them an operator's order and a sign-in
+cannot be told apart by their dates. What registers after the order is newer; what was there before it, or does not
+register, is over."""
 
-    Both are NumericDate seconds on the OP's clock. A session of unknown age counts as ended: signing in
-    again costs the user a moment, living on costs the logout.
+
+class Source(IntEnum):
+    """Whose date a mark has, and what it ends; `publish.lua` and `register.lua` know the numbers."""
+
+    OP = 0
+    """The OP's, on its clock: what authenticated until then. A sign-in after it has a later `auth_time`."""
+    ORDER = 1
+    """An operator's, on the receiver's clock: what authenticated until then, although the session at the OP goes on."""
+    ORDER_ON_SESSIONS = 2
+    """The same, for sign-ins that were there: what the app was given an ID token for until then."""
+
+
+class Mark(NamedTuple):
+    """What one mark says.
+
+    Attributes:
+        value: Grows with every logout; only to be compared with values of marks.
+        at: NumericDate seconds of the logout.
+        source: Whose date that is.
+        text: As it is kept.
     """
-    return auth_time is None or auth_time <= logout_at
+
+    value: float
+    at: float
+    source: Source
+    text: str
+
+
+_MARK = re.compile(r"(\d+)(?:\.(?:\d{3}([012]))?\d*)?", re.ASCII)
+
+
+def read_mark(text: bytes | str | None) -> Mark | None:
+    """What a mark says; None where there is none, or no date in it."""
+    if text is None:
+        return None
+    found = _MARK.fullmatch(text.decode("ascii", "replace") if isinstance(text, bytes) else text)
+    at = numeric_date(float(found[1])) if found is not None else None
+    return None if found is None or at is None else Mark(float(found[0]), at, Source(int(found[2] or 0)), found[0])
+
+
+def write_mark(logout_at: int, source: Source) -> str:
+    """The value of a mark that nothing has moved yet."""
+    return f"{logout_at}.000{source:d}" if source else str(logout_at)
+
+
+class Beginning(NamedTuple):
+    """When a sign-in began, NumericDate seconds on the OP's clock; None when that is unknown.
+
+    Attributes:
+        auth_time: When the user authenticated.
+        issued_at: The `iat` of the ID token received at sign-in.
+    """
+
+    auth_time: float | None
+    issued_at: float | None
+
+
+def is_ended(source: Source, logout_at: float, began: Beginning, *, of_user: bool, skew_s: float = 0.0) -> bool:
+    """Whether a session is ended by a mark. One of unknown age is: signing in again costs the user a moment.
+
+    Args:
+        source: Of the mark.
+        logout_at: Of the mark, NumericDate seconds.
+        began: Of the session.
+        of_user: Whether the mark ends all of a user's sessions; without `auth_time` the `iat` decides then.
+        skew_s: Seconds that the clocks of OP and receiver may differ: added to the date of an order, which is compared
+            with the OP's dates. Negative asks whether the session is ended for certain.
+    """
+    auth_time, issued_at = began
+    if source is Source.ORDER_ON_SESSIONS:
+        began_at = issued_at if issued_at is not None else auth_time
+    else:
+        began_at = issued_at if auth_time is None and of_user else auth_time
+    return began_at is None or began_at <= logout_at + (skew_s if source else 0.0)
+
+
+def anew_name(
+    iss: str, *, client_id: str, sub: str, sid: str | None, auth_time: float | None, issued_at: float | None = None
+) -> str:
+    """Names one sign-in that is newer than the marks there are, though its ID token does not show it.
+
+    Args:
+        iss: Issuer.
+        client_id: The app's client.
+        sub: Subject.
+        sid: Session at the OP, if it has one.
+        auth_time: NumericDate seconds.
+        issued_at: The `iat` of the ID token received at sign-in, which tells it from earlier ones of the same session.
+            None names it by what every later ID token says as well, for who reads only caches.
+    """
+    dates = ("" if date is None else f"{date:.0f}" for date in (auth_time, issued_at))
+    return digest("anew", iss, "\n".join((client_id, sub, sid or "", *dates)))

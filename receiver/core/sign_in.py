@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from receiver.core.marks import MarkNames, digest, is_ended, mark_names
+from receiver.core.marks import Beginning, MarkNames, anew_name, digest, is_ended, mark_names, read_mark
 from receiver.core.numeric_date import numeric_date
 
 if TYPE_CHECKING:
@@ -25,6 +25,18 @@ class Digests(NamedTuple):
     user: str
     session: str
     account: str
+
+
+class Identity(NamedTuple):
+    """What tells one sign-in from others."""
+
+    iss: str
+    client_ids: tuple[str, ...]
+    sub: str
+    sid: str | None
+    auth_time: float | None
+    began_at: float | None
+    home_account_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +79,18 @@ class SignIn:
         """Whether the account is another name than the subject, so that a logout may mark the one without the other."""
         return bool(self.home_account_id) and self.home_account_id != self.sub
 
+    @cached_property
+    def identity(self) -> Identity:
+        """What tells it from other sign-ins, but for the names of the app's own entries."""
+        return Identity(
+            self.iss, self.client_ids, self.sub, self.sid, self.auth_time, self.began_at, self.home_account_id
+        )
+
+    @cached_property
+    def beginning(self) -> Beginning:
+        """When it began, as far as is known."""
+        return Beginning(self.auth_time, self.began_at)
+
     # Computed once, and only when Redis is asked: most requests are answered without it.
     @cached_property
     def digests(self) -> Digests:
@@ -83,27 +107,40 @@ class SignIn:
         user, session, account = self.digests
         return mark_names(user=user, others=(account,), session=session, client_ids=self.client_ids)
 
-    def is_ended_by(self, dates: Sequence[bytes | str | None]) -> bool:
+    def anew_names(self, client_id: str) -> tuple[str, str]:
+        """Names under which it is noted as newer than its marks: this very sign-in, then as caches show it."""
+        name = partial(anew_name, self.iss, client_id=client_id, sub=self.sub, sid=self.sid, auth_time=self.auth_time)
+        return name(issued_at=self.began_at), name()
+
+    def is_ended_by(
+        self, values: Sequence[bytes | str | None], *, skew_s: float = 0.0, newer_than: float | None = None
+    ) -> bool:
         """Whether one of the marks, or the epoch, ends this session.
 
         Args:
-            dates: NumericDate seconds of each of `marks`, those of the user first, then the epoch; None where there is
-                none. What is no date says nothing.
+            values: Of each of `marks`, those of the user first, then the epoch; None where there is none. What is no
+                date says nothing.
+            skew_s: As for `marks.is_ended`.
+            newer_than: Value of a mark that this sign-in is known to come after, with all marks below it.
         """
         of_user, marks = len(self.marks.of_user), sum(map(len, self.marks))
-        return self.began_before(dates[marks]) or any(
-            is_ended(logout_at, self.latest_beginning if index < of_user else self.auth_time)
-            for index, date in enumerate(dates[:marks])
-            if date is not None and (logout_at := _logout_at(date)) is not None
+        if self.began_before(values[marks], newer_than=newer_than):
+            return True
+        return any(
+            is_ended(mark.source, mark.at, self.beginning, of_user=index < of_user, skew_s=skew_s)
+            for index, value in enumerate(values[:marks])
+            if (mark := read_mark(value)) is not None and (newer_than is None or mark.value > newer_than)
         )
 
-    def began_before(self, epoch: bytes | str | None) -> bool:
+    def began_before(self, epoch: bytes | str | None, *, newer_than: float | None = None) -> bool:
         """Whether Redis has lost its marks since this session began; False for a session of unknown age.
 
-        Otherwise users of an app that keeps no date could never sign in again.
+        Otherwise users of an app that keeps no date could never sign in again. `newer_than` as for `is_ended_by`.
         """
-        lost_at = None if epoch is None else _logout_at(epoch)
-        return lost_at is not None and self.given_at is not None and self.given_at < lost_at
+        lost = read_mark(epoch)
+        if lost is None or self.given_at is None or (newer_than is not None and lost.value <= newer_than):
+            return False
+        return self.given_at < lost.at
 
 
 def from_claims(
@@ -147,13 +184,6 @@ def from_claims(
 def _is_text(value: object) -> TypeGuard[str]:
     """Whether this is a text of whole characters: JSON can carry halves, of which no digest can be made."""
     return isinstance(value, str) and (value.isascii() or value.encode(errors="ignore").decode() == value)
-
-
-def _logout_at(mark: bytes | str) -> float | None:
-    try:
-        return numeric_date(float(mark))
-    except ValueError:
-        return None
 
 
 def clients_of(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, ...]:

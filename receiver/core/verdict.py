@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from receiver.core.marks import digest
+from receiver.core.marks import CLOCK_SKEW_S, digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -39,12 +39,22 @@ class Marks:
     Attributes:
         user_at: The user.
         session_at: The session.
-        only_subject_at: Of the subject, where the account has no such mark: it was unknown when that was published.
+        order_at: Either of them, by an operator, while the session at the OP went on; dated by the receiver.
+        anew: Whether it is registered as newer than every mark there is.
+        only_subject: Value of the subject's mark, where the account has no such mark: it was unknown when that was
+            published.
     """
 
     user_at: float | None = None
     session_at: float | None = None
-    only_subject_at: float | None = None
+    order_at: float | None = None
+    anew: bool = False
+    only_subject: str | None = None
+
+    @property
+    def latest_at(self) -> float:
+        """The latest; 0 for never."""
+        return max((at for at in (self.user_at, self.session_at, self.order_at) if at is not None), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,8 @@ def means(
             others: the logout of any ends all that began before it.
         subjects: Digests of the subjects the user has at other clients.
     """
-    if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at:
+    skew_s = CLOCK_SKEW_S if eviction.source else 0.0
+    if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at + skew_s:
         return False
     if eviction.applies_to == "client" and sign_in.client_ids and eviction.client_id not in sign_in.client_ids:
         return False
@@ -116,8 +127,10 @@ def judge(sign_in: CachedSignIn, marks: Marks, removal: Removal | None) -> Verdi
         marks: The logouts of its user and of its session.
         removal: What was cleared at this place before, within the time an in-flight refresh can take; None for nothing.
     """
-    if _is_proved_ended(sign_in, marks):
+    if _is_proved_ended(sign_in, marks) or _was_there(sign_in, marks.order_at):
         return Verdict.ENDED
+    if marks.anew:
+        return Verdict.LIVES
     if removal is None:
         unknown = marks.user_at is not None and sign_in.auth_time is None
         return Verdict.UNSURE if unknown else Verdict.LIVES
@@ -129,9 +142,17 @@ def _is_proved_ended(sign_in: CachedSignIn, marks: Marks) -> bool:
         return any(at is not None and sign_in.auth_time <= at for at in (marks.user_at, marks.session_at))
     if marks.session_at is not None:
         return True
-    # A token from before the user's logout was written back.
+    # A token from before the user's logout was written back. It is dated by the app, the logout by the OP.
     oldest = sign_in.oldest_token_at
-    return marks.user_at is not None and oldest is not None and oldest < marks.user_at
+    return marks.user_at is not None and oldest is not None and oldest < marks.user_at - CLOCK_SKEW_S
+
+
+def _was_there(sign_in: CachedSignIn, order_at: float | None) -> bool:
+    """Whether an order found this sign-in there. Its session at the OP goes on: `auth_time` and `sid` tell nothing."""
+    if order_at is None:
+        return False
+    since = min((at for at in (sign_in.issued_at, sign_in.oldest_token_at) if at is not None), default=None)
+    return since is not None and since < order_at - CLOCK_SKEW_S
 
 
 def _compare(sign_in: CachedSignIn, removal: Removal) -> Verdict:
@@ -141,6 +162,6 @@ def _compare(sign_in: CachedSignIn, removal: Removal) -> Verdict:
     sid = sid_digest(sign_in)
     if sid is not None and removal.sids:
         return Verdict.RETURNED if sid in removal.sids else Verdict.LIVES
-    if auth_time is not None or (oldest is not None and oldest < removal.logout_at):
+    if auth_time is not None or (oldest is not None and oldest < removal.logout_at - CLOCK_SKEW_S):
         return Verdict.RETURNED
     return Verdict.UNSURE

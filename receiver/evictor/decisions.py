@@ -165,8 +165,7 @@ class ByMarks:
         return _strongest(decisions) if decisions else None
 
     def _decision(self, verdict: Verdict, before: Remembered | None, marks: Marks, name: str | None) -> Decision:
-        times = (marks.user_at, marks.session_at, before.removal.logout_at if before is not None else None)
-        logout_at = max((at for at in times if at is not None), default=0.0)
+        logout_at = max(marks.latest_at, before.removal.logout_at if before is not None else 0.0)
         if verdict is Verdict.ENDED:
             remove = before is None or before.again < MAX_PROVED
         else:

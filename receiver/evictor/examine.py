@@ -124,7 +124,7 @@ class Examiner:
         if len(short) < len(keys):
             self._bad.note(cache.name, cache.pattern, ["long_name"])
         counts = Examined()
-        late: dict[tuple[str, str], float] = {}
+        late: dict[tuple[str, str], str] = {}
         async for values in read(cache, short):
             looked_at = (
                 {key: cache.examined.new_in(key, value) for key, value in values.items()} if new_only else values
@@ -194,10 +194,10 @@ class Examiner:
             dict(zip(sign_ins, marks, strict=True)), {name: one for name, one in remembered if one is not None}
         )
 
-    async def _spread(self, late: Mapping[tuple[str, str], float]) -> None:
+    async def _spread(self, late: Mapping[tuple[str, str], str]) -> None:
         """Look at everything of the accounts that only now are known to be those of subjects that were signed out."""
-        for (iss, account), logout_at in late.items():
-            await self._removals.mark_account(iss, account, logout_at)
+        for (iss, account), mark in late.items():
+            await self._removals.mark_account(iss, account, mark)
             places = await self._index.places_of([account])
             for cache in self._caches:
                 keys = {place.key for place in places if place.cache == cache.name} | {cache.key_of(account), cache.key}
@@ -250,12 +250,12 @@ class Examiner:
             )  # fmt: skip
 
 
-def _only_subjects(known: _Known) -> dict[tuple[str, str], float]:
+def _only_subjects(known: _Known) -> dict[tuple[str, str], str]:
     """Issuers and accounts whose subject was signed out before it was known whose account it is, and when."""
     return {
-        (sign_in.iss, sign_in.account): marks.only_subject_at
+        (sign_in.iss, sign_in.account): marks.only_subject
         for sign_in, marks in known.marks.items()
-        if marks.only_subject_at is not None and sign_in.iss is not None and sign_in.account is not None
+        if marks.only_subject is not None and sign_in.iss is not None and sign_in.account is not None
     }
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tests.support.op import OP
 
 
+SKEW_S = 60
+"""The tenant's `clock_skew_s`."""
+
+
 def identity(op: OP, **changes: Any) -> dict[str, Any]:
     """What an app knows of a session from its ID token."""
     return {"iss": op.issuer, "client_id": "c1", "sub": "u1", "sid": "s1", "auth_time": NOW - 10, **changes}
@@ -41,7 +45,7 @@ async def test_registered_keys_come_back(api: Api, op: OP) -> None:
 
 async def test_logout_that_overtook_its_login(api: Api, op: OP) -> None:
     """A session signed out before it was registered is refused: 409, and the app is told why."""
-    await api.evict("u1")
+    assert 200 == (await api.receiver.post(op.token(sub="u1", sid="s1"))).status
 
     status, body, _ = await api.call("PUT", "/sessions", identity(op))
 
@@ -57,8 +61,61 @@ async def test_least_and_iat(api: Api, op: OP) -> None:
     await api.evict("u1")
 
     assert 409 == (await api.call("PUT", "/sessions", least))[0]
-    assert 409 == (await api.call("PUT", "/sessions", {**least, "iat": NOW - 1}))[0]
-    assert 200 == (await api.call("PUT", "/sessions", {**least, "iat": NOW + 1}))[0]
+    assert 409 == (await api.call("PUT", "/sessions", {**least, "iat": NOW - SKEW_S}))[0]
+    assert 200 == (await api.call("PUT", "/sessions", {**least, "iat": NOW - SKEW_S + 1}))[0]
+
+
+async def test_clocks_that_differ(api: Api, op: OP) -> None:
+    """What was there before an order is over, and a sign-in after it is in at once, while clocks differ by no more."""
+    ahead, behind = (identity(op, sid=sid, auth_time=NOW + by) for sid, by in (("s1", SKEW_S), ("s2", 1 - SKEW_S)))
+    await api.call("PUT", "/sessions", ahead)
+
+    await api.evict("u1")
+
+    assert {"signed_out": True} == (await api.call("POST", "/sessions/check", ahead))[1]
+    assert 200 == (await api.call("PUT", "/sessions", behind))[0]
+    assert {"signed_out": False} == (await api.call("POST", "/sessions/check", behind))[1]
+    await api.evict("u1")
+    assert {"signed_out": True} == (await api.call("POST", "/sessions/check", behind))[1]
+
+
+OLD = {"auth_time": NOW - 5_000, "iat": NOW + 5}
+"""A sign-in after the order, of a session at the OP that began long before it."""
+
+
+@pytest.mark.parametrize("known", [OLD, {"auth_time": None, "iat": NOW + 5}], ids=["old auth_time", "no auth_time"])
+async def test_authenticated_anew(api: Api, op: OP, known: dict[str, Any]) -> None:
+    """Who authenticated anew is in, with the same `sid` and whatever the ID token says, until the next logout."""
+    session = identity(op, **known)
+    earlier = {**session, "iat": NOW - 5_000}
+    await api.evict("u1", sid="s1")
+    assert 409 == (await api.call("PUT", "/sessions", session))[0]
+
+    assert 200 == (await api.call("PUT", "/sessions", {**session, "anew": True}))[0]
+
+    assert {"signed_out": False} == (await api.call("POST", "/sessions/check", session))[1]
+    assert {"signed_out": True} == (await api.call("POST", "/sessions/check", earlier))[1]
+    assert 200 == (await api.call("PUT", "/sessions", session))[0]
+    # Dated before the order: by a clock that is behind.
+    assert 200 == (await api.receiver.post(op.token(sub="u1", sid="s1", iat=NOW - 50))).status
+    assert {"signed_out": True} == (await api.call("POST", "/sessions/check", session))[1]
+    assert 409 == (await api.call("PUT", "/sessions", session))[0]
+
+
+async def test_order_on_what_is_there(api: Api, op: OP) -> None:
+    """An order that asks for no new authentication ends the sessions there are; a later one of the same user lives."""
+    before, after = identity(op, iat=NOW - 100), identity(op, **OLD)
+    await api.call("PUT", "/sessions", before)
+
+    await api.evict("u1", reauthenticate=False)
+
+    [event] = await api.receiver.events()
+    assert event["data"]["reauthenticate"] is False
+    assert {"signed_out": True} == (await api.call("POST", "/sessions/check", before))[1]
+    assert 200 == (await api.call("PUT", "/sessions", after))[0]
+    assert {"signed_out": False} == (await api.call("POST", "/sessions/check", after))[1]
+    await api.evict("u1")
+    assert {"signed_out": True} == (await api.call("POST", "/sessions/check", after))[1]
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

@@ -37,7 +37,9 @@ def sign_in(**changes: Any) -> CachedSignIn:
         ({"auth_time": AT + 1, "oldest_token_at": AT - 9}, Marks(user_at=AT), None, Verdict.LIVES),
         ({"auth_time": AT - 1, "oldest_token_at": AT + 9, "sid": "new"}, Marks(user_at=AT), None, Verdict.ENDED),
         # Without `auth_time` the age of the oldest access token does.
-        ({"oldest_token_at": AT - 1}, Marks(user_at=AT), None, Verdict.ENDED),
+        ({"oldest_token_at": AT - 61}, Marks(user_at=AT), None, Verdict.ENDED),
+        # But it is dated by another clock: within what clocks may differ it tells nothing.
+        ({"oldest_token_at": AT - 60}, Marks(user_at=AT), None, Verdict.UNSURE),
         ({"oldest_token_at": AT}, Marks(user_at=AT), None, Verdict.UNSURE),
         ({"oldest_token_at": AT + 1}, Marks(user_at=AT), None, Verdict.UNSURE),
         ({}, Marks(user_at=AT), None, Verdict.UNSURE),
@@ -58,14 +60,23 @@ def sign_in(**changes: Any) -> CachedSignIn:
         ({"sid": "new", "oldest_token_at": AT - 9}, Marks(), REMOVED_OLD, Verdict.LIVES),
         ({"sid": "new", "auth_time": AT}, Marks(), REMOVED, Verdict.RETURNED),
         ({"auth_time": AT}, Marks(), REMOVED_OLD, Verdict.RETURNED),
-        ({"oldest_token_at": AT - 1}, Marks(), REMOVED_OLD, Verdict.RETURNED),
-        ({"oldest_token_at": AT - 1}, Marks(), REMOVED, Verdict.RETURNED),
+        ({"oldest_token_at": AT - 61}, Marks(), REMOVED_OLD, Verdict.RETURNED),
+        ({"oldest_token_at": AT - 61}, Marks(), REMOVED, Verdict.RETURNED),
         ({"oldest_token_at": AT}, Marks(), REMOVED, Verdict.UNSURE),
         ({"oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
         ({"sid": "new", "oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
         ({}, Marks(), REMOVED, Verdict.UNSURE),
         # What a mark proves needs no removal to compare with, and is not undone by one.
         ({"sid": "new", "auth_time": AT}, Marks(user_at=AT), REMOVED_OLD, Verdict.ENDED),
+        # An order found the session at the OP going on, so neither `auth_time` nor `sid` proves anything: the age does.
+        ({"auth_time": 1, "sid": "old", "issued_at": AT + 61}, Marks(order_at=AT), None, Verdict.LIVES),
+        ({"auth_time": 1, "sid": "old"}, Marks(order_at=AT), None, Verdict.LIVES),
+        ({"auth_time": 1, "issued_at": AT - 61}, Marks(order_at=AT), None, Verdict.ENDED),
+        ({"auth_time": 1, "issued_at": AT - 60}, Marks(order_at=AT), None, Verdict.LIVES),
+        ({"issued_at": AT + 61, "oldest_token_at": AT - 61}, Marks(order_at=AT), None, Verdict.ENDED),
+        ({"sid": "old", "issued_at": AT + 9}, Marks(order_at=AT), REMOVED_OLD, Verdict.RETURNED),
+        # Registered as newer than its marks: what looks like the old one is the new one.
+        ({"sid": "old", "auth_time": 1}, Marks(anew=True), REMOVED_OLD, Verdict.LIVES),
         # A `sid` of no known issuer names no session.
         ({"iss": None, "sid": "old", "oldest_token_at": AT + 1}, Marks(), REMOVED_OLD, Verdict.UNSURE),
     ],
@@ -76,9 +87,10 @@ def test_verdict(found: dict[str, Any], marks: Marks, removal: Removal | None, v
 
 
 def test_iat_is_no_evidence() -> None:
-    """Two ID tokens that differ in `iat` only are the same sign-in: a refresh renews it."""
+    """A refresh renews the `iat`: what the OP has ended is over, however new its ID token is."""
     claims = {"iss": OP, "sub": "u", "aud": "c1", "sid": "s", "auth_time": 5}
-    assert from_claims({**claims, "iat": 1}) == from_claims({**claims, "iat": 2_000})
+    found = [from_claims({**claims, "iat": iat}) for iat in (1, 2_000)]
+    assert [Verdict.ENDED] * 2 == [judge(one, Marks(session_at=AT), None) for one in found if one is not None]
 
 
 def order(**changes: Any) -> Eviction:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from receiver.core.layouts import LAYOUTS
-from tests.fuzz import bodies, cached_values, logout_requests, stream_entries
+from tests.fuzz import bodies, cached_values, logout_requests, redirects, stream_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,12 @@ TARGETS: dict[str, Target] = {
         parsers=("receiver.bus.shared_keys:read",),
     ),
     "mark": Target(
-        play=stream_entries.play_mark, seeds=stream_entries.MARK_SEEDS, parsers=("receiver.core.sign_in:_logout_at",)
+        play=stream_entries.play_mark, seeds=stream_entries.MARK_SEEDS, parsers=("receiver.core.marks:read_mark",)
+    ),
+    "redirect": Target(
+        play=redirects.play_redirect,
+        seeds=redirects.REDIRECT_SEEDS,
+        parsers=("receiver.consumer.anew:_query", "receiver.consumer.anew:is_answered"),
     ),
     "audit": Target(
         play=stream_entries.play_audit, seeds=stream_entries.audit_seeds(), parsers=("receiver.core.audit:record_in",)

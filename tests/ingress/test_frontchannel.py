@@ -56,7 +56,7 @@ async def register(redis_client: redis.asyncio.Redis, op: OP, clock: Clock, **me
     """An app registers a sign-in of u1 in the session s1."""
     given = {"iss": op.issuer, "client_ids": ("c1",), "sub": "u1", "sid": "s1", "home_account_id": "a.b"}
     sign_in = SignIn(**{**given, "auth_time": NOW - 60, "keys": ("k1",), **members})
-    assert await SignIns(redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)
+    assert not (await SignIns(lambda: redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)).ended
 
 
 async def call(receiver: Receiver, query: dict[str, str] | str = "sid=s1", tenant: str = "t1") -> Answer:

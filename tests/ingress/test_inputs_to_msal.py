@@ -112,7 +112,7 @@ async def test_cache_is_emptied(
         sign_in = SignIn(
             iss=op.issuer, client_ids=("c1",), sub="u1", sid="s1", auth_time=NOW - 60, home_account_id="uid.utid"
         )
-        await SignIns(redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)
+        await SignIns(lambda: redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)
         before = tokens_in(cache)
         status = await send(receiver, op)
         async with asyncio.timeout(DEADLINE_S):

@@ -143,7 +143,7 @@ def _jwt(**claims: Any) -> str:
     return ".".join((*encoded, "c2ln"))
 
 
-def _cache(*, cached_at: int | None = AT - 50, account: str = "u", **claims: Any) -> dict[str, Any]:
+def _cache(*, cached_at: int | None = AT - 100, account: str = "u", **claims: Any) -> dict[str, Any]:
     whose = {"home_account_id": account, "client_id": CLIENT, "environment": "op.example"}
     access: dict[str, Any] = {**whose, "credential_type": "AccessToken", "secret": "at"}
     if cached_at is not None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
+from receiver.bus.sign_ins import registry
 from receiver.consumer import acks, clearing, guard, knowledge, questions, reader, sessions
 from receiver.core import local_marks, marks, sign_in
 
@@ -32,8 +33,8 @@ def _ignore_clients() -> None:
     local_marks.LocalMarks._keep = _keep_for_all  # type: ignore[method-assign]
 
 
-def _keep_for_all(self: Any, key: Any, eviction: Any, _: Any) -> None:
-    self._marks[key] = local_marks._Mark(eviction.logout_at, None, None)
+def _keep_for_all(self: Any, key: Any, eviction: Any, _: Any, now: float) -> None:
+    self._marks[key] = local_marks._Mark(eviction.logout_at, eviction.source, None, None, now)
 
 
 def _other_suffix() -> None:
@@ -48,8 +49,8 @@ def _begin_unasked() -> None:
 
 
 def _never_ask() -> None:
-    async def live(*_: Any) -> sessions.Look:
-        return sessions.Look(ended=False, has_epoch=True)
+    async def live(*_: Any) -> registry.Look:
+        return registry.Look(ended=False, newer=False, has_epoch=True)
 
     sessions.Registry.look = live  # type: ignore[method-assign]
 
@@ -66,11 +67,11 @@ def _never_doubt() -> None:
 
 
 def _no_epoch() -> None:
-    sign_in.SignIn.began_before = lambda *_: False  # type: ignore[method-assign]
+    sign_in.SignIn.began_before = lambda *_, **__: False  # type: ignore[method-assign]
 
 
 def _lost_without_epoch() -> None:
-    sign_in.SignIn.began_before = lambda _, epoch: epoch is None  # type: ignore[method-assign]
+    sign_in.SignIn.began_before = lambda _, epoch, **__: epoch is None  # type: ignore[method-assign]
 
 
 def _begin_at_a_time() -> None:

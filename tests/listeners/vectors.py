@@ -69,10 +69,10 @@ def _heard(case: cases.Heard) -> dict[str, Any]:
     }
     marks = LocalMarks()
     marks.note(eviction)
-    answer = marks.judge(from_claims(claims, client_id=cases.CLIENT, home_account_id=case.account))
+    heard = marks.judge(from_claims(claims, client_id=cases.CLIENT, home_account_id=case.account))
     return {
         "name": case.name, "event": json.loads(eviction.to_json()), "claims": claims, "account": case.account,
-        "answer": answer,
+        "answer": "unknown" if heard is None else heard.answer,
     }  # fmt: skip
 
 
@@ -103,7 +103,8 @@ def _numbers(texts: list[str | None]) -> dict[str, Any]:
 def _value(case: cases.Value) -> dict[str, Any]:
     verdicts = {}
     for holder, known in msal_cache.sign_ins(msal_cache.from_json(case.value)).items():
-        found = [judge(sign_in, Marks(**case.marks), None) for sign_in in known]
+        marks = Marks(case.marks.get("user_at"), case.marks.get("session_at"))
+        found = [judge(sign_in, marks, None) for sign_in in known]
         verdicts[f"{holder.account} {holder.client_id}"] = (
             "ended" if Verdict.ENDED in found else "unsure" if Verdict.UNSURE in found else "lives"
         )

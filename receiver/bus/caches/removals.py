@@ -11,18 +11,18 @@ from receiver.bus.link.group_commit import GroupCommit
 from receiver.bus.link.trips import pairs_of
 from receiver.bus.lua import Script
 from receiver.core.layouts.cached_sign_in import seconds
-from receiver.core.marks import client_suffix, digest, mark_names
+from receiver.core.marks import anew_name, client_suffix, digest, mark_names, read_mark, write_mark
 from receiver.core.verdict import Marks, Removal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from receiver.bus.keys import Keys
     from receiver.bus.link.trips import Trips
     from receiver.bus.lua import Argument
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
-    from receiver.core.marks import MarkNames, Name
+    from receiver.core.marks import Mark, MarkNames, Name
 
 log = logging.getLogger("receiver.evictor")
 
@@ -134,19 +134,21 @@ class Removals:
         if eviction.scope != "user":
             return
         names = [digest("account", eviction.iss, account) for account in accounts if account != eviction.sub]
-        await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in names], eviction.logout_at)
+        mark = write_mark(eviction.logout_at, eviction.source)
+        await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in names], mark)
 
     async def mark_subjects(self, eviction: Eviction, subjects: Iterable[str]) -> None:
         """Mark the user's subjects at other clients, given as digests, for a user's logout."""
-        await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in subjects], eviction.logout_at)
+        mark = write_mark(eviction.logout_at, eviction.source)
+        await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in subjects], mark)
 
-    async def mark_account(self, iss: str, account: str, logout_at: float) -> None:
+    async def mark_account(self, iss: str, account: str, mark: str) -> None:
         """Mark the account of a subject that was marked before anybody knew whose it is."""
-        await self._mark([self._keys.mark(digest("account", iss, account))], int(logout_at))
+        await self._mark([self._keys.mark(digest("account", iss, account))], mark)
 
-    async def _mark(self, keys: Sequence[str], logout_at: int) -> None:
+    async def _mark(self, keys: Sequence[str], mark: str) -> None:
         if keys:
-            await self._trips.run(MARK, keys, (logout_at, self._mark_s))
+            await self._trips.run(MARK, keys, (mark, self._mark_s, int(self._clock())))
 
     async def marks(self, sign_ins: Sequence[CachedSignIn], issuers: Iterable[str]) -> list[Marks]:
         """The logouts of each sign-in's user and session.
@@ -156,23 +158,40 @@ class Removals:
             issuers: Whose accounts they may be where a sign-in names no issuer.
         """
         asked = [_marks_of(sign_in, issuers) for sign_in in sign_ins]
-        names = [self._keys.mark(*name) for of_user, of_session in asked for name in (*of_user, *of_session)]
-        found: Any = await self._trips.one("MGET", *names) if names else []
-        answer = {name: self._date(at) for name, at in zip(names, found, strict=True)}
-
-        def latest(marks: Sequence[Name]) -> float | None:
-            return max((at for name in marks if (at := answer[self._keys.mark(*name)]) is not None), default=None)
-
+        anew = [[self._keys.anew(name) for name in _anew_names(sign_in)] for sign_in in sign_ins]
+        marked = [[self._keys.mark(*name) for names in both for name in names] for both in asked]
+        keys = [key for group in (*anew, *marked) for key in group]
+        found: Any = await self._trips.one("MGET", *keys) if keys else []
+        answer = {key: self._read(text) for key, text in zip(keys, found, strict=True)}
         return [
-            Marks(latest(of_user), latest(of_session), _only_of_subject(of_user, latest))
-            for of_user, of_session in asked
+            self._judge(names, [mark for key in noted if (mark := answer[key]) is not None], answer)
+            for names, noted in zip(asked, anew, strict=True)
         ]
 
-    def _date(self, mark: bytes | None) -> float | None:
-        at = None if mark is None else _number(mark)
-        if mark is not None and at is None:
+    def _judge(self, names: MarkNames, noted: Sequence[Mark], answer: Mapping[str, Mark | None]) -> Marks:
+        newer_than = max((mark.value for mark in noted), default=float("-inf"))
+
+        def those(some: Sequence[Name]) -> list[Mark]:
+            marks = (answer[self._keys.mark(*name)] for name in some)
+            return [mark for mark in marks if mark is not None and mark.value > newer_than]
+
+        def latest(marks: Sequence[Mark]) -> float | None:
+            return max((mark.at for mark in marks), default=None)
+
+        of_user, of_session = those(names.of_user), those(names.of_session)
+        return Marks(
+            latest([mark for mark in of_user if not mark.source]),
+            latest([mark for mark in of_session if not mark.source]),
+            order_at=latest([mark for mark in (*of_user, *of_session) if mark.source]),
+            anew=bool(noted) and not of_user and not of_session,
+            only_subject=_only_of_subject(names.of_user, those),
+        )
+
+    def _read(self, text: bytes | None) -> Mark | None:
+        mark = read_mark(text)
+        if text is not None and mark is None:
             self._report("mark", "shape")
-        return at
+        return mark
 
 
 def _log_fault(error: Exception, count: int) -> None:
@@ -201,12 +220,25 @@ def _marks_of(sign_in: CachedSignIn, issuers: Iterable[str]) -> MarkNames:
     )
 
 
-def _only_of_subject(of_user: Sequence[Name], latest: Callable[[Sequence[Name]], float | None]) -> float | None:
+def _anew_names(sign_in: CachedSignIn) -> list[str]:
+    """As what the sign-in may be noted as newer than its marks."""
+    iss, sub = sign_in.iss, sign_in.sub
+    if iss is None or sub is None:
+        return []
+    return [
+        anew_name(iss, client_id=client_id, sub=sub, sid=sign_in.sid, auth_time=sign_in.auth_time)
+        for client_id in sign_in.client_ids
+    ]
+
+
+def _only_of_subject(of_user: Sequence[Name], those: Callable[[Sequence[Name]], list[Mark]]) -> str | None:
     wide = [name for name in of_user if not name[1]]
     if len(wide) != SUBJECT_AND_ACCOUNT:
         return None
-    subject, account = latest(wide[:1]), latest(wide[1:])
-    return None if subject is None or (account is not None and account >= subject) else subject
+    subject, account = those(wide[:1]), those(wide[1:])
+    if not subject or (account and account[0].value >= subject[0].value):
+        return None
+    return subject[0].text
 
 
 def read(fields: dict[bytes, bytes], now_s: float) -> tuple[Remembered | None, bool]:

@@ -21,7 +21,7 @@ from receiver.bus.link.inspect import probe_publish
 from receiver.bus.lua import Script
 from receiver.core.eviction import eviction_id
 from receiver.core.index_names import PLAIN
-from receiver.core.marks import client_suffix, digest
+from receiver.core.marks import CLOCK_SKEW_S, client_suffix, digest
 from receiver.core.repeats import id_of, subject_of
 from receiver.errors import EventRefusedError, PublishError
 
@@ -265,6 +265,8 @@ class EvictionPublisher:
             " ".join(self._names.read(user)) if user else "",
             " ".join(self._names.read(session)) if session else "",
             digest("account", eviction.iss, eviction.account) if eviction.account else "",
+            int(eviction.source),
+            int(CLOCK_SKEW_S) if eviction.source else 0,
         )
 
 

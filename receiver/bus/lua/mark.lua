@@ -1,15 +1,20 @@
 -- Date marks, never back.
 --
 -- KEYS: the marks
--- ARGV: 1 logout_at in seconds, 2 seconds to keep them
+-- ARGV: 1 the mark as core/marks.py says, 2 seconds after its date to keep it, 3 now in seconds
 -- Returns 1
--- As core/numeric_date.py: what is no date says nothing.
+-- As core/marks.py: seconds, up to four digits after the point; what is no date says nothing. The date, then the digits.
 local function date_of(text)
-  return text and #text <= 12 and string.match(text, '^%d+$') and tonumber(text) or nil
+  local at, digits = string.match(text or '', '^(%d+)%.?(%d?%d?%d?%d?)$')
+  if at and #at <= 12 then return tonumber(at), digits end
 end
 
+local value = tonumber(ARGV[1])
 for _, key in ipairs(KEYS) do
-  local before = date_of(redis.call('GET', key)) or -1
-  redis.call('SET', key, string.format('%d', math.max(before, tonumber(ARGV[1]))), 'EX', ARGV[2])
+  local before = redis.call('GET', key) or ''
+  local text = date_of(before) and tonumber(before) >= value and before or ARGV[1]
+  -- As publish.lua keeps them.
+  local age_s = math.max(tonumber(ARGV[3]) - tonumber(text), 0)
+  redis.call('SET', key, text, 'EX', math.ceil(math.max(tonumber(ARGV[2]) - age_s, math.min(tonumber(ARGV[2]), 3600))))
 end
 return 1

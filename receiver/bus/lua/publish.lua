@@ -9,7 +9,8 @@
 --       17 key of what a repeat has in common with the first, or '', 18 the event's id where another logout has the
 --       first one, 19 id of the first event of this (iss, jti) or '',
 --       20 names of the subject in the evictor's index, one after another, 21 those of the session,
---       22 digest of the account where the order names one in place of a subject, or ''
+--       22 digest of the account where the order names one in place of a subject, or '',
+--       23 whose date logout_at is, as core/marks.py numbers it, 24 seconds by which other dates may differ from it
 -- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
 -- Returns {stream id of the first, 1 if it was there already else 0, event id of the first,
 --          1 if another logout has the eviction's own id else 0, number of damaged entries left out,
@@ -17,6 +18,7 @@
 local prefix, now, logout_at, mark_s = ARGV[14], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local subject_key = ARGV[17]
+local source, skew = tonumber(ARGV[23]), tonumber(ARGV[24])
 
 local function jti_key(of) return prefix .. ':jti:' .. of end
 local event_id = string.sub(KEYS[2], #jti_key('') + 1)
@@ -84,15 +86,29 @@ local function bucket_of(kind, digest)
   return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 2
 end
 
--- As core/numeric_date.py: what is no date says nothing.
+-- As core/marks.py: seconds, up to four digits after the point; what is no date says nothing. The date, then the digits.
 local function date_of(text)
-  return text and #text <= 12 and string.match(text, '^%d+$') and tonumber(text) or nil
+  local at, digits = string.match(text or '', '^(%d+)%.?(%d?%d?%d?%d?)$')
+  if at and #at <= 12 then return tonumber(at), digits end
 end
 
+-- Three digits count logouts which do not move the date, the last says whose date it is.
 local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
-  local before = date_of(redis.call('GET', key)) or -1
-  redis.call('SET', key, string.format('%d', math.max(before, logout_at)), 'EX', mark_s)
+  local at, digits = date_of(redis.call('GET', key))
+  local count, whose = 0, source
+  if at and at >= logout_at then
+    count, whose = string.match(digits, '^(%d%d%d)([012])$')
+    -- The dates of both are within the later one; what the stricter one ends goes with it.
+    count, whose = tonumber(count or '0') + 1, math.min(tonumber(whose or '0'), source)
+    if count > 999 then at, count = at + 1, 0 end
+  else
+    at = logout_at
+  end
+  -- No longer than the sessions it is meant for, which began before it; an hour at least.
+  local keep_s = math.max(tonumber(mark_s) - math.max(now - at, 0), math.min(tonumber(mark_s), 3600))
+  local digits = (count > 0 or whose > 0) and string.format('.%03d%d', count, whose) or ''
+  redis.call('SET', key, string.format('%d', at) .. digits, 'EX', keep_s)
 end
 
 -- Entries that are not as this project writes them; they are left out, and stop no logout.
@@ -157,7 +173,7 @@ local function end_sessions(user, only_sid)
     note_home(registered, home)
     local mine = (only_sid == '' or session == only_sid)
       and (suffix == '' or client == ARGV[13])
-      and (tonumber(began) or 0) <= logout_at
+      and (tonumber(began) or 0) <= logout_at + skew
     if mine then
       add_account(account)
       if keys ~= '' then

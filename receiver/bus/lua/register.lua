@@ -1,24 +1,52 @@
 -- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
 --
--- KEYS: 1 user, 2 session bucket, 3 account bucket, then the marks that count for the user, then those of the session,
---       last the epoch
+-- KEYS: 1 user, 2 session bucket, 3 account bucket, 4 where this very sign-in is noted as newer than its marks, 5 where it
+--       is for who reads caches, then the marks that count for the user, then those of the session, last the epoch
 -- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
 --       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
 --       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user,
---       12 when the OP gave this session to the app, or '': it has ended where Redis has lost its marks since
--- Returns 1 when registered, 0 when signed out
-
--- As core/numeric_date.py: what is no date says nothing.
+--       12 when the OP gave this session to the app, or '', 13 seconds the clocks of OP and receiver may differ,
+--       14 'anew' when the user has just authenticated because the app asked for it, else ''
+-- Returns 2 when registered and newer than marks that would end it by its dates, 1 when registered, 0 when signed out
+-- As core/marks.py: seconds, up to four digits after the point; what is no date says nothing. The date, then the digits.
 local function date_of(text)
-  return text and #text <= 12 and string.match(text, '^%d+$') and tonumber(text) or nil
+  local at, digits = string.match(text or '', '^(%d+)%.?(%d?%d?%d?%d?)$')
+  if at and #at <= 12 then return tonumber(at), digits end
 end
 
-local epoch = date_of(redis.call('GET', KEYS[#KEYS]))
-if epoch and ARGV[12] ~= '' and tonumber(ARGV[12]) < epoch then return 0 end
-for index, mark in ipairs(redis.call('MGET', unpack(KEYS, 4, #KEYS - 1))) do
-  local began = index <= tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
-  local logout_at = date_of(mark)
-  if logout_at and (began == '' or tonumber(began) <= logout_at) then return 0 end
+local newest, newest_text, doubt, keep_s = -1, '', false, tonumber(ARGV[5])
+local skew_s, given, anew = tonumber(ARGV[13]), tonumber(ARGV[12]), ARGV[14] ~= ''
+local noted = redis.call('GET', KEYS[4])
+noted = date_of(noted) and tonumber(noted) or -1
+
+-- Redis has lost its marks then: what the OP had given to the app before may have ended since.
+local epoch = redis.call('GET', KEYS[#KEYS])
+local lost_at = date_of(epoch)
+if lost_at and given and given < lost_at then
+  if lost_at > noted and not anew and given < lost_at - skew_s then return 0 end
+  newest, newest_text, doubt = lost_at, epoch, true
+end
+
+for index, text in ipairs(redis.call('MGET', unpack(KEYS, 6, #KEYS - 1))) do
+  local at, digits = date_of(text)
+  if at then
+    -- As core/marks.py: whose date it is, and what of the session is compared with it.
+    local value, source = tonumber(text), string.match(digits, '^%d%d%d([12])$') or '0'
+    local began = index <= tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
+    if source == '2' then began = ARGV[12] end
+    local skew = source == '0' and 0 or skew_s
+    if began == '' or tonumber(began) <= at + skew then
+      if value > noted and not anew and (began == '' or tonumber(began) <= at - skew) then return 0 end
+      doubt = true
+      keep_s = math.max(keep_s, redis.call('TTL', KEYS[5 + index]))
+    end
+    if value > newest then newest, newest_text = value, text end
+  end
+end
+if doubt then
+  -- First of all: without the right to note it, it is not registered, and the app is told so.
+  redis.call('SET', KEYS[4], newest_text, 'EX', keep_s)
+  redis.call('SET', KEYS[5], newest_text, 'EX', keep_s)
 end
 
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -69,4 +97,4 @@ local function belongs(bucket, name)
 end
 if ARGV[2] ~= '' then belongs(KEYS[2], ARGV[2]) end
 if ARGV[3] ~= '' then belongs(KEYS[3], ARGV[3]) end
-return 1
+return doubt and 2 or 1

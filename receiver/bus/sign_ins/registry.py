@@ -7,9 +7,10 @@ keys. Keys hold digests of `sub` and `sid`, never the claims.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.bus.lua import Script
+from receiver.core.marks import CLOCK_SKEW_S, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,20 +21,42 @@ if TYPE_CHECKING:
 REGISTER = Script.read("register")
 
 
+SIGNED_OUT, LIVE, NEWER = 0, 1, 2
+"""What register.lua answers: not registered; registered; registered, and noted as newer than its marks."""
+
+
+class Look(NamedTuple):
+    """What Redis says of a session.
+
+    Attributes:
+        ended: Whether a logout, or the loss of all logouts, has ended it.
+        newer: Whether it is noted as newer than marks that would end it by its dates.
+        has_epoch: Whether a receiver has looked after this Redis since it was empty; False where that was not asked.
+    """
+
+    ended: bool
+    newer: bool
+    has_epoch: bool
+
+
 def register_calls(
-    keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: int
+    keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: int, skew_s: float = CLOCK_SKEW_S, anew: bool = False
 ) -> list[tuple[Sequence[str], Sequence[str | int]]]:
     """Keys and arguments of register.lua, once for each client the sign-in may be of.
 
-    The script answers 1 for registered, 0 for signed out already; one 0 among the answers means signed out.
+    One `SIGNED_OUT` among the script's answers means that.
+
+    Args:
+        keys: Key names.
+        sign_in: To be registered.
+        now_s: NumericDate seconds.
+        lifetime_s: Seconds to keep it.
+        skew_s: Seconds the clocks of OP and receiver may differ.
+        anew: Whether the user has just authenticated at the OP because the app asked for it: newer than every mark.
     """
     user, session, account = sign_in.digests
-    names = (
-        keys.user(user),
-        keys.session_bucket(session or "---"),
-        keys.account_bucket(account or "---"),
-        *mark_keys(keys, sign_in),
-    )
+    names = (keys.user(user), keys.session_bucket(session or "---"), keys.account_bucket(account or "---"))
+    marks = mark_keys(keys, sign_in)
     before = (
         user,
         session,
@@ -48,13 +71,47 @@ def register_calls(
         ",".join(json.dumps(key) for key in sign_in.keys),
         len(sign_in.marks.of_user),
         _seconds(sign_in.given_at),
+        f"{skew_s:.0f}",
+        "anew" if anew else "",
     )
-    return [(names, (*before, json.dumps(client_id), *after)) for client_id in sign_in.client_ids]
+    return [
+        (
+            (*names, *map(keys.anew, sign_in.anew_names(client_id)), *marks),
+            (*before, json.dumps(client_id), *after),
+        )
+        for client_id in sign_in.client_ids
+    ]
 
 
 def mark_keys(keys: Keys, sign_in: SignIn) -> list[str]:
     """Every mark that could end this session, and the epoch, in the order of `SignIn.is_ended_by`."""
     return [*(keys.mark(*name) for names in sign_in.marks for name in names), keys.epoch]
+
+
+class Question:
+    """Whether a session is over: what is to be read, and what the answer says.
+
+    Args:
+        keys: Key names.
+        sign_in: Whose session it is.
+        skew_s: Seconds the clocks of OP and receiver may differ.
+
+    Attributes:
+        keys: To be read with one MGET.
+    """
+
+    def __init__(self, keys: Keys, sign_in: SignIn, *, skew_s: float) -> None:
+        self._sign_in, self._skew_s = sign_in, skew_s
+        self._anew = [keys.anew(sign_in.anew_names(client_id)[0]) for client_id in sign_in.client_ids]
+        self.keys = [*self._anew, *mark_keys(keys, sign_in)]
+
+    def answer(self, found: Sequence[bytes | str | None]) -> Look:
+        """What the values say."""
+        split = len(self._anew)
+        noted = [mark.value for mark in map(read_mark, found[:split]) if mark is not None]
+        newer_than = max(noted, default=None)
+        ended = self._sign_in.is_ended_by(found[split:], skew_s=self._skew_s, newer_than=newer_than)
+        return Look(ended, newer_than is not None, found[-1] is not None)
 
 
 def _seconds(instant: float | None) -> str:

@@ -37,6 +37,7 @@ class CachedSignIn:
         sub: Subject at the issuer.
         sid: Session at the issuer.
         auth_time: NumericDate seconds when the user authenticated, on the OP's clock.
+        issued_at: NumericDate seconds, the `iat` of the ID token; a refreshed one has a new one.
         account: MSAL's `home_account_id`.
         oldest_token_at: Seconds when the oldest access token was cached, on the app's clock.
     """
@@ -46,6 +47,7 @@ class CachedSignIn:
     sub: str | None = None
     sid: str | None = None
     auth_time: float | None = None
+    issued_at: float | None = None
     account: str | None = None
     oldest_token_at: float | None = None
 
@@ -82,6 +84,7 @@ def from_claims(
         sub=sub,
         sid=sid,
         auth_time=seconds(claims.get("auth_time")),
+        issued_at=seconds(claims.get("iat")),
         account=account,
     )
 

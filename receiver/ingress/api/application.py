@@ -190,11 +190,12 @@ def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Ca
         client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, tenants=tenants, clock=clock
     )
     events = EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
+    sign_ins = SignIns(lambda: client, keys, clock=clock, loads_scripts=True)
     parts = [
         Part("orders", InputCalls(backing.dispatcher).add_routes),
         Part("read", traces.add_routes),
         Part("orders", NameCalls(tenants, backing.names).add_routes),
-        Part("sessions", SessionCalls(tenants, SignIns(client, keys, clock=clock), backing.names).add_routes),
+        Part("sessions", SessionCalls(tenants, sign_ins, backing.names).add_routes),
         Part("events", events.add_routes),
     ]
     if unscoped := backing.access.unscoped:

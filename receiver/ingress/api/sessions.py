@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Annotated, cast
 from aiohttp import web
 from pydantic import Field
 
+from receiver.bus.link.connection import Failure, describe
 from receiver.core.sign_in import SignIn
 from receiver.core.tokens.claims import MAX_ID_CHARS
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, DependencyError, MalformedRequestError
 from receiver.ingress.http.body import read_body
-from receiver.ingress.http.json_body import LIMITS, Date, JsonBody, Text, otherwise, parse_body
+from receiver.ingress.http.json_body import LIMITS, Date, Flag, JsonBody, Text, otherwise, parse_body
 from receiver.ingress.http.responses import NO_STORE
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from receiver.bus.sign_ins.names import NameKind, Names
+    from receiver.bus.sign_ins.registry import Look
     from receiver.bus.sign_ins.sign_ins import SignIns
-    from receiver.core.tenants import TenantDirectory
+    from receiver.core.tenants import Tenant, TenantDirectory
 
 MAX_KEYS = 64
 """Cache and session names one sign-in may register; they come back in every eviction of it."""
@@ -47,6 +51,7 @@ class Registration(Identity):
     """The same, and what the app keeps for it."""
 
     home_account_id: Text | None = None
+    anew: Flag = False
     keys: Annotated[list[Text], Field(max_length=MAX_KEYS), otherwise(KEYS)] = Field(default_factory=list)
     email: Text | None = None
     email_verified: bool | None = None
@@ -71,7 +76,11 @@ class SessionCalls:
 
     async def _register(self, request: web.Request) -> web.Response:
         call = parse_body(await read_body(request, LIMITS), Registration)
-        if await self._sign_ins.register(self._sign_in(call), lifetime_s=call.lifetime_s):
+        sign_in, tenant = self._sign_in(call)
+        registering = self._sign_ins.register(
+            sign_in, lifetime_s=call.lifetime_s, skew_s=tenant.clock_skew_s, anew=call.anew
+        )
+        if not (await _answer(registering)).ended:
             # An address that the OP has not verified is whatever the user typed: an order for it would reach another.
             for kind, value in (("email", call.email if call.email_verified else None), ("username", call.username)):
                 if value is not None:
@@ -87,16 +96,17 @@ class SessionCalls:
         return web.json_response(signed_out, status=409, headers=NO_STORE)
 
     async def _check(self, request: web.Request) -> web.Response:
-        sign_in = self._sign_in(parse_body(await read_body(request, LIMITS), Identity))
-        return web.json_response({"signed_out": await self._sign_ins.is_signed_out(sign_in)}, headers=NO_STORE)
+        sign_in, tenant = self._sign_in(parse_body(await read_body(request, LIMITS), Identity))
+        said = await _answer(self._sign_ins.ask(sign_in, skew_s=tenant.clock_skew_s))
+        return web.json_response({"signed_out": said.ended}, headers=NO_STORE)
 
-    def _sign_in(self, call: Identity) -> SignIn:
+    def _sign_in(self, call: Identity) -> tuple[SignIn, Tenant]:
         tenant = self._tenants.by_issuer(call.iss, call.client_id)
         if tenant is None:
             raise MalformedRequestError(Code.ISSUER, "iss is no configured tenant's issuer, byte for byte")
         kept = call if isinstance(call, Registration) else None
         home_account_id = kept.home_account_id if kept else None
-        return SignIn(
+        sign_in = SignIn(
             iss=call.iss,
             client_ids=(call.client_id,),
             sub=call.sub,
@@ -106,3 +116,11 @@ class SessionCalls:
             home_account_id=home_account_id or (call.sub if tenant.account_from_sub else None),
             keys=tuple(kept.keys) if kept else (),
         )
+        return sign_in, tenant
+
+
+async def _answer(asking: Awaitable[Look]) -> Look:
+    try:
+        return await asking
+    except Failure as error:
+        raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error

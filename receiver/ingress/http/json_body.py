@@ -47,6 +47,9 @@ Date = Annotated[
 """NumericDate seconds up to the year 9999."""
 
 
+Flag = Annotated[bool, Field(strict=True), otherwise("is not true or false")]
+
+
 class JsonBody(BaseModel):
     """The members of one call. Unknown ones are refused; null counts as absent."""
 

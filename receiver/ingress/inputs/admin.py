@@ -12,7 +12,7 @@ from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens.claims import check_subject
 from receiver.errors import Code, MalformedRequestError
 from receiver.ingress.http import responses
-from receiver.ingress.http.json_body import Date, JsonBody, Text, parse_body
+from receiver.ingress.http.json_body import Date, Flag, JsonBody, Text, parse_body
 from receiver.ingress.inputs.message import HttpInput
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Order(JsonBody):
     reason: Text | None = None
     logout_at: Date | None = None
     idempotency_key: Text | None = None
+    reauthenticate: Flag = True
 
 
 class OperatorOrders(HttpInput):
@@ -138,6 +139,7 @@ def eviction_of(order: Order, tenant: Tenant, now_s: float) -> Eviction:
         applies_to="tenant" if order.client_id is None else "client",
         client_id=order.client_id,
         reason=order.reason,
+        reauthenticate=order.reauthenticate,
     )
     if order.home_account_id is None or tenant.account_from_sub:
         return eviction

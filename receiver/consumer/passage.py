@@ -1,0 +1,221 @@
+"""One request's way past the check, whatever the framework.
+
+A framework's integration makes a `Passage` for each request, looks with it before the view and after it, and does what
+it says: answer the request itself, drop the session, change what the view answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from receiver.consumer import anew, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from receiver.consumer.checkpoint import Checkpoint, Visit
+    from receiver.consumer.knowledge import Status
+    from receiver.consumer.refusal import Header, Refusal
+    from receiver.consumer.session_layouts import SessionLike
+    from receiver.core.sign_in import SignIn
+
+OK = 200
+"""The status of a page."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Status codes that send a browser on."""
+
+
+class Asked(Protocol):
+    """What is asked about a sign-in, as `ThreadGuard` answers it."""
+
+    def cached_status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
+    def status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
+    def sign_in(self, sign_in: SignIn, /, *, anew: bool) -> Status: ...  # noqa: D102
+
+
+class AskedAsync(Protocol):
+    """The same, as `Guard` answers it."""
+
+    def cached_status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
+    async def status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
+    async def sign_in(self, sign_in: SignIn, /, *, anew: bool) -> Status: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """What is to be changed in a view's answer.
+
+    Attributes:
+        instead: Sent in its place.
+        location: In place of its `Location`.
+        set_cookie: A further `Set-Cookie`.
+    """
+
+    instead: Refusal | None = None
+    location: str | None = None
+    set_cookie: str | None = None
+
+
+class Facts(NamedTuple):
+    """A request, as far as a refusal depends on it.
+
+    Attributes:
+        method: The request's.
+        path: The request's.
+        query: What follows the question mark.
+        header: Looks up a request header.
+    """
+
+    method: str
+    path: str
+    query: str
+    header: Header
+
+
+class Passage:
+    """One request.
+
+    Args:
+        checkpoint: The app's.
+        facts: Gives the request's; called where they are needed, which is rare.
+
+    Attributes:
+        visit: The sign-in of this request, once it was looked at; None where there is none.
+        status: Of that sign-in, when it was looked at last.
+    """
+
+    __slots__ = ("_after", "_checkpoint", "_ended", "_facts", "_new", "_refused", "_stopped", "status", "visit")
+
+    def __init__(self, checkpoint: Checkpoint, facts: Callable[[], Facts]) -> None:
+        self._checkpoint = checkpoint
+        self._facts = facts
+        self._after = self._ended = self._new = self._stopped = False
+        self._refused: bool | None = None
+        self.visit: Visit | None = None
+        self.status: Status = "live"
+
+    def look(
+        self, guard: Asked, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
+    ) -> Status:
+        """Register the sign-in if it is new, and tell whether it is signed out; then the caller drops the session.
+
+        Args:
+            guard: This process's.
+            session: The request's; None where the app keeps none.
+            claims: The ID token's, where there are any.
+            keys: The session's own names.
+        """
+        visit = self._recognise(session, claims, keys)
+        known = self._known(guard, visit)
+        if known != "unknown" or visit is None:
+            return known
+        if visit.registered:
+            return self._told(session, visit, guard.status(visit.sign_in))
+        return self._told(session, visit, guard.sign_in(visit.sign_in, anew=self._is_anew(session, claims)))
+
+    async def look_async(
+        self, guard: AskedAsync, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
+    ) -> Status:
+        """As `look`."""
+        visit = self._recognise(session, claims, keys)
+        known = self._known(guard, visit)
+        if known != "unknown" or visit is None:
+            return known
+        if visit.registered:
+            return self._told(session, visit, await guard.status(visit.sign_in))
+        return self._told(session, visit, await guard.sign_in(visit.sign_in, anew=self._is_anew(session, claims)))
+
+    def refusal(self) -> Refusal | None:
+        """The answer in place of the view's; None when the request may go on."""
+        if self.status == "live":
+            return None
+        method, path, _, header = self._facts()
+        refused = self._checkpoint.refusal(self.status, method=method, path=path, header=header, again=self.was_refused)
+        self._stopped = refused is not None
+        return refused
+
+    def amendment(self, session: SessionLike | None, *, location: str | None) -> Amendment | None:
+        """What is to be changed in the answer, after the second look; None for nothing.
+
+        Args:
+            session: The request's; None where the app keeps none.
+            location: Of the view's answer, where its status is one of `REDIRECTS`.
+        """
+        if self._stopped or (location is None and not self._ended and not self._new):
+            return None
+        ended = self._ended and (self.visit is None or self.status == "ended")
+        if ended and self._new and self.was_refused:
+            # Signed in a second time as before: on it would go round.
+            method, _, _, header = self._facts()
+            if refusal.is_navigation(method, header):
+                return Amendment(
+                    instead=self._checkpoint.refusal("ended", method=method, path="", header=header, again=True)
+                )
+        changed = None if location is None else self._onward(session, location, needed=ended or self.was_refused)
+        if ended:
+            return Amendment(location=changed, set_cookie=anew.REFUSED)
+        if self._new and self.was_refused:
+            return Amendment(location=changed, set_cookie=anew.SIGNED_IN)
+        return None if changed is None else Amendment(location=changed)
+
+    def may_change_page(self, status: int, media_type: str | None) -> bool:
+        """Whether the view's answer may be a sign-in page, for a browser that was refused before."""
+        return self.visit is None and self.was_refused and status == OK and media_type == "text/html"
+
+    def page(self, session: SessionLike | None, text: str) -> str:
+        """The same page, with the authorization requests in it changed as redirects are."""
+        if len(text) > anew.MAX_PAGE_CHARS:
+            return text
+        changed, asked = anew.page_with_login(text)
+        for address in asked if session is not None else ():
+            anew.note_address(session, address)  # type: ignore[arg-type]  # mypy loses it in the loop
+        return changed
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the browser says that it was refused before, and has not signed in since."""
+        if self._refused is None:
+            self._refused = anew.was_refused(self._facts().header("cookie"))
+        return self._refused
+
+    def _onward(self, session: SessionLike | None, location: str, *, needed: bool) -> str | None:
+        changed = anew.with_login(location) if needed else location
+        if session is not None and anew.asks_anew(changed):
+            anew.note_address(session, changed)
+        return None if changed == location else changed
+
+    def _recognise(
+        self, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
+    ) -> Visit | None:
+        if claims is None:
+            if session is not None:
+                self._checkpoint.no_sign_in(session)
+            self.visit, self.status = None, "live"
+        else:
+            self.visit = self._checkpoint.recognise(session, claims, keys)
+            self._new = self._new or (self._after and not self.visit.registered)
+        self._after = True
+        return self.visit
+
+    def _known(self, guard: Asked | AskedAsync, visit: Visit | None) -> Status:
+        """As nearly always: without the network."""
+        known: Status = "live"
+        if visit is not None:
+            known = guard.cached_status(visit.sign_in) if visit.registered else "unknown"
+            self._ended = self._ended or known == "ended"
+        self.status = known
+        return known
+
+    def _is_anew(self, session: SessionLike | None, claims: Mapping[str, Any] | None) -> bool:
+        return session is not None and claims is not None and anew.is_answered(session, claims, self._facts().query)
+
+    def _told(self, session: SessionLike | None, visit: Visit, status: Status) -> Status:
+        self.status = status
+        self._ended = self._ended or status == "ended"
+        if status == "live" and not visit.registered:
+            self._checkpoint.settle(session, visit)
+            if session is not None:
+                anew.forget(session)
+        return status
