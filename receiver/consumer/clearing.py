@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Unpack
 
 from receiver.consumer.subscriber import RESET_BACKOFF, Subscriber
+from receiver.tasks import leave_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -120,6 +121,8 @@ class RefusingSubscriber(Subscriber):
                 self._clearing -= 1
             if handled and self._acks is not None:
                 self._acks.add(eviction, entry)
+            # A handler in a thread is waited for, and swallows the cancellation meanwhile.
+            leave_if_cancelled()
 
     async def _reset_when_due(self) -> None:
         while True:
@@ -127,6 +130,8 @@ class RefusingSubscriber(Subscriber):
             self._reset_is_due.clear()
             self._reset_failures = 0
             while self._on_reset is not None and not await self._call(self._on_reset):
+                leave_if_cancelled()
                 self._reset_failures += 1
                 await asyncio.sleep(RESET_BACKOFF.compute(min(self._reset_failures, 10)))
             self._reset_failures = None
+            leave_if_cancelled()

@@ -353,6 +353,29 @@ async def test_handler_that_blocks_holds_up_no_request(
         release.set()
 
 
+async def test_stop_waits_for_a_handler_in_a_thread_and_no_longer(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """A guard that is told to stop while a handler runs in its thread is stopped once that has returned."""
+    entered, release = threading.Event(), threading.Event()
+
+    def handler(_: Eviction) -> None:
+        entered.set()
+        release.wait(DEADLINE_S)
+
+    guard = ThreadGuard(redis_server.url, app="portal", on_eviction=handler)
+    guard.start()
+    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    assert await asyncio.to_thread(entered.wait, DEADLINE_S)
+    stopping = asyncio.create_task(asyncio.to_thread(guard.stop))
+    reading = guard._guard._subscriber._task
+    async with asyncio.timeout(DEADLINE_S):
+        while not reading.cancelling():
+            await asyncio.sleep(0.01)
+        release.set()
+        await stopping
+
+
 # Python 3.12 and newer warn of a fork beside threads, which is what this test is about.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_every_process_has_its_own_guard(redis_server: EmbeddedRedis) -> None:
