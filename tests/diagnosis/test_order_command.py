@@ -95,7 +95,7 @@ async def test_home_account_id(
     [event] = [event["data"] for event in await receiver.events()]
     assert (["uid.utid"], "uid.utid", "uid.utid") == (event["accounts"], event["account"], event["sub"])
     assert [{"client_id": "c1", "keys": ["k1"]}] == event["sessions"]
-    assert await sign_ins.is_signed_out(sign_in)
+    assert (await sign_ins.ask(sign_in, skew_s=60)).ended
 
 
 async def test_names(order: Any, receiver: Receiver, redis_client: redis.asyncio.Redis, op: OP, clock: Clock) -> None:

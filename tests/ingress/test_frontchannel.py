@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from receiver.bus.caches.cache_index import CacheIndex, Note
 from receiver.bus.keys import Keys
+from receiver.bus.link.trips import Trips
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.core.index_names import IndexNames
 from receiver.core.marks import digest
@@ -83,7 +84,7 @@ async def test_registered_session_ends(receiver: Receiver, redis_client: Any, op
 async def test_session_found_in_a_cache_ends(receiver: Receiver, redis_client: Any, op: OP, clock: Clock) -> None:
     """A session the evictor has seen is known as well, under names keyed with its secret."""
     names = IndexNames([SECRET])
-    index = CacheIndex(redis_client, Keys(), names=names, keep_s=600, clock=clock, report=lambda _, __: None)
+    index = CacheIndex(Trips(redis_client), Keys(), names=names, keep_s=600, clock=clock, report=lambda _, __: None)
     await index.learn([Note("index", digest("sid", op.issuer, "s7"), f'{digest("account", op.issuer, "a.b")} "a.b"')])
 
     await call(receiver, "sid=s7")
@@ -94,7 +95,7 @@ async def test_session_found_in_a_cache_ends(receiver: Receiver, redis_client: A
 @pytest.mark.parametrize("place", ["index", "places"])
 async def test_note_that_has_expired(receiver: Receiver, redis_client: Any, op: OP, clock: Clock, place: Any) -> None:
     """What is no longer remembered is not known, though its entry is still there."""
-    index = CacheIndex(redis_client, Keys(), keep_s=600, clock=clock, report=lambda _, __: None)
+    index = CacheIndex(Trips(redis_client), Keys(), keep_s=600, clock=clock, report=lambda _, __: None)
     await index.learn([Note(place, digest("sid", op.issuer, "s7"), 'x "k"')])
     clock.advance(601)
 
