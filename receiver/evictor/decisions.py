@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from receiver.core.layouts.layout import Value
     from receiver.core.layouts.msal_cache import Holder
 
-MAX_PROVED = 10
-"""Times a day a sign-in is removed again that a logout proves to be over. More is an OP that gives out ended
-sessions, and a user who could never sign in."""
+MAX_LATE = 10
+"""Times a day a sign-in without `auth_time` is removed again that came back later than anything is in flight, although
+a mark of its session says that it is over. More is an OP that names new sessions as it named ended ones."""
 
 MAX_GUESSED = 2
-"""Times a day that is done without proof, for the same reason."""
+"""Times a sign-in is removed again at once that may be a new one, for nothing in it tells."""
+
+PAUSES_S = (50.0, 280.0)
+"""Seconds after which it is removed once more, as long as what was in flight may write it back: the first time, and
+from then on. A little less than a minute and five, for the re-checks come by the minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,7 @@ class Decision:
 
     Attributes:
         verdict: What is known.
-        remove: Whether they go; False where they came back too often, or may be new.
+        remove: Whether they go; False where they may be new, and came back too often.
         logout_at: The logout they are over by, NumericDate seconds.
         before: Whether this was removed before.
         name: The digest under which that is remembered, or will be; None for the key's own.
@@ -144,7 +148,7 @@ class ByMarks:
             return None
         if value.is_torn and before is not None:
             # No new sign-in: the app itself cannot read it.
-            return self._decision(Verdict.ENDED, before, Marks(), None)
+            return self._decision(Verdict.ENDED, before, Marks(), None, is_proved=True)
         if self.logouts_missed or (before is not None and before.fresh):
             return self._decision(Verdict.UNSURE, before, Marks(), None)
         return None
@@ -161,15 +165,22 @@ class ByMarks:
             verdict = judge(sign_in, marks, before.removal if before is not None and in_flight else None)
             # Outside the in-flight window an entry without a time is treated as a new sign-in.
             if verdict is not Verdict.LIVES and (verdict is Verdict.ENDED or in_flight or self.logouts_missed):
-                decisions.append(self._decision(verdict, before, marks, None if name == self.key else name))
+                of_user = None if name == self.key else name
+                is_proved = sign_in.auth_time is not None
+                decisions.append(self._decision(verdict, before, marks, of_user, is_proved=is_proved))
         return _strongest(decisions) if decisions else None
 
-    def _decision(self, verdict: Verdict, before: Remembered | None, marks: Marks, name: str | None) -> Decision:
+    def _decision(
+        self, verdict: Verdict, before: Remembered | None, marks: Marks, name: str | None, *, is_proved: bool = False
+    ) -> Decision:
         logout_at = max(marks.latest_at, before.removal.logout_at if before is not None else 0.0)
         if verdict is Verdict.ENDED:
-            remove = before is None or before.again < MAX_PROVED
+            # Proof has no limit, and neither has what requests in flight may write: a page can send dozens of them.
+            remove = is_proved or before is None or before.fresh or before.again < MAX_LATE
+        elif verdict is Verdict.RETURNED:
+            remove = before is not None
         else:
-            remove = before is not None and before.unsure < MAX_GUESSED
+            remove = before is not None and _may_guess(before)
         return Decision(verdict, remove or self.logouts_missed, logout_at, before is not None, name)
 
 
@@ -186,6 +197,12 @@ def names_of(sign_in: CachedSignIn, *, by_user: bool) -> list[str]:
     if name is None:
         return []
     return [name, *(name + client_suffix(client_id) for client_id in sign_in.client_ids)]
+
+
+def _may_guess(before: Remembered) -> bool:
+    if before.unsure < MAX_GUESSED:
+        return True
+    return before.since_unsure_s >= PAUSES_S[min(before.unsure - MAX_GUESSED, len(PAUSES_S) - 1)]
 
 
 def _strongest(decisions: Iterable[Decision]) -> Decision:

@@ -245,8 +245,8 @@ class Examiner:
                 del self._left[next(iter(self._left))]
             emit(
                 log, logging.WARNING, "evict.gave_up", cache=cache.name, verdict=decision.verdict.value,
-                action="the limit of removals is reached and the entry is kept, so that no user is locked out; an app "
-                "that writes it back needs its piece of docs/caches.md",
+                action="the limit of removals is reached and the entry is kept for now, so that no user is locked out; "
+                "an app that writes it back needs its piece of docs/caches.md",
             )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.evictor.decisions import MAX_GUESSED, MAX_PROVED
+from receiver.evictor.decisions import MAX_GUESSED, MAX_LATE, PAUSES_S
 from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
 from tests.evictor.written import accounts_in, clients_in, dumped, id_token, merged, tokens
 from tests.support.op import ABSENT
@@ -16,10 +16,12 @@ from tests.support.op import ABSENT
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from tests.support.clock import Clock
     from tests.support.op import OP
 
 KEY = "web:u1"
+
+IN_FLIGHT = 20
+"""Requests that one page may have sent when the user signs out."""
 
 
 async def comes_back(world: World, blob: dict[str, Any]) -> bool:
@@ -85,7 +87,7 @@ async def test_new_sign_in(
 
 
 async def test_nothing_tells(work: Work, op: OP) -> None:
-    """Where nothing tells a new sign-in from the old one, it is removed twice, and stays then: nobody is locked out."""
+    """Where nothing tells a new sign-in from the old one, it is removed twice, and stays for now."""
     async with work(WEB) as world:
         assert await comes_back(world, tokens(op.issuer, cached_at=world.now))
         await world.log_out_user("u1")
@@ -113,18 +115,33 @@ async def test_nothing_tells_but_the_time(work: Work, op: OP) -> None:
         assert not await comes_back(world, tokens(op.issuer, cached_at=world.now - 200))
 
 
-async def test_an_app_that_writes_back_for_ever(
-    work: Work, op: OP, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What is proved to be over is removed ten times, then left, and said: no OP can keep a user from signing in."""
-    async with work(WEB) as world:
+async def test_requests_in_flight(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """What is proved to be over is removed as often as it comes back, by a page full of requests in flight, too."""
+    session = json.dumps({"idToken": id_token(op.issuer, "u1", "c1", sid="s1", auth_time=1)})
+    async with work(WEB, FLASK) as world:
         old = tokens(op.issuer, cached_at=world.now - 60, auth_time=world.now - 60)
         assert await comes_back(world, old)
-        await world.log_out_user("u1")
-        stayed = [await comes_back(world, old) for _ in range(MAX_PROVED + 3)]
-        assert [False] * MAX_PROVED + [True] * 3 == stayed
+        await world.log_out(sub="u1", sid="s1")
+        assert [False] * IN_FLIGHT == [await comes_back(world, old) for _ in range(IN_FLIGHT)]
+        for _ in range(IN_FLIGHT):
+            await redis_client.set("session:a", session)
+            await world.watched("session:")
+            assert await world.gone("session:a")
+        assert 0 == world.sample("logout_cache_returned_total", cache="web", verdict="ended", outcome="left")
+
+
+async def test_without_a_time(work: Work, op: OP, caplog: pytest.LogCaptureFixture) -> None:
+    """A session's mark alone is proof while anything is in flight; later it is removed ten times, then left."""
+    async with work(WEB, in_flight_s=120) as world:
+        old = tokens(op.issuer, cached_at=world.now, sid="s1")
+        await world.log_out(sub="u1", sid="s1")
+        assert [False] * IN_FLIGHT == [await comes_back(world, old) for _ in range(IN_FLIGHT)]
+        world.clock.advance(60)
+        await world.log_out(sub="u1", sid="s1")
+        world.clock.advance(121)
+        stayed = [await comes_back(world, old) for _ in range(MAX_LATE + 2)]
+        assert [False] * MAX_LATE + [True] * 2 == stayed
         assert "evict.gave_up" in {record.getMessage() for record in caplog.records}
-        assert 1 <= world.sample("logout_cache_returned_total", cache="web", verdict="ended", outcome="left")
         # It is one user's tries, not everybody's.
         other = tokens(op.issuer, sub="u2", account="u2", cached_at=world.now - 60)
         await world.put_data("web:u2", dumped(other))
@@ -132,11 +149,18 @@ async def test_an_app_that_writes_back_for_ever(
         await world.put_data("web:u2", dumped(other))
         await world.watched("web:")
         assert await world.gone("web:u2")
-        # A further logout is done with all its tries.
-        clock.advance(10)
+
+
+async def test_tried_again_later(work: Work, op: OP) -> None:
+    """What may be a new sign-in is removed twice at once, once more after a minute, and again after five."""
+    async with work(WEB, in_flight_s=900) as world:
         await world.log_out_user("u1")
-        assert await world.gone(KEY)
-        assert not await comes_back(world, old)
+        world.clock.advance(1)
+        for pause_s in (0.0, *PAUSES_S, PAUSES_S[-1]):
+            world.clock.advance(pause_s)
+            tries = 1 if pause_s else MAX_GUESSED
+            stayed = [await comes_back(world, tokens(op.issuer, cached_at=world.now)) for _ in range(tries + 1)]
+            assert [False] * tries + [True] == stayed
 
 
 async def test_encrypted_values(work: Work) -> None:

@@ -51,12 +51,14 @@ class Remembered:
         fresh: Whether what was in flight then may still write it back.
         again: How often it was removed again since.
         unsure: How often of these nothing proved that it was the old one.
+        since_unsure_s: Seconds since the last of these.
     """
 
     removal: Removal
     fresh: bool
     again: int
     unsure: int
+    since_unsure_s: float = float("inf")
 
 
 class _Note(NamedTuple):
@@ -105,8 +107,9 @@ class Removals:
         keys = [self._keys.removal(name) for name in names]
         if keys:
             digests = list(sids)
-            flags = ("again" if again else "", "unsure" if unsure else "")
-            until = f"{self._clock() + self._in_flight_s:.0f}"
+            now = self._clock()
+            flags = ("again" if again else "", f"{now:.0f}" if unsure else "")
+            until = f"{now + self._in_flight_s:.0f}"
             await self._notes.submit(_Note(keys, (int(logout_at), until, *flags, len(digests), *digests)))
 
     async def _write(self, notes: list[_Note]) -> list[Exception | None]:
@@ -248,7 +251,8 @@ def read(fields: dict[bytes, bytes], now_s: float) -> tuple[Remembered | None, b
         fields: As removed.lua writes them.
         now_s: NumericDate seconds.
     """
-    numbers = {name: _number(fields[name]) for name in (b"at", b"until", b"again", b"unsure") if name in fields}
+    names = (b"at", b"until", b"again", b"unsure", b"unsure_at")
+    numbers = {name: _number(fields[name]) for name in names if name in fields}
     damaged = None in numbers.values()
     at = numbers.get(b"at")
     if at is None:
@@ -256,7 +260,8 @@ def read(fields: dict[bytes, bytes], now_s: float) -> tuple[Remembered | None, b
     sids = frozenset(name[4:].decode("ascii", "replace") for name in fields if name.startswith(b"sid "))
     fresh = now_s < (numbers.get(b"until") or 0)
     again, unsure = (int(numbers.get(name) or 0) for name in (b"again", b"unsure"))
-    return Remembered(Removal(at, sids), fresh, again, unsure), damaged
+    since_unsure_s = now_s - (numbers.get(b"unsure_at") or float("-inf"))
+    return Remembered(Removal(at, sids), fresh, again, unsure, since_unsure_s=since_unsure_s), damaged
 
 
 def _number(value: bytes) -> float | None:

@@ -4,7 +4,7 @@
 -- ARGV: 1 seconds to remember, then for each note:
 --       how many of the places are its own, logout_at, until when something in flight may write it back, in seconds,
 --       'again' when it was removed because it had come back, else '',
---       'unsure' when nothing proved that it was the old one, else '',
+--       now in seconds when nothing proved that it was the old one, else '',
 --       how many sessions were found there, and the digest of each
 -- Returns 1
 
@@ -20,7 +20,7 @@ end
 
 local place, at = 1, 2
 while at <= #ARGV do
-  local logout_at, till, again, unsure = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] ~= '', ARGV[at + 4] ~= ''
+  local logout_at, till, again, unsure = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] ~= '', ARGV[at + 4]
   local sessions = tonumber(ARGV[at + 5])
   local after = place + tonumber(ARGV[at])
   while place < after do
@@ -40,10 +40,13 @@ while at <= #ARGV do
     if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
     if again then
       add_one(key, 'again')
-      if unsure then add_one(key, 'unsure') end
+      if unsure ~= '' then
+        add_one(key, 'unsure')
+        redis.call('HSET', key, 'unsure_at', unsure)
+      end
     elseif further and before >= 0 then
       -- A further logout: the tries are for what it ended.
-      redis.call('HDEL', key, 'again', 'unsure')
+      redis.call('HDEL', key, 'again', 'unsure', 'unsure_at')
     end
     redis.call('EXPIRE', key, ARGV[1])
     place = place + 1
