@@ -125,6 +125,10 @@ class Keys:
         """String: the evictor that reads the caches now; expires unless it is renewed."""
         return f"{self.prefix}:watcher"
 
+    def watched(self, cache: str) -> str:
+        """String: the evictor that watches hears of every write to this cache; expires unless it is said again."""
+        return f"{self.watcher}:{cache}"
+
     @property
     def acks(self) -> str:
         """List: acknowledgements no receiver has counted yet; bounded."""

@@ -67,9 +67,9 @@ class Acknowledger:
         self._waiting: deque[acks.Ack] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
 
-    def add(self, eviction: Eviction, entry: Entry) -> None:
+    def add(self, eviction: Eviction, entry: Entry, *, unknown: str = "") -> None:
         """The handler has returned; the acknowledgement is sent soon. Never waits."""
-        self._waiting.append(acks.Ack(eviction.id, entry.entry_id, eviction.received_at, time.monotonic()))
+        self._waiting.append(acks.Ack(eviction.id, entry.entry_id, eviction.received_at, time.monotonic(), unknown))
         self._wake.set()
 
     async def run(self) -> None:

@@ -17,7 +17,7 @@ from receiver.diagnosis.op import DatingFetcher, Published, fetch
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
-from receiver.evictor.worker import open_caches
+from receiver.evictor.opening import open_caches
 from receiver.ops.sections import EMBEDDED
 
 if TYPE_CHECKING:

@@ -71,7 +71,7 @@ def _text_of(found: Trace, *, colours: bool) -> str:
 
 
 def _instances(app: AppTrace) -> str:
-    asked = len(app.acked_ms) + len(app.missing)
+    asked = len(app.acked_ms) + len(app.missing) + len(app.unknown)
     return f"{len(app.acked_ms)}/{asked}"
 
 
@@ -79,6 +79,9 @@ def _said(app: AppTrace) -> str:
     if app.missing:
         more = f" and {len(app.missing) - SHOWN_INSTANCES} more" if len(app.missing) > SHOWN_INSTANCES else ""
         said = f"no answer from {', '.join(app.missing[:SHOWN_INSTANCES])}{more}"
+    elif app.unknown:
+        caches = sorted({cache for of_instance in app.unknown.values() for cache in of_instance})
+        said = f"unknown: not read in time: {', '.join(caches)}"
     elif app.acked_ms:
         said = f"after {app.after_ms} ms"
     elif app.last_seen is None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
+    from receiver.evictor.coverage import Coverage
     from receiver.evictor.find import Finder, Found
     from receiver.ops.evictor_metrics import EvictorMetrics
 
@@ -64,6 +65,7 @@ class Evictor:
     Args:
         caches: As configured.
         finder: Finds the keys.
+        coverage: Reads where not every key can be known.
         removals: Where it is noted.
         rechecks: Where it is ordered again.
         metrics: Counts.
@@ -76,6 +78,7 @@ class Evictor:
         caches: Caches,
         *,
         finder: Finder,
+        coverage: Coverage,
         removals: Removals,
         rechecks: Rechecks,
         metrics: EvictorMetrics,
@@ -84,14 +87,18 @@ class Evictor:
     ) -> None:
         self._caches = caches
         self._finder = finder
+        self._coverage = coverage
         self._removals = removals
         self._rechecks = rechecks
         self._metrics = metrics
         self._bad = bad
         self._revoke = revoke
 
-    async def evict(self, eviction: Eviction) -> None:
+    async def evict(self, eviction: Eviction) -> frozenset[str]:
         """Return when every cache was cleared of this user, and the checks after it are ordered. Idempotent.
+
+        Returns:
+            The caches of which that is unknown: nothing hears of their writes, and they could not be read in time.
 
         Raises:
             Failure: a Redis did not answer; the caches on others are cleared all the same.
@@ -102,16 +109,14 @@ class Evictor:
         ordered = frozenset(found.keys)
         await self._rechecks.put(Recheck(eviction, ordered, 0))
         await self._removals.mark_subjects(eviction, found.subjects)
-        removed = False
         seen: set[CacheKey] = set()
-        for _ in range(ROUNDS):
-            new, known = found.keys - seen, set(found.accounts)
-            seen |= new
-            removed |= await self._clear_all(new, eviction, found)
-            if found.accounts == known:
-                break
-            # What was cleared named a further account.
-            await self._finder.further(eviction, found, found.accounts - known)
+        removed = await self._clear_rounds(eviction, found, seen)
+        unknown = set()
+        if uncovered := await self._coverage.uncovered(self._concerned(eviction, found)):
+            unknown = await self._coverage.read(uncovered)
+            found.add(await self._finder.find(eviction))
+            await self._removals.mark_subjects(eviction, found.subjects)
+            removed |= await self._clear_rounds(eviction, found, seen)
         if found.keys != ordered:
             await self._rechecks.put(Recheck(eviction, frozenset(found.keys), 0))
         for failure in found.failed.values():
@@ -120,17 +125,37 @@ class Evictor:
             raise UndoneError(f"not done in {', '.join(sorted(found.undone))}; it is tried again")
         if not (removed or found.accounts or self._finder.names_a_key(found)):
             self._unresolved(eviction)
+        for name in sorted(unknown):
+            self._metrics.unknown.labels(name).inc()
+            emit(
+                log, logging.WARNING, "evict.unknown", cache=name, tenant=eviction.tenant, id=eviction.id,
+                action="Redis tells of no writes to this cache, and it could not be read in time, so the user may "
+                "still be in it; set notify-keyspace-events to Kg$h on the server, or raise evictor.read_within_s",
+            )  # fmt: skip
+        return frozenset(unknown)
+
+    def _concerned(self, eviction: Eviction, found: Found) -> list[Cache]:
+        return [cache for cache in self._caches if cache.may_hold(eviction) and cache.name not in found.failed]
+
+    async def _clear_rounds(self, eviction: Eviction, found: Found, seen: set[CacheKey]) -> bool:
+        """Clear what was found and not seen before, and what that leads to. Whether anything was removed."""
+        removed = False
+        for _ in range(ROUNDS):
+            new, known = found.keys - seen, set(found.accounts)
+            seen |= new
+            removed |= await self._clear_all(new, eviction, found)
+            if found.accounts == known:
+                break
+            # What was cleared named a further account.
+            await self._finder.further(eviction, found, found.accounts - known)
+        return removed
 
     async def _clear_all(self, new: Collection[CacheKey], eviction: Eviction, found: Found) -> bool:
         """Clear these keys, in all caches at once: a slow one holds up no other. Whether anything was removed."""
         keys_of = {
             cache.name: sorted(known.key for known in new if known.cache == cache.name) for cache in self._caches
         }
-        concerned = [
-            cache
-            for cache in self._caches
-            if keys_of[cache.name] and cache.may_hold(eviction) and cache.name not in found.failed
-        ]
+        concerned = [cache for cache in self._concerned(eviction, found) if keys_of[cache.name]]
         removed: list[bool] = []
 
         async def clear_one(cache: Cache) -> None:

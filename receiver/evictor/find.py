@@ -45,6 +45,15 @@ class Found:
     failed: dict[str, BaseException] = field(default_factory=dict)
     undone: set[str] = field(default_factory=set)
 
+    def add(self, later: Found) -> None:
+        """Take in what was found later."""
+        self.accounts |= later.accounts
+        self.subjects |= later.subjects
+        self.keys |= later.keys
+        self.exact |= later.exact
+        self.named |= later.named
+        self.failed |= later.failed
+
 
 class Finder:
     """Finds.

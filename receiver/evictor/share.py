@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.core.eviction import Eviction
+
 log = logging.getLogger("receiver.evictor")
 
 LEAST, MOST = 128, 2048
@@ -73,7 +75,10 @@ class InHand:
 
 
 class Share(GroupSubscriber):
-    """Calls an async `handler` for many evictions at once; everything else as in `GroupSubscriber`."""
+    """Calls an async `handler` for many evictions at once; everything else as in `GroupSubscriber`.
+
+    The handler may return names of what it could not look at in time; the acknowledgement says so then.
+    """
 
     def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
         super()._prepare(client, worker)
@@ -88,6 +93,19 @@ class Share(GroupSubscriber):
         self._news: asyncio.Task[None] | None = None
         self._ahead: deque[str] = deque()
         self._done_ahead: set[str] = set()
+
+    async def _handle(self, entry: stream.Entry) -> bool:
+        eviction, unknown = entry.eviction(), ""
+
+        async def handle(eviction: Eviction) -> None:
+            nonlocal unknown
+            names: Any = await self._handler(eviction)  # type: ignore[misc]  # an async one
+            unknown = ",".join(sorted(names or ()))
+
+        handled = await self._call(handle, eviction)
+        if handled and self._acks is not None:
+            self._acks.add(eviction, entry, unknown=unknown)
+        return handled
 
     def _disconnected(self) -> None:
         super()._disconnected()

@@ -11,6 +11,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+
 from receiver.bus.link.connection import Failure, describe
 from receiver.evictor.examine import Examined
 from receiver.ops.logs import emit
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.caches.cache_changes import CacheChanges
     from receiver.bus.caches.cache_store import CacheStore
+    from receiver.bus.caches.watched import Watched
     from receiver.bus.link.lease import Lease
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.examine import Examiner
@@ -40,6 +43,9 @@ WAIT_S = 1.0
 PAUSE_S = 1.0
 """Seconds between two attempts to listen."""
 
+CHECK_S = 30.0
+"""Seconds between two questions whether Redis still sends notifications: they can be switched off at any time."""
+
 
 class Watcher:
     """Watches the caches of every Redis.
@@ -48,6 +54,7 @@ class Watcher:
         caches: As configured.
         lease: Of the one worker that watches.
         examiner: What is done with each value.
+        watched: Where the other workers are told.
         metrics: Counts.
         rescan_s: Seconds between two readings of everything.
         clock: NumericDate seconds.
@@ -59,6 +66,7 @@ class Watcher:
         *,
         lease: Lease,
         examiner: Examiner,
+        watched: Watched,
         metrics: EvictorMetrics,
         rescan_s: float,
         clock: Callable[[], float],
@@ -66,11 +74,18 @@ class Watcher:
         self._caches = caches
         self._lease = lease
         self._examiner = examiner
+        self._watched = watched
         self._metrics = metrics
         self._rescan_s = rescan_s
         self._clock = clock
         self._unread = set(map(id, self._stores()))
         self._all_read = asyncio.Event()
+        self._read_since: set[int] = set()
+        self._notified: set[str] = set()
+
+    def hears(self, cache: Cache) -> bool:
+        """Whether this worker hears of every write to a cache, and has read it since it began to listen."""
+        return cache.name in self._notified and id(cache.store) in self._read_since
 
     async def first_reading(self) -> None:
         """Return when this worker has read everything once, and hears of writes since before that."""
@@ -92,6 +107,8 @@ class Watcher:
                     await cancel(watching)
                     watching = None
                 self._metrics.watching.set(held)
+                if held:
+                    await self._say()
                 await asyncio.sleep(LEASE_S / 3)
         finally:
             if watching is not None:
@@ -108,7 +125,7 @@ class Watcher:
             Failure: a Redis did not answer.
         """
         for store in self._stores():
-            await self._read_store(store, flush=flush)
+            await self.read_store(store, flush=flush)
 
     async def flush(self) -> None:
         """Logouts were missed: what they may have ended goes, and what cannot be judged goes with it.
@@ -142,7 +159,7 @@ class Watcher:
             try:
                 await self._watch_until_interrupted(store)
             except Failure as error:
-                self._note_notified(store, 0)
+                await self._say()
                 emit(
                     log, logging.WARNING, "watch.interrupted", error=describe(error),
                     action="everything is read again once Redis answers",
@@ -156,8 +173,11 @@ class Watcher:
             self._note_notified(store, not problem)
             if problem:
                 emit(log, logging.WARNING, "watch.no_notifications", action=problem, rescan_s=self._rescan_s)
-            await together(self._listen(store, changes), self._read_now_and_then(store))
+            checks = [self._check_now_and_then(changes)] if not problem else []
+            await together(self._listen(store, changes), self._read_now_and_then(store), *checks)
         finally:
+            self._read_since.discard(id(store))
+            self._note_notified(store, 0)
             await changes.aclose()
 
     async def _listen(self, store: CacheStore, changes: CacheChanges) -> None:
@@ -165,14 +185,28 @@ class Watcher:
             keys = await changes.wait(timeout_s=WAIT_S)
             by_cache = self._by_cache(store, keys)
             for cache in self._of(store):
+                if by_cache.get(cache.name) and cache.name not in self._notified:
+                    # Redis does not say that it notifies, and does.
+                    self._notified.add(cache.name)
+                    self._metrics.notified.labels(cache.name).set(1)
+            for cache in self._of(store):
                 await self._examine(cache, by_cache.get(cache.name, []), new_only=True)
+
+    @staticmethod
+    async def _check_now_and_then(changes: CacheChanges) -> None:
+        while True:
+            await asyncio.sleep(CHECK_S)
+            if await changes.are_off():
+                raise RedisConnectionError("notifications were switched off")
 
     async def _read_now_and_then(self, store: CacheStore) -> None:
         while True:
-            await self._read_store(store)
+            await self.read_store(store)
+            self._read_since.add(id(store))
             await asyncio.sleep(self._rescan_s)
 
-    async def _read_store(self, store: CacheStore, *, flush: bool = False) -> None:
+    async def read_store(self, store: CacheStore, *, flush: bool = False) -> None:
+        """Look at every value of the caches on one Redis; arguments and errors as of `read_all`."""
         for cache in self._of(store):
             began = time.monotonic()
             counts = Examined()
@@ -192,8 +226,20 @@ class Watcher:
             self._all_read.set()
 
     def _note_notified(self, store: CacheStore, notified: float) -> None:
-        for cache in self._of(store):
-            self._metrics.notified.labels(cache.name).set(notified)
+        names = {cache.name for cache in self._of(store)}
+        self._notified = self._notified | names if notified else self._notified - names
+        for name in names:
+            self._metrics.notified.labels(name).set(notified)
+
+    async def _say(self) -> None:
+        """Tell the other workers which caches this one hears."""
+        caches = [cache for cache in self._caches if cache.is_read]
+        heard = [cache.name for cache in caches if self.hears(cache)]
+        try:
+            await self._watched.say(heard, [cache.name for cache in caches if cache.name not in heard])
+        except Failure:
+            # It expires by itself.
+            return
 
     def _by_cache(self, store: CacheStore, keys: Iterable[str]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

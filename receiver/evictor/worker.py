@@ -7,27 +7,26 @@ import contextlib
 import functools
 import logging
 import time
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from aiohttp import web
 
-from receiver.bus.caches.cache_cluster import ClusterCacheStore, connect_cluster, is_cluster
 from receiver.bus.caches.cache_index import CacheIndex
-from receiver.bus.caches.cache_store import CacheStore
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.caches.removals import Removals
+from receiver.bus.caches.watched import Watched
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import Failure, connect, describe
+from receiver.bus.link.connection import Failure, describe
 from receiver.bus.link.lease import Lease
 from receiver.bus.link.trips import Trips
 from receiver.core.index_names import IndexNames
-from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.errors import Code, ConfigurationError, DependencyError
 from receiver.evictor.bad_values import BadValues
-from receiver.evictor.caches import Cache, Caches
+from receiver.evictor.coverage import Coverage
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
 from receiver.evictor.find import Finder
+from receiver.evictor.opening import connected, open_caches
 from receiver.evictor.recheck import Rechecker
 from receiver.evictor.share import Share
 from receiver.evictor.watch import LEASE_S, Watcher
@@ -48,12 +47,9 @@ from receiver.tasks import together
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from contextlib import AsyncExitStack
 
-    import redis.asyncio
-
-    from receiver.ops.cache_settings import CacheSettings
-    from receiver.ops.sections import RedisSettings
+    from receiver.bus.caches.cache_store import CacheStore
+    from receiver.evictor.caches import Caches
     from receiver.ops.settings import Settings
     from receiver.ops.settings_source import SettingsSource
 
@@ -63,9 +59,6 @@ _P = ParamSpec("_P")
 
 NAME = "evictor"
 """The worker's name as an app and as a group, in the trace and in metrics."""
-
-TIMEOUT_S = 5.0
-"""Seconds one command may take; no request waits for it, and a batch of large values takes its time."""
 
 PROBE_S = 1.0
 """Seconds between two questions whether a cache's Redis that did not answer does by now."""
@@ -158,7 +151,7 @@ async def working(
     async with contextlib.AsyncExitStack() as stack:
         metrics = EvictorMetrics()
         keys = Keys(settings.redis.prefix)
-        client = _connect(settings.redis, stack)
+        client = connected(settings.redis, stack)
         caches = open_caches(settings, client, stack)
         for cache in caches:
             if cache.takes_all_keys:
@@ -181,16 +174,16 @@ async def working(
         revoker = _revoker(settings, metrics)
         stack.push_async_callback(revoker.aclose, drain_s=REVOKE_S)
         finder = Finder(caches, index)
-        evictor = Evictor(
-            caches, finder=finder, removals=removals, rechecks=rechecks, metrics=metrics, bad=bad, revoke=revoker.revoke
-        )
-        examiner = Examiner(
-            caches=caches, index=index, removals=removals, metrics=metrics, bad=bad, revoke=revoker.revoke
-        )
+        handling: dict[str, Any] = {"removals": removals, "metrics": metrics, "bad": bad, "revoke": revoker.revoke}
+        examiner = Examiner(caches=caches, index=index, **handling)
+        watched = Watched(trips, keys)
         watcher = Watcher(
-            caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, metrics=metrics,
-            rescan_s=settings.evictor.rescan_s, clock=clock,
+            caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, watched=watched,
+            metrics=metrics, rescan_s=settings.evictor.rescan_s, clock=clock,
         )  # fmt: skip
+        coverage = Coverage(watcher, watched, read_within_s=settings.evictor.read_within_s)
+        stack.push_async_callback(coverage.aclose)
+        evictor = Evictor(caches, finder=finder, coverage=coverage, rechecks=rechecks, **handling)
         watch = RedisWatch(client, metrics, while_away="evictions wait in the stream")
         worker = Worker(metrics, evictor, watcher, Readiness(watch, Supervisor(metrics, backoff=backoff)))
         app = web.Application()
@@ -225,73 +218,6 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError("no tenants: the worker needs those the receiver has")
 
 
-def _connect(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Redis:
-    client = connect(settings.url, timeout_s=TIMEOUT_S, prefix=settings.prefix, **settings.options)
-    stack.push_async_callback(client.aclose)
-    return client
-
-
-def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
-    """The configured caches, each with a client of its Redis that the stack closes.
-
-    Args:
-        settings: What is configured.
-        client: Of the Redis with the events, where most caches are too.
-        stack: Closes what is opened.
-
-    Raises:
-        ConfigurationError: a URL, an option or a password file of one of them is wrong.
-    """
-    stores: dict[object, CacheStore] = (
-        {} if is_cluster(settings.redis.url) else {_place(settings.redis): CacheStore(client)}
-    )
-
-    def store_of(cache: CacheSettings) -> CacheStore:
-        where = cache.redis or settings.redis
-        if _place(where) not in stores:
-            stores[_place(where)] = _store(where, stack)
-        return stores[_place(where)]
-
-    issuers = {
-        tenant.name: [
-            tenant.issuer.replace(TENANT_ID_PLACEHOLDER, guid) for guid in sorted(tenant.allowed_tenant_ids or [""])
-        ]
-        for tenant in settings.all_tenants
-    }
-    return Caches(
-        [
-            Cache(
-                name=cache.name,
-                layout=cache.shape,
-                prefix=cache.effective_prefix,
-                key=cache.key,
-                per=cache.per or cache.shape.per,
-                tenants=frozenset(cache.tenants or issuers),
-                issuers={iss: name for name in cache.tenants or issuers for iss in issuers[name]},
-                not_issuers=frozenset(
-                    iss for name in issuers.keys() - set(cache.tenants or issuers) for iss in issuers[name]
-                ),
-                index=cache.index,
-                store=store_of(cache),
-            )
-            for cache in settings.caches
-        ],
-        own_prefix=settings.redis.prefix + ":",
-    )
-
-
-def _store(settings: RedisSettings, stack: AsyncExitStack) -> CacheStore:
-    if not is_cluster(settings.url):
-        return CacheStore(_connect(settings, stack))
-    cluster = connect_cluster(settings.url, timeout_s=TIMEOUT_S, **settings.options)
-    stack.push_async_callback(cluster.aclose)
-    return ClusterCacheStore(cluster)
-
-
-def _place(settings: RedisSettings) -> tuple[str, str | None]:
-    return settings.url, settings.username
-
-
 def _revoker(settings: Settings, metrics: EvictorMetrics) -> Revoker:
     return Revoker(
         revocations_of(settings.all_tenants),
@@ -300,12 +226,12 @@ def _revoker(settings: Settings, metrics: EvictorMetrics) -> Revoker:
     )
 
 
-def _handling(do: Callable[_P, Awaitable[None]]) -> Callable[_P, Awaitable[None]]:
+def _handling(do: Callable[_P, Awaitable[Any]]) -> Callable[_P, Awaitable[Any]]:
     """What a subscriber calls: it tries again what Redis did not answer, and says so in one line."""
 
-    async def handle(*arguments: _P.args, **named: _P.kwargs) -> None:
+    async def handle(*arguments: _P.args, **named: _P.kwargs) -> Any:
         try:
-            await do(*arguments, **named)
+            return await do(*arguments, **named)
         except Failure as error:
             raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
 

@@ -37,6 +37,12 @@ class EvictorMetrics(ProcessMetrics):
             ["tenant"],
             registry=registry,
         )
+        self.unknown = Counter(
+            "logout_unknown_total",
+            "Evictions acknowledged as unknown: Redis tells of no writes to the cache, and it was not read in time.",
+            ["cache"],
+            registry=registry,
+        )
         self.revocations = Counter(
             "logout_revocations_total",
             "Refresh tokens to be revoked, by outcome (ok, refused, failed, dropped, no_endpoint, skipped).",

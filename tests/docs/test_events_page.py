@@ -122,7 +122,7 @@ def test_every_key_is_described() -> None:
         Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().account_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().index_bucket("xx0").replace("xx0", "<bucket>"), Keys().places_bucket("xx0").replace("xx0", "<bucket>"),
-        Keys().name("<digest>"), Keys().removal("<digest>"),
+        Keys().name("<digest>"), Keys().removal("<digest>"), Keys().watched("<cache>"),
         Keys().rechecks, Keys().recheck("<event id>"), Keys().watcher,
         Keys().acks, Keys().acks_of("<event id>"), Keys().instances, Keys().instances_since,
         Keys().group("<group>"), Keys().dead_letters("<group>"),

@@ -199,7 +199,7 @@ async def test_a_caches_redis_hangs(
     work: Work, op: OP, other_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that takes connections and answers nothing is waited for once, not at every user's logout."""
-    monkeypatch.setattr("receiver.evictor.worker.TIMEOUT_S", 0.6)
+    monkeypatch.setattr("receiver.evictor.opening.TIMEOUT_S", 0.6)
     hangs = {"name": "hangs", "layout": "msal-node", "prefix": "hangs:", "redis": {"url": other_redis.url}}
     users = [f"u{number}" for number in range(40)]
     async with work(hangs, WEB, recheck_s=[0.2]) as world, redis.asyncio.Redis.from_url(other_redis.url) as elsewhere:

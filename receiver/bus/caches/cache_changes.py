@@ -65,6 +65,10 @@ class CacheChanges:
             problem = await _switch_on(client) or problem
         return problem
 
+    async def are_off(self) -> bool:
+        """Whether a server says that it sends nothing any more, or not all that is needed."""
+        return False in [await are_sent(client) for client in self._clients]
+
     async def wait(self, *, timeout_s: float) -> set[str]:
         """The keys written since the last call; waits for the first one for `timeout_s` seconds at most.
 

@@ -34,6 +34,9 @@ MAX_ACKS = 10_000
 """Acknowledgements kept until a receiver takes them for its metric; they take them within a second or so."""
 
 
+UNKNOWN = "unknown "
+"""What an acknowledgement begins with that is one in part; the names of what is unknown follow."""
+
 _MILLISECONDS = re.compile(rb"[0-9]{1,15}", re.ASCII)
 
 
@@ -46,12 +49,14 @@ class Ack:
         entry_id: Its stream id.
         received_at: NumericDate seconds when the receiver took it in.
         handled_at: Seconds of a monotonic clock when the handler had returned.
+        unknown: Names of what was not looked at in time, where the user may still be; joined by commas.
     """
 
     event_id: str
     entry_id: str
     received_at: float
     handled_at: float
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,10 @@ async def acknowledge(
         *(listener.app, listener.instance, listener.worker, int((now - listener.since) * 1000)),
         MAX_ACKS,
     ]
+    in_part = [ack for ack in acks if ack.unknown]
     for ack in acks:
+        if ack.unknown:
+            continue
         arguments += [
             ack.event_id,
             int((now - ack.handled_at) * 1000),
@@ -162,6 +170,14 @@ async def acknowledge(
             stream.milliseconds(ack.entry_id),
         ]
     await ACKNOWLEDGE.run(client, (keys.acks, keys.instances, keys.instances_since), arguments)
+    if in_part:
+        member = f"{listener.app}/{listener.instance}"
+        async with client.pipeline(transaction=False) as pipeline:
+            for ack in in_part:
+                # No time, so that readers that know nothing of this take it for no answer.
+                pipeline.hsetnx(keys.acks_of(ack.event_id), member, UNKNOWN + ack.unknown)  # type: ignore[unused-awaitable]  # queued
+                pipeline.expire(keys.acks_of(ack.event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
+            await pipeline.execute()
 
 
 async def leave(client: redis.asyncio.Redis, keys: Keys, listener: Listener) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import acks, stream
@@ -34,6 +34,7 @@ class AppTrace:
         acked_ms: Instance to milliseconds from receipt to its acknowledgement.
         missing: Instances that were listening when the event was published and have not answered.
         lost: Instances unheard of since before the event, without a goodbye: dead, or cut off from Redis.
+        unknown: Instance to what it could not look at in time, where the user may still be: caches, by name.
         after_ms: Milliseconds from receipt until the last of its instances had answered; None while some have not.
     """
 
@@ -44,11 +45,12 @@ class AppTrace:
     missing: tuple[str, ...]
     lost: tuple[str, ...]
     after_ms: int | None
+    unknown: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
-        """Whether the user is out of this app: an instance has answered and none is missing."""
-        return bool(self.acked_ms) and not self.missing
+        """Whether the user is out of this app: an instance has answered, in full, and none is missing."""
+        return bool(self.acked_ms) and not self.missing and not self.unknown
 
     def to_json(self) -> dict[str, object]:
         """Plain data, the documented shape."""
@@ -61,6 +63,7 @@ class AppTrace:
             "acked_ms": dict(self.acked_ms),
             "missing": list(self.missing),
             "lost": list(self.lost),
+            **({"unknown": {name: list(caches) for name, caches in self.unknown.items()}} if self.unknown else {}),
         }
 
 
@@ -153,7 +156,11 @@ async def _trace(
         raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
     entry_id, eviction = found.entry_id, found.eviction
     acked_at = {acks.text(name): int(at) for name, at in acked.items() if acks.is_milliseconds(at)}
-    case = _Case(instances, acked_at, int(eviction.received_at * 1000), stream.milliseconds(entry_id))
+    in_part = {
+        acks.text(name): acks.text(said) for name, said in acked.items() if said.startswith(acks.UNKNOWN.encode())
+    }
+    unknown = {name: said.removeprefix(acks.UNKNOWN).split(",") for name, said in in_part.items()}
+    case = _Case(instances, acked_at, unknown, int(eviction.received_at * 1000), stream.milliseconds(entry_id))
     apps = tuple(
         case.app(name, declared=name in declared)
         for name in sorted({*declared, *case.asked(heard_since_ms=(now_s - seen_within_s) * 1000)})
@@ -163,16 +170,17 @@ async def _trace(
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What is known of one event: who listens, who answered when, when it came and was published."""
+    """What is known of one event: who listens, who answered when, or in part, when it came and was published."""
 
     instances: list[Instance]
     acked_at: dict[str, int]
+    unknown: dict[str, list[str]]
     received_ms: int
     published_ms: int
 
     def asked(self, *, heard_since_ms: float) -> set[str]:
         """Apps that have answered, or listened at the time and were heard of lately."""
-        answered = {acks.split(member)[0] for member in self.acked_at}
+        answered = {acks.split(member)[0] for member in (*self.acked_at, *self.unknown)}
         heard = {i.app for i in self.instances if i.last_seen_ms >= heard_since_ms}
         # An instance that began to listen later held no session then, and is asked nothing.
         return answered | {i.app for i in self.instances if i.app in heard and i.since_ms <= self.published_ms}
@@ -186,9 +194,15 @@ class _Case:
             for member, (app, instance) in members.items()
             if app == name
         }
+        in_part = {
+            instance: caches
+            for member, caches in self.unknown.items()
+            for app, instance in [acks.split(member)]
+            if app == name
+        }
         asked = [i for i in mine if i.since_ms <= self.published_ms]
         live = {i.instance for i in asked if i.last_seen_ms >= self.published_ms - LIVE_S * 1000}
-        silent = {i.instance for i in asked} - answers.keys()
+        silent = {i.instance for i in asked} - answers.keys() - in_part.keys()
         in_time = [after for instance, after in answers.items() if instance in live]
         return AppTrace(
             app=name,
@@ -197,5 +211,6 @@ class _Case:
             acked_ms=dict(sorted(answers.items())),
             missing=tuple(sorted(silent & live)),
             lost=tuple(sorted(silent - live)),
-            after_ms=max(in_time or answers.values()) if answers and not silent & live else None,
+            after_ms=max(in_time or answers.values()) if answers and not silent & live and not in_part else None,
+            unknown=dict(sorted(in_part.items())),
         )

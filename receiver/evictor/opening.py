@@ -1,0 +1,91 @@
+"""The caches of the settings, each with a client of the Redis it is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receiver.bus.caches.cache_cluster import ClusterCacheStore, connect_cluster, is_cluster
+from receiver.bus.caches.cache_store import CacheStore
+from receiver.bus.link.connection import connect
+from receiver.core.tenants import TENANT_ID_PLACEHOLDER
+from receiver.evictor.caches import Cache, Caches
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    import redis.asyncio
+
+    from receiver.ops.cache_settings import CacheSettings
+    from receiver.ops.sections import RedisSettings
+    from receiver.ops.settings import Settings
+
+TIMEOUT_S = 5.0
+"""Seconds one command may take; no request waits for it, and a batch of large values takes its time."""
+
+
+def connected(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Redis:
+    """A client that the stack closes."""
+    client = connect(settings.url, timeout_s=TIMEOUT_S, prefix=settings.prefix, **settings.options)
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
+    """The configured caches, each with a client of its Redis that the stack closes.
+
+    Args:
+        settings: What is configured.
+        client: Of the Redis with the events, where most caches are too.
+        stack: Closes what is opened.
+
+    Raises:
+        ConfigurationError: a URL, an option or a password file of one of them is wrong.
+    """
+    stores: dict[object, CacheStore] = (
+        {} if is_cluster(settings.redis.url) else {_place(settings.redis): CacheStore(client)}
+    )
+
+    def store_of(cache: CacheSettings) -> CacheStore:
+        where = cache.redis or settings.redis
+        if _place(where) not in stores:
+            stores[_place(where)] = _store(where, stack)
+        return stores[_place(where)]
+
+    issuers = {
+        tenant.name: [
+            tenant.issuer.replace(TENANT_ID_PLACEHOLDER, guid) for guid in sorted(tenant.allowed_tenant_ids or [""])
+        ]
+        for tenant in settings.all_tenants
+    }
+    return Caches(
+        [
+            Cache(
+                name=cache.name,
+                layout=cache.shape,
+                prefix=cache.effective_prefix,
+                key=cache.key,
+                per=cache.per or cache.shape.per,
+                tenants=frozenset(cache.tenants or issuers),
+                issuers={iss: name for name in cache.tenants or issuers for iss in issuers[name]},
+                not_issuers=frozenset(
+                    iss for name in issuers.keys() - set(cache.tenants or issuers) for iss in issuers[name]
+                ),
+                index=cache.index,
+                store=store_of(cache),
+            )
+            for cache in settings.caches
+        ],
+        own_prefix=settings.redis.prefix + ":",
+    )
+
+
+def _store(settings: RedisSettings, stack: AsyncExitStack) -> CacheStore:
+    if not is_cluster(settings.url):
+        return CacheStore(connected(settings, stack))
+    cluster = connect_cluster(settings.url, timeout_s=TIMEOUT_S, **settings.options)
+    stack.push_async_callback(cluster.aclose)
+    return ClusterCacheStore(cluster)
+
+
+def _place(settings: RedisSettings) -> tuple[str, str | None]:
+    return settings.url, settings.username

@@ -1,0 +1,196 @@
+"""Where Redis tells of no writes a cache is read for a logout; if that takes too long, the acknowledgement says so."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from receiver.bus.events import acks, trace
+from receiver.bus.events.event_search import Found
+from receiver.bus.events.stream import to_entry
+from receiver.bus.keys import Keys
+from receiver.evictor import watch
+from receiver.evictor.watch import Watcher
+from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work, until
+from tests.evictor.written import dumped, id_token, tokens
+from tests.support.op import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import redis.asyncio
+
+    from receiver.bus.caches.cache_store import CacheStore
+    from receiver.bus.link.embedded import EmbeddedRedis
+    from tests.support.clock import Clock
+    from tests.support.op import OP
+
+PLAIN = ("ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-config")
+"""A user as managed services give one: without CONFIG."""
+
+SETTING = "notify-keyspace-events"
+
+
+@pytest.fixture
+async def plain_url(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> AsyncIterator[str]:
+    """Of a Redis that neither notifies nor lets that be asked or changed."""
+    before = await redis_client.config_get(SETTING)
+    await redis_client.config_set(SETTING, "")
+    await redis_client.execute_command(*PLAIN)
+    yield redis_server.url.replace("redis://", "redis://plain:pw@")
+    await redis_client.config_set(SETTING, before[SETTING])
+    await redis_client.execute_command("ACL", "DELUSER", "plain")
+
+
+@pytest.fixture
+def work_plain(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, plain_url: str
+) -> Work:
+    """`at_work` on that Redis."""
+    return functools.partial(at_work, redis_server, redis_client, clock, op, redis_url=plain_url)
+
+
+def session(world: World, sid: str) -> bytes:
+    """A web session, which no account leads to."""
+    return json.dumps({"idToken": id_token(world.op.issuer, "u1", "c1", sid=sid)}).encode()
+
+
+async def traced(world: World, event_id: str) -> trace.AppTrace:
+    """What the evictor says of an event."""
+    events = {event["id"]: event for event in await world.receiver.events()}
+    assert event_id in events
+    entries = await world.redis.xrange("{logout}:events")
+    found = [Found(entry.entry_id, entry.eviction()) for entry in (to_entry(*pair) for pair in entries)]
+    mine = [one for one in found if one.eviction.id == event_id]
+    told = await trace.trace(world.redis, Keys(), mine, now_s=world.now, declared=["evictor"], seen_within_s=1e9)
+    return told.apps[0]
+
+
+async def test_written_after_the_last_reading(
+    work_plain: Work,
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    """A session that nothing has told of is gone when the logout is acknowledged; others stay."""
+    async with work_plain(FLASK) as world:
+        await redis_client.set("session:a", session(world, "s1"))
+        await redis_client.set("session:b", session(world, "s2"))
+        eviction = await world.log_out_session("s1")
+        assert {"session:b"} == await world.keys()
+        assert (await traced(world, eviction.id)).done
+
+
+async def test_many_share_one_reading(
+    work_plain: Work, redis_client: redis.asyncio.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Twenty logouts cost a few readings, each begun after those were taken in hand that it answers."""
+    readings = 0
+    read = Watcher.read_store
+
+    async def counted(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+        nonlocal readings
+        readings += 1
+        await asyncio.sleep(0.05)
+        await read(self, store, flush=flush)
+
+    async with work_plain(FLASK) as world:
+        monkeypatch.setattr(Watcher, "read_store", counted)
+        for number in range(20):
+            await redis_client.set(f"session:{number}", session(world, f"s{number}"))
+        evictions = [await world.log_out_session(f"s{number}", waits=False) for number in range(20)]
+        for eviction in evictions:
+            await until(lambda eviction=eviction: world.is_handled(eviction))
+        assert set() == await world.keys()
+    assert readings < len(evictions)
+
+
+async def test_it_takes_too_long(
+    work_plain: Work, redis_client: redis.asyncio.Redis, op: OP,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Past the bound the acknowledgement says unknown; trace, metric and log name the cache. What is known is done."""
+    gate = asyncio.Event()
+    read = Watcher.read_store
+
+    async def slow(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+        await gate.wait()
+        await read(self, store, flush=flush)
+
+    async with work_plain(FLASK, WEB, read_within_s=0.1) as world:
+        monkeypatch.setattr(Watcher, "read_store", slow)
+        await world.put_data("web:u1", dumped(tokens(op.issuer)))
+        await redis_client.set("session:a", session(world, "s1"))
+        eviction = await world.log_out(sub="u1", sid="s1")
+        assert await world.gone("web:u1")
+        assert not await world.gone("session:a")
+        app = await traced(world, eviction.id)
+        assert not app.done
+        assert {"@evictor": ["flask", "web"]} == app.unknown
+        assert (None, ()) == (app.after_ms, app.missing)
+        assert 1 == world.sample("logout_unknown_total", cache="flask")
+        assert "evict.unknown" in {record.getMessage() for record in caplog.records}
+        # The reading goes on, and finds by its mark what nothing had told of.
+        gate.set()
+        await until(lambda: world.gone("session:a"))
+
+
+async def test_known_by_another_worker(
+    work: Work, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """A worker that does not watch itself knows what the one that does hears, and reads nothing for a logout."""
+    async with work(FLASK) as world:
+        await until(lambda: redis_client.exists("{logout}:watcher:flask"))
+        async with another_worker(redis_server, world, FLASK) as second:
+            assert [] == await second.evictor._coverage.uncovered(second.evictor._caches)
+            await redis_client.delete("{logout}:watcher:flask")
+            second.evictor._coverage._asked_at = float("-inf")
+            uncovered = await second.evictor._coverage.uncovered(second.evictor._caches)
+            assert ["flask"] == [cache.name for cache in uncovered]
+
+
+async def test_it_notifies_all_the_same(
+    work_plain: Work,
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    """A Redis that does not say whether it notifies shows it by doing so: from then on nothing is read for a logout."""
+    await redis_client.config_set(SETTING, "Kg$h")
+    async with work_plain(FLASK) as world:
+        assert 0 == world.sample("logout_cache_notified", cache="flask")
+        await redis_client.set("session:a", session(world, "s1"))
+
+        async def notified() -> bool:
+            return 1 == world.sample("logout_cache_notified", cache="flask")
+
+        await until(notified)
+        assert [] == await world.worker.evictor._coverage.uncovered(world.worker.evictor._caches)
+
+
+async def test_switched_off_later(
+    work: Work, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is noticed, said and mended, and what was written meanwhile is read."""
+    monkeypatch.setattr(watch, "CHECK_S", 0.1)
+    monkeypatch.setattr(watch, "PAUSE_S", 0.05)
+    async with work(FLASK) as world:
+        await world.log_out(sub=ABSENT, sid="s1")
+        before = await redis_client.config_get(SETTING)
+        await redis_client.config_set(SETTING, "")
+        await redis_client.set("session:a", session(world, "s1"))
+        await until(lambda: world.gone("session:a"))
+        assert "watch.interrupted" in {record.getMessage() for record in caplog.records}
+        assert set(before[SETTING]) <= set((await redis_client.config_get(SETTING))[SETTING])
+
+
+async def test_an_answer_in_part(redis_client: redis.asyncio.Redis) -> None:
+    """It takes the place of no answer, and gives the receivers no time to count."""
+    listener = acks.Listener("evictor", "w1", "evictor", 0.0)
+    parts = [acks.Ack("e1", "1-0", 1.0, 1.0, "web,api"), acks.Ack("e2", "2-0", 1.0, 1.0)]
+    await acks.acknowledge(redis_client, Keys(), listener, parts, now=1.0)
+    assert b"unknown web,api" == await redis_client.hget("{logout}:acks:e1", "evictor/@evictor")
+    assert acks.is_milliseconds(await redis_client.hget("{logout}:acks:e2", "evictor/@evictor"))
+    assert 1 == await redis_client.llen("{logout}:acks")
+    assert 0 < await redis_client.ttl("{logout}:acks:e1") <= acks.KEEP_S
