@@ -1,12 +1,21 @@
-"""What `receiver evict` does in an incident: thousands of users signed out at once, a slow network, a slow cache."""
+"""What `receiver evict` does in an incident: thousands signed out at once, two workers, a slow network, a slow cache.
+
+Each row is measured beside its control, in the same run: the machine is never the same twice.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,49 +23,156 @@ import redis.asyncio
 
 from bench.cache_costs import LATER_S
 from bench.cache_rig import KEYS, Side, side
-from bench.cache_values import ONE_APP, logout
+from bench.cache_values import ISS, ONE_APP, TENANT, WEB, logout
 from bench.caches import head, row
-from bench.processes import machine
+from bench.processes import Process, end, machine
 from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.link import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from receiver.core.eviction import Eviction
 
 AT_ONCE = 500
 """Logouts published in one round."""
 
 POLL_S = 0.02
-"""Between two questions how far the workers are."""
+"""Seconds between two questions how far the workers are."""
 
-DONE_S = 600.0
-"""Seconds a storm may take."""
+DONE_S = 900.0
+"""Seconds anything may take."""
+
+TAKE_OVER_S = 5.0
+"""Seconds after which a worker takes over from one that was killed."""
+
+NETWORK_MS, SLOW_MS = 5.0, 300.0
+"""Milliseconds of a round trip: of a slow network, and of a cache that is slow."""
 
 
-async def publish(side: Side, numbers: Iterable[int]) -> None:
-    """Publish the logouts of these users."""
-    async with redis.asyncio.Redis.from_url(side.url) as client:
-        publisher = EvictionPublisher(client, KEYS, Retention())
+@dataclass
+class Storm:
+    """One Redis with users in it.
+
+    Attributes:
+        at: The Redis.
+        logouts: How many are signed out in one storm.
+        next: The first user who is still signed in.
+    """
+
+    at: Side
+    logouts: int
+    next: int = 0
+
+    @contextlib.contextmanager
+    def worker(
+        self, *, url: str | None = None, caches: Sequence[dict[str, Any]] = (), name: str = "w"
+    ) -> Iterator[Process]:
+        """A `receiver evict`, standing still, that has read everything if it is the one that watches."""
+        config = {
+            "internal": {"host": "127.0.0.1", "port": 0}, "redis": {"url": url or self.at.url},
+            "tenants": [{"name": tenant, "issuer": iss, "client_ids": [WEB]} for tenant, iss in TENANTS],
+            "caches": [*self.at.kind.caches, *caches],
+            "evictor": {"recheck_s": list(LATER_S), "take_over_s": TAKE_OVER_S},
+        }  # fmt: skip
+        log = self.at.log.with_suffix(f".{name}.log")
+        log.with_suffix(".json").write_text(json.dumps(config))
+        command = [sys.executable, "-m", "receiver", "evict", "--config", str(log.with_suffix(".json"))]
+        with log.open("wb") as output:
+            child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603  # our own program
+        try:
+            started = _line(log, "startup")
+            if name == "w":
+                _line(log, "watch.read")
+            os.kill(child.pid, signal.SIGSTOP)
+            yield Process(child.pid, f"http://{started['internal']}")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGCONT)
+            end(child)
+
+    def fill_queue(self) -> range:
+        """Publish a storm; who is signed out."""
+        numbers = range(self.next, self.next + self.logouts)
+        self.next += self.logouts
+        asyncio.run(publish(self.at, map(logout, numbers)))
+        return numbers
+
+    def weather(self, *workers: Process, until: Callable[[int], bool] = lambda left: not left) -> float:
+        """Let the workers go on; seconds until so many logouts are left."""
+        began = time.perf_counter()
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGCONT)
+        while not until(self.left()):
+            if time.perf_counter() - began > DONE_S:
+                raise RuntimeError("the storm does not end")
+            time.sleep(POLL_S)
+        return time.perf_counter() - began
+
+    def left(self) -> int:
+        """Logouts that are not acknowledged to the group."""
+        group: dict[str, Any] = next(iter(self.at.client.xinfo_groups(KEYS.events)))
+        return int(group["lag"] or 0) + int(group["pending"])
+
+    def lost(self, numbers: Iterable[int]) -> int:
+        """Users who are still signed in, or whose logout nobody has acknowledged to its receiver."""
         users = list(numbers)
-        for start in range(0, len(users), AT_ONCE):
-            await asyncio.gather(*(publisher.publish(logout(number)) for number in users[start : start + AT_ONCE]))
+        with self.at.client.pipeline(transaction=False) as pipeline:
+            for number in users:
+                pipeline.exists(self.at.kind.keys(number)[0])
+                pipeline.exists(KEYS.acks_of(logout(number).id))
+            found = pipeline.execute()
+        return sum(1 for there, acked in zip(found[::2], found[1::2], strict=True) if there or not acked)
+
+    def rate(self, *, url: str | None = None, caches: Sequence[dict[str, Any]] = ()) -> float:
+        """Logouts a second of one worker."""
+        with self.worker(url=url, caches=caches) as one:
+            numbers = self.fill_queue()
+            took = self.weather(one)
+        if lost := self.lost(numbers):
+            raise RuntimeError(f"{lost} of {len(numbers)} were lost")
+        return self.logouts / took
 
 
-def wait_for(side: Side, *, after: float) -> float:
-    """Seconds from `after` (of `time.perf_counter`) until every published logout is acknowledged."""
-    while time.perf_counter() - after < DONE_S:
-        group: dict[str, Any] = next(iter(side.client.xinfo_groups(KEYS.events)))
-        if not group["lag"] and not group["pending"]:
-            return time.perf_counter() - after
-        time.sleep(POLL_S)
-    raise RuntimeError("the storm does not end")
+TENANTS = ((TENANT, ISS), ("other", "https://other.example"))
 
 
-def bare(side: Side, numbers: Iterable[int]) -> float:
-    """The control: users a second of a pipeline that reads and deletes one key of each."""
-    users = list(numbers)
+async def publish(at: Side, evictions: Iterable[Eviction]) -> None:
+    """Publish these."""
+    async with redis.asyncio.Redis.from_url(at.url) as client:
+        publisher = EvictionPublisher(client, KEYS, Retention(max_events=1_000_000))
+        waiting = list(evictions)
+        for start in range(0, len(waiting), AT_ONCE):
+            await asyncio.gather(*map(publisher.publish, waiting[start : start + AT_ONCE]))
+
+
+def one_worker(storm: Storm) -> None:
+    """Rate, processor time and commands; the control reads and deletes one key of each user."""
+    with storm.worker() as one:
+        numbers = storm.fill_queue()
+        before, cpu = storm.at.commands(), one.cpu_s
+        took = storm.weather(one)
+        spent, cpu = storm.at.commands() - before, one.cpu_s - cpu
+    lost, control = storm.lost(numbers), bare(storm)
+    commands = sum(count for name, count in spent.items() if name not in {"reads", "xinfo|groups"}) / storm.logouts
+    head("one worker", "logouts a second", "its CPU ms each", "its commands each", "lost", "control, users a second")
+    row(
+        "on loopback",
+        f"{storm.logouts / took:.0f}",
+        f"{cpu / storm.logouts * 1000:.2f}",
+        f"{commands:.1f}",
+        lost,
+        f"{control:.0f}",
+    )
+
+
+def bare(storm: Storm) -> float:
+    """Users a second of a pipeline that reads and deletes one key of each."""
+    users = range(storm.next, storm.next + storm.logouts)
+    storm.next += storm.logouts
     began = time.perf_counter()
     for start in range(0, len(users), AT_ONCE):
-        with side.client.pipeline(transaction=False) as pipeline:
+        with storm.at.client.pipeline(transaction=False) as pipeline:
             for number in users[start : start + AT_ONCE]:
                 pipeline.hget(ONE_APP.keys(number)[0], "data")
                 pipeline.unlink(ONE_APP.keys(number)[0])
@@ -64,34 +180,107 @@ def bare(side: Side, numbers: Iterable[int]) -> float:
     return len(users) / (time.perf_counter() - began)
 
 
-def one_worker(users: int, logouts: int, directory: Path) -> None:
-    """One storm, one worker, on loopback; with what a logout costs in commands."""
-    with side(ONE_APP, users, directory) as at:
-        at.fill()
-        with at.working(LATER_S):
-            at.settle()
-            at.pause(True)
-            asyncio.run(publish(at, range(logouts)))
-            before, cpu = at.commands(), at.worker.cpu_s
-            began = time.perf_counter()
-            at.pause(False)
-            took = wait_for(at, after=began)
-            spent, cpu = at.commands() - before, at.worker.cpu_s - cpu
-            left = at.client.exists(*(key for number in range(logouts) for key in at.kind.keys(number)))
-        control = bare(at, range(logouts, 2 * logouts))
-    commands = {name: count / logouts for name, count in spent.items() if name != "reads"}
-    head(
-        "storm",
-        "logouts a second",
-        "worker's CPU ms",
-        "commands of the worker",
-        "keys left",
-        "bare pipeline, users a second",
-    )
-    row(f"{logouts:,} of {users:,}", f"{logouts / took:.0f}", f"{cpu / logouts * 1000:.2f}",
-        f"{sum(commands.values()):.1f}", left, f"{control:.0f}")  # fmt: skip
-    names = sorted(commands.items(), key=lambda item: -item[1])
-    print("\nCommands, by name:", ", ".join(f"{name} {count:.1f}" for name, count in names if count > 0.05))  # noqa: T201, PLR2004
+def two_workers(storm: Storm) -> None:
+    """The queue is filled beforehand; the control is one worker."""
+    control = storm.rate()
+    with storm.worker() as one, storm.worker(name="second") as other:
+        numbers = storm.fill_queue()
+        took = storm.weather(one, other)
+    _ratio("two workers : one", storm.logouts / took, control, storm.lost(numbers))
+
+
+def network(storm: Storm) -> None:
+    """A relay between the worker and its Redis; the control has none."""
+    control = storm.rate()
+    with relayed(storm.at.url, NETWORK_MS) as url:
+        _ratio(f"{NETWORK_MS:.0f} ms of network : none", storm.rate(url=url), control, 0)
+
+
+def slow_cache(storm: Storm) -> None:
+    """Another cache is slow; the control has it, and it is not."""
+    with embedded.EmbeddedRedis() as other, relayed(other.url, SLOW_MS) as slow:
+        cache = {"name": "slow", "layout": "flask-session"}
+        control = storm.rate(caches=[{**cache, "redis": {"url": other.url}}])
+        _ratio(f"another cache at {SLOW_MS:.0f} ms : at none",
+               storm.rate(caches=[{**cache, "redis": {"url": slow}}]), control, 0)  # fmt: skip
+
+
+def lone_order(storm: Storm) -> None:
+    """Published when a third of the storm is done; the control is one while nothing else is to be done."""
+    head("a lone order", "seconds in the middle of a storm", "seconds at rest")
+    kinds = {
+        "of the same tenant": logout,
+        "of the same tenant, by hand": lambda user: replace(logout(user), input="admin", reason="lost laptop"),
+        "of another tenant": lambda user: replace(logout(user), tenant="other", iss=TENANTS[1][1]),
+    }
+    for name, make in kinds.items():
+        with storm.worker() as one:
+            numbers = storm.fill_queue()
+            lone, later = storm.next, storm.next + 1
+            storm.next += 2
+            storm.weather(one, until=lambda left: left < storm.logouts * 2 // 3)
+            in_storm = _seconds_until_acked(storm, make(lone))
+            storm.weather(one)
+            row(name, f"{in_storm:.2f}", f"{_seconds_until_acked(storm, make(later)):.3f}")
+        if lost := storm.lost(numbers):
+            raise RuntimeError(f"{lost} of {len(numbers)} were lost")
+
+
+def _seconds_until_acked(storm: Storm, eviction: Eviction) -> float:
+    began = time.perf_counter()
+    asyncio.run(publish(storm.at, [eviction]))
+    while not storm.at.client.exists(KEYS.acks_of(eviction.id)):
+        time.sleep(POLL_S / 10)
+    return time.perf_counter() - began
+
+
+def killed(storm: Storm) -> None:
+    """One of two workers is killed when a third is done; the control is that nothing is lost without that, above."""
+    with storm.worker() as one, storm.worker(name="second") as other:
+        numbers = storm.fill_queue()
+        storm.weather(one, other, until=lambda left: left < storm.logouts * 2 // 3)
+        os.kill(one.pid, signal.SIGKILL)
+        took = storm.weather(other)
+        head("a worker killed midway", "logouts", "lost", "seconds until all was done")
+        row("of two", storm.logouts, storm.lost(numbers), f"{took:.1f}")
+
+
+@contextlib.contextmanager
+def relayed(url: str, milliseconds: float) -> Iterator[str]:
+    """The URL of a relay before this Redis."""
+    host, _, port = url.removesuffix("/0").rpartition(":")
+    command = [sys.executable, "-m", "bench.relay", "--to", port, "--ms", str(milliseconds)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603  # our own program
+    try:
+        assert child.stdout is not None  # noqa: S101  # it is a pipe
+        yield f"{host}:{int(child.stdout.readline())}/0"
+    finally:
+        child.terminate()
+        child.communicate()
+
+
+def _line(log: Path, event: str) -> dict[str, Any]:
+    """The first line of the log about this."""
+    deadline = time.monotonic() + DONE_S
+    while time.monotonic() < deadline:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                record: dict[str, Any] = json.loads(line)
+                if record.get("event") == event:
+                    return record
+        time.sleep(0.05)
+    raise RuntimeError(f"no {event}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+
+
+def _ratio(name: str, measured: float, control: float, lost: int) -> None:
+    head("one run", "ratio", "logouts a second", "control", "lost")
+    row(name, f"**{measured / control:.2f}**", f"{measured:.0f}", f"{control:.0f}", lost)
+
+
+ROWS = {
+    "one-worker": one_worker, "two-workers": two_workers, "network": network, "slow-cache": slow_cache,
+    "lone-order": lone_order, "killed": killed,
+}  # fmt: skip
 
 
 def main() -> int:
@@ -99,10 +288,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=50_000)
     parser.add_argument("--logouts", type=int, default=5_000)
+    parser.add_argument("--only", choices=ROWS)
     given = parser.parse_args()
     print(machine())  # noqa: T201
-    with tempfile.TemporaryDirectory() as directory:
-        one_worker(given.users, given.logouts, Path(directory))
+    for name, measure in ROWS.items():
+        if given.only in {None, name}:
+            with tempfile.TemporaryDirectory() as directory, side(ONE_APP, given.users, Path(directory)) as at:
+                at.fill()
+                measure(Storm(at, given.logouts))
     return 0
 
 
