@@ -69,9 +69,8 @@ async def test_a_removal_is_noted_over_a_damaged_one(
 
     await removals.note(["name"], logout_at=7, sids=["x"], again=True, unsure=True)
 
-    assert [Remembered(Removal(7, frozenset({"x"})), fresh=False, again=1, unsure=1)] == await removals.remembered(
-        ["name"]
-    )
+    noted = Remembered(Removal(7, frozenset({"x"})), fresh=False, again=1, unsure=1, since_unsure_s=0.0)
+    assert [noted] == await removals.remembered(["name"])
     assert [] == reported
 
 
