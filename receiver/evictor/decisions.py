@@ -177,9 +177,10 @@ class ByMarks:
         if verdict is Verdict.ENDED:
             # Proof has no limit, and neither has what requests in flight may write: a page can send dozens of them.
             remove = is_proved or before is None or before.fresh or before.again < MAX_LATE
-        elif verdict is Verdict.RETURNED:
+        elif verdict is Verdict.RETURNED and marks.order_at is None:
             remove = before is not None
         else:
+            # After an order the session at the OP goes on: its `sid` does not tell a new sign-in from the old one.
             remove = before is not None and _may_guess(before)
         return Decision(verdict, remove or self.logouts_missed, logout_at, before is not None, name)
 
