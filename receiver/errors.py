@@ -63,6 +63,7 @@ class Code(StrEnum):
     SID_MISSING = "sid_missing"
     NONCE = "nonce"
     EVENTS = "events"
+    UNSUPPORTED_COMMAND = "unsupported_command"
     # Claims of a security event that logout tokens have no rule on (RFC 8417, SSF 1.0)
     EXP_PRESENT = "exp_present"
     SUB_PRESENT = "sub_present"
@@ -72,6 +73,7 @@ class Code(StrEnum):
     JWKS_UNAVAILABLE = "jwks_unavailable"
     FETCH = "fetch"
     PUBLISH = "publish"
+    NOT_DONE = "not_done"
     REDIS = "redis"
     FEED_LIMIT = "feed_limit"
     INTERNAL = "internal"

@@ -44,6 +44,21 @@ class GlobalRevocationRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRules:
+    """How OpenID Provider Commands are answered.
+
+    Attributes:
+        wait_s: Seconds an order may take to be done in every app.
+        unknown_status: HTTP status where nothing of the account is known.
+        require_tenant: Whether a token must have the claim `tenant`.
+    """
+
+    wait_s: float
+    unknown_status: int
+    require_tenant: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """What is accepted from one issuer. Built from the settings; every default is the strict one.
 
@@ -71,6 +86,7 @@ class Tenant:
         key_management_algorithms: JWE `alg` values accepted.
         content_encryption_algorithms: JWE `enc` values accepted.
         frontchannel: None takes in no front-channel logout.
+        commands: None takes in no OpenID Provider Commands.
         global_revocation: None takes in no Global Token Revocation.
         allow_http: True lets issuer and key addresses be plain http outside loopback.
     """
@@ -98,6 +114,7 @@ class Tenant:
     key_management_algorithms: frozenset[str] = frozenset({"RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"})
     content_encryption_algorithms: frozenset[str] = frozenset({"A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM"})
     frontchannel: FrontChannelRules | None = None
+    commands: CommandRules | None = None
     global_revocation: GlobalRevocationRules | None = None
     allow_http: bool = False
 

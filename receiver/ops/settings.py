@@ -124,8 +124,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _own_address_is_known(self) -> Self:
         for tenant in self.all_tenants:
-            if tenant.global_revocation is not None and self.public.url is None:
-                raise ValueError(f"tenants: {tenant.name}: global_revocation needs public.url, which is in its tokens")
+            for name in ("commands", "global_revocation"):
+                if getattr(tenant, name) is not None and self.public.url is None:
+                    raise ValueError(f"tenants: {tenant.name}: {name} needs public.url, which is in its tokens")
         return self
 
     @model_validator(mode="after")

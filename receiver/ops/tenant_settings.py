@@ -14,12 +14,14 @@ from receiver.core.tenants import (
     GUID,
     TENANT_ID_PLACEHOLDER,
     BothClaims,
+    CommandRules,
     FrontChannelRules,
     GlobalRevocationRules,
     Tenant,
 )
 from receiver.core.tokens.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
 from receiver.core.tokens.jwk import FAMILIES
+from receiver.ops.command_settings import CommandSettings
 from receiver.ops.frontchannel_settings import FrontChannelSettings, origin_of
 from receiver.ops.global_revocation_settings import GlobalRevocationSettings
 from receiver.ops.revocation_settings import RevocationSettings
@@ -92,6 +94,10 @@ class TenantSettings(Section):
     )
     frontchannel: FrontChannelSettings | None = Field(
         None, description="Take in front-channel logout at `/frontchannel-logout/<name>`. Off when left out."
+    )
+    commands: CommandSettings | None = Field(
+        None,
+        description="Take OpenID Provider Commands at `/commands/<name>`; needs `public.url`. Off when left out.",
     )
     global_revocation: GlobalRevocationSettings | None = Field(
         None,
@@ -174,6 +180,7 @@ class TenantSettings(Section):
                 "revocation",
                 "ssf",
                 "frontchannel",
+                "commands",
                 "global_revocation",
                 "outbound",
             },
@@ -198,6 +205,8 @@ class TenantSettings(Section):
                 origins=tuple(self.frontchannel.origins) or (origin_of(self.issuer),),
                 calls_per_s=self.frontchannel.calls_per_s,
             )
+        if self.commands is not None:
+            merged["commands"] = CommandRules(**self.commands.model_dump())
         if self.global_revocation is not None:
             merged["global_revocation"] = GlobalRevocationRules(unknown_status=self.global_revocation.unknown_status)
         return Tenant(name=self.name, issuer=self.issuer, client_ids=frozenset(self.client_ids), **merged)

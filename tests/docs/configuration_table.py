@@ -51,6 +51,7 @@ def tables() -> str:
     parts.append(_part_table(schema, "RevocationClientSettings", "tenants[].revocation.clients.<client id>"))
     parts.append(_part_table(schema, "SSFSettings", "tenants[].ssf"))
     parts.append(_part_table(schema, "SSFAccessSettings", "tenants[].ssf.access"))
+    parts.append(_part_table(schema, "CommandSettings", "tenants[].commands"))
     parts.append(_part_table(schema, "GlobalRevocationSettings", "tenants[].global_revocation"))
     parts.append(_part_table(schema, "FrontChannelSettings", "tenants[].frontchannel"))
     return "\n".join(parts)

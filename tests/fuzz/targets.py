@@ -67,7 +67,7 @@ TARGETS: dict[str, Target] = {
     "form": _of_requests(
         logout_requests.play_body,
         "receiver.ingress.http.body:read_body",
-        "receiver.ingress.inputs.backchannel:logout_token_in",
+        "receiver.ingress.inputs.backchannel:one_parameter",
     ),
     "media-type": _of_requests(logout_requests.play_content_type, "receiver.ingress.http.body:read_body"),
     "token": _of_requests(logout_requests.play_token, *_OF_TOKENS),

@@ -69,6 +69,11 @@ async def security_events(receiver: Receiver, token: str) -> Answer:
     return await receiver.send("POST", "/ssf/t1", data=token, headers=headers)
 
 
+async def commands(receiver: Receiver, token: str) -> Answer:
+    """As an OpenID Provider Command."""
+    return await receiver.send("POST", "/commands/t1", data={"command_token": token})
+
+
 async def orders(receiver: Receiver, token: str) -> Answer:
     """As an operator's API token."""
     return await _api(receiver, token, "POST", "/v1/evictions", {"tenant": "t1", "sub": "u1"})
@@ -89,6 +94,7 @@ ENDPOINTS: dict[str, tuple[Send, set[int]]] = {
     "back-channel": (back_channel, {400}),
     "revocation": (revocation, {401}),
     "security events": (security_events, {400}),
+    "commands": (commands, {400, 401}),
     "orders": (orders, {401}),
     "registration": (registration, {401}),
 }
@@ -98,6 +104,7 @@ OWN = {
     ("logout token", "back-channel"),
     ("revocation token", "revocation"),
     ("security event token", "security events"),
+    ("command token", "commands"),
 }
 """The tokens that are taken, and where."""
 
@@ -107,7 +114,8 @@ async def receiver(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP
 ) -> AsyncIterator[Receiver]:
     """A receiver with every way in open."""
-    tenants = [t1(op, frontchannel={}, global_revocation={}, ssf={"jwks_uri": op.issuer + "/jwks"})]
+    ways = {"frontchannel": {}, "global_revocation": {}, "commands": {"wait_s": 0.05}}
+    tenants = [t1(op, ssf={"jwks_uri": op.issuer + "/jwks"}, **ways)]
     internal = {"token": API_TOKEN}
     async with start_receiver(
         redis_server.url, redis_client, clock, tenants, public={"url": URL}, internal=internal

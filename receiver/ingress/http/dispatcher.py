@@ -111,7 +111,7 @@ class Dispatcher:
                 message.body = await read_body(request, row.body, among=self._reading)
             with self._in_work():
                 accepted = await self._intake.take(await row.input.read(message))
-            response = row.input.accepted(accepted)
+            response = await row.input.settle(accepted, message)
         except ReceiverError as refusal:
             error = refusal
         except Exception:

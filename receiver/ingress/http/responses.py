@@ -95,6 +95,8 @@ BACKCHANNEL: Mapping[Code, Answer] = {
     Code.BUSY: Answer(429, passing=True),
     Code.UNAUTHORIZED: Answer(401),
     Code.UNKNOWN_USER: Answer(404),
+    Code.UNSUPPORTED_COMMAND: REFUSED,
+    Code.NOT_DONE: OURS,
     Code.REDIS: OURS,
     Code.JWKS_UNAVAILABLE: OURS,
 }

@@ -44,7 +44,16 @@ class BackChannel(HttpInput):
 
 
 def logout_token_in(form: bytes) -> str:
-    """The one `logout_token` parameter of a form body; the query string is never looked at (BCL §2.5).
+    """The one `logout_token` of a form body; raises as `one_parameter`."""
+    return one_parameter(form, "logout_token")
+
+
+def one_parameter(form: bytes, name: str) -> str:
+    """The one parameter of a form body with this name; the query string is never looked at (BCL §2.5).
+
+    Args:
+        form: The body.
+        name: For instance `logout_token`.
 
     Raises:
         MalformedRequestError: `malformed`, `missing_token` or `duplicate_param`.
@@ -53,9 +62,9 @@ def logout_token_in(form: bytes) -> str:
         pairs = parse_qsl(form.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError as error:  # too many fields, or bytes that are not a form's
         raise MalformedRequestError(Code.MALFORMED, "the body is not a well-formed form") from error
-    tokens = [value for name, value in pairs if name == "logout_token"]
+    tokens = [value for given, value in pairs if given == name]
     if len(tokens) > 1:
-        raise MalformedRequestError(Code.DUPLICATE_PARAM, "more than one logout_token parameter")
+        raise MalformedRequestError(Code.DUPLICATE_PARAM, f"more than one {name} parameter")
     if not tokens or not tokens[0]:
-        raise MalformedRequestError(Code.MISSING_TOKEN, "no logout_token parameter in the form body")
+        raise MalformedRequestError(Code.MISSING_TOKEN, f"no {name} parameter in the form body")
     return tokens[0]

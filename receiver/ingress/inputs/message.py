@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.jws import UnverifiedToken
+    from receiver.core.tokens.rule import Examination
     from receiver.errors import ReceiverError
     from receiver.ingress.intake import Accepted
 
@@ -34,6 +35,7 @@ class Message:
         tenant: Set by the input once the message turned out to be about a configured tenant.
         token: Set by the input once a token parsed.
         held: Set by the input when it refuses a message and keeps it, to judge it once it can.
+        examined: Set by an input whose answer depends on what the token says, once it is verified.
         is_unknown: Set by an input that found nothing of the user who is meant.
         unverified_sub: Set by an input without tokens once it knows which user is meant, for the audit log.
         unverified_sid: The same for a session.
@@ -48,6 +50,7 @@ class Message:
     tenant: Tenant | None = None
     token: UnverifiedToken | None = None
     held: bool = False
+    examined: Examination | None = None
     is_unknown: bool = False
     unverified_sub: str | None = None
     unverified_sid: str | None = None
@@ -77,6 +80,15 @@ class HttpInput(ABC):
     @abstractmethod
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
         """The answer once every eviction is durable."""
+
+    async def settle(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
+        """`accepted`, for an input whose answer depends on the request, or on what comes about.
+
+        Raises:
+            ReceiverError: it does not come about. The evictions are durable all the same.
+        """
+        del message
+        return self.accepted(accepted)
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
         """The answer when `read` raised or an eviction could not be made durable; the sender may repeat the whole."""

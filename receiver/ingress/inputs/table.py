@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from receiver.bus.link.lease import Lease
 from receiver.ingress.http import json_body
 from receiver.ingress.http.body import FORM, JSON, BodyLimits
-from receiver.ingress.inputs import backchannel, frontchannel, revocation, ssf_push
+from receiver.ingress.inputs import backchannel, commands, frontchannel, revocation, ssf_push
 from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
+from receiver.ingress.inputs.commands import Commands
 from receiver.ingress.inputs.frontchannel import FrontChannel
 from receiver.ingress.inputs.revocation import GlobalRevocation
 from receiver.ingress.inputs.ssf_poll import LEASE_S, PolledEvents
@@ -66,6 +67,9 @@ def input_table(resources: Resources) -> tuple[Row, ...]:
             input=GlobalRevocation(resources.signed_tokens, resources.sessions, resources.names, public.url),
             listener="public", path=revocation.PATH, tenant_in_path="required",
             body=BodyLimits(media_type=JSON, max_bytes=revocation.MAX_BODY_BYTES, timeout_s=public.body_timeout_s),
+        ),
+        Row(
+            input=Commands(resources), listener="public", path=commands.PATH, tenant_in_path="required", body=form,
         ),
         Row(
             input=OperatorOrders(resources.tenants, resources.names), listener="api", path="/evictions",

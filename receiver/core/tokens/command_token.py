@@ -1,0 +1,146 @@
+"""The token of an OpenID Provider Command (OpenID Provider Commands 1.0, draft 02).
+
+Its `typ` keeps every other token out, and it out of everything else. Its `aud` is the address that was called, not the
+client id; which client is meant stands in `client_id`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from receiver.core.tokens.claims import check_issuer, check_no_nonce, check_token_id, is_plain_id
+from receiver.core.tokens.revocation_token import check_audience, check_short_life
+from receiver.core.tokens.rule import Rule
+from receiver.core.tokens.times import check_issued_at, check_not_before
+from receiver.errors import Code, LogoutTokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from receiver.core.tenants import Tenant
+    from receiver.core.tokens.rule import Examination
+
+    Claims = Mapping[str, object]
+
+TYPES = frozenset({"command+jwt", "application/command+jwt"})
+"""RFC 7515 §4.1.9: media types are compared without case, and `application/` may be left out."""
+
+Command = Literal["metadata", "invalidate"]
+
+COMMANDS: tuple[Command, ...] = ("metadata", "invalidate")
+"""What is offered. Other commands on accounts need a register of accounts, and those on a whole tenant a list."""
+
+
+def check_type(header: Claims) -> None:
+    """`typ` is that of a command token, and there.
+
+    Raises:
+        LogoutTokenError: `typ`.
+    """
+    typ = header.get("typ")
+    if "cty" in header or not isinstance(typ, str) or typ.lower() not in TYPES:
+        raise LogoutTokenError(Code.TYP, "the typ header is not command+jwt")
+
+
+def check_client(claims: Claims, tenant: Tenant) -> str:
+    """`client_id` is one of ours at this OP.
+
+    Raises:
+        LogoutTokenError: `audience`.
+    """
+    client_id = claims.get("client_id")
+    if not isinstance(client_id, str) or client_id not in tenant.client_ids:
+        raise LogoutTokenError(Code.AUDIENCE, "client_id is none of this tenant's client_ids")
+    return client_id
+
+
+def check_tenant_claim(claims: Claims, *, required: bool) -> str | None:
+    """`tenant` is a string; it may be left out only where the OP is known to do so.
+
+    Raises:
+        LogoutTokenError: `malformed`.
+    """
+    tenant = claims.get("tenant")
+    if tenant is None and not required:
+        return None
+    if not is_plain_id(tenant):
+        raise LogoutTokenError(
+            Code.MALFORMED, "no tenant, or not a plain string; see commands.require_tenant, if the OP leaves it out"
+        )
+    return tenant
+
+
+def check_command(claims: Claims) -> Command:
+    """`command` is one that is offered, and the claims are those of an account's or of a tenant's.
+
+    Raises:
+        LogoutTokenError: `unsupported_command`, `no_subject` or `malformed`.
+    """
+    asked = claims.get("command")
+    for command in COMMANDS:
+        if command == asked:
+            break
+    else:
+        raise LogoutTokenError(Code.UNSUPPORTED_COMMAND, f"command is none of {', '.join(COMMANDS)}")
+    if command == "metadata":
+        # A command of the tenant: an account would be somebody who is not meant.
+        if "sub" in claims or "aud_sub" in claims:
+            raise LogoutTokenError(Code.MALFORMED, "a command of a whole tenant must not name an account")
+    elif not is_plain_id(claims.get("sub")):
+        raise LogoutTokenError(Code.NO_SUBJECT, "no sub, or not a plain string: no account is named")
+    if command == "invalidate" and ("callback_token" in claims or "metadata" in claims):
+        raise LogoutTokenError(Code.MALFORMED, "callback_token and metadata do not belong into this command")
+    return command
+
+
+def rules(audience: str) -> tuple[Rule, ...]:
+    """What a command token must keep, beside its key and its signature.
+
+    Args:
+        audience: The address of the endpoint, as the OP knows it.
+    """
+
+    def issuer(e: Examination) -> None:
+        e.iss = check_issuer(e.claims, e.issued_by)
+
+    def client(e: Examination) -> None:
+        e.client_id = check_client(e.claims, e.tenant)
+
+    def issued_at(e: Examination) -> None:
+        e.iat = check_issued_at(e.claims, e.tenant, e.now_s)
+
+    def token_id(e: Examination) -> None:
+        e.jti = check_token_id(e.claims)
+
+    def tenant(e: Examination) -> None:
+        commands = e.tenant.commands
+        check_tenant_claim(e.claims, required=commands is None or commands.require_tenant)
+
+    return (
+        Rule("1", "typ", "OPC §3, RFC 8725 §3.11", lambda e: check_type(e.header), refusals={Code.TYP: _SEND}),
+        Rule("2", "issuer", "OPC §3", issuer, refusals={Code.ISSUER: _SEND}),
+        Rule("3", "audience", "OPC §3", lambda e: check_audience(e.claims, audience), refusals={Code.AUDIENCE: _SEND}),
+        Rule("4", "client", "OPC §3", client, refusals={Code.AUDIENCE: _SEND}),
+        Rule(
+            "5", "iat", "OPC §3", issued_at,
+            refusals=dict.fromkeys((Code.IAT_MISSING, Code.IAT_FUTURE, Code.TOO_OLD, Code.MALFORMED), _SEND),
+        ),
+        Rule(
+            "6", "exp", "OPC §3", lambda e: check_short_life(e.claims, e.tenant, e.now_s),
+            refusals=dict.fromkeys((Code.EXP_MISSING, Code.EXPIRED, Code.TOO_OLD, Code.MALFORMED), _SEND),
+        ),
+        Rule(
+            "7", "nbf", "RFC 7519 §4.1.5", lambda e: check_not_before(e.claims, e.tenant, e.now_s),
+            refusals=dict.fromkeys((Code.NOT_YET_VALID, Code.MALFORMED), _SEND),
+        ),
+        Rule("8", "jti", "OPC §3", token_id, refusals={Code.JTI_MISSING: _SEND}),
+        Rule("9", "nonce", "OPC §3", lambda e: check_no_nonce(e.claims), refusals={Code.NONCE: _SEND}),
+        Rule("10", "tenant", "OPC §3", tenant, refusals={Code.MALFORMED: _SEND}),
+        Rule(
+            "11", "command", "OPC §4, §5", lambda e: check_command(e.claims),
+            refusals=dict.fromkeys((Code.UNSUPPORTED_COMMAND, Code.NO_SUBJECT, Code.MALFORMED), _SEND),
+        ),
+    )  # fmt: skip
+
+
+_SEND = "OP: send the token that OpenID Provider Commands describes."

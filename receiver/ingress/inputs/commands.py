@@ -1,0 +1,162 @@
+"""OpenID Provider Commands (draft 02): `POST /commands/{tenant}`. An OP orders, and is told when it is done.
+
+`invalidate` is answered 200 once every app and every cache has dropped the user, and 503 when that has not come about
+in time. The order stands then all the same, and its repeat is answered by what is true at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from receiver.bus.events.event_search import Found
+from receiver.bus.events.trace import trace
+from receiver.core.eviction import Eviction, eviction_id
+from receiver.core.tokens import command_token
+from receiver.core.tokens.command_token import COMMANDS
+from receiver.errors import Code, DependencyError, MalformedRequestError
+from receiver.ingress.http import responses
+from receiver.ingress.inputs.backchannel import one_parameter
+from receiver.ingress.inputs.message import HttpInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from receiver.core.tenants import Tenant
+    from receiver.errors import ReceiverError
+    from receiver.ingress.inputs.message import Message
+    from receiver.ingress.inputs.resources import Resources
+    from receiver.ingress.intake import Accepted
+
+PATH = "/commands"
+ORIGIN: Final = "op-command"
+
+LOOK_S = 0.1
+"""Seconds between two looks at whether an order is done."""
+
+MAX_WAITING = 64
+"""Orders waited for at once; a further one is answered 429, and stands all the same."""
+
+UNRECOGNIZED: Final = 401
+CONFLICT: Final = 409
+
+
+class Commands(HttpInput):
+    """Commands of OPs.
+
+    Args:
+        resources: Of the receiver; `public.url` is in the tokens' `aud`.
+    """
+
+    name = ORIGIN
+
+    def __init__(self, resources: Resources) -> None:
+        url = resources.settings.public.url
+        self._url = None if url is None else url.rstrip("/")
+        self._resources = resources
+        self._waiting = 0
+
+    async def read(self, message: Message) -> Sequence[Eviction]:
+        """The eviction that an `invalidate` orders; none for `metadata`.
+
+        Raises:
+            LogoutTokenError: the token fails a rule.
+            MalformedRequestError: `no_route` where the tenant takes no commands, else `malformed`, `missing_token` or
+                `duplicate_param` for the form.
+            JWKSUnavailableError: the OP's keys cannot be had now.
+            DependencyError: `redis`.
+        """
+        tenant = message.path_tenant
+        if tenant is None or tenant.commands is None or self._url is None:
+            raise MalformedRequestError(Code.NO_ROUTE, "off for this tenant: see commands")
+        compact = one_parameter(message.body, "command_token")
+        rules = command_token.rules(self._endpoint(tenant))
+        found = await self._resources.signed_tokens.verify(compact, message, rules)
+        message.examined = found
+        if found.claims["command"] == "metadata":
+            return ()
+        sub = str(found.claims["sub"])
+        message.unverified_sub = sub
+        message.is_unknown = not await self._resources.sessions.knows_user(found.iss, sub)
+        return [
+            Eviction.for_subject(
+                tenant, id=eviction_id(found.iss, found.jti), iss=found.iss, sub=sub, sid=None,
+                logout_at=int(found.iat), received_at=message.received_at, input="revocation", origin=ORIGIN,
+                applies_to="tenant", jti=found.jti, reason="invalidate",
+            )
+        ]  # fmt: skip
+
+    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
+        """200 without a body; `settle` makes the answer of each command."""
+        del accepted
+        return web.Response(status=200, headers=responses.NO_STORE)
+
+    async def settle(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
+        """What the OP is told, once it is true.
+
+        Raises:
+            MalformedRequestError: `busy`.
+            DependencyError: `not_done`, or `redis`.
+        """
+        tenant, found = message.path_tenant, message.examined
+        if tenant is None or found is None or tenant.commands is None:
+            raise RuntimeError("an answer to what was not read")
+        if not accepted:
+            return self._json(self._metadata(tenant, found.iss, found.claims.get("tenant"), found.client_id))
+        await self._wait(accepted[0], tenant.commands.wait_s)
+        if message.is_unknown and tenant.commands.unknown_status == CONFLICT:
+            body = {"error": "incompatible_state", "account_state": "unknown"}
+            return self._json(body, status=CONFLICT)
+        return self._json({"sub": accepted[0].eviction.sub, "account_state": "active"})
+
+    def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
+        """400 for what is wrong with the token, 401 for another OP's, 503 for what is not done."""
+        response = responses.refused(error, replace(policy, unavailable_status=503))
+        named = {Code.ISSUER: "unrecognized_provider", Code.UNSUPPORTED_COMMAND: "unsupported_command"}.get(error.code)
+        if named is None:
+            return response
+        status = UNRECOGNIZED if error.code is Code.ISSUER else 400
+        return self._json({"error": named, "error_description": error.code.value}, status=status)
+
+    def _endpoint(self, tenant: Tenant) -> str:
+        return f"{self._url}{PATH}/{tenant.name}"
+
+    def _metadata(self, tenant: Tenant, iss: str, of: object, client_id: str | None) -> dict[str, object]:
+        return {
+            "context": {"iss": iss, **({"tenant": of} if isinstance(of, str) else {})},
+            "command_endpoint": self._endpoint(tenant),
+            "commands_supported": list(COMMANDS),
+            "client_id": client_id,
+        }
+
+    async def _wait(self, order: Accepted, wait_s: float) -> None:
+        if order.entry_id is None:
+            raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
+        if self._waiting >= MAX_WAITING:
+            raise MalformedRequestError(Code.BUSY, f"{MAX_WAITING} commands are waited for already")
+        self._waiting += 1
+        try:
+            # Apps answer into Redis.
+            async with asyncio.timeout(wait_s):
+                while not await self._is_done(order.eviction, order.entry_id):  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError as error:
+            raise DependencyError(
+                Code.NOT_DONE, f"not every app has dropped the user within {wait_s:g} s; see receiver trace"
+            ) from error
+        finally:
+            self._waiting -= 1
+
+    async def _is_done(self, eviction: Eviction, entry_id: str) -> bool:
+        settings = self._resources.settings
+        traced = await trace(
+            self._resources.redis, self._resources.keys, [Found(entry_id, eviction)], now_s=self._resources.clock(),
+            declared=settings.apps, seen_within_s=settings.apps_seen_s,
+        )  # fmt: skip
+        return traced.complete
+
+    def _json(self, body: Mapping[str, object], *, status: int = 200) -> web.Response:
+        return web.json_response(body, status=status, headers=responses.NO_STORE)
