@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from typing import TYPE_CHECKING
 
 from receiver.bus.events.feed import EventLog
@@ -27,6 +28,7 @@ from receiver.ingress.keys.tenant_keys import KeyPolicy
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT
+from receiver.ops.logs import emit
 from receiver.ops.sections import EMBEDDED
 from receiver.outbound.egress import Ways, egresses_of
 from receiver.outbound.fetch import Fetcher
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from receiver.ops.sections import OutboxSettings, RedisSettings
     from receiver.ops.settings import Settings
     from receiver.runtime.supervisor import Supervisor
+
+log = logging.getLogger("receiver.ssf")
 
 CHILD_S = 1.0
 """Seconds between two looks at whether the embedded Redis still runs."""
@@ -124,6 +128,32 @@ def following_tenants(
     return prepare
 
 
+def noticing_streams(started: Settings) -> Callable[[Settings], Callable[[], None]]:
+    """Says that a change of security events needs a restart; a part of `runtime.reload.Reload`.
+
+    Args:
+        started: The settings this receiver was started with.
+    """
+
+    def streams_of(settings: Settings) -> dict[str, object]:
+        return {one.name: (one.ssf, one.issuer, one.client_ids) for one in settings.all_tenants if one.ssf is not None}
+
+    def prepare(settings: Settings) -> Callable[[], None]:
+        before, now = streams_of(started), streams_of(settings)
+        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+        def take_over() -> None:
+            if changed:
+                emit(
+                    log, logging.WARNING, "ssf.restart_needed", tenants=changed,
+                    action="security events of these tenants are taken as when this receiver was started; restart it",
+                )  # fmt: skip
+
+        return take_over
+
+    return prepare
+
+
 def following_tokens(access: BearerTokens) -> Callable[[Settings], Callable[[], None]]:
     """Has the API accept the tokens that the file holds by now; a part of `runtime.reload.Reload`."""
     return lambda settings: functools.partial(access.use, settings.internal.tokens)
@@ -152,10 +182,10 @@ def make_security_events(
 
 
 def following(
-    tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens
+    started: Settings, tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens
 ) -> list[Callable[[Settings], Callable[[], None]]]:
     """What can change in a running receiver: the parts of its `runtime.reload.Reload`."""
-    return [following_tenants(tenants, key_store), following_tokens(access)]
+    return [following_tenants(tenants, key_store), following_tokens(access), noticing_streams(started)]
 
 
 def make_publisher(

@@ -207,7 +207,11 @@ async def running(
         stack.push_async_callback(jobs.aclose)
         if source is not None:
             state.reload = Reload(
-                settings, source, parts.following(tenants, key_store, access), after=verifier.reread, metrics=metrics
+                settings,
+                source,
+                parts.following(settings, tenants, key_store, access),
+                after=verifier.reread,
+                metrics=metrics,
             )
             jobs.start("reload", state.reload.watch, needed=False)
         jobs.start("redis_watch", watch.watch, needed=True)

@@ -19,12 +19,14 @@ from receiver.bus.events.trace import trace
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeys, StoredKeys
+from receiver.bus.streams import StreamNotes
 from receiver.consumer import Eviction, GroupSubscriber, Sessions, Subscriber
 from receiver.core.eviction import SessionKeys, eviction_id
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ops.metrics import Metrics
 from tests.docs.pages import DOCS, blocks, names, read, rows, section
 from tests.support.receiver import start_receiver, t1
+from tests.support.transmitter import CLIENT, SECRET, UPDATED, VERIFICATION, Transmitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -191,6 +193,29 @@ async def test_rights_are_enough_for_both_sides(guarded: EmbeddedRedis, clock: C
             assert ["j1", "j2"] == [(await heard.get()).jti for _ in range(2)]
     listening.cancel()
     await asyncio.wait([listening])
+
+
+async def test_rights_are_enough_for_security_events(guarded: EmbeddedRedis, clock: Clock) -> None:
+    """With the receiver's rights a stream is verified, its status noted, and another one polled under a lease."""
+    async with Transmitter(clock) as transmitter:
+        access = {"client_id": CLIENT, "client_secret": SECRET}
+        polled = {"delivery": "poll", "access": access, "poll_endpoint": f"{transmitter.issuer}/poll"}
+        tenants = [t1(transmitter, ssf={}), {**t1(transmitter, ssf=polled), "name": "t2", "client_ids": ["c2"]}]
+        tenants[1]["ssf"]["audience"] = ["c2"]
+        transmitter.queue_set(aud="c2")
+        async with (
+            redis.asyncio.Redis.from_url(as_user(guarded, "receiver")) as client,
+            start_receiver(as_user(guarded, "receiver"), client, clock, tenants) as receiver,
+            asyncio.timeout(DEADLINE_S),
+        ):
+            state = await StreamNotes(client, Keys()).ask("t1")
+            for about in ((VERIFICATION, {"state": state}), (UPDATED, {"status": "enabled"})):
+                compact = transmitter.a_set(**transmitter.stream_event(*about))
+                assert (202, None) == await transmitter.push(receiver.http, f"{receiver.public}/ssf/t1", compact)
+            assert await StreamNotes(client, Keys()).is_verified("t1", state)
+            assert "enabled" == (await StreamNotes(client, Keys()).read("t1")).status
+            while not transmitter.acknowledged:
+                await asyncio.sleep(0.01)
 
 
 async def test_rights_to_register_are_enough(guarded: EmbeddedRedis, clock: Clock, op: OP) -> None:

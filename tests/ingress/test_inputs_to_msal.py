@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 URL = "https://logout.example.com"
 API_TOKEN = "0123456789abcdef-first"
 DEADLINE_S = 20.0
+SESSION_REVOKED = "https://schemas.openid.net/secevent/caep/event-type/session-revoked"
 
 
 async def logout_token(receiver: Receiver, op: OP) -> int:
@@ -57,6 +58,30 @@ async def global_revocation(receiver: Receiver, op: OP) -> int:
     headers = {"Authorization": f"Bearer {encode_token(header, claims, op.signing_key)}"}
     body = {"sub_id": {"format": "iss_sub", "iss": op.issuer, "sub": "u1"}}
     return (await receiver.send("POST", "/global-token-revocation/t1", json=body, headers=headers)).status
+
+
+async def security_event(receiver: Receiver, op: OP) -> int:
+    """A transmitter's push."""
+    claims = {
+        "iss": op.issuer, "aud": "c1", "iat": NOW, "jti": "e1", "events": {SESSION_REVOKED: {}},
+        "sub_id": {"format": "iss_sub", "iss": op.issuer, "sub": "u1"},
+    }  # fmt: skip
+    header = {"alg": "RS256", "kid": op.signing_key.kid, "typ": "secevent+jwt"}
+    compact = encode_token(header, claims, op.signing_key)
+    return (
+        await receiver.send("POST", "/ssf/t1", data=compact, headers={"Content-Type": "application/secevent+jwt"})
+    ).status
+
+
+async def command(receiver: Receiver, op: OP) -> int:
+    """An OP's order, which is answered when it is done."""
+    claims = {
+        "iss": op.issuer, "aud": URL + "/commands/t1", "client_id": "c1", "iat": NOW, "exp": NOW + 120, "jti": "c1",
+        "command": "invalidate", "tenant": "acme", "sub": "u1",
+    }  # fmt: skip
+    header = {"alg": "RS256", "kid": op.signing_key.kid, "typ": "command+jwt"}
+    form = {"command_token": encode_token(header, claims, op.signing_key)}
+    return (await receiver.send("POST", "/commands/t1", data=form)).status
 
 
 async def operator(receiver: Receiver, op: OP) -> int:
@@ -91,7 +116,7 @@ def tokens_in(cache: msal.SerializableTokenCache) -> int:
     return sum(len(list(cache.search(kind))) for kind in (kinds.ACCESS_TOKEN, kinds.REFRESH_TOKEN))
 
 
-@pytest.mark.parametrize("send", [logout_token, front_channel, global_revocation, operator])
+@pytest.mark.parametrize("send", [logout_token, front_channel, global_revocation, security_event, command, operator])
 async def test_cache_is_emptied(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, send: Send
 ) -> None:
@@ -103,7 +128,8 @@ async def test_cache_is_emptied(
             forget_account(cache, account, logout_at=eviction.logout_at)
         emptied.set()
 
-    tenants: list[dict[str, Any]] = [t1(op, account_from_sub=False, frontchannel={}, global_revocation={})]
+    ways: dict[str, Any] = {"frontchannel": {}, "global_revocation": {}, "commands": {}}
+    tenants = [t1(op, account_from_sub=False, ssf={"jwks_uri": op.issuer + "/jwks"}, **ways)]
     sections: dict[str, Any] = {"public": {"url": URL}, "internal": {"token": API_TOKEN}}
     async with (
         start_receiver(redis_server.url, redis_client, clock, tenants, **sections) as receiver,
