@@ -96,6 +96,7 @@ CASES: dict[str, tuple[list[dict[str, str]], str, dict[str, str]]] = {
     "LogoutComesBack": (
         [series("logout_cache_returned_total", "_x3 1x3", 'cache="web",outcome="left"')], "5m", {"cache": "web"},
     ),
+    "LogoutUnknown": ([series("logout_unknown_total", "_x3 1x3", 'cache="web"')], "5m", {"cache": "web"}),
     "LogoutIndexFull": (
         [series("logout_cache_bad_values_total", "_x3 1x3", 'cache="web",reason="index_full"')], "5m", {},
     ),
