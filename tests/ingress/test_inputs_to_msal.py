@@ -98,7 +98,11 @@ def filled_cache() -> msal.SerializableTokenCache:
     cache = msal.SerializableTokenCache()
     client_info, id_token = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
-        for part in ({"uid": "uid", "utid": "utid"}, {"sub": "u1", "oid": "uid", "tid": "utid", "aud": "c1"})
+        for part in (
+            {"uid": "uid", "utid": "utid"},
+            # MSAL compares `exp` with the real clock.
+            {"sub": "u1", "oid": "uid", "tid": "utid", "aud": "c1", "exp": 4_000_000_000},
+        )
     )
     cache.add({
         "client_id": "c1", "scope": ["s"], "token_endpoint": "https://login.microsoftonline.com/utid/oauth2/v2.0/token",
