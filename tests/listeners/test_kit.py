@@ -11,6 +11,7 @@ from tests.listeners.__main__ import OURS
 from tests.listeners.faults import FAULTS
 from tests.listeners.run import play
 from tests.listeners.situations import SITUATIONS
+from tests.support.needed import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ async def test_python(situation: Situation) -> None:
     """This package's own listener does what the contract says."""
     row = await play(situation, OURS, logouts=LOGOUTS)
     if row.outcome == "not tried":
-        pytest.skip(row.said)
+        missing(row.said)
     assert "ok" == row.outcome, (row.said, row.log)
 
 
@@ -45,7 +46,7 @@ async def test_planted_fault(situation: Situation) -> None:
     """A listener that does one thing wrong is found out by the situation that is about it."""
     row = await play(situation, f"{OURS} {situation.name}", logouts=LOGOUTS)
     if row.outcome == "not tried":
-        pytest.skip(row.said)
+        missing(row.said)
     assert "WRONG" == row.outcome
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import pytest
 from receiver.bus.events.acks import ACKNOWLEDGE
 from tests.listeners.run import play
 from tests.listeners.situations import SITUATIONS
+from tests.support.needed import missing, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +33,9 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built once; skipped without Go, in CI too: it is an example, and no package."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("go is needed")
+def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built once."""
+    go = program("go")
     built = tmp_path_factory.mktemp("go") / "listener"
     done = subprocess.run(
         [go, "build", "-o", str(built), "."], cwd=EXAMPLE, capture_output=True, text=True, check=False
@@ -47,11 +45,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-async def test_situation(situation: Situation, program: Path) -> None:
+async def test_situation(situation: Situation, listener: Path) -> None:
     """It does what the contract says."""
-    row = await play(situation, str(program), logouts=2_000)
+    row = await play(situation, str(listener), logouts=2_000)
     if row.outcome == "not tried":
-        pytest.skip(row.said)
+        missing(row.said)
     assert "ok" == row.outcome, (row.said, row.log)
 
 

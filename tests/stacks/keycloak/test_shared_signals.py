@@ -191,10 +191,9 @@ async def test_receiver_that_is_away(world: World) -> None:
     assert [ann] == await world.events()
 
 
+@pytest.mark.parametrize("world", ["poll"], indirect=True)
 async def test_dead_transmitter(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """A transmitter that cannot be reached is said once, and everything else goes on."""
-    if world.settings.tenants[0].ssf is None or world.settings.tenants[0].ssf.delivery == "push":
-        pytest.skip("a push comes from it")
+    """A transmitter that cannot be polled is said once, and everything else goes on."""
     await streams.create(world.settings, "t1", None)
     [tenant] = world.settings.tenants
     assert tenant.ssf is not None
