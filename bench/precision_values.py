@@ -39,7 +39,7 @@ class Part:
     """What one key holds of one sign-in.
 
     Attributes:
-        user: Number of the user; None for nobody's.
+        user: Number of the user; None where it belongs to no user.
         session: Number of that user's session at the OP; None where the value is of all of them.
         client: The app.
     """

@@ -1,6 +1,6 @@
 """A TCP relay that makes a network or a server slow: what it is sent goes on after some time, in order.
 
-A process of its own, so that the time it takes is nobody else's: `python -m bench.relay --to 6379 --ms 5`.
+A process of its own, so that it takes no time of the processes measured: `python -m bench.relay --to 6379 --ms 5`.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Storm:
         return int(group["lag"] or 0) + int(group["pending"])
 
     def lost(self, numbers: Iterable[int]) -> int:
-        """Users who are still signed in, or whose logout nobody has acknowledged to its receiver."""
+        """Users who are still signed in, or whose logout is not acknowledged to its receiver."""
         users = list(numbers)
         with self.at.client.pipeline(transaction=False) as pipeline:
             for number in users:

@@ -20,7 +20,7 @@ type name struct{ kind, iss, value string }
 type heard struct {
 	at     float64
 	client *string // nil: for all
-	sub    *string // nil: for whichever
+	sub    *string // nil: for any
 	mixed  bool    // two logouts that differ: only Redis knows
 }
 

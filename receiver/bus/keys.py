@@ -104,7 +104,7 @@ class Keys:
         return f"{self.prefix}:places:{_bucket(digest)}"
 
     def name(self, digest: str) -> str:
-        """Hash: subject of everyone who goes by this name at one issuer, JSON, to when that expires; expires."""
+        """Hash: the subjects of all users of this name at one issuer, JSON, to when that expires; expires."""
         return f"{self.prefix}:name:{digest}"
 
     def removal(self, digest: str) -> str:

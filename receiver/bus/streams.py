@@ -63,7 +63,7 @@ class StreamNotes:
             now_s: NumericDate seconds.
 
         Returns:
-            False, and nothing is noted, for a state that nobody here has asked for.
+            False, and nothing is noted, for a state that was not asked for here.
         """
         if state is not None:
             if _STATE.fullmatch(state) is None:

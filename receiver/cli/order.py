@@ -30,13 +30,13 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
         description="Orders evictions through the API of a running receiver, which audits them. Exit 0 only if all "
         "were taken and, with --wait, every app has answered.",
     )  # fmt: skip
-    whom = order.add_mutually_exclusive_group(required=True)
-    whom.add_argument("--sub", help="the user, as the OP calls them: every session")
-    whom.add_argument("--sid", help="one session")
-    whom.add_argument("--account", dest="home_account_id", help="MSAL's home account id: every session")
-    whom.add_argument("--username", help="a user name that apps have registered")
-    whom.add_argument("--email", help="a verified mail address that apps have registered")
-    whom.add_argument("--file", metavar="FILE", help="many, one a line: `sub 2482`, `username alice`, …; - is stdin")
+    target = order.add_mutually_exclusive_group(required=True)
+    target.add_argument("--sub", help="the user, as the OP calls them: every session")
+    target.add_argument("--sid", help="one session")
+    target.add_argument("--account", dest="home_account_id", help="MSAL's home account id: every session")
+    target.add_argument("--username", help="a user name that apps have registered")
+    target.add_argument("--email", help="a verified mail address that apps have registered")
+    target.add_argument("--file", metavar="FILE", help="many, one a line: `sub 2482`, `username alice`, …; - is stdin")
     order.add_argument("--reason", required=True, help="why; stands in the event and in the audit log")
     order.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait until every app has dropped them")
     order.add_argument("--json", action="store_true", help="print JSON, one object for each order")

@@ -2,7 +2,7 @@
 
 Where the session at the OP goes on after a logout, the OP signs the user in again without asking, with the old
 `auth_time`, and the app refuses again: an endless loop. So the app's next authorization request gets `prompt=login`,
-and a sign-in that answers that very request is newer than every logout before it, whatever its ID token says.
+and a sign-in that answers that very request is newer than every logout before it, no matter what its ID token says.
 
 A browser remembers in a cookie that it was refused. That is a hint, not a proof: without it no parameter is added. What
 is asked of the OP is noted in the app's session, by the request's `state` and `nonce`.

@@ -63,7 +63,7 @@ class Knowledge:
         skew_s: Seconds the clocks of OP and receiver may differ.
 
     Attributes:
-        version: Changes whenever something was heard that may end a session, or what was known was forgotten.
+        version: Changes each time something was heard that may end a session, or what was known was forgotten.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, skew_s: float = CLOCK_SKEW_S) -> None:

@@ -43,7 +43,7 @@ def forget_account_in_redis(
 ) -> int:
     """Remove one account from a serialised cache shared in Redis, safely against concurrent writers.
 
-    Only the account's entries are cut out of the value, its lifetime kept, every other byte unchanged, whatever
+    Only the account's entries are cut out of the value, its lifetime kept, every other byte unchanged, no matter what
     other writers do at the same time.
 
     Args:

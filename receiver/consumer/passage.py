@@ -1,4 +1,4 @@
-"""One request's way past the check, whatever the framework.
+"""One request's way past the check, for all frameworks.
 
 A framework's integration makes a `Passage` for each request, looks with it before the view and after it, and does what
 it says: answer the request itself, drop the session, change what the view answered.

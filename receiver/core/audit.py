@@ -1,4 +1,4 @@
-"""The audit log's records: their form, the chain they make, whom they are about without saying who it is.
+"""The audit log's records: their form, the chain they make, and digests in place of the user they are about.
 
 One record is one line of JSON. It holds the hash of the record before it, and its own; the last record of each write is
 signed, so that what was written cannot be changed, left out or put in without the key. `sub` and `sid` stand in
@@ -26,7 +26,7 @@ BEGINNING = "0" * 64
 """What the first record of a chain has as the hash before it."""
 
 MIN_SECRET_CHARS = 32
-"""Shortest key: whoever guesses it can find out who is meant, and sign."""
+"""Shortest key: a reader who guesses it can find out which users are meant, and sign."""
 
 START = '{"audit":'
 """How every record begins. Other lines, for instance of the service's own log, do not."""

@@ -1,6 +1,6 @@
 """The names under which the evictor's index keeps what it has learnt: digests, keyed where there is a secret.
 
-Names fall into buckets. A plain digest can be computed by anyone, so a visitor of an app could search for thousands
+Names fall into buckets. A plain digest needs no secret, so a visitor of an app could search for thousands
 that fall into one bucket; with a secret a visitor cannot tell where a name falls.
 """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EPOCH = "epoch"
-"""Stands for a digest in the name of the mark that counts for everyone: Redis had lost its marks then, so that who was
+"""Stands for a digest in the name of the mark that counts for all users: Redis had lost its marks then, so that who was
 signed out before cannot be known any more. No digest is as short."""
 
 Name = tuple[str, str]

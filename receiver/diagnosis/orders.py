@@ -32,7 +32,7 @@ PAUSE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom one order names.
+    """The user or session that one order names.
 
     Attributes:
         way: How.
@@ -49,7 +49,7 @@ class Ordered:
 
     Attributes:
         number: Its place among the orders, from 1.
-        target: Whom it named.
+        target: The user or session it named.
         events: Ids of its events; empty where it was refused.
         problem: The code it was refused with; empty where it was not.
     """
@@ -132,7 +132,7 @@ def order(client: ApiClient, targets: Sequence[Target], *, tenant: str, reason: 
 
     Args:
         client: Its token needs the scope `orders`.
-        targets: Whom.
+        targets: The users and sessions.
         tenant: Whose users.
         reason: For the event and the audit log.
 

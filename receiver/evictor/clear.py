@@ -1,9 +1,9 @@
 """Clear one value of those whose sign-in is over, so that no other writer's change is lost.
 
-What is asked for one key at the same time is one change. A user's own entries are cut out of it inside Redis, whatever
-others write around them; a value that goes as a whole goes only if it is as it was when that was decided. A value is
-never deleted to win against other writers: after `ATTEMPTS` tries it is left, the eviction stays unacknowledged, and an
-operator is told.
+What is asked for one key at the same time is one change. A user's own entries are cut out of it inside Redis, also
+while others write around them. A value that goes as a whole goes only if it is as it was when that was decided. A
+value is never deleted to win against other writers: after `ATTEMPTS` tries it is left, the eviction stays
+unacknowledged, and an operator is told.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Cleared:
 
     Attributes:
         outcome: `deleted`, `rewritten`, `kept` (nothing in it was to go), `absent` or `undone`: it could not be cleared
-            for now, so whoever asked for it must ask again.
+            for now, so the caller must ask again.
         value: As it was when that was decided.
         accounts: Those that were removed.
         users: Digests of whose was removed (`decisions.user_digest`).

@@ -54,7 +54,7 @@ async def _read(cache: Cache, keys: Sequence[str], *, waits: bool) -> AsyncItera
 
 
 async def read_one(cache: Cache, key: str) -> Value | None:
-    """One value, whatever else is held; None when it is not there."""
+    """One value, even when much else is held; None when it is not there."""
     found = [group async for group in _read(cache, [key], waits=False)]
     return next((group[key] for group in found if key in group), None)
 

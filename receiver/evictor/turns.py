@@ -32,7 +32,7 @@ class _Queue(Generic[Asked, Answer]):
 
 
 class Turns(Generic[Asked, Answer]):
-    """Turns by key: at most one call for a key runs, and whatever is asked meanwhile shares the next one.
+    """Turns by key: at most one call for a key runs, and all that is asked meanwhile shares the next one.
 
     A call begins after everything it answers was asked: what it reads is never older than the question.
     """

@@ -176,7 +176,7 @@ class Metrics(ProcessMetrics):
         )
         self.unmapped_events = Counter(
             "logout_unmapped_events_total",
-            "Security events that should sign a user out and name nobody who is known here.",
+            "Security events that should sign a user out and name no user who is known here.",
             ["tenant", "event"],
             registry=registry,
         )

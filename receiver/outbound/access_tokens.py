@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from receiver.outbound.fetch import Fetcher
 
 LONGEST_S = 86_400.0
-"""Seconds a token is used at most, whatever its issuer says."""
+"""Seconds a token is used at most, also where its issuer says more."""
 
 EARLY_S = 30.0
 """Seconds before its end in which a token is replaced."""

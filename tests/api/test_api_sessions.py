@@ -85,7 +85,7 @@ OLD = {"auth_time": NOW - 5_000, "iat": NOW + 5}
 
 @pytest.mark.parametrize("known", [OLD, {"auth_time": None, "iat": NOW + 5}], ids=["old auth_time", "no auth_time"])
 async def test_authenticated_anew(api: Api, op: OP, known: dict[str, Any]) -> None:
-    """Who authenticated anew is in, with the same `sid` and whatever the ID token says, until the next logout."""
+    """Who authenticated anew is in, with the same `sid` and any dates in the ID token, until the next logout."""
     session = identity(op, **known)
     earlier = {**session, "iat": NOW - 5_000}
     await api.evict("u1", sid="s1")

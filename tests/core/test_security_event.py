@@ -1,4 +1,4 @@
-"""Security event tokens: what is accepted, what is refused with which code, and whom an event signs out."""
+"""Security event tokens: what is accepted, what is refused with which code, and which users an event signs out."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def test_encrypted() -> None:
 @pytest.mark.parametrize("exp", [NOW + 60, ABSENT])
 @pytest.mark.parametrize("uri", [REVOKED, LOGOUT_EVENT])
 def test_no_token_is_both(typ: Any, exp: Any, uri: str) -> None:
-    """Whatever is accepted as a SET is refused as a logout token, and the other way round."""
+    """All that is accepted as a SET is refused as a logout token, and the other way round."""
     lax = replace(TENANT, require_exp=False)
     claims = {"sub": ABSENT, "sid": "s1"}
     token = a_set(header={"typ": typ}, exp=exp, uri=uri, sub_id=USER, **claims)

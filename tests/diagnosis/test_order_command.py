@@ -83,7 +83,7 @@ async def test_one_user_or_one_session(order: Any, receiver: Receiver) -> None:
 async def test_home_account_id(
     order: Any, receiver: Receiver, redis_client: redis.asyncio.Redis, op: OP, clock: Clock
 ) -> None:
-    """An order for an account ends what is registered for it, whatever the subject, and marks it."""
+    """An order for an account ends what is registered for it, under every subject, and marks it."""
     sign_ins = SignIns(lambda: redis_client, Keys(), clock=clock)
     sign_in = SignIn(
         iss=op.issuer, client_ids=("c1",), sub="pairwise", auth_time=NOW - 60, home_account_id="uid.utid", keys=("k1",)

@@ -1,4 +1,4 @@
-"""A user's own entries are cut out of a shared value inside Redis, whatever others write around them."""
+"""A user's own entries are cut out of a shared value inside Redis, also while others write around them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def unknown(text: object) -> dict[str, Any]:
 async def test_the_same_as_in_memory(
     redis_client: redis.asyncio.Redis, *, indent: int | None, separators: tuple[str, str] | None, seed: int
 ) -> None:
-    """Whichever users go, wherever they are in the value: what is left is to the byte what is left of it in Python."""
+    """For any users and any places in the value: what is left is to the byte what is left of it in Python."""
     chosen = random.Random(seed)  # noqa: S311  # the same in each run
     order = chosen.sample(USERS, len(USERS))
     gone = order[: chosen.randint(1, 3)] if seed else [order[-1]]

@@ -78,7 +78,7 @@ async def test_a_removal_is_noted_over_a_damaged_one(
 async def test_a_damaged_mark_is_dated_anew(
     redis_client: redis.asyncio.Redis, removals: Removals, damage: bytes
 ) -> None:
-    """An account found for a logout is marked, whatever was there."""
+    """An account found for a logout is marked, no matter what was there."""
     sign_in = CachedSignIn(iss=ISS, sub="u1", account="a.b")
     await removals.mark_account(ISS, "a.b", 9)
     await redis_client.set(Keys().mark(digest("account", ISS, "a.b")), damage)

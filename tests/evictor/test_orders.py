@@ -55,7 +55,7 @@ async def test_an_app_that_only_the_evictor_serves(work: Work, op: OP, *, reauth
 
 
 async def test_long_after(work: Work, op: OP) -> None:
-    """When nothing can be in flight any more, each of ten sign-ins stays at once, by whichever clock it is dated."""
+    """When nothing can be in flight any more, each of ten sign-ins stays at once, by either clock."""
     del op
     async with work(WEB, in_flight_s=120) as world:
         assert await stays(world)

@@ -79,7 +79,7 @@ async def order(receiver: Receiver, **members: Any) -> int:
 
 
 async def test_every_decision_is_one_record(start: Any, op: OP, path: Path) -> None:
-    """Accepted, repeated, refused, kept for its key, ordered: each has its code, and says whom without naming them."""
+    """Accepted, repeated, refused, kept for its key, ordered: each has its code, and digests of the user."""
     async with start() as receiver:
         token = op.token(jti="j1", sub="alice", sid="s-1")
         await receiver.post(token)

@@ -110,7 +110,7 @@ async def test_app_that_takes_too_long(receiver: Receiver, op: OP, redis_server:
 
 
 async def test_nothing_is_proven_without_an_app(receiver: Receiver, op: OP) -> None:
-    """Where no app was ever heard of, nobody can say that it is done; the user is marked all the same."""
+    """Where no app was ever heard of, it is not known to be done; the user is marked all the same."""
     assert (503, "not_done") == ((answer := await send(receiver, op)).status, answer.code)
     assert 1 == len(await receiver.events())
 
@@ -145,7 +145,7 @@ async def test_too_many_are_waited_for(receiver: Receiver, op: OP, monkeypatch: 
 
 
 async def test_metadata(receiver: Receiver, op: OP) -> None:
-    """What is offered and nothing else; a metadata command signs nobody out."""
+    """What is offered and nothing else; a metadata command signs no user out."""
     answer = await send(receiver, op, command="metadata", sub=ABSENT, metadata={"domains": ["a"]}, callback_token="t")
 
     assert 200 == answer.status

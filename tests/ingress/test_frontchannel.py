@@ -167,7 +167,7 @@ async def test_origin_of_the_issuer(
 
 
 async def test_calls_are_limited(receiver: Receiver, redis_client: Any, op: OP, clock: Clock) -> None:
-    """Beyond the limit of a second calls are answered 429, whatever their `sid`; then they are looked at again."""
+    """Beyond the limit of a second calls are answered 429, the same for every `sid`; then they are looked at again."""
     await register(redis_client, op, clock)
     statuses = [(await call(receiver, f"sid=guess{n}")).status for n in range(6)]
     over = await call(receiver)

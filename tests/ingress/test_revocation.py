@@ -123,7 +123,7 @@ async def test_verified_address(receiver: Receiver, op: OP) -> None:
 
 @pytest.mark.parametrize("verified", [False, None])
 async def test_address_that_is_not_verified(receiver: Receiver, op: OP, verified: bool | None) -> None:
-    """Whatever a user has typed names no other user: 404, and nothing is published."""
+    """What a user has typed names no other user: 404, and nothing is published."""
     await register(receiver, op, email="alice@example.com", email_verified=verified)
 
     answer = await revoke(receiver, caller_token(op), by_mail("alice@example.com"))
@@ -170,7 +170,7 @@ async def test_names_expire_and_are_bounded(redis_client: redis.asyncio.Redis, c
 
 
 async def test_damaged_names(redis_client: Any, clock: Clock) -> None:
-    """Entries that are not as this service writes them name nobody, and the others are found."""
+    """Entries that are not as this service writes them name no user, and the others are found."""
     names = Names(redis_client, Keys(), PLAIN, clock=clock)
     await names.note("username", "alice", iss="i", sub="u1", lifetime_s=100)
     [key] = await redis_client.keys(Keys().name("*"))
@@ -184,7 +184,7 @@ async def test_damaged_names(redis_client: Any, clock: Clock) -> None:
 
 @pytest.mark.parametrize("receiver", [{"unknown_status": 404}], indirect=True)
 async def test_unknown_user_is_marked(receiver: Receiver, redis_client: Any, op: OP, clock: Clock) -> None:
-    """Of a user of whom nothing is known a later registration of an earlier sign-in is refused; 404 where it is set."""
+    """Of a user who is not known a later registration of an earlier sign-in is refused; 404 where it is set."""
     answer = await revoke(receiver, caller_token(op), of(op))
 
     sign_in = SignIn(iss=op.issuer, client_ids=("c1",), sub="u1", auth_time=NOW - 60)
@@ -225,7 +225,7 @@ async def test_known_user(receiver: Receiver, op: OP) -> None:
     ],
 )
 async def test_caller_is_not_believed(receiver: Receiver, op: OP, token: dict[str, Any], code: str) -> None:
-    """401 for whatever is wrong with the caller's token, and nothing is published."""
+    """401 for everything wrong with the caller's token, and nothing is published."""
     if "key" in token:
         token = {**token, "header": {"kid": "k1"}}
 

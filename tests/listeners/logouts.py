@@ -78,7 +78,7 @@ async def overtaken(kit: Kit) -> None:
 
 
 async def refresh(kit: Kit) -> None:
-    """Tokens of a session that has ended are neither handed out nor stored, whoever still holds them."""
+    """Tokens of a session that has ended are neither handed out nor stored, also where code still holds them."""
     await kit.start()
     alice, bob = await kit.signed_in("alice", "bob")
     for claims in (alice, bob):

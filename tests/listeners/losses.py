@@ -38,7 +38,7 @@ async def restart(kit: Kit) -> None:
 
 
 async def gap(kit: Kit) -> None:
-    """Entries were trimmed while it was cut off: everyone is asked about again, and no one is thrown out."""
+    """Entries were trimmed while it was cut off: all sessions are asked about again, and none is ended."""
     await kit.start()
     alice, bob, carol = await kit.signed_in("alice", "bob", "carol")
     kit.world.network.refusing = True

@@ -36,7 +36,7 @@ async def silent(kit: Kit) -> None:
     await kit.start()
     alice, bob = await kit.signed_in("alice", "bob")
     kit.world.network.swallow_replies()
-    # Longer than two waits: whoever reconnects meanwhile is not answered, either.
+    # Longer than two waits: a client that reconnects meanwhile is not answered, either.
     await asyncio.sleep(6 * WAIT_S)
     kit.world.network.answer_new_ones()
     await kit.listens()

@@ -163,7 +163,7 @@ class World:
         return bool(await self.redis.exists(KEYS.acks_of(eviction.id)))
 
     def session(self, sub: str, sid: str | None = None, **changes: Any) -> dict[str, Any]:
-        """Claims of an ID token of somebody who signed in a minute ago; `...` leaves one out.
+        """Claims of an ID token of a user who signed in a minute ago; `...` leaves one out.
 
         The `iat` is a moment ahead, as Redis was empty until a moment ago.
         """

@@ -168,7 +168,7 @@ async def test_bad_file_is_refused(broken: str | None, named: str, site: Site, o
 
 
 async def test_symbolic_link_that_is_swapped(site: Site, op: OP, second: OP, tmp_path: Path) -> None:
-    """Kubernetes swaps a link to a directory: the file is another one, whatever its time and size are."""
+    """Kubernetes swaps a link to a directory: the file is another one, also with the same time and size."""
     for name, tenant in (("one", t1(op)), ("two", {**t1(second), "name": "t1"})):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tenants.yaml").write_text(yaml.safe_dump([tenant]))

@@ -187,13 +187,13 @@ async def stream_caep_interop(suite: Suite) -> None:
 
 
 async def bad_signature(suite: Suite) -> None:
-    """A SET by another key is refused and signs nobody out."""
+    """A SET by another key is refused and signs no user out."""
     assert "invalid_key" == await suite.deliver(suite.transmitter.a_set(key=rsa_pair("forger")))
     assert [] == await suite.subjects()
 
 
 async def bad_audience(suite: Suite) -> None:
-    """A SET for somebody else is refused."""
+    """A SET for another receiver is refused."""
     assert "invalid_audience" == await suite.deliver(suite.transmitter.a_set(aud="another"))
     assert [] == await suite.subjects()
 

@@ -195,7 +195,7 @@ async def test_stream_updated(  # noqa: PLR0917  # fixtures
 async def test_event_that_names_nobody(
     receiver: Receiver, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is accepted, as SSF wants it, and the operator is told that nobody was signed out."""
+    """It is accepted, as SSF wants it, and the operator is told that no user was signed out."""
     subject = {"format": "email", "email": "ann@example.com"}
 
     assert 202 == (await push(receiver, transmitter.a_set(sub_id=subject))).status

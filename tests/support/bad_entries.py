@@ -115,7 +115,7 @@ EVENTS = [
     Bad("time of no zone", text(time="2026-01-01T00:00:00")),
     Bad("accounts a string", text(accounts="u")),
     Bad("sessions of numbers", text(sessions=[1])),
-    Bad("nobody named", text(sub=None)),
+    Bad("no user named", text(sub=None)),
 ]
 
 OTHER_TYPE = Bad("another type", text(type="logout-receiver.eviction.v9", data={"new": 1}), other_type=True)

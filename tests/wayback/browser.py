@@ -32,7 +32,7 @@ class Browser:
         self._calls = 0
 
     async def open(self, url: str, text: str) -> str:
-        """Open a page, sign in wherever a login form comes, and return what is shown once it has this text."""
+        """Open a page, sign in at each login form, and return what is shown once it has this text."""
         await self._call("Page.navigate", url=url)
         shown = ""
         async with asyncio.timeout(WAIT_S):

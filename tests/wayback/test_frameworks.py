@@ -23,7 +23,7 @@ MAX_REDIRECTS = 12
 
 
 class Person:
-    """A browser with a cookie jar, and someone who signs in when asked."""
+    """A browser with a cookie jar, and a user who signs in when asked."""
 
     def __init__(self) -> None:
         self._http = requests.Session()
@@ -47,7 +47,7 @@ class Person:
 
 @pytest.fixture
 def alice() -> Iterator[Person]:
-    """Nobody is signed in yet."""
+    """No user is signed in yet."""
     person = Person()
     yield person
     person.close()
@@ -56,7 +56,7 @@ def alice() -> Iterator[Person]:
 @pytest.mark.parametrize("says", ["new", "old", "none"])
 @pytest.mark.parametrize("framework", SITES)
 def test_one_prompt_then_in(town: Town, serve: Callable[..., str], alice: Person, framework: str, says: str) -> None:
-    """The session at the OP goes on with the same `sid`: the OP asks once, and whatever its tokens say, Alice is in."""
+    """The session at the OP goes on with the same `sid`: the OP asks once, then Alice is in."""
     town.op.says = says
     portal = serve(framework)
     assert "hello alice" == alice.open(portal).text
@@ -73,7 +73,7 @@ def test_one_prompt_then_in(town: Town, serve: Callable[..., str], alice: Person
 
 @pytest.mark.parametrize("framework", SITES)
 def test_second_order(town: Town, serve: Callable[..., str], alice: Person, framework: str) -> None:
-    """Who authenticated anew is signed out by the next order like everyone else, and gets in again."""
+    """Who authenticated anew is signed out by the next order like all other users, and gets in again."""
     town.op.says = "old"
     portal = serve(framework)
     alice.open(portal)

@@ -5,7 +5,7 @@ export const COMMAND_MS = 2_000;
 
 /** @typedef {string | Uint8Array} Bytes */
 
-/** Redis did not answer in time, whatever the library says. */
+/** Redis did not answer in time; the library's own errors are not asked for this. */
 export class NoAnswerError extends Error {
   name = 'NoAnswerError';
 }

@@ -19,7 +19,7 @@ export function digest(/** @type {'sub' | 'sid' | 'account'} */ kind, /** @type 
   return base64url(blake2b(encoder.encode(`${kind}\n${iss}\n${value}`), { dkLen: 12 }));
 }
 
-/** What tells one client's mark from everyone's, which has none. */
+/** What tells one client's mark from the mark of all clients, which has none. */
 export function clientSuffix(/** @type {string} */ clientId) {
   return `.${base64url(blake2b(encoder.encode(clientId), { dkLen: 6 }))}`;
 }

@@ -28,7 +28,7 @@ export class WatchedClient {
     return removeEnded(this.#listener, [this.#client.getTokenCache().getKVStore()], among, isGone);
   }
 
-  /** Drop who was signed out: an account that is named goes whichever of its sessions ended, but for a later sign-in. */
+  /** Drop who was signed out: an account that is named goes, no matter which of its sessions ended, but for a later sign-in. */
   async hear(/** @type {import('./types.js').Eviction} */ { accounts, appliesTo, clientId, logoutAt }) {
     const among = accounts.length > 0 ? new Set(accounts) : undefined;
     await this.forget(among, async (of) => {

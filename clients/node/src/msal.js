@@ -3,7 +3,7 @@
 /** Seconds after a logout in which a refresh may have been under way. */
 const IN_FLIGHT_S = 120;
 
-/** The sections of an MSAL cache that hold somebody's entries. */
+/** The sections of an MSAL cache that hold entries of users. */
 const SECTIONS = ['AccessToken', 'RefreshToken', 'IdToken', 'Account'];
 
 /** @typedef {Record<string, Record<string, any>>} Blob */

@@ -1,4 +1,4 @@
-// What every framework does with a request, whichever it is.
+// What all frameworks do with a request.
 
 /** Seconds told to a client that was refused because its session cannot be told. */
 const RETRY_AFTER_S = 5;

@@ -15,7 +15,7 @@ import { createListener } from '../src/index.js';
 import { digest } from '../src/marks.js';
 
 export const ISS = 'https://op.example';
-/** Seconds: when everyone here is signed out. */
+/** Seconds: when all users here are signed out. */
 export const LOGOUT_AT = 1_750_000_000;
 
 export let redis;

@@ -1,6 +1,6 @@
 """Change one value without losing another writer's change, keeping its lifetime.
 
-Some members are cut out of it inside Redis, whatever else changes; or all of it is replaced by compare-and-set. When
+Some members are cut out of it inside Redis, also while others change; or all of it is replaced by compare-and-set. When
 another writer came first nothing is changed: the caller reads again, decides again and tries again after `pause_s`.
 """
 

@@ -150,7 +150,7 @@ class CacheStore:
         return bool(await self._trips.run(SWAP, [key], swap_arguments(field, read, new)))
 
     async def cut(self, key: str, field: str, cut: Cut) -> bool:
-        """Take these members out of the value, whatever else in it has changed since; keeps its lifetime.
+        """Take these members out of the value, also when others in it have changed since; keeps its lifetime.
 
         Args:
             key: Its name.

@@ -146,7 +146,7 @@ class Removals:
         await self._mark([self._keys.mark(name, suffix_of(eviction)) for name in subjects], mark)
 
     async def mark_account(self, iss: str, account: str, mark: str) -> None:
-        """Mark the account of a subject that was marked before anybody knew whose it is."""
+        """Mark the account of a subject that was marked before its account was known."""
         await self._mark([self._keys.mark(digest("account", iss, account))], mark)
 
     async def _mark(self, keys: Sequence[str], mark: str) -> None:

@@ -4,7 +4,7 @@ A caller hands in one item. While one round is under way the next one gathers; a
 wait, commits what has gathered in one round. What one caller or one item does wrong reaches no other:
 
 * a caller that goes away (a closed connection, a time limit) takes its item along if no round has begun with it;
-* a caller waits no longer than it was told, whatever a round does;
+* a caller waits no longer than it was told, also when a round hangs;
 * a round that fails as a whole, in a way its owner did not foresee, is tried once more item by item;
 * no caller is cancelled: each gets a result, or an error that says what is known.
 """

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from receiver.bus.lua import Argument, Script
 
 MAX_COMMANDS = 500
-"""Commands in one round trip, unless one caller asks more: Redis serves nobody else between two of them for long, and a
-larger trip only makes the first ones wait."""
+"""Commands in one round trip, unless one caller asks more: Redis serves no other client between two of them for long,
+and a larger trip only makes the first ones wait."""
 
 ENOUGH = 48
 """Commands that go at once, although another trip is under way; fewer wait for its return, so that they gather."""
@@ -123,7 +123,7 @@ class Trips:
             for asked in load:
                 asked.replies.cancel()
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, those who asked are told
+        except Exception as error:  # noqa: BLE001  # those who asked are told of any fault
             for asked in load:
                 if not asked.replies.done():
                     asked.replies.set_exception(error)

@@ -1,4 +1,4 @@
--- Take some members out of a JSON value, whatever else in it has changed since it was read; keeps its lifetime.
+-- Take some members out of a JSON value, also when others in it have changed since it was read; keeps its lifetime.
 --
 -- A member is told by its bytes, name and value: one that was written anew is another one. Accounts are counted, so
 -- that a sign-in in between is noticed too. Where anything differs nothing is changed, and the caller reads again.

@@ -1,4 +1,4 @@
--- Take the rechecks that are due longest; nobody else gets them until the lease is over.
+-- Take the rechecks that are due longest; no other worker gets them until the lease is over.
 --
 -- KEYS: 1 rechecks
 -- ARGV: 1 milliseconds of the lease, 2 prefix of the keys that say what to check, 3 how many to take at most

@@ -88,7 +88,7 @@ class _Reader:
         }  # fmt: skip
 
     def content(self, depth: int) -> Any:
-        """Whatever begins here."""
+        """The one object that begins here."""
         self._items += 1
         if depth == 0:
             raise BadValueError("too_deep")

@@ -1,1 +1,1 @@
-"""Security events (Shared Signals Framework 1.0): who sends them, what they say, and whom they sign out."""
+"""Security events (Shared Signals Framework 1.0): who sends them, what they say, and which users they sign out."""

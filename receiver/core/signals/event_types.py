@@ -36,7 +36,7 @@ class EventType:
 
     Attributes:
         uri: The member of `events`.
-        ends: What it signs out; None for events that sign nobody out.
+        ends: What it signs out; None for events that sign no user out.
         is_verification: The transmitter proves that the stream works (SSF §8.1.4).
         is_stream_update: The transmitter says that it has paused, stopped or resumed the stream (SSF §8.1.5).
     """

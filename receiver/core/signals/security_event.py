@@ -123,7 +123,7 @@ class SecurityEvent:
         return state if isinstance(state, str) else None
 
     def orders(self, transmitter: Transmitter) -> bool:
-        """Whether this event is to sign somebody out, if its subject is known here."""
+        """Whether this event is to sign a user out, if its subject is known here."""
         if self.event_type.ends is None or self.event_type.name not in transmitter.evict_on:
             return False
         # CAEP §3.3: a further credential takes nothing from those that are there.
@@ -135,7 +135,7 @@ class SecurityEvent:
         return bool((members & transmitter.critical_members) - USABLE_MEMBERS)
 
     def to_evictions(self, transmitter: Transmitter, received_at: float, *, origin: str) -> tuple[Eviction, ...]:
-        """What the event orders: one eviction, or none where it signs nobody out or names nobody that is known here.
+        """What the event orders: one eviction, or none where it signs no user out or names none that is known here.
 
         Args:
             transmitter: Who sent it.

@@ -128,7 +128,7 @@ def check_event_subject(claims: Claims, event_type: EventType, event: Claims) ->
     if value is None and event_type.ends is not None:
         raise LogoutTokenError(Code.NO_SUBJECT, "neither sub_id nor the event's subject: no user to sign out")
     if value is None or not (about_stream or event_type.ends):
-        # SSF §9: unknown events are no fault of the sender, whatever their subject looks like.
+        # SSF §9: unknown events are no fault of the sender, and their subject is not judged.
         return None
     subject = read_subject(value)
     if about_stream and subject.opaque_id is None:

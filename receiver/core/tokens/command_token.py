@@ -83,7 +83,7 @@ def check_command(claims: Claims) -> Command:
     else:
         raise LogoutTokenError(Code.UNSUPPORTED_COMMAND, f"command is none of {', '.join(COMMANDS)}")
     if command == "metadata":
-        # A command of the tenant: an account would be somebody who is not meant.
+        # A command of the tenant: an account in it would be one that is not meant.
         if "sub" in claims or "aud_sub" in claims:
             raise LogoutTokenError(Code.MALFORMED, "a command of a whole tenant must not name an account")
     elif not is_plain_id(claims.get("sub")):

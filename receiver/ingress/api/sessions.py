@@ -81,7 +81,7 @@ class SessionCalls:
             sign_in, lifetime_s=call.lifetime_s, skew_s=tenant.clock_skew_s, anew=call.anew
         )
         if not (await _answer(registering)).ended:
-            # An address that the OP has not verified is whatever the user typed: an order for it would reach another.
+            # An address that the OP has not verified is what the user typed: an order for it would reach another.
             for kind, value in (("email", call.email if call.email_verified else None), ("username", call.username)):
                 if value is not None:
                     await self._names.note(

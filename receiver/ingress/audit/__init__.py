@@ -1,4 +1,4 @@
-"""The audit log: one record for each decision, whatever the input."""
+"""The audit log: one record for each decision, for all inputs."""
 
 from receiver.ingress.audit.decisions import note, note_held
 from receiver.ingress.audit.log import AuditLog

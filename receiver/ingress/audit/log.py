@@ -97,7 +97,7 @@ class AuditLog:
         self._wake.set()
 
     def add_refusal(self, record: Mapping[str, object]) -> None:
-        """`add` for what anybody on the internet can cause: so many a second, the others are counted."""
+        """`add` for what senders without credentials can cause: so many a second, the others are counted."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._refused = second, 0

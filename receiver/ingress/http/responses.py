@@ -107,7 +107,7 @@ SSF: Mapping[Code, Answer] = {
     **_REQUEST,
     Code.STATE: REFUSED,
     Code.STREAM: REFUSED,
-    # RFC 8935 §2.3: whatever is wrong with a SET or its sender is 400; the body says which.
+    # RFC 8935 §2.3: everything wrong with a SET or its sender is 400; the body says which.
     Code.UNAUTHORIZED: REFUSED,
     Code.HEADER_TOO_LARGE: Answer(431),
     Code.BUSY: Answer(429, passing=True),

@@ -53,7 +53,7 @@ class FrontChannel(HttpInput):
 
         Raises:
             MalformedRequestError: `no_route` where the tenant has not switched it on, `busy` beyond its limit.
-            DependencyError: `redis`, for whatever `sid`.
+            DependencyError: `redis`, the same for every `sid`.
         """
         tenant = message.path_tenant
         if tenant is None or tenant.frontchannel is None:

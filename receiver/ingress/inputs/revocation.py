@@ -99,13 +99,13 @@ class GlobalRevocation(HttpInput):
         return response
 
     def complete(self, response: web.Response, message: Message) -> None:
-        """Tell the OP of a user of whom nothing is known, where the tenant wants that."""
+        """Tell the OP of a user who is not known here, where the tenant wants that."""
         tenant = message.path_tenant
         if message.is_unknown and response.status == 204 and tenant and tenant.global_revocation:  # noqa: PLR2004
             response.set_status(tenant.global_revocation.unknown_status)
 
     async def _subjects(self, subject: dict[str, Any], tenant: Tenant) -> list[tuple[str, str]]:
-        """(iss, sub) of everyone that is meant, at least one."""
+        """(iss, sub) of each user that is meant, at least one."""
         match subject.get("format"):
             case "iss_sub":
                 iss, sub = subject.get("iss"), subject.get("sub")

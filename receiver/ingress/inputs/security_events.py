@@ -37,7 +37,7 @@ class SecurityEvents:
         transmitters: By the tenant's name.
         keys: The transmitters' keys.
         notes: What is known of the streams.
-        metrics: Counts events that name nobody.
+        metrics: Counts events that name no known user.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class SecurityEvents:
     async def read(
         self, compact: str, transmitter: Transmitter, message: Message, *, origin: str, stream_id: str | None
     ) -> tuple[Eviction, ...]:
-        """What one SET orders; none for an event that signs nobody out, or names nobody that is known here.
+        """What one SET orders; none for an event that signs no user out, or names none that is known here.
 
         Args:
             compact: The token as received.
@@ -117,7 +117,7 @@ class SecurityEvents:
         emit(
             log, logging.WARNING, "ssf.unmapped", tenant=transmitter.tenant.name, event_type=event.event_type.name,
             formats=event.subject.formats if event.subject else None,
-            action="nobody was signed out: have the transmitter name users as iss_sub, with an issuer that is the "
+            action="no user was signed out: have the transmitter name users as iss_sub, with an issuer that is the "
             "tenant's or in ssf.subject_issuers",
         )  # fmt: skip
 

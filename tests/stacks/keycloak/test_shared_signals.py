@@ -130,7 +130,7 @@ async def world(
 
 
 async def test_administrator_logs_a_user_out(world: World, record_property: Any) -> None:
-    """Their tokens are out of the app's MSAL cache, and nobody else's; the time it took is reported."""
+    """Their tokens are out of the app's MSAL cache, and no other user's; the time it took is reported."""
     async with world.receiver():
         report = await streams.create(world.settings, "t1", None)
         assert (True, []) == (report["created"], report["hints"])
