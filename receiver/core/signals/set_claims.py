@@ -12,6 +12,7 @@ from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
 from receiver.core.signals.event_types import EventType, type_of
 from receiver.core.signals.subjects import Subject, read_subject
 from receiver.core.tokens.claims import MAX_ID_CHARS, check_token_id
+from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.rule import Examination, Rule
 from receiver.errors import Code, LogoutTokenError
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     Claims = Mapping[str, object]
 
-SET_TYPES = frozenset({"secevent+jwt", "application/secevent+jwt"})
-"""The explicit type of a SET (RFC 8417 §2.3)."""
+SET_TYPE = "secevent+jwt"
+"""The explicit type of a SET (RFC 8417 §2.3); SSF §4.1.1: "SSF events MUST use explicit typing"."""
 
 _EARLIEST = 1_000_000_000
 """An `event_timestamp` before 2001 is no date, and one that is a thousand times as large is in milliseconds."""
@@ -38,19 +39,6 @@ class SETExamination(Examination):
     event_type: EventType
     event: Mapping[str, object]
     subject: Subject | None
-
-
-def check_set_type(header: Claims) -> None:
-    """`typ` is there and a SET's.
-
-    Raises:
-        LogoutTokenError: `typ`.
-    """
-    # SSF §4.1.1: "SSF events MUST use explicit typing". RFC 8725 §3.11: that is what keeps a logout token, an ID token
-    # and an access token of the same issuer from passing for a SET. RFC 7515 §4.1.9: compared without case.
-    typ = header.get("typ")
-    if "cty" in header or not isinstance(typ, str) or typ.lower() not in SET_TYPES:
-        raise LogoutTokenError(Code.TYP, "the typ header does not say secevent+jwt, so this is another kind of token")
 
 
 def check_transmitter(claims: Claims, transmitter: Transmitter) -> str:
@@ -186,7 +174,8 @@ TRANSMITTER_RULE = Rule(
 )  # fmt: skip
 
 TYPE_RULE = Rule(
-    "", "typ", "SSF §4.1.1, RFC 8725 §3.11", lambda e: check_set_type(e.header), shows=("header.typ", "header.cty"),
+    "", "typ", "SSF §4.1.1, RFC 8725 §3.11", lambda e: check_explicit_type(e.header, SET_TYPE),
+    shows=("header.typ", "header.cty"),
     refusals={Code.TYP: "OP: send typ secevent+jwt, and nothing else to this address."},
 )  # fmt: skip
 

@@ -181,7 +181,8 @@ def reason_of(claims: Claims) -> str | None:
     return reason if isinstance(reason, str) and len(reason) <= MAX_ID_CHARS and reason.isprintable() else None
 
 
-def _issuer(e: Examination) -> None:
+def find_issuer(e: Examination) -> None:
+    """`check_issuer`, noted."""
     e.iss = check_issuer(e.claims, e.issued_by)
 
 
@@ -199,14 +200,15 @@ def _subject(e: Examination) -> None:
     e.sub, e.sid = check_subject(e.claims, e.tenant)
 
 
-def _token_id(e: Examination) -> None:
+def find_token_id(e: Examination) -> None:
+    """`check_token_id`, noted."""
     e.jti = check_token_id(e.claims)
 
 
 RULES = (
     Rule(
         "5.1", "tid", "BCL §2.6 step 4, Entra, access tokens",
-        _issuer, shows=("claims.tid",),
+        find_issuer, shows=("claims.tid",),
         refusals={Code.ISSUER: "Operator: add the GUID in tid to allowed_tenant_ids, if that Entra tenant is yours."},
         listed=where_tenant(lambda tenant: TENANT_ID_PLACEHOLDER in tenant.issuer),
     ),
@@ -241,7 +243,7 @@ RULES = (
         },
     ),
     Rule(
-        "5.10", "jti", "BCL §2.4", _token_id, shows=("claims.jti",),
+        "5.10", "jti", "BCL §2.4", find_token_id, shows=("claims.jti",),
         refusals={Code.JTI_MISSING: "OP: add a jti, a string unique for each token."},
     ),
 )  # fmt: skip

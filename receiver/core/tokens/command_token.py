@@ -8,50 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from receiver.core.tokens.claims import check_issuer, check_no_nonce, check_token_id, is_plain_id
-from receiver.core.tokens.revocation_token import check_audience, check_short_life
+from receiver.core.tokens.claims import check_no_nonce, find_issuer, find_token_id, is_plain_id
+from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
+from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.rule import Rule
-from receiver.core.tokens.times import check_issued_at, check_not_before
+from receiver.core.tokens.times import check_not_before, find_issued_at
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from receiver.core.tenants import Tenant
     from receiver.core.tokens.rule import Examination
 
     Claims = Mapping[str, object]
 
-TYPES = frozenset({"command+jwt", "application/command+jwt"})
-"""RFC 7515 §4.1.9: media types are compared without case, and `application/` may be left out."""
+TYPE = "command+jwt"
+"""The explicit type."""
 
 Command = Literal["metadata", "invalidate"]
 
 COMMANDS: tuple[Command, ...] = ("metadata", "invalidate")
 """What is offered. Other commands on accounts need a register of accounts, and those on a whole tenant a list."""
-
-
-def check_type(header: Claims) -> None:
-    """`typ` is that of a command token, and there.
-
-    Raises:
-        LogoutTokenError: `typ`.
-    """
-    typ = header.get("typ")
-    if "cty" in header or not isinstance(typ, str) or typ.lower() not in TYPES:
-        raise LogoutTokenError(Code.TYP, "the typ header is not command+jwt")
-
-
-def check_client(claims: Claims, tenant: Tenant) -> str:
-    """`client_id` is one of ours at this OP.
-
-    Raises:
-        LogoutTokenError: `audience`.
-    """
-    client_id = claims.get("client_id")
-    if not isinstance(client_id, str) or client_id not in tenant.client_ids:
-        raise LogoutTokenError(Code.AUDIENCE, "client_id is none of this tenant's client_ids")
-    return client_id
 
 
 def check_tenant_claim(claims: Claims, *, required: bool) -> str | None:
@@ -93,6 +70,10 @@ def check_command(claims: Claims) -> Command:
     return command
 
 
+def _type(e: Examination) -> None:
+    check_explicit_type(e.header, TYPE)
+
+
 def rules(audience: str) -> tuple[Rule, ...]:
     """What a command token must keep, beside its key and its signature.
 
@@ -100,29 +81,20 @@ def rules(audience: str) -> tuple[Rule, ...]:
         audience: The address of the endpoint, as the OP knows it.
     """
 
-    def issuer(e: Examination) -> None:
-        e.iss = check_issuer(e.claims, e.issued_by)
-
     def client(e: Examination) -> None:
-        e.client_id = check_client(e.claims, e.tenant)
-
-    def issued_at(e: Examination) -> None:
-        e.iat = check_issued_at(e.claims, e.tenant, e.now_s)
-
-    def token_id(e: Examination) -> None:
-        e.jti = check_token_id(e.claims)
+        e.client_id = check_client(e.claims, "client_id", e.tenant)
 
     def tenant(e: Examination) -> None:
         commands = e.tenant.commands
         check_tenant_claim(e.claims, required=commands is None or commands.require_tenant)
 
     return (
-        Rule("1", "typ", "OPC §3, RFC 8725 §3.11", lambda e: check_type(e.header), refusals={Code.TYP: _SEND}),
-        Rule("2", "issuer", "OPC §3", issuer, refusals={Code.ISSUER: _SEND}),
-        Rule("3", "audience", "OPC §3", lambda e: check_audience(e.claims, audience), refusals={Code.AUDIENCE: _SEND}),
+        Rule("1", "typ", "OPC §3, RFC 8725 §3.11", _type, refusals={Code.TYP: _SEND}),
+        Rule("2", "issuer", "OPC §3", find_issuer, refusals={Code.ISSUER: _SEND}),
+        Rule("3", "audience", "OPC §3", lambda e: check_endpoint(e.claims, audience), refusals={Code.AUDIENCE: _SEND}),
         Rule("4", "client", "OPC §3", client, refusals={Code.AUDIENCE: _SEND}),
         Rule(
-            "5", "iat", "OPC §3", issued_at,
+            "5", "iat", "OPC §3", find_issued_at,
             refusals=dict.fromkeys((Code.IAT_MISSING, Code.IAT_FUTURE, Code.TOO_OLD, Code.MALFORMED), _SEND),
         ),
         Rule(
@@ -133,7 +105,7 @@ def rules(audience: str) -> tuple[Rule, ...]:
             "7", "nbf", "RFC 7519 §4.1.5", lambda e: check_not_before(e.claims, e.tenant, e.now_s),
             refusals=dict.fromkeys((Code.NOT_YET_VALID, Code.MALFORMED), _SEND),
         ),
-        Rule("8", "jti", "OPC §3", token_id, refusals={Code.JTI_MISSING: _SEND}),
+        Rule("8", "jti", "OPC §3", find_token_id, refusals={Code.JTI_MISSING: _SEND}),
         Rule("9", "nonce", "OPC §3", lambda e: check_no_nonce(e.claims), refusals={Code.NONCE: _SEND}),
         Rule("10", "tenant", "OPC §3", tenant, refusals={Code.MALFORMED: _SEND}),
         Rule(

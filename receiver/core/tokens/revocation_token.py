@@ -5,13 +5,14 @@ Its `typ` keeps every other token out, and it out of everything else. The body b
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core.numeric_date import numeric_date
-from receiver.core.tokens.claims import check_issuer, check_token_id
+from receiver.core.tokens.claims import find_issuer, find_token_id
+from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
+from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.rule import Rule
-from receiver.core.tokens.times import check_expiry, check_not_before
+from receiver.core.tokens.times import check_not_before
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
@@ -20,54 +21,8 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.rule import Examination
 
-TYPES = frozenset({"global-token-revocation+jwt", "application/global-token-revocation+jwt"})
-"""RFC 7515 §4.1.9: media types are compared without case, and `application/` may be left out."""
-
-
-def check_type(header: Mapping[str, object]) -> None:
-    """`typ` is that of this kind, and there.
-
-    Raises:
-        LogoutTokenError: `typ`.
-    """
-    typ = header.get("typ")
-    if "cty" in header or not isinstance(typ, str) or typ.lower() not in TYPES:
-        raise LogoutTokenError(Code.TYP, "the typ header is not global-token-revocation+jwt")
-
-
-def check_audience(claims: Mapping[str, object], audience: str) -> None:
-    """`aud` names the address that was called.
-
-    Raises:
-        LogoutTokenError: `audience`.
-    """
-    aud = claims.get("aud")
-    if aud != audience and not (isinstance(aud, list) and audience in aud):
-        raise LogoutTokenError(Code.AUDIENCE, f"aud is not {audience}; compare it with public.url")
-
-
-def check_client(claims: Mapping[str, object], tenant: Tenant) -> str:
-    """`sub` is one of our clients at this OP: the caller speaks for the app it is set up for.
-
-    Raises:
-        LogoutTokenError: `audience`.
-    """
-    sub = claims.get("sub")
-    if not isinstance(sub, str) or sub not in tenant.client_ids:
-        raise LogoutTokenError(Code.AUDIENCE, "sub is none of this tenant's client_ids")
-    return sub
-
-
-def check_short_life(claims: Mapping[str, object], tenant: Tenant, now_s: float) -> float:
-    """`exp` is there, has not passed, and is near: a captured token must not sign users out for years.
-
-    Raises:
-        LogoutTokenError: `exp_missing`, `expired`, `too_old` or `malformed`.
-    """
-    exp = check_expiry(claims, replace(tenant, require_exp=True), now_s)
-    if exp is None or exp > now_s + tenant.max_age_s + tenant.clock_skew_s:
-        raise LogoutTokenError(Code.TOO_OLD, f"exp is more than max_age_s ({tenant.max_age_s:.0f}) ahead")
-    return exp
+TYPE = "global-token-revocation+jwt"
+"""The explicit type."""
 
 
 def check_issued_at(claims: Mapping[str, object], tenant: Tenant, now_s: float) -> None:
@@ -85,6 +40,10 @@ def check_issued_at(claims: Mapping[str, object], tenant: Tenant, now_s: float) 
         raise LogoutTokenError(Code.IAT_FUTURE, f"issued {iat - now_s:.0f} s in the future; check both clocks")
 
 
+def _type(e: Examination) -> None:
+    check_explicit_type(e.header, TYPE)
+
+
 def rules(audience: str) -> tuple[Rule, ...]:
     """What such a token must keep, beside its key and its signature.
 
@@ -92,19 +51,13 @@ def rules(audience: str) -> tuple[Rule, ...]:
         audience: The address of the endpoint, as the OP knows it.
     """
 
-    def issuer(e: Examination) -> None:
-        e.iss = check_issuer(e.claims, e.issued_by)
-
     def client(e: Examination) -> None:
-        e.client_id = check_client(e.claims, e.tenant)
-
-    def token_id(e: Examination) -> None:
-        e.jti = check_token_id(e.claims)
+        e.client_id = check_client(e.claims, "sub", e.tenant)
 
     return (
-        Rule("1", "typ", "GTR, RFC 8725 §3.11", lambda e: check_type(e.header), refusals={Code.TYP: _SEND}),
-        Rule("2", "issuer", "GTR", issuer, refusals={Code.ISSUER: _SEND}),
-        Rule("3", "audience", "GTR", lambda e: check_audience(e.claims, audience), refusals={Code.AUDIENCE: _SEND}),
+        Rule("1", "typ", "GTR, RFC 8725 §3.11", _type, refusals={Code.TYP: _SEND}),
+        Rule("2", "issuer", "GTR", find_issuer, refusals={Code.ISSUER: _SEND}),
+        Rule("3", "audience", "GTR", lambda e: check_endpoint(e.claims, audience), refusals={Code.AUDIENCE: _SEND}),
         Rule("4", "client", "GTR", client, refusals={Code.AUDIENCE: _SEND}),
         Rule(
             "5", "exp", "GTR", lambda e: check_short_life(e.claims, e.tenant, e.now_s),
@@ -118,7 +71,7 @@ def rules(audience: str) -> tuple[Rule, ...]:
             "7", "iat", "RFC 7519 §4.1.6", lambda e: check_issued_at(e.claims, e.tenant, e.now_s),
             refusals=dict.fromkeys((Code.IAT_FUTURE, Code.MALFORMED), _SEND),
         ),
-        Rule("8", "jti", "RFC 7519 §4.1.7", token_id, refusals={Code.JTI_MISSING: _SEND}),
+        Rule("8", "jti", "RFC 7519 §4.1.7", find_token_id, refusals={Code.JTI_MISSING: _SEND}),
     )  # fmt: skip
 
 

@@ -78,7 +78,8 @@ def _numeric_date(claims: Claims, name: str) -> float:
     return value
 
 
-def _issued_at(e: Examination) -> None:
+def find_issued_at(e: Examination) -> None:
+    """`check_issued_at`, noted."""
     e.iat = check_issued_at(e.claims, e.tenant, e.now_s)
 
 
@@ -95,7 +96,7 @@ def _a_number(name: str) -> str:
 
 RULES = (
     Rule(
-        "5.4", "iat", "BCL §2.4, §4", _issued_at, shows=("claims.iat",),
+        "5.4", "iat", "BCL §2.4, §4", find_issued_at, shows=("claims.iat",),
         refusals={
             Code.IAT_MISSING: "OP: add iat.",
             Code.MALFORMED: _a_number("iat"),
