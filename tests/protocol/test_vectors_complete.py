@@ -116,7 +116,7 @@ def test_every_function_on_the_page_exists() -> None:
 
 
 def test_every_test_on_the_page_exists() -> None:
-    """Each row names vectors of the list, or functions of the test_rules_ modules and test_reused_jti, and nothing else."""
+    """Each row names vectors of the list, or functions of test_rules_* and test_reused_jti, and nothing else."""
     parts = ("claims", "header", "keys", "encryption", "outcome")
     modules = (*(f"tests.protocol.test_rules_{part}" for part in parts), "tests.protocol.test_reused_jti")
     rules = {name: value for module in modules for name, value in vars(importlib.import_module(module)).items()}
