@@ -1,19 +1,11 @@
-import json
-import os
 import re
-import signal
-import subprocess
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from evictor_values import CACHES, with_evictor
 from helm_python.chart import Chart
 from helm_python.errors import HelmRenderError, HelmValuesError
-from local_files import with_local_files
 from rendered import (
     CHART,
     MINIMAL,
@@ -29,10 +21,6 @@ from rendered import (
     with_values,
 )
 
-ROOT = CHART.parent
-CACHES = [{"name": "web", "layout": "microsoft-identity-web", "prefix": "webapps:"}]
-REVOKING = MINIMAL["config"]["tenants"][0] | {"revocation": {"clients": {"portal": {"method": "none"}}}}
-WITH_SECRET = REVOKING | {"revocation": {"clients": {"portal": {"secret": "hunter2"}}}}
 FULL_WITH_EVICTOR = {"config": values_of("full")["config"] | {"caches": CACHES}, "evictor": {"enabled": True}}
 NO_CACHES = (
     "Nothing for the evictor to clear: list the shared caches in config.caches, or set evictor.enabled to false."
@@ -49,31 +37,6 @@ PORTS_NOT_NAMED = (
     "A Sentinel or Cluster URL does not name the port of every server: "
     "list them all in evictor.networkPolicy.redisPorts."
 )
-NOWHERE = "redis://127.0.0.1:1/0"
-"""A port that nobody listens on."""
-ANSWER_S = 10
-"""Seconds a process that is up has to answer."""
-
-
-def with_evictor(config: Object | None = None, **evictor: Any) -> Object:
-    """The least the chart asks for with an evictor, and these."""
-    merged = MINIMAL["config"] | {"caches": CACHES} | (config or {})
-    return with_values(config=merged, evictor={"enabled": True} | evictor)
-
-
-def network_policy(objects: list[Object]) -> Object:
-    """The spec of the one network policy."""
-    [found] = of_kind(objects, "NetworkPolicy")
-    spec: Object = found["spec"]
-    return spec
-
-
-def ports_of(rule: Object) -> list[int]:
-    """The TCP ports of one rule."""
-    return [port["port"] for port in rule["ports"] if port["protocol"] == "TCP"]
-
-
-# --- on and off
 
 
 def test_there_is_none_unless_asked(render: Render) -> None:
@@ -186,9 +149,6 @@ def test_notes_name_the_caches(chart: Chart) -> None:
     assert "evictor" not in notes(MINIMAL)
 
 
-# --- the pods
-
-
 def test_both_read_the_same_settings(render: Render) -> None:
     """Receiver and evictor run the same image on the same file, with the same environment and probes."""
     for values in (values_of("evictor"), values_of("existing-config") | {"extraEnv": [{"name": "TZ", "value": "UTC"}]}):
@@ -296,121 +256,3 @@ def test_the_readmes_example_works(render: Render) -> None:
     directories = tuple(mount["mountPath"] + "/" for mount in container(objects, "evictor")["volumeMounts"])
     assert len(files_named(own_config(objects))) == 2
     assert all(file.startswith(directories) for file in files_named(own_config(objects)))
-
-
-# --- the network
-
-
-def test_network_policy_allows_what_is_needed(render: Render) -> None:
-    """DNS, the ports in the Redis URLs, the OPs that revoke, and what is added; in comes who asks for metrics."""
-    policy = network_policy(render(values_of("evictor")))
-    dns, redis, outside, extra = policy["egress"]
-
-    assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert [(port["protocol"], port["port"]) for port in dns["ports"]] == [("UDP", 53), ("TCP", 53)]
-    assert ports_of(redis) == [6380, 6379]
-    assert redis["to"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
-    assert ports_of(outside) == [443, 8443]
-    assert outside["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
-    assert extra == {"ports": [{"port": 5353, "protocol": "UDP"}]}
-    [metrics] = policy["ingress"]
-    assert metrics["ports"] == [{"port": "internal", "protocol": "TCP"}]
-    assert [list(peer) for peer in metrics["from"]] == [["namespaceSelector"]]
-
-
-@pytest.mark.parametrize(
-    ("config", "ports"),
-    [
-        ({}, []),
-        ({"tenants": [REVOKING]}, [443]),
-        ({"tenants": [REVOKING | {"discovery_url": "https://op.example.com:9443/x"}]}, [9443]),
-        ({"tenants": [REVOKING], "outbound": {"proxy_url": "http://proxy.example.com:3128"}}, [3128]),
-        ({"tenants": [REVOKING], "outbound": {"proxy_url": "http://proxy.example.com"}}, [80]),
-        ({"redis": {"url": "rediss://redis.example.com:10000", "credentials": "entra"}}, [443]),
-        ({"caches": [CACHES[0] | {"redis": {"url": "rediss://cache:10000", "credentials": "entra"}}]}, [443]),
-    ],
-)
-def test_the_way_out_is_open_only_where_needed(render: Render, config: Object, ports: list[int]) -> None:
-    """Beside DNS and Redis nothing is reachable unless a tenant revokes or Entra ID gives the credentials."""
-    policy = network_policy(render(with_evictor(config, networkPolicy={"enabled": True})))
-
-    assert [ports_of(rule) for rule in policy["egress"][2:]] == ([ports] if ports else [])
-
-
-@pytest.mark.parametrize(
-    ("urls", "ports"),
-    [
-        (["redis://redis/0"], [6379]),
-        (["rediss://name@redis.example.com:6380/0?x=1"], [6380]),
-        (["redis://[2001:db8::7]/0"], [6379]),
-        (["redis://[2001:db8::7]:6390/0"], [6390]),
-        (["redis://one:6390", "redis://two:6391", "redis://three:6390"], [6390, 6391]),
-        (["redis://one:6390", "unix:///run/redis.sock"], [6390]),
-    ],
-)
-def test_redis_ports_are_those_of_the_urls(render: Render, urls: list[str], ports: list[int]) -> None:
-    """Every Redis in the settings can be reached, whatever its URL looks like."""
-    caches = [CACHES[0] | {"name": f"cache-{number}", "redis": {"url": url}} for number, url in enumerate(urls[1:])]
-    values = with_evictor({"redis": {"url": urls[0]}, "caches": caches or CACHES}, networkPolicy={"enabled": True})
-
-    assert ports_of(network_policy(render(values))["egress"][1]) == ports
-
-
-def test_ports_that_are_listed_win(render: Render) -> None:
-    """With Sentinel or a ConfigMap of the operator's the ports are those that are listed."""
-    policy = {"enabled": True, "redisPorts": [26379, 6379]}
-    sentinel = with_evictor({"redis": {"url": "redis+sentinel://one,two/mymaster/0"}}, networkPolicy=policy)
-
-    for values in (sentinel, values_of("existing-config")):
-        assert sorted(ports_of(network_policy(render(values))["egress"][1])) == [6379, 26379]
-
-
-# --- the real thing
-
-
-@contextmanager
-def evictor_on(
-    settings: Object, directory: Path, env: dict[str, str]
-) -> Iterator[tuple[subprocess.Popen[str], Object]]:
-    """`receiver evict` on these settings, and the first line it logged."""
-    file = directory / "config.yaml"
-    file.write_text(yaml.safe_dump(with_local_files(settings, directory)))
-    python = os.environ.get("RECEIVER_PYTHON", str(ROOT / ".venv/bin/python"))
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
-    here = {"RECEIVER_INTERNAL__HOST": "127.0.0.1", "RECEIVER_INTERNAL__PORT": "0"}
-    with subprocess.Popen(
-        [python, "-m", "receiver", "evict", "--config", file],
-        cwd=ROOT,
-        env=inherited | with_local_files(env, directory) | here,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout
-            line = process.stdout.readline()
-            assert line, process.stderr.read() if process.stderr else ""
-            yield process, json.loads(line)
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("case", ["evictor", "existing-config"])
-def test_the_evictor_starts_on_the_rendered_config(render: Render, tmp_path: Path, case: str) -> None:
-    """`receiver evict` takes what the chart renders, is alive without Redis, and stops within its grace period."""
-    objects = render(values_of(case))
-    config = own_config(objects) if of_kind(objects, "ConfigMap") else MINIMAL["config"] | {"caches": CACHES}
-    caches = [
-        cache | ({"redis": cache["redis"] | {"url": NOWHERE}} if "redis" in cache else {}) for cache in config["caches"]
-    ]
-    settings = config | {"redis": config["redis"] | {"url": NOWHERE}, "caches": caches}
-    env = {entry["name"]: entry["value"] for entry in container(objects, "evictor").get("env", [])}
-
-    with evictor_on(settings, tmp_path, env) as (process, startup):
-        assert startup["event"] == "startup"
-        assert startup["caches"] == [cache["name"] for cache in settings["caches"]]
-        with urllib.request.urlopen(f"http://{startup['internal']}/livez", timeout=ANSWER_S) as answer:
-            assert answer.status == 200
-        process.send_signal(signal.SIGTERM)
-
-        assert process.wait(pod_spec(objects, "evictor")["terminationGracePeriodSeconds"]) == 0
