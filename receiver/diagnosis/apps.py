@@ -13,7 +13,7 @@ from receiver.bus.link.connection import Failure, connect, describe
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain, widths
 from receiver.errors import ConfigurationError, RedisUnavailableError
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

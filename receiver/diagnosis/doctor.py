@@ -18,7 +18,7 @@ from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
 from receiver.evictor.opening import open_caches
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from receiver.diagnosis.op import DatingFetcher, fetch_key_set
 from receiver.errors import JWKSUnavailableError
 from receiver.ingress.keys.tenant_keys import shared_name
 from receiver.ingress.keys.verification import EVIDENCE
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, connect, describe
 from receiver.bus.streams import StreamNotes
 from receiver.errors import ConfigurationError, RedisUnavailableError
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 from receiver.outbound.access_tokens import AccessTokens
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher

@@ -13,7 +13,7 @@ from receiver.core.cursor import Cursor
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain
 from receiver.errors import BadEventError, ConfigurationError
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 from receiver.tasks import leave_if_cancelled
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from receiver.bus.link.connection import connect
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
 from receiver.errors import ConfigurationError
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 
 if TYPE_CHECKING:
     from receiver.bus.events.trace import AppTrace, Trace

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.ops.cache_settings import CacheSettings
-    from receiver.ops.sections import RedisSettings
+    from receiver.ops.redis_settings import RedisSettings
     from receiver.ops.settings import Settings
 
 TIMEOUT_S = 5.0

@@ -32,7 +32,7 @@ from receiver.evictor.share import Share
 from receiver.evictor.watch import LEASE_S, Watcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 from receiver.outbound.egress import Ways, egresses_of
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker, revocations_of

@@ -29,7 +29,7 @@ from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT
 from receiver.ops.logs import emit
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 from receiver.outbound.egress import Ways, egresses_of
 from receiver.outbound.fetch import Fetcher
 
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from receiver.ingress.api.access import BearerTokens
     from receiver.ops.audit_settings import AuditSettings
     from receiver.ops.metrics import Metrics
-    from receiver.ops.sections import OutboxSettings, RedisSettings
+    from receiver.ops.redis_settings import RedisSettings
+    from receiver.ops.sections import OutboxSettings
     from receiver.ops.settings import Settings
     from receiver.runtime.supervisor import Supervisor
 

@@ -25,7 +25,7 @@ from receiver.ingress.keys.tenant_keys import shared_name
 from receiver.ingress.outbox import OutboxPublisher
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 from receiver.runtime import process
 from receiver.runtime.listener import Listener, open_internal
 from receiver.runtime.redis_watch import RedisWatch, address_digest

@@ -11,8 +11,9 @@ from pydantic import Field, SecretStr, model_validator
 
 from receiver.core.layouts import LAYOUTS, TEMPLATE_FIELDS, Layout, LayoutName, Per
 from receiver.errors import ConfigurationError
+from receiver.ops.redis_settings import EMBEDDED, RedisSettings
 from receiver.ops.secrets import parse_index_secrets, read_secret
-from receiver.ops.sections import EMBEDDED, RedisSettings, Section
+from receiver.ops.sections import Section
 
 CacheName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 

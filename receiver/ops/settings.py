@@ -18,8 +18,8 @@ from receiver.bus.link.urls import RedisURL
 from receiver.errors import ConfigurationError
 from receiver.ops.audit_settings import AuditSettings
 from receiver.ops.cache_settings import CacheSettings, EvictorSettings
+from receiver.ops.redis_settings import EMBEDDED, RedisSettings
 from receiver.ops.sections import (
-    EMBEDDED,
     EventSettings,
     InternalSettings,
     KeySettings,
@@ -28,7 +28,6 @@ from receiver.ops.sections import (
     OutboundSettings,
     OutboxSettings,
     PublicSettings,
-    RedisSettings,
     ReloadSettings,
     ShutdownSettings,
 )

@@ -10,7 +10,7 @@ import yaml
 
 from receiver.bus.link.connection import connect
 from receiver.errors import ConfigurationError
-from receiver.ops.sections import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED
 from receiver.ops.settings import load, redacted
 
 if TYPE_CHECKING:

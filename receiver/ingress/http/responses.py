@@ -16,7 +16,7 @@ from aiohttp import web
 from receiver.core.signals import security_event
 from receiver.core.tokens.logout_token import RULES
 from receiver.errors import Code, DependencyError, ReceiverError
-from receiver.runtime.http_server import SameHead, SameResponse
+from receiver.runtime.same_response import SameHead, SameResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,111 @@
+"""The settings of a Redis: where it is, and with what it is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.link.connection import Options, check_url
+from receiver.ops.secrets import read_secret
+from receiver.ops.sections import Section
+
+EMBEDDED = "embedded"
+"""`redis.url` value that starts a real redis-server as a child process: for trying out, not for production."""
+
+
+class RedisSettings(Section):
+    """Where evictions are published."""
+
+    url: str = Field(
+        "redis://localhost:6379/0",
+        description="redis://, unix://, redis+sentinel:// or redis+cluster:// URL, rediss for TLS, or `embedded` for a "
+        "redis-server child (trying out only).",
+    )
+    username: str | None = Field(None, description="ACL user; in place of the one in the URL.")
+    password: SecretStr | None = Field(None, description="Password; in place of the one in the URL.")
+    password_file: Path | None = Field(None, description="File holding the password; read for every new connection.")
+    credentials: Literal["password", "entra"] = Field(
+        "password", description="`entra`: tokens of this process's Azure identity in place of a password."
+    )
+    ca_file: Path | None = Field(None, description="PEM file of CAs to trust; None trusts the system's.")
+    strict_tls: bool = Field(
+        True,
+        description="Check the certificate as strictly as Python does: from 3.13 on, a CA without key usage or key "
+        "identifiers is refused. `false` verifies trust, names and dates, and tolerates that.",
+    )
+    cert_file: Path | None = Field(None, description="PEM file of our certificate, where the server wants one (mTLS).")
+    key_file: Path | None = Field(None, description="PEM file of its private key.")
+    sentinel_username: str | None = Field(None, description="ACL user at the Sentinels.")
+    sentinel_password: SecretStr | None = Field(
+        None, description="Password at the Sentinels; Redis's own is never sent to them."
+    )
+    sentinel_password_file: Path | None = Field(None, description="File holding that password.")
+    timeout_s: float = Field(
+        1.0,
+        gt=0,
+        description="Seconds one command may take. The OP is waiting: some give up after 2.5 s.",
+    )
+    publish_timeout_s: float = Field(
+        2.0,
+        ge=0,
+        description="Seconds a logout is tried again, over reconnects and failovers, before it counts as failed; "
+        "one round trip is waited for at least 1. "
+        "Longer survives slower failovers, and some OPs give up after 2.5 s.",
+    )
+    wait_replicas: int = Field(
+        0,
+        ge=0,
+        description="Replicas that must have a logout before it is acknowledged. 0 asks none: a failover can lose the "
+        "last ones.",
+    )
+    wait_timeout_s: float = Field(
+        0.5, gt=0, description="Seconds the replicas have for it; less than timeout_s. Too few in time is a failure."
+    )
+    prefix: str = Field(
+        DEFAULT_PREFIX, min_length=1, description="Prefix of every key. Keep the braces on Redis Cluster."
+    )
+
+    @model_validator(mode="after")
+    def _read(self) -> Self:
+        for name in ("password", "sentinel_password"):
+            if getattr(self, name) is not None and getattr(self, name + "_file") is not None:
+                raise ValueError(f"set {name} or {name}_file, not both")
+        if self.wait_replicas and self.wait_timeout_s >= self.timeout_s:
+            raise ValueError("wait_timeout_s must be less than timeout_s")
+        if self.url != EMBEDDED:
+            options = self._options()
+            # Files are read when they are used; here it only matters that there are some.
+            if self.sentinel_password_file is not None:
+                options["sentinel_password"] = str(self.sentinel_password_file)
+            check_url(self.url, **options)
+        return self
+
+    @property
+    def options(self) -> Options:
+        """What `bus.link.connection.connect` takes beside the URL.
+
+        Raises:
+            ConfigurationError: a password file cannot be read.
+        """
+        options = self._options()
+        if self.sentinel_password_file is not None:
+            options["sentinel_password"] = read_secret(self.sentinel_password_file)
+        return options
+
+    def _options(self) -> Options:
+        secret = self.sentinel_password
+        return {
+            "username": self.username,
+            "password": self.password.get_secret_value() if self.password else None,
+            "password_file": self.password_file,
+            "credentials": self.credentials,
+            "ca_file": self.ca_file,
+            "cert_file": self.cert_file,
+            "key_file": self.key_file,
+            "strict_tls": self.strict_tls,
+            "sentinel_username": self.sentinel_username,
+            "sentinel_password": secret.get_secret_value() if secret else None,
+        }
