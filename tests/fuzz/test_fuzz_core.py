@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from receiver.core.eviction import LATEST, AppliesTo, Eviction, Input, Scope, SessionKeys
 from receiver.core.tokens.jwks import parse_key_set
-from receiver.core.tokens.jws import parse_jws
 from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
 from receiver.errors import BadEventError, Code, LogoutTokenError
 from tests.fuzz.logout_requests import is_fit
@@ -23,6 +22,7 @@ from tests.fuzz.strategies import examples, json_values
 from tests.fuzz.worlds import b64, lax
 from tests.support.clock import NOW
 from tests.support.keys import ec_pair, ed25519_pair, rsa_pair
+from tests.support.parsed import parse_jws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,13 +11,13 @@ from receiver.core.presets import PRESETS
 from receiver.core.tenants import Tenant
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jwks import parse_key_set
-from receiver.core.tokens.jws import parse_jws
 from receiver.errors import Code, LogoutTokenError
 from receiver.ops.tenant_settings import TenantSettings
 from tests.presets.shapes import SHAPES, Shape
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
 from tests.support.op import LOGOUT_EVENT, encode_token
+from tests.support.parsed import parse_jws
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ import pytest
 
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jwks import KeySet, parse_key_set
-from receiver.core.tokens.jws import parse_jws
 from receiver.errors import Code, LogoutTokenError
 from tests.protocol.baseline import TENANT, token
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
+from tests.support.parsed import parse_jws
 
 if TYPE_CHECKING:
     from collections.abc import Callable

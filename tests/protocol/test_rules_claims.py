@@ -15,9 +15,6 @@ from receiver.core.tenants import TenantDirectory
 from receiver.core.tokens import claims as rules
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens import times
-from receiver.core.tokens.jws import (
-    parse_jws,
-)
 from receiver.core.tokens.registration import peek_tenant
 from receiver.errors import (
     Code,
@@ -27,6 +24,7 @@ from tests.protocol.baseline import GUID_A, GUID_B, ISSUER, MULTI, TENANT, claim
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
 from tests.support.op import ABSENT, LOGOUT_EVENT
+from tests.support.parsed import parse_jws
 
 
 def test_issuer_is_compared_byte_for_byte() -> None:

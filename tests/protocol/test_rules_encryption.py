@@ -14,11 +14,7 @@ from joserfc.jwk import RSAKey
 from receiver.core.tenants import Tenant, TenantDirectory
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jwe import MAX_TRIES, choose_decryption_keys, decryption_keys, open_token
-from receiver.core.tokens.jws import (
-    JWE_SEGMENTS,
-    check_shape,
-    parse_jws,
-)
+from receiver.core.tokens.jws import JWE_SEGMENTS, check_shape
 from receiver.errors import (
     Code,
     ConfigurationError,
@@ -27,6 +23,7 @@ from tests.protocol.asked import refusal
 from tests.protocol.baseline import TENANT, claims, pem, token
 from tests.support.clock import NOW
 from tests.support.keys import b64, ec_pair, rsa_pair
+from tests.support.parsed import parse_jws
 
 
 def encrypted(plaintext: str, key_name: str = "enc", **header: Any) -> str:

@@ -10,7 +10,6 @@ from receiver.core.tokens.jws import (
     check_extensions,
     check_shape,
     decode_base64url,
-    parse_jws,
 )
 from receiver.core.tokens.registration import check_type
 from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
@@ -20,6 +19,7 @@ from receiver.errors import (
 from tests.protocol.asked import refusal
 from tests.protocol.baseline import token
 from tests.support.op import ABSENT
+from tests.support.parsed import parse_jws
 
 
 def test_type_is_a_logout_tokens_or_says_nothing() -> None:

@@ -17,9 +17,6 @@ from receiver.core.tokens import claims as rules
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jwk import FAMILIES, Fault
 from receiver.core.tokens.jwks import check_key_issuer, parse_key_set, select_keys
-from receiver.core.tokens.jws import (
-    parse_jws,
-)
 from receiver.core.tokens.key_freshness import RETRY_S, Evidence, KeyAge
 from receiver.errors import (
     Code,
@@ -29,6 +26,7 @@ from tests.protocol.baseline import GUID_A, GUID_B, MULTI, TENANT, claims, token
 from tests.protocol.vectors import signed
 from tests.support.clock import NOW
 from tests.support.keys import KeyPair, b64, ec_pair, ed25519_pair, rsa_pair
+from tests.support.parsed import parse_jws
 
 if TYPE_CHECKING:
     from collections.abc import Callable

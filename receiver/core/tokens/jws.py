@@ -11,7 +11,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from receiver.core.tokens.rule import Examination, Rule, enforce
+from receiver.core.tokens.rule import Examination, Rule
 from receiver.core.tokens.strict_json import parse_object
 from receiver.errors import Code, LogoutTokenError
 
@@ -253,20 +253,6 @@ RULES = (
     ),
 )  # fmt: skip
 """The signed token by itself, no matter from which OP."""
-
-
-def parse_jws(token: str) -> UnverifiedToken:
-    """Take a compact JWS apart and check everything that needs neither a tenant nor a key: rules 1.1 and 2.1 to 2.6.
-
-    Raises:
-        LogoutTokenError: `token_too_large`, `malformed`, `not_signed`, `duplicate_member`, `alg` or `crit`.
-    """
-    if check_shape(token) != JWS_SEGMENTS:
-        raise LogoutTokenError(Code.NOT_SIGNED, "expected a signed token (three segments)")
-    examination = Examination()
-    examination.signed, examination.encrypted = token, False
-    enforce(RULES, examination)
-    return unverified(examination)
 
 
 def unverified(examination: Examination) -> UnverifiedToken:
