@@ -38,6 +38,7 @@ from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker, revocations_of
 from receiver.runtime import process
 from receiver.runtime.listener import open_internal
+from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 from receiver.runtime.redis_watch import RedisWatch
@@ -197,6 +198,7 @@ async def working(
         subscriber.on_skipped = metrics.skipped.inc
         rechecker = Rechecker(rechecks, caches=caches, finder=finder, examiner=examiner)
         stack.push_async_callback(worker.jobs.aclose)
+        worker.jobs.start("loop_lag", LoopLag(metrics).run, needed=False)
         worker.jobs.start("redis_watch", watch.watch, needed=True)
         worker.jobs.start("evictions", subscriber.run, needed=True, ask=lambda: subscriber.health().last_error or "")
         worker.jobs.start("rechecks", rechecker.run, needed=True)

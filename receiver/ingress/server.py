@@ -28,6 +28,7 @@ from receiver.ops.metrics import Metrics
 from receiver.ops.redis_settings import EMBEDDED
 from receiver.runtime import process
 from receiver.runtime.listener import Listener, open_internal
+from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.redis_watch import RedisWatch, address_digest
 from receiver.runtime.reload import MAX_NAMES, Reload
 from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
@@ -215,11 +216,11 @@ async def running(
             )
             jobs.start("reload", state.reload.watch, needed=False)
         jobs.start("redis_watch", watch.watch, needed=True)
-        jobs.start("epoch_watch", epoch.watch, needed=False)
-        jobs.start("key_refresh", key_store.keep_fresh, needed=False)
-        jobs.start("held_tokens", verifier.held.watch, needed=False)
-        jobs.start("event_feed", feed.run, needed=False)
-        jobs.start("ack_watch", ack_watch.watch, needed=False)
+        for name, run in (
+            ("loop_lag", LoopLag(metrics).run), ("epoch_watch", epoch.watch), ("key_refresh", key_store.keep_fresh),
+            ("held_tokens", verifier.held.watch), ("event_feed", feed.run), ("ack_watch", ack_watch.watch),
+        ):  # fmt: skip
+            jobs.start(name, run, needed=False)
         _start_inputs(jobs, resources)
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from receiver import __version__
+
+_LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 class ProcessMetrics:
@@ -43,5 +53,11 @@ class ProcessMetrics:
             "logout_job_restarts_total",
             "Times the background job was started again after a failure.",
             ["job"],
+            registry=self.registry,
+        )
+        self.loop_lag = Histogram(
+            "logout_event_loop_lag_seconds",
+            "How much later than planned the event loop ran a timer.",
+            buckets=_LAG,
             registry=self.registry,
         )

@@ -62,6 +62,15 @@ CASES: dict[str, tuple[list[dict[str, str]], str, dict[str, str]]] = {
         "5m",
         {"pod": "a"},
     ),
+    "LogoutLoopSlow": (
+        [
+            series("logout_event_loop_lag_seconds_bucket", "0+160x30", 'pod="a",le="0.25"'),
+            series("logout_event_loop_lag_seconds_bucket", "0+240x30", 'pod="a",le="0.5"'),
+            series("logout_event_loop_lag_seconds_bucket", "0+240x30", 'pod="a",le="+Inf"'),
+        ],
+        "12m",
+        {"pod": "a"},
+    ),
     # No series at all of accepted logouts, and a receiver that has run for more than a day.
     "LogoutSilence": ([series("logout_build_info", "1x1600", 'pod="a"')], "26h", {}),
     "LogoutAppSilent": ([series("logout_app_silent", "1x9", 'app="portal"')], "5m", {"app": "portal"}),

@@ -28,7 +28,8 @@ from receiver.ingress.server import running
 from receiver.ops.settings import Settings
 from receiver.ops.settings_source import SettingsSource
 from receiver.outbound.revocation import _Lane
-from receiver.runtime import redis_watch
+from receiver.runtime import loop_lag, redis_watch
+from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.reload import Reload
 from tests.docs.pages import names, read, rows, section
@@ -49,6 +50,7 @@ CACHE = {"name": "node", "layout": "msal-node", "prefix": "node:"}
 
 SERVE: dict[str, tuple[Any, str, bool]] = {
     "redis_watch": (RedisWatch, "check", True),
+    "loop_lag": (LoopLag, "measure", False),
     "epoch_watch": (EpochWatch, "check", False),
     "key_refresh": (TenantKeys, "is_due", False),
     "held_tokens": (HeldTokens, "retry", False),
@@ -62,6 +64,7 @@ SERVE: dict[str, tuple[Any, str, bool]] = {
 
 EVICT: dict[str, tuple[Any, str, bool]] = {
     "redis_watch": (RedisWatch, "check", True),
+    "loop_lag": (LoopLag, "measure", False),
     "evictions": (GroupMember, "read", True),
     "rechecks": (Rechecks, "take", True),
     "watcher": (Lease, "hold", True),
@@ -76,7 +79,7 @@ EVICT: dict[str, tuple[Any, str, bool]] = {
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs look often: what fails beneath them is called soon."""
     for module, name in (
-        (redis_watch, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"),
+        (redis_watch, "INTERVAL_S"), (loop_lag, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"),
         (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
         (outbox_publisher, "TICK_S"), (audit_log, "TICK_S"),
     ):  # fmt: skip
