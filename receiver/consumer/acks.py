@@ -55,6 +55,9 @@ class Acknowledger:
         keys: Key names.
         listener: In whose name.
         reads: Whether this process still hears from Redis: without that it gives no sign of life.
+
+    Attributes:
+        problem: Why the last attempt failed; empty after one that worked.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Acknowledger:
         self._listener = listener
         self._waiting: deque[acks.Ack] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
+        self.problem = ""
 
     def add(self, eviction: Eviction, entry: Entry, *, unknown: str = "") -> None:
         """The handler has returned; the acknowledgement is sent soon. Never waits."""
@@ -73,25 +77,22 @@ class Acknowledger:
         self._wake.set()
 
     async def run(self) -> None:
-        """Send what there is, and a sign of life when there is nothing, until cancelled."""
-        failing = False
+        """Send what there is, and a sign of life when there is nothing, until cancelled; outages are waited out."""
         while True:
             self._wake.clear()
             try:
                 if self._waiting or self._reads():
                     await self._send()
-                failing = False
+                self.problem = ""
             except connection.Failure as error:
-                if not failing:
+                if not self.problem:
                     log.warning("%s: cannot acknowledge: %s", self._listener.app, connection.describe(error))
-                failing = True
-            except Exception:  # signs of life that end by a fault of ours make the app look dead
-                if not failing:
-                    log.exception("%s: cannot acknowledge; please report this", self._listener.app)
-                failing = True
+                self.problem = connection.describe(error)
+                await asyncio.sleep(RETRY_S)
+                continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_S if failing else HEARTBEAT_S):
-                    await (asyncio.Event() if failing else self._wake).wait()
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._wake.wait()
 
     async def leave(self) -> None:
         """Send what is left and say goodbye; best effort."""

@@ -11,8 +11,9 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Unpack
 
+from receiver.consumer.reader import Job
 from receiver.consumer.subscriber import RESET_BACKOFF, Subscriber
-from receiver.tasks import leave_if_cancelled
+from receiver.tasks import leave_if_cancelled, together
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -97,11 +98,11 @@ class RefusingSubscriber(Subscriber):
         await super()._read()
         return "on_reset failed and is called again" if self._reset_failures else ""
 
-    async def _background(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(AT_ONCE):
-                tasks.create_task(self._clear())
-            tasks.create_task(self._reset_when_due())
+    def _beside(self) -> list[Job]:
+        return [Job("clearing", self._clear_all)]
+
+    async def _clear_all(self) -> None:
+        await together(self._reset_when_due(), *(self._clear() for _ in range(AT_ONCE)))
 
     async def _clear(self) -> None:
         while True:
@@ -117,6 +118,10 @@ class RefusingSubscriber(Subscriber):
             except TimeoutError:
                 log.warning("%s: on_eviction took over %g s and was cancelled", self._app, LIMIT_S)
                 continue
+            except asyncio.CancelledError:
+                # Handled again by the next run, if there is one.
+                self._waiting.appendleft((eviction, entry))
+                raise
             finally:
                 self._clearing -= 1
             if handled and self._acks is not None:
@@ -125,6 +130,9 @@ class RefusingSubscriber(Subscriber):
             leave_if_cancelled()
 
     async def _reset_when_due(self) -> None:
+        if self._reset_failures is not None:
+            # The run before this one ended in the middle of a reset.
+            self._reset_is_due.set()
         while True:
             await self._reset_is_due.wait()
             self._reset_is_due.clear()

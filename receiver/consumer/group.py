@@ -18,7 +18,7 @@ from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
 from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
-from receiver.consumer.reader import LOOKBACK_S, Reader
+from receiver.consumer.reader import LOOKBACK_S, Job, Reader
 from receiver.consumer.reader_thread import ReaderThread
 from receiver.errors import BadEventError, ConfigurationError, UnknownEventTypeError
 
@@ -138,6 +138,7 @@ class GroupSubscriber(Reader):
         self._done: list[str] = []
         self._done_since = 0.0
         self._next_claim = 0.0
+        self._claims_problem = ""
 
     def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
         self._held.clear()
@@ -252,19 +253,22 @@ class GroupSubscriber(Reader):
         if done:
             try:
                 await self._member.done(done)
-            except connection.Failure:
+            except BaseException:
                 self._done += done
                 raise
 
-    async def _background(self) -> None:
-        # Renews the claim on entries this worker holds, so that others do not take them over.
+    def _beside(self) -> list[Job]:
+        return [Job("claims", self._keep_claims, lambda: self._claims_problem)]
+
+    async def _keep_claims(self) -> None:
+        """Renew the claim on entries this worker holds, so that others do not take them over."""
         while True:
             await asyncio.sleep(self._min_idle_s / 3)
             try:
-                if self._held:
-                    await self._member.keep(list(self._held))
-            except connection.Failure:
-                continue
+                await self._member.keep(list(self._held))
+                self._claims_problem = ""
+            except connection.Failure as error:
+                self._claims_problem = connection.describe(error)
 
     async def _leave(self) -> None:
         try:

@@ -28,7 +28,7 @@ class Health:
         hears: Whether it has heard from Redis within `STALE_AFTER_S`, news or not.
         listening_since: NumericDate seconds when it began; None before.
         last_read_at: NumericDate seconds when what the last read brought was handled; None before the first.
-        last_error: Why Redis could not be read or asked; None when the last attempt worked.
+        last_error: Why Redis could not be read or asked, or what does not run and why; None when all of it works.
         skipped: Stream entries met that are no event of this version.
     """
 
@@ -53,12 +53,13 @@ class Pulse:
 
     Attributes:
         last_read_s: When the last read was handled, on that clock; None before the first.
+        error: Why the last read failed; None after one that worked.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: float | None = None
-        self._error: str | None = None
+        self.error: str | None = None
         self.last_read_s: float | None = None
 
     def begun(self) -> None:
@@ -67,11 +68,11 @@ class Pulse:
 
     def heard(self) -> None:
         """A read was handled, news or not."""
-        self.last_read_s, self._error = self._clock(), None
+        self.last_read_s, self.error = self._clock(), None
 
     def failed(self, error: str) -> None:
         """Redis could not be read."""
-        self._error = error
+        self.error = error
 
     def health(self, *, app: str, redis_url: str, skipped: int) -> Health:
         """How it is now."""
@@ -82,7 +83,7 @@ class Pulse:
             hears=silent_s is not None and silent_s < STALE_AFTER_S,
             listening_since=self._since,
             last_read_at=None if silent_s is None else time.time() - silent_s,
-            last_error=self._error,
+            last_error=self.error,
             skipped=skipped,
         )
 

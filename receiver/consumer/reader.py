@@ -9,6 +9,7 @@ import inspect
 import logging
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from redis.backoff import EqualJitterBackoff
@@ -20,10 +21,10 @@ from receiver.bus.link import connection
 from receiver.consumer.acks import Acknowledger, worker_name
 from receiver.consumer.health import BLOCK_S, STALE_AFTER_S, Pulse, place_of
 from receiver.errors import ReceiverError
-from receiver.tasks import cancel, finish, leave_if_cancelled
+from receiver.tasks import Backoff, cancel, finish, keep_running, leave_if_cancelled, reason_of, together
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     import redis.asyncio
 
@@ -36,14 +37,32 @@ log = logging.getLogger("receiver.consumer")
 LOOKBACK_S = 60.0
 """Seconds before its start that a consumer reads again: what was published while it started must not be missed."""
 
+EVICTIONS = "evictions"
+"""The job that reads and handles; the others only help it."""
+
 RECONNECT = EqualJitterBackoff(cap=5.0, base=0.1)
 """Pauses between two attempts to reach Redis, seconds. Spread, so that processes do not come back in step."""
 
-RESTART_S = 1.0
-"""Seconds before a background job that failed is started again."""
+RESTART = Backoff(first_s=0.1, longest_s=5.0)
+"""Pauses before a job that failed by a fault of ours is started again."""
 
 LEAVE_S = 1.0
 """Seconds a consumer that stops has to send its last acknowledgements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What runs for as long as a consumer listens; its owner starts it again when it fails.
+
+    Attributes:
+        name: Each once within a consumer.
+        run: Called at every start.
+        ask: Why it does not work now, while it waits out what it foresees; empty when it does.
+    """
+
+    name: str
+    run: Callable[[], Coroutine[Any, Any, None]]
+    ask: Callable[[], str] = str
 
 
 class Reader(ABC):
@@ -93,6 +112,8 @@ class Reader(ABC):
         self._acks: Acknowledger | None = None
         self._pulse = Pulse()
         self._task: asyncio.Task[None] | None = None
+        self._jobs: list[Job] = []
+        self._ended: dict[str, str] = {}
         self._calls = 0
         self._touched = 0.0
         self.skipped = 0
@@ -116,7 +137,9 @@ class Reader(ABC):
 
     def health(self) -> Health:
         """Whether it hears, since when, and what went wrong last; from any thread."""
-        return self._pulse.health(app=self._app, redis_url=self._url, skipped=self.skipped)
+        health = self._pulse.health(app=self._app, redis_url=self._url, skipped=self.skipped)
+        beside = [f"{job.name}: {problem}" for job in self._jobs if (problem := self._ended.get(job.name) or job.ask())]
+        return replace(health, last_error=health.last_error or "; ".join(beside) or None)
 
     @property
     def last_read_s(self) -> float | None:
@@ -125,31 +148,49 @@ class Reader(ABC):
 
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
+        async with self.opened() as jobs:
+            await together(*map(self._keep_running, jobs))
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[list[Job]]:
+        """What has to run for this consumer to listen, for an owner of jobs; where apps listen, that is `run`.
+
+        The jobs end before the block does; what was done is told to Redis then.
+        """
         self._pulse.begun()
+        self._touched = time.monotonic()
         client = self.client
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener, reads=self._reads)
-        self._touched = time.monotonic()
         self._acks = acks if self._acknowledge else None
-        beside = [self._background, *([acks.run] if self._acknowledge else [])]
-        jobs = [asyncio.create_task(self._keep_running(job)) for job in beside]
+        jobs = [Job(EVICTIONS, functools.partial(self._listen, client), lambda: self._pulse.error or "")]
+        if self._acknowledge:
+            jobs.append(Job("acknowledgements", acks.run, lambda: acks.problem))
         try:
             self._prepare(client, listener.worker)
-            await self._read_for_ever(client)
+            self._jobs = [*jobs, *self._beside()]
+            yield self._jobs
         finally:
+            self._jobs = []
+            self._ended.clear()
             # A reader may be cancelled more than once while it stops; half an ending would leave connections open.
-            await finish(self._end(client, acks, jobs))
+            await finish(self._end(client, acks))
 
-    async def _keep_running(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        while True:
-            try:
-                return await job()
-            except Exception:  # without acknowledgements and claims the listener would go on and look dead to others
-                log.exception("%s: a background job failed, starting it again; please report this", self._app)
-                await asyncio.sleep(RESTART_S)
+    async def _keep_running(self, job: Job) -> None:
+        def failed(error: BaseException | None, _: int, pause_s: float) -> None:
+            self._ended[job.name] = reason_of(error)
+            log.error(
+                "%s: %s failed, starting it again in %.1f s; please report this",
+                self._app, job.name, pause_s, exc_info=error,
+            )  # fmt: skip
 
-    async def _end(self, client: redis.asyncio.Redis, acks: Acknowledger, jobs: list[asyncio.Task[None]]) -> None:
-        await cancel(*jobs)
+        async def run() -> None:
+            self._ended.pop(job.name, None)
+            await job.run()
+
+        await keep_running(job.name, run, RESTART, failed)
+
+    async def _end(self, client: redis.asyncio.Redis, acks: Acknowledger) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 await self._leave()
@@ -159,8 +200,9 @@ class Reader(ABC):
         # The old one belongs to a loop that may end.
         self.client = self._connect()
 
-    async def _read_for_ever(self, client: redis.asyncio.Redis) -> None:
+    async def _listen(self, client: redis.asyncio.Redis) -> None:
         failures, is_first = 0, True
+        self._disconnected()
         while True:
             try:
                 problem = await self._read()
@@ -169,24 +211,17 @@ class Reader(ABC):
                     is_first = False
             except connection.Failure as error:
                 failures += 1
+                self._pulse.failed(connection.describe(error))
                 log.warning("%s: cannot read evictions, trying again: %s", self._app, connection.describe(error))
-                await self._pause(connection.describe(error), failures)
-            except Exception as error:  # a listener that ends by a fault of ours leaves every user signed in
-                failures += 1
-                log.exception("%s: cannot read evictions, trying again; please report this", self._app)
-                await self._pause(type(error).__name__, failures)
+                self._disconnected()
+                # The exponent is bounded: 2 to the power of an outage of days is no float.
+                await asyncio.sleep(RECONNECT.compute(min(failures, 10)))
             else:
                 failures = 0
                 self._touched = time.monotonic()
                 self._pulse.failed(problem) if problem else self._pulse.heard()
             self._moved()
             leave_if_cancelled()
-
-    async def _pause(self, problem: str, failures: int) -> None:
-        self._pulse.failed(problem)
-        self._disconnected()
-        # The exponent is bounded: 2 to the power of an outage of days is no float.
-        await asyncio.sleep(RECONNECT.compute(min(failures, 10)))
 
     async def _say_where(self, client: redis.asyncio.Redis) -> None:
         if await stream.newest_id(client, self._keys) is None:
@@ -216,9 +251,9 @@ class Reader(ABC):
     def _disconnected(self) -> None:
         """A read failed: Redis may not be the one it was."""
 
-    @abstractmethod
-    async def _background(self) -> None:
-        """Runs beside the reading."""
+    def _beside(self) -> list[Job]:
+        """What runs beside reading and acknowledging."""
+        return []
 
     @abstractmethod
     async def _leave(self) -> None:

@@ -126,9 +126,6 @@ class Subscriber(Reader):
     def _disconnected(self) -> None:
         self._stream.doubt()
 
-    async def _background(self) -> None:
-        return
-
     async def _leave(self) -> None:
         return
 

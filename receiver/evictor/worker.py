@@ -19,6 +19,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, describe
 from receiver.bus.link.lease import Lease
 from receiver.bus.link.trips import Trips
+from receiver.consumer.reader import EVICTIONS
 from receiver.core.index_names import IndexNames
 from receiver.errors import Code, ConfigurationError, DependencyError
 from receiver.evictor.bad_values import BadValues
@@ -43,8 +44,8 @@ from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.reload import Reload
-from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
-from receiver.tasks import together
+from receiver.runtime.supervisor import BACKOFF, Supervisor
+from receiver.tasks import Backoff, together
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -197,10 +198,13 @@ async def working(
         )  # fmt: skip
         subscriber.on_skipped = metrics.skipped.inc
         rechecker = Rechecker(rechecks, caches=caches, finder=finder, examiner=examiner)
+        share = await stack.enter_async_context(subscriber.opened())
         stack.push_async_callback(worker.jobs.aclose)
         worker.jobs.start("loop_lag", LoopLag(metrics).run, needed=False)
         worker.jobs.start("redis_watch", watch.watch, needed=True)
-        worker.jobs.start("evictions", subscriber.run, needed=True, ask=lambda: subscriber.health().last_error or "")
+        for job in share:
+            # Without the others evictions are done all the same: unseen by the trace, or by a second worker as well.
+            worker.jobs.start(job.name, job.run, needed=job.name == EVICTIONS, ask=job.ask)
         worker.jobs.start("rechecks", rechecker.run, needed=True)
         worker.jobs.start("watcher", watcher.run, needed=True)
         worker.jobs.start("cache_probes", functools.partial(_probe_caches, caches), needed=True)

@@ -31,7 +31,7 @@ from receiver.runtime.listener import Listener, open_internal
 from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.redis_watch import RedisWatch, address_digest
 from receiver.runtime.reload import MAX_NAMES, Reload
-from receiver.runtime.supervisor import BACKOFF, Backoff, Supervisor
+from receiver.runtime.supervisor import BACKOFF, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from receiver.ops.settings import Settings
     from receiver.ops.settings_source import SettingsSource
     from receiver.runtime.http_server import HttpServer
+    from receiver.tasks import Backoff
 
 log = logging.getLogger("receiver.server")
 

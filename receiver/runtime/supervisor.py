@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from receiver.errors import ReceiverError, StateLostError
+from receiver.errors import StateLostError
 from receiver.ops.logs import emit
-from receiver.tasks import cancel
+from receiver.tasks import Backoff, cancel, keep_running, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -18,25 +17,6 @@ if TYPE_CHECKING:
     from receiver.ops.process_metrics import ProcessMetrics
 
 log = logging.getLogger("receiver.jobs")
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Pauses between a failure and the next start.
-
-    Attributes:
-        first_s: Seconds after the first failure; each further one doubles it.
-        longest_s: The longest pause. Each is spread by a fifth, so that replicas do not come back in step.
-        steady_s: Seconds a job runs until its earlier failures no longer count.
-    """
-
-    first_s: float = 1.0
-    longest_s: float = 30.0
-    steady_s: float = 60.0
-
-    def pause_s(self, failures: int) -> float:
-        """The pause after so many failures in a row, at least one."""
-        return min(self.first_s * 2.0 ** min(failures - 1, 30), self.longest_s) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
 BACKOFF = Backoff()
@@ -111,36 +91,24 @@ class Supervisor:
         return {job.name: job.problem or "ok" for job in self._jobs.values()}
 
     async def _keep_running(self, job: _Job) -> None:
-        loop = asyncio.get_running_loop()
-        failures = 0
-        while True:
-            began = loop.time()
-            # In a task of its own: a cancellation that was meant for the job is then not one of ours.
-            task = asyncio.create_task(job.run(), name=job.name)
-            try:
-                await asyncio.wait([task])
-            finally:
-                await cancel(task)
-            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        def failed(error: BaseException | None, failures: int, pause_s: float) -> None:
             if isinstance(error, StateLostError):
-                job.ended = error.message
-                if not self.lost.done():
-                    self.lost.set_result(error)
-                return
-            failures = 1 if loop.time() - began >= self._backoff.steady_s else failures + 1
-            pause_s = self._backoff.pause_s(failures)
-            job.ended = f"{_reason(error)}; failures in a row: {failures}"
+                raise error
+            job.ended = f"{reason_of(error)}; failures in a row: {failures}"
             emit(
-                log, logging.ERROR, "job.failed", exception=error, job=job.name, reason=_reason(error),
+                log, logging.ERROR, "job.failed", exception=error, job=job.name, reason=reason_of(error),
                 failures=failures, restart_in_s=round(pause_s, 1),
             )  # fmt: skip
-            await asyncio.sleep(pause_s)
-            self._metrics.job_restarts.labels(job.name).inc()
-            job.ended = ""
 
+        async def run() -> None:
+            if job.ended:
+                self._metrics.job_restarts.labels(job.name).inc()
+                job.ended = ""
+            await job.run()
 
-def _reason(error: BaseException | None) -> str:
-    """One line without what an exception's text may hold: a token, a URL; the traceback in the log has it all."""
-    if error is None:
-        return "ended without an error"
-    return error.message if isinstance(error, ReceiverError) else type(error).__name__
+        try:
+            await keep_running(job.name, run, self._backoff, failed)
+        except StateLostError as error:
+            job.ended = error.message
+            if not self.lost.done():
+                self.lost.set_result(error)

@@ -209,23 +209,3 @@ async def test_threads_acknowledge_too(
     await until(answered)
     await asyncio.to_thread(subscriber.stop)
     assert [] == await acks.instances(redis_client, KEYS)
-
-
-async def test_a_fault_beside_the_reading_is_told_and_tried_again(
-    redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What runs beside the reading, the renewal of claims for one, is started again after an error."""
-    monkeypatch.setattr(receiver.consumer.reader, "RESTART_S", 0.01)
-    starts: list[None] = []
-
-    async def fails_twice(self: GroupSubscriber) -> None:
-        del self
-        starts.append(None)
-        if len(starts) < 3:
-            raise ArithmeticError
-
-    monkeypatch.setattr(GroupSubscriber, "_background", fails_twice)
-    async with running(GroupSubscriber(redis_server.url, lambda _: None, app="portal")):
-        await until(lambda: len(starts) == 3)
-
-    assert 2 == caplog.text.count("a background job failed")

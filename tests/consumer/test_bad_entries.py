@@ -186,8 +186,11 @@ async def test_a_groups_state_may_be_damaged(
     async with listening(GroupSubscriber, redis_server.url, heard):
         await publisher.publish(eviction("before"))
         await until(lambda: heard.told == ["before"])
-        await redis_client.hset(KEYS.group("portal"), mapping={field: b"abc\xff"})
-        await redis_client.incr(KEYS.sequence)
+        # At once: a read in between would find two things wrong, one after the other.
+        async with redis_client.pipeline(transaction=True) as at_once:
+            at_once.hset(KEYS.group("portal"), mapping={field: b"abc\xff"})
+            at_once.incr(KEYS.sequence)
+            await at_once.execute()
         await publisher.publish(eviction("after"))
         await until(lambda: "after" in heard.told)
     assert ["before", "reset", "after"] == heard.told

@@ -7,7 +7,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from receiver.runtime.supervisor import Backoff
+from receiver.tasks import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 QUICK = Backoff(first_s=0.02, longest_s=0.05)
 """Pauses short enough for a test."""
-
-OWN_RETRY = {"evictions": "receiver.consumer"}
-"""Jobs that start again by themselves, for they are the consumer library's; and the logger that says so."""
 
 DEADLINE_S = 30.0
 
@@ -79,8 +76,6 @@ class Process:
 
 
 def _is_of(record: logging.LogRecord, job: str) -> bool:
-    if job in OWN_RETRY:
-        return record.name == OWN_RETRY[job]
     return record.getMessage() == "job.failed" and record.fields["job"] == job  # type: ignore[attr-defined]
 
 
@@ -97,7 +92,7 @@ async def fails_and_comes_back(
     """The job fails, is seen to, is started again and again, and works once the fault has ended."""
 
     async def restarted() -> bool:
-        return job in OWN_RETRY or (process.sample("logout_job_restarts_total", job) or 0) >= 2
+        return (process.sample("logout_job_restarts_total", job) or 0) >= 2
 
     await until(restarted)
     await process.says(503 if needed else 200, job, runs=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+import receiver
 from receiver.bus.caches.cache_store import CacheStore
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.events import acks
@@ -18,6 +21,8 @@ from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.audit import File
 from receiver.ingress.audit import log as audit_log
 from receiver.ingress.epoch_watch import EpochWatch
+from receiver.ingress.inputs.message import InputJob
+from receiver.ingress.inputs.ssf_poll import PolledEvents
 from receiver.ingress.keys import held
 from receiver.ingress.keys import key_store as keys
 from receiver.ingress.keys.held import HeldTokens
@@ -35,15 +40,15 @@ from receiver.runtime.reload import Reload
 from tests.docs.pages import names, read, rows, section
 from tests.runtime.faults import QUICK, Fault, Process, fails_and_comes_back
 from tests.support.receiver import t1
+from tests.support.transmitter import CLIENT, POLL, SECRET, Transmitter
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
-    from tests.support.op import OP
 
 TOKEN = "0123456789abcdef-first"
 CACHE = {"name": "node", "layout": "msal-node", "prefix": "node:"}
@@ -57,6 +62,8 @@ SERVE: dict[str, tuple[Any, str, bool]] = {
     "event_feed": (EventLog, "wait", False),
     "ack_watch": (acks, "take", False),
     "audit_log": (File, "sync", False),
+    "ssf_key_refresh": (TenantKeys, "is_due", False),
+    "input:ssf-poll:t1": (PolledEvents, "turn", False),
     "reload": (Reload, "look", False),
     "outbox_drain": (Outbox, "check", True),
 }
@@ -66,6 +73,8 @@ EVICT: dict[str, tuple[Any, str, bool]] = {
     "redis_watch": (RedisWatch, "check", True),
     "loop_lag": (LoopLag, "measure", False),
     "evictions": (GroupMember, "read", True),
+    "acknowledgements": (acks, "acknowledge", False),
+    "claims": (GroupMember, "keep", False),
     "rechecks": (Rechecks, "take", True),
     "watcher": (Lease, "hold", True),
     "cache_probes": (CacheStore, "probe", True),
@@ -87,17 +96,30 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(op: OP, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, tmp_path: Path) -> Settings:
+async def transmitter(clock: Clock) -> AsyncIterator[Transmitter]:
+    """The tenant's OP, which has security events for who polls."""
+    async with Transmitter(clock) as running:
+        delivery = {"method": POLL, "endpoint_url": f"{running.issuer}/poll"}
+        running.stream = {"stream_id": "stream", "delivery": delivery}
+        yield running
+
+
+@pytest.fixture
+def settings(
+    transmitter: Transmitter, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, tmp_path: Path
+) -> Settings:
     """Everything on that has a job."""
     del redis_client
+    access = {"client_id": CLIENT, "client_secret": SECRET}
+    ssf = {"delivery": "poll", "access": access, "poll_interval_s": 0.02}
     return Settings(
         public={"host": "127.0.0.1", "port": 0},
         internal={"port": 0, "token": TOKEN},
         redis={"url": redis_server.url},
         outbox={"path": tmp_path / "outbox.db"},
-        tenants=[t1(op, revocation={"clients": {"c1": {"method": "none"}}})],
+        tenants=[t1(transmitter, revocation={"clients": {"c1": {"method": "none"}}}, ssf=ssf)],
         caches=[CACHE],
-        evictor={"recheck_s": []},
+        evictor={"recheck_s": [], "take_over_s": 0.06},
         audit={"path": tmp_path / "audit.jsonl", "key": "k1 0123456789abcdef0123456789abcdef"},
         reload={"interval_s": 0.02},
     )
@@ -138,10 +160,20 @@ async def test_each_job_of_evict(
         )
 
 
+def test_each_job_has_a_case() -> None:
+    """A job that some setting starts is in the tables above, or it would die unseen by these tests."""
+    code = "\n".join(path.read_text() for path in Path(receiver.__file__).parent.rglob("*.py"))
+    started = set(re.findall(r'\bjobs\.start\(\s*"(\w+)"', code))
+    inputs = [kind for kind in InputJob.__subclasses__() if kind.__module__.startswith("receiver.")]
+
+    assert started <= SERVE.keys() | EVICT.keys() | {"embedded_redis"}
+    assert len(inputs) == len([job for job in SERVE if job.startswith("input:")])
+
+
 def test_jobs_are_described() -> None:
     """docs/operations.md names each job, and whether readiness needs it."""
     there = {
-        (job, command, needed)
+        (job.replace(":t1", ":<tenant>"), command, needed)
         for command, jobs in (("receiver serve", SERVE), ("receiver evict", EVICT))
         for job, (_, _, needed) in jobs.items()
     }

@@ -8,7 +8,8 @@ import pytest
 
 from receiver.errors import Code, DependencyError, StateLostError
 from receiver.ops.process_metrics import ProcessMetrics
-from receiver.runtime.supervisor import Backoff, Supervisor
+from receiver.runtime.supervisor import Supervisor
+from receiver.tasks import Backoff
 from tests.runtime.faults import QUICK, until
 
 NEVER = 3600.0
