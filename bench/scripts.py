@@ -104,7 +104,7 @@ async def _learn(bench: Bench) -> None:
     limits = (NOW_S, 1000, cache_index.MAX_MEMBERS, cache_index.MAX_BYTES, cache_index.MAX_NAMES)
     member = f"{'x' * 16} {json.dumps('k' * 1000)}"
     arguments: list[Argument] = [*limits, *(text for n in range(notes) for text in (f"000{n}", member))]
-    await bench.script("learn, full names", cache_index.LEARN, [bucket] * notes, arguments, full)
+    await bench.script("learn, full names", cache_index.LEARN, [*[bucket] * notes, KEYS.full_buckets], arguments, full)
 
 
 async def _register(bench: Bench) -> None:

@@ -99,6 +99,14 @@ class Keys:
         """Hash: subject or session digest to the accounts the evictor found for it in the caches."""
         return f"{self.prefix}:index:{_bucket(digest)}"
 
+    @property
+    def full_buckets(self) -> str:
+        """Hash: each bucket that had no room for a name, to NumericDate seconds until names may be missing there.
+
+        Named like a bucket of the index, so that the rights to those are enough.
+        """
+        return f"{self.prefix}:index:full"
+
     def places_bucket(self, digest: str) -> str:
         """Hash: account, subject or session digest to the cache keys the evictor found it in."""
         return f"{self.prefix}:places:{_bucket(digest)}"

@@ -83,6 +83,8 @@ class Eviction:
             that are there, and any later one lives.
         accounts: MSAL `home_account_id`s known for this user; may be empty.
         sessions: What apps registered for the sessions that ended; may be empty.
+        beyond: Accounts and subjects of the user beyond what one logout looks up: what is registered under these is
+            not among `sessions`.
     """
 
     id: str
@@ -103,6 +105,7 @@ class Eviction:
     reauthenticate: bool = True
     accounts: tuple[str, ...] = ()
     sessions: tuple[SessionKeys, ...] = ()
+    beyond: int = 0
 
     @classmethod
     def for_subject(
@@ -178,7 +181,8 @@ class Eviction:
         """The wire form, compact, with the member order of docs/events.md."""
         accounts = ",".join(map(_encode, self.accounts))
         sessions = ",".join(_encode({"client_id": s.client_id, "keys": s.keys}) for s in self.sessions)
-        return f'{self.to_json_head()}{accounts}],"sessions":[{sessions}]}}}}'
+        beyond = f',"beyond":{self.beyond}' if self.beyond else ""
+        return f'{self.to_json_head()}{accounts}],"sessions":[{sessions}]{beyond}}}}}'
 
     def to_json_head(self) -> str:
         """The wire form up to and including `"accounts":[`; the publish script adds what it finds registered."""
@@ -237,6 +241,7 @@ class Eviction:
                     SessionKeys(_text(session["client_id"]), tuple(_text(key) for key in _array(session["keys"])))
                     for session in _array(data.get("sessions", []))
                 ),
+                beyond=_moment(data.get("beyond", 0)),
             )
         except KeyError as error:
             raise BadEventError(f"not an eviction event: it has no {error.args[0]}") from error

@@ -81,7 +81,7 @@ def _said(app: AppTrace) -> str:
         said = f"no answer from {', '.join(app.missing[:SHOWN_INSTANCES])}{more}"
     elif app.unknown:
         caches = sorted({cache for of_instance in app.unknown.values() for cache in of_instance})
-        said = f"unknown: not read in time: {', '.join(caches)}"
+        said = f"unknown: may still be in {', '.join(caches)}"
     elif app.acked_ms:
         said = f"after {app.after_ms} ms"
     elif app.last_seen is None:

@@ -19,6 +19,7 @@ from receiver.evictor.clear import Cleared, clear
 from receiver.evictor.decisions import ByLogout, user_digest
 from receiver.evictor.find import failure_of, users_of
 from receiver.evictor.reading import read
+from receiver.evictor.unknown import report, unknown_of
 from receiver.ops.logs import emit
 from receiver.tasks import together
 
@@ -98,7 +99,7 @@ class Evictor:
         """Return when every cache was cleared of this user, and the checks after it are ordered. Idempotent.
 
         Returns:
-            The caches of which that is unknown: nothing hears of their writes, and they could not be read in time.
+            The caches of which that is unknown: see `unknown.py`.
 
         Raises:
             Failure: a Redis did not answer; the caches on others are cleared all the same.
@@ -111,9 +112,9 @@ class Evictor:
         await self._removals.mark_subjects(eviction, found.subjects)
         seen: set[CacheKey] = set()
         removed = await self._clear_rounds(eviction, found, seen)
-        unknown = set()
+        not_read: set[str] = set()
         if uncovered := await self._coverage.uncovered(self._concerned(eviction, found)):
-            unknown = await self._coverage.read(uncovered)
+            not_read = await self._coverage.read(uncovered)
             found.add(await self._finder.find(eviction))
             await self._removals.mark_subjects(eviction, found.subjects)
             removed |= await self._clear_rounds(eviction, found, seen)
@@ -125,13 +126,11 @@ class Evictor:
             raise UndoneError(f"not done in {', '.join(sorted(found.undone))}; it is tried again")
         if not (removed or found.accounts or self._finder.names_a_key(found)):
             self._unresolved(eviction)
-        for name in sorted(unknown):
-            self._metrics.unknown.labels(name).inc()
-            emit(
-                log, logging.WARNING, "evict.unknown", cache=name, tenant=eviction.tenant, id=eviction.id,
-                action="Redis tells of no writes to this cache, and it could not be read in time, so the user may "
-                "still be in it; set notify-keyspace-events to Kg$h on the server, or raise evictor.read_within_s",
-            )  # fmt: skip
+        unknown = unknown_of(
+            self._concerned(eviction, found), eviction, not_read=not_read,
+            index_full=await self._finder.may_lack(eviction, found),
+        )  # fmt: skip
+        report(unknown, eviction, self._metrics)
         return frozenset(unknown)
 
     def _concerned(self, eviction: Eviction, found: Found) -> list[Cache]:

@@ -119,6 +119,10 @@ class Finder:
         found.keys |= await self._index.places_of(accounts)
         await self._add_subjects(eviction, found, accounts)
 
+    async def may_lack(self, eviction: Eviction, found: Found) -> bool:
+        """Whether the index had no room for a name of this logout."""
+        return await self._index.may_lack(eviction, found.accounts, found.subjects)
+
     def names_a_key(self, found: Found) -> bool:
         """Whether a key is known that is not simply the one of all users."""
         caches = ((self._caches.by_name(known.cache), known.key) for known in found.keys)

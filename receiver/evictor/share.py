@@ -77,7 +77,7 @@ class InHand:
 class Share(GroupSubscriber):
     """Calls an async `handler` for many evictions at once; everything else as in `GroupSubscriber`.
 
-    The handler may return names of what it could not look at in time; the acknowledgement says so then.
+    The handler may return names of caches where the user may still be; the acknowledgement says so then.
     """
 
     def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:

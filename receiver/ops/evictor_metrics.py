@@ -39,7 +39,7 @@ class EvictorMetrics(ProcessMetrics):
         )
         self.unknown = Counter(
             "logout_unknown_total",
-            "Evictions acknowledged as unknown: Redis tells of no writes to the cache, and it was not read in time.",
+            "Evictions acknowledged as unknown: the user may still be in the cache; evict.unknown says why.",
             ["cache"],
             registry=registry,
         )

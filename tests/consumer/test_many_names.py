@@ -53,5 +53,7 @@ async def test_marks_of_one_logout_are_bounded(redis_server: EmbeddedRedis, redi
     # 15 of the forged accounts were looked at, beside the registered one with its one other subject.
     assert [HOMES + 1 - 16 + 15 * USERS + 1 - 256] == told
     entries = await redis_client.xrange(KEYS.events)
-    accounts = [a for _, fields in entries for a in Eviction.from_json(fields[b"event"]).accounts]
-    assert {"own.utid", *(f"a{n}" for n in range(HOMES))} == set(accounts)
+    events = [Eviction.from_json(fields[b"event"]) for _, fields in entries]
+    assert {"own.utid", *(f"a{n}" for n in range(HOMES))} == {a for event in events for a in event.accounts}
+    assert set(told) == {event.beyond for event in events}
+    assert events == [Eviction.from_json(event.to_json()) for event in events]

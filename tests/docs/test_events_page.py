@@ -119,7 +119,7 @@ def test_every_key_is_described() -> None:
     assert described == {
         Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().logout("<digest>"),
         Keys().further("<event id>"),
-        Keys().jwks("<tenant>"), Keys().mark("<digest>"), Keys().anew("<digest>"), Keys().epoch,
+        Keys().jwks("<tenant>"), Keys().mark("<digest>"), Keys().anew("<digest>"), Keys().epoch, Keys().full_buckets,
         Keys().stream("<tenant>"), Keys().stream_state("<tenant>", "<state>"), Keys().poller("<name>"),
         Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().account_bucket("xx0").replace("xx0", "<bucket>"),

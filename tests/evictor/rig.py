@@ -9,6 +9,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from receiver.bus.events import trace
+from receiver.bus.events.event_search import Found
+from receiver.bus.events.stream import to_entry
+from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
 from receiver.evictor.worker import working
@@ -90,6 +94,14 @@ class World:
     async def is_handled(self, eviction: Eviction) -> bool:
         """Whether an evictor has acknowledged it."""
         return bool(await self.redis.exists(f"{{logout}}:acks:{eviction.id}"))
+
+    async def traced(self, eviction: Eviction) -> trace.AppTrace:
+        """What the evictor says of an event."""
+        entries = [to_entry(*pair) for pair in await self.redis.xrange("{logout}:events")]
+        found = [Found(entry.entry_id, entry.eviction()) for entry in entries]
+        mine = [one for one in found if one.eviction.id == eviction.id]
+        told = await trace.trace(self.redis, Keys(), mine, now_s=self.now, declared=["evictor"], seen_within_s=1e9)
+        return told.apps[0]
 
     async def read(self, key: str) -> bytes | None:
         """A value, whether it is a string or ASP.NET Core's hash."""

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.events import acks, trace
-from receiver.bus.events.event_search import Found
-from receiver.bus.events.stream import to_entry
+from receiver.bus.events import acks
 from receiver.bus.keys import Keys
 from receiver.evictor import watch
 from receiver.evictor.watch import Watcher
@@ -59,17 +57,6 @@ def session(world: World, sid: str) -> bytes:
     return json.dumps({"idToken": id_token(world.op.issuer, "u1", "c1", sid=sid)}).encode()
 
 
-async def traced(world: World, event_id: str) -> trace.AppTrace:
-    """What the evictor says of an event."""
-    events = {event["id"]: event for event in await world.receiver.events()}
-    assert event_id in events
-    entries = await world.redis.xrange("{logout}:events")
-    found = [Found(entry.entry_id, entry.eviction()) for entry in (to_entry(*pair) for pair in entries)]
-    mine = [one for one in found if one.eviction.id == event_id]
-    told = await trace.trace(world.redis, Keys(), mine, now_s=world.now, declared=["evictor"], seen_within_s=1e9)
-    return told.apps[0]
-
-
 async def test_written_after_the_last_reading(
     work_plain: Work,
     redis_client: redis.asyncio.Redis,
@@ -80,7 +67,7 @@ async def test_written_after_the_last_reading(
         await redis_client.set("session:b", session(world, "s2"))
         eviction = await world.log_out_session("s1")
         assert {"session:b"} == await world.keys()
-        assert (await traced(world, eviction.id)).done
+        assert (await world.traced(eviction)).done
 
 
 async def test_many_share_one_reading(
@@ -127,7 +114,7 @@ async def test_it_takes_too_long(
         eviction = await world.log_out(sub="u1", sid="s1")
         assert await world.gone("web:u1")
         assert not await world.gone("session:a")
-        app = await traced(world, eviction.id)
+        app = await world.traced(eviction)
         assert not app.done
         assert {"@evictor": ["flask", "web"]} == app.unknown
         assert (None, ()) == (app.after_ms, app.missing)

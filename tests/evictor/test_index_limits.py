@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 BUCKET = Keys().index_bucket("000")
+FULL = Keys().full_buckets
 KEEP_S = 1000
 LIVE = f'{NOW + 9000},web "live"'
 OVER = f'{NOW},web "over"'
@@ -134,7 +135,7 @@ async def test_without_the_right_to_sample_all_else_works(redis_client: redis.as
     await redis_client.acl_setuser("default", enabled=True, nopass=True, commands=["-hrandfield"])
     try:
         registered = await REGISTER.run(redis_client, keys, arguments)
-        learnt = await LEARN.run(redis_client, [BUCKET], (NOW, KEEP_S, 256, MAX_BYTES, MAX_NAMES, "n", "m"))
+        learnt = await LEARN.run(redis_client, [BUCKET, FULL], (NOW, KEEP_S, 256, MAX_BYTES, MAX_NAMES, "n", "m"))
     finally:
         await redis_client.acl_setuser("default", enabled=True, nopass=True, commands=["+@all"])
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from receiver.bus.lua import Script
 from receiver.core.index_names import PLAIN
 from receiver.core.layouts import foreign_json
-from receiver.core.layouts.cached_sign_in import text
+from receiver.core.layouts.cached_sign_in import seconds, text
 from receiver.core.marks import digest
 from receiver.errors import BadValueError
 
@@ -141,10 +141,10 @@ class CacheIndex:
             members: dict[tuple[str, str], dict[str, None]] = {}
             for note in found[start : start + MAX_NOTES]:
                 members.setdefault(self._place(note), {})[note.member] = None
-            buckets = [bucket for bucket, _ in members]
+            keys = [*(bucket for bucket, _ in members), self._keys.full_buckets]
             arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
             limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
-            new, dropped = await self._trips.run(LEARN, buckets, (*limits, *arguments))
+            new, dropped = await self._trips.run(LEARN, keys, (*limits, *arguments))
             learnt += int(new)
             for _ in range(int(dropped)):
                 self._report("index", "index_full")
@@ -178,6 +178,31 @@ class CacheIndex:
     async def places_of_subjects(self, subjects: Iterable[str]) -> set[CacheKey]:
         """Where anything of these subjects was found, as far as no account is noted with it."""
         return await self._places(sorted(subjects))
+
+    async def may_lack(self, eviction: Eviction, accounts: Iterable[str], subjects: Iterable[str]) -> bool:
+        """Whether there was no room for a name of this logout, so that what is known of its user may not be all.
+
+        Args:
+            eviction: The logout.
+            accounts: What is known of its user's.
+            subjects: Digests of the user's subjects at other clients.
+        """
+        if not await self._trips.one("HLEN", self._keys.full_buckets):
+            return False
+        of_logout, of_accounts = _names(eviction), sorted(accounts)
+        notes = [
+            *(Note("index", name, "") for name in of_logout),
+            *(Note("places", name, "") for name in (*of_logout, *map(account_digest, of_accounts), *sorted(subjects))),
+            *(Note("account", digest("account", eviction.iss, account), "") for account in of_accounts),
+        ]
+        asked = list(map(self._place, notes))
+        until = await self._trips.all([("HGET", self._keys.full_buckets, bucket) for bucket, _ in asked])
+        doubtful = [place for place, said in zip(asked, until, strict=True) if said and self._is_to_come(said)]
+        return None in await self._trips.all([("HGET", *place) for place in doubtful])
+
+    def _is_to_come(self, said: bytes) -> bool:
+        at = seconds(said.decode("ascii", "replace"))
+        return at is None or at > self._clock()
 
     async def _places(self, names: Sequence[str]) -> set[CacheKey]:
         members = await self._members(self._keys.places_bucket, names)

@@ -49,7 +49,7 @@ class Ack:
         entry_id: Its stream id.
         received_at: NumericDate seconds when the receiver took it in.
         handled_at: Seconds of a monotonic clock when the handler had returned.
-        unknown: Names of what was not looked at in time, where the user may still be; joined by commas.
+        unknown: Names of the caches where the user may still be; joined by commas.
     """
 
     event_id: str

@@ -34,7 +34,7 @@ class AppTrace:
         acked_ms: Instance to milliseconds from receipt to its acknowledgement.
         missing: Instances that were listening when the event was published and have not answered.
         lost: Instances unheard of since before the event, without a goodbye: dead, or cut off from Redis.
-        unknown: Instance to what it could not look at in time, where the user may still be: caches, by name.
+        unknown: Instance to the caches in which it cannot say that the user is not any more, by name.
         after_ms: Milliseconds from receipt until the last of its instances had answered; None while some have not.
     """
 

@@ -1,12 +1,12 @@
 -- Note what was read in a cache: in each bucket that a name has members, `expires,member,member`.
 --
--- KEYS: the buckets, one for each name
+-- KEYS: the buckets, one for each name, and last where it is noted that a bucket had no room
 -- ARGV: 1 now in seconds, 2 seconds to keep a note, 3 members kept of one name, 4 bytes kept of one name, 5 names kept
 --       in one bucket, then for each name the name, and its members joined by commas
 -- Returns {members that were new, names for which there was no room}
 local now, lifetime = tonumber(ARGV[1]), tonumber(ARGV[2])
 local max_members, max_bytes, max_names = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local learnt, dropped = 0, 0
+local learnt, dropped, full = 0, 0, table.remove(KEYS)
 
 -- Fields of a hash do not expire by themselves. A bucket is tidied while it grows, a few fields at a time: to look at
 -- all of them would keep every logout waiting. The right to the command may be missing.
@@ -48,6 +48,8 @@ for index, bucket in ipairs(KEYS) do
   if not entry then tidy(bucket) end
   if not entry and redis.call('HLEN', bucket) >= max_names then
     dropped = dropped + 1
+    redis.call('HSET', full, bucket, string.format('%d', now + lifetime))
+    redis.call('EXPIRE', full, lifetime)
   else
     local comma = string.find(entry or '', ',', 1, true)
     local expires = comma and tonumber(string.sub(entry, 1, comma - 1))

@@ -249,6 +249,7 @@ elseif not foreign then
 end
 
 local before_sessions, last = '],"sessions":[', ']}}'
+if beyond > 0 then last = string.format('],"beyond":%d}}', beyond) end
 local from, to = string.find(ARGV[1], '"id":' .. ARGV[15], 1, true)
 local before_id, after_id = string.sub(ARGV[1], 1, from + 4), string.sub(ARGV[1], to + 1)
 local id_json = event_id == ARGV[18] and '"' .. event_id .. '"' or ARGV[15]
