@@ -81,6 +81,8 @@ class Eviction:
             text, which no sign-in has. None for every other order.
         reauthenticate: For orders: whether the user has to authenticate at the OP again. False ends only the sign-ins
             that are there, and any later one lives.
+        not_before: NumericDate seconds, on our clock, before which it is not to be published; 0 for at once. It is not
+            part of the wire form.
         accounts: MSAL `home_account_id`s known for this user; may be empty.
         sessions: What apps registered for the sessions that ended; may be empty.
         beyond: Accounts and subjects of the user beyond what one logout looks up: what is registered under these is
@@ -103,6 +105,7 @@ class Eviction:
     reason: str | None = None
     account: str | None = None
     reauthenticate: bool = True
+    not_before: float = 0.0
     accounts: tuple[str, ...] = ()
     sessions: tuple[SessionKeys, ...] = ()
     beyond: int = 0
@@ -125,6 +128,7 @@ class Eviction:
         origin: str | None = None,
         reason: str | None = None,
         reauthenticate: bool = True,
+        not_before: float = 0.0,
     ) -> Self:
         """What an order about a subject or a session means at this tenant; every input makes its evictions here.
 
@@ -146,6 +150,7 @@ class Eviction:
             origin: See there.
             reason: See there.
             reauthenticate: See there.
+            not_before: See there.
         """
         return cls(
             id=id,
@@ -163,6 +168,7 @@ class Eviction:
             origin=origin,
             reason=reason,
             reauthenticate=reauthenticate,
+            not_before=not_before,
             accounts=(sub,) if sub and tenant.account_from_sub else (),
         )
 

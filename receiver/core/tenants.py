@@ -16,6 +16,9 @@ BothClaims = Literal["session", "user"]
 TENANT_ID_PLACEHOLDER = "{tenantid}"
 """What a multi-tenant issuer has in place of the tenant's GUID, as Entra's metadata spells it."""
 
+LONGEST_AHEAD_S = 3600.0
+"""The most that `Tenant.max_ahead_s` may be: seconds an acknowledged logout may wait. More is a broken clock."""
+
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -74,6 +77,7 @@ class Tenant:
         key_cooldown_s: Seconds between two key fetches caused by unknown `kid`s.
         require_key_issuer: Keys that carry an `issuer` member are used for that issuer only.
         clock_skew_s: Seconds the OP's clock may differ from ours.
+        max_ahead_s: Seconds it may be ahead in all: a logout token beyond `clock_skew_s` waits until it is valid.
         max_age_s: Seconds after `iat` a token is accepted, even where `exp` allows more.
         require_exp: False accepts a token without `exp`, bounded by `max_age_s`.
         require_typ: True accepts only `typ: logout+jwt`.
@@ -102,6 +106,7 @@ class Tenant:
     key_cooldown_s: float = 60.0
     require_key_issuer: bool = False
     clock_skew_s: float = 60.0
+    max_ahead_s: float = 300.0
     max_age_s: float = 600.0
     require_exp: bool = True
     require_typ: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
@@ -16,8 +16,9 @@ from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
 from receiver.diagnosis.known_keys import Verdict, judge_as_the_service
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
-from receiver.errors import ConfigurationError
+from receiver.errors import ConfigurationError, PublishError
 from receiver.ingress.http.responses import Policy
+from receiver.ingress.inputs.token_verifier import check_valid_now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,7 @@ class Explanation:
         keys_from: File or address of the keys, or the service's copy; None when there were none.
         status: The HTTP status the service would answer.
         keys_note: Where the service's copy and the OP differ on this token; None where they do not.
+        wait_s: Seconds an accepted token would wait in the outbox until it is valid; 0 for none.
     """
 
     judgement: Judgement
@@ -53,6 +55,7 @@ class Explanation:
     keys_from: str | None
     status: int
     keys_note: str | None = None
+    wait_s: float = 0.0
 
 
 def read_token(argument: str) -> str:
@@ -123,8 +126,9 @@ async def explain(
         verdict = Verdict(judged_by(None))
     else:
         verdict = await judge_as_the_service(settings, tenant, judged_by)
-    status = _status(verdict.judgement, settings)
-    return Explanation(verdict.judgement, tenant, now_s, verdict.keys_from, status, verdict.note)
+    judgement, wait_s = _with_wait(verdict.judgement, tenant, settings, now_s)
+    status = _status(judgement, settings)
+    return Explanation(judgement, tenant, now_s, verdict.keys_from, status, verdict.note, wait_s)
 
 
 def read_key_set(path: Path) -> KeySet:
@@ -140,6 +144,21 @@ def read_key_set(path: Path) -> KeySet:
     except (ValueError, RecursionError) as error:
         reason = "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)
         raise ConfigurationError(f"--jwks {path}: {reason}; expected a JWK Set with public keys") from error
+
+
+def _with_wait(
+    judgement: Judgement, tenant: Tenant | None, settings: Settings, now_s: float
+) -> tuple[Judgement, float]:
+    """What becomes of an accepted token that is not valid yet, and the seconds until it is."""
+    token = judgement.token
+    if token is None or tenant is None:
+        return judgement, 0.0
+    if settings.outbox.path is None:
+        try:
+            check_valid_now(token, tenant, now_s)
+        except PublishError as error:
+            return replace(judgement, error=error, scope=None, token=None), 0.0
+    return judgement, max(0.0, token.valid_at(tenant) - now_s)
 
 
 def _status(judgement: Judgement, settings: Settings) -> int:
@@ -162,6 +181,7 @@ def to_json(explanation: Explanation) -> str:
                 "status": explanation.status,
                 "message": error.message if error else None,
                 "scope": judgement.scope,
+                "wait_s": explanation.wait_s,
             },
             "tenant": explanation.tenant.name if explanation.tenant else None,
             "judged_at": explanation.now_s,
@@ -208,6 +228,7 @@ def _verdict(explanation: Explanation, *, colours: bool) -> str:
     error = explanation.judgement.error
     if error is None:
         ends = SCOPES[explanation.judgement.scope or "session"]
-        return paint(f"accepted: the service answers 200 and ends {ends}", GREEN, colours=colours)
+        wait = f", {explanation.wait_s:.0f} s later, when the token is valid" if explanation.wait_s else ""
+        return paint(f"accepted: the service answers 200 and ends {ends}{wait}", GREEN, colours=colours)
     answer = plain(f"refused: the service answers {explanation.status} {error.code.value}: {error.message}")
     return paint(answer, RED, colours=colours)

@@ -19,6 +19,7 @@ from receiver.errors import LogoutTokenError, ReceiverError
 if TYPE_CHECKING:
     from receiver.core.eviction import Scope
     from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.core.tokens.logout_token import LogoutToken
     from receiver.errors import Code
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -73,11 +74,13 @@ class Judgement:
         findings: In the order in which the rules are asked.
         error: Why the service would not accept the token; None when it would.
         scope: What the token would end; None when it would not be accepted.
+        token: The token; None when it would not be accepted.
     """
 
     findings: tuple[Finding, ...]
     error: ReceiverError | None
     scope: Scope | None
+    token: LogoutToken | None = None
 
 
 def tenant_for(compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = None) -> Tenant | None:
@@ -113,8 +116,9 @@ def judge(examination: Examination, tenant: Tenant | None, *, show_subject: bool
     findings.append(Finding(REPEAT, "skipped", "the service looks the jti up in Redis; a repeat is published once"))
     if error is not None:
         return Judgement(tuple(findings), error, None)
-    eviction, *_ = accepted(examination).to_evictions(examination.tenant, examination.now_s)
-    return Judgement(tuple(findings), None, eviction.scope)
+    token = accepted(examination)
+    eviction, *_ = token.to_evictions(examination.tenant, examination.now_s)
+    return Judgement(tuple(findings), None, eviction.scope, token)
 
 
 def _ask(rule: Rule, examination: Examination, *, show_subject: bool) -> tuple[Finding | None, ReceiverError | None]:

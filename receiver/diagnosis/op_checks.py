@@ -219,7 +219,9 @@ def _check_clock(area: Area, tenant: Tenant, ahead_s: float | None) -> Check:
     tolerated = f"clock_skew_s tolerates {tenant.clock_skew_s:g} s"
     text = f"the OP's clock is {abs(ahead_s):.0f} s {which} ours; {tolerated}"
     if apart_s > tenant.clock_skew_s:
-        return area.failed("clock", text, "Set both clocks by NTP; fresh tokens are refused.")
+        waits = 0 < ahead_s <= tenant.max_ahead_s
+        then = "until then each logout waits in the outbox, or is answered 503 without one" if waits else ""
+        return area.failed("clock", text, f"Set both clocks by NTP; {then or 'fresh tokens are refused'}.")
     if apart_s > tenant.clock_skew_s / 2:
         return area.warning("clock", text, "Set both clocks by NTP.")
     return area.ok("clock", f"within a second of ours; {tolerated}" if not apart_s else text)

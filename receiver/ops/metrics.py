@@ -152,6 +152,11 @@ class Metrics(ProcessMetrics):
             "Evictions in the outbox that cannot be published and are kept out of the others' way.",
             registry=registry,
         )
+        self.outbox_early = Gauge(
+            "logout_outbox_early",
+            "Evictions in the outbox whose tokens are not valid yet: their OP's clock is ahead.",
+            registry=registry,
+        )
         self.outbox_used_ratio = Gauge(
             "logout_outbox_used_ratio",
             "How full the outbox is, from 0 to 1, by entries or by bytes, whichever is fuller.",

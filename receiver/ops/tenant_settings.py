@@ -12,6 +12,7 @@ from receiver.core.eviction import AppliesTo
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import (
     GUID,
+    LONGEST_AHEAD_S,
     TENANT_ID_PLACEHOLDER,
     BothClaims,
     CommandRules,
@@ -56,6 +57,13 @@ class TenantSettings(Section):
     require_key_issuer: bool | None = Field(None, description="Honour the issuer member of keys (Entra).")
     clock_skew_s: float | None = Field(
         None, ge=0, le=600, description="Clock difference tolerated, seconds. Default 60."
+    )
+    max_ahead_s: float | None = Field(
+        None,
+        ge=0,
+        le=LONGEST_AHEAD_S,
+        description="Seconds the OP's clock may be ahead in all. A logout token beyond `clock_skew_s` waits in the "
+        "outbox until it is valid; 0 refuses it. Default 300.",
     )
     max_age_s: float | None = Field(
         None, gt=0, description="Seconds after iat a token is accepted whatever its exp says. Default 600."

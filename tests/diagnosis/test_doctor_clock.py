@@ -45,3 +45,13 @@ def test_clock(ahead_s: float | None, outcome: str, text: str) -> None:
 def test_clock_from_the_date_header(date: str | None, age: str | None, expected: float | None) -> None:
     """`Date`, plus the `Age` a cache in between adds, is the OP's clock; anything odd is not."""
     assert expected == clock_ahead(date, age, NOW)
+
+
+@pytest.mark.parametrize(("ahead_s", "cure"), [(75.0, "outbox"), (301.0, "refused"), (-75.0, "refused")])
+def test_what_becomes_of_its_logouts(ahead_s: float, cure: str) -> None:
+    """Up to `max_ahead_s` ahead they wait until they are valid; else they are refused."""
+    tenant = TenantSettings(name="t1", issuer="https://op.example", client_ids=["c1"]).to_tenant()
+
+    checks = check_op(OPFacts(tenant=tenant, metadata=None, jwks=None, ahead_s=ahead_s))
+
+    assert cure in next(check for check in checks if check.name == "clock").fix

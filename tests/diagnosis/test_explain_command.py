@@ -172,6 +172,29 @@ async def test_empty_standard_input(command: Command, config: Path, monkeypatch:
     assert "no token" in ran.err
 
 
+async def test_a_clock_that_is_ahead(
+    command: Command, op: OP, config: Path, jwks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that is early waits where there is an outbox, and is answered 503 where there is none."""
+    asked = (
+        "explain",
+        op.token(iat=NOW + 200, exp=NOW + 320),
+        "--config",
+        str(config),
+        "--jwks",
+        jwks,
+        *AT_NOW,
+        "--json",
+    )
+
+    without = await command(*asked)
+    monkeypatch.setenv("RECEIVER_OUTBOX__PATH", str(config.with_name("outbox.db")))
+    waits = await command(*asked)
+
+    assert (1, "publish", 503) == (without.code, *(without.json["verdict"][name] for name in ("code", "status")))
+    assert (0, 200, 140.0) == (waits.code, *(waits.json["verdict"][name] for name in ("status", "wait_s")))
+
+
 async def test_form_body_as_captured(command: Command, op: OP, config: Path, jwks: str) -> None:
     """A form body copied from a proxy's log is understood."""
     ran = await command("explain", f"logout_token={op.token()}", "--config", str(config), "--jwks", jwks, *AT_NOW)
@@ -193,6 +216,7 @@ async def test_json_shape(command: Command, op: OP, config: Path, jwks: str) -> 
             "status": 400,
             "message": "a logout token must not carry nonce; is this an ID token?",
             "scope": None,
+            "wait_s": 0.0,
         },
         "tenant": "t1",
         "judged_at": NOW,

@@ -48,9 +48,11 @@ def opened(path: Path) -> Iterator[Callable[..., OutboxFile]]:
         file.close()
 
 
-def put(name: str, event: bytes = b"{}", received_at: float = 1.0) -> Callable[[OutboxFile], object]:
+def put(
+    name: str, event: bytes = b"{}", received_at: float = 1.0, not_before: float = 0.0
+) -> Callable[[OutboxFile], object]:
     """One eviction to be stored."""
-    return partial(OutboxFile.put, event_id=name, event=event, received_at=received_at)
+    return partial(OutboxFile.put, event_id=name, event=event, received_at=received_at, not_before=not_before)
 
 
 def ids(file: OutboxFile) -> list[str]:

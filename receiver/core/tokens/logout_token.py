@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NewType
 
 from receiver.core.eviction import Eviction, eviction_id
-from receiver.core.tokens import claims, jwe, jwks, jws, registration
+from receiver.core.tokens import claims, jwe, jwks, jws, registration, times
 from receiver.core.tokens.rule import Examination, enforce
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class LogoutToken:
         iat: NumericDate seconds on the OP's clock.
         exp: NumericDate seconds; None only for tenants that accept tokens without one.
         reason: `logout_reason`, where the OP sends it as a short string.
+        newest_date: NumericDate seconds that the OP's clock showed at least: the later of `iat` and `nbf`.
     """
 
     iss: str
@@ -62,6 +63,11 @@ class LogoutToken:
     iat: float
     exp: float | None
     reason: str | None
+    newest_date: float
+
+    def valid_at(self, tenant: Tenant) -> float:
+        """NumericDate seconds, on our clock, from which on the token counts: in the future where the OP's is ahead."""
+        return self.newest_date - tenant.clock_skew_s
 
     def to_evictions(self, tenant: Tenant, received_at: float) -> tuple[Eviction, ...]:
         """What this token orders (BCL §2.7), one at least: several where logouts count for one client each."""
@@ -85,6 +91,7 @@ class LogoutToken:
             client_id=client_id,
             jti=self.jti,
             reason=self.reason,
+            not_before=valid_at if (valid_at := self.valid_at(tenant)) > received_at else 0.0,
         )
 
 
@@ -155,4 +162,5 @@ def accepted(found: Examination) -> LogoutToken:
         iat=found.iat,
         exp=found.exp,
         reason=claims.reason_of(found.claims),
+        newest_date=times.newest_date(found.claims),
     )

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     Claims = Mapping[str, object]
 
 
-def check_issued_at(claims: Claims, tenant: Tenant, now_s: float) -> float:
+def check_issued_at(claims: Claims, tenant: Tenant, now_s: float, *, ahead_s: float | None = None) -> float:
     """`iat` is there, not in the future, and recent.
+
+    Args:
+        claims: Of the token.
+        tenant: Whose token it is.
+        now_s: NumericDate seconds.
+        ahead_s: Seconds it may be in the future; None for the tenant's `clock_skew_s`.
 
     Raises:
         LogoutTokenError: `iat_missing`, `iat_future`, `too_old` or `malformed`.
@@ -28,7 +34,7 @@ def check_issued_at(claims: Claims, tenant: Tenant, now_s: float) -> float:
     if "iat" not in claims:
         raise LogoutTokenError(Code.IAT_MISSING, "no iat")
     iat = _numeric_date(claims, "iat")
-    if iat > now_s + tenant.clock_skew_s:
+    if iat > now_s + (tenant.clock_skew_s if ahead_s is None else ahead_s):
         raise LogoutTokenError(Code.IAT_FUTURE, f"issued {iat - now_s:.0f} s in the future; check both clocks")
     if iat < now_s - tenant.max_age_s - tenant.clock_skew_s:
         raise LogoutTokenError(
@@ -57,16 +63,24 @@ def check_expiry(claims: Claims, tenant: Tenant, now_s: float) -> float | None:
     return exp
 
 
-def check_not_before(claims: Claims, tenant: Tenant, now_s: float) -> None:
-    """`nbf`, where present, has come.
+def check_not_before(claims: Claims, tenant: Tenant, now_s: float, *, ahead_s: float | None = None) -> None:
+    """`nbf`, where present, has come; the arguments are those of `check_issued_at`.
 
     Raises:
         LogoutTokenError: `not_yet_valid` or `malformed`.
     """
     # RFC 7519 §4.1.5: a token "MUST NOT be accepted for processing" before it. BCL does not name the claim, and
     # Duende sends it.
-    if "nbf" in claims and _numeric_date(claims, "nbf") > now_s + tenant.clock_skew_s:
-        raise LogoutTokenError(Code.NOT_YET_VALID, "nbf is in the future; check both clocks")
+    if "nbf" not in claims:
+        return
+    nbf = _numeric_date(claims, "nbf")
+    if nbf > now_s + (tenant.clock_skew_s if ahead_s is None else ahead_s):
+        raise LogoutTokenError(Code.NOT_YET_VALID, f"nbf is {nbf - now_s:.0f} s in the future; check both clocks")
+
+
+def newest_date(claims: Claims) -> float:
+    """The later of `iat` and `nbf`, of claims that have kept the rules here: the OP's clock showed it at least."""
+    return max(_numeric_date(claims, "iat"), _numeric_date(claims, "nbf") if "nbf" in claims else 0.0)
 
 
 def _numeric_date(claims: Claims, name: str) -> float:
@@ -83,11 +97,23 @@ def find_issued_at(e: Examination) -> None:
     e.iat = check_issued_at(e.claims, e.tenant, e.now_s)
 
 
+def _issued_at(e: Examination) -> None:
+    e.iat = check_issued_at(e.claims, e.tenant, e.now_s, ahead_s=_ahead_s(e.tenant))
+
+
+def _not_before(e: Examination) -> None:
+    check_not_before(e.claims, e.tenant, e.now_s, ahead_s=_ahead_s(e.tenant))
+
+
+def _ahead_s(tenant: Tenant) -> float:
+    return max(tenant.clock_skew_s, tenant.max_ahead_s)
+
+
 def _expiry(e: Examination) -> None:
     e.exp = check_expiry(e.claims, e.tenant, e.now_s)
 
 
-_NTP = "Operator: check both clocks (NTP), or raise clock_skew_s."
+_NTP = "Operator: check both clocks (NTP), or raise max_ahead_s and set outbox.path."
 
 
 def _a_number(name: str) -> str:
@@ -96,7 +122,7 @@ def _a_number(name: str) -> str:
 
 RULES = (
     Rule(
-        "5.4", "iat", "BCL §2.4, §4", find_issued_at, shows=("claims.iat",),
+        "5.4", "iat", "BCL §2.4, §4", _issued_at, shows=("claims.iat",),
         refusals={
             Code.IAT_MISSING: "OP: add iat.",
             Code.MALFORMED: _a_number("iat"),
@@ -113,8 +139,8 @@ RULES = (
         },
     ),
     Rule(
-        "5.6", "nbf", "RFC 7519 §4.1.5", lambda e: check_not_before(e.claims, e.tenant, e.now_s), shows=("claims.nbf",),
+        "5.6", "nbf", "RFC 7519 §4.1.5", _not_before, shows=("claims.nbf",),
         refusals={Code.MALFORMED: _a_number("nbf"), Code.NOT_YET_VALID: _NTP},
     ),
 )  # fmt: skip
-"""The dates."""
+"""The dates. A token that is early by no more than `max_ahead_s` passes, and counts from `LogoutToken.valid_at` on."""

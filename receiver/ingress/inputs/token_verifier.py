@@ -1,19 +1,27 @@
-"""What happens to one logout token: parse, find its tenant, screen, get keys, verify; or wait for keys."""
+"""What happens to one logout token: parse, find its tenant, screen, get keys, verify; or wait for keys.
+
+A valid token whose OP's clock is ahead becomes an eviction that waits in the outbox (`Eviction.not_before`).
+"""
 
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens import logout_token as lt
+from receiver.core.tokens import times
+from receiver.errors import PublishError
 from receiver.ingress.keys.held import HeldToken, HeldTokens
 from receiver.ingress.keys.verification import verify_with
+from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from receiver.core.eviction import Eviction
+    from receiver.core.tenants import Tenant
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.key_freshness import Evidence
     from receiver.ingress.inputs.message import Message
@@ -23,6 +31,22 @@ if TYPE_CHECKING:
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import KeySettings
+
+
+log = logging.getLogger("receiver.request")
+
+
+def check_valid_now(token: lt.LogoutToken, tenant: Tenant, now_s: float) -> None:
+    """Where nothing can wait, a token has to be valid now.
+
+    Raises:
+        PublishError: its OP's clock is ahead by more than `clock_skew_s`.
+    """
+    if token.valid_at(tenant) > now_s:
+        raise PublishError(
+            f"dated {token.newest_date - now_s:.0f} s in the future, more than clock_skew_s ({tenant.clock_skew_s:g}): "
+            "check both clocks, or set outbox.path, where it can wait until it is valid"
+        )
 
 
 class TokenVerifier:
@@ -35,7 +59,8 @@ class TokenVerifier:
         settings: How many tokens wait for keys, and how long.
         metrics: Counts them.
         clock: NumericDate seconds.
-        outbox: Keeps waiting tokens across a restart; None keeps them in memory only.
+        outbox: Keeps waiting tokens across a restart, and is where early ones wait; without one the first are in memory
+            only, and early ones are not acknowledged.
     """
 
     def __init__(
@@ -52,6 +77,8 @@ class TokenVerifier:
         self._parser = parser
         self._keys = keys
         self._intake = intake
+        self._clock = clock
+        self._can_wait = outbox is not None
         self.held = HeldTokens(
             self._finish_held,
             functools.partial(intake.record_held, "backchannel"),
@@ -82,6 +109,7 @@ class TokenVerifier:
             LogoutTokenError: the token fails a rule.
             MalformedRequestError: `busy`, when too many encrypted tokens wait.
             JWKSUnavailableError: its keys cannot be had now.
+            PublishError: it is early, and there is no outbox.
         """
         token, tenant = await self._parser.parse(compact, message.path_tenant)
         message.token, message.tenant = token, tenant
@@ -89,13 +117,28 @@ class TokenVerifier:
         waiting = HeldToken(token, tenant, message.received_at, None, compact)
 
         def hold(known: KeySet | None, evidence: Evidence) -> None:
+            if not self._can_wait and times.newest_date(token.claims) - tenant.clock_skew_s > message.received_at:
+                return  # its keys could come before it is valid
             message.held = self.held.hold(replace(waiting, known=known, evidence=evidence))
 
         accepted = await verify_with(
             self._keys.of(tenant), lambda key_set: lt.verify(screened, key_set), undecided=hold
         )
-        return accepted.to_evictions(tenant, message.received_at)
+        return self._evictions(accepted, tenant, message.received_at)
 
     async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Sequence[Accepted]:
         accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)
-        return await self._intake.take(accepted.to_evictions(held.tenant, held.received_at))
+        return await self._intake.take(self._evictions(accepted, held.tenant, held.received_at))
+
+    def _evictions(self, accepted: lt.LogoutToken, tenant: Tenant, received_at: float) -> tuple[Eviction, ...]:
+        now_s = self._clock()
+        if not self._can_wait:
+            check_valid_now(accepted, tenant, now_s)
+        elif (wait_s := accepted.valid_at(tenant) - now_s) > 0:
+            emit(
+                log, logging.WARNING, "logout.early", tenant=tenant.name, ahead_s=round(accepted.newest_date - now_s),
+                wait_s=round(wait_s),
+                action="the OP's clock is ahead, or ours is behind; the logout is published once its token is valid. "
+                "Check both clocks (NTP)",
+            )  # fmt: skip
+        return accepted.to_evictions(tenant, received_at)

@@ -47,7 +47,8 @@ CREATE TABLE probe (filler BLOB);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
-"""The column `set_aside` is written by older versions only; this one keeps it in memory."""
+"""`set_aside` is when an eviction may be published, in NumericDate seconds; 0 for at once. Older versions write a 1 for
+those they keep out of the others' way, and set all to 0 when they open the file."""
 
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 """A disk that may be mended while we run; anything else at the start is the operator's mistake."""

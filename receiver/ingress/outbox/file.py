@@ -3,6 +3,9 @@
 SQLite with `synchronous=FULL`: a transaction is fsynced before it counts, and one that was cut short by a crash never
 happened. Everything here blocks; `store.Outbox` calls it from one thread.
 
+An eviction of a token that is not valid yet is in the file before it is answered for, apart from those that wait, and
+joins them when its time has come. When that is stands in the column `set_aside`.
+
 What is published is first forgotten in memory and then on disk. A disk that refuses the second stops nothing: at the
 next start those evictions are offered once more, and the publish script recognises them by their id.
 
@@ -13,12 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import math
 import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
+from receiver.core.tenants import LONGEST_AHEAD_S
 from receiver.errors import PublishError
 from receiver.ingress.outbox.database import Database, describe, is_damage, is_full
 
@@ -31,6 +36,10 @@ FORGET_BATCH = 1024
 
 PROBE_BYTES = 32 * 1024
 """Bytes written to see whether the file can grow again; more than any one entry takes."""
+
+
+_EARLY = "SELECT seq, set_aside FROM evictions WHERE set_aside > 1"
+# A 1 is an older version's, and no date.
 
 
 class Put(StrEnum):
@@ -81,6 +90,7 @@ class Level:
         rows: Evictions in the file; some of them may be published already.
         waiting: Those of them to be published.
         set_aside: Those that are kept out of the others' way.
+        early: Those whose time has not come.
         oldest_at: NumericDate seconds when the first waiting one was received; None when none waits.
         used: Share of the room the file may take, from 0 to 1.
     """
@@ -88,6 +98,7 @@ class Level:
     rows: int = 0
     waiting: int = 0
     set_aside: int = 0
+    early: int = 0
     oldest_at: float | None = None
     used: float = 0.0
 
@@ -114,6 +125,7 @@ class OutboxFile:
         self._max_entries = max_entries
         self._published: set[int] = set()
         self._aside: set[int] = set()
+        self._early: dict[int, float] = {}
         self._passed = 0
         self._rows = 0
         self._damage: sqlite3.Error | None = None
@@ -165,8 +177,8 @@ class OutboxFile:
         row = self._db.execute("SELECT event FROM evictions WHERE id = ?", (event_id,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def put(self, event_id: str, event: bytes, received_at: float) -> Put:
-        """Store one eviction behind the others, once."""
+    def put(self, event_id: str, event: bytes, received_at: float, not_before: float = 0.0) -> Put:
+        """Store one eviction behind the others, once; one with a `not_before` waits apart, until `release`."""
         there = self._db.execute("SELECT seq FROM evictions WHERE id = ?", (event_id,)).fetchone()
         if there is not None:
             [seq] = there
@@ -176,9 +188,12 @@ class OutboxFile:
             return Put.DUPLICATE
         if self._rows >= self._max_entries:
             return Put.FULL
-        self._db.execute(
-            "INSERT INTO evictions (id, event, received_at) VALUES (?, ?, ?)", (event_id, event, received_at)
+        added = self._db.execute(
+            "INSERT INTO evictions (id, event, received_at, set_aside) VALUES (?, ?, ?, ?)",
+            (event_id, event, received_at, math.ceil(not_before)),
         )
+        if not_before and added.lastrowid is not None:
+            self._early[added.lastrowid] = not_before
         self._rows += 1
         return Put.STORED
 
@@ -215,6 +230,14 @@ class OutboxFile:
     def set_aside(self, entry: Entry) -> None:
         """Keep an eviction out of the others' way until it is published, comes again, or the file is opened again."""
         self._aside.add(entry.seq)
+
+    def release(self, now_s: float) -> None:
+        """Put those whose time has come among those that wait; infinity releases all of them."""
+        for seq, not_before in list(self._early.items()):
+            # One that is further off than any may be tells of a clock that was set back.
+            if not now_s < not_before <= now_s + LONGEST_AHEAD_S:
+                del self._early[seq]
+                self._passed = min(self._passed, seq - 1)
 
     def update_held(self, new: Iterable[HeldRow], gone: Iterable[int]) -> bool:
         """Store held tokens and forget others, by number."""
@@ -285,6 +308,7 @@ class OutboxFile:
 
     def _read_state(self) -> None:
         [self._rows] = self._db.execute("SELECT count(*) FROM evictions").fetchone()
+        self._early = dict(self._db.execute(_EARLY))
         with contextlib.suppress(sqlite3.OperationalError):
             # A full disk kept the table from being made.
             self.redis_seen = {digest for [digest] in self._db.execute("SELECT url_digest FROM redis_seen")}
@@ -294,10 +318,10 @@ class OutboxFile:
         self._passed = min(self._passed, seq - 1)
 
     def _is_out(self, seq: int) -> bool:
-        return seq in self._published or seq in self._aside
+        return seq in self._published or seq in self._aside or seq in self._early
 
     def _measure(self) -> None:
-        waiting = self._rows - len(self._published) - len(self._aside)
+        waiting = self._rows - len(self._published) - len(self._aside) - len(self._early)
         [pages] = self._db.execute("PRAGMA page_count").fetchone()
         [free] = self._db.execute("PRAGMA freelist_count").fetchone()
         [limit] = self._db.execute("PRAGMA max_page_count").fetchone()
@@ -305,6 +329,7 @@ class OutboxFile:
             rows=self._rows,
             waiting=waiting,
             set_aside=len(self._aside),
+            early=len(self._early),
             oldest_at=self._oldest_at() if waiting else None,
             used=max(self._rows / self._max_entries, (pages - free) / limit),
         )
@@ -321,4 +346,6 @@ class OutboxFile:
         with contextlib.suppress(sqlite3.Error, AttributeError):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            stored = dict(self._db.execute(_EARLY))
+            self._early = {seq: at for seq, at in self._early.items() if seq in stored}
             [self._rows] = self._db.execute("SELECT count(*) FROM evictions").fetchone()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -98,6 +99,9 @@ class OutboxPublisher:
         Raises:
             PublishError: neither took it.
         """
+        if eviction.not_before > self._clock():
+            stored = await self._outbox.put(eviction)
+            return Published(IN_OUTBOX, duplicate=not stored, event_id=eviction.id)
         await _is_set(self._gate, GATE_S)
         if self._watch.up and not self._outbox.entries:
             try:
@@ -123,6 +127,7 @@ class OutboxPublisher:
             await self._outbox.check()
             with contextlib.suppress(PublishError):  # the disk; said by the outbox
                 await self._retry_set_aside()
+                await self._outbox.release(self._clock())
             if not await _is_set(self._outbox.filled, TICK_S):
                 continue
             self._watch.recovered.clear()
@@ -135,11 +140,15 @@ class OutboxPublisher:
     async def flush(self, timeout_s: float) -> None:
         """Publish what waits until nothing does, Redis refuses, or the time is up; the rest stays on disk.
 
+        What is not valid yet goes too: the file may go with this process, and too early is better than lost.
+
         Args:
             timeout_s: Seconds.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
+                with contextlib.suppress(PublishError):  # the disk; said by the outbox
+                    await self._outbox.release(math.inf)
                 while self._outbox.entries and await self._drain_batch():
                     pass
         if left := self._outbox.count_left():

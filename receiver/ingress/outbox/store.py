@@ -130,7 +130,8 @@ class Outbox:
 
         def operation(file: OutboxFile) -> Put:
             kept = beside(eviction, file.event(eviction.id))
-            return file.put(kept.id, kept.to_json().encode(), kept.received_at)
+            not_before = kept.not_before if kept.not_before > self._clock() else 0.0
+            return file.put(kept.id, kept.to_json().encode(), kept.received_at, not_before)
 
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -157,6 +158,15 @@ class Outbox:
             PublishError: the file cannot be read.
         """
         return await self._read(functools.partial(OutboxFile.oldest, limit=limit))
+
+    async def release(self, now_s: float) -> None:
+        """Put the evictions whose time has come among those that wait; infinity releases all of them.
+
+        Raises:
+            PublishError: the file cannot be read.
+        """
+        if self._level.early:
+            await self._read(functools.partial(OutboxFile.release, now_s=now_s))
 
     async def entry(self, seq: int) -> Entry | None:
         """One eviction that is set aside; None when it is not, any more.
@@ -193,7 +203,7 @@ class Outbox:
 
     def count_left(self) -> int:
         """Count, when the process ends, what stays in the file; how many."""
-        left = self._level.waiting + self._level.set_aside
+        left = self._level.waiting + self._level.set_aside + self._level.early
         self._count("left", left)
         return left
 
@@ -264,6 +274,7 @@ class Outbox:
         self._level = level
         self._metrics.outbox_entries.set(level.waiting)
         self._metrics.outbox_set_aside.set(level.set_aside)
+        self._metrics.outbox_early.set(level.early)
         self._metrics.outbox_used_ratio.set(level.used)
         if self._file.restored > self._restored:
             self._restored = self._file.restored
