@@ -68,7 +68,7 @@ class Storm:
     def worker(
         self, *, url: str | None = None, caches: Sequence[dict[str, Any]] = (), name: str = "w"
     ) -> Iterator[Process]:
-        """A `receiver evict`, standing still, that has read everything if it is the one that watches."""
+        """A `receiver evict` that has read everything if it is the one that watches."""
         config = {
             "internal": {"host": "127.0.0.1", "port": 0}, "redis": {"url": url or self.at.url},
             "tenants": [{"name": tenant, "issuer": iss, "client_ids": [WEB]} for tenant, iss in TENANTS],
@@ -84,15 +84,19 @@ class Storm:
             started = _line(log, "startup")
             if name == "w":
                 _line(log, "watch.read")
-            os.kill(child.pid, signal.SIGSTOP)
             yield Process(child.pid, f"http://{started['internal']}")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGCONT)
             end(child)
 
-    def fill_queue(self) -> range:
-        """Publish a storm; who is signed out."""
+    def fill_queue(self, *workers: Process) -> range:
+        """Publish a storm while these workers stand still; who is signed out."""
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGSTOP)
+        # The one that watches goes on to do so: another would read everything first.
+        for key in (KEYS.watcher, *(KEYS.watched(cache["name"]) for cache in self.at.kind.caches)):
+            self.at.client.persist(key)
         numbers = range(self.next, self.next + self.logouts)
         self.next += self.logouts
         asyncio.run(publish(self.at, map(logout, numbers)))
@@ -127,7 +131,7 @@ class Storm:
     def rate(self, *, url: str | None = None, caches: Sequence[dict[str, Any]] = ()) -> float:
         """Logouts a second of one worker."""
         with self.worker(url=url, caches=caches) as one:
-            numbers = self.fill_queue()
+            numbers = self.fill_queue(one)
             took = self.weather(one)
         if lost := self.lost(numbers):
             raise RuntimeError(f"{lost} of {len(numbers)} were lost")
@@ -149,7 +153,7 @@ async def publish(at: Side, evictions: Iterable[Eviction]) -> None:
 def one_worker(storm: Storm) -> None:
     """Rate, processor time and commands; the control reads and deletes one key of each user."""
     with storm.worker() as one:
-        numbers = storm.fill_queue()
+        numbers = storm.fill_queue(one)
         before, cpu = storm.at.commands(), one.cpu_s
         took = storm.weather(one)
         spent, cpu = storm.at.commands() - before, one.cpu_s - cpu
@@ -184,7 +188,7 @@ def two_workers(storm: Storm) -> None:
     """The queue is filled beforehand; the control is one worker."""
     control = storm.rate()
     with storm.worker() as one, storm.worker(name="second") as other:
-        numbers = storm.fill_queue()
+        numbers = storm.fill_queue(one, other)
         took = storm.weather(one, other)
     _ratio("two workers : one", storm.logouts / took, control, storm.lost(numbers))
 
@@ -215,7 +219,7 @@ def lone_order(storm: Storm) -> None:
     }
     for name, make in kinds.items():
         with storm.worker() as one:
-            numbers = storm.fill_queue()
+            numbers = storm.fill_queue(one)
             lone, later = storm.next, storm.next + 1
             storm.next += 2
             storm.weather(one, until=lambda left: left < storm.logouts * 2 // 3)
@@ -237,7 +241,7 @@ def _seconds_until_acked(storm: Storm, eviction: Eviction) -> float:
 def killed(storm: Storm) -> None:
     """One of two workers is killed when a third is done; the control is that nothing is lost without that, above."""
     with storm.worker() as one, storm.worker(name="second") as other:
-        numbers = storm.fill_queue()
+        numbers = storm.fill_queue(one, other)
         storm.weather(one, other, until=lambda left: left < storm.logouts * 2 // 3)
         os.kill(one.pid, signal.SIGKILL)
         took = storm.weather(other)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.caches.cache_store import CacheStore
     from receiver.bus.caches.watched import Watched
-    from receiver.evictor.caches import Cache
+    from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.watch import Watcher
 
 ASK_S = 1.0
@@ -31,17 +31,20 @@ class Coverage:
     """Of all caches.
 
     Args:
+        caches: As configured.
         watcher: What this worker hears, and what reads.
         watched: What another one says that it hears.
         read_within_s: Seconds a logout waits for a reading; 0 reads for none.
     """
 
-    def __init__(self, watcher: Watcher, watched: Watched, *, read_within_s: float) -> None:
+    def __init__(self, caches: Caches, watcher: Watcher, watched: Watched, *, read_within_s: float) -> None:
+        self._names = [cache.name for cache in caches if cache.is_read]
         self._watcher = watcher
         self._watched = watched
         self._read_within_s = read_within_s
         self._asked_at = float("-inf")
         self._heard: set[str] = set()
+        self._questions: Turns[None, None] = Turns()
         self._turns: Turns[None, None] = Turns()
         self._readings: set[asyncio.Task[None]] = set()
 
@@ -50,9 +53,15 @@ class Coverage:
         # The one key of all users is always looked at, and what is never read is known by what apps register.
         asked = [cache for cache in caches if cache.is_read and cache.key is None and not self._watcher.hears(cache)]
         if asked and time.monotonic() - self._asked_at >= ASK_S:
-            self._asked_at = time.monotonic()
-            self._heard = await self._watched.heard([cache.name for cache in asked])
+            await self._questions.ask(None, None, self._ask)
         return [cache for cache in asked if cache.name not in self._heard]
+
+    async def _ask(self, asked: Sequence[None]) -> list[None]:
+        began = time.monotonic()
+        self._heard = await self._watched.heard(self._names)
+        # Not before the answer is there: those who ask meanwhile wait for it.
+        self._asked_at = began
+        return [None for _ in asked]
 
     async def read(self, caches: Sequence[Cache]) -> set[str]:
         """Read these from now on; the names of those that are not read in time.

@@ -37,6 +37,10 @@ BATCH = 200
 LEASE_S = 10.0
 """Seconds after which another worker takes over from one that died."""
 
+HOLD_S = 2.0
+"""Seconds after which it is held, and said to the other workers, again: twice before they take the caches for unwatched
+(`bus.caches.watched`), and read them."""
+
 WAIT_S = 1.0
 """Seconds one wait for notifications takes."""
 
@@ -109,7 +113,7 @@ class Watcher:
                 self._metrics.watching.set(held)
                 if held:
                     await self._say()
-                await asyncio.sleep(LEASE_S / 3)
+                await asyncio.sleep(HOLD_S)
         finally:
             if watching is not None:
                 await cancel(watching)

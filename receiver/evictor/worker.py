@@ -183,7 +183,7 @@ async def working(
             caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, watched=watched,
             metrics=metrics, rescan_s=settings.evictor.rescan_s, clock=clock,
         )  # fmt: skip
-        coverage = Coverage(watcher, watched, read_within_s=settings.evictor.read_within_s)
+        coverage = Coverage(caches, watcher, watched, read_within_s=settings.evictor.read_within_s)
         stack.push_async_callback(coverage.aclose)
         evictor = Evictor(caches, finder=finder, coverage=coverage, rechecks=rechecks, **handling)
         watch = RedisWatch(client, metrics, while_away="evictions wait in the stream")

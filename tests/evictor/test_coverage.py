@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.bus.events import acks
+from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
+from receiver.core.eviction import Eviction
 from receiver.evictor import watch
+from receiver.evictor.evict import Evictor
+from receiver.evictor.share import LEAST
 from receiver.evictor.watch import Watcher
 from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work, until
 from tests.evictor.written import dumped, id_token, tokens
@@ -31,6 +35,9 @@ PLAIN = ("ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-config")
 """A user as managed services give one: without CONFIG."""
 
 SETTING = "notify-keyspace-events"
+
+STORM = LEAST * 3
+"""Evictions, more than one worker takes in hand at once."""
 
 
 @pytest.fixture
@@ -137,6 +144,52 @@ async def test_known_by_another_worker(
             second.evictor._coverage._asked_at = float("-inf")
             uncovered = await second.evictor._coverage.uncovered(second.evictor._caches)
             assert ["flask"] == [cache.name for cache in uncovered]
+
+
+async def test_a_storm_shared_by_two_workers(
+    work: Work, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each eviction is worked on by one of them, and the one that does not watch reads no cache for it."""
+    readings: list[Watcher] = []
+    handled: list[tuple[int, str]] = []
+    read, evict = Watcher.read_store, Evictor.evict
+
+    async def counted(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+        readings.append(self)
+        await read(self, store, flush=flush)
+
+    async def noted(self: Evictor, eviction: Eviction) -> frozenset[str]:
+        handled.append((id(self), eviction.id))
+        return await evict(self, eviction)
+
+    monkeypatch.setattr(Watcher, "read_store", counted)
+    monkeypatch.setattr(Evictor, "evict", noted)
+    async with work(FLASK) as world:
+        await until(lambda: redis_client.exists("{logout}:watcher:flask"))
+        readings.clear()
+        publisher = EvictionPublisher(redis_client, Keys(), Retention())
+        evictions = [
+            Eviction(id=f"e{number}", tenant="t1", iss=world.op.issuer, sid=f"s{number}", scope="session",
+                     logout_at=world.now, received_at=world.now)
+            for number in range(STORM)
+        ]  # fmt: skip
+        async with another_worker(redis_server, world, FLASK):
+            await asyncio.gather(*map(publisher.publish, evictions))
+            for eviction in evictions:
+                await until(lambda eviction=eviction: world.is_handled(eviction))
+    assert sorted(eviction.id for eviction in evictions) == sorted(name for _, name in handled)
+    assert [] == readings
+
+
+async def test_asked_at_the_same_time(
+    work: Work, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
+) -> None:
+    """All who ask before the first answer is there wait for it: to none does a cache that is watched seem not to be."""
+    async with work(FLASK) as world:
+        await until(lambda: redis_client.exists("{logout}:watcher:flask"))
+        async with another_worker(redis_server, world, FLASK) as second:
+            asked = [second.evictor._coverage.uncovered(second.evictor._caches) for _ in range(20)]
+            assert [[]] * 20 == await asyncio.gather(*asked)
 
 
 async def test_it_notifies_all_the_same(

@@ -85,7 +85,7 @@ async def test_the_one_that_watches_ends(
     dies: bool,
 ) -> None:
     """Another one takes over, whether it died or ended in good order, and reads everything first."""
-    monkeypatch.setattr(watch, "LEASE_S", 0.6)
+    monkeypatch.setattr(watch, "HOLD_S", 0.2)
     monkeypatch.setattr(worker, "LEASE_S", 0.6)
 
     async def nothing(_: Lease) -> None:
@@ -106,7 +106,7 @@ async def test_nothing_to_watch(
     work: Work, redis_client: redis.asyncio.Redis, op: OP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker none of whose caches is read goes on: it has logouts to handle."""
-    monkeypatch.setattr(watch, "LEASE_S", 0.06)
+    monkeypatch.setattr(watch, "HOLD_S", 0.02)
     held = []
     hold = Lease.hold
 
