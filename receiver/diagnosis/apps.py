@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from receiver.bus.events import acks, apps
 from receiver.bus.events.trace import LIVE_S
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import Failure, connect, describe
+from receiver.bus.link.connection import Failure, describe
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain, widths
-from receiver.errors import ConfigurationError, RedisUnavailableError
-from receiver.ops.redis_settings import EMBEDDED
+from receiver.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,11 +107,5 @@ def to_text(known: list[App]) -> str:
 
 @contextlib.asynccontextmanager
 async def _redis(settings: Settings) -> AsyncIterator[tuple[redis.asyncio.Redis, Keys]]:
-    given = settings.redis
-    if given.url == EMBEDDED:
-        raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url")
-    client = connect(given.url, timeout_s=given.timeout_s, prefix=given.prefix, **given.options)
-    try:
-        yield client, Keys(given.prefix)
-    finally:
-        await client.aclose()
+    async with settings.redis.opened() as client:
+        yield client, Keys(settings.redis.prefix)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import connect
 from receiver.bus.link.inspect import inspect, inspect_standbys
 from receiver.core.tokens.discovery import address_of
 from receiver.diagnosis.cache_checks import check_cache, check_index, sample
@@ -62,31 +61,19 @@ async def _examine_redis(settings: Settings) -> list[Check]:
     if settings.redis.url == EMBEDDED:
         text = "embedded: events live in a child process of `receiver serve` and end with it"
         return [Area("redis").warning("reachable", text, "Set redis.url to the Redis your apps share.")]
-    client = connect(
-        settings.redis.url,
-        timeout_s=settings.redis.timeout_s,
-        prefix=settings.redis.prefix,
-        **settings.redis.options,
-    )
-    try:
+    async with settings.redis.opened() as client:
         wait = settings.redis.wait_replicas
         facts = await inspect(client, Keys(settings.redis.prefix), wait_replicas=wait)
         others = {} if facts.problem else await inspect_standbys(client)
         return [*check_redis(facts, wait_replicas=wait), *check_standbys(others)]
-    finally:
-        await client.aclose()
 
 
 async def _examine_caches(settings: Settings) -> list[Check]:
     if not settings.caches or settings.redis.url == EMBEDDED:
         return []
     async with contextlib.AsyncExitStack() as stack:
-        client = connect(
-            settings.redis.url, timeout_s=settings.redis.timeout_s, prefix=settings.redis.prefix,
-            **settings.redis.options,
-        )  # fmt: skip
-        stack.push_async_callback(client.aclose)
-        caches = open_caches(settings, client, stack)
+        client = await stack.enter_async_context(settings.redis.opened())
+        caches = await open_caches(settings, client, stack)
         found = await asyncio.gather(*(sample(cache, caches) for cache in caches))
     keyed = bool(settings.evictor.index_secrets)
     return [*(check for facts in found for check in check_cache(facts)), *check_index(found, keyed=keyed)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import connect
 from receiver.bus.shared_keys import SharedKeys
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.diagnosis.claim_text import instant
@@ -81,17 +80,13 @@ async def _by_copy(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> V
     """None where Redis has no copy, or cannot be asked."""
     if settings.redis.url == EMBEDDED:
         return None
-    client = connect(
-        settings.redis.url, timeout_s=settings.redis.timeout_s, prefix=settings.redis.prefix, **settings.redis.options
-    )
-    try:
+    async with settings.redis.opened() as client:
         shared = SharedKeys(client, Keys(settings.redis.prefix), keep_s=settings.keys.max_stale_s)
-        stored = await shared.load(shared_name(tenant))
-        key_set = parse_key_set(stored.document) if stored is not None else None
-    except ValueError:
-        return None
-    finally:
-        await client.aclose()
+        try:
+            stored = await shared.load(shared_name(tenant))
+            key_set = parse_key_set(stored.document) if stored is not None else None
+        except ValueError:
+            return None
     if stored is None or key_set is None or not key_set.keys:
         return None
     return Verdict(judged_by(key_set), f"the service's copy of {instant(stored.fetched_at)}")

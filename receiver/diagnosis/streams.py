@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import Failure, connect, describe
+from receiver.bus.link.connection import Failure, describe
 from receiver.bus.streams import StreamNotes
 from receiver.errors import ConfigurationError, RedisUnavailableError
-from receiver.ops.redis_settings import EMBEDDED
 from receiver.outbound.access_tokens import AccessTokens
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
@@ -195,13 +194,8 @@ async def _open(settings: Settings, name: str) -> AsyncIterator[Stream]:
 
 @contextlib.asynccontextmanager
 async def _notes(settings: Settings) -> AsyncIterator[StreamNotes]:
-    given = settings.redis
-    if given.url == EMBEDDED:
-        raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url")
-    client = connect(given.url, timeout_s=given.timeout_s, prefix=given.prefix, **given.options)
-    try:
-        yield StreamNotes(client, Keys(given.prefix))
-    except Failure as error:
-        raise RedisUnavailableError(f"Redis did not answer: {describe(error)}") from error
-    finally:
-        await client.aclose()
+    async with settings.redis.opened() as client:
+        try:
+            yield StreamNotes(client, Keys(settings.redis.prefix))
+        except Failure as error:
+            raise RedisUnavailableError(f"Redis did not answer: {describe(error)}") from error

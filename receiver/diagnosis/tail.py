@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.events.stream import END, NO_NUMBER, StreamReader
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import Failure, connect, describe
+from receiver.bus.link.connection import Failure, describe
 from receiver.core.cursor import Cursor
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain
@@ -82,16 +82,9 @@ async def tail(
 
 async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterator[Line]:
     """Every entry published from now on; `warn` gets one line for each outage."""
-    client = connect(
-        settings.redis.url,
-        timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000,
-        prefix=settings.redis.prefix,
-        **settings.redis.options,
-    )
-    keys = Keys(settings.redis.prefix)
-    stream = StreamReader(client, keys)
     away = False
-    try:
+    async with settings.redis.opened(timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000) as client:
+        stream = StreamReader(client, Keys(settings.redis.prefix))
         while True:
             leave_if_cancelled()
             try:
@@ -113,8 +106,6 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterat
             for entry in entries:
                 yield to_line(entry, stream.cursor or Cursor())
                 stream.take(entry)
-    finally:
-        await client.aclose()
 
 
 def to_line(entry: Entry, cursor: Cursor) -> Line:

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 from receiver.bus.events import trace as bus
 from receiver.bus.events.event_search import NotFound, find
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import connect
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
-from receiver.errors import ConfigurationError
-from receiver.ops.redis_settings import EMBEDDED
 
 if TYPE_CHECKING:
     from receiver.bus.events.trace import AppTrace, Trace
@@ -31,21 +28,15 @@ async def trace(settings: Settings, text: str) -> Trace | None:
         ConfigurationError: the settings name no Redis that others could publish to.
         RedisUnavailableError: Redis cannot be read.
     """
-    redis = settings.redis
-    if redis.url == EMBEDDED:
-        raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url to trace")
-    client = connect(redis.url, timeout_s=redis.timeout_s, prefix=redis.prefix, **redis.options)
-    keys = Keys(redis.prefix)
+    keys = Keys(settings.redis.prefix)
     issuers = [issuer for tenant in settings.all_tenants for issuer in tenant.to_tenant().issuers]
-    try:
+    async with settings.redis.opened() as client:
         found = await find(client, keys, text, issuers)
         if isinstance(found, NotFound):
             return None
         return await bus.trace(
             client, keys, found, now_s=time.time(), declared=settings.apps, seen_within_s=settings.apps_seen_s
         )
-    finally:
-        await client.aclose()
 
 
 def to_json(found: Trace) -> str:

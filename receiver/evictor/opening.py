@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_cluster import ClusterCacheStore, connect_cluster, is_cluster
 from receiver.bus.caches.cache_store import CacheStore
-from receiver.bus.link.connection import connect
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.evictor.caches import Cache, Caches
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.ops.cache_settings import CacheSettings
     from receiver.ops.redis_settings import RedisSettings
     from receiver.ops.settings import Settings
 
@@ -23,14 +21,7 @@ TIMEOUT_S = 5.0
 """Seconds one command may take; no request waits for it, and a batch of large values takes its time."""
 
 
-def connected(settings: RedisSettings, stack: AsyncExitStack) -> redis.asyncio.Redis:
-    """A client that the stack closes."""
-    client = connect(settings.url, timeout_s=TIMEOUT_S, prefix=settings.prefix, **settings.options)
-    stack.push_async_callback(client.aclose)
-    return client
-
-
-def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
+async def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExitStack) -> Caches:
     """The configured caches, each with a client of its Redis that the stack closes.
 
     Args:
@@ -45,12 +36,10 @@ def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExi
         {} if is_cluster(settings.redis.url) else {_place(settings.redis): CacheStore(client)}
     )
 
-    def store_of(cache: CacheSettings) -> CacheStore:
+    for cache in settings.caches:
         where = cache.redis or settings.redis
         if _place(where) not in stores:
-            stores[_place(where)] = _store(where, stack)
-        return stores[_place(where)]
-
+            stores[_place(where)] = await _store(where, stack)
     issuers = {
         tenant.name: [
             tenant.issuer.replace(TENANT_ID_PLACEHOLDER, guid) for guid in sorted(tenant.allowed_tenant_ids or [""])
@@ -71,7 +60,7 @@ def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExi
                     iss for name in issuers.keys() - set(cache.tenants or issuers) for iss in issuers[name]
                 ),
                 index=cache.index,
-                store=store_of(cache),
+                store=stores[_place(cache.redis or settings.redis)],
             )
             for cache in settings.caches
         ],
@@ -79,9 +68,9 @@ def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: AsyncExi
     )
 
 
-def _store(settings: RedisSettings, stack: AsyncExitStack) -> CacheStore:
+async def _store(settings: RedisSettings, stack: AsyncExitStack) -> CacheStore:
     if not is_cluster(settings.url):
-        return CacheStore(connected(settings, stack))
+        return CacheStore(await stack.enter_async_context(settings.opened(timeout_s=TIMEOUT_S)))
     cluster = connect_cluster(settings.url, timeout_s=TIMEOUT_S, **settings.options)
     stack.push_async_callback(cluster.aclose)
     return ClusterCacheStore(cluster)

@@ -82,19 +82,12 @@ class Watcher:
         self._metrics = metrics
         self._rescan_s = rescan_s
         self._clock = clock
-        self._unread = set(map(id, self._stores()))
-        self._all_read = asyncio.Event()
         self._read_since: set[int] = set()
         self._notified: set[str] = set()
 
     def hears(self, cache: Cache) -> bool:
         """Whether this worker hears of every write to a cache, and has read it since it began to listen."""
         return cache.name in self._notified and id(cache.store) in self._read_since
-
-    async def first_reading(self) -> None:
-        """Return when this worker has read everything once, and hears of writes since before that."""
-        if self._unread:
-            await self._all_read.wait()
 
     async def run(self) -> None:
         """Watch whenever the lease is ours, until cancelled."""
@@ -225,9 +218,6 @@ class Watcher:
                 log, logging.INFO, "watch.read", cache=cache.name, values=counts.values, unreadable=counts.unreadable,
                 removed=counts.removed,
             )  # fmt: skip
-        self._unread.discard(id(store))
-        if not self._unread:
-            self._all_read.set()
 
     def _note_notified(self, store: CacheStore, notified: float) -> None:
         names = {cache.name for cache in self._of(store)}

@@ -27,7 +27,7 @@ from receiver.evictor.coverage import Coverage
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
 from receiver.evictor.find import Finder
-from receiver.evictor.opening import connected, open_caches
+from receiver.evictor.opening import TIMEOUT_S, open_caches
 from receiver.evictor.recheck import Rechecker
 from receiver.evictor.share import Share
 from receiver.evictor.watch import LEASE_S, Watcher
@@ -153,8 +153,8 @@ async def working(
     async with contextlib.AsyncExitStack() as stack:
         metrics = EvictorMetrics()
         keys = Keys(settings.redis.prefix)
-        client = connected(settings.redis, stack)
-        caches = open_caches(settings, client, stack)
+        client = await stack.enter_async_context(settings.redis.opened(timeout_s=TIMEOUT_S))
+        caches = await open_caches(settings, client, stack)
         for cache in caches:
             if cache.takes_all_keys:
                 emit(

@@ -11,7 +11,6 @@ from receiver.bus.events.feed import EventLog
 from receiver.bus.events.known_sessions import KnownSessions
 from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.keys import Keys
-from receiver.bus.link.connection import connect
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeys
 from receiver.bus.sign_ins.names import Names
@@ -59,17 +58,14 @@ async def open_redis(settings: RedisSettings, stack: AsyncExitStack, jobs: Super
     Raises:
         ConfigurationError: no redis-server to embed, or a secret that cannot be read.
     """
-    url = settings.url
-    if url == EMBEDDED:
+    if settings.url == EMBEDDED:
         embedded = EmbeddedRedis()
         await asyncio.to_thread(embedded.start)
         stack.push_async_callback(asyncio.to_thread, embedded.stop)
         jobs.start("embedded_redis", functools.partial(_watch_child, embedded), needed=True)
         stack.push_async_callback(jobs.aclose)
-        url = embedded.url
-    client = connect(url, timeout_s=settings.timeout_s, prefix=settings.prefix, **settings.options)
-    stack.push_async_callback(client.aclose)
-    return client
+        settings = settings.model_copy(update={"url": embedded.url})
+    return await stack.enter_async_context(settings.opened())
 
 
 async def _watch_child(embedded: EmbeddedRedis) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from receiver.bus.keys import DEFAULT_PREFIX
-from receiver.bus.link.connection import Options, check_url
+from receiver.bus.link.connection import Options, check_url, connect
+from receiver.errors import ConfigurationError
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import redis.asyncio
 
 EMBEDDED = "embedded"
 """`redis.url` value that starts a real redis-server as a child process: for trying out, not for production."""
@@ -94,6 +101,24 @@ class RedisSettings(Section):
         if self.sentinel_password_file is not None:
             options["sentinel_password"] = read_secret(self.sentinel_password_file)
         return options
+
+    @contextlib.asynccontextmanager
+    async def opened(self, *, timeout_s: float | None = None) -> AsyncIterator[redis.asyncio.Redis]:
+        """A client, closed when the block ends; no connection is made before its first command.
+
+        Args:
+            timeout_s: Seconds one command may take; None takes the setting.
+
+        Raises:
+            ConfigurationError: the settings name no Redis that others could publish to, or a secret cannot be read.
+        """
+        if self.url == EMBEDDED:
+            raise ConfigurationError("redis.url is embedded: that Redis is another process's own; set redis.url")
+        client = connect(self.url, timeout_s=timeout_s or self.timeout_s, prefix=self.prefix, **self.options)
+        try:
+            yield client
+        finally:
+            await client.aclose()
 
     def _options(self) -> Options:
         secret = self.sentinel_password

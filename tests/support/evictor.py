@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -33,5 +34,12 @@ async def start_evictor(
     """
     settings = Settings(internal={"port": 0}, redis={"url": redis_url}, tenants=tenants, caches=caches, evictor=evictor)
     async with working(settings, clock=clock) as worker:
-        await worker.watcher.first_reading()
+        await first_reading(worker)
         yield worker
+
+
+async def first_reading(worker: Worker) -> None:
+    """Wait until this worker has read every cache, and hears of writes since before that."""
+    async with asyncio.timeout(20):
+        while len(worker.watcher._read_since) < len(worker.watcher._stores()):
+            await asyncio.sleep(0.01)

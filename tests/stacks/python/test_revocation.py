@@ -14,6 +14,7 @@ from receiver.evictor.worker import working
 from receiver.ops.settings import Settings
 from tests.stacks.op import StackOP
 from tests.support.clock import Clock
+from tests.support.evictor import first_reading
 from tests.support.receiver import start_receiver
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def test_what_left_the_cache_is_revoked(
             ) as receiver,
             working(settings) as worker,
         ):
-            await worker.watcher.first_reading()
+            await first_reading(worker)
             answer = await receiver.post(op.logout_token(client_id="portal", user="alice"))
             assert answer.status == 200
             async with asyncio.timeout(10):
