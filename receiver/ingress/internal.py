@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from receiver.ops.metrics import Metrics
     from receiver.runtime.reload import Reload
 
-NEVER_ANSWERED = "this address has never answered, so the outbox does not stand in for it: check redis.url"
+NEVER_ANSWERED = (
+    "no Redis that takes events has ever answered here, so the outbox does not stand in for it: check redis.url"
+)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -163,8 +163,9 @@ async def running(
         kept = "kept in the outbox" if settings.outbox.path else "answered 503"
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
         watch = RedisWatch(
-            client, metrics, while_away=f"logouts are {kept}", address=address_digest(settings.redis.url), memory=outbox
-        )
+            client, metrics, while_away=f"logouts are {kept}", address=address_digest(settings.redis.url),
+            memory=outbox, probe=publisher.probe,
+        )  # fmt: skip
         await watch.check()
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
         intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock, audit_log=audit)

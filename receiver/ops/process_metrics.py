@@ -31,7 +31,9 @@ class ProcessMetrics:
         Info("logout_build", "Version of the running process.", registry=self.registry).info({"version": __version__})
         # CPU, memory and open files, from /proc.
         ProcessCollector(registry=self.registry)
-        self.redis_up = Gauge("logout_redis_up", "1 when Redis answered last, else 0.", registry=self.registry)
+        self.redis_up = Gauge(
+            "logout_redis_up", "1 when Redis answered last and takes events, else 0.", registry=self.registry
+        )
         self.config_ok = Gauge(
             "logout_config_ok",
             "1 while the settings' files are in force as they are now, 0 while a changed one is refused.",

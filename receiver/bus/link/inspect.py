@@ -21,19 +21,17 @@ PROBE_SCRIPT = """
 redis.call('SET', KEYS[1], 0, 'EX', 1)
 redis.call('GET', KEYS[1])
 redis.call('EXPIRE', KEYS[1], 1)
-redis.call('TTL', KEYS[1])
+redis.call('EXISTS', KEYS[1])
 redis.call('INCR', KEYS[1])
 redis.call('UNLINK', KEYS[2])
 redis.call('HGET', KEYS[2], 'field')
 redis.call('HDEL', KEYS[2], 'field')
-redis.call('HSET', KEYS[2], 'field', '')
-redis.call('SET', KEYS[2], '', 'EX', 1)
 redis.call('XTRIM', KEYS[3], 'MINID', '~', 0)
 redis.call('XADD', KEYS[3], '*', 'event', '', 'n', 0)
-redis.call('SET', KEYS[3], '', 'EX', 1)
+redis.call('UNLINK', KEYS[1], KEYS[3])
 return 1
 """
-"""The commands of the publish script, on three keys of its own that are gone a second later.
+"""The commands of the publish script, on three keys of its own that are gone a second later at most.
 
 `ACL DRYRUN` would need administrator rights and would not see a read-only replica, a full memory or a disk
 that cannot be written; this does. The order matters: whatever is refused, nothing stays behind.
