@@ -148,16 +148,22 @@ class FetchError(DependencyError):
         super().__init__(Code.FETCH, message)
 
 
-class TransmitterError(DependencyError):
-    """A transmitter of security events did not do what it was asked for.
+class SourceError(DependencyError):
+    """What an input asks did not do what it was asked for.
 
     Attributes:
         status: HTTP status of its answer; None when there was none.
+        pause_s: Seconds it wants not to be asked again; None when it has not said.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, pause_s: float | None = None) -> None:
         super().__init__(Code.FETCH, message)
         self.status = status
+        self.pause_s = pause_s
+
+
+class TransmitterError(SourceError):
+    """A transmitter of security events did not."""
 
 
 class PublishError(DependencyError):

@@ -58,6 +58,14 @@ class Keys:
         """String: the receiver that polls a source now; expires unless it is renewed."""
         return f"{self.prefix}:poller:{name}"
 
+    def watch(self, name: str) -> str:
+        """Hash: how far a source that is watched was taken in (`bus.watches.Position`)."""
+        return f"{self.prefix}:watch:{name}"
+
+    def watch_off(self, name: str) -> str:
+        """Hash: the accounts of that source that are known to be disabled."""
+        return f"{self.watch(name)}:off"
+
     def mark(self, digest: str, suffix: str = "") -> str:
         """String: the latest logout of one subject, account or session, as `core.marks` says; expires.
 

@@ -20,6 +20,7 @@ from receiver.errors import ConfigurationError, RedisUnavailableError, StateLost
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
+    from receiver.ingress.inputs.resources import Command
     from receiver.ops.settings import Settings
     from receiver.ops.settings_source import SettingsSource
 
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[configured], help="take in logout tokens")
     serve.set_defaults(run=_serve)
+    watch = commands.add_parser("watch-graph", parents=[configured], help="watch Microsoft Graph; run any number")
+    watch.set_defaults(run=_watch_graph)
     evict = commands.add_parser("evict", parents=[configured], help="clear the shared caches; run any number")
     evict.set_defaults(run=_evict)
     demo = commands.add_parser("demo", help="show the whole point: two apps, one OP, one logout")
@@ -128,13 +131,23 @@ def _source(options: argparse.Namespace) -> SettingsSource:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    return _run(load_settings(options), options, "serve")
+
+
+def _watch_graph(options: argparse.Namespace) -> int:
+    settings = load_settings(options)
+    if not any(tenant.graph for tenant in settings.all_tenants):
+        raise ConfigurationError("no tenant has a section graph; see docs/entra.md")
+    return _run(settings, options, "watch-graph")
+
+
+def _run(settings: Settings, options: argparse.Namespace, command: Command) -> int:
     from receiver.ingress.server import serve
     from receiver.ops import logs
     from receiver.runtime import event_loop
 
-    settings = load_settings(options)
     logs.setup(settings.log.level)
-    event_loop.run(serve(settings, _source(options)))
+    event_loop.run(serve(settings, _source(options), command))
     return GOOD
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from receiver.ops.settings import Settings
     from receiver.runtime.supervisor import Supervisor
 
-log = logging.getLogger("receiver.ssf")
+log = logging.getLogger("receiver.inputs")
 
 CHILD_S = 1.0
 """Seconds between two looks at whether the embedded Redis still runs."""
@@ -125,25 +125,29 @@ def following_tenants(
     return prepare
 
 
-def noticing_streams(started: Settings) -> Callable[[Settings], Callable[[], None]]:
-    """Says that a change of security events needs a restart; a part of `runtime.reload.Reload`.
+def noticing_sources(started: Settings) -> Callable[[Settings], Callable[[], None]]:
+    """Says that a change of what is polled or watched needs a restart; a part of `runtime.reload.Reload`.
 
     Args:
         started: The settings this receiver was started with.
     """
 
-    def streams_of(settings: Settings) -> dict[str, object]:
-        return {one.name: (one.ssf, one.issuer, one.client_ids) for one in settings.all_tenants if one.ssf is not None}
+    def sources_of(settings: Settings) -> dict[str, object]:
+        return {
+            one.name: (one.ssf, one.graph, one.issuer, one.client_ids)
+            for one in settings.all_tenants
+            if one.ssf is not None or one.graph is not None
+        }
 
     def prepare(settings: Settings) -> Callable[[], None]:
-        before, now = streams_of(started), streams_of(settings)
+        before, now = sources_of(started), sources_of(settings)
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
         def take_over() -> None:
             if changed:
                 emit(
-                    log, logging.WARNING, "ssf.restart_needed", tenants=changed,
-                    action="security events of these tenants are taken as when this receiver was started; restart it",
+                    log, logging.WARNING, "input.restart_needed", tenants=changed,
+                    action="sources of these tenants are asked as when this receiver was started; restart it",
                 )  # fmt: skip
 
         return take_over
@@ -182,7 +186,7 @@ def following(
     started: Settings, tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens
 ) -> list[Callable[[Settings], Callable[[], None]]]:
     """What can change in a running receiver: the parts of its `runtime.reload.Reload`."""
-    return [following_tenants(tenants, key_store), following_tokens(access), noticing_streams(started)]
+    return [following_tenants(tenants, key_store), following_tokens(access), noticing_sources(started)]
 
 
 def make_publisher(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.ingress.api.feed import EventFeed
+    from receiver.ingress.inputs.resources import Command
     from receiver.ops.settings import Settings
     from receiver.ops.settings_source import SettingsSource
     from receiver.runtime.http_server import HttpServer
@@ -46,12 +47,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("receiver.server")
 
 
-async def serve(settings: Settings, source: SettingsSource) -> None:
+async def serve(settings: Settings, source: SettingsSource, command: Command = "serve") -> None:
     """Run until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: What to run.
         source: Where they come from; SIGHUP, or a change of a file, has them read again.
+        command: What of it.
 
     Raises:
         ConfigurationError: a listener cannot be opened, or a configured file cannot be read.
@@ -60,7 +62,8 @@ async def serve(settings: Settings, source: SettingsSource) -> None:
 
     def started(server: Server) -> None:
         emit(
-            log, logging.INFO, "startup", public=f"{settings.public.host}:{server.public_port}",
+            log, logging.INFO, "startup", command=command,
+            public=f"{settings.public.host}:{server.public_port}" if command == "serve" else None,
             internal=f"{settings.internal.host}:{server.internal_port}",
             tenant_count=len(settings.all_tenants),
             tenants=[tenant.name for tenant in settings.all_tenants[:MAX_NAMES]],
@@ -68,7 +71,7 @@ async def serve(settings: Settings, source: SettingsSource) -> None:
         )  # fmt: skip
         _advise(settings)
 
-    await process.run(functools.partial(running, source=source), settings, started=started)
+    await process.run(functools.partial(running, source=source, command=command), settings, started=started)
 
 
 class Server:
@@ -93,6 +96,7 @@ class Server:
         self._publisher = publisher
         self._through_outbox = through_outbox
         self._public: Listener | None = None
+        self._drained = False
         self.state = state
         self.jobs = state.jobs
         self.metrics = metrics
@@ -119,15 +123,16 @@ class Server:
 
         What is still in an outbox after `shutdown.drain_s` stays on disk.
         """
-        if self._public is None:
+        if self._drained:
             return
-        public, self._public = self._public, None
-        self.state.draining = True
+        self._drained = self.state.draining = True
         self.feed.close()
-        public.announce_stop()
-        await asyncio.sleep(self._settings.shutdown.delay_s)
+        if self._public is not None:
+            self._public.announce_stop()
+            await asyncio.sleep(self._settings.shutdown.delay_s)
         deadline = time.monotonic() + self._settings.shutdown.drain_s
-        await public.drain(self._settings.shutdown.drain_s)
+        if self._public is not None:
+            await self._public.drain(self._settings.shutdown.drain_s)
         await self._publisher.flush()
         if self._through_outbox is not None:
             await self._through_outbox.flush(max(0.0, deadline - time.monotonic()))
@@ -136,15 +141,16 @@ class Server:
 @contextlib.asynccontextmanager
 async def running(
     settings: Settings, source: SettingsSource | None = None, *, clock: Callable[[], float] = time.time,
-    backoff: Backoff = BACKOFF,
+    backoff: Backoff = BACKOFF, command: Command = "serve",
 ) -> AsyncIterator[Server]:  # fmt: skip
-    """A receiver with both listeners open; everything it opened is closed on the way out.
+    """A receiver with its listeners open; everything it opened is closed on the way out.
 
     Args:
         settings: What to run.
         source: Where they come from; None for settings that cannot be read again.
         clock: NumericDate seconds; all token and key rules use it.
         backoff: Of background jobs that fail.
+        command: What of it runs.
     """
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics(settings.metrics.tenant_series)
@@ -175,6 +181,7 @@ async def running(
         )
         resources = Resources(
             settings=settings,
+            command=command,
             tenants=tenants,
             logout_tokens=verifier,
             signed_tokens=SignedTokens(parser, key_store),
@@ -226,13 +233,18 @@ async def running(
         _start_inputs(jobs, resources)
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)
-        await server.open_public(dispatcher.public_server(draining=lambda: state.draining))
+        await _open_public(server, dispatcher, command)
         stack.push_async_callback(server.drain)
         yield server
 
 
+async def _open_public(server: Server, dispatcher: Dispatcher, command: Command) -> None:
+    if command == "serve":
+        await server.open_public(dispatcher.public_server(draining=lambda: server.state.draining))
+
+
 def _start_inputs(jobs: Supervisor, resources: Resources) -> None:
-    if resources.security_events.transmitters:
+    if resources.security_events.transmitters and resources.command == "serve":
         jobs.start("ssf_key_refresh", resources.security_events.keys.keep_fresh, needed=False)
     for job in input_jobs(resources):
         jobs.start(f"input:{job.name}", job.run, needed=False, ask=functools.partial(getattr, job, "problem"))

@@ -92,6 +92,18 @@ class Metrics(ProcessMetrics):
             buckets=_HUMAN,
             registry=registry,
         )
+        self.watched_until = Gauge(
+            "logout_watched_until_timestamp_seconds",
+            "Until when all that a watched source tells was taken in, by the receiver that watches; the latest counts.",
+            ["tenant", "input", "what"],
+            registry=registry,
+        )
+        self.source_answers = Counter(
+            "logout_source_answers_total",
+            "Answers of watched sources by HTTP status; none where there was no answer.",
+            ["tenant", "input", "status"],
+            registry=registry,
+        )
         self.jwks_refreshes = Counter(
             "logout_jwks_refreshes_total",
             "Key fetches by result (ok, error) and trigger (start, timer, unknown_kid).",
@@ -222,3 +234,7 @@ class Metrics(ProcessMetrics):
         label = self.tenant.of(tenant)
         if label != OTHER:
             self.jwks_last_success.labels(label).set(now_s)
+
+    def source_answered(self, tenant: str, source: str, status: str) -> None:
+        """Count one answer of a watched source."""
+        self.source_answers.labels(self.tenant.of(tenant), source, status).inc()

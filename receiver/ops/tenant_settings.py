@@ -25,6 +25,7 @@ from receiver.core.tokens.jwk import FAMILIES
 from receiver.ops.command_settings import CommandSettings
 from receiver.ops.frontchannel_settings import FrontChannelSettings, origin_of
 from receiver.ops.global_revocation_settings import GlobalRevocationSettings
+from receiver.ops.graph_settings import GraphSettings
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section, TenantOutboundSettings
@@ -112,6 +113,9 @@ class TenantSettings(Section):
         description="Take in Global Token Revocation at `/global-token-revocation/<name>`; needs `public.url`. "
         "Off when left out.",
     )
+    graph: GraphSettings | None = Field(
+        None, description="Watch Microsoft Graph for revoked sessions and ended accounts. Off when left out."
+    )
     outbound: TenantOutboundSettings = Field(
         TenantOutboundSettings(), description="CAs and proxy for this OP, where they differ."
     )
@@ -132,6 +136,7 @@ class TenantSettings(Section):
                 _check_address(name, url, allow_http=self.allow_http)
         self._check_revocation()
         self._check_ssf()
+        self._check_graph()
         for name, supported in (
             ("key_management_algorithms", KEY_MANAGEMENT),
             ("content_encryption_algorithms", CONTENT_ENCRYPTION),
@@ -172,6 +177,15 @@ class TenantSettings(Section):
         if TENANT_ID_PLACEHOLDER in "".join((self.issuer, *self.ssf.addresses.values())):
             raise ValueError("ssf: an issuer with {tenantid} is many transmitters; name each as a tenant of its own")
 
+    def _check_graph(self) -> None:
+        if self.graph is None:
+            return
+        for name in ("endpoint", "authority"):
+            if (address := getattr(self.graph, name)) is not None:
+                _check_address(f"graph.{name}", address, allow_http=False)
+        if self.graph.directory_of(self.issuer) is None:
+            raise ValueError("graph: the issuer has no GUID of a directory in its path; set graph.tenant_id")
+
     def to_tenant(self) -> Tenant:
         """The tenant as the core knows it: preset, then overrides.
 
@@ -190,6 +204,7 @@ class TenantSettings(Section):
                 "frontchannel",
                 "commands",
                 "global_revocation",
+                "graph",
                 "outbound",
             },
             exclude_none=True,

@@ -179,6 +179,7 @@ class Fetcher:
     async def call(
         self, method: str, url: str, body: bytes | None = None, media_type: str = "application/json", *, tenant: str,
         allow_http: bool, authorization: str | None = None, reads_success: bool = True,
+        timeout_s: float | None = None,
     ) -> Answer | NoAnswer:  # fmt: skip
         """Send one request once; redirects are not followed, and nothing is raised for what the other side does.
 
@@ -191,17 +192,19 @@ class Fetcher:
             allow_http: Whether plain http outside loopback is acceptable.
             authorization: Value of the `Authorization` header.
             reads_success: Whether the body of a 2xx is wanted.
+            timeout_s: Seconds it may take; None takes `outbound.timeout_s`.
         """
+        timeout_s = timeout_s or self._timeout_s
         if not is_acceptable(url, allow_http=allow_http):
             return NoAnswer(f"{url}: is not https")
         headers = {} if body is None else {"Content-Type": media_type}
         if authorization is not None:
             headers["Authorization"] = authorization
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 return await self._call(method, url, body, headers, self._ways.of(tenant), reads_success=reads_success)
         except TimeoutError:
-            return NoAnswer(f"{url}: no answer within {self._timeout_s:g} s")
+            return NoAnswer(f"{url}: no answer within {timeout_s:g} s")
         except aiohttp.ClientConnectorCertificateError as error:
             return NoAnswer(f"{url}: {explain_certificate(error.certificate_error)}")
         except aiohttp.ClientConnectorError as error:

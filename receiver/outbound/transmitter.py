@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from receiver.core.signals.event_types import EVENT_TYPES
 from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import TransmitterError
 from receiver.outbound.fetch import NoAnswer
+from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -158,7 +160,9 @@ class TransmitterClient:
             self._tokens.forget()
             answer = await self._try(method, url, sent)
         if answer.status // 100 != 2:  # noqa: PLR2004  # HTTP
-            raise TransmitterError(f"{url}: HTTP {answer.status}", answer.status)
+            raise TransmitterError(
+                f"{url}: HTTP {answer.status}", answer.status, retry_after_s(answer.retry_after, time.time())
+            )
         try:
             return json.loads(answer.body) if answer.body.strip() else None
         except (ValueError, RecursionError) as error:

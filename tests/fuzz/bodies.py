@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 from receiver.bus.sign_ins import names
-from receiver.core.eviction import Eviction
+from receiver.core.directory import read_page
+from receiver.core.eviction import LATEST, Eviction
 from receiver.core.marks import digest
-from receiver.core.tenants import Tenant
+from receiver.core.tenants import GUID, Tenant
 from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import FetchError, LogoutTokenError, MalformedRequestError
 from receiver.ingress.api.sessions import Identity, Registration
@@ -73,6 +74,31 @@ def play_discovery(text: bytes) -> None:
             assert isinstance(endpoint_in(document, "jwks_uri", issuer=TENANT.issuer, url="u"), str)
         except FetchError:
             return
+
+
+def play_directory_page(text: bytes) -> None:
+    """Any answer of Microsoft Graph: refused whole, or users with a GUID and dates that can be written."""
+    try:
+        page = read_page(json.loads(text))
+    except (ValueError, RecursionError, OverflowError):
+        return
+    for user in page.users:
+        assert GUID.fullmatch(user.id)
+        assert all(date is None or 0 <= date <= LATEST for date in (user.valid_from, user.deleted_at))
+
+
+DIRECTORY_SEEDS = [
+    json.dumps({"value": value, "@odata.deltaLink": "https://graph.example/v1.0/users/delta?$deltatoken=1"}).encode()
+    for user in ("6ea91a8d-e32e-41a1-b7bd-d2d185eed0e0", "6EA91A8D-E32E-41A1-B7BD-D2D185EED0E0", "x")
+    for value in (
+        [],
+        {},
+        [{"id": user, "accountEnabled": False, "signInSessionsValidFromDateTime": "2026-11-28T20:15:30Z"}],
+        [{"id": user, "@removed": {"reason": "changed"}}],
+        [{"id": user, "deletedDateTime": "0001-01-01T00:00:00.1234567Z"}, {"id": user, "deletedDateTime": 5}],
+        [{"id": user, "signInSessionsValidFromDateTime": "9999-12-31T23:59:59.9999999-23:59"}],
+    )
+]
 
 
 def play_revocation(data: bytes) -> None:

@@ -140,6 +140,11 @@ TARGETS: dict[str, Target] = {
         seeds=bodies.DISCOVERY_SEEDS,
         parsers=("receiver.core.tokens.discovery:endpoint_in",),
     ),
+    "directory-page": Target(
+        play=bodies.play_directory_page,
+        seeds=bodies.DIRECTORY_SEEDS,
+        parsers=("receiver.core.directory:read_page", "receiver.core.directory:_user", "receiver.core.directory:_date"),
+    ),
     "revocation-answer": Target(
         play=bodies.play_revocation,
         seeds=bodies.REVOCATION_SEEDS,

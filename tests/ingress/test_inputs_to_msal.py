@@ -93,15 +93,15 @@ async def operator(receiver: Receiver, op: OP) -> int:
         return response.status
 
 
-def filled_cache() -> msal.SerializableTokenCache:
-    """MSAL's cache with the account `uid.utid`."""
+def filled_cache(uid: str = "uid", utid: str = "utid") -> msal.SerializableTokenCache:
+    """MSAL's cache with the account `<uid>.<utid>`."""
     cache = msal.SerializableTokenCache()
     client_info, id_token = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
         for part in (
-            {"uid": "uid", "utid": "utid"},
+            {"uid": uid, "utid": utid},
             # MSAL compares `exp` with the real clock.
-            {"sub": "u1", "oid": "uid", "tid": "utid", "aud": "c1", "exp": 4_000_000_000},
+            {"sub": "u1", "oid": uid, "tid": utid, "aud": "c1", "exp": 4_000_000_000},
         )
     )
     cache.add({

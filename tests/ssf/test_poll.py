@@ -9,7 +9,7 @@ import pytest
 
 from receiver.ingress import server
 from receiver.ingress.inputs import input_jobs
-from receiver.ingress.inputs.ssf_poll import LEASE_S, PolledEvents
+from receiver.ingress.inputs.poller import LEASE_S
 from tests.support.keys import rsa_pair
 from tests.support.receiver import Receiver, start_receiver, t1
 from tests.support.transmitter import CLIENT, POLL, PUSH, SECRET
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
+    from receiver.ingress.inputs.ssf_poll import PolledEvents
     from tests.support.clock import Clock
     from tests.support.transmitter import Transmitter
 
@@ -163,7 +164,7 @@ async def test_receiver_that_died_before_it_acknowledged(
     """What it had taken in comes to its successor again, is no second event, and is acknowledged."""
     queued = transmitter.queue_set()
     await poller.job.turn()
-    await poller.job._release()
+    await poller.job.release()
 
     async with polling(redis_server, redis_client, clock, transmitter) as successor:
         assert [0.0, INTERVAL_S] == await successor.turns(2)
@@ -179,7 +180,7 @@ async def test_one_receiver_polls(
         await poller.job.turn()
         assert LEASE_S / 3 == await second.job.turn()
         assert (1, "") == (transmitter.polls, second.job.problem)
-        await poller.job._release()
+        await poller.job.release()
         await second.job.turn()
         assert 2 == transmitter.polls
         assert LEASE_S / 3 == await poller.job.turn()
@@ -193,7 +194,7 @@ async def test_transmitter_that_is_dead(
     transmitter.refuse = 500
 
     assert [5.0, 10.0, 20.0, 40.0, 60.0, 60.0] == await poller.turns(6)
-    assert ["ssf.poll_failed"] == [one.message for one in caplog.records if one.message.startswith("ssf.")]
+    assert ["input.failed"] == [one.message for one in caplog.records if one.message.startswith("input.")]
     transmitter.refuse = 0
     assert 0.0 == await poller.job.turn()
     assert (["u1"], "") == (await poller.subjects(), poller.job.problem)

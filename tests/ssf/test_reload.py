@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from receiver.ingress.parts import noticing_streams
+from receiver.ingress.parts import noticing_sources
 from receiver.ops.settings import Settings
 
 
@@ -33,7 +33,7 @@ def settings(**tenants: dict[str, Any] | None) -> Settings:
 )
 def test_change_that_needs_a_restart(now: Settings, expected: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """Tenants whose section has changed, come or gone since the start are named, once they are taken over."""
-    take_over = noticing_streams(settings(a={}, b=None))(now)
+    take_over = noticing_sources(settings(a={}, b=None))(now)
     assert [] == caplog.records
 
     take_over()

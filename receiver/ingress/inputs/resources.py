@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from receiver.ops.settings import Settings
     from receiver.outbound.fetch import Fetcher
 
+Command = Literal["serve", "watch-graph"]
+"""`serve` takes in everything; `watch-graph` watches Microsoft Graph and opens no public listener."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
@@ -29,6 +32,7 @@ class Resources:
 
     Attributes:
         settings: All of them; an input has a section of its own.
+        command: Which command this is.
         tenants: The configured ones.
         logout_tokens: Verifies logout tokens, and keeps those whose keys are not to be had.
         signed_tokens: Verifies tokens of other kinds, by the rules of their kind.
@@ -44,6 +48,7 @@ class Resources:
     """
 
     settings: Settings
+    command: Command
     tenants: TenantDirectory
     logout_tokens: TokenVerifier
     signed_tokens: SignedTokens

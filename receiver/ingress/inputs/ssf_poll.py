@@ -8,15 +8,13 @@ taken in comes again as well, and is a duplicate.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from receiver.bus.link.connection import Failure, describe
 from receiver.errors import DependencyError, ReceiverError, TransmitterError
-from receiver.ingress.inputs.message import InputJob, Message
+from receiver.ingress.inputs.message import Message
+from receiver.ingress.inputs.poller import Poller
 from receiver.ingress.inputs.ssf_push import err_of
-from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,25 +25,16 @@ if TYPE_CHECKING:
     from receiver.ingress.intake import Intake
     from receiver.outbound.transmitter import TransmitterClient
 
-log = logging.getLogger("receiver.ssf")
-
 ORIGIN: Final = "ssf-poll"
 
 MOST = 50
 """SETs asked for with one poll. All of them are worked on at once."""
 
-LEASE_S = 60.0
-"""Seconds after which another receiver polls when this one died; longer than a poll may take. Two that poll at the same
-time do no harm: what both take in is a duplicate, and each acknowledges what is durable."""
-
 POLL_METHODS = ("rfc:8936", "/poll")
 """How the names of the delivery method end, today's and the one before SSF 1.0."""
 
-LONGEST_PAUSE_S = 60.0
-"""The longest pause after polls that failed."""
 
-
-class PolledEvents(InputJob):
+class PolledEvents(Poller):
     """The poller of one tenant; it works while it holds the lease.
 
     Args:
@@ -73,56 +62,25 @@ class PolledEvents(InputJob):
         interval_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self.name = f"{ORIGIN}:{transmitter.tenant.name}"
+        super().__init__(ORIGIN, transmitter.tenant.name, lease=lease, interval_s=interval_s)
         self._transmitter = transmitter
         self._client = client
         self._events = events
         self._intake = intake
-        self._lease = lease
         self._endpoint = endpoint
         self._found: str | None = None
         self._stream_id = stream_id
-        self._interval_s = interval_s
         self._clock = clock
         self._durable: list[str] = []
         self._refused: dict[str, dict[str, str]] = {}
-        self._failures = 0
-        self._problem = ""
 
-    @property
-    def problem(self) -> str:
-        """Why the last poll failed; empty after a good one, and while another receiver polls."""
-        return self._problem
+    async def look(self) -> float:
+        """Poll once."""
+        return 0.0 if await self._poll() else self._interval_s
 
-    async def run(self) -> None:
-        """Poll until cancelled."""
-        try:
-            while True:
-                pause_s = await self.turn()
-                await asyncio.sleep(pause_s)
-        finally:
-            await self._release()
-
-    async def turn(self) -> float:
-        """Poll once, if it is this receiver's turn; the seconds until the next time."""
-        try:
-            held = await self._lease.hold()
-        except Failure as error:
-            # Without Redis nothing could be made durable.
-            self._fail(f"Redis did not answer: {describe(error)}")
-            return self._pause_s()
-        if not held:
-            self._problem, self._failures = "", 0
-            return LEASE_S / 3
-        try:
-            at_once = await self._poll()
-        except DependencyError as error:
-            self._fail(error.message)
-            return self._pause_s()
-        if self._problem:
-            emit(log, logging.INFO, "ssf.poll_resumed", tenant=self._transmitter.tenant.name)
-        self._problem, self._failures = "", 0
-        return 0.0 if at_once else self._interval_s
+    def failed(self) -> None:
+        """A stream that was made anew is polled elsewhere."""
+        self._found = None
 
     async def _poll(self) -> bool:
         """Whether there is a reason to poll again at once."""
@@ -171,23 +129,3 @@ class PolledEvents(InputJob):
                 raise TransmitterError("our stream is not one that is polled; see `receiver ssf status`")
             self._found = endpoint
         return self._found
-
-    def _fail(self, reason: str) -> None:
-        # A stream that was made anew is polled elsewhere.
-        self._found = None
-        if reason != self._problem:
-            emit(
-                log, logging.WARNING, "ssf.poll_failed", tenant=self._transmitter.tenant.name, reason=reason,
-                action="events wait at the transmitter; `receiver ssf status` asks it",
-            )  # fmt: skip
-        self._problem = reason
-        self._failures += 1
-
-    def _pause_s(self) -> float:
-        return min(self._interval_s * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_S)
-
-    async def _release(self) -> None:
-        try:
-            await self._lease.release()
-        except Failure as error:
-            emit(log, logging.INFO, "ssf.lease_kept", tenant=self._transmitter.tenant.name, reason=describe(error))

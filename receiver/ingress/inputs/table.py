@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from receiver.bus.link.lease import Lease
+from receiver.bus.watches import Watch
 from receiver.ingress.http import json_body
 from receiver.ingress.http.body import FORM, JSON, BodyLimits
 from receiver.ingress.inputs import backchannel, commands, frontchannel, revocation, ssf_push
@@ -13,10 +16,14 @@ from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
 from receiver.ingress.inputs.commands import Commands
 from receiver.ingress.inputs.frontchannel import FrontChannel
+from receiver.ingress.inputs.graph import ORIGIN, GraphWatch
+from receiver.ingress.inputs.poller import LEASE_S
 from receiver.ingress.inputs.revocation import GlobalRevocation
-from receiver.ingress.inputs.ssf_poll import LEASE_S, PolledEvents
+from receiver.ingress.inputs.ssf_poll import PolledEvents
 from receiver.ingress.inputs.ssf_push import PushedEvents, PushStream
 from receiver.outbound.access_tokens import AccessTokens
+from receiver.outbound.graph import AUTHORITY, GraphClient
+from receiver.outbound.msal_tokens import MsalTokens
 from receiver.outbound.transmitter import TransmitterClient
 
 if TYPE_CHECKING:
@@ -91,8 +98,33 @@ def _pushed_events(resources: Resources, body: BodyLimits) -> tuple[Row, ...]:
 
 
 def input_jobs(resources: Resources) -> tuple[InputJob, ...]:
-    """Every input that polls or watches."""
-    return tuple(_pollers(resources))
+    """Every input that polls or watches, of this command."""
+    pollers = _pollers(resources) if resources.command == "serve" else ()
+    return (*pollers, *_graph_watches(resources))
+
+
+def _graph_watches(resources: Resources) -> Iterator[GraphWatch]:
+    for settings in resources.settings.all_tenants:
+        graph, tenant = settings.graph, resources.tenants.by_name(settings.name)
+        if graph is None or tenant is None or resources.command not in {graph.command, "watch-graph"}:
+            continue
+        directory = graph.directory_of(tenant.issuer) or ""
+        source = f"{ORIGIN}:{tenant.name}"
+        host = urlsplit(graph.endpoint)
+        tokens = MsalTokens(
+            graph, authority=graph.authority or f"{AUTHORITY}/{directory}",
+            scope=f"{host.scheme}://{host.netloc}/.default", tenant=tenant.name, fetcher=resources.fetcher,
+        )  # fmt: skip
+        client = GraphClient(
+            graph.endpoint, tokens, resources.fetcher, tenant=tenant.name,
+            on_answer=functools.partial(resources.metrics.source_answered, tenant.name, ORIGIN),
+        )  # fmt: skip
+        yield GraphWatch(
+            tenant, directory, client, settings=graph, watch=Watch(resources.redis, resources.keys, source),
+            intake=resources.intake,
+            lease=Lease(resources.redis, resources.keys.poller(source), lasts_s=LEASE_S, may_eval=False),
+            metrics=resources.metrics, clock=resources.clock,
+        )  # fmt: skip
 
 
 def _pollers(resources: Resources) -> Iterator[PolledEvents]:

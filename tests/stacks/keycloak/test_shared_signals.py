@@ -205,4 +205,4 @@ async def test_dead_transmitter(world: World, caplog: pytest.LogCaptureFixture) 
                 await asyncio.sleep(0.05)
         async with http.get(f"http://127.0.0.1:{server.internal_port}/readyz") as answer:
             assert 200 == answer.status
-    assert 1 == [one.message for one in caplog.records].count("ssf.poll_failed")
+    assert 1 == [one.message for one in caplog.records].count("input.failed")
