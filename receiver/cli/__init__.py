@@ -70,9 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     watch.set_defaults(run=_watch_graph)
     evict = commands.add_parser("evict", parents=[configured], help="clear the shared caches; run any number")
     evict.set_defaults(run=_evict)
-    demo = commands.add_parser("demo", help="show the whole point: two apps, one OP, one logout")
-    demo.add_argument("--once", action="store_true", help="play the story, print it, and exit")
-    demo.set_defaults(run=_demo)
     config = commands.add_parser("config", help="look at the settings").add_subparsers(required=True, metavar="what")
     for name, run, text in (
         ("check", _config_check, "validate; exit 0 or 2"),
@@ -160,12 +157,6 @@ def _evict(options: argparse.Namespace) -> int:
     logs.setup(settings.log.level)
     event_loop.run(evict(settings, _source(options)))
     return GOOD
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from receiver.demo import run_demo
-
-    return run_demo(once=options.once)
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -260,5 +260,5 @@ def _advise(settings: Settings) -> None:
         emit(
             log, logging.WARNING, "tenants.none",
             action="every logout is refused; set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in a file given "
-            "by --config; `receiver config schema` shows every key, `receiver demo` the whole point",
+            "by --config; `receiver config schema` shows every key",
         )  # fmt: skip

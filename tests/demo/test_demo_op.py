@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from receiver.demo.op import Endpoints
-from receiver.demo.provider import Client, Provider, User
-from receiver.demo.timeline import Happened
+from demo.op import Endpoints
+from demo.provider import Client, Provider, User
+from demo.timeline import Happened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

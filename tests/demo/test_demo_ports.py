@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 
-from receiver.demo import ports
+from demo import ports
 
 
 def test_ports_differ() -> None:

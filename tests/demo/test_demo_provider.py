@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from receiver.demo.provider import (
+from demo.provider import (
     ACCESS_TOKEN_LIFETIME_S,
     BACKCHANNEL_LOGOUT_EVENT,
     CODE_LIFETIME_S,

@@ -7,19 +7,19 @@ import sys
 
 import pytest
 
-from receiver.demo import run_demo
+from demo import run_demo
 
 
 @pytest.fixture(scope="module")
 def told() -> subprocess.CompletedProcess[str]:
-    """One run of `receiver demo --once`."""
+    """One run of `make demo ARGS=--once`."""
     return subprocess.run(
-        [sys.executable, "-m", "receiver", "demo", "--once"], capture_output=True, text=True, timeout=55, check=False
+        [sys.executable, "-m", "demo", "--once"], capture_output=True, text=True, timeout=55, check=False
     )
 
 
 def test_once_succeeds(told: subprocess.CompletedProcess[str]) -> None:
-    """`receiver demo --once` exits 0, with every check passed and nothing on stderr."""
+    """`make demo ARGS=--once` exits 0, with every check passed and nothing on stderr."""
     assert told.returncode == 0, told.stdout + told.stderr
     assert "checks passed." in told.stdout
     assert "✗" not in told.stdout

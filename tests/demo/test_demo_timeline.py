@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from demo import timeline
+from demo.timeline import Entry, Happened
+from demo.timeline_page import chapters, lines, present_state
 from receiver.core.eviction import Eviction, eviction_id
-from receiver.demo import timeline
-from receiver.demo.timeline import Entry, Happened
-from receiver.demo.timeline_page import chapters, lines, present_state
 
 if TYPE_CHECKING:
     import redis

@@ -6,9 +6,9 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
+from demo import token_cache
+from demo.token_cache import RedisTokenCache
 from receiver.consumer.msal_cache import forget_account_in_redis
-from receiver.demo import token_cache
-from receiver.demo.token_cache import RedisTokenCache
 
 if TYPE_CHECKING:
     import redis

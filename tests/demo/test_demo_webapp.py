@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.demo import timeline
-from receiver.demo.person import Person
-from receiver.demo.stage import APPS, Stage
-from receiver.demo.timeline import Happened
+from demo import timeline
+from demo.person import Person
+from demo.stage import APPS, Stage
+from demo.timeline import Happened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -38,7 +38,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from aiohttp import web
 
-from receiver.demo.tls import make_certificates
+from demo.tls import make_certificates
 from tests.stacks.op_endpoints import Endpoints
 from tests.stacks.op_sessions import DEFAULT_SCOPE, WAIT_S, Grant, Held, Session
 from tests.support.keys import b64, rsa_pair

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from receiver.demo.tls import Certificates
+    from demo.tls import Certificates
     from tests.support.clock import Clock
 
 DIRECTORY = "11111111-2222-3333-4444-555555555555"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.demo.tls import make_certificates
+from demo.tls import make_certificates
 from receiver.ingress import server
 from receiver.ingress.inputs import input_jobs
 from tests.support.graph import Graph
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from demo.tls import Certificates
     from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.demo.tls import Certificates
     from receiver.ingress.inputs.poller import Poller
     from tests.support.clock import Clock
     from tests.support.receiver import Receiver

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from receiver.demo.tls import make_certificates
+from demo.tls import make_certificates
 from tests.support import needed
 
 if TYPE_CHECKING:

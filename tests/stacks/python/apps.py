@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
 
-from receiver.demo import ports
+from demo import ports
 from tests.stacks.python.programs import Program
 from tests.stacks.python.waiting import eventually
 

@@ -13,11 +13,11 @@ import flask
 import redis
 from werkzeug.serving import make_server
 
+from demo import timeline, token_cache
+from demo.pages import render
+from demo.settings import PageSettings
+from demo.timeline import Entry, Happened
 from receiver.core.eviction import eviction_id
-from receiver.demo import timeline, token_cache
-from receiver.demo.pages import render
-from receiver.demo.settings import PageSettings
-from receiver.demo.timeline import Entry, Happened
 
 KINDS = {"AccessToken": "access", "RefreshToken": "refresh", "IdToken": "ID"}
 

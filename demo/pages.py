@@ -9,9 +9,7 @@ import jinja2
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("receiver.demo"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    return jinja2.Environment(loader=jinja2.PackageLoader("demo"), autoescape=True, undefined=jinja2.StrictUndefined)
 
 
 def render(template: str, **values: object) -> str:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from demo import timeline, token_cache
+from demo.person import Person
+from demo.stage import APPS, SUBS, USERS, Stage
+from demo.timeline import Entry, Happened
 from receiver.core.eviction import eviction_id
-from receiver.demo import timeline, token_cache
-from receiver.demo.person import Person
-from receiver.demo.stage import APPS, SUBS, USERS, Stage
-from receiver.demo.timeline import Entry, Happened
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -18,13 +18,13 @@ import redis
 import requests
 from werkzeug.serving import make_server
 
+from demo import timeline, token_cache
+from demo.pages import render
+from demo.settings import AppSettings
+from demo.timeline import Happened
+from demo.token_cache import RedisTokenCache
 from receiver.consumer import Eviction, ThreadSubscriber
 from receiver.consumer.msal_cache import forget_account_in_redis
-from receiver.demo import timeline, token_cache
-from receiver.demo.pages import render
-from receiver.demo.settings import AppSettings
-from receiver.demo.timeline import Happened
-from receiver.demo.token_cache import RedisTokenCache
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response

@@ -23,9 +23,9 @@ import aiohttp
 import redis.asyncio
 from aiohttp import web
 
-from receiver.demo import timeline
-from receiver.demo.pages import render
-from receiver.demo.provider import (
+from demo import timeline
+from demo.pages import render
+from demo.provider import (
     AuthorizationRequest,
     Client,
     LogoutNotice,
@@ -35,8 +35,8 @@ from receiver.demo.provider import (
     UnsafeRequestError,
     User,
 )
-from receiver.demo.settings import OPSettings
-from receiver.demo.timeline import Happened
+from demo.settings import OPSettings
+from demo.timeline import Happened
 
 LOGOUT_TIMEOUT_S = 5.0
 """How long the OP waits for an RP's answer; real OPs wait 2.5 to 10 s."""

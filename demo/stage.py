@@ -21,10 +21,10 @@ import redis
 import requests
 import yaml
 
+from demo import ports
+from demo.settings import AppSettings, OPSettings, PageSettings
+from demo.tls import make_certificates
 from receiver.bus.link.embedded import EmbeddedRedis
-from receiver.demo import ports
-from receiver.demo.settings import AppSettings, OPSettings, PageSettings
-from receiver.demo.tls import make_certificates
 
 APPS = ("portal", "orders")
 USERS = {"alice": "wonderland", "bob": "builder"}
@@ -171,15 +171,15 @@ class Stage:
                 sort_keys=False,
             )
         )
-        self._launch("OP", f"{self.issuer}/jwks", "receiver.demo.op", "--settings", str(self.directory / "op.json"))
+        self._launch("OP", f"{self.issuer}/jwks", "demo.op", "--settings", str(self.directory / "op.json"))
         self._launch(
             "receiver",
             f"http://127.0.0.1:{self._ports['internal']}/readyz",
             *("receiver", "serve", "--config", str(receiver_config)),
         )
-        self._launch_page("timeline", "receiver.demo.timeline_page", "/timeline.json")
+        self._launch_page("timeline", "demo.timeline_page", "/timeline.json")
         for app in APPS:
-            self._launch_page(app, "receiver.demo.webapp", "/healthz")
+            self._launch_page(app, "demo.webapp", "/healthz")
 
     def _launch_page(self, name: str, module: str, ready_path: str) -> None:
         settings = str(self.directory / f"{name}.json")
@@ -194,6 +194,8 @@ class Stage:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(),
+                # Where `python -m` finds this package: it is not installed.
+                cwd=Path(__file__).parents[1],
                 # Ctrl-C at the terminal must reach this process only, which then ends the others in order.
                 start_new_session=True,
             )

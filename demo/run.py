@@ -9,12 +9,13 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from receiver.errors import ConfigurationError
+from demo import timeline
+from demo.stage import Stage, StageError
+from demo.story import Story
+from demo.timeline import Happened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from receiver.demo.stage import Stage
 
 
 def run_demo(*, once: bool, subscribe: bool = True, patience_s: float = 10.0) -> int:
@@ -29,17 +30,8 @@ def run_demo(*, once: bool, subscribe: bool = True, patience_s: float = 10.0) ->
         0 when everything that should be gone is gone and everything else stayed; 1 otherwise.
 
     Raises:
-        ConfigurationError: the demo's own requirements are not installed, or there is no redis-server.
+        ConfigurationError: there is no redis-server.
     """
-    try:
-        from receiver.demo import timeline
-        from receiver.demo.stage import Stage, StageError
-        from receiver.demo.story import Story
-        from receiver.demo.timeline import Happened
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"the demo needs {error.name}, which is not installed: pip install 'logout-receiver[demo]'"
-        ) from error
     started = time.monotonic()
     print("Starting Redis, an OpenID Provider, the receiver and two web apps, all on this machine ...", flush=True)
     try:
