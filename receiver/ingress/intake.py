@@ -13,7 +13,7 @@ from receiver.ingress import audit
 from receiver.ingress.http.responses import answer_to
 from receiver.ingress.outbox import IN_OUTBOX
 from receiver.ops.logs import emit
-from receiver.ops.metrics import UNKNOWN_TENANT
+from receiver.ops.metrics import UNKNOWN_TENANT, Children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,6 +69,9 @@ class Intake:
         self._publisher = publisher
         self._audit = audit_log
         self._metrics = metrics
+        self._requests = Children(metrics.requests)
+        self._request_seconds = Children(metrics.request_seconds)
+        self._delivery_seconds = Children(metrics.delivery_seconds)
         self._clock = clock
 
     async def publish(self, eviction: Eviction) -> Published:
@@ -85,7 +88,7 @@ class Intake:
         # An operator may date an order back; only a token's date is the moment its OP sent it.
         if not published.duplicate and eviction.jti is not None:
             late_s = max(0.0, self._clock() - eviction.logout_at)
-            self._metrics.delivery_seconds.labels(self._metrics.tenant.of(eviction.tenant)).observe(late_s)
+            self._delivery_seconds[self._metrics.tenant.of(eviction.tenant),].observe(late_s)
         return published
 
     async def take(self, evictions: Sequence[Eviction]) -> tuple[Accepted, ...]:
@@ -152,8 +155,8 @@ class Intake:
             tenant = accepted[0].eviction.tenant
         outcome, code = _outcome(accepted, error), error.code.value if error else "ok"
         label = tenant if tenant == UNKNOWN_TENANT else self._metrics.tenant.of(tenant)
-        self._metrics.requests.labels(label, source, outcome, code).inc()
-        self._metrics.request_seconds.labels(source).observe(seconds)
+        self._requests[label, source, outcome, code].inc()
+        self._request_seconds[source,].observe(seconds)
         fields: dict[str, object] = {
             "tenant": tenant,
             "input": source,
@@ -172,10 +175,11 @@ class Intake:
         elif not accepted:
             emit(log, logging.INFO, "logout.none", **fields)
         for one in accepted if error is None else ():
-            fields.update(tenant=one.eviction.tenant, outcome=_outcome([one], None))
+            ordered = one.eviction
+            fields["tenant"], fields["outcome"] = ordered.tenant, "duplicate" if one.duplicate else "ok"
             emit(
-                log, logging.INFO, "logout.accepted", **fields, client_id=one.eviction.client_id, jti=one.eviction.jti,
-                scope=one.eviction.scope, event_id=one.eviction.id, entry_id=one.entry_id or IN_OUTBOX,
+                log, logging.INFO, "logout.accepted", **fields, client_id=ordered.client_id, jti=ordered.jti,
+                scope=ordered.scope, event_id=ordered.id, entry_id=one.entry_id or IN_OUTBOX,
             )  # fmt: skip
 
     def record_held(
@@ -196,7 +200,9 @@ class Intake:
 
 def _accepted(eviction: Eviction, published: Published) -> Accepted:
     entry_id = None if published.entry_id == IN_OUTBOX else published.entry_id
-    return Accepted(replace(eviction, id=published.event_id), entry_id, published.duplicate)
+    if published.event_id != eviction.id:
+        eviction = replace(eviction, id=published.event_id)
+    return Accepted(eviction, entry_id, published.duplicate)
 
 
 def _outcome(accepted: Sequence[Accepted], error: ReceiverError | None) -> str:
