@@ -69,7 +69,7 @@ class Storm:
         self, *, url: str | None = None, caches: Sequence[dict[str, Any]] = (), name: str = "w"
     ) -> Iterator[Process]:
         """A `receiver evict` that has read everything if it is the one that watches."""
-        config = {
+        config: dict[str, Any] = {
             "internal": {"host": "127.0.0.1", "port": 0}, "redis": {"url": url or self.at.url},
             "tenants": [{"name": tenant, "issuer": iss, "client_ids": [WEB]} for tenant, iss in TENANTS],
             "caches": [*self.at.kind.caches, *caches],
@@ -82,8 +82,8 @@ class Storm:
             child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603  # our own program
         try:
             started = _line(log, "startup")
-            if name == "w":
-                _line(log, "watch.read")
+            for cache in config["caches"] if name == "w" else ():
+                _line(log, "watch.read", cache=cache["name"])
             yield Process(child.pid, f"http://{started['internal']}")
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -131,8 +131,12 @@ class Storm:
     def rate(self, *, url: str | None = None, caches: Sequence[dict[str, Any]] = ()) -> float:
         """Logouts a second of one worker."""
         with self.worker(url=url, caches=caches) as one:
-            numbers = self.fill_queue(one)
-            took = self.weather(one)
+            return self.rate_of(one)
+
+    def rate_of(self, *workers: Process) -> float:
+        """Logouts a second of these workers."""
+        numbers = self.fill_queue(*workers)
+        took = self.weather(*workers)
         if lost := self.lost(numbers):
             raise RuntimeError(f"{lost} of {len(numbers)} were lost")
         return self.logouts / took
@@ -186,27 +190,28 @@ def bare(storm: Storm) -> float:
 
 def two_workers(storm: Storm) -> None:
     """The queue is filled beforehand; the control is one worker."""
-    control = storm.rate()
-    with storm.worker() as one, storm.worker(name="second") as other:
-        numbers = storm.fill_queue(one, other)
-        took = storm.weather(one, other)
-    _ratio("two workers : one", storm.logouts / took, control, storm.lost(numbers))
+
+    def both() -> float:
+        with storm.worker() as one, storm.worker(name="second") as other:
+            return storm.rate_of(one, other)
+
+    _ratio("two workers : one", both, storm.rate)
 
 
 def network(storm: Storm) -> None:
     """A relay between the worker and its Redis; the control has none."""
-    control = storm.rate()
     with relayed(storm.at.url, NETWORK_MS) as url:
-        _ratio(f"{NETWORK_MS:.0f} ms of network : none", storm.rate(url=url), control, 0)
+        _ratio(f"{NETWORK_MS:.0f} ms of network : none", lambda: storm.rate(url=url), storm.rate)
 
 
 def slow_cache(storm: Storm) -> None:
     """Another cache is slow; the control has it, and it is not."""
     with embedded.EmbeddedRedis() as other, relayed(other.url, SLOW_MS) as slow:
-        cache = {"name": "slow", "layout": "flask-session"}
-        control = storm.rate(caches=[{**cache, "redis": {"url": other.url}}])
-        _ratio(f"another cache at {SLOW_MS:.0f} ms : at none",
-               storm.rate(caches=[{**cache, "redis": {"url": slow}}]), control, 0)  # fmt: skip
+
+        def rate(url: str) -> float:
+            return storm.rate(caches=[{"name": "slow", "layout": "flask-session", "redis": {"url": url}}])
+
+        _ratio(f"another cache at {SLOW_MS:.0f} ms : at none", lambda: rate(slow), lambda: rate(other.url))
 
 
 def lone_order(storm: Storm) -> None:
@@ -263,22 +268,24 @@ def relayed(url: str, milliseconds: float) -> Iterator[str]:
         child.communicate()
 
 
-def _line(log: Path, event: str) -> dict[str, Any]:
-    """The first line of the log about this."""
+def _line(log: Path, event: str, **fields: str) -> dict[str, Any]:
+    """The first line of the log about this, with these fields."""
     deadline = time.monotonic() + DONE_S
     while time.monotonic() < deadline:
         for line in log.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):
                 record: dict[str, Any] = json.loads(line)
-                if record.get("event") == event:
+                if {"event": event, **fields}.items() <= record.items():
                     return record
         time.sleep(0.05)
     raise RuntimeError(f"no {event}:\n{log.read_text(encoding='utf-8')[-2000:]}")
 
 
-def _ratio(name: str, measured: float, control: float, lost: int) -> None:
-    head("one run", "ratio", "logouts a second", "control", "lost")
-    row(name, f"**{measured / control:.2f}**", f"{measured:.0f}", f"{control:.0f}", lost)
+def _ratio(name: str, measure: Callable[[], float], control: Callable[[], float]) -> None:
+    """With the control before and after it: the machine is slower at one time than at another."""
+    before, measured, after = control(), measure(), control()
+    head("one run", "ratio", "logouts a second", "control, before and after")
+    row(name, f"**{measured * 2 / (before + after):.2f}**", f"{measured:.0f}", f"{before:.0f}, {after:.0f}")
 
 
 ROWS = {
