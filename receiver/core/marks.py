@@ -177,3 +177,8 @@ def anew_name(
     """
     dates = ("" if date is None else f"{date:.0f}" for date in (auth_time, issued_at))
     return digest("anew", iss, "\n".join((client_id, sub, sid or "", *dates)))
+
+
+def awaited_name(place: str) -> str:
+    """Names a cache key, or an account that a key follows from, at which a new sign-in is waited for."""
+    return digest("awaited", "", place)

@@ -104,6 +104,10 @@ class Cache:
         """What a key is called below the cache's head."""
         return key[len(self.head) :]
 
+    def places_of(self, key: str) -> list[str]:
+        """What an app registers a key as: the key itself, or the account it follows from."""
+        return [key, self.name_of(key)] if self.layout.key_is_account and self.key is None else [key]
+
     def index_sets(self, users: Iterable[str]) -> list[str]:
         """The sets in which the stack itself keeps which values are these users'."""
         return [name for user in sorted(users) if (name := self.layout.index_of(self.prefix, user)) is not None]

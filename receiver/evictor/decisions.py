@@ -109,6 +109,8 @@ class ByMarks:
         not_issuers: Issuers whose users are none of the cache's business.
         logouts_missed: Whether logouts were missed, so that what cannot be judged has to go.
         is_named: As for `ByLogout`.
+        newer_than: NumericDate seconds of the latest logout that a sign-in registered here is newer than, 0 where none
+            was registered yet. None where the value can be read, or its app registers none.
     """
 
     key: str
@@ -118,6 +120,7 @@ class ByMarks:
     not_issuers: Collection[str] = field(default_factory=frozenset)
     logouts_missed: bool = False
     is_named: bool = False
+    newer_than: float | None = None
 
     def ended_in(self, value: Value) -> set[Holder]:
         """Whose entries in a value are over."""
@@ -126,6 +129,10 @@ class ByMarks:
     def misses(self, _value: Value) -> bool:
         """No: no logout waits for this look."""
         return False
+
+    def is_early(self, value: Value) -> bool:
+        """Whether it would go, and its app may be about to register the sign-in it is of."""
+        return self.newer_than is not None and not self.logouts_missed and bool(self.ended_in(value))
 
     def decisions(self, value: Value) -> dict[Holder, Decision]:
         """Of each holder who is not known to live."""
@@ -149,9 +156,15 @@ class ByMarks:
         if value.is_torn and before is not None:
             # No new sign-in: the app itself cannot read it.
             return self._decision(Verdict.ENDED, before, Marks(), None, is_proved=True)
+        if not self.logouts_missed and before is not None and self._is_newer_than(before):
+            # A new sign-in was registered here since: it is that one's.
+            return None
         if self.logouts_missed or (before is not None and before.fresh):
             return self._decision(Verdict.UNSURE, before, Marks(), None)
         return None
+
+    def _is_newer_than(self, before: Remembered) -> bool:
+        return self.newer_than is not None and self.newer_than >= before.removal.logout_at
 
     def _of(self, sign_in: CachedSignIn) -> Decision | None:
         # What was removed from this key may have been another user's, where a value is shared.

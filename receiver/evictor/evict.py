@@ -26,6 +26,7 @@ from receiver.tasks import together
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
+    from receiver.bus.caches.awaited import AwaitedSignIns
     from receiver.bus.caches.rechecks import Rechecks
     from receiver.bus.caches.removals import Removals
     from receiver.core.eviction import Eviction
@@ -68,6 +69,7 @@ class Evictor:
         finder: Finds the keys.
         coverage: Reads where not every key can be known.
         removals: Where it is noted.
+        awaited: Where new sign-ins are waited for.
         rechecks: Where it is ordered again.
         metrics: Counts.
         bad: Counts what cannot be judged.
@@ -81,6 +83,7 @@ class Evictor:
         finder: Finder,
         coverage: Coverage,
         removals: Removals,
+        awaited: AwaitedSignIns,
         rechecks: Rechecks,
         metrics: EvictorMetrics,
         bad: BadValues,
@@ -90,6 +93,7 @@ class Evictor:
         self._finder = finder
         self._coverage = coverage
         self._removals = removals
+        self._awaited = awaited
         self._rechecks = rechecks
         self._metrics = metrics
         self._bad = bad
@@ -191,6 +195,10 @@ class Evictor:
             evidence = _evidence(cache, key, eviction, found)
             expected = _Gone.of(cache, value, evidence)
             # Before anything is removed: from then on it may come back.
+            if not value.readable and evidence.ended_in(value):
+                # Only an app that registers its sign-ins can tell a new one from what comes back.
+                registers = bool(eviction.sessions or set(eviction.accounts) - {eviction.sub})
+                await self._awaited.wait_at(cache.places_of(key), is_likely=registers)
             await self._note(eviction, remembered_as(cache, key, value), found, expected)
             cleared = await clear(cache, key, value, evidence)
         self._metrics.cleared(cache.name, cleared.outcome)

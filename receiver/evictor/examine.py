@@ -22,6 +22,7 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from receiver.bus.caches.awaited import AwaitedSignIns
     from receiver.bus.caches.cache_index import CacheIndex
     from receiver.bus.caches.removals import Remembered, Removals
     from receiver.core.layouts.cached_sign_in import CachedSignIn
@@ -49,23 +50,37 @@ class Examined:
         values: That were there.
         unreadable: Of these, that could not be looked into.
         removed: Of these, in which something was over.
+        early: Keys to be looked at again: their app may be about to register the sign-in that they are of.
     """
 
     values: int = 0
     unreadable: int = 0
     removed: int = 0
+    early: frozenset[str] = frozenset()
 
     def __add__(self, other: Examined) -> Examined:
         """Of both together."""
-        return Examined(self.values + other.values, self.unreadable + other.unreadable, self.removed + other.removed)
+        return Examined(
+            self.values + other.values,
+            self.unreadable + other.unreadable,
+            self.removed + other.removed,
+            self.early | other.early,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What Redis says about the values of one batch: marks by sign-in, removals by the digests of users and keys."""
+    """What Redis says about the values of one batch.
+
+    Attributes:
+        marks: By sign-in.
+        remembered: Removals, by the digests of users and keys.
+        newer_than: By key, as for `ByMarks`.
+    """
 
     marks: Mapping[CachedSignIn, Marks]
     remembered: Mapping[str, Remembered]
+    newer_than: Mapping[str, float | None]
 
 
 class Examiner:
@@ -75,6 +90,7 @@ class Examiner:
         caches: As configured.
         index: Learns.
         removals: Knows the marks, and what was removed before.
+        awaited: Knows of sign-ins registered since.
         metrics: Counts.
         bad: Counts what cannot be judged.
         revoke: Called with tenant, client and refresh token, for each that was removed.
@@ -86,6 +102,7 @@ class Examiner:
         caches: Caches,
         index: CacheIndex,
         removals: Removals,
+        awaited: AwaitedSignIns,
         metrics: EvictorMetrics,
         bad: BadValues,
         revoke: Callable[[str, str, str], None],
@@ -93,6 +110,7 @@ class Examiner:
         self._caches = caches
         self._index = index
         self._removals = removals
+        self._awaited = awaited
         self._metrics = metrics
         self._bad = bad
         self._revoke = revoke
@@ -106,6 +124,7 @@ class Examiner:
         named: Collection[str] = (),
         flush: bool = False,
         new_only: bool = False,
+        is_patient: bool = False,
     ) -> Examined:
         """Learn from these values, and remove from them what is over.
 
@@ -116,6 +135,7 @@ class Examiner:
                 layout's values.
             flush: Whether logouts were missed, so that what cannot be judged has to go.
             new_only: Whether only what is new since the last look is looked at, in values that many share.
+            is_patient: Whether what an app may be about to register is left for a second look (`Examined.early`).
 
         Raises:
             Failure: a Redis did not answer.
@@ -131,7 +151,7 @@ class Examiner:
             )
             try:
                 examined, known = await self._examine(
-                    cache, values, looked_at, named=named, flush=flush and cache.key is None
+                    cache, values, looked_at, named=named, flush=flush and cache.key is None, is_patient=is_patient
                 )
             except Failure:
                 for key in values:
@@ -150,12 +170,13 @@ class Examiner:
         *,
         named: Collection[str],
         flush: bool,
+        is_patient: bool,
     ) -> tuple[Examined, _Known]:
         for value in values.values():
             self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         await self._learn(cache, looked_at)
         known = await self._known(cache, looked_at)
-        removed = 0
+        removed, early = 0, set()
         for key, value in values.items():
             evidence = ByMarks(
                 key=key_digest(cache, key),
@@ -165,10 +186,15 @@ class Examiner:
                 not_issuers=cache.not_issuers,
                 logouts_missed=flush,
                 is_named=key in named,
+                newer_than=known.newer_than.get(key),
             )
+            if is_patient and evidence.is_early(value):
+                early.add(key)
+                continue
             with self._bad.guarding(cache.name, cache.pattern):
                 removed += await self._clear(cache, key, value, evidence)
-        return Examined(len(values), sum(not value.readable for value in values.values()), removed), known
+        unreadable = sum(not value.readable for value in values.values())
+        return Examined(len(values), unreadable, removed, frozenset(early)), known
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
         if cache.is_read:
@@ -188,11 +214,15 @@ class Examiner:
         links = cache.layout.account_links
         users = {name for value in values.values() for s in value.sign_ins for name in names_of(s, by_user=links)}
         names = sorted(users | {key_digest(cache, key) for key in values})
-        remembered = zip(names, await self._removals.remembered(names), strict=True)
+        found = zip(names, await self._removals.remembered(names), strict=True)
+        remembered = {name: one for name, one in found if one is not None}
         marks = await self._removals.marks(sign_ins, cache.issuers)
-        return _Known(
-            dict(zip(sign_ins, marks, strict=True)), {name: one for name, one in remembered if one is not None}
-        )
+        newer_than = {
+            key: await self._awaited.seen_at(cache.places_of(key))
+            for key, value in values.items()
+            if not value.readable and key_digest(cache, key) in remembered
+        }
+        return _Known(dict(zip(sign_ins, marks, strict=True)), remembered, newer_than)
 
     async def _spread(self, late: Mapping[tuple[str, str], str]) -> None:
         """Look at everything of the accounts that only now are known to be those of subjects that were signed out."""

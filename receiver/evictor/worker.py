@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from aiohttp import web
 
+from receiver.bus.caches.awaited import AwaitedSignIns
 from receiver.bus.caches.cache_index import CacheIndex
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.caches.removals import Removals
@@ -176,7 +177,10 @@ async def working(
         revoker = _revoker(settings, metrics)
         stack.push_async_callback(revoker.aclose, drain_s=REVOKE_S)
         finder = Finder(caches, index)
-        handling: dict[str, Any] = {"removals": removals, "metrics": metrics, "bad": bad, "revoke": revoker.revoke}
+        awaited = AwaitedSignIns(trips, keys, in_flight_s=settings.evictor.in_flight_s)
+        handling: dict[str, Any] = {
+            "removals": removals, "awaited": awaited, "metrics": metrics, "bad": bad, "revoke": revoker.revoke
+        }  # fmt: skip
         examiner = Examiner(caches=caches, index=index, **handling)
         watched = Watched(trips, keys)
         watcher = Watcher(

@@ -13,8 +13,10 @@ from receiver.bus.events import trace
 from receiver.bus.events.event_search import Found
 from receiver.bus.events.stream import to_entry
 from receiver.bus.keys import Keys
+from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
+from receiver.core.sign_in import SignIn
 from receiver.evictor.worker import working
 from receiver.ops.settings import Settings
 from tests.evictor.written import dumped, tokens
@@ -206,3 +208,10 @@ async def another_worker(
     )  # fmt: skip
     async with working(settings, clock=world.clock) as second:
         yield second
+
+
+async def register(world: World, *keys: str, sub: str = "u1", **changes: Any) -> None:
+    """A sign-in, as an app registers it."""
+    sign_in = SignIn(iss=world.op.issuer, client_ids=("c1",), sub=sub, keys=keys, **changes)
+    [call] = register_calls(Keys(), sign_in, now_s=world.clock(), lifetime_s=3600)
+    assert await REGISTER.run(world.redis, *call)

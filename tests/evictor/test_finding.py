@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
-from receiver.bus.sign_ins.registry import REGISTER, register_calls
-from receiver.core.sign_in import SignIn
-from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
+from tests.evictor.rig import FLASK, NODE, WEB, Work, register, until
 from tests.evictor.written import accounts_in, app_token, clients_in, dumped, id_token, tokens
 from tests.support.op import ABSENT
 
@@ -22,13 +19,6 @@ if TYPE_CHECKING:
 
 ENTRA = {"account_from_sub": False}
 HOME = "0a0a.7b7b"
-
-
-async def register(world: World, *keys: str, sub: str = "u1", **changes: Any) -> None:
-    """A sign-in, as an app registers it."""
-    sign_in = SignIn(iss=world.op.issuer, client_ids=("c1",), sub=sub, keys=keys, **changes)
-    [call] = register_calls(Keys(), sign_in, now_s=world.clock(), lifetime_s=3600)
-    assert await REGISTER.run(world.redis, *call)
 
 
 async def test_account_is_the_subject(work: Work) -> None:

@@ -1,12 +1,14 @@
 -- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
 --
 -- KEYS: 1 user, 2 session bucket, 3 account bucket, 4 where this very sign-in is noted as newer than its marks, 5 where it
---       is for who reads caches, then the marks that count for the user, then those of the session, last the epoch
+--       is for who reads caches, then the marks that count for the user, those of the session, the epoch, and last
+--       where the evictor may wait for this sign-in
 -- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
 --       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
 --       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user,
 --       12 when the OP gave this session to the app, or '', 13 seconds the clocks of OP and receiver may differ,
---       14 'anew' when the user has just authenticated because the app asked for it, else ''
+--       14 'anew' when the user has just authenticated because the app asked for it, else '',
+--       15 how many places there are where the evictor may wait
 -- Returns 2 when registered and newer than marks that would end it by its dates, 1 when registered, 0 when signed out
 -- As core/marks.py: seconds, up to four digits after the point; what is no date says nothing. The date, then the digits.
 local function date_of(text)
@@ -14,20 +16,21 @@ local function date_of(text)
   if at and #at <= 12 then return tonumber(at), digits end
 end
 
+local epoch_at = #KEYS - tonumber(ARGV[15])
 local newest, newest_text, doubt, keep_s = -1, '', false, tonumber(ARGV[5])
 local skew_s, given, anew = tonumber(ARGV[13]), tonumber(ARGV[12]), ARGV[14] ~= ''
 local noted = redis.call('GET', KEYS[4])
 noted = date_of(noted) and tonumber(noted) or -1
 
 -- Redis has lost its marks then: what the OP had given to the app before may have ended since.
-local epoch = redis.call('GET', KEYS[#KEYS])
+local epoch = redis.call('GET', KEYS[epoch_at])
 local lost_at = date_of(epoch)
 if lost_at and given and given < lost_at then
   if lost_at > noted and not anew and given < lost_at - skew_s then return 0 end
   newest, newest_text, doubt = lost_at, epoch, true
 end
 
-for index, text in ipairs(redis.call('MGET', unpack(KEYS, 6, #KEYS - 1))) do
+for index, text in ipairs(redis.call('MGET', unpack(KEYS, 6, epoch_at - 1))) do
   local at, digits = date_of(text)
   if at then
     -- As core/marks.py: whose date it is, and what of the session is compared with it.
@@ -47,6 +50,15 @@ if doubt then
   -- First of all: without the right to note it, it is not registered, and the app is told so.
   redis.call('SET', KEYS[4], newest_text, 'EX', keep_s)
   redis.call('SET', KEYS[5], newest_text, 'EX', keep_s)
+end
+
+-- It removed what could not be read. This sign-in is newer than the marks above, and than any logout before its time.
+local newer_than = math.max(math.floor(newest), (tonumber(ARGV[6]) or 0) - 1)
+for index = epoch_at + 1, #KEYS do
+  local seen = redis.call('GET', KEYS[index])
+  if seen and newer_than > (tonumber(seen) or 0) then
+    redis.call('SET', KEYS[index], string.format('%.0f', newer_than), 'KEEPTTL')
+  end
 end
 
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.bus.lua import Script
-from receiver.core.marks import CLOCK_SKEW_S, read_mark
+from receiver.core.marks import CLOCK_SKEW_S, awaited_name, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,8 @@ def register_calls(
     user, session, account = sign_in.digests
     names = (keys.user(user), keys.session_bucket(session or "---"), keys.account_bucket(account or "---"))
     marks = mark_keys(keys, sign_in)
+    places = dict.fromkeys(filter(None, (sign_in.home_account_id, *sign_in.keys)))
+    awaited = [keys.anew(awaited_name(place)) for place in places]
     before = (
         user,
         session,
@@ -73,10 +75,11 @@ def register_calls(
         _seconds(sign_in.given_at),
         f"{skew_s:.0f}",
         "anew" if anew else "",
+        len(awaited),
     )
     return [
         (
-            (*names, *map(keys.anew, sign_in.anew_names(client_id)), *marks),
+            (*names, *map(keys.anew, sign_in.anew_names(client_id)), *marks, *awaited),
             (*before, json.dumps(client_id), *after),
         )
         for client_id in sign_in.client_ids
