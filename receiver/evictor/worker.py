@@ -127,6 +127,8 @@ class Worker:
         # What can fail of making one fails here, where the old one goes on.
         Ways(egresses_of(settings))
         revocations_of(settings.all_tenants)
+        for place in (settings.redis, *(cache.redis for cache in settings.caches if cache.redis)):
+            place.check_files()
         return lambda: None if self.replaced.done() else self.replaced.set_result(settings)
 
     async def drain(self) -> None:

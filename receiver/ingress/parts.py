@@ -186,7 +186,16 @@ def following(
     started: Settings, tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens
 ) -> list[Callable[[Settings], Callable[[], None]]]:
     """What can change in a running receiver: the parts of its `runtime.reload.Reload`."""
-    return [following_tenants(tenants, key_store), following_tokens(access), noticing_sources(started)]
+    return [checked_redis, following_tenants(tenants, key_store), following_tokens(access), noticing_sources(started)]
+
+
+def checked_redis(settings: Settings) -> Callable[[], None]:
+    """Refuses files that Redis could not be reached with; a part of `runtime.reload.Reload`.
+
+    New connections take good ones over by themselves.
+    """
+    settings.redis.check_files()
+    return lambda: None
 
 
 def make_publisher(

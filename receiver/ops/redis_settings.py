@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from receiver.bus.keys import DEFAULT_PREFIX
-from receiver.bus.link.connection import Options, check_url, connect
+from receiver.bus.link.connection import Options, check_files, check_url, connect
 from receiver.errors import ConfigurationError
-from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section
 
 if TYPE_CHECKING:
@@ -49,7 +48,9 @@ class RedisSettings(Section):
     sentinel_password: SecretStr | None = Field(
         None, description="Password at the Sentinels; Redis's own is never sent to them."
     )
-    sentinel_password_file: Path | None = Field(None, description="File holding that password.")
+    sentinel_password_file: Path | None = Field(
+        None, description="File holding that password; read for every new connection."
+    )
     timeout_s: float = Field(
         1.0,
         gt=0,
@@ -83,24 +84,17 @@ class RedisSettings(Section):
         if self.wait_replicas and self.wait_timeout_s >= self.timeout_s:
             raise ValueError("wait_timeout_s must be less than timeout_s")
         if self.url != EMBEDDED:
-            options = self._options()
-            # Files are read when they are used; here it only matters that there are some.
-            if self.sentinel_password_file is not None:
-                options["sentinel_password"] = str(self.sentinel_password_file)
-            check_url(self.url, **options)
+            check_url(self.url, **self.options)
         return self
 
-    @property
-    def options(self) -> Options:
-        """What `bus.link.connection.connect` takes beside the URL.
+    def check_files(self) -> None:
+        """Refuse files that a new connection could not be opened with.
 
         Raises:
-            ConfigurationError: a password file cannot be read.
+            ConfigurationError: naming the file.
         """
-        options = self._options()
-        if self.sentinel_password_file is not None:
-            options["sentinel_password"] = read_secret(self.sentinel_password_file)
-        return options
+        if self.url != EMBEDDED:
+            check_files(self.url, **self.options)
 
     @contextlib.asynccontextmanager
     async def opened(self, *, timeout_s: float | None = None) -> AsyncIterator[redis.asyncio.Redis]:
@@ -120,7 +114,9 @@ class RedisSettings(Section):
         finally:
             await client.aclose()
 
-    def _options(self) -> Options:
+    @property
+    def options(self) -> Options:
+        """What `bus.link.connection.connect` takes beside the URL; files are read when they are used."""
         secret = self.sentinel_password
         return {
             "username": self.username,
@@ -133,4 +129,5 @@ class RedisSettings(Section):
             "strict_tls": self.strict_tls,
             "sentinel_username": self.sentinel_username,
             "sentinel_password": secret.get_secret_value() if secret else None,
+            "sentinel_password_file": self.sentinel_password_file,
         }

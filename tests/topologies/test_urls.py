@@ -15,7 +15,7 @@ from receiver.errors import ConfigurationError
 from receiver.ops.settings import Settings, redacted
 from tests.docs.pages import blocks, read
 
-EXCLUDES_FLAGS = tuple(map(int, redis.__version__.split(".")[:2])) >= (6, 3)
+PARSES_PROTOCOL = tuple(map(int, redis.__version__.split(".")[:2])) >= (6, 3)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_sentinel_url() -> None:
     search = options["primary"].search()
     assert [("one", 26379), ("::1", 7000)] == [next(search), search.send(None)]
     asking = options["asking"]
-    assert ("looker", None, True) == (asking["username"], asking["password"], asking["ssl_check_hostname"])
+    assert ("looker", None, True) == (asking["username"], asking["password"], asking["tls"].get().check_hostname)
 
 
 def test_cluster_url() -> None:
@@ -115,7 +115,7 @@ def test_cluster_url() -> None:
     client = connect("redis+cluster://me:p%40ss@[::1]:7000,two", timeout_s=1)
     asking = client.connection_pool.connection_kwargs["asking"]
     assert ("me", "p@ss") == (asking["username"], asking["password"])
-    assert "ssl_check_hostname" not in asking
+    assert "tls" not in asking
     assert (("::1", 7000), ("two", 6379)) == RedisURL.parse("redis+cluster://me@[::1]:7000,two/0").nodes
 
 
@@ -125,12 +125,7 @@ def test_cluster_url() -> None:
         ("redis://one", {}, {"host": "one", "username": None}),
         ("REDIS://one:1/2", {}, {"host": "one", "port": 1, "db": 2}),
         ("redis://one?db=3&client_name=me", {}, {"host": "one", "db": 3, "client_name": "me"}),
-        ("redis://one?protocol=3", {}, {"protocol": 3 if EXCLUDES_FLAGS else "3"}),
-        pytest.param(
-            *("rediss://one", {"strict_tls": False}, {"ssl_exclude_verify_flags": [ssl.VERIFY_X509_STRICT]}),
-            marks=pytest.mark.skipif(not EXCLUDES_FLAGS, reason="strict_tls: false needs redis-py 6.3"),
-        ),
-        ("rediss://one", {"strict_tls": True}, {"ssl_exclude_verify_flags": None, "ssl_cert_reqs": "required"}),
+        ("redis://one?protocol=3", {}, {"protocol": 3 if PARSES_PROTOCOL else "3"}),
         ("redis://me:a@b[1]@[::1]:7000/0", {}, {"host": "::1", "port": 7000, "username": "me", "password": "a@b[1]"}),
         ("redis://me:old@one", {"password": "new"}, {"username": "me", "password": "new"}),
         ("redis://old:secret@one", {"username": "new"}, {"username": "new", "password": "secret"}),
@@ -142,6 +137,15 @@ def test_single_server(url: str, options: dict[str, Any], expected: dict[str, An
     """Host, database and user get through to the client; a user or password given beside the URL counts."""
     given = connect(url, timeout_s=1, **options).connection_pool.connection_kwargs
     assert expected == {name: given.get(name) for name in expected}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strictness_of_tls(*, strict: bool) -> None:
+    """Trust and names are verified in any case; `strict_tls: false` gives up no more than what Python 3.13 added."""
+    context = connect("rediss://one", timeout_s=1, strict_tls=strict).connection_pool.connection_kwargs["tls"].get()
+    default = ssl.create_default_context().verify_flags
+    assert (ssl.CERT_REQUIRED, True) == (context.verify_mode, context.check_hostname)
+    assert (default if strict else default & ~ssl.VERIFY_X509_STRICT) == context.verify_flags
 
 
 @pytest.mark.parametrize(

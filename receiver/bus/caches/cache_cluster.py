@@ -10,6 +10,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from receiver.bus.caches.cache_changes import CacheChanges, text_of
 from receiver.bus.caches.cache_store import SCAN_COUNT, CacheStore
 from receiver.bus.link.connection import access_of, check_url, tls_of
+from receiver.bus.link.tls_files import TLSConnection
 from receiver.bus.link.trips import ClusterTrips
 from receiver.bus.link.urls import CLUSTER, RedisURL
 
@@ -32,14 +33,20 @@ def connect_cluster(url: str, *, timeout_s: float, **options: Unpack[Options]) -
     """
     check_url(url, **options)
     parsed = RedisURL.parse(url)
-    return RedisCluster(
+    cluster = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in parsed.nodes],
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        ssl=parsed.tls,
-        **tls_of(parsed, options),
         **access_of(parsed, options),
     )
+    if parsed.tls:
+        # A Cluster's client takes no kind of connection, but makes all nodes from these.
+        tls = tls_of(parsed, options)
+        cluster.connection_kwargs.update(tls, connection_class=TLSConnection)
+        for node in cluster.startup_nodes:
+            node.connection_kwargs.update(tls)
+            node.connection_class = TLSConnection
+    return cluster
 
 
 class ClusterCacheStore(CacheStore):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import redis
 import redis.asyncio
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 
@@ -21,6 +21,7 @@ from receiver.bus.link.primary import (
     PrimaryTLSConnection,
     is_passing,
 )
+from receiver.bus.link.tls_files import TLSConnection, TLSFiles
 from receiver.bus.link.urls import SENTINEL, RedisURL
 from receiver.errors import ConfigurationError
 
@@ -33,6 +34,7 @@ __all__ = [
     "Failure",
     "Options",
     "access_of",
+    "check_files",
     "check_url",
     "connect",
     "describe",
@@ -41,9 +43,6 @@ __all__ = [
     "standbys",
     "tls_of",
 ]
-
-
-_CAN_TOLERATE = "ssl_exclude_verify_flags" in inspect.signature(redis.asyncio.SSLConnection).parameters
 
 
 class Options(TypedDict, total=False):
@@ -59,9 +58,10 @@ class Options(TypedDict, total=False):
         cert_file: PEM file of our certificate, where the server wants one (mTLS).
         key_file: PEM file of its key.
         strict_tls: False tolerates certificates that only Python 3.13 and newer refuse, for a missing key usage or key
-            identifier; trust, names and dates are verified all the same. Needs redis-py 6.3 or newer.
+            identifier; trust, names and dates are verified all the same.
         sentinel_username: ACL user at the Sentinels.
         sentinel_password: Its password; Redis's own is never sent to a Sentinel.
+        sentinel_password_file: File with that password, read for every new connection; in place of it.
     """
 
     username: str | None
@@ -75,6 +75,7 @@ class Options(TypedDict, total=False):
     strict_tls: bool | None
     sentinel_username: str | None
     sentinel_password: str | None
+    sentinel_password_file: str | Path | None
 
 
 def check_url(url: str, **options: Unpack[Options]) -> None:
@@ -99,7 +100,7 @@ def _check_options(parsed: RedisURL, options: Options) -> None:
             "redis.cert_file and redis.key_file go together",
         ),
         (
-            options.get("sentinel_password") and parsed.topology != SENTINEL,
+            (options.get("sentinel_password") or options.get("sentinel_password_file")) and parsed.topology != SENTINEL,
             "redis.sentinel_password is for Sentinel, and redis.url is not redis+sentinel",
         ),
         (
@@ -136,18 +137,21 @@ def connect(
     retry = AsyncRetry(NoBackoff(), 1)
     settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
     if parsed.names_several:
-        plain, tls = redis.asyncio.Connection, redis.asyncio.SSLConnection
         pool = redis.asyncio.ConnectionPool(
             connection_class=PrimaryTLSConnection if parsed.tls else PrimaryConnection,
             primary=parsed.primary(prefix),
             asking={
-                **settings, **parsed.asking_access(options),
-                "connection_class": tls if parsed.tls else plain, "retry": AsyncRetry(NoBackoff(), 0),
+                **settings, **_asking_access(parsed, options),
+                "connection_class": TLSConnection if parsed.tls else redis.asyncio.Connection,
+                "retry": AsyncRetry(NoBackoff(), 0),
             },
             db=parsed.db, **settings,
         )  # fmt: skip
     else:
-        pool = redis.asyncio.ConnectionPool.from_url(parsed.without_access, **settings)
+        settings.update(parse_url(parsed.without_access))
+        if parsed.tls:
+            settings["connection_class"] = TLSConnection
+        pool = redis.asyncio.ConnectionPool(**settings)
     # The provider twice: to open connections, and to renew what is open.
     client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
     client.auto_close_connection_pool = True
@@ -172,7 +176,7 @@ def _provider(parsed: RedisURL, options: Options) -> CredentialProvider | None:
     if options.get("credentials") != "entra":
         file = options.get("password_file")
         if file is not None:
-            return FilePassword(options.get("username") or parsed.username, file)
+            return FilePassword(options.get("username") or parsed.username, file, "redis.password_file")
         return options.get("credential_provider")
     from receiver.bus.link.entra import entra_credentials
 
@@ -184,17 +188,39 @@ def access_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
     return _access(parsed, options, _provider(parsed, options))
 
 
+def _asking_access(parsed: RedisURL, options: Options) -> dict[str, Any]:
+    """User and password at the nodes that are asked, where they are not those of Redis."""
+    if parsed.topology != SENTINEL:
+        return {}
+    username, file = options.get("sentinel_username"), options.get("sentinel_password_file")
+    if file is not None:
+        provider = FilePassword(username, file, "redis.sentinel_password_file")
+        return {"username": None, "password": None, "credential_provider": provider}
+    return {"username": username, "password": options.get("sentinel_password"), "credential_provider": None}
+
+
 def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
-    """The TLS settings, as redis-py takes them; empty without TLS."""
+    """What `TLSConnection` takes beside redis-py's options; empty without TLS.
+
+    Raises:
+        ConfigurationError: a file cannot be used now.
+    """
     if not parsed.tls:
         return {}
-    files = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
-    given = {name: str(options[option]) for name, option in files.items() if options.get(option)}  # type: ignore[literal-required]
-    if options.get("strict_tls") is False and not _CAN_TOLERATE:
-        raise ConfigurationError("redis.strict_tls: false needs redis-py 6.3 or newer")
-    tolerated = {"ssl_exclude_verify_flags": [ssl.VERIFY_X509_STRICT]} if options.get("strict_tls") is False else {}
-    # Said outright: redis-py before 6 did not compare the host with the certificate.
-    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given, **tolerated}
+    files = (options.get(name) for name in ("ca_file", "cert_file", "key_file"))
+    return {"tls": TLSFiles(*files, strict=options.get("strict_tls") is not False)}  # type: ignore[arg-type]
+
+
+def check_files(url: str, **options: Unpack[Options]) -> None:
+    """Refuse files that a new connection could not be opened with.
+
+    Raises:
+        ConfigurationError: naming the file.
+    """
+    parsed = RedisURL.parse(url)
+    tls_of(parsed, options)
+    _provider(parsed, options)
+    _asking_access(parsed, options)
 
 
 _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
@@ -235,7 +261,7 @@ async def standbys(client: redis.asyncio.Redis) -> dict[str, redis.asyncio.Redis
     reply = await client.execute_command(*primary.standby_question.command)  # type: ignore[no-untyped-call]
     nodes = primary.standby_question.read(reply, primary.known or ("", 0))[1]
     access = {name: value for name, value in options.items() if name not in {"primary", "asking", "host", "port"}}
-    kind = redis.asyncio.SSLConnection if "ssl_cert_reqs" in options else redis.asyncio.Connection
+    kind = TLSConnection if "tls" in options else redis.asyncio.Connection
     found = {}
     for host, port in dict.fromkeys(node for node in nodes if node != primary.known):
         pool = redis.asyncio.ConnectionPool(connection_class=kind, host=host, port=port, **access)

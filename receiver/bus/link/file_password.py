@@ -18,17 +18,18 @@ class FilePassword(CredentialProvider):
     Args:
         username: ACL user; None for the default one.
         path: The file; a line end at its end is dropped.
+        setting: What it is called in an error.
 
     Raises:
         ConfigurationError: it cannot be read now.
     """
 
-    def __init__(self, username: str | None, path: str | Path) -> None:
+    def __init__(self, username: str | None, path: str | Path, setting: str) -> None:
         self._username = username
         self._path = Path(path)
         self._password = self._read()
         if not self._password:
-            raise ConfigurationError(f"redis.password_file: {path} cannot be read, or is empty")
+            raise ConfigurationError(f"{setting}: {path} cannot be read, or is empty")
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """User and password, or the password alone."""

@@ -25,6 +25,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from receiver.bus.link.tls_files import TLSConnection
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
@@ -222,7 +224,7 @@ class PrimaryConnection(redis.asyncio.Connection):
             raise
 
 
-class PrimaryTLSConnection(PrimaryConnection, redis.asyncio.SSLConnection):
+class PrimaryTLSConnection(PrimaryConnection, TLSConnection):
     """The same over TLS."""
 
 

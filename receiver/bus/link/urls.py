@@ -8,16 +8,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from redis.connection import parse_url
 
 from receiver.bus.link.primary import Node, Primary, cluster_question, replication_question, sentinel_question
 from receiver.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SINGLE, UNIX, SENTINEL, CLUSTER = "single", "unix", "sentinel", "cluster"
 TOPOLOGIES = {
@@ -154,16 +150,6 @@ class RedisURL:
         if not 0 <= prefix.find("{") < prefix.find("}") - 1:
             raise ConfigurationError("redis.prefix: on a Cluster it needs a part in braces, as in {logout}")
         return Primary(self.nodes, cluster_question(prefix), cluster_question(prefix))
-
-    def asking_access(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """User and password at the nodes that are asked, where they are not those of Redis."""
-        if self.topology == CLUSTER:
-            return {}
-        return {
-            "username": options.get("sentinel_username"),
-            "password": options.get("sentinel_password"),
-            "credential_provider": None,
-        }
 
 
 def _nodes(topology: str, hosts: str) -> tuple[Node, ...]:
