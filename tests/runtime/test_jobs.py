@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 import receiver
+from demo.tls import make_certificates
 from receiver.bus.caches.cache_store import CacheStore
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.events import acks
@@ -21,6 +22,7 @@ from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.audit import File
 from receiver.ingress.audit import log as audit_log
 from receiver.ingress.epoch_watch import EpochWatch
+from receiver.ingress.inputs.graph import GraphWatch
 from receiver.ingress.inputs.message import InputJob
 from receiver.ingress.inputs.ssf_poll import PolledEvents
 from receiver.ingress.keys import held
@@ -39,6 +41,7 @@ from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.reload import Reload
 from tests.docs.pages import names, read, rows, section
 from tests.runtime.faults import QUICK, Fault, Process, fails_and_comes_back
+from tests.support.graph import Graph
 from tests.support.receiver import t1
 from tests.support.transmitter import CLIENT, POLL, SECRET, Transmitter
 
@@ -63,7 +66,8 @@ SERVE: dict[str, tuple[Any, str, bool]] = {
     "ack_watch": (acks, "take", False),
     "audit_log": (File, "sync", False),
     "ssf_key_refresh": (TenantKeys, "is_due", False),
-    "input:ssf-poll:t1": (PolledEvents, "turn", False),
+    "input:ssf-poll:t1": (PolledEvents, "look", False),
+    "input:graph:t2": (GraphWatch, "look", False),
     "reload": (Reload, "look", False),
     "outbox_drain": (Outbox, "check", True),
 }
@@ -105,19 +109,32 @@ async def transmitter(clock: Clock) -> AsyncIterator[Transmitter]:
 
 
 @pytest.fixture
+async def graph(clock: Clock, tmp_path: Path) -> AsyncIterator[Graph]:
+    """A directory that is watched."""
+    async with Graph(make_certificates(tmp_path), clock) as running:
+        yield running
+
+
+@pytest.fixture
 def settings(
-    transmitter: Transmitter, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, tmp_path: Path
+    transmitter: Transmitter,
+    graph: Graph,
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    tmp_path: Path,
 ) -> Settings:
     """Everything on that has a job."""
     del redis_client
     access = {"client_id": CLIENT, "client_secret": SECRET}
     ssf = {"delivery": "poll", "access": access, "poll_interval_s": 0.02}
+    first = t1(transmitter, revocation={"clients": {"c1": {"method": "none"}}}, ssf=ssf)
+    second = {**graph.tenant(interval_s=0.02), "name": "t2"}
     return Settings(
         public={"host": "127.0.0.1", "port": 0},
         internal={"port": 0, "token": TOKEN},
         redis={"url": redis_server.url},
         outbox={"path": tmp_path / "outbox.db"},
-        tenants=[t1(transmitter, revocation={"clients": {"c1": {"method": "none"}}}, ssf=ssf)],
+        tenants=[first, second],
         caches=[CACHE],
         evictor={"recheck_s": [], "take_over_s": 0.06},
         audit={"path": tmp_path / "audit.jsonl", "key": "k1 0123456789abcdef0123456789abcdef"},
@@ -164,16 +181,25 @@ def test_each_job_has_a_case() -> None:
     """A job that some setting starts is in the tables above, or it would die unseen by these tests."""
     code = "\n".join(path.read_text() for path in Path(receiver.__file__).parent.rglob("*.py"))
     started = set(re.findall(r'\bjobs\.start\(\s*"(\w+)"', code))
-    inputs = [kind for kind in InputJob.__subclasses__() if kind.__module__.startswith("receiver.")]
+    tried = {owner for owner, _, _ in SERVE.values()}
 
     assert started <= SERVE.keys() | EVICT.keys() | {"embedded_redis"}
-    assert len(inputs) == len([job for job in SERVE if job.startswith("input:")])
+    assert not set(kinds_of(InputJob)) - tried
+
+
+def kinds_of(base: type[object]) -> list[type[object]]:
+    """The kinds of job in the package that are no base of another."""
+    leaves: list[type[object]] = []
+    for kind in base.__subclasses__():
+        if kind.__module__.startswith("receiver."):
+            leaves += kinds_of(kind) or [kind]
+    return leaves
 
 
 def test_jobs_are_described() -> None:
     """docs/operations.md names each job, and whether readiness needs it."""
     there = {
-        (job.replace(":t1", ":<tenant>"), command, needed)
+        (re.sub(":t[12]$", ":<tenant>", job), command, needed)
         for command, jobs in (("receiver serve", SERVE), ("receiver evict", EVICT))
         for job, (_, _, needed) in jobs.items()
     }
