@@ -164,6 +164,11 @@ async def working(
                     log, logging.WARNING, "cache.no_prefix", cache=cache.name,
                     action="every key of that Redis database is looked at; give the apps a prefix and set it",
                 )  # fmt: skip
+        shown = settings.all_tenants[: settings.metrics.tenant_series]
+        metrics.follow(
+            [cache.name for cache in caches], [tenant.name for tenant in shown],
+            [tenant.name for tenant in shown if tenant.revocation is not None],
+        )  # fmt: skip
         bad = BadValues(metrics)
         trips = Trips(client)
         stack.push_async_callback(trips.aclose)

@@ -28,6 +28,7 @@ from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT
 from receiver.ops.logs import emit
+from receiver.ops.process_metrics import at_zero
 from receiver.ops.redis_settings import EMBEDDED
 from receiver.outbound.egress import Ways, egresses_of
 from receiver.outbound.fetch import Fetcher
@@ -246,6 +247,7 @@ async def open_outbox(
     """
     if settings.path is None:
         return None
+    at_zero(metrics.outbox, ("stored", "duplicate", "published", "set_aside", "full", "failed", "left"))
     outbox = await Outbox.open(settings, metrics=metrics, clock=clock)
     stack.push_async_callback(outbox.aclose)
     return outbox

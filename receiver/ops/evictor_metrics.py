@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import Counter, Gauge
 
-from receiver.ops.process_metrics import ProcessMetrics
+from receiver.core.verdict import Verdict
+from receiver.ops.process_metrics import ProcessMetrics, at_zero
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+_REASONS = ("error", "index_full", "long_name", "shape", "too_deep", "too_large", "too_many")
+"""Why a value cannot be judged, or not all of it."""
 
 
 class EvictorMetrics(ProcessMetrics):
@@ -27,7 +37,7 @@ class EvictorMetrics(ProcessMetrics):
         self._returned = Counter(
             "logout_cache_returned_total",
             "Values found signed out after the fact, by what showed it (ended, returned, unsure) and by outcome "
-            "(removed; left: removed too often already).",
+            "(removed, left).",
             ["cache", "verdict", "outcome"],
             registry=registry,
         )
@@ -64,7 +74,7 @@ class EvictorMetrics(ProcessMetrics):
         self.bad_values = Counter(
             "logout_cache_bad_values_total",
             "Values that could not be judged, or not all of them, by reason (error, index_full, long_name, shape, "
-            "too_deep, too_large, too_many); cache is empty for the evictor's own notes.",
+            "too_deep, too_large, too_many). The cache is empty for the evictor's own notes.",
             ["cache", "reason"],
             registry=registry,
         )
@@ -94,6 +104,24 @@ class EvictorMetrics(ProcessMetrics):
             ["cache"],
             registry=registry,
         )
+
+    def follow(self, caches: Collection[str], tenants: Collection[str], revoking: Collection[str]) -> None:
+        """Have counters at 0 from the start.
+
+        Args:
+            caches: Names of all caches.
+            tenants: Those that have series from the start.
+            revoking: Those of them whose refresh tokens are revoked.
+        """
+        at_zero(self._cleared, caches, ("deleted", "rewritten", "kept", "absent", "undone"))
+        verdicts = [verdict.value for verdict in Verdict if verdict is not Verdict.LIVES]
+        at_zero(self._returned, caches, verdicts, ("removed", "left"))
+        at_zero(self.unknown, caches)
+        at_zero(self.learnt, caches)
+        # Without a cache: the evictor's own notes.
+        at_zero(self.bad_values, ("", *caches), _REASONS)
+        at_zero(self.unresolved, tenants)
+        at_zero(self.revocations, revoking, ("ok", "refused", "failed", "dropped", "no_endpoint", "skipped"))
 
     def cleared(self, cache: str, outcome: str) -> None:
         """Count one value looked at for an eviction."""

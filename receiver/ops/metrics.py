@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from receiver.ops.process_metrics import ProcessMetrics
+from receiver.core.tokens.key_freshness import Evidence
+from receiver.errors import Code
+from receiver.ops.process_metrics import ProcessMetrics, at_zero
 from receiver.ops.sections import DEFAULT_TENANT_SERIES
 from receiver.ops.tenant_labels import OTHER, TenantLabels
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 UNKNOWN_TENANT = "unknown"
 """Label for requests that name no configured tenant."""
+
+_ERRORS = (Code.PUBLISH, Code.JWKS_UNAVAILABLE, Code.INTERNAL)
+"""Codes of logouts that are not taken in for a fault that is not theirs."""
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _HUMAN = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -125,7 +133,7 @@ class Metrics(ProcessMetrics):
         )
         self.jwks_refreshes = Counter(
             "logout_jwks_refreshes_total",
-            "Key fetches by result (ok, error) and trigger (start, timer, unknown_kid).",
+            "Key fetches by result (ok, error) and trigger (start, timer, unknown_kid, signature).",
             ["tenant", "result", "trigger"],
             registry=registry,
         )
@@ -247,6 +255,18 @@ class Metrics(ProcessMetrics):
             ["group"],
             registry=registry,
         )
+
+    def follow(self, tenants: Iterable[str]) -> None:
+        """Give tenants their series, the first of them as far as there is room, with counters at 0.
+
+        The codes of refused requests are too many for that, and most inputs have few tenants: those come as they occur.
+        """
+        labels = dict.fromkeys(map(self.tenant.of, tenants))
+        for outcome, codes in (("ok", ("ok",)), ("duplicate", ("ok",)), ("error", _ERRORS)):
+            at_zero(self.requests, (UNKNOWN_TENANT, *labels), ("backchannel",), (outcome,), codes)
+        at_zero(self.reused_jti, labels)
+        at_zero(self.jwks_refreshes, labels, ("ok", "error"), ("start", "timer", *Evidence))
+        at_zero(self.held, labels, ("accepted", "refused", "expired", "displaced"))
 
     def keys_fetched(self, tenant: str, now_s: float) -> None:
         """A tenant's keys came from its OP. One time for several tenants would say nothing, so `other` has none."""

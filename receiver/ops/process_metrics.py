@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import TYPE_CHECKING
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -14,7 +17,21 @@ from prometheus_client import (
 
 from receiver import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+def at_zero(counter: Counter, *values: Iterable[str]) -> None:
+    """Show the counter for each combination of these label values: a series born with its first event has no increase.
+
+    Args:
+        counter: With labels.
+        values: Those of each label, in the order of the labels.
+    """
+    for labels in itertools.product(*values):
+        counter.labels(*labels)
 
 
 class ProcessMetrics:
@@ -45,6 +62,7 @@ class ProcessMetrics:
             ["result"],
             registry=self.registry,
         )
+        at_zero(self.config_reloads, ("ok", "refused"))
         self.job_up = Gauge(
             "logout_job_up",
             "1 while the background job runs, 0 from its failure to its next start.",

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 OTHER = "other"
 """Label of all tenants without series of their own."""
 
@@ -21,11 +16,6 @@ class TenantLabels:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._own: set[str] = set()
-
-    def reserve(self, tenants: Iterable[str]) -> None:
-        """Series of their own for the first of these, as far as there is room: the same ones in every replica."""
-        for tenant in tenants:
-            self.of(tenant)
 
     def of(self, tenant: str) -> str:
         """The tenant's label."""

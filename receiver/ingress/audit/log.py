@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from receiver import __version__
 from receiver.core.audit import Chain
 from receiver.ops.logs import emit
+from receiver.ops.process_metrics import at_zero
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,8 +64,7 @@ class AuditLog:
         self._max_waiting = max_waiting
         self._refused_per_s = refused_per_s
         self._records = metrics.audit_records
-        for result in ("written", "lost", "limited", "junk"):
-            self._records.labels(result)
+        at_zero(self._records, ("written", "lost", "limited", "junk"))
         self._clock = clock
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._wake = asyncio.Event()

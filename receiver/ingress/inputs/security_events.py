@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.signals import security_event as se
+from receiver.core.signals.event_types import EVENT_TYPES
 from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, RedisUnavailableError
 from receiver.ingress.keys.verification import verify_with
 from receiver.ops.logs import emit
+from receiver.ops.process_metrics import at_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +49,9 @@ class SecurityEvents:
         self.keys = keys
         self._notes = notes
         self._metrics = metrics
+        tenants = [transmitter.tenant.name for transmitter in transmitters.values()]
+        events = {event_type.name for event_type in EVENT_TYPES.values() if event_type.ends}
+        at_zero(metrics.unmapped_events, tenants, events)
 
     async def read(
         self, compact: str, transmitter: Transmitter, message: Message, *, origin: str, stream_id: str | None

@@ -114,7 +114,7 @@ class KeyStore:
         """
         if ways is not None:
             self._fetcher.use(ways)
-        self._metrics.tenant.reserve(tenant.name for tenant in self._tenants)
+        self._metrics.follow(tenant.name for tenant in self._tenants)
         before, self._by_source, self._by_name = self._by_source, {}, {}
         for tenant in self._tenants:
             source = self._source_of(tenant)
