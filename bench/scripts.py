@@ -15,9 +15,10 @@ from receiver.bus.events import acks, groups
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
-from receiver.bus.sign_ins.registry import REGISTER
+from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
+from receiver.core.sign_in import SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -108,7 +109,7 @@ async def _learn(bench: Bench) -> None:
 
 
 async def _register(bench: Bench) -> None:
-    user = "u" * 16
+    user = digest("sub", ISS, "alice")
     names = ",".join(f'"{"k" * 512}"' for _ in range(16))
 
     async def full() -> None:
@@ -118,8 +119,8 @@ async def _register(bench: Bench) -> None:
         ]
         await bench.client.set(KEYS.user(user), "\n".join(lines))
 
-    keys = [KEYS.user(user), KEYS.session_bucket("aaa"), KEYS.account_bucket("bbb"), KEYS.mark("a"), KEYS.epoch]
-    arguments = (user, "a" * 16, "b" * 16, NOW_S, 1000, "5", "5", '"c2"', '"a"', '"k"', 1, "")
+    sign_in = SignIn(iss=ISS, sub="alice", client_ids=("c2",), sid="s", home_account_id="a.b", keys=("k",))
+    [(keys, arguments)] = register_calls(KEYS, sign_in, now_s=NOW_S, lifetime_s=1000)
     await bench.script("register, 64 sessions of 16 keys", REGISTER, keys, arguments, full)
 
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
 
-NOT_FROM_THE_START = {"logout_api_requests_total": "statuses are as many as a caller finds"}
+BY_STATUS = ("logout_api_requests_total", "logout_source_answers_total")
+"""There are too many HTTP statuses."""
 COUNT_AT_START = {"logout_audit_records_total", "logout_jwks_refreshes_total"}
 SECRET = "Bearer 0123456789abcdef0123"
-AT_FIRST_EVENT = {("logout_requests_total", "rejected"): "the codes of refused requests are too many"}
+REFUSED = ("logout_requests_total", "rejected")
+"""There are too many codes."""
 
 
 def t(name: str, **more: object) -> dict[str, object]:
@@ -71,7 +73,7 @@ async def test_receiver(
     }
     async with start_receiver(redis_server.url, redis_client, clock, TENANTS, **sections) as receiver:
         registry = receiver.server.metrics.registry
-        assert {*AT_FIRST_EVENT, *((name, "") for name in NOT_FROM_THE_START)} == missing(registry)
+        assert {REFUSED, *((name, "") for name in BY_STATUS)} == missing(registry)
         for tenant in ("a", "b", "other", "unknown"):
             labels = {"tenant": tenant, "input": "backchannel", "outcome": "error", "code": "publish"}
             assert 0 == registry.get_sample_value("logout_requests_total", labels)
