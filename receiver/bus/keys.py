@@ -66,6 +66,16 @@ class Keys:
         """Hash: the accounts of that source that are known to be disabled."""
         return f"{self.watch(name)}:off"
 
+    @property
+    def callbacks(self) -> str:
+        """Hash: event id to an order whose OP is called back once it is done (`bus.callbacks.Callback`)."""
+        return f"{self.prefix}:callbacks"
+
+    @property
+    def callback_endpoints(self) -> str:
+        """Hash: OP, its tenant and our client, as a JSON list, to the address that is called."""
+        return f"{self.callbacks}:endpoints"
+
     def mark(self, digest: str, suffix: str = "") -> str:
         """String: the latest logout of one subject, account or session, as `core.marks` says; expires.
 

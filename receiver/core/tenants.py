@@ -54,11 +54,15 @@ class CommandRules:
         wait_s: Seconds an order may take to be done in every app.
         unknown_status: HTTP status where nothing of the account is known.
         require_tenant: Whether a token must have the claim `tenant`.
+        callback_origins: Where the OP may be called back.
+        callback_after_s: Seconds after which it is told what is not done.
     """
 
     wait_s: float
     unknown_status: int
     require_tenant: bool
+    callback_origins: tuple[str, ...]
+    callback_after_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,4 +24,13 @@ class CommandSettings(Section):
         description="Answer where nothing of the account is known. It is marked as signed out in any case, so 200 is "
         "true; 409 tells the OP.",
     )
+    callback_after_s: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="Seconds an `invalidate_async` may take; then the OP is told which apps have not dropped the user.",
+    )
+    callback_origins: list[str] = Field(
+        [], description="Origins at which the OP may be called back, as https://login.example.com. Empty: the issuer's."
+    )
     require_tenant: bool = Field(True, description="Refuse tokens without the claim `tenant`, as the draft wants it.")

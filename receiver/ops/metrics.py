@@ -131,6 +131,12 @@ class Metrics(ProcessMetrics):
             ["tenant", "input", "status"],
             registry=registry,
         )
+        self.callbacks = Counter(
+            "logout_callbacks_total",
+            "Orders whose OP was called back, by what it was told (done, not_done), or why not (refused, given_up).",
+            ["tenant", "result"],
+            registry=registry,
+        )
         self.jwks_refreshes = Counter(
             "logout_jwks_refreshes_total",
             "Key fetches by result (ok, error) and trigger (start, timer, unknown_kid, signature).",

@@ -229,7 +229,8 @@ class TenantSettings(Section):
                 calls_per_s=self.frontchannel.calls_per_s,
             )
         if self.commands is not None:
-            merged["commands"] = CommandRules(**self.commands.model_dump())
+            origins = tuple(self.commands.callback_origins) or (origin_of(self.issuer),)
+            merged["commands"] = CommandRules(**{**self.commands.model_dump(), "callback_origins": origins})
         if self.global_revocation is not None:
             merged["global_revocation"] = GlobalRevocationRules(unknown_status=self.global_revocation.unknown_status)
         return Tenant(name=self.name, issuer=self.issuer, client_ids=frozenset(self.client_ids), **merged)

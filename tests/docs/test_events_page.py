@@ -121,7 +121,7 @@ def test_every_key_is_described() -> None:
         Keys().further("<event id>"),
         Keys().jwks("<tenant>"), Keys().mark("<digest>"), Keys().anew("<digest>"), Keys().epoch, Keys().full_buckets,
         Keys().stream("<tenant>"), Keys().stream_state("<tenant>", "<state>"), Keys().poller("<name>"),
-            Keys().watch("<name>"), Keys().watch_off("<name>"),
+            Keys().callbacks, Keys().callback_endpoints, Keys().watch("<name>"), Keys().watch_off("<name>"),
         Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().account_bucket("xx0").replace("xx0", "<bucket>"),
         Keys().index_bucket("xx0").replace("xx0", "<bucket>"), Keys().places_bucket("xx0").replace("xx0", "<bucket>"),

@@ -7,6 +7,7 @@ import pickle
 import struct
 from typing import TYPE_CHECKING, Any
 
+from receiver.bus import callbacks
 from receiver.bus.caches import cache_index, rechecks, removals
 from receiver.bus.caches.cache_index import CacheKey, notes
 from receiver.consumer.session_layouts import find_account, find_claims
@@ -88,6 +89,30 @@ def play_recheck(data: bytes) -> None:
         return
     again = rechecks._from_json(rechecks._to_json(order).encode("utf-8", "surrogatepass"))
     assert (order.keys, order.step) == (again.keys, again.step)
+
+
+def play_callback(data: bytes) -> None:
+    """Any order whose OP is called back: refused, or one that is written and read as itself."""
+    try:
+        order = callbacks.read_callback(data)
+    except BadValueError:
+        return
+    again = callbacks.read_callback(order.to_json().encode("utf-8", "surrogatepass"))
+    assert (order.entry_id, order.token, order.tries) == (again.entry_id, again.token, again.tries)
+
+
+def callback_seeds() -> list[bytes]:
+    """A good order, and near misses."""
+    eviction = Eviction(
+        id="e", tenant="t1", iss="https://op.example", sub="u1", scope="user", logout_at=1, received_at=1
+    )
+    good = callbacks.Callback(eviction=eviction, entry_id="1-0", relation="[]", token="t", deadline=1.5).to_json()
+    return [
+        good.encode(),
+        good.replace("1-0", "\ud800").encode("utf-8", "surrogatepass"),
+        b"[]",
+        b'["{}","","","",1,1,1]',
+    ]
 
 
 def play_removal(data: bytes) -> None:

@@ -160,6 +160,11 @@ TARGETS: dict[str, Target] = {
         seeds=cached_values.recheck_seeds(),
         parsers=("receiver.bus.caches.rechecks:_from_json",),
     ),
+    "callback-order": Target(
+        play=cached_values.play_callback,
+        seeds=cached_values.callback_seeds(),
+        parsers=("receiver.bus.callbacks:read_callback",),
+    ),
     "removal": Target(
         play=cached_values.play_removal,
         seeds=[

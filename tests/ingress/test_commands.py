@@ -151,7 +151,7 @@ async def test_metadata(receiver: Receiver, op: OP) -> None:
     assert 200 == answer.status
     assert {
         "context": {"iss": op.issuer, "tenant": "acme"}, "command_endpoint": ENDPOINT, "client_id": "c1",
-        "commands_supported": ["metadata", "invalidate"],
+        "commands_supported": ["metadata", "invalidate", "invalidate_async"],
     } == json.loads(answer.text)  # fmt: skip
     assert [] == await receiver.events()
 
@@ -190,7 +190,8 @@ async def test_unknown_account(
         ({"command": "metadata"}, 400, "invalid_request", "malformed"),
         ({"command": "delete"}, 400, "unsupported_command", "unsupported_command"),
         ({"command": ["invalidate"]}, 400, "unsupported_command", "unsupported_command"),
-        ({"command": "invalidate_async", "callback_token": "t"}, 400, "unsupported_command", "unsupported_command"),
+        ({"command": "invalidate_tenant", "sub": ABSENT}, 400, "unsupported_command", "unsupported_command"),
+        ({"command": "invalidate_async", "metadata": {}}, 400, "invalid_request", "malformed"),
     ],
 )
 async def test_refusals(  # noqa: PLR0917  # fixtures and a row

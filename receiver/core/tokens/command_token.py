@@ -6,7 +6,9 @@ client id; which client is meant stands in `client_id`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from receiver.core.tokens.claims import check_no_nonce, find_issuer, find_token_id, is_plain_id
 from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
@@ -18,6 +20,7 @@ from receiver.errors import Code, LogoutTokenError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from receiver.core.tenants import Tenant
     from receiver.core.tokens.rule import Examination
 
     Claims = Mapping[str, object]
@@ -25,10 +28,15 @@ if TYPE_CHECKING:
 TYPE = "command+jwt"
 """The explicit type."""
 
-Command = Literal["metadata", "invalidate"]
+Command = Literal["metadata", "invalidate", "invalidate_async"]
 
-COMMANDS: tuple[Command, ...] = ("metadata", "invalidate")
+COMMANDS: tuple[Command, ...] = ("metadata", "invalidate", "invalidate_async")
 """What is offered. Other commands on accounts need a register of accounts, and those on a whole tenant a list."""
+
+MAX_TOKEN_CHARS = 4096
+"""Longest `callback_token`, characters. It is kept and sent back in a header."""
+
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 
 
 def check_tenant_claim(claims: Claims, *, required: bool) -> str | None:
@@ -65,9 +73,55 @@ def check_command(claims: Claims) -> Command:
             raise LogoutTokenError(Code.MALFORMED, "a command of a whole tenant must not name an account")
     elif not is_plain_id(claims.get("sub")):
         raise LogoutTokenError(Code.NO_SUBJECT, "no sub, or not a plain string: no account is named")
-    if command == "invalidate" and ("callback_token" in claims or "metadata" in claims):
-        raise LogoutTokenError(Code.MALFORMED, "callback_token and metadata do not belong into this command")
+    if command == "invalidate" and "callback_token" in claims:
+        raise LogoutTokenError(Code.MALFORMED, "callback_token does not belong into this command")
+    if command != "metadata" and "metadata" in claims:
+        raise LogoutTokenError(Code.MALFORMED, "metadata does not belong into this command")
     return command
+
+
+def find_callback_token(claims: Claims) -> str | None:
+    """What we show the OP when we call it back; None where it wants no call.
+
+    Raises:
+        LogoutTokenError: `malformed` for what is no bearer token (RFC 6750 §2.1).
+    """
+    token = claims.get("callback_token")
+    if token is None:
+        return None
+    if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS or _BEARER.fullmatch(token) is None:
+        raise LogoutTokenError(Code.MALFORMED, "callback_token is not a bearer token")
+    return token
+
+
+def find_callback_endpoint(claims: Claims, tenant: Tenant) -> str | None:
+    """Where the OP wants to be called, by its metadata; None where it does not.
+
+    Raises:
+        LogoutTokenError: `malformed`, also for an address that the tenant does not allow.
+    """
+    metadata = claims.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise LogoutTokenError(Code.MALFORMED, "metadata is not an object")
+    endpoint = metadata.get("callback_endpoint")
+    if endpoint is None:
+        return None
+    if not isinstance(endpoint, str) or not may_be_called(endpoint, tenant):
+        raise LogoutTokenError(
+            Code.MALFORMED, "callback_endpoint is not at the issuer's origin, nor in commands.callback_origins"
+        )
+    return endpoint
+
+
+def may_be_called(endpoint: str, tenant: Tenant) -> bool:
+    """Whether this address of an OP is at an origin that the tenant's settings name: a token alone names no host."""
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError:
+        return False
+    plain = endpoint.isascii() and endpoint.isprintable() and " " not in endpoint
+    allowed = tenant.commands is not None and f"{parts.scheme}://{parts.netloc}" in tenant.commands.callback_origins
+    return plain and allowed and not parts.fragment
 
 
 def _type(e: Examination) -> None:
@@ -87,6 +141,10 @@ def rules(audience: str) -> tuple[Rule, ...]:
     def tenant(e: Examination) -> None:
         commands = e.tenant.commands
         check_tenant_claim(e.claims, required=commands is None or commands.require_tenant)
+
+    def callback(e: Examination) -> None:
+        find_callback_token(e.claims)
+        find_callback_endpoint(e.claims, e.tenant)
 
     return (
         Rule("1", "typ", "OPC §3, RFC 8725 §3.11", _type, refusals={Code.TYP: _SEND}),
@@ -112,6 +170,7 @@ def rules(audience: str) -> tuple[Rule, ...]:
             "11", "command", "OPC §4, §5", lambda e: check_command(e.claims),
             refusals=dict.fromkeys((Code.UNSUPPORTED_COMMAND, Code.NO_SUBJECT, Code.MALFORMED), _SEND),
         ),
+        Rule("12", "callback", "OPC §5.3, §6.1", callback, refusals={Code.MALFORMED: _SEND}),
     )  # fmt: skip
 
 

@@ -2,40 +2,50 @@
 
 `invalidate` is answered 200 once every app and every cache has dropped the user, and 503 when that has not come about
 in time. The order stands then all the same, and its repeat is answered by what is true at that moment.
+`invalidate_async` is answered 202, and the OP is called when it is done: see `inputs.callbacks`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import web
 
+from receiver.bus.callbacks import Callback
 from receiver.bus.events.event_search import Found
 from receiver.bus.events.trace import trace
+from receiver.bus.link.connection import Failure, describe
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens import command_token
-from receiver.core.tokens.command_token import COMMANDS
+from receiver.core.tokens.command_token import COMMANDS, find_callback_endpoint, find_callback_token
 from receiver.errors import Code, DependencyError, MalformedRequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.backchannel import one_parameter
 from receiver.ingress.inputs.message import HttpInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
-    from receiver.core.tenants import Tenant
+    from receiver.bus.callbacks import Callbacks
+    from receiver.core.tenants import CommandRules, Tenant
     from receiver.errors import ReceiverError
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.resources import Resources
     from receiver.ingress.intake import Accepted
+
+Answer = TypeVar("Answer")
 
 PATH = "/commands"
 ORIGIN: Final = "op-command"
 
 LOOK_S = 0.1
 """Seconds between two looks at whether an order is done."""
+
+MAX_CALLBACKS = 1000
+"""Orders whose OP is still to be called; a further one is answered 429, and stands all the same."""
 
 MAX_WAITING = 64
 """Orders waited for at once; a further one is answered 429, and stands all the same."""
@@ -49,18 +59,20 @@ class Commands(HttpInput):
 
     Args:
         resources: Of the receiver; `public.url` is in the tokens' `aud`.
+        callbacks: Orders whose OP is called back.
     """
 
     name = ORIGIN
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, callbacks: Callbacks) -> None:
         url = resources.settings.public.url
         self._url = None if url is None else url.rstrip("/")
         self._resources = resources
+        self._callbacks = callbacks
         self._waiting = 0
 
     async def read(self, message: Message) -> Sequence[Eviction]:
-        """The eviction that an `invalidate` orders; none for `metadata`.
+        """The eviction that an `invalidate` or `invalidate_async` orders; none for `metadata`.
 
         Raises:
             LogoutTokenError: the token fails a rule.
@@ -104,12 +116,20 @@ class Commands(HttpInput):
         tenant, found = message.path_tenant, message.examined
         if tenant is None or found is None or tenant.commands is None:
             raise RuntimeError("an answer to what was not read")
+        relation = json.dumps([tenant.name, found.iss, found.claims.get("tenant"), found.client_id])
         if not accepted:
+            endpoint = find_callback_endpoint(found.claims, tenant)
+            await _asked(self._callbacks.note_endpoint(relation, endpoint))
             return self._json(self._metadata(tenant, found.iss, found.claims.get("tenant"), found.client_id))
-        await self._wait(accepted[0], tenant.commands.wait_s)
+        at_once = found.claims["command"] == "invalidate_async"
+        if not at_once:
+            await self._wait(accepted[0], tenant.commands.wait_s)
         if message.is_unknown and tenant.commands.unknown_status == CONFLICT:
             body = {"error": "incompatible_state", "account_state": "unknown"}
             return self._json(body, status=CONFLICT)
+        if at_once:
+            await self._call_later(accepted[0], relation, find_callback_token(found.claims), tenant.commands)
+            return web.Response(status=202, headers=responses.NO_STORE)
         return self._json({"sub": accepted[0].eviction.sub, "account_state": "active"})
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
@@ -150,6 +170,23 @@ class Commands(HttpInput):
         finally:
             self._waiting -= 1
 
+    async def _call_later(self, order: Accepted, relation: str, token: str | None, rules: CommandRules) -> None:
+        if token is None or await _asked(self._callbacks.endpoint(relation)) is None:
+            # Without both the OP is not called (OPC §5.3).
+            return
+        if order.entry_id is None:
+            raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
+        if await _asked(self._callbacks.waiting()) >= MAX_CALLBACKS:
+            raise MalformedRequestError(Code.BUSY, f"{MAX_CALLBACKS} OPs are to be called back already")
+        deadline = order.eviction.received_at + rules.callback_after_s
+        await _asked(
+            self._callbacks.put(
+                Callback(
+                    eviction=order.eviction, entry_id=order.entry_id, relation=relation, token=token, deadline=deadline
+                )
+            )
+        )
+
     async def _is_done(self, eviction: Eviction, entry_id: str) -> bool:
         settings = self._resources.settings
         traced = await trace(
@@ -160,3 +197,10 @@ class Commands(HttpInput):
 
     def _json(self, body: Mapping[str, object], *, status: int = 200) -> web.Response:
         return web.json_response(body, status=status, headers=responses.NO_STORE)
+
+
+async def _asked(question: Awaitable[Answer]) -> Answer:
+    try:
+        return await question
+    except Failure as error:
+        raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error

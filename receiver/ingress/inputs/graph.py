@@ -127,7 +127,7 @@ class GraphWatch(Poller):
         since = min(position.dates_at, position.ended_at) - OVERLAP_S
         self._told = {told: at for told, at in self._told.items() if at > since}
         for label, at in (("revocations", position.dates_at), ("accounts", position.ended_at)):
-            self._metrics.watched_until.labels(self._metrics.tenant.of(self._tenant), ORIGIN, label).set(at)
+            self._metrics.watched_until.labels(self._metrics.tenant.of(self._of.name), ORIGIN, label).set(at)
 
     async def _ask_type(self) -> None:
         kind = await self._client.tenant_type()

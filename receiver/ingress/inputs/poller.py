@@ -30,13 +30,13 @@ class Poller(InputJob):
 
     Args:
         origin: The input's name; the job's name has the tenant's beside it.
-        tenant: The tenant's name.
+        tenant: The tenant's name; None for what is of all tenants.
         lease: Of the one receiver that asks.
         interval_s: Seconds between two looks that failed for the first time; doubled with each further failure.
     """
 
-    def __init__(self, origin: str, tenant: str, *, lease: Lease, interval_s: float) -> None:
-        self.name = f"{origin}:{tenant}"
+    def __init__(self, origin: str, tenant: str | None, *, lease: Lease, interval_s: float) -> None:
+        self.name = origin if tenant is None else f"{origin}:{tenant}"
         self._origin = origin
         self._tenant = tenant
         self._lease = lease

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from receiver.bus.callbacks import Callbacks
 from receiver.bus.link.lease import Lease
 from receiver.bus.watches import Watch
 from receiver.ingress.http import json_body
@@ -14,6 +15,7 @@ from receiver.ingress.http.body import FORM, JSON, BodyLimits
 from receiver.ingress.inputs import backchannel, commands, frontchannel, revocation, ssf_push
 from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
+from receiver.ingress.inputs.callbacks import NAME, CallbackCalls
 from receiver.ingress.inputs.commands import Commands
 from receiver.ingress.inputs.frontchannel import FrontChannel
 from receiver.ingress.inputs.graph import ORIGIN, GraphWatch
@@ -76,7 +78,8 @@ def input_table(resources: Resources) -> tuple[Row, ...]:
             body=BodyLimits(media_type=JSON, max_bytes=revocation.MAX_BODY_BYTES, timeout_s=public.body_timeout_s),
         ),
         Row(
-            input=Commands(resources), listener="public", path=commands.PATH, tenant_in_path="required", body=form,
+            input=Commands(resources, Callbacks(resources.redis, resources.keys)), listener="public",
+            path=commands.PATH, tenant_in_path="required", body=form,
         ),
         Row(
             input=OperatorOrders(resources.tenants, resources.names), listener="api", path="/evictions",
@@ -99,8 +102,16 @@ def _pushed_events(resources: Resources, body: BodyLimits) -> tuple[Row, ...]:
 
 def input_jobs(resources: Resources) -> tuple[InputJob, ...]:
     """Every input that polls or watches, of this command."""
-    pollers = _pollers(resources) if resources.command == "serve" else ()
-    return (*pollers, *_graph_watches(resources))
+    watches = tuple(_graph_watches(resources))
+    return (*_pollers(resources), *_callbacks(resources), *watches) if resources.command == "serve" else watches
+
+
+def _callbacks(resources: Resources) -> tuple[InputJob, ...]:
+    # Also where no tenant takes commands yet: settings change while it runs, and orders are there from before.
+    if resources.settings.public.url is None:
+        return ()
+    lease = Lease(resources.redis, resources.keys.poller(NAME), lasts_s=LEASE_S, may_eval=False)
+    return (CallbackCalls(resources, Callbacks(resources.redis, resources.keys), lease),)
 
 
 def _graph_watches(resources: Resources) -> Iterator[GraphWatch]:
