@@ -144,14 +144,22 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
     if facts.values:
         text = f"{facts.readable} of {facts.values} values say whose they are"
         hidden = facts.readable < facts.values
+        if facts.unread:
+            [(_, reason), _] = max(facts.unread.items(), key=lambda kind: kind[1])
+            text += f"; most others are {reason}"
         fix = "What is encrypted or compressed is found by its key only: have the apps register their sign-ins."
         yield area.warning("values", text, fix) if hidden else area.ok("values", text)
     for (pattern, reason), count in Counter(facts.unread).most_common(MAX_PATTERNS):
         yield area.note("unread", f"{count} as {pattern!r}: {reason}")
     if facts.notifies:
         yield area.ok("notifications", "Redis tells of writes")
+    elif facts.notifies is None:
+        yield area.warning(
+            "notifications", "cannot see whether Redis tells of writes: CONFIG is not open to this user",
+            "Have notify-keyspace-events set there (docs/caches.md); else each logout waits until the cache is read.",
+        )  # fmt: skip
     else:
-        text = "cannot see whether Redis tells of writes" if facts.notifies is None else "Redis tells of no writes yet"
+        text = "Redis tells of no writes yet"
         yield area.note("notifications", text, "The evictor switches them on where it may; see its log.")
 
 

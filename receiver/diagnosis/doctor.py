@@ -20,16 +20,20 @@ from receiver.evictor.opening import open_caches
 from receiver.ops.redis_settings import EMBEDDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from receiver.core.tenants import Tenant
+    from receiver.diagnosis.checks import Outcome
     from receiver.ops.settings import Settings
+
+URGENCY: Mapping[Outcome, int] = {"failed": 0, "warning": 1}
+"""What comes first; among hundreds of tenants nothing else would be seen."""
 
 MARKS = {"ok": ("✓", GREEN), "failed": ("✗", RED), "warning": ("!", YELLOW), "note": ("·", DIM)}
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """Every check of these settings, Redis first, then the caches, then tenant by tenant."""
+    """Every check of these settings: what failed first, then warnings; of each Redis, caches, tenant by tenant."""
     fetcher = DatingFetcher(settings)
     await fetcher.open()
     try:
@@ -44,7 +48,7 @@ async def examine(settings: Settings) -> list[Check]:
     if not settings.all_tenants:
         fix = "Set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file given by --config."
         checks.append(Area("tenants").failed("configured", "none: every logout is refused", fix))
-    return checks
+    return sorted(checks, key=lambda check: URGENCY.get(check.outcome, len(URGENCY)))
 
 
 def _check_api(settings: Settings) -> list[Check]:

@@ -160,7 +160,8 @@ def _check_keys(area: Area, tenant: Tenant, jwks: Published | None, document: Do
     if key_set.keys:
         yield area.ok("jwks", found)
     else:
-        yield area.failed("jwks", found, "Have the OP publish a signing key; see the next line.")
+        reasons = f", of {_shown(key_set.unusable)}" if key_set.unusable else ""
+        yield area.failed("jwks", found + reasons, "Have the OP publish a signing key.")
     yield from _check_unusable(area, key_set.unusable)
     yield _check_algorithms(area, tenant, key_set, document)
 
@@ -168,12 +169,15 @@ def _check_keys(area: Area, tenant: Tenant, jwks: Published | None, document: Do
 def _check_unusable(area: Area, unusable: tuple[UnusableKey, ...]) -> Iterator[Check]:
     if not unusable:
         return
-    shown = "; ".join(map(str, unusable[:MAX_KEYS_SHOWN]))
-    text = f"{len(unusable)} keys not used for signatures: {shown}"
+    text = f"{len(unusable)} keys not used for signatures: {_shown(unusable)}"
     if any(key.alarming for key in unusable):
         yield area.warning("unusable_keys", text, "Tell the operator of the OP.")
     else:
         yield area.note("unusable_keys", text)
+
+
+def _shown(unusable: tuple[UnusableKey, ...]) -> str:
+    return "; ".join(map(str, unusable[:MAX_KEYS_SHOWN]))
 
 
 def _check_algorithms(area: Area, tenant: Tenant, key_set: KeySet, document: Document | None) -> Check:
@@ -190,9 +194,10 @@ def _check_algorithms(area: Area, tenant: Tenant, key_set: KeySet, document: Doc
         )  # fmt: skip
     if not keyed:
         kinds = ", ".join(sorted({key.alg or key.crv or key.kty for key in key_set.keys})) or "none"
+        of = f", of {show(offered)}" if offered else ""
         return area.failed(
             "algorithms", f"{ours}, but no key fits; the OP's keys are for {kinds}",
-            "Set the tenant's algorithms to what the OP signs ID tokens with.",
+            f"Set the tenant's algorithms to what the OP signs ID tokens with{of}.",
         )  # fmt: skip
     if not both:
         return area.failed(

@@ -75,7 +75,9 @@ def _check_wait(facts: RedisFacts, wanted: int) -> Check:
 def _reach_fix(problem: str) -> str:
     if "Authentication" in problem or "NoPermission" in problem or "WRONGPASS" in problem:
         return "Check redis.username and redis.password (or password_file)."
-    return "Check redis.url, that the server runs, and the firewall; rediss:// where the server wants TLS."
+    if "certificate refused" in problem:
+        return "Set redis.ca_file to the CA of its certificate, which must name the host of redis.url."
+    return "Check redis.url (rediss:// for TLS, redis:// without), that the server runs, and the firewall."
 
 
 def _check_publish(facts: RedisFacts) -> Check:
@@ -86,6 +88,10 @@ def _check_publish(facts: RedisFacts) -> Check:
         fix = "Point redis.url at the master; this is a replica."
     elif "OOM" in problem or "maxmemory" in problem:
         fix = "Its memory is full: raise maxmemory, or lower events.max_events."
+    elif any(sign in problem for sign in ("MovedError", "ClusterDownError", "ClusterCrossSlotError")):
+        fix = (
+            "redis.url leads to one node of a Cluster: name it as redis+cluster://, and see that every slot is served."
+        )
     elif "MISCONF" in problem:
         fix = "It cannot write to its disk: free space or fix permissions; see its log."
     else:

@@ -31,18 +31,18 @@ async def test_nothing_configured(command: Command) -> None:
         "passed": False,
         "checks": [
             {
-                "area": "redis",
-                "check": "reachable",
-                "outcome": "warning",
-                "text": "embedded: events live in a child process of `receiver serve` and end with it",
-                "fix": "Set redis.url to the Redis your apps share.",
-            },
-            {
                 "area": "tenants",
                 "check": "configured",
                 "outcome": "failed",
                 "text": "none: every logout is refused",
                 "fix": "Set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file given by --config.",
+            },
+            {
+                "area": "redis",
+                "check": "reachable",
+                "outcome": "warning",
+                "text": "embedded: events live in a child process of `receiver serve` and end with it",
+                "fix": "Set redis.url to the Redis your apps share.",
             },
         ],
     } == ran.json

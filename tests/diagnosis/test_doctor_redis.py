@@ -117,6 +117,7 @@ def test_what_a_redis_says_of_itself(changes: dict[str, Any], check: str, outcom
         ("OutOfMemoryError: OOM command not allowed when used memory > 'maxmemory'.", "memory is full"),
         ("ResponseError: MISCONF Redis is configured to save RDB snapshots", "its disk"),
         ("NoPermissionError: this user has no permissions", "Give this user"),
+        ("MovedError: 5061 10.0.0.2:6379", "redis+cluster://"),
     ],
 )
 def test_why_publishing_is_refused(problem: str, fix: str) -> None:
