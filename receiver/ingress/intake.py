@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.tokens.jws import UnverifiedToken
     from receiver.ingress.audit import AuditLog
+    from receiver.ingress.http.sender import Sender
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.keys.held import HeldToken
     from receiver.ingress.outbox import OutboxPublisher
@@ -136,6 +137,7 @@ class Intake:
         message: Message | None = None,
         status: int | None = None,
         unverified_path: str | None = None,
+        sender: Sender | None = None,
     ) -> None:
         """Count one message, and log and audit each eviction it ordered, or the message when there is none.
 
@@ -147,6 +149,7 @@ class Intake:
             message: The request, where it was one.
             status: Its answer's.
             unverified_path: The path of a request that was for no input.
+            sender: Where such a request came from.
         """
         if self._audit is not None:
             audit.note(self._audit, source, accepted, error, message=message, status=status)
@@ -166,6 +169,8 @@ class Intake:
             "duration_ms": round(seconds * 1000, 2),
             "caller": message.caller if message else None,
         }
+        if sender := message.sender if message else sender:
+            fields.update(sender.fields())
         if error is not None:
             token = message.token if message else None
             emit(

@@ -67,6 +67,12 @@ class PublicSettings(Section):
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="What a proxy puts before every path, for instance `/sso`. Paths without it are answered too.",
     )
+    proxies: int = Field(
+        0,
+        ge=0,
+        description="How many proxies of yours a request comes through that each add to `X-Forwarded-For` where it "
+        "came from. For the log: 0 takes the address of the connection.",
+    )
     probe_path: str | None = Field(
         "/",
         pattern=r"^/[A-Za-z0-9._~/-]*$",

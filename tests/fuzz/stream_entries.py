@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from receiver.bus import shared_keys
 from receiver.bus.events import acks, stream
-from receiver.core import audit, cursor
+from receiver.core import audit, cursor, trace_context
 from receiver.core.eviction import Eviction, SessionKeys
 from receiver.core.repeats import is_repeat
 from receiver.core.sign_in import from_claims
@@ -67,6 +67,13 @@ def play_position(text: bytes) -> None:
     assert order == cursor.order("-".join(map(str, order)))
 
 
+def play_traceparent(text: bytes) -> None:
+    """Any header: none, or one that reads as itself."""
+    found = trace_context.parse(text.decode("latin-1"))
+    if found is not None:
+        assert (found, 55) == (trace_context.parse(found), len(found))
+
+
 def play_stored_keys(text: bytes) -> None:
     """Any copy of an OP's keys: passed over, or a time and a document."""
     found = shared_keys.read(text)
@@ -118,6 +125,7 @@ def event_seeds() -> list[bytes]:
     plain = Eviction(id="e", tenant="t1", iss="i", sub="u", scope="user", logout_at=NOW, received_at=NOW)
     full = replace(
         plain, sid="s", scope="session", jti="j", client_id="c1", applies_to="client", input="backchannel",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         accounts=("a.b", "tür"), sessions=(SessionKeys("c1", ("k1", "k2")),), reason="user_logout",
     )  # fmt: skip
     event = json.loads(full.to_json())
@@ -142,6 +150,10 @@ ACK_SEEDS = [
     b"\xff\xfe 1 w \xff", b"id " + b"9" * 20 + b" w a",
 ]  # fmt: skip
 POSITION_SEEDS = [b"1-1", b"0", b"18446744073709551615-18446744073709551616", b"-1", b"1-", b"\xb2-1"]
+TRACEPARENT_SEEDS = [
+    b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", b"00-0-0-00", b"",
+    b"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+]  # fmt: skip
 STORED_KEYS_SEEDS = [
     b'{"fetched_at": 1, "jwks": {"keys": []}}', b'{"fetched_at": "1e999", "jwks": []}', b"[" * 2000, b"null", b"{}",
     b'{"fetched_at": NaN, "jwks": {"keys": []}}',

@@ -101,6 +101,11 @@ TARGETS: dict[str, Target] = {
         seeds=stream_entries.POSITION_SEEDS,
         parsers=("receiver.core.cursor:order",),
     ),
+    "traceparent": Target(
+        play=stream_entries.play_traceparent,
+        seeds=stream_entries.TRACEPARENT_SEEDS,
+        parsers=("receiver.core.trace_context:parse",),
+    ),
     "stored-keys": Target(
         play=stream_entries.play_stored_keys,
         seeds=stream_entries.STORED_KEYS_SEEDS,

@@ -12,6 +12,7 @@ from receiver.errors import Code, DependencyError, MalformedRequestError, Receiv
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import BodiesBeingRead, read_body
 from receiver.ingress.http.routes import PublicRoutes
+from receiver.ingress.http.sender import Sender
 from receiver.ingress.inputs import Message
 from receiver.runtime.http_server import HttpServer, Limits, answer_expectation
 
@@ -102,7 +103,7 @@ class Dispatcher:
         started = time.perf_counter()
         message = Message(
             received_at=self._clock(), headers=request.headers, query=request.query, path_tenant=path_tenant,
-            caller=caller,
+            caller=caller, sender=Sender.of(request, self._settings.proxies),
         )  # fmt: skip
         accepted: tuple[Accepted, ...] = ()
         error: ReceiverError | None = None
@@ -110,7 +111,7 @@ class Dispatcher:
             if row.body is not None:
                 message.body = await read_body(request, row.body, among=self._reading)
             with self._in_work():
-                accepted = await self._intake.take(await row.input.read(message))
+                accepted = await self._intake.take(message.traced(await row.input.read(message)))
             response = await row.input.settle(accepted, message)
         except ReceiverError as refusal:
             error = refusal
@@ -141,7 +142,8 @@ class Dispatcher:
                 await answer_expectation(request)
             response = await self.serve(row, request, path_tenant=path_tenant)
         except MalformedRequestError as refusal:
-            return self._refuse(_as_frontchannel(request) or refusal, row, path)
+            sender = Sender.of(request, self._settings.proxies)
+            return self._refuse(_as_frontchannel(request) or refusal, row, path, sender)
         return _nameless(response)
 
     def _admit(self, request: web.BaseRequest, row: Row) -> None:
@@ -167,7 +169,10 @@ class Dispatcher:
             MalformedRequestError(Code.MALFORMED, "not an HTTP request: bad request line, header or framing")
         )
 
-    def _refuse(self, error: MalformedRequestError, row: Row | None = None, path: str | None = None) -> web.Response:
+    def _refuse(
+        self, error: MalformedRequestError, row: Row | None = None, path: str | None = None,
+        sender: Sender | None = None,
+    ) -> web.Response:  # fmt: skip
         """Answer and record a request no input has read."""
         policy = self._policies["public"]
         response = row.input.refused(error, policy) if row else responses.refused(error, policy)
@@ -175,7 +180,7 @@ class Dispatcher:
             response.headers["Allow"] = ", ".join(row.methods)
         self._intake.record(
             row.input.name if row else UNKNOWN_INPUT, (), error, seconds=0.0, status=response.status,
-            unverified_path=path if error.code is Code.NO_ROUTE else None,
+            unverified_path=path if error.code is Code.NO_ROUTE else None, sender=sender,
         )  # fmt: skip
         return _nameless(response)
 

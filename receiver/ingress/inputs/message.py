@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.ingress.http import responses
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jws import UnverifiedToken
     from receiver.core.tokens.rule import Examination
     from receiver.errors import ReceiverError
+    from receiver.ingress.http.sender import Sender
     from receiver.ingress.intake import Accepted
 
 
@@ -32,6 +33,7 @@ class Message:
         body: Complete and within the limits of the input's row; empty where the row takes none.
         path_tenant: The tenant the path names; the message must be from it. None where the path names none.
         caller: The name of the API token the request came with; None on the public listener.
+        sender: Where the request came from; None where that is of no interest.
         tenant: Set by the input once the message turned out to be about a configured tenant.
         token: Set by the input once a token parsed.
         held: Set by the input when it refuses a message and keeps it, to judge it once it can.
@@ -47,6 +49,7 @@ class Message:
     body: bytes = b""
     path_tenant: Tenant | None = None
     caller: str | None = None
+    sender: Sender | None = None
     tenant: Tenant | None = None
     token: UnverifiedToken | None = None
     held: bool = False
@@ -54,6 +57,12 @@ class Message:
     is_unknown: bool = False
     unverified_sub: str | None = None
     unverified_sid: str | None = None
+
+    def traced(self, evictions: Sequence[Eviction]) -> Sequence[Eviction]:
+        """These, as parts of the trace the request is part of."""
+        if self.sender is None or self.sender.traceparent is None:
+            return evictions
+        return [replace(eviction, traceparent=self.sender.traceparent) for eviction in evictions]
 
 
 class HttpInput(ABC):
