@@ -41,7 +41,7 @@ def t(name: str, **more: object) -> dict[str, object]:
 TENANTS = [
     t("a", ssf={"push_authorization": SECRET, "transmitter": "https://t.example", "audience": ["c1"]}),
     t("b", revocation={"clients": {"c1": {"secret": "s", "method": "client_secret_post"}}}),
-    t("c"),
+    t("c", commands={}),
 ]  # fmt: skip
 
 
@@ -70,6 +70,7 @@ async def test_receiver(
         "outbox": {"path": str(tmp_path / "outbox.db")},
         "audit": {"path": str(tmp_path / "audit.log"), "key": "k1 " + "0123456789abcdef" * 2},
         "metrics": {"tenant_series": 2},
+        "public": {"url": "https://logout.example.com"},
     }
     async with start_receiver(redis_server.url, redis_client, clock, TENANTS, **sections) as receiver:
         registry = receiver.server.metrics.registry

@@ -22,6 +22,8 @@ from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.audit import File
 from receiver.ingress.audit import log as audit_log
 from receiver.ingress.epoch_watch import EpochWatch
+from receiver.ingress.inputs import callbacks
+from receiver.ingress.inputs.callbacks import CallbackCalls
 from receiver.ingress.inputs.graph import GraphWatch
 from receiver.ingress.inputs.message import InputJob
 from receiver.ingress.inputs.ssf_poll import PolledEvents
@@ -68,6 +70,7 @@ SERVE: dict[str, tuple[Any, str, bool]] = {
     "ssf_key_refresh": (TenantKeys, "is_due", False),
     "input:ssf-poll:t1": (PolledEvents, "look", False),
     "input:graph:t2": (GraphWatch, "look", False),
+    "input:op-callback": (CallbackCalls, "look", False),
     "reload": (Reload, "look", False),
     "outbox_drain": (Outbox, "check", True),
 }
@@ -94,7 +97,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (redis_watch, "INTERVAL_S"), (loop_lag, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"),
         (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
-        (outbox_publisher, "TICK_S"), (audit_log, "TICK_S"),
+        (outbox_publisher, "TICK_S"), (audit_log, "TICK_S"), (callbacks, "LOOK_S"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 0.02)
 
@@ -130,7 +133,7 @@ def settings(
     first = t1(transmitter, revocation={"clients": {"c1": {"method": "none"}}}, ssf=ssf)
     second = {**graph.tenant(interval_s=0.02), "name": "t2"}
     return Settings(
-        public={"host": "127.0.0.1", "port": 0},
+        public={"host": "127.0.0.1", "port": 0, "url": "https://logout.example.com"},
         internal={"port": 0, "token": TOKEN},
         redis={"url": redis_server.url},
         outbox={"path": tmp_path / "outbox.db"},

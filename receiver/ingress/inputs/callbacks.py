@@ -18,6 +18,7 @@ from receiver.bus.events.trace import trace
 from receiver.core.tokens.command_token import may_be_called
 from receiver.ingress.inputs.poller import Poller
 from receiver.ops.logs import emit
+from receiver.ops.process_metrics import at_zero
 from receiver.outbound.fetch import NoAnswer
 from receiver.outbound.turns import retry_after_s
 
@@ -45,6 +46,9 @@ LONGEST_PAUSE_S = 300.0
 KEEP_S = 86_400.0
 """Seconds after its deadline that an order is given up whose OP cannot be called."""
 
+RESULTS = ("done", "not_done", "refused", "given_up")
+"""How an order ends."""
+
 REFUSED = frozenset({400, 401, 403, 404, 410})
 """Statuses after which the same call would be refused again (RFC 6750 §3.1)."""
 
@@ -63,6 +67,8 @@ class CallbackCalls(Poller):
         self._resources = resources
         self._callbacks = callbacks
         self._last = ""
+        tenants = [one.name for one in resources.settings.all_tenants if one.commands is not None]
+        at_zero(resources.metrics.callbacks, map(resources.metrics.tenant.of, tenants), RESULTS)
 
     async def look(self) -> float:
         """Call for every order that is done, or whose deadline has passed."""
