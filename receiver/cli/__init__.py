@@ -140,22 +140,24 @@ def _watch_graph(options: argparse.Namespace) -> int:
 
 def _run(settings: Settings, options: argparse.Namespace, command: Command) -> int:
     from receiver.ingress.server import serve
-    from receiver.ops import logs
+    from receiver.ops import logs, tracing
     from receiver.runtime import event_loop
 
     logs.setup(settings.log.level)
-    event_loop.run(serve(settings, _source(options), command))
+    with tracing.exported(enabled=settings.tracing.enabled, service="logout-receiver"):
+        event_loop.run(serve(settings, _source(options), command))
     return GOOD
 
 
 def _evict(options: argparse.Namespace) -> int:
     from receiver.evictor.worker import evict
-    from receiver.ops import logs
+    from receiver.ops import logs, tracing
     from receiver.runtime import event_loop
 
     settings = load_settings(options)
     logs.setup(settings.log.level)
-    event_loop.run(evict(settings, _source(options)))
+    with tracing.exported(enabled=settings.tracing.enabled, service="logout-evictor"):
+        event_loop.run(evict(settings, _source(options)))
     return GOOD
 
 

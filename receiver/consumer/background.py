@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import threading
 from concurrent.futures import Future
@@ -92,7 +93,9 @@ def off_loop(function: Callable[..., None]) -> Callable[..., Coroutine[Any, Any,
             except BaseException as error:  # noqa: BLE001  # raised where it is waited for
                 outcome.set_exception(error)
 
-        threading.Thread(target=run, name=threading.current_thread().name, daemon=True).start()
+        # The span it is called in is then the parent of its own.
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(run,), name=threading.current_thread().name, daemon=True).start()
         with contextlib.suppress(asyncio.CancelledError):
             await finish(_result(outcome))
         outcome.result()

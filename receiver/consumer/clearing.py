@@ -114,7 +114,7 @@ class RefusingSubscriber(Subscriber):
             self._clearing += 1
             try:
                 async with asyncio.timeout(LIMIT_S):
-                    handled = await self._call(self._on_eviction, eviction)
+                    handled = await self._tell(self._on_eviction, eviction)
             except TimeoutError:
                 log.warning("%s: on_eviction took over %g s and was cancelled", self._app, LIMIT_S)
                 continue

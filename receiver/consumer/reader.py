@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from redis.backoff import EqualJitterBackoff
 
+from receiver import tracing
 from receiver.bus.events import stream
 from receiver.bus.events.acks import Listener
 from receiver.bus.keys import Keys
@@ -267,7 +268,7 @@ class Reader(ABC):
             BadEventError: no event at all.
         """
         eviction = entry.eviction()
-        handled = await self._call(self._handler, eviction)
+        handled = await self._tell(self._handler, eviction)
         if handled and self._acks is not None:
             self._acks.add(eviction, entry)
         return handled
@@ -293,6 +294,13 @@ class Reader(ABC):
     def _reads(self) -> bool:
         """Whether Redis was heard of lately, or the app's handler takes its time."""
         return self._calls > 0 or time.monotonic() - self._touched < STALE_AFTER_S
+
+    async def _tell(self, handler: Callable[[Eviction], Awaitable[None] | None], eviction: Eviction) -> bool:
+        """Call it, as a step of the eviction's trace; whether it has returned."""
+        with tracing.span("logout.evict", "CONSUMER", eviction.traceparent) as span:
+            handled = await self._call(handler, eviction)
+            span.end_with(good=handled, app=self._app, event_id=eviction.id)
+        return handled
 
     async def _call(self, function: Callable[..., Awaitable[None] | None], *arguments: object) -> bool:
         self._calls += 1

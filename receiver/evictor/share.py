@@ -102,7 +102,7 @@ class Share(GroupSubscriber):
             names: Any = await self._handler(eviction)  # type: ignore[misc]  # an async one
             unknown = ",".join(sorted(names or ()))
 
-        handled = await self._call(handle, eviction)
+        handled = await self._tell(handle, eviction)
         if handled and self._acks is not None:
             self._acks.add(eviction, entry, unknown=unknown)
         return handled

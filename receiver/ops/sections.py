@@ -267,6 +267,16 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
 
 
+class TracingSettings(Section):
+    """Traces."""
+
+    enabled: bool = Field(
+        False,
+        description="Send spans by OTLP over HTTP to where `OTEL_EXPORTER_OTLP_ENDPOINT` says. Needs the extra `otel`, "
+        "which the image has.",
+    )
+
+
 class ShutdownSettings(Section):
     """What happens after SIGTERM."""
 

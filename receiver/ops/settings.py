@@ -30,6 +30,7 @@ from receiver.ops.sections import (
     PublicSettings,
     ReloadSettings,
     ShutdownSettings,
+    TracingSettings,
 )
 from receiver.ops.tenant_settings import TenantSettings
 
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     metrics: MetricsSettings = MetricsSettings()
     reload: ReloadSettings = ReloadSettings()

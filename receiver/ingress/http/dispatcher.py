@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from receiver import tracing
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import BodiesBeingRead, read_body
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("receiver.request")
 
-METHOD_NOT_ALLOWED = 405
+METHOD_NOT_ALLOWED, INTERNAL = 405, 500
 
 UNKNOWN_INPUT = "unknown"
 """Name, in logs and metrics, for requests that are for no input."""
@@ -100,11 +102,18 @@ class Dispatcher:
             path_tenant: The tenant the path names.
             caller: The name of the API token it came with.
         """
+        sender = Sender.of(request, self._settings.proxies)
+        with tracing.span(f"logout.{row.input.name}", "SERVER", sender.traceparent) as span:
+            message = Message(
+                received_at=self._clock(), headers=request.headers, query=request.query, path_tenant=path_tenant,
+                caller=caller, sender=replace(sender, traceparent=span.traceparent),
+            )  # fmt: skip
+            response = await self._serve(row, request, message)
+            span.end_with(good=response.status < INTERNAL, status=response.status)
+        return response
+
+    async def _serve(self, row: Row, request: web.BaseRequest, message: Message) -> web.Response:
         started = time.perf_counter()
-        message = Message(
-            received_at=self._clock(), headers=request.headers, query=request.query, path_tenant=path_tenant,
-            caller=caller, sender=Sender.of(request, self._settings.proxies),
-        )  # fmt: skip
         accepted: tuple[Accepted, ...] = ()
         error: ReceiverError | None = None
         try:
