@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 KEYS = Keys()
 ISS = "https://op.example"
 NOW_S = 1_795_176_000
+HELD = 200
+"""Entries that a worker has in hand."""
+
 ROUNDS = 3
 """Each figure is the least of so many: what other processes add is left out."""
 
@@ -115,13 +118,16 @@ async def _register(bench: Bench) -> None:
     async def full() -> None:
         lines = [
             "\t".join([str(NOW_S * 2), "5", "", '"c"', f"s{n:015}", f'"{"a" * 512}"', "h" * 16, names])
-            for n in range(64)
+            for n in range(30)
         ]
         await bench.client.set(KEYS.user(user), "\n".join(lines))
 
     sign_in = SignIn(iss=ISS, sub="alice", client_ids=("c2",), sid="s", home_account_id="a.b", keys=("k",))
     [(keys, arguments)] = register_calls(KEYS, sign_in, now_s=NOW_S, lifetime_s=1000)
-    await bench.script("register, 64 sessions of 16 keys", REGISTER, keys, arguments, full)
+    await bench.script("register, 256 KiB", REGISTER, keys, arguments, full)
+    logout = Eviction(id="e", tenant="t1", iss=ISS, sub="alice", scope="user", logout_at=NOW_S, received_at=NOW_S)
+    publisher = EvictionPublisher(bench.client, KEYS, Retention())
+    await bench.measure("publish, 256 KiB", full, lambda: publisher.publish(logout))
 
 
 async def _small(bench: Bench) -> None:
@@ -129,9 +135,9 @@ async def _small(bench: Bench) -> None:
     keys = [KEYS.removal(f"n{n}") for n in range(notes * 3)]
     arguments: list[Argument] = [86_400]
     for note in range(notes):
-        arguments += [3, 5, 9, "again", "unsure", 16, *(f"sid{note}-{n}" for n in range(16))]
+        arguments += [3, 5, 9, "again", 5, 16, *(f"sid{note}-{n}" for n in range(16))]
     await bench.script("removed, a batch", removals.REMOVED, keys, arguments, nothing)
-    await bench.script("mark, 256", removals.MARK, [KEYS.mark(f"m{n}") for n in range(256)], (5, 600), nothing)
+    await bench.script("mark, 256", removals.MARK, [KEYS.mark(f"m{n}") for n in range(256)], (5, 600, 9), nothing)
     ids = [text for n in range(100) for text in (f"e{n}", 1, 5, 5)]
     known = [KEYS.acks, KEYS.instances, KEYS.instances_since]
     await bench.script("acknowledge, 100", acks.ACKNOWLEDGE, known, ("app", "i", "w", 5, acks.MAX_ACKS, *ids), nothing)
@@ -147,15 +153,25 @@ async def _groups(bench: Bench) -> None:
         await pipeline.execute()
         await client.xgroup_create(KEYS.events, "g", "0-0")
 
+    member = groups.GroupMember(client, KEYS, group="g", worker="w", lookback_s=0, reset_lease_s=60)
+
     async def trimmed() -> None:
         await events(5000, 1)
         await client.xreadgroup("g", "dead", {KEYS.events: ">"}, count=5000)
         await client.xtrim(KEYS.events, maxlen=1, approximate=False)
 
-    keys = [KEYS.events, KEYS.group("g")]
-    reading = ("g", "w", 100, "", 0, "(1-0", "generation", 1000, KEYS.sequence)
-    await bench.script("read_group, 100 of 60 KB", groups.READ, keys, reading, lambda: events(100, 60_000))
-    await bench.script("claim, 5,000 trimmed", groups.CLAIM, keys, ("g", "w", 0, 10**9), trimmed)
+    async def held() -> None:
+        await events(HELD, 60_000)
+        await client.xreadgroup("g", "w", {KEYS.events: ">"}, count=HELD)
+
+    async def keep() -> None:
+        await member.keep([entry[0].decode() for entry in await client.xrange(KEYS.events)])
+
+    await bench.measure("read_group, 100 of 60 KB", lambda: events(100, 60_000), lambda: member.read(100))
+    await bench.measure("read_group, 100 of 1 KB", lambda: events(100, 1000), lambda: member.read(100))
+    await bench.measure("claim, 5,000 trimmed", trimmed, lambda: member.claim(idle_s=0))
+    await bench.measure(f"keep, {HELD} of 60 KB", held, keep)
+    await bench.measure(f"leave_group, {HELD} of 60 KB", held, member.leave)
 
 
 if __name__ == "__main__":

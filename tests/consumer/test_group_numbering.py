@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from receiver.bus.events.groups import READ
+from receiver.bus.events.groups import BATCH_BYTES, READ
 from receiver.bus.keys import Keys
 from receiver.core.cursor import Cursor, Seen, View, read_number
 
@@ -54,7 +54,7 @@ class Group:
         """What the worker is given."""
         reply: Any = self.client.eval(
             self.script, 2, KEYS.events, STATE, "g", "w", count, self.generation, self.number, self.begins_at,
-            "one", 0, KEYS.sequence,
+            "one", 0, KEYS.sequence, BATCH_BYTES,
         )  # fmt: skip
         self.generation, self.number = reply[0], int(reply[1])
         return list(reply[4])

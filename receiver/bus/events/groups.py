@@ -31,8 +31,14 @@ KEEP = Script.read("keep")
 LEAVE = Script.read("leave_group")
 RESET_DONE = Script.read("reset_done")
 
-KEEP_AT_ONCE = 1000
-"""Entries renewed by one script; more of them would hold up others' commands."""
+KEEP_AT_ONCE = 200
+"""Entries renewed or handed back by one script; more of them would hold up others' commands."""
+
+BATCH_BYTES = 128 * 1024
+"""Bytes of entries after which one read gives no more. It goes over by seven entries at most."""
+
+LOOK_AT_ONCE = 200
+"""Entries that a claim looks at in one script call; more of them would hold up others' commands."""
 
 FORGET_WORKER_S = 86_400
 """Seconds after which a silent worker that holds no entry is taken off the group's list."""
@@ -163,13 +169,17 @@ class GroupMember:
         self._number = 0
 
     async def read(self, count: int) -> Batch:
-        """Up to `count` entries no worker of the group was given yet; makes a group that is missing. Does not wait."""
+        """Some entries no worker of the group was given yet, up to `count`, fewer where they are large. Does not wait.
+
+        Makes a group that is missing.
+        """
         if not self._begins_from:
             self._begins_from = await stream.position_since(self._client, self._begins_at)
         keys = (self._keys.events, self._keys.group(self._group))
         arguments = (
             *(self._group, self._worker, count, self._generation, self._number),
             *(self._begins_from, secrets.token_hex(8), self._reset_lease_ms, self._keys.sequence),
+            BATCH_BYTES,
         )
         generation, number, reset, given, entries = await READ.run(self._client, keys, arguments)
         self._generation, self._number = generation, int(number)
@@ -182,8 +192,10 @@ class GroupMember:
     async def claim(self, *, idle_s: float) -> Claimed | None:
         """Take over one entry that shows no sign of life for so long; None when there is none."""
         keys = (self._keys.events, self._keys.group(self._group))
-        arguments = (self._group, self._worker, int(idle_s * 1000), FORGET_WORKER_S * 1000)
-        found = await CLAIM.run(self._client, keys, arguments)
+        arguments = (self._group, self._worker, int(idle_s * 1000), FORGET_WORKER_S * 1000, LOOK_AT_ONCE)
+        found: Any = b"-"
+        while isinstance(found, bytes):
+            found = await CLAIM.run(self._client, keys, (*arguments, found))
         if not found:
             return None
         entry, count = _entry(found[0], found[2]), int(found[1])
@@ -233,7 +245,10 @@ class GroupMember:
     async def leave(self) -> None:
         """Hand back what this worker was given and has not handled."""
         keys = (self._keys.events, self._keys.group(self._group))
-        await LEAVE.run(self._client, keys, (self._group, self._worker, FORGET_WORKER_S * 1000))
+        left_from: Any = b"-"
+        while isinstance(left_from, bytes):
+            arguments = (self._group, self._worker, FORGET_WORKER_S * 1000, KEEP_AT_ONCE, left_from)
+            left_from = await LEAVE.run(self._client, keys, arguments)
 
 
 def _entry(entry_id: bytes, fields: list[bytes]) -> stream.Entry:

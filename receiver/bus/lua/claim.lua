@@ -6,8 +6,10 @@
 -- missed: all that there are cause one reset.
 --
 -- KEYS: 1 events, 2 state of the group
--- ARGV: 1 group, 2 worker, 3 milliseconds without a sign of life, 4 the same for workers that hold nothing
--- Returns {id, how often it was handed out, fields}, or nil when there is none
+-- ARGV: 1 group, 2 worker, 3 milliseconds without a sign of life, 4 the same for workers that hold nothing, 5 entries
+--       looked at in one call, 6 where to look from: '-' at first, then what the call before returned
+-- The state notes `trimmed` from the first such entry until all are looked at.
+-- Returns {id, how often it was handed out, fields}, a position when there is more to look at, or nil when there is none
 local first = redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0')
 first = first and first[1][2][1][1]
 
@@ -22,20 +24,19 @@ local function is_dead(worker)
   return dead[worker]
 end
 
-local missed = false
-local function give_up(id)
-  redis.call('XACK', KEYS[1], ARGV[1], id)
-  missed = true
+local given_up = {}
+local at_once = tonumber(ARGV[5])
+local trimmed = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], ARGV[6], first and '(' .. first or '+', at_once)
+for _, pending in ipairs(trimmed) do
+  if is_dead(pending[2]) then given_up[#given_up + 1] = pending[1] end
 end
-
-local from = '-'
-while true do
-  local trimmed = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], from, first and '(' .. first or '+', 1000)
-  for _, pending in ipairs(trimmed) do
-    if is_dead(pending[2]) then give_up(pending[1]) end
+if #trimmed == at_once then
+  if #given_up > 0 then
+    -- Noted first: a worker that dies now leaves it to the next one to tell.
+    redis.call('HSET', KEYS[2], 'trimmed', 1)
+    redis.call('XACK', KEYS[1], ARGV[1], unpack(given_up))
   end
-  if #trimmed < 1000 then break end
-  from = '(' .. trimmed[#trimmed][1]
+  return '(' .. trimmed[#trimmed][1]
 end
 
 local taken = false
@@ -47,10 +48,14 @@ if first then
       taken = {id, pending[4] + 1, entry[2]}
       break
     end
-    if is_dead(pending[2]) then give_up(id) end
+    if is_dead(pending[2]) then given_up[#given_up + 1] = id end
   end
 end
-if missed then redis.call('HSET', KEYS[2], 'reset', redis.call('HINCRBY', KEYS[2], 'resets', 1)) end
+if #given_up > 0 then redis.call('XACK', KEYS[1], ARGV[1], unpack(given_up)) end
+local missed = redis.call('HDEL', KEYS[2], 'trimmed') == 1 or #given_up > 0
+if missed then
+  redis.call('HSET', KEYS[2], 'reset', redis.call('HINCRBY', KEYS[2], 'resets', 1))
+end
 if taken then return taken end
 
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do

@@ -1,19 +1,29 @@
 -- A sign of life of a worker for entries it holds; what was handled meanwhile stays handled. One that was trimmed is not
 -- claimed, for XCLAIM would forget it, and nothing would tell that it was missed if this worker died now. In its place
--- the state notes `holds:<worker>`, the milliseconds when it was last known to hold such entries.
+-- the state notes `holds:<worker>`, the milliseconds when it was last known to hold such entries. No
+-- entry is read, for they can be large.
 --
 -- KEYS: 1 events, 2 state of the group
 -- ARGV: 1 group, 2 worker, 3 what the count of hand-outs becomes or '' to leave it, then the ids
 -- Returns the number of entries that are in the stream
+
+-- Before the first entry there is. Numbers of up to 20 digits, told by their length first.
+local first = redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0')
+first = first and first[1][2][1][1]
+local function is_less(one, other) return #one < #other or (#one == #other and one < other) end
+local function is_trimmed(id)
+  if not first then return true end
+  local at, number = string.match(id, '^(%d+)-(%d+)$')
+  local first_at, first_number = string.match(first, '^(%d+)-(%d+)$')
+  return is_less(at, first_at) or (at == first_at and is_less(number, first_number))
+end
+
 local kept = 0
 for index = 4, #ARGV do
   local id = ARGV[index]
-  if #redis.call('XRANGE', KEYS[1], id, id) > 0 then
-    if ARGV[3] == '' then
-      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'JUSTID')
-    else
-      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', ARGV[3], 'JUSTID')
-    end
+  if not is_trimmed(id) then
+    local more = ARGV[3] == '' and {'JUSTID'} or {'RETRYCOUNT', ARGV[3], 'JUSTID'}
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, unpack(more))
     kept = kept + 1
   end
 end

@@ -2,25 +2,41 @@
 -- cannot be taken over, so it is missed.
 --
 -- KEYS: 1 events, 2 state of the group
--- ARGV: 1 group, 2 worker, 3 milliseconds without a sign of life to pretend
--- Returns the number of entries left to others
-local left, missed, from = 0, false, '-'
-while true do
-  local held = redis.call('XPENDING', KEYS[1], ARGV[1], from, '+', 1000, ARGV[2])
-  for _, entry in ipairs(held) do
-    if #redis.call('XRANGE', KEYS[1], entry[1], entry[1]) > 0 then
-      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', ARGV[3],
-        'RETRYCOUNT', math.max(0, entry[4] - 1), 'JUSTID')
-      left = left + 1
-    else
-      redis.call('XACK', KEYS[1], ARGV[1], entry[1])
-      missed = true
-    end
-  end
-  if #held < 1000 then break end
-  from = '(' .. held[#held][1]
+-- ARGV: 1 group, 2 worker, 3 milliseconds without a sign of life to pretend, 4 entries looked at in one call, 5 where to
+--       look from: '-' at first, then what the call before returned
+-- Returns a position when there is more to look at, else nil
+
+-- Before the first entry there is. Numbers of up to 20 digits, told by their length first.
+local first = redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0')
+first = first and first[1][2][1][1]
+local function is_less(one, other) return #one < #other or (#one == #other and one < other) end
+local function is_trimmed(id)
+  if not first then return true end
+  local at, number = string.match(id, '^(%d+)-(%d+)$')
+  local first_at, first_number = string.match(first, '^(%d+)-(%d+)$')
+  return is_less(at, first_at) or (at == first_at and is_less(number, first_number))
 end
-if missed then redis.call('HSET', KEYS[2], 'reset', redis.call('HINCRBY', KEYS[2], 'resets', 1)) end
+
+local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[5], '+', ARGV[4], ARGV[2])
+local missed = false
+for _, entry in ipairs(held) do
+  if not is_trimmed(entry[1]) then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', ARGV[3],
+      'RETRYCOUNT', math.max(0, entry[4] - 1), 'JUSTID')
+  else
+    redis.call('XACK', KEYS[1], ARGV[1], entry[1])
+    missed = true
+  end
+end
+-- As claim.lua: told once, when all are looked at.
+if missed then redis.call('HSET', KEYS[2], 'trimmed', 1) end
+if #held == tonumber(ARGV[4]) then return '(' .. held[#held][1] end
+if redis.call('HDEL', KEYS[2], 'trimmed') == 1 then
+  redis.call('HSET', KEYS[2], 'reset', redis.call('HINCRBY', KEYS[2], 'resets', 1))
+end
+
 redis.call('HDEL', KEYS[2], 'holds:' .. ARGV[2])
-if left == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) end
-return left
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
+  redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+end
+return false

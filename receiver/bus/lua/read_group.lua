@@ -5,7 +5,7 @@
 -- ARGV: 1 group, 2 worker, 3 entries at most, 4 generation the worker knows or '', 5 highest number it has seen,
 --       6 a position: a new group begins behind the last entry up to there, 7 name for a new generation,
 --       8 milliseconds one worker has for a reset before another may try, 9 name of the sequence: not among the keys,
---       because a user without the right to it may read all the same
+--       because a user without the right to it may read all the same, 10 bytes after which no more are read
 -- The state holds `n`, the last number given, and `unnumbered`, how many entries without a readable number came after
 -- it, as '<n> <how many>': other versions write `n` alone, and then the rest counts no more. `lost` is the generation
 -- whose end was told.
@@ -73,8 +73,13 @@ local function note()
   end
 end
 
+-- A few at a time: large ones would keep others waiting, and their size shows only when they are there.
+local PAGE = 8
+local entries, bytes = {}, 0
+
 local function read(call)
-  return call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[1], '>')
+  local count = math.min(PAGE, tonumber(ARGV[3]) - #entries)
+  return call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', count, 'STREAMS', KEYS[1], '>')
 end
 
 local reply = read(redis.pcall)
@@ -111,7 +116,15 @@ if not generation then
   redis.call('HSET', KEYS[2], 'generation', generation)
 end
 
-local entries = reply and reply[1][2] or {}
+while reply do
+  local page = reply[1][2]
+  for _, entry in ipairs(page) do
+    entries[#entries + 1] = entry
+    for _, text in ipairs(entry[2]) do bytes = bytes + #text end
+  end
+  local is_more = #page == PAGE and #entries < tonumber(ARGV[3]) and bytes < tonumber(ARGV[10])
+  reply = is_more and read(redis.call)
+end
 local gap = false
 for _, entry in ipairs(entries) do
   if passed(entry) then gap = true end

@@ -61,32 +61,66 @@ for index = epoch_at + 1, #KEYS do
   end
 end
 
+-- Plain searches only: a pattern is asked at every byte, and the names that apps register can be long.
+local function split(text, by)
+  local parts, from = {}, 1
+  while true do
+    local at = string.find(text, by, from, true)
+    parts[#parts + 1] = string.sub(text, from, at and at - 1)
+    if not at then return parts end
+    from = at + 1
+  end
+end
+
+-- Parts of a text, `{first, last}`, each a line of it. Neighbours stay in one piece: to join many long ones takes long.
+local function joined(text, lines)
+  local pieces, from = {}, nil
+  for index, line in ipairs(lines) do
+    from = from or line[1]
+    local behind = lines[index + 1]
+    if not behind or behind[1] ~= line[2] + 2 then
+      pieces[#pieces + 1] = string.sub(text, from, line[2])
+      from = nil
+    end
+  end
+  return table.concat(pieces, '\n')
+end
+
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])
 local expires = now + lifetime
 
 local dates = ARGV[6] .. '\t' .. (ARGV[7] ~= ARGV[6] and ARGV[7] or '')
-local lines, same = {}, {}
-for line in string.gmatch(redis.call('GET', KEYS[1]) or '', '[^\n]+') do
-  local line_expires, line_dates, client, session, keys =
-    string.match(line, '^([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t[^\t]*\t([^\t]*)$')
+local before, lines, same, at = redis.call('GET', KEYS[1]) or '', {}, {}, 1
+for _, line in ipairs(split(before, '\n')) do
+  local first = at
+  at = first + #line + 1
+  local fields = split(line, '\t')
+  -- A damaged line has no time, and goes.
+  if #fields ~= 8 then fields = {} end
+  local line_expires, client, session, keys = fields[1], fields[4], fields[5], fields[8]
   local again = client == ARGV[8] and session == ARGV[2]
   -- Under other names it is another session of the app, in another browser or after its cookie was lost.
   local replaced = again and keys == ARGV[10]
   -- Of two lifetimes the longer one counts: two apps may share a client and a name.
   if replaced then expires = math.max(expires, tonumber(line_expires) or 0) end
-  -- A damaged line has no time, and goes.
   if (tonumber(line_expires) or 0) > now and not replaced then
-    lines[#lines + 1] = line
-    if again and (session ~= '' or line_dates == dates) then same[#same + 1] = #lines end
+    lines[#lines + 1] = {first, at - 2}
+    if again and (session ~= '' or fields[2] .. '\t' .. fields[3] == dates) then same[#same + 1] = #lines end
   end
 end
 -- An app that names one session anew at every refresh must not crowd out the others.
 if #same >= 8 then table.remove(lines, same[1]) end
--- A subject with this many sessions is a robot; the oldest give way, their marks still work.
-while #lines >= 64 do table.remove(lines, 1) end
-lines[#lines + 1] = table.concat({string.format('%d', expires), dates, ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
+local after = table.concat({string.format('%d', expires), dates, ARGV[8], ARGV[2], ARGV[9], ARGV[3], ARGV[10]}, '\t')
+-- A subject with as many sessions, or names as long, is a robot; the oldest give way, their marks still work.
+local bytes = #after
+for _, line in ipairs(lines) do bytes = bytes + line[2] - line[1] + 2 end
+while #lines >= 64 or (#lines > 0 and bytes > 262144) do
+  local oldest = table.remove(lines, 1)
+  bytes = bytes - (oldest[2] - oldest[1] + 2)
+end
+if #lines > 0 then after = joined(before, lines) .. '\n' .. after end
 local ttl = redis.call('TTL', KEYS[1])
-redis.call('SET', KEYS[1], table.concat(lines, '\n'), 'EX', math.max(ttl, lifetime))
+redis.call('SET', KEYS[1], after, 'EX', math.max(ttl, lifetime))
 
 -- Note in a bucket that this user belongs to a session or an account: `expires,user,user`.
 local function belongs(bucket, name)
