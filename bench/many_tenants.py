@@ -54,6 +54,7 @@ class Result:
     Attributes:
         start_s: Seconds from the command to the open port.
         cpu_s: CPU it used for that.
+        queued_s: Seconds of it in which other processes had the CPU.
         complete_s: Seconds from the open port until every tenant had keys.
         statuses: Answers to logouts, by status.
         late: Answers that took longer than `LATE_S`.
@@ -67,6 +68,7 @@ class Result:
 
     start_s: float = 0.0
     cpu_s: float = 0.0
+    queued_s: float = 0.0
     complete_s: float = 0.0
     statuses: dict[int, int] = field(default_factory=dict)
     late: int = 0
@@ -138,7 +140,8 @@ async def measure(count: int, kind: str, every_s: float) -> Result:
         with tempfile.TemporaryDirectory(prefix="bench-") as name, EmbeddedRedis() as server:
             began = time.monotonic()
             with processes.receiver(Path(name), server.url, *tenants, start_s=60.0, log={"level": "info"}) as process:
-                result.start_s, result.cpu_s = time.monotonic() - began, process.cpu_s
+                result.start_s = time.monotonic() - began
+                result.cpu_s, result.queued_s = process.cpu_s, process.queued_s
                 await _until_complete(process, base, count, every_s, result)
                 async with redis.asyncio.Redis.from_url(server.url) as client:
                     await _count_lost(client, result)
@@ -205,7 +208,7 @@ def problems(result: Result, kind: str) -> list[str]:
             (result.lost, f"{result.lost} logouts lost"),
             (kind == "slow" and unavailable, f"{unavailable} logouts answered 503 though the OP asked for no pause"),
             (set(result.statuses) - {200, 503}, f"answers {result.statuses}"),
-            (result.cpu_s > START_S, f"{result.cpu_s:.1f} s of CPU to start"),
+            (result.start_s - result.queued_s > START_S, f"{result.start_s - result.queued_s:.1f} s to start"),
             (result.peak_mib > MAX_MIB, f"{result.peak_mib:.0f} MiB"),
             (result.metrics_mib > MAX_METRICS_MIB, f"/metrics has {result.metrics_mib:.1f} MiB"),
         )
@@ -222,11 +225,12 @@ def main() -> int:
     options = parser.parse_args()
     result = asyncio.run(measure(options.tenants, options.op, options.every))
     print(
-        "| tenants | OP | start, s (CPU s) | MiB | `/metrics`, MiB | all keys, s | OP asked (429) | 200 | 503 | late "
-        "| slowest, s | lost |"
+        "| tenants | OP | start, s (CPU s, others' CPU s) | MiB | `/metrics`, MiB | all keys, s | OP asked (429) | 200 "
+        "| 503 | late | slowest, s | lost |"
     )
     print(
-        f"| {options.tenants} | {options.op} | {result.start_s:.1f} ({result.cpu_s:.1f}) | {result.peak_mib:.0f} | "
+        f"| {options.tenants} | {options.op} | {result.start_s:.1f} ({result.cpu_s:.1f}, {result.queued_s:.1f}) | "
+        f"{result.peak_mib:.0f} | "
         f"{result.metrics_mib:.2f} | {result.complete_s:.0f} | {result.asked} ({result.limited}) | "
         f"{result.statuses.get(200, 0)} | {result.statuses.get(503, 0)} | {result.late} | {result.slowest_s:.2f} | "
         f"{result.lost} |"

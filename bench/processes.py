@@ -59,6 +59,12 @@ class Process:
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
     @property
+    def queued_s(self) -> float:
+        """Seconds it was ready to run while other processes had the CPU, all threads that still run."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text(encoding="ascii").split()[1]) for task in tasks) / 1e9
+
+    @property
     def rss_mib(self) -> float:
         """Resident memory."""
         fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
