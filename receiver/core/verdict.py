@@ -91,6 +91,7 @@ def means(
     accounts: Iterable[str],
     whole_user: bool,
     subjects: Collection[str] = (),
+    skew_s: float = CLOCK_SKEW_S,
 ) -> bool:
     """Whether a logout ends this sign-in. What does not say which session it is counts as meant.
 
@@ -101,9 +102,10 @@ def means(
         whole_user: The value is shared by all sessions of the user, so that one of them cannot be told from the
             others: the logout of any ends all that began before it.
         subjects: Digests of the subjects the user has at other clients.
+        skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
-    skew_s = CLOCK_SKEW_S if eviction.source else 0.0
-    if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at + skew_s:
+    tolerated_s = skew_s if eviction.source else 0.0
+    if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at + tolerated_s:
         return False
     if eviction.applies_to == "client" and sign_in.client_ids and eviction.client_id not in sign_in.client_ids:
         return False
@@ -119,49 +121,50 @@ def means(
     return same_session or (same_user and sign_in.sid is None)
 
 
-def judge(sign_in: CachedSignIn, marks: Marks, removal: Removal | None) -> Verdict:
+def judge(sign_in: CachedSignIn, marks: Marks, removal: Removal | None, *, skew_s: float = CLOCK_SKEW_S) -> Verdict:
     """Whether a sign-in found after the fact is over.
 
     Args:
         sign_in: As found.
         marks: The logouts of its user and of its session.
         removal: What was cleared at this place before, within the time an in-flight refresh can take; None for nothing.
+        skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
-    if _is_proved_ended(sign_in, marks) or _was_there(sign_in, marks.order_at):
+    if _is_proved_ended(sign_in, marks, skew_s) or _was_there(sign_in, marks.order_at, skew_s):
         return Verdict.ENDED
     if marks.anew:
         return Verdict.LIVES
     if removal is None:
         unknown = marks.user_at is not None and sign_in.auth_time is None
         return Verdict.UNSURE if unknown else Verdict.LIVES
-    return _compare(sign_in, removal)
+    return _compare(sign_in, removal, skew_s)
 
 
-def _is_proved_ended(sign_in: CachedSignIn, marks: Marks) -> bool:
+def _is_proved_ended(sign_in: CachedSignIn, marks: Marks, skew_s: float) -> bool:
     if sign_in.auth_time is not None:
         return any(at is not None and sign_in.auth_time <= at for at in (marks.user_at, marks.session_at))
     if marks.session_at is not None:
         return True
     # A token from before the user's logout was written back. It is dated by the app, the logout by the OP.
     oldest = sign_in.oldest_token_at
-    return marks.user_at is not None and oldest is not None and oldest < marks.user_at - CLOCK_SKEW_S
+    return marks.user_at is not None and oldest is not None and oldest < marks.user_at - skew_s
 
 
-def _was_there(sign_in: CachedSignIn, order_at: float | None) -> bool:
+def _was_there(sign_in: CachedSignIn, order_at: float | None, skew_s: float) -> bool:
     """Whether an order found this sign-in there. Its session at the OP goes on: `auth_time` and `sid` tell nothing."""
     if order_at is None:
         return False
     since = min((at for at in (sign_in.issued_at, sign_in.oldest_token_at) if at is not None), default=None)
-    return since is not None and since < order_at - CLOCK_SKEW_S
+    return since is not None and since < order_at - skew_s
 
 
-def _compare(sign_in: CachedSignIn, removal: Removal) -> Verdict:
+def _compare(sign_in: CachedSignIn, removal: Removal, skew_s: float) -> Verdict:
     auth_time, oldest = sign_in.auth_time, sign_in.oldest_token_at
     if auth_time is not None and auth_time > removal.logout_at:
         return Verdict.LIVES
     sid = sid_digest(sign_in)
     if sid is not None and removal.sids:
         return Verdict.RETURNED if sid in removal.sids else Verdict.LIVES
-    if auth_time is not None or (oldest is not None and oldest < removal.logout_at - CLOCK_SKEW_S):
+    if auth_time is not None or (oldest is not None and oldest < removal.logout_at - skew_s):
         return Verdict.RETURNED
     return Verdict.UNSURE

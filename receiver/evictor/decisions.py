@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import account_digest
 from receiver.core.layouts.layout import TOO_LARGE, WHOLE
-from receiver.core.marks import client_suffix, digest
+from receiver.core.marks import CLOCK_SKEW_S, client_suffix, digest
 from receiver.core.verdict import Marks, Verdict, judge, means
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class ByLogout:
         whole_user: Whether a value is all a user has, so that a session's logout takes every sign-in before it.
         is_users_own: Whether the key is this user's or this session's alone, by what is known.
         is_named: Whether an app named this very key: what is there need not look like the layout's values.
+        skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
 
     eviction: Eviction
@@ -50,6 +51,7 @@ class ByLogout:
     whole_user: bool
     is_users_own: bool
     is_named: bool
+    skew_s: float = CLOCK_SKEW_S
 
     def ended_in(self, value: Value) -> set[Holder]:
         """Whose entries in a value are over."""
@@ -63,7 +65,7 @@ class ByLogout:
             for sign_in in sign_ins
             # Looked at first: a value may be of a thousand users.
             if (sign_in.account in accounts or sign_in.sub == sub or sign_in.sid == sid or self.subjects)
-            and means(self.eviction, sign_in, accounts=accounts, whole_user=self.whole_user, subjects=self.subjects)
+            and self._means(sign_in, accounts)
         }
         if not ended and value.is_partial and (self.is_named or self.is_users_own):
             # Known to be this session's, and so much is in it that not all of it was looked at.
@@ -72,6 +74,12 @@ class ByLogout:
             # Known to be this session's, and nothing in it says otherwise.
             ended = set(value.holders)
         return ended
+
+    def _means(self, sign_in: CachedSignIn, accounts: Collection[str]) -> bool:
+        return means(
+            self.eviction, sign_in, accounts=accounts, whole_user=self.whole_user, subjects=self.subjects,
+            skew_s=self.skew_s,
+        )  # fmt: skip
 
     def misses(self, value: Value) -> bool:
         """Whether something in a value may be over that could not be looked for: then the logout is not done."""
@@ -111,6 +119,7 @@ class ByMarks:
         is_named: As for `ByLogout`.
         newer_than: NumericDate seconds of the latest logout that a sign-in registered here is newer than, 0 where none
             was registered yet. None where the value can be read, or its app registers none.
+        skew_s: As for `ByLogout`.
     """
 
     key: str
@@ -121,6 +130,7 @@ class ByMarks:
     logouts_missed: bool = False
     is_named: bool = False
     newer_than: float | None = None
+    skew_s: float = CLOCK_SKEW_S
 
     def ended_in(self, value: Value) -> set[Holder]:
         """Whose entries in a value are over."""
@@ -175,7 +185,8 @@ class ByMarks:
         for name in [name for name in names if name in self.remembered] or names[-1:]:
             before = self.remembered.get(name)
             in_flight = before is not None and before.fresh
-            verdict = judge(sign_in, marks, before.removal if before is not None and in_flight else None)
+            removal = before.removal if before is not None and in_flight else None
+            verdict = judge(sign_in, marks, removal, skew_s=self.skew_s)
             # Outside the in-flight window an entry without a time is treated as a new sign-in.
             if verdict is not Verdict.LIVES and (verdict is Verdict.ENDED or in_flight or self.logouts_missed):
                 of_user = None if name == self.key else name

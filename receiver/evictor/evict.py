@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.caches.cache_index import CacheKey, account_digest
@@ -74,6 +74,7 @@ class Evictor:
         metrics: Counts.
         bad: Counts what cannot be judged.
         revoke: Called with tenant, client and refresh token, for each that was removed.
+        skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Evictor:
         metrics: EvictorMetrics,
         bad: BadValues,
         revoke: Callable[[str, str, str], None],
+        skew_s: float,
     ) -> None:
         self._caches = caches
         self._finder = finder
@@ -98,6 +100,7 @@ class Evictor:
         self._metrics = metrics
         self._bad = bad
         self._revoke = revoke
+        self._skew_s = skew_s
 
     async def evict(self, eviction: Eviction) -> frozenset[str]:
         """Return when every cache was cleared of this user, and the checks after it are ordered. Idempotent.
@@ -192,7 +195,7 @@ class Evictor:
         cleared, expected = Cleared("kept"), _Gone()
         self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         with self._bad.guarding(cache.name, cache.pattern):
-            evidence = _evidence(cache, key, eviction, found)
+            evidence = replace(_evidence(cache, key, eviction, found), skew_s=self._skew_s)
             expected = _Gone.of(cache, value, evidence)
             # Before anything is removed: from then on it may come back.
             if not value.readable and evidence.ended_in(value):

@@ -94,6 +94,7 @@ class Examiner:
         metrics: Counts.
         bad: Counts what cannot be judged.
         revoke: Called with tenant, client and refresh token, for each that was removed.
+        skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Examiner:
         metrics: EvictorMetrics,
         bad: BadValues,
         revoke: Callable[[str, str, str], None],
+        skew_s: float,
     ) -> None:
         self._caches = caches
         self._index = index
@@ -114,6 +116,7 @@ class Examiner:
         self._metrics = metrics
         self._bad = bad
         self._revoke = revoke
+        self._skew_s = skew_s
         self._left: dict[str, float] = {}
 
     async def examine(
@@ -187,6 +190,7 @@ class Examiner:
                 logouts_missed=flush,
                 is_named=key in named,
                 newer_than=known.newer_than.get(key),
+                skew_s=self._skew_s,
             )
             if is_patient and evidence.is_early(value):
                 early.add(key)

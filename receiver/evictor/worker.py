@@ -186,7 +186,8 @@ async def working(
         finder = Finder(caches, index)
         awaited = AwaitedSignIns(trips, keys, in_flight_s=settings.evictor.in_flight_s)
         handling: dict[str, Any] = {
-            "removals": removals, "awaited": awaited, "metrics": metrics, "bad": bad, "revoke": revoker.revoke
+            "removals": removals, "awaited": awaited, "metrics": metrics, "bad": bad, "revoke": revoker.revoke,
+            "skew_s": settings.evictor.clock_skew_s,
         }  # fmt: skip
         examiner = Examiner(caches=caches, index=index, **handling)
         watched = Watched(trips, keys)

@@ -16,6 +16,7 @@ from receiver.bus.shared_keys import SharedKeys
 from receiver.bus.sign_ins.names import Names
 from receiver.bus.streams import StreamNotes
 from receiver.core.index_names import IndexNames
+from receiver.core.marks import CLOCK_SKEW_S
 from receiver.core.tenants import TenantDirectory
 from receiver.errors import StateLostError
 from receiver.ingress.api.feed import EventFeed
@@ -200,8 +201,9 @@ def checked_redis(settings: Settings) -> Callable[[], None]:
 
 
 def make_publisher(
-    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics, clock: Callable[[], float]
-) -> EvictionPublisher:
+    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics,
+    clock: Callable[[], float],
+) -> EvictionPublisher:  # fmt: skip
     """What appends to the stream."""
     events, redis_settings = settings.events, settings.redis
     notes = PublishNotes(metrics, clock)
@@ -222,6 +224,7 @@ def make_publisher(
         on_reused_jti=notes.reused_jti,
         on_damaged=notes.damaged,
         on_beyond=notes.beyond,
+        skew_s=lambda name: tenant.clock_skew_s if (tenant := tenants.by_name(name)) else CLOCK_SKEW_S,
     )
 
 

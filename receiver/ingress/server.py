@@ -165,7 +165,7 @@ async def running(
         fetcher = await parts.open_fetcher(settings, stack)
         key_store = parts.make_key_store(settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock)
         key_store.show()
-        publisher = parts.make_publisher(settings, client, keys, metrics=metrics, clock=clock)
+        publisher = parts.make_publisher(settings, tenants, client, keys, metrics=metrics, clock=clock)
         kept = "kept in the outbox" if settings.outbox.path else "answered 503"
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
         watch = RedisWatch(

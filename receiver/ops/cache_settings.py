@@ -94,6 +94,13 @@ class EvictorSettings(Section):
         description="Seconds in which what comes back without proof of its age counts as written back, not as a new "
         "sign-in. Longer than the apps' longest request.",
     )
+    clock_skew_s: float = Field(
+        60.0,
+        ge=0,
+        le=600,
+        description="Seconds the clocks of OPs, receivers and apps may differ. Longer takes more of what came back for "
+        "a new sign-in.",
+    )
     rescan_s: float = Field(
         3600.0,
         gt=0,

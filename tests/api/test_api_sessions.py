@@ -79,6 +79,27 @@ async def test_clocks_that_differ(api: Api, op: OP) -> None:
     assert {"signed_out": True} == (await api.call("POST", "/sessions/check", behind))[1]
 
 
+@pytest.mark.parametrize(("skew_s", "ended"), [(60, []), (300, [{"client_id": "c1", "keys": ["k1"]}])])
+async def test_how_far_clocks_may_differ(
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    clock: Clock,
+    op: OP,
+    *,
+    skew_s: float,
+    ended: list[Any],
+) -> None:
+    """An order ends the sessions registered before it, also where the OP's clock is ahead by the tenant's bound."""
+    tenants, internal = [t1(op, clock_skew_s=skew_s)], {"token": TOKEN}
+    async with start_receiver(redis_server.url, redis_client, clock, tenants, internal=internal) as receiver:
+        api = Api(receiver)
+        await api.call("PUT", "/sessions", {**identity(op, auth_time=NOW + 200), "keys": ["k1"]})
+
+        await api.evict("u1")
+
+        assert ended == (await receiver.events())[-1]["data"]["sessions"]
+
+
 OLD = {"auth_time": NOW - 5_000, "iat": NOW + 5}
 """A sign-in after the order, of a session at the OP that began long before it."""
 

@@ -86,6 +86,17 @@ def test_verdict(found: dict[str, Any], marks: Marks, removal: Removal | None, v
     assert verdict is judge(sign_in(**found), marks, removal)
 
 
+@pytest.mark.parametrize("skew_s", [0.0, 300.0])
+def test_clocks_that_may_differ(skew_s: float) -> None:
+    """What two clocks dated is told apart by more than they may differ, and by no less."""
+    at, apart = AT + 1_000, skew_s + 1
+    told = judge(sign_in(oldest_token_at=at - apart), Marks(user_at=at), None, skew_s=skew_s)
+    near = judge(sign_in(oldest_token_at=at - skew_s), Marks(user_at=at), None, skew_s=skew_s)
+    found = judge(sign_in(issued_at=at - apart), Marks(order_at=at), None, skew_s=skew_s)
+    returned = judge(sign_in(oldest_token_at=at - apart), Marks(), Removal(at), skew_s=skew_s)
+    assert (Verdict.ENDED, Verdict.UNSURE, Verdict.ENDED, Verdict.RETURNED) == (told, near, found, returned)
+
+
 def test_iat_is_no_evidence() -> None:
     """A refresh renews the `iat`: what the OP has ended is over, however new its ID token is."""
     claims = {"iss": OP, "sub": "u", "aud": "c1", "sid": "s", "auth_time": 5}

@@ -118,6 +118,16 @@ async def test_nothing_tells_but_the_time(work: Work, op: OP) -> None:
         assert not await comes_back(world, tokens(op.issuer, cached_at=world.now - 200))
 
 
+@pytest.mark.parametrize(("skew_s", "stays"), [(60, False), (300, True)])
+async def test_clocks_that_may_differ(work: Work, op: OP, skew_s: float, *, stays: bool) -> None:
+    """Within what clocks may differ, which is a setting, the date of a token in a cache proves nothing."""
+    async with work(WEB, in_flight_s=120, clock_skew_s=skew_s) as world:
+        assert await comes_back(world, tokens(op.issuer, cached_at=world.now))
+        await world.log_out_user("u1")
+        world.clock.advance(121)
+        assert stays is await comes_back(world, tokens(op.issuer, cached_at=world.now - 321))
+
+
 async def test_requests_in_flight(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """What is proved to be over is removed as often as it comes back, by a page full of requests in flight, too."""
     session = json.dumps({"idToken": id_token(op.issuer, "u1", "c1", sid="s1", auth_time=1)})

@@ -130,6 +130,7 @@ class EvictionPublisher:
         on_reused_jti: Told of a logout that was published under a `jti` that another one had.
         on_damaged: Told of an event, by its id, how many entries under our keys were damaged and are missing in it.
         on_beyond: Told of an event, by its id, how many accounts and subjects were beyond the limits.
+        skew_s: Seconds that the clocks of a tenant's OP and of the receiver may differ, by the tenant's name.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class EvictionPublisher:
         on_reused_jti: Callable[[Eviction], None] = lambda _: None,
         on_damaged: Callable[[str, int], None] = lambda _, __: None,
         on_beyond: Callable[[str, int], None] = lambda _, __: None,
+        skew_s: Callable[[str], float] = lambda _: CLOCK_SKEW_S,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -156,6 +158,7 @@ class EvictionPublisher:
         self._told_of_reused_jti = on_reused_jti
         self._told_of_damage = on_damaged
         self._told_of_beyond = on_beyond
+        self._skew_s = skew_s
         self._commit: GroupCommit[Eviction, Published] = GroupCommit(
             self._send_batch,
             max_batch=MAX_BATCH,
@@ -266,7 +269,7 @@ class EvictionPublisher:
             " ".join(self._names.read(session)) if session else "",
             digest("account", eviction.iss, eviction.account) if eviction.account else "",
             int(eviction.source),
-            int(CLOCK_SKEW_S) if eviction.source else 0,
+            int(self._skew_s(eviction.tenant)) if eviction.source else 0,
         )
 
 
