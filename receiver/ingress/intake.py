@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.errors import ReceiverError
 from receiver.ingress import audit
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("receiver.request")
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """One eviction that is durable, in Redis or in the outbox.
 
     Attributes:

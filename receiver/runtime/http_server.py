@@ -67,6 +67,8 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._server = server
+        # When the head that has begun has to be there; None while none has, or it is.
+        self._head_by: float | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._between_requests = True
         self._socket: asyncio.Transport | None = None
@@ -75,22 +77,23 @@ class _Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._socket = cast("asyncio.Transport", transport)
-        self._start_head_timer()
+        self._begin_head()
         self._server.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_head_timer()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
         self._server.gone(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._between_requests and self._head_timer is None:
-            self._start_head_timer()
+        if self._between_requests and self._head_by is None:
+            self._begin_head()
         super().data_received(data)
 
     def request_arrived(self) -> None:
         """A request's head is complete."""
-        self._stop_head_timer()
+        self._head_by = None
         self._between_requests = False
         self._server.busy(self)
 
@@ -144,13 +147,20 @@ class _Connection(web.RequestHandler):
         self._loop.call_later(LINGER_S, self._socket.abort)
         self._server.lingers(self)
 
-    def _start_head_timer(self) -> None:
-        self._head_timer = self._loop.call_later(self._server.limits.head_timeout_s, self.force_close)
+    def _begin_head(self) -> None:
+        self._head_by = self._loop.time() + self._server.limits.head_timeout_s
+        # One timer for many requests: most heads are there at once, and each timer costs as much as to parse one.
+        if self._head_timer is None:
+            self._head_timer = self._loop.call_at(self._head_by, self._look_at_head)
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _look_at_head(self) -> None:
+        self._head_timer = None
+        if self._head_by is None:
+            return
+        if self._loop.time() >= self._head_by:
+            self.force_close()
+        else:
+            self._head_timer = self._loop.call_at(self._head_by, self._look_at_head)
 
 
 class HttpServer(web.Server):

@@ -10,7 +10,8 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from json.encoder import encode_basestring as encode_text
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -55,8 +56,7 @@ ROUND_S = 1.0
 log = logging.getLogger("receiver.publish")
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """The event is in the stream.
 
     Attributes:
@@ -260,7 +260,7 @@ class EvictionPublisher:
             json.dumps(named) if named else "",
             keys.prefix,
             # As in the head, so that it is found there.
-            json.dumps(eviction.id, ensure_ascii=False),
+            encode_text(eviction.id),
             MAX_EVENT_BYTES,
             keys.logout(subject) if subject else "",
             id_of(subject, eviction.logout_at),

@@ -85,7 +85,7 @@ def select_keys(key_set: KeySet, kid: str | None, alg: str) -> tuple[Verificatio
         if len(named) > 1:
             named = []
     # Core §10.1: without a `kid` the set must hold one key only, or the sender would choose among ours.
-    fitting = tuple(key for key in named if key.fits(alg))
+    fitting = tuple([key for key in named if key.fits(alg)])
     if fitting and (kid is not None or len(fitting) == 1):
         return fitting
     if kid is None:
@@ -133,11 +133,13 @@ def check_signature(
     # RFC 7518 §3.4: an ECDSA signature is r and s, each of full length; DER is refused, and so is r or s of zero
     # ("psychic signatures", CVE-2022-21449). PyJWT checks the length and cryptography the range.
     algorithm = _ALGORITHMS[supported_alg]
-    if not any(algorithm.verify(signing_input, key.public_key, signature) for key in chosen_keys):
-        raise LogoutTokenError(
-            Code.SIGNATURE,
-            "the signature does not match the OP's key: forged, altered, or another OP's token",
-        )
+    for key in chosen_keys:
+        if algorithm.verify(signing_input, key.public_key, signature):
+            return
+    raise LogoutTokenError(
+        Code.SIGNATURE,
+        "the signature does not match the OP's key: forged, altered, or another OP's token",
+    )
 
 
 def _known_keys(e: Examination) -> None:

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.core.tokens.rule import Examination, Rule
 from receiver.core.tokens.strict_json import parse_object
@@ -42,8 +41,7 @@ MAX_KNOWN_HEADER_CHARS = 1024
 """Longest header kept, encoded; a longer one is parsed each time. With the number above it bounds the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedToken:
+class UnverifiedToken(NamedTuple):
     """A well-formed JWS; its contents are the sender's word and no more.
 
     Attributes:

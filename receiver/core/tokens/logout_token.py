@@ -10,8 +10,7 @@ have to be fetched in between, and junk must cost neither a key fetch nor a veri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NamedTuple, NewType
 
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens import claims, jwe, jwks, jws, registration, times
@@ -39,8 +38,7 @@ Screened = NewType("Screened", Examination)
 """An examination in which all of `SCREENING` has passed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogoutToken:
+class LogoutToken(NamedTuple):
     """A verified, valid logout token.
 
     Attributes:

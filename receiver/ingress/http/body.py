@@ -77,32 +77,37 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits, *, among: Bodi
     Raises:
         MalformedRequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
     """
-    _check_encoding(request.headers.get("Content-Encoding", "identity"))
+    headers = request.headers
+    if (content_encoding := headers.get("Content-Encoding")) is not None:
+        _check_encoding(content_encoding)
     # Senders disagree on the parameters of the media type (charset and the like), so only the type counts.
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type != limits.media_type:
+    media_type = headers.get("Content-Type", "")
+    if media_type != limits.media_type and media_type.partition(";")[0].strip().lower() != limits.media_type:
         raise MalformedRequestError(Code.MEDIA_TYPE, f"the body is not {limits.media_type}")
-    too_large = MalformedRequestError(Code.TOO_LARGE, f"the body is larger than {limits.max_bytes} bytes")
     if (request.content_length or 0) > limits.max_bytes:
-        raise too_large
-    body = bytearray()
+        raise _too_large(limits)
     try:
         if request.content.is_eof():
             # It came together with the head, as most do: nothing to wait for.
             whole = request.content.read_nowait()
             if len(whole) > limits.max_bytes:
-                raise too_large
+                raise _too_large(limits)
             return whole
+        body = bytearray()
         async with among.within(limits.timeout_s) if among else asyncio.timeout(limits.timeout_s):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limits.max_bytes:
-                    raise too_large
+                    raise _too_large(limits)
     except TimeoutError as error:
         raise MalformedRequestError(Code.TIMEOUT, f"the body did not arrive within {limits.timeout_s:g} s") from error
     except (ClientPayloadError, web_exceptions.HTTPException, OSError, EOFError) as error:
         raise MalformedRequestError(Code.MALFORMED, "the body broke off or is badly framed") from error
     return bytes(body)
+
+
+def _too_large(limits: BodyLimits) -> MalformedRequestError:
+    return MalformedRequestError(Code.TOO_LARGE, f"the body is larger than {limits.max_bytes} bytes")
 
 
 def _check_encoding(content_encoding: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from dataclasses import replace
@@ -19,7 +18,7 @@ from receiver.ingress.inputs import Message
 from receiver.runtime.http_server import HttpServer, Limits, answer_expectation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from aiohttp import web
 
@@ -119,8 +118,11 @@ class Dispatcher:
         try:
             if row.body is not None:
                 message.body = await read_body(request, row.body, among=self._reading)
-            with self._in_work():
+            self._begin_work()
+            try:
                 accepted = await self._intake.take(message.traced(await row.input.read(message)))
+            finally:
+                self._in_flight -= 1
             response = await row.input.settle(accepted, message)
         except ReceiverError as refusal:
             error = refusal
@@ -159,16 +161,11 @@ class Dispatcher:
         if request.method not in row.methods:
             raise MalformedRequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
 
-    @contextlib.contextmanager
-    def _in_work(self) -> Iterator[None]:
-        """Room for one request whose body is there: one that is still being sent takes none."""
+    def _begin_work(self) -> None:
+        """Take room for one request whose body is there: one that is still being sent takes none."""
         if self._in_flight >= self._settings.max_in_flight:
             raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
         self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
 
     def _refuse_malformed(self, *, header_too_large: bool) -> web.Response:
         if header_too_large:

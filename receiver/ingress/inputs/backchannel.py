@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from receiver.ingress.intake import Accepted
 
 PATH = "/backchannel-logout"
+
+_PLAIN = re.compile(rb"[A-Za-z0-9._-]+")
+"""A value that stands for itself in a form."""
 
 MAX_FIELDS = 50
 """Form parameters read; unknown ones are ignored, as the specification demands."""
@@ -58,6 +62,10 @@ def one_parameter(form: bytes, name: str) -> str:
     Raises:
         MalformedRequestError: `malformed`, `missing_token` or `duplicate_param`.
     """
+    given, _, value = form.partition(b"=")
+    if given == name.encode() and value and _PLAIN.fullmatch(value):
+        # Nothing to decode and nothing beside it, as nearly all OPs send it.
+        return value.decode("ascii")
     try:
         pairs = parse_qsl(form.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError as error:  # too many fields, or bytes that are not a form's

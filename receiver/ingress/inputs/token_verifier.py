@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens import logout_token as lt
@@ -114,12 +113,12 @@ class TokenVerifier:
         token, tenant = await self._parser.parse(compact, message.path_tenant)
         message.token, message.tenant = token, tenant
         screened = lt.screen(token, tenant, message.received_at)
-        waiting = HeldToken(token, tenant, message.received_at, None, compact)
 
         def hold(known: KeySet | None, evidence: Evidence) -> None:
             if not self._can_wait and times.newest_date(token.claims) - tenant.clock_skew_s > message.received_at:
                 return  # its keys could come before it is valid
-            message.held = self.held.hold(replace(waiting, known=known, evidence=evidence))
+            waiting = HeldToken(token, tenant, message.received_at, known, compact, evidence)
+            message.held = self.held.hold(waiting)
 
         accepted = await verify_with(
             self._keys.of(tenant), lambda key_set: lt.verify(screened, key_set), undecided=hold
