@@ -52,7 +52,7 @@ def test_encryption_may_be_required() -> None:
     strict = replace(able, encrypted=True)
 
     lt.screen(parse_jws(token()), able, NOW)
-    lt.screen(replace(parse_jws(token()), encrypted=True), strict, NOW)
+    lt.screen(parse_jws(token())._replace(encrypted=True), strict, NOW)
     assert Code.NOT_ENCRYPTED == refusal(lt.screen, parse_jws(token()), strict, NOW)
 
 
