@@ -14,10 +14,9 @@ from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.ingress.api import feed as event_feed
 from tests.api.conftest import DEADLINE_S, TOKEN, Api, Block
 from tests.support.receiver import start_receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.support.clock import Clock
     from tests.support.op import OP
 
@@ -27,13 +26,6 @@ STREAM = Keys().events
 def subjects(blocks: list[Block]) -> list[str]:
     """Who is evicted, by block; `reset` for resets."""
     return ["reset" if b.event == "reset" else json.loads(b.data or "")["data"]["sub"] for b in blocks]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something became true."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_feed_starts_now(api: Api) -> None:

@@ -8,7 +8,8 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import Subscriber
 from tests.chaos.proxy import Proxy
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

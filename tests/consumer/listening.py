@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from receiver.consumer import GroupSubscriber
 from receiver.core.eviction import Eviction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from receiver.consumer.reader import Reader
 
 DEADLINE_S = 20.0
+TOLD_S = 5.0
 
 
 def eviction(name: str, received_at: float = 1.0) -> Eviction:
@@ -30,9 +32,24 @@ async def running(*readers: Reader) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(reader.run()) for reader in readers]
     try:
         yield
+        await told(*readers)
     finally:
         for task in tasks:
             await stop(task)
+
+
+async def told(*readers: Reader) -> None:
+    """Wait until Redis knows of what these have handled; one that ends at once has a second for it, and may miss it."""
+    with contextlib.suppress(TimeoutError):  # it may have no Redis
+        async with asyncio.timeout(TOLD_S):
+            while any(owes(reader) for reader in readers):
+                await asyncio.sleep(0.01)
+
+
+def owes(reader: Reader) -> bool:
+    """Whether a handler has returned and Redis does not know it yet."""
+    handled = reader._done if isinstance(reader, GroupSubscriber) else []
+    return bool(handled or (reader._acks and reader._acks._waiting))
 
 
 async def stop(task: asyncio.Task[None]) -> None:
@@ -40,13 +57,3 @@ async def stop(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=1)
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until something became true."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            answer = condition()
-            if answer if isinstance(answer, bool) else await answer:
-                return
-            await asyncio.sleep(0.01)

@@ -15,7 +15,8 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadSubscriber
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running
+from tests.support.waiting import until
 
 KEYS = Keys()
 

@@ -16,8 +16,9 @@ from receiver.bus.events.stream import Entry
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
 from receiver.consumer.group import MAX_HAND_OVERS
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running, told
 from tests.support.bad_entries import ALL, EVENTS, IN_BETWEEN, NUMBERS, OTHER_TYPE, TOLERATED, Bad
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,6 +67,7 @@ async def listening(kind: Any, url: str, heard: Heard, **options: Any) -> AsyncI
         consumer.start()
         try:
             yield consumer
+            await told(consumer._reader)
         finally:
             await asyncio.to_thread(consumer.stop)
 

@@ -14,7 +14,8 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, GroupSubscriber, ThreadGroupSubscriber
 from receiver.errors import ConfigurationError
-from tests.consumer.listening import DEADLINE_S, eviction, running, stop, until
+from tests.consumer.listening import DEADLINE_S, eviction, running, stop
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

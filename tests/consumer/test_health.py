@@ -23,7 +23,8 @@ from receiver.consumer import (
 )
 from receiver.consumer.health import STALE_AFTER_S, Pulse, place_of
 from receiver.consumer.subscriber import READ_COUNT
-from tests.consumer.listening import DEADLINE_S, eviction, until
+from tests.consumer.listening import DEADLINE_S, eviction
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

@@ -13,8 +13,9 @@ from receiver.bus.events.stream import StreamReader
 from receiver.bus.keys import Keys
 from receiver.consumer import GroupSubscriber, Subscriber, reader
 from receiver.consumer.clearing import RefusingSubscriber
-from tests.consumer.listening import eviction, until
+from tests.consumer.listening import eviction
 from tests.runtime.faults import QUICK, Fault
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

@@ -13,7 +13,8 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Subscriber
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,10 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running
 from tests.consumer.test_trimmed_in_hand import SERVERS
 from tests.docs.pages import blocks, read
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

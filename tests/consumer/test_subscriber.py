@@ -11,10 +11,9 @@ import pytest
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
@@ -31,13 +30,6 @@ def eviction(name: str) -> Eviction:
 def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     """Publishes to the suite's Redis."""
     return EvictionPublisher(redis_client, Keys(), Retention())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something became true."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_every_process_hears_all_in_order(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:

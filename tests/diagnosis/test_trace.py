@@ -16,9 +16,10 @@ from receiver.bus.events.trace import LIVE_S, Trace, trace
 from receiver.bus.keys import Keys
 from receiver.consumer import Subscriber
 from receiver.diagnosis.trace import to_text
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running
 from tests.diagnosis.conftest import write_config
 from tests.support.bad_entries import ALL
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

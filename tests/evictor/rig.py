@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import time
@@ -23,9 +22,10 @@ from tests.evictor.written import dumped, tokens
 from tests.support.evictor import start_evictor
 from tests.support.op import ABSENT
 from tests.support.receiver import start_receiver
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     import redis.asyncio
 
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from tests.support.op import OP
     from tests.support.receiver import Receiver
 
-DEADLINE_S = 20.0
-"""Seconds anything may take on a machine that is busy; it usually takes milliseconds."""
-
-EVERY_S = 0.01
 
 WEB = {"name": "web", "layout": "microsoft-identity-web", "prefix": "web:"}
 NODE = {"name": "node", "layout": "msal-node", "prefix": "node:"}
@@ -46,14 +42,6 @@ GROUP = "evictor"
 """The consumer group of all workers."""
 
 FLASK = {"name": "flask", "layout": "flask-session"}
-
-
-async def until(question: Callable[[], Awaitable[object]]) -> None:
-    """Return when the answer is yes."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not await question():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(EVERY_S)
 
 
 @dataclass

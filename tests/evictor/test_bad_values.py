@@ -14,8 +14,9 @@ from receiver.core.layouts import msal_cache
 from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.core.layouts.msal_cache import MAX_ENTRIES
 from receiver.core.marks import digest
-from tests.evictor.rig import FLASK, NODE, Work, until
+from tests.evictor.rig import FLASK, NODE, Work
 from tests.evictor.written import dumped, id_token, merged, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -168,7 +169,7 @@ async def test_what_was_kept_for_the_evictor(work: Work, redis_client: redis.asy
         await until(lambda: world.gone(keys.rechecks))
         assert not await redis_client.exists(*map(keys.recheck, "abcd"))
         assert {"ok"} == set(world.worker.jobs.report().values())
-        assert world.sample("logout_cache_bad_values_total", cache="", reason="shape") > 0
+        await until(lambda: bool(world.sample("logout_cache_bad_values_total", cache="", reason="shape")))
 
 
 async def test_an_error_that_was_not_foreseen(

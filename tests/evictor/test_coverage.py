@@ -17,9 +17,10 @@ from receiver.evictor import watch
 from receiver.evictor.evict import Evictor
 from receiver.evictor.share import LEAST
 from receiver.evictor.watch import Watcher
-from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work, until
+from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.op import ABSENT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.evictor.rig import WEB, tenant, until
+from tests.evictor.rig import WEB, tenant
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.evictor.rig import FLASK, WEB, Work, World, until
+from tests.evictor.rig import FLASK, WEB, Work, World
 from tests.evictor.written import dumped, id_token, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import aiohttp

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from receiver.core.layouts import LAYOUTS
 from receiver.core.layouts.layout import STRING, Value
 from receiver.evictor.examined import MANY, MAX_VALUES, Examined
-from tests.evictor.rig import Work, until
 from tests.evictor.written import accounts_in, dumped, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
 
+    from tests.evictor.rig import Work
     from tests.support.op import OP
 
 ISS = "https://op.example"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.evictor.rig import FLASK, NODE, WEB, Work, register, until
+from tests.evictor.rig import FLASK, NODE, WEB, Work, register
 from tests.evictor.written import accounts_in, app_token, clients_in, dumped, id_token, tokens
 from tests.support.op import ABSENT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

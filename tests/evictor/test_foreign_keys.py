@@ -13,14 +13,15 @@ from cryptography.fernet import Fernet
 from django.core.cache.backends.redis import RedisSerializer
 from flask_session.base import MsgSpecSerializer
 
-from tests.evictor.rig import Work, World, until
 from tests.evictor.test_finding import register
 from tests.evictor.written import dumped, id_token, tokens
 from tests.stacks.dotnet.recorded import recording
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
 
+    from tests.evictor.rig import Work, World
     from tests.support.op import OP
 
 STRINGS: dict[str, bytes] = {

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.core.layouts.session_values import MAX_SIGN_INS
-from tests.evictor.rig import NODE, at_work, until
+from tests.evictor.rig import NODE, at_work
 from tests.evictor.test_finding import register
 from tests.evictor.written import dumped, id_token, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

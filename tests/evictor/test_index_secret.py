@@ -17,9 +17,10 @@ from receiver.core.marks import digest
 from receiver.errors import ConfigurationError
 from receiver.ops.cache_settings import EvictorSettings
 from receiver.ops.settings import load
-from tests.evictor.rig import NODE, at_work, until
+from tests.evictor.rig import NODE, at_work
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.clock import NOW
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.evictor.caches import Cache, Caches
-from tests.evictor.rig import FLASK, NODE, WEB, Work, World, until
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World
 from tests.evictor.written import accounts_in, app_token, dumped, id_token, merged, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

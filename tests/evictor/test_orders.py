@@ -13,8 +13,9 @@ from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.core.eviction import Eviction
 from receiver.core.sign_in import SignIn
 from receiver.evictor.decisions import MAX_GUESSED
-from tests.evictor.rig import WEB, Work, World, until
+from tests.evictor.rig import WEB, Work, World
 from tests.evictor.written import dumped, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.op import OP

@@ -17,11 +17,12 @@ import redis.asyncio
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.evictor import recheck
-from tests.evictor.rig import FLASK, GROUP, WEB, Work, World, another_worker, at_work, tenant, until
+from tests.evictor.rig import FLASK, GROUP, WEB, Work, World, another_worker, at_work, tenant
 from tests.evictor.written import dumped, tokens
 from tests.support.clock import Clock
 from tests.support.op import OP
 from tests.support.receiver import start_receiver
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

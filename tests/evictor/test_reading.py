@@ -9,9 +9,10 @@ import pytest
 from receiver.bus.caches.cache_store import CacheStore
 from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.evictor.reading import GROUP_OF_UNKNOWN
-from tests.evictor.rig import NODE, WEB, Work, at_work, until
+from tests.evictor.rig import NODE, WEB, Work, at_work
 from tests.evictor.test_finding import register
 from tests.evictor.written import dumped, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

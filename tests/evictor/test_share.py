@@ -12,7 +12,8 @@ from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, DependencyError
 from receiver.evictor.share import LEAST, Share
-from tests.evictor.rig import GROUP, until
+from tests.evictor.rig import GROUP
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable

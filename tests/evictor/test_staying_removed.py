@@ -10,9 +10,10 @@ import pytest
 
 from receiver.evictor import watch
 from receiver.evictor.decisions import MAX_GUESSED, MAX_LATE, PAUSES_S
-from tests.evictor.rig import FLASK, NODE, WEB, Work, World, register, until
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World, register
 from tests.evictor.written import accounts_in, clients_in, dumped, id_token, merged, tokens
 from tests.support.op import ABSENT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

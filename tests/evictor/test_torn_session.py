@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.evictor.rig import at_work, until
+from tests.evictor.rig import at_work
 from tests.evictor.written import id_token
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

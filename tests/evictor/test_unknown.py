@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from receiver.bus.caches import cache_index
 from receiver.bus.keys import Keys
 from receiver.core.marks import digest
-from tests.evictor.rig import FLASK, NODE, WEB, until
+from tests.evictor.rig import FLASK, NODE, WEB
 from tests.evictor.written import dumped, id_token, tokens
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import pytest

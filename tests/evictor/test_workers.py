@@ -10,10 +10,11 @@ import pytest
 
 from receiver.bus.link.lease import Lease
 from receiver.evictor import watch, worker
-from tests.evictor.rig import GROUP, NODE, WEB, Work, another_worker, until
+from tests.evictor.rig import GROUP, NODE, WEB, Work, another_worker
 from tests.evictor.written import dumped, tokens
 from tests.support.bad_entries import ALL, EVENTS
 from tests.support.op import ABSENT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

@@ -19,9 +19,10 @@ from tests.docs.pages import blocks, read
 from tests.support.evictor import start_evictor
 from tests.support.op import ABSENT, encode_token
 from tests.support.receiver import start_receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tests.support.receiver import Receiver
 
 PAGE = read("events.md")
-DEADLINE_S = 20.0
 SHARED = "msal:token-cache"
 ON_BEHALF = "webapps:on-behalf-of"
 SPRING = "spring:session:"
@@ -144,13 +144,6 @@ class World(NamedTuple):
     async def is_checked(self) -> bool:
         """Whether every check that was ordered is done."""
         return not await self.events.exists(Keys().rechecks)
-
-
-async def until(comes_true: Callable[[], Awaitable[bool]]) -> None:
-    """Return when it has come true."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not await comes_true():
-            await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager

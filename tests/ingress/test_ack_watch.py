@@ -15,8 +15,9 @@ from receiver.consumer import GroupSubscriber
 from receiver.ingress import ack_watch
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ops.metrics import Metrics
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running
 from tests.support.receiver import start_receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio

@@ -17,9 +17,9 @@ from receiver.ingress.audit import File
 from tests.docs.pages import DOCS
 from tests.support.keys import rsa_pair
 from tests.support.receiver import start_receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -36,7 +36,6 @@ SCHEMA = jsonschema.Draft202012Validator(
     json.loads((DOCS / "schemas" / "audit-record.schema.json").read_text(encoding="utf-8")),
     format_checker=jsonschema.FormatChecker(),
 )
-DEADLINE_S = 20.0
 
 
 @pytest.fixture
@@ -150,13 +149,6 @@ async def test_flood_of_refusals_is_bounded(start: Any, op: OP, path: Path) -> N
     found = records(path)
     assert ["accepted", "refused", "refused"] == sorted(r["decision"] for r in found if r["decision"] != "omitted")
     assert 3 == sum(record["limited"] for record in found if record["decision"] == "omitted")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what a background job does."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def rotate(path: Path) -> None:

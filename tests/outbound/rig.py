@@ -137,13 +137,6 @@ async def working(*tenants: TenantRevocation, counts: Counts, **options: Any) ->
         await task
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def tokens(number: int) -> list[str]:
     """So many different tokens."""
     return [f"{TOKEN}.{n}" for n in range(number)]

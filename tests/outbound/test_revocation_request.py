@@ -17,8 +17,9 @@ from receiver.outbound.revocation_request import (
     is_refresh_token,
     judge,
 )
-from tests.outbound.rig import SECRET, TOKEN, of, until, working
+from tests.outbound.rig import SECRET, TOKEN, of, working
 from tests.support.clock import NOW
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.outbound.rig import Counts, RevokingOP

@@ -11,17 +11,8 @@ from aiohttp import web
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.outbound.revocation import TRIES
 from tests.keys.web import Authority, serving
-from tests.outbound.rig import (
-    DEADLINE_S,
-    TOKEN,
-    RevokingOP,
-    of,
-    revoking_op,
-    tokens,
-    total,
-    until,
-    working,
-)
+from tests.outbound.rig import DEADLINE_S, TOKEN, RevokingOP, of, revoking_op, tokens, total, working
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,18 +12,8 @@ from receiver.ops.sections import OutboundSettings
 from receiver.outbound.egress import Egress, Egresses
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker
-from tests.outbound.rig import (
-    DEADLINE_S,
-    TOKEN,
-    RevokingOP,
-    make_revoker,
-    of,
-    revoking_op,
-    tokens,
-    total,
-    until,
-    working,
-)
+from tests.outbound.rig import DEADLINE_S, TOKEN, RevokingOP, make_revoker, of, revoking_op, tokens, total, working
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.outbound.conftest import Log

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from receiver.bus.link.group_commit import MAX_PAUSE_S, PAUSE_S, Again, GroupCommit
 from receiver.errors import Code, PublishError, PublishFaultError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +253,6 @@ async def test_stopped_leaves_no_caller_without_an_answer() -> None:
     results = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert [PublishError] * 3 == [type(result) for result in results]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until it holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def test_a_caller_waits_no_longer_than_it_was_told() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.outbox.waiting import drained, jtis, metric, noticed, readiness, until, waiting
+from tests.outbox.waiting import drained, jtis, metric, noticed, readiness, waiting
 from tests.support.clock import NOW
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

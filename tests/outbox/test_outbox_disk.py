@@ -19,10 +19,10 @@ from receiver.ingress.outbox.file import HeldRow, OutboxFile, Put
 from tests.outbox.earlier_version import killed_with, open_earlier
 from tests.outbox.process import ReceiverProcess
 from tests.outbox.small_disk import SmallDisk, small_disk
-from tests.outbox.waiting import until
 from tests.support.clock import Clock
 from tests.support.op import OP
 from tests.support.receiver import EVENTS
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

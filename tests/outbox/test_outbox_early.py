@@ -10,9 +10,10 @@ import pytest
 
 from receiver.ingress.outbox.file import OutboxFile, Put
 from tests.outbox.earlier_version import open_earlier
-from tests.outbox.waiting import jtis, metric, noticed, until, waiting
+from tests.outbox.waiting import jtis, metric, noticed, waiting
 from tests.support.clock import NOW
 from tests.support.receiver import start_receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

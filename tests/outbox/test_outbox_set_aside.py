@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.keys import Keys
 from receiver.core.eviction import eviction_id
-from tests.outbox.waiting import jtis, metric, readiness, until, waiting
+from tests.outbox.waiting import jtis, metric, readiness, waiting
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import pytest

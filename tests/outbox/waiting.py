@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.support.waiting import until
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from tests.support.receiver import Receiver
-
-DEADLINE_S = 20.0
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Poll until it holds."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 def metric(receiver: Receiver, name: str, **labels: str) -> float:

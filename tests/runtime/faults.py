@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from receiver.tasks import Backoff
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     import aiohttp
     import pytest
 
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
 QUICK = Backoff(first_s=0.02, longest_s=0.05)
 """Pauses short enough for a test."""
-
-DEADLINE_S = 30.0
 
 
 class Fault:
@@ -77,13 +73,6 @@ class Process:
 
 def _is_of(record: logging.LogRecord, job: str) -> bool:
     return record.getMessage() == "job.failed" and record.fields["job"] == job  # type: ignore[attr-defined]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Poll until it is so."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not await condition():
-            await asyncio.sleep(0.005)
 
 
 async def fails_and_comes_back(

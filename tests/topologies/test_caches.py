@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ import redis.asyncio
 from receiver.bus.link.connection import connect
 from tests.support.evictor import start_evictor
 from tests.support.receiver import start_receiver, t1
-from tests.topologies.servers import DEADLINE_S
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from tests.support.clock import Clock
     from tests.support.op import OP
@@ -49,12 +48,6 @@ async def caches(cluster: Cluster) -> AsyncIterator[redis.asyncio.RedisCluster]:
     client = redis.asyncio.RedisCluster(startup_nodes=nodes)
     yield client
     await client.aclose()
-
-
-async def until(ask: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await ask():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_cluster_s_caches_are_found_cleared_and_watched_on_every_node(

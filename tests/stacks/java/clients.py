@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tests.stacks.java.driver import Driver, Refused
-from tests.stacks.java.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

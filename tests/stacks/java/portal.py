@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 from tests.stacks.java.maven import classpath_of_example
-from tests.stacks.java.waiting import eventually
 from tests.stacks.java.world import Program, World
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from tests.stacks.java.driver import Driver, Refused
-from tests.stacks.java.waiting import eventually, stays
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable

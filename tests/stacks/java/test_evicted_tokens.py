@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.stacks.java.clients import Client
-from tests.stacks.java.waiting import eventually, stays
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.stacks.java.portal import Browser, Portal
-from tests.stacks.java.waiting import eventually, stays
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ import redis
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.java.clients import Client, Listener
 from tests.stacks.java.maven import EXAMPLE, HERE
-from tests.stacks.java.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ import redis
 import requests
 
 from receiver.bus.link.embedded import EmbeddedRedis
-from tests.stacks.java.waiting import DEADLINE_S, eventually
 from tests.stacks.op import StackOP
+from tests.support.waiting import DEADLINE_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from tests.stacks.node.rig import DEADLINE_S, Child, World, eventually, installed
+from tests.stacks.node.rig import DEADLINE_S, Child, World, installed
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

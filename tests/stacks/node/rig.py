@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,6 +21,7 @@ import requests
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.op import StackOP
 from tests.support import needed
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,23 +40,6 @@ DEADLINE_S = 25.0
 CLIENT = "shop"
 
 T = TypeVar("T")
-
-
-def eventually(question: Callable[[], T | None]) -> T:
-    """The first answer that is not false."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return answer
-
-
-def stays(question: Callable[[], object], *, seconds: float) -> None:
-    """It holds each time it is asked, this long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert question()
-        time.sleep(0.05)
 
 
 def in_thread(call: Callable[[], T]) -> Future[T]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stacks.node.rig import DEADLINE_S, World, eventually, in_thread, stays, tokens_that_need_refreshing
+from tests.stacks.node.rig import DEADLINE_S, World, in_thread, tokens_that_need_refreshing
 from tests.stacks.node.variants import BOTH, PIECE_ALONE, UNCHANGED, Variant
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stacks.node.rig import DEADLINE_S, World, eventually, in_thread, stays
+from tests.stacks.node.rig import DEADLINE_S, World, in_thread
 from tests.stacks.node.variants import SHARED_PIECE, SHARED_UNCHANGED, Variant
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from tests.stacks.node.apps import Driver

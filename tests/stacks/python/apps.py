@@ -12,7 +12,7 @@ import requests
 
 from demo import ports
 from tests.stacks.python.programs import Program
-from tests.stacks.python.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.stacks.op import StackOP

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.stacks.python.conftest import tokens_that_need_refreshing
-from tests.stacks.python.waiting import eventually, stays
 from tests.stacks.python.world import PAST_ALL_LOOKS_S, InFlight, World
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import pytest
 
 from tests.stacks.python.conftest import tokens_that_need_refreshing
 from tests.stacks.python.msal_app import MsalApp
-from tests.stacks.python.waiting import eventually, stays
 from tests.stacks.python.world import ACCOUNT_PREFIX, PAST_ALL_LOOKS_S, SHARED_KEY, InFlight, Shape, World
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from tests.stacks.op import StackOP

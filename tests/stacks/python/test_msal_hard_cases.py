@@ -13,7 +13,6 @@ from receiver.consumer import Eviction, ThreadSessions, ThreadSubscriber
 from receiver.consumer.msal_cache import forget_account
 from tests.stacks.python.conftest import tokens_that_need_refreshing
 from tests.stacks.python.msal_app import MsalApp
-from tests.stacks.python.waiting import eventually, stays
 from tests.stacks.python.world import (
     ACCOUNT_PREFIX,
     ENCRYPTED_PREFIX,
@@ -23,6 +22,7 @@ from tests.stacks.python.world import (
     InFlight,
     World,
 )
+from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
