@@ -38,8 +38,9 @@ class Cache:
         key: The one key of all users, or a template; None where keys are told by the prefix.
         per: Whether a value is a user's or a session's.
         tenants: Whose users it holds, by name.
-        issuers: Of those tenants, each with the tenant's name.
-        not_issuers: Of the other tenants, whose users are none of its business.
+        issuers: Of those tenants, each with the tenant's name, or one of them where several have it.
+        not_issuers: Of the other tenants alone, whose users are none of its business.
+        clients: Of those tenants, by issuer and client id, each with the tenant's name.
         index: Whether values are read to learn whose they are.
         store: Where it is.
         turns: In which its values are changed, by key.
@@ -56,6 +57,7 @@ class Cache:
     tenants: frozenset[str]
     issuers: Mapping[str, str]
     not_issuers: frozenset[str]
+    clients: Mapping[tuple[str, str], str]
     index: bool
     store: CacheStore
     turns: Turns[Wanted, Cleared] = field(default_factory=Turns, compare=False, repr=False)
@@ -95,6 +97,10 @@ class Cache:
     def may_hold(self, eviction: Eviction) -> bool:
         """Whether users of the logout's tenant are in it."""
         return eviction.tenant in self.tenants
+
+    def tenant_of(self, issuer: str, client_id: str) -> str | None:
+        """The tenant a client is of; None where its users are not in this cache."""
+        return self.clients.get((issuer, client_id), self.issuers.get(issuer))
 
     def key_of(self, account: str) -> str | None:
         """The key that follows from an account; None where none does."""

@@ -209,7 +209,7 @@ class Evictor:
             found.undone.add(cache.name)
         # To no other OP than the one they are from.
         for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
-            self._revoke(eviction.tenant, client_id, secret)
+            self._revoke(cache.tenant_of(eviction.iss, client_id) or eviction.tenant, client_id, secret)
         if cleared.removed:
             # A value that cannot be read does not say what it is indexed under.
             await bookkeeping.forget(cache, key, users_of(eviction, found))

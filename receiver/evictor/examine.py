@@ -249,11 +249,12 @@ class Examiner:
         ended = [decision for decision in decisions if decision.remove]
         users = {decision.name for decision in ended if decision.name is not None}
         await self._note([*remembered_as(cache, key), *sorted(users)], cleared, ended)
-        tenants = {cache.issuers.get(iss) for iss in cleared.issuers}
         # To no other OP than the one they are from.
-        if len(tenants) == 1 and (tenant := tenants.pop()) is not None:
+        if len(cleared.issuers) == 1:
+            [issuer] = cleared.issuers
             for client_id, secret in cleared.refresh_tokens:
-                self._revoke(tenant, client_id, secret)
+                if (tenant := cache.tenant_of(issuer, client_id)) is not None:
+                    self._revoke(tenant, client_id, secret)
         return True
 
     async def _note(self, names: Sequence[str], cleared: Cleared, ended: Sequence[Decision]) -> None:

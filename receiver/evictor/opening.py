@@ -46,6 +46,7 @@ async def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: As
         ]
         for tenant in settings.all_tenants
     }
+    clients = {tenant.name: tenant.client_ids for tenant in settings.all_tenants}
     return Caches(
         [
             Cache(
@@ -56,9 +57,17 @@ async def open_caches(settings: Settings, client: redis.asyncio.Redis, stack: As
                 per=cache.per or cache.shape.per,
                 tenants=frozenset(cache.tenants or issuers),
                 issuers={iss: name for name in cache.tenants or issuers for iss in issuers[name]},
+                # One issuer may be several tenants'.
                 not_issuers=frozenset(
-                    iss for name in issuers.keys() - set(cache.tenants or issuers) for iss in issuers[name]
+                    {iss for those in issuers.values() for iss in those}
+                    - {iss for name in cache.tenants or issuers for iss in issuers[name]}
                 ),
+                clients={
+                    (iss, client_id): name
+                    for name in cache.tenants or issuers
+                    for iss in issuers[name]
+                    for client_id in clients[name]
+                },
                 index=cache.index,
                 store=stores[_place(cache.redis or settings.redis)],
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,10 +10,13 @@ import yaml
 
 from receiver.core.layouts import LAYOUTS
 from receiver.errors import ConfigurationError
+from receiver.evictor.opening import open_caches
 from receiver.ops.settings import Settings, load, redacted
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import redis.asyncio
 
 TENANTS = [{"name": "main", "issuer": "https://op.example", "client_ids": ["c1"]}]
 
@@ -114,3 +118,19 @@ def test_secrets_of_a_cache(tmp_path: Path) -> None:
     )
     assert "geheim" not in str(shown)
     assert "cache.example" in str(shown)
+
+
+async def test_tenants_of_one_issuer(redis_client: redis.asyncio.Redis) -> None:
+    """A client's tokens are its tenant's, where that is one of the cache's; others are one's of the same issuer."""
+    one, other = "https://op.example", "https://other.example"
+    tenants = [
+        {"name": name, "issuer": issuer, "client_ids": [client]}
+        for name, issuer, client in (("a", one, "c1"), ("b", one, "c2"), ("c", other, "c3"))
+    ]
+    caches = [{"name": "all", "layout": "msal-node"}, {"name": "of-a", "layout": "flask-session", "tenants": ["a"]}]
+    async with AsyncExitStack() as stack:
+        whole, of_a = await open_caches(Settings(tenants=tenants, caches=caches), redis_client, stack)
+    asked = [(one, "c1"), (one, "c2"), (other, "c3"), ("https://stranger.example", "c1")]
+    assert ["a", "b", "c", None] == [whole.tenant_of(*client) for client in asked]
+    assert ["a", "a", None, None] == [of_a.tenant_of(*client) for client in asked]
+    assert ({one}, {other}) == (set(of_a.issuers), set(of_a.not_issuers))

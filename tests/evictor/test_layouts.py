@@ -35,7 +35,7 @@ def owners(*settings: tuple[str, str, str]) -> Caches:
         [
             Cache(
                 name=name, layout=LAYOUTS[layout], prefix=head, key=None, per="user",  # type: ignore[index]  # by name
-                tenants=frozenset({"t1"}), issuers={}, not_issuers=frozenset(), index=True, store=None,  # type: ignore[arg-type]  # never asked
+                tenants=frozenset({"t1"}), issuers={}, not_issuers=frozenset(), clients={}, index=True, store=None,  # type: ignore[arg-type]  # never asked
             )
             for name, layout, head in settings
         ],

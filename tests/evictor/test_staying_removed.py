@@ -119,6 +119,18 @@ async def test_nothing_tells_but_the_time(work: Work, op: OP) -> None:
         assert not await comes_back(world, tokens(op.issuer, cached_at=world.now - 200))
 
 
+async def test_a_cache_of_one_of_several_tenants(work: Work, op: OP) -> None:
+    """What comes back goes again, too, where another tenant has the same issuer, and another one has one of its own."""
+    others = [
+        {"name": "t2", "issuer": op.issuer, "client_ids": ["c3"]},
+        {"name": "t3", "issuer": "https://other.example", "client_ids": ["c1"]},
+    ]
+    async with work({**WEB, "tenants": ["t1"]}, others=others) as world:
+        old, foreign = (tokens(iss, auth_time=world.now - 60) for iss in (op.issuer, "https://other.example"))
+        await world.log_out_user("u1")
+        assert [False, True] == [await comes_back(world, old), await comes_back(world, foreign)]
+
+
 @pytest.mark.parametrize(("skew_s", "stays"), [(60, False), (300, True)])
 async def test_clocks_that_may_differ(work: Work, op: OP, skew_s: float, *, stays: bool) -> None:
     """Within what clocks may differ, which is a setting, the date of a token in a cache proves nothing."""
