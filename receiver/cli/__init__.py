@@ -115,7 +115,11 @@ def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
     forget = apps.add_parser("forget", parents=[configured], help="trace no longer waits for this app; exit 0 or 1")
     forget.add_argument("name", metavar="NAME", help="the app's name, as apps list prints it")
     forget.set_defaults(run=_apps_forget)
-    for command in (explain, doctor, tail, trace, apps_list):
+    caches = commands.add_parser(
+        "caches", parents=[configured], help="how far the evictor is, and what it knows of each cache"
+    )
+    caches.set_defaults(run=_caches)
+    for command in (explain, doctor, tail, trace, apps_list, caches):
         command.add_argument("--json", action="store_true", help="print JSON")
     for command in (explain, tail):
         command.add_argument("--show-subject", action="store_true", help="print sub and sid too")
@@ -211,6 +215,16 @@ def _trace(options: argparse.Namespace) -> int:
         return CHECK_FAILED
     show(trace.to_json(found) if options.json else trace.to_text(found, colours=_colours()))
     return GOOD if all(one.complete for one in (found, *found.others)) else CHECK_FAILED
+
+
+def _caches(options: argparse.Namespace) -> int:
+    from receiver.diagnosis import caches
+
+    seen = _asked(caches.look(load_settings(options)))
+    if seen is None:
+        return CHECK_FAILED
+    show(caches.to_json(seen) if options.json else caches.to_text(seen))
+    return GOOD
 
 
 def _apps_list(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from receiver.evictor.reading import read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from receiver.bus.events.unknown import Unknown
     from receiver.core.layouts.layout import Value
     from receiver.diagnosis.checks import Check
     from receiver.evictor.caches import Cache, Caches
@@ -161,6 +162,15 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
     else:
         text = "Redis tells of no writes yet"
         yield area.note("notifications", text, "The evictor switches them on where it may; see its log.")
+
+
+def check_unknown(name: str, found: Unknown) -> Iterator[Check]:
+    """What the evictor could not say of a cache; nothing where it could say all."""
+    if count := found.by_cache.get(name, 0):
+        yield Area(f"cache {name}").warning(
+            "unknown", f"{count} of the last {found.looked_at} evictions are unknown: the user may still be in it",
+            "The evictor's log says why (evict.unknown): docs/runbooks/logout-unknown.md.",
+        )  # fmt: skip
 
 
 def check_index(caches: Iterable[CacheFacts], *, keyed: bool) -> Iterator[Check]:

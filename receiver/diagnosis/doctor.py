@@ -7,15 +7,19 @@ import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from receiver.bus.events.unknown import Unknown, unknown
 from receiver.bus.keys import Keys
+from receiver.bus.link.connection import Failure
 from receiver.bus.link.inspect import inspect, inspect_standbys
 from receiver.core.tokens.discovery import address_of
-from receiver.diagnosis.cache_checks import check_cache, check_index, sample
+from receiver.diagnosis.cache_checks import check_cache, check_index, check_unknown, sample
+from receiver.diagnosis.caches import LAST
 from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.op import DatingFetcher, Published, fetch
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
+from receiver.evictor import NAME as EVICTOR
 from receiver.evictor.opening import open_caches
 from receiver.ops.redis_settings import EMBEDDED
 
@@ -79,8 +83,14 @@ async def _examine_caches(settings: Settings) -> list[Check]:
         client = await stack.enter_async_context(settings.redis.opened())
         caches = await open_caches(settings, client, stack)
         found = await asyncio.gather(*(sample(cache, caches) for cache in caches))
+        try:
+            in_part = await unknown(client, Keys(settings.redis.prefix), app=EVICTOR, last=LAST)
+        except Failure:
+            # The checks of Redis say so.
+            in_part = Unknown(0, {})
     keyed = bool(settings.evictor.index_secrets)
-    return [*(check for facts in found for check in check_cache(facts)), *check_index(found, keyed=keyed)]
+    of_caches = [check for facts in found for check in (*check_cache(facts), *check_unknown(facts.name, in_part))]
+    return [*of_caches, *check_index(found, keyed=keyed)]
 
 
 async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:

@@ -24,3 +24,6 @@ How it works, from one logout to its end:
 A layout (`core.layouts`) is one pure object: which keys, what is in a value, the value without one of its users, what
 is kept beside it, its signature. What no layout can read is counted (`bad_values`) and left; it never ends the worker.
 """
+
+NAME = "evictor"
+"""The worker's name as an app and as a group, in the trace and in metrics."""

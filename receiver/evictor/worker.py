@@ -23,6 +23,7 @@ from receiver.bus.link.trips import Trips
 from receiver.consumer.reader import EVICTIONS
 from receiver.core.index_names import IndexNames
 from receiver.errors import Code, ConfigurationError, DependencyError
+from receiver.evictor import NAME
 from receiver.evictor.bad_values import BadValues
 from receiver.evictor.coverage import Coverage
 from receiver.evictor.evict import Evictor
@@ -59,9 +60,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("receiver.evictor")
 
 _P = ParamSpec("_P")
-
-NAME = "evictor"
-"""The worker's name as an app and as a group, in the trace and in metrics."""
 
 PROBE_S = 1.0
 """Seconds between two questions whether a cache's Redis that did not answer does by now."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from receiver.bus.events import acks, groups
 from receiver.errors import RedisUnavailableError
+from receiver.ingress.group_watch import GroupWatch
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.events.publish import Retention
     from receiver.bus.keys import Keys
     from receiver.ops.metrics import Metrics
 
@@ -47,11 +50,13 @@ class AckWatch:
         metrics: Where to.
         declared: Apps that should answer; they are silent until heard of.
         seen_s: Seconds an app that is not declared is expected to go on answering.
+        retention: How much the stream keeps.
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, metrics: Metrics, *, declared: Collection[str], seen_s: float
-    ) -> None:
+        self, client: redis.asyncio.Redis, keys: Keys, metrics: Metrics, *, declared: Collection[str], seen_s: float,
+        retention: Retention,
+    ) -> None:  # fmt: skip
         self._client = client
         self._keys = keys
         self._metrics = metrics
@@ -60,7 +65,7 @@ class AckWatch:
         self._labels: set[str] = set(declared)
         self._silent: dict[str, bool] = {}
         self._heard_of: set[str] = set()
-        self._groups: set[str] = set()
+        self._groups = GroupWatch(metrics, retention)
         self._failing = False
         self._overflowed = False
 
@@ -107,7 +112,8 @@ class AckWatch:
             self._overflowed = False
         heard = await acks.last_heard(self._client, self._keys, forget_after_s=max(acks.KEEP_S, self._seen_s))
         self._show_apps(heard)
-        self._show_groups(await groups.progress(self._client, self._keys))
+        found = await groups.progress(self._client, self._keys)
+        self._groups.show(found[:MAX_APPS], now_s=time.monotonic())
 
     def _show_apps(self, heard: acks.Heard) -> None:
         metrics = self._metrics
@@ -140,16 +146,6 @@ class AckWatch:
             )  # fmt: skip
         else:
             emit(log, logging.INFO, "app.heard", app=app)
-
-    def _show_groups(self, found: list[groups.Progress]) -> None:
-        shown = {group.name for group in found[:MAX_APPS]}
-        for gone in self._groups - shown:
-            self._metrics.group_lag.remove(gone)
-            self._metrics.group_set_aside.remove(gone)
-        self._groups = shown
-        for group in found[:MAX_APPS]:
-            self._metrics.group_lag.labels(group.name).set(group.lag)
-            self._metrics.group_set_aside.labels(group.name).set(group.dead_letters)
 
     def _label(self, app: str) -> str:
         """The app, as long as there are not too many of them."""

@@ -200,19 +200,25 @@ def checked_redis(settings: Settings) -> Callable[[], None]:
     return lambda: None
 
 
+def retention(settings: Settings) -> Retention:
+    """How long what is kept."""
+    events = settings.events
+    return Retention(
+        max_events=events.max_events, max_age_s=events.max_age_s, dedupe_s=events.dedupe_s, mark_s=events.mark_s
+    )
+
+
 def make_publisher(
     settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics,
     clock: Callable[[], float],
 ) -> EvictionPublisher:  # fmt: skip
     """What appends to the stream."""
-    events, redis_settings = settings.events, settings.redis
+    redis_settings = settings.redis
     notes = PublishNotes(metrics, clock)
     return EvictionPublisher(
         client,
         keys,
-        Retention(
-            max_events=events.max_events, max_age_s=events.max_age_s, dedupe_s=events.dedupe_s, mark_s=events.mark_s
-        ),
+        retention(settings),
         durability=Durability(
             wait_replicas=redis_settings.wait_replicas,
             wait_timeout_s=redis_settings.wait_timeout_s,

@@ -213,7 +213,10 @@ async def running(
         server.internal_port = await open_internal(internal, settings.internal, stack)
         await verifier.restore()
         stack.push_async_callback(verifier.held.save)
-        ack_watch = AckWatch(client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s)
+        ack_watch = AckWatch(
+            client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s,
+            retention=parts.retention(settings),
+        )  # fmt: skip
         stack.push_async_callback(jobs.aclose)
         if source is not None:
             state.reload = Reload(

@@ -261,6 +261,25 @@ class Metrics(ProcessMetrics):
             ["group"],
             registry=registry,
         )
+        self.group_rate = Gauge(
+            "logout_group_handled_per_second",
+            "Evictions a consumer group handled a second, between the last two looks.",
+            ["group"],
+            registry=registry,
+        )
+        self.group_left = Gauge(
+            "logout_group_left_seconds",
+            "Seconds until nothing waits for a consumer group, at that rate; +Inf while nothing moves.",
+            ["group"],
+            registry=registry,
+        )
+        self.group_room = Gauge(
+            "logout_group_room_used_ratio",
+            "Part of the stream's limits that what waits for a consumer group takes; from 1 on it is trimmed unread.",
+            ["group"],
+            registry=registry,
+        )
+        self.of_group = (self.group_lag, self.group_set_aside, self.group_rate, self.group_left, self.group_room)
 
     def follow(self, tenants: Iterable[str]) -> None:
         """Give tenants their series, the first of them as far as there is room, with counters at 0.

@@ -14,6 +14,7 @@ from receiver.ops.settings import Settings
 from tests.support.receiver import t1
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.support.op import OP
@@ -61,8 +62,11 @@ def config(op: OP, tmp_path: Path) -> Path:
     return write_config(tmp_path, op)
 
 
-def write_config(folder: Path, op: OP, *, redis_url: str = "redis://127.0.0.1:1/0", **tenant: Any) -> Path:
-    """A configuration file for tenant t1; JSON is YAML."""
+def write_config(
+    folder: Path, op: OP, *, redis_url: str = "redis://127.0.0.1:1/0", sections: Mapping[str, Any] | None = None,
+    **tenant: Any,
+) -> Path:  # fmt: skip
+    """A configuration file for tenant t1, with further sections; JSON is YAML."""
     path = folder / "receiver.yaml"
-    path.write_text(json.dumps({"redis": {"url": redis_url}, "tenants": [t1(op, **tenant)]}))
+    path.write_text(json.dumps({"redis": {"url": redis_url}, "tenants": [t1(op, **tenant)], **(sections or {})}))
     return path

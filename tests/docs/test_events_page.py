@@ -15,6 +15,7 @@ import redis.exceptions
 import yaml
 
 from receiver.bus.events.event_search import NotFound, find
+from receiver.bus.events.publish import Retention
 from receiver.bus.events.trace import trace
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
@@ -279,7 +280,7 @@ async def test_group_rights_are_enough(
         assert not isinstance(place, NotFound)
         while not (await trace(client, Keys(), place, now_s=clock(), declared=(), seen_within_s=60)).complete:
             await asyncio.sleep(0.01)
-        watch = AckWatch(client, Keys(), Metrics(), declared=(), seen_s=60)
+        watch = AckWatch(client, Keys(), Metrics(), declared=(), seen_s=60, retention=Retention())
         await watch.take()
         await watch.sample()
         working.cancel()

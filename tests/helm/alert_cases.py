@@ -84,6 +84,9 @@ CASES: dict[str, tuple[list[dict[str, str]], str, dict[str, str]]] = {
         {"app": "portal"},
     ),
     "LogoutGroupStuck": ([series("logout_group_lag", "101x9", 'group="portal"')], "7m", {"group": "portal"}),
+    "LogoutGroupOverrun": (
+        [series("logout_group_room_used_ratio", "0.6x9", 'group="portal"')], "2m", {"group": "portal"},
+    ),
     "LogoutForeignEntries": ([series("logout_sse_skipped_total", "0x3 1x3")], "5m", {}),
     "LogoutSetAside": ([series("logout_group_set_aside", "0x3 1x9", 'group="portal"')], "9m", {"group": "portal"}),
     "LogoutNoEvictor": ([series("logout_app_silent", "1x9", 'app="evictor"')], "5m", {}),

@@ -37,7 +37,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def watch_of(client: redis.asyncio.Redis, *declared: str) -> tuple[AckWatch, Metrics]:
     """A watch and what it writes to."""
     metrics = Metrics()
-    return AckWatch(client, KEYS, metrics, declared=declared, seen_s=86_400), metrics
+    limits = Retention(max_events=10)
+    return AckWatch(client, KEYS, metrics, declared=declared, seen_s=86_400, retention=limits), metrics
 
 
 async def speaks(client: redis.asyncio.Redis, app: str, *events: str) -> None:
@@ -142,6 +143,9 @@ async def test_groups_lag(redis_server: EmbeddedRedis, redis_client: redis.async
     await watch.sample()
     assert 5 == value(metrics, "logout_group_lag", group="portal")
     assert 1 == value(metrics, "logout_group_set_aside", group="portal")
+    assert 0.5 == value(metrics, "logout_group_room_used_ratio", group="portal")
+    assert 0 == value(metrics, "logout_group_handled_per_second", group="portal")
+    assert float("inf") == value(metrics, "logout_group_left_seconds", group="portal")
 
     await redis_client.xgroup_destroy(KEYS.events, "portal")
     await watch.sample()

@@ -92,11 +92,15 @@ class Progress:
         name: The group.
         lag: Entries published and not given to any of its workers yet, or given and not handled.
         dead_letters: Entries it could not handle.
+        handled: Entries of all time that were published and do not wait for it; 0 where the number is lost.
+        waits_s: Seconds since the oldest entry that it was not given yet was published; 0 where there is none.
     """
 
     name: str
     lag: int
     dead_letters: int
+    handled: int = 0
+    waits_s: float = 0.0
 
 
 async def progress(client: redis.asyncio.Redis, keys: Keys) -> list[Progress]:
@@ -109,20 +113,26 @@ async def progress(client: redis.asyncio.Redis, keys: Keys) -> list[Progress]:
         if not await client.exists(keys.events):
             return []
         found: Any = await client.xinfo_groups(keys.events)
-        names = sorted(_text(group["name"]) for group in found)
+        by_name = {_text(group["name"]): group for group in found}
+        names = sorted(by_name)
         async with client.pipeline(transaction=False) as pipeline:
             pipeline.get(keys.sequence)  # type: ignore[unused-awaitable]  # queued
+            pipeline.time()  # type: ignore[unused-awaitable]  # queued
             for name in names:
+                after = "(" + _text(by_name[name]["last-delivered-id"])
                 pipeline.hget(keys.group(name), "n")  # type: ignore[unused-awaitable]  # queued
                 pipeline.llen(keys.dead_letters(name))  # type: ignore[unused-awaitable]  # queued
-            published, *rest = await pipeline.execute()
+                pipeline.xrange(keys.events, after, count=1)  # type: ignore[unused-awaitable]  # queued
+            published, now, *rest = await pipeline.execute()
     except Failure as error:
         raise RedisUnavailableError(f"cannot read the groups: {describe(error)}") from error
-    by_name = {_text(group["name"]): group for group in found}
-    return [
-        Progress(name, _unread(by_name[name], published, number) + int(by_name[name]["pending"]), int(dead))
-        for name, number, dead in zip(names, rest[::2], rest[1::2], strict=True)
-    ]
+    shown = []
+    for name, number, dead, oldest in zip(names, rest[::3], rest[1::3], rest[2::3], strict=True):
+        lag = _unread(by_name[name], published, number) + int(by_name[name]["pending"])
+        waits_s = max(0.0, now[0] - stream.milliseconds(_text(oldest[0][0])) / 1000) if oldest else 0.0
+        handled = max(0, (read_number(published) or 0) - lag)
+        shown.append(Progress(name, lag, int(dead), handled, waits_s))
+    return shown
 
 
 def _unread(group: dict[str, Any], published: bytes | None, number: bytes | None) -> int:

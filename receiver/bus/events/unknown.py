@@ -1,0 +1,58 @@
+"""Evictions that the evictor acknowledged in part: of which caches it is unknown whether the user is still in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from receiver.bus.events import acks, stream
+from receiver.errors import BadEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import redis.asyncio
+
+    from receiver.bus.keys import Keys
+
+
+class Unknown(NamedTuple):
+    """What was found.
+
+    Attributes:
+        looked_at: Evictions.
+        by_cache: How many of them are unknown, by the cache's name.
+    """
+
+    looked_at: int
+    by_cache: Mapping[str, int]
+
+
+async def unknown(client: redis.asyncio.Redis, keys: Keys, *, app: str, last: int) -> Unknown:
+    """Of the latest evictions, as the workers of this app have acknowledged them.
+
+    May raise what `connection.Failure` names.
+
+    Args:
+        client: Of the Redis with the events.
+        keys: Key names.
+        app: Whose acknowledgements; the group is called the same.
+        last: Evictions looked at, at most.
+    """
+    entries: Any = await client.xrevrange(keys.events, count=last)
+    ids = list(_ids(entries))
+    async with client.pipeline(transaction=False) as pipeline:
+        for event_id in ids:
+            pipeline.hget(keys.acks_of(event_id), f"{app}/@{app}")  # type: ignore[unused-awaitable]  # queued
+        replies: list[bytes | None] = await pipeline.execute()
+    said = [reply.decode("utf-8", "replace") for reply in replies if reply is not None]
+    in_part = [text.removeprefix(acks.UNKNOWN) for text in said if text.startswith(acks.UNKNOWN)]
+    return Unknown(len(ids), Counter(name for names in in_part for name in names.split(",")))
+
+
+def _ids(entries: Sequence[Any]) -> Iterator[str]:
+    for entry in entries:
+        try:
+            yield stream.to_entry(*entry).eviction().id
+        except BadEventError:
+            continue
