@@ -160,12 +160,13 @@ async def running(
         audit = await parts.open_audit(settings.audit, stack, jobs, metrics=metrics, clock=clock)
         tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
         # Before keys are stored: they show that this Redis was in use.
-        epoch = EpochWatch(client, keys, (keys.jwks(shared_name(tenant)) for tenant in tenants), clock=clock)
+        publisher = parts.make_publisher(settings, tenants, client, keys, metrics=metrics, clock=clock)
+        in_use = (keys.jwks(shared_name(tenant)) for tenant in tenants)
+        epoch = EpochWatch(client, keys, in_use, clock=clock, newest=lambda: publisher.newest)
         await epoch.check()
         fetcher = await parts.open_fetcher(settings, stack)
         key_store = parts.make_key_store(settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock)
         key_store.show()
-        publisher = parts.make_publisher(settings, tenants, client, keys, metrics=metrics, clock=clock)
         kept = "kept in the outbox" if settings.outbox.path else "answered 503"
         outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
         watch = RedisWatch(

@@ -131,6 +131,9 @@ class EvictionPublisher:
         on_damaged: Told of an event, by its id, how many entries under our keys were damaged and are missing in it.
         on_beyond: Told of an event, by its id, how many accounts and subjects were beyond the limits.
         skew_s: Seconds that the clocks of a tenant's OP and of the receiver may differ, by the tenant's name.
+
+    Attributes:
+        newest: Id of the entry that it has published last; None before the first.
     """
 
     def __init__(
@@ -159,6 +162,7 @@ class EvictionPublisher:
         self._told_of_damage = on_damaged
         self._told_of_beyond = on_beyond
         self._skew_s = skew_s
+        self.newest: str | None = None
         self._commit: GroupCommit[Eviction, Published] = GroupCommit(
             self._send_batch,
             max_batch=MAX_BATCH,
@@ -201,6 +205,8 @@ class EvictionPublisher:
         except Failure as error:
             replies = [error] * len(evictions)
         for eviction, reply in zip(evictions, replies, strict=True):
+            if isinstance(reply, Published) and not reply.duplicate:
+                self.newest = reply.entry_id
             if isinstance(reply, Published) and reply.reused:
                 self._told_of_reused_jti(eviction)
             if isinstance(reply, Published) and reply.damaged:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from receiver.core.cursor import BEGINNING, Cursor, Seen, View, read_number
+from receiver.core.cursor import BEGINNING, Cursor, Seen, View, order, read_number
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError
 
@@ -157,6 +157,15 @@ async def newest_id(client: redis.asyncio.Redis, keys: Keys) -> str | None:
     """Id of the last entry; None when there is none."""
     found: Any = await client.xrevrange(keys.events, count=1)
     return found[0][0].decode() if found else None
+
+
+async def is_still_there(client: redis.asyncio.Redis, keys: Keys, entry_id: str) -> bool:
+    """Whether this entry is in the stream, or was trimmed; else Redis has gone back to before it.
+
+    Trimming takes the oldest first, so where older entries are left this one must be.
+    """
+    found: Any = await client.xrevrange(keys.events, entry_id, "-", count=1)
+    return not found or order(found[0][0].decode()) == order(entry_id)
 
 
 async def position_since(client: redis.asyncio.Redis, begins_at: float) -> str:
