@@ -159,8 +159,6 @@ class SSFSettings(Section):
                 jwks_uri=self.jwks_uri,
                 require_key_issuer=False,
                 max_age_s=self.max_age_s,
-                # One that is early waits at its transmitter.
-                max_ahead_s=0.0,
             ),
             audience=frozenset(self.audience) or tenant.client_ids,
             subject_issuers=frozenset((*tenant.issuers, *self.subject_issuers)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.ssf.conftest import PATH, SECRET_HEADER
+from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
 from tests.support.op import ABSENT
 from tests.support.receiver import start_receiver, t1
@@ -226,6 +227,18 @@ async def test_key_that_may_be_new(receiver: Receiver, transmitter: Transmitter,
     transmitter.keys.append(rsa_pair("k2").published())
     clock.advance(60)
     assert 202 == (await push(receiver, transmitter.a_set(**strange))).status
+
+
+async def test_a_clock_that_is_ahead(receiver: Receiver, transmitter: Transmitter, clock: Clock) -> None:
+    """A SET that is not valid yet is asked for again (503), and good once it is; one that is far off is refused."""
+    early = transmitter.a_set(iat=NOW + 300)
+    assert (503, "5") == ((answer := await push(receiver, early)).status, answer.headers["Retry-After"])
+    assert 400 == (await push(receiver, transmitter.a_set(iat=NOW + 301))).status
+    assert [] == await receiver.events()
+
+    clock.advance(240)
+    assert 202 == (await push(receiver, early)).status
+    assert 1 == len(await receiver.events())
 
 
 async def test_transmitter_without_keys(receiver: Receiver, transmitter: Transmitter) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.signals import security_event as se
 from receiver.core.signals.event_types import EVENT_TYPES
-from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, RedisUnavailableError
+from receiver.core.tokens.times import newest_date
+from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, PublishError, RedisUnavailableError
 from receiver.ingress.keys.verification import verify_with
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
@@ -68,10 +69,16 @@ class SecurityEvents:
         Raises:
             LogoutTokenError: the SET fails a rule; `state` or `stream` where it is about a stream that is not ours.
             JWKSUnavailableError: its key cannot be had now; the same SET may be good later.
+            PublishError: it is not valid yet, by no more than `max_ahead_s`; it waits at its transmitter.
             RedisUnavailableError: what it says of the stream cannot be noted or compared now.
         """
         message.token = token = se.parse(compact)
         event = await self._verify(se.screen(token, transmitter, message.received_at), transmitter, message.received_at)
+        ahead_s = newest_date(token.claims) - message.received_at
+        if ahead_s > transmitter.issuer.clock_skew_s:
+            raise PublishError(
+                f"dated {ahead_s:.0f} s in the future: the transmitter has to send it again; check both clocks"
+            )
         if event.event_type.is_verification or event.event_type.is_stream_update:
             await self._about_stream(event, transmitter, message.received_at, stream_id)
             return ()
