@@ -13,12 +13,25 @@ from tests.support import needed
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[2] / "examples" / "java"
+LISTENER = HERE.parents[2] / "clients" / "java"
 
 OLD_MSAL4J = "1.17.2"
 """Replaces its memory by what it reads, as all did before 1.23; later ones add to it."""
 
 DOWNLOAD_S = 400
 """Seconds the first build may take, which downloads everything."""
+
+
+def installed_listener() -> Path:
+    """The modules of the listener, in Maven's local repository; their own tests are built and not run."""
+    sources = [path for module in LISTENER.glob("*/pom.xml") for path in (module, module.parent / "src")]
+    _build(LISTENER, sources, "target/classpath.txt", "install", "-DskipTests")
+    return LISTENER
+
+
+def classpath_of_tests(module: Path) -> str:
+    """Of a module of the listener, with its tests."""
+    return os.pathsep.join([str(module / "target" / "test-classes"), _classpath(module, "target/classpath.txt")])
 
 
 def classpath_of_driver(msal4j: str) -> str:
@@ -28,7 +41,7 @@ def classpath_of_driver(msal4j: str) -> str:
         return _classpath(HERE, "target/classpath.txt")
     file = f"target/classpath-{OLD_MSAL4J}.txt"
     if not (HERE / file).exists():
-        _maven(HERE, f"-Dmsal4j.version={OLD_MSAL4J}", "dependency:build-classpath", f"-Dmdep.outputFile={file}")
+        maven(HERE, f"-Dmsal4j.version={OLD_MSAL4J}", "dependency:build-classpath", f"-Dmdep.outputFile={file}")
     return _classpath(HERE, file)
 
 
@@ -42,20 +55,22 @@ def _classpath(project: Path, file: str) -> str:
     return os.pathsep.join([str(project / "target" / "classes"), (project / file).read_text().strip()])
 
 
-def _build(project: Path, sources: list[Path], classpath: str) -> None:
+def _build(project: Path, sources: list[Path], classpath: str, *goals: str) -> None:
     digest = hashlib.sha256((project / "pom.xml").read_bytes())
-    for file in sorted(file for source in sources for file in source.rglob("*") if file.is_file()):
+    for file in sorted(file for source in sources for file in (source, *source.rglob("*")) if file.is_file()):
         digest.update(file.read_bytes())
     stamp = project / "target" / "built"
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return
     for old in (project / "target").glob("classpath*.txt"):
         old.unlink()
-    _maven(project, "compile", "dependency:build-classpath", f"-Dmdep.outputFile={classpath}")
+    maven(project, *(goals or ("compile",)), "dependency:build-classpath", f"-Dmdep.outputFile={classpath}")
+    stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(digest.hexdigest())
 
 
-def _maven(project: Path, *goals: str) -> None:
+def maven(project: Path, *goals: str) -> None:
+    """Carry out these goals; a failed test with what Maven said where they fail."""
     command = needed.program("mvn")
     # Offline first: it is faster, and a machine that has built it before needs no network.
     for offline in (["-o"], []):
