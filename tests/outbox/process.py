@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from tests.outbox.waiting import DEADLINE_S
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path

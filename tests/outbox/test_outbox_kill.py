@@ -17,11 +17,11 @@ import redis
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.outbox.process import ReceiverProcess
-from tests.outbox.waiting import DEADLINE_S, jtis
+from tests.outbox.waiting import jtis
 from tests.support.clock import Clock
 from tests.support.op import OP
 from tests.support.receiver import EVENTS
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
