@@ -1,4 +1,4 @@
-"""The least an aiohttp application can do with a POST: what the receiver is compared with."""
+"""The least an aiohttp application can do with a POST, on the receiver's event loop: what it is compared with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import json
 
 from aiohttp import web
+
+from receiver.runtime import event_loop
 
 
 async def logout(request: web.Request) -> web.Response:
@@ -27,4 +29,4 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    event_loop.run(serve())

@@ -73,8 +73,9 @@ class Connection(asyncio.Protocol):
 async def send(url: str, tokens: list[bytes], connections: int) -> dict[str, object]:
     """Send them all."""
     parts = urlsplit(url)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     head = (
-        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"POST {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
     ).encode()
     statuses: collections.Counter[str] = collections.Counter()

@@ -28,7 +28,6 @@ START_S = 20.0
 STOP_S = 10.0
 """Seconds a process has to end after SIGTERM."""
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -54,21 +53,21 @@ class Process:
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of CPU used so far, user and system, all threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-
-    @property
-    def queued_s(self) -> float:
-        """Seconds it was ready to run while other processes had the CPU, all threads that still run."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text(encoding="ascii").split()[1]) for task in tasks) / 1e9
+        """Seconds of CPU used so far, user and system, by it and the processes it has started, all threads."""
+        return sum(time.clock_gettime(~pid << 3 | 2) for pid in _family(self.pid))
 
     @property
     def rss_mib(self) -> float:
         """Resident memory."""
         fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
         return int(fields[1]) * _PAGE_BYTES / 2**20
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text(encoding="ascii").split():
+            yield from _family(int(child))
 
 
 @contextlib.contextmanager
@@ -89,27 +88,41 @@ def receiver(
         )
     )
     command = [sys.executable, "-m", "receiver", "serve", "--config", str(config)]
-    with _running(command, directory / "receiver.log", _public, start_s=start_s) as process:
+    with running(command, directory / "receiver.log", _public, start_s=start_s) as process:
         yield process
 
 
 @contextlib.contextmanager
 def bare(directory: Path) -> Iterator[Process]:
     """An aiohttp application that reads the body, answers 200 and does nothing else."""
-    with _running([sys.executable, "-m", "bench.bare"], directory / "bare.log", lambda line: line["url"]) as process:
+    with running([sys.executable, "-m", "bench.bare"], directory / "bare.log", lambda line: line["url"]) as process:
         yield process
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: Path, url_of: Any, *, start_s: float = START_S) -> Iterator[Process]:
-    with log.open("wb") as output:
-        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603  # our own programs
+def running(
+    command: list[str], log: Path, url_of: Any, *, start_s: float = START_S, env: dict[str, str] | None = None
+) -> Iterator[Process]:
+    """A program that says on stdout where it listens."""
+    with child(command, log, env=env) as started:
+        line = _startup_line(started, log, start_s)
+        yield Process(started.pid, url_of(line) + "/backchannel-logout", f"http://{line.get('internal')}")
+
+
+@contextlib.contextmanager
+def child(command: list[str], log: Path, *, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A program on the core of the measured ones, and so what it starts itself; ended on the way out."""
+    own = os.sched_getaffinity(0)
+    pin(0, SERVER_CORE)  # which is inherited
     try:
-        pin(child.pid, SERVER_CORE)
-        line = _startup_line(child, log, start_s)
-        yield Process(child.pid, url_of(line) + "/backchannel-logout", f"http://{line.get('internal')}")
+        with log.open("wb") as output:
+            started = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)  # noqa: S603  # known
     finally:
-        end(child)
+        os.sched_setaffinity(0, own)
+    try:
+        yield started
+    finally:
+        end(started)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
