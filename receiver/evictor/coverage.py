@@ -35,6 +35,9 @@ class Coverage:
         watcher: What this worker hears, and what reads.
         watched: What another one says that it hears.
         read_within_s: Seconds a logout waits for a reading; 0 reads for none.
+
+    Attributes:
+        waiting: Logouts that wait for a reading now; what they knew of is cleared.
     """
 
     def __init__(self, caches: Caches, watcher: Watcher, watched: Watched, *, read_within_s: float) -> None:
@@ -46,6 +49,7 @@ class Coverage:
         self._heard: set[str] = set()
         self._questions: Turns[None, None] = Turns()
         self._turns: Turns[None, None] = Turns()
+        self.waiting = 0
         self._readings: set[asyncio.Task[None]] = set()
 
     async def uncovered(self, caches: Iterable[Cache]) -> list[Cache]:
@@ -70,7 +74,11 @@ class Coverage:
         """
         readings = {cache.store: self._reading(cache.store) for cache in caches} if self._read_within_s else {}
         if readings:
-            await asyncio.wait(readings.values(), timeout=self._read_within_s)
+            self.waiting += 1
+            try:
+                await asyncio.wait(readings.values(), timeout=self._read_within_s)
+            finally:
+                self.waiting -= 1
         for reading in readings.values():
             if reading.done():
                 reading.result()
@@ -90,7 +98,8 @@ class Coverage:
 
     async def _read(self, store: CacheStore, asked: Sequence[None]) -> list[None]:
         with store.circuit():
-            await self._watcher.read_store(store)
+            if not await self._watcher.covers_soon(store):
+                await self._watcher.read_store(store)
         return [None for _ in asked]
 
     def _over(self, reading: asyncio.Task[None]) -> None:

@@ -27,7 +27,7 @@ from receiver.evictor.flows import Flows
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     import redis.asyncio
 
@@ -37,6 +37,9 @@ log = logging.getLogger("receiver.evictor")
 
 LEAST, MOST = 128, 2048
 """Evictions in hand: at least, and at most. A worker that is killed leaves so many to others, `take_over_s` later."""
+
+MOST_IDLE = 4096
+"""Further ones in hand, at most, in place of those that only wait for the reading of a cache."""
 
 TICK_S = 0.005
 """Seconds between two looks at what is done while anything is in hand."""
@@ -78,7 +81,12 @@ class Share(GroupSubscriber):
     """Calls an async `handler` for many evictions at once; everything else as in `GroupSubscriber`.
 
     The handler may return names of caches where the user may still be; the acknowledgement says so then.
+
+    Attributes:
+        idle: How many of those in hand only wait, so that others may go on in their place.
     """
+
+    idle: Callable[[], int] = staticmethod(lambda: 0)
 
     def _prepare(self, client: redis.asyncio.Redis, worker: str) -> None:
         super()._prepare(client, worker)
@@ -112,14 +120,14 @@ class Share(GroupSubscriber):
         self._behind = True
 
     async def _read(self) -> str:
-        room = self._in_hand.limit - self._flows.in_hand
+        room = self._limit() - self._flows.in_hand
         if room * 4 >= self._in_hand.limit and self._has_news():
             batch = await self._take(room)
             self._behind = len(batch.entries) == room
             self._given = batch.given
             await self._place_new()
             await self._look_ahead()
-        while self._flows.in_hand + len(self._new) < self._in_hand.limit and await self._take_over():
+        while self._flows.in_hand + len(self._new) < self._limit() and await self._take_over():
             continue
         await self._begin()
         if len(self._done) >= FINISH or (self._done and time.monotonic() - self._done_since >= FINISH_S):
@@ -127,12 +135,15 @@ class Share(GroupSubscriber):
         if self._tasks:
             began = time.monotonic()
             await asyncio.sleep(TICK_S)
-            self._in_hand.observe(lag_s=time.monotonic() - began - TICK_S, used=self._flows.in_hand)
+            self._in_hand.observe(lag_s=time.monotonic() - began - TICK_S, used=self._flows.in_hand - self.idle())
         elif not self._behind:
             await self._finish()
             await asyncio.wait([self._listening()], timeout=self._idle_s())
         await asyncio.sleep(0)
         return ""
+
+    def _limit(self) -> int:
+        return self._in_hand.limit + min(self.idle(), MOST_IDLE)
 
     def _has_news(self) -> bool:
         """Whether a read may give something."""
@@ -160,7 +171,7 @@ class Share(GroupSubscriber):
     async def _begin(self) -> None:
         """Begin with those whose turn it is."""
         await self._place_new()
-        while len(self._tasks) < self._in_hand.limit and (turn := self._flows.take()) is not None:
+        while len(self._tasks) < self._limit() and (turn := self._flows.take()) is not None:
             entry_id, in_hand = turn
             self._start(entry_id, self._work(self._held[entry_id]) if in_hand else self._work_ahead(entry_id))
 

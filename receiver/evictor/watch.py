@@ -88,11 +88,19 @@ class Watcher:
         self._clock = clock
         self._read_since: set[int] = set()
         self._notified: set[str] = set()
+        self._first: dict[int, asyncio.Event] = {}
         self._early: deque[tuple[float, Cache, str]] = deque()
 
     def hears(self, cache: Cache) -> bool:
         """Whether this worker hears of every write to a cache, and has read it since it began to listen."""
         return cache.name in self._notified and id(cache.store) in self._read_since
+
+    async def covers_soon(self, store: CacheStore) -> bool:
+        """Wait for the first reading since this worker began to listen, if it is under way; whether it hears then."""
+        reading = self._first.get(id(store))
+        if reading is not None:
+            await reading.wait()
+        return all(map(self.hears, self._of(store)))
 
     async def run(self) -> None:
         """Watch whenever the lease is ours, until cancelled."""
@@ -175,10 +183,13 @@ class Watcher:
             self._note_notified(store, not problem)
             if problem:
                 emit(log, logging.WARNING, "watch.no_notifications", action=problem, rescan_s=self._rescan_s)
+            else:
+                self._first[id(store)] = asyncio.Event()
             checks = [self._check_now_and_then(changes)] if not problem else []
             await together(self._listen(store, changes), self._read_now_and_then(store), *checks)
         finally:
             self._read_since.discard(id(store))
+            self._first_is_over(store)
             self._note_notified(store, 0)
             await changes.aclose()
 
@@ -213,7 +224,13 @@ class Watcher:
         while True:
             await self.read_store(store)
             self._read_since.add(id(store))
+            self._first_is_over(store)
             await asyncio.sleep(self._rescan_s)
+
+    def _first_is_over(self, store: CacheStore) -> None:
+        reading = self._first.pop(id(store), None)
+        if reading is not None:
+            reading.set()
 
     async def read_store(self, store: CacheStore, *, flush: bool = False) -> None:
         """Look at every value of the caches on one Redis; arguments and errors as of `read_all`."""

@@ -207,6 +207,7 @@ async def working(
             **settings.redis.options,
         )  # fmt: skip
         subscriber.on_skipped = metrics.skipped.inc
+        subscriber.idle = lambda: coverage.waiting
         rechecker = Rechecker(rechecks, caches=caches, finder=finder, examiner=examiner)
         share = await stack.enter_async_context(subscriber.opened())
         stack.push_async_callback(worker.jobs.aclose)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.caches.cache_store import CacheStore
     from receiver.bus.link.embedded import EmbeddedRedis
+    from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
     from tests.support.op import OP
 
@@ -180,6 +181,44 @@ async def test_a_storm_shared_by_two_workers(
                 await until(lambda eviction=eviction: world.is_handled(eviction))
     assert sorted(eviction.id for eviction in evictions) == sorted(name for _, name in handled)
     assert [] == readings
+
+
+async def test_a_worker_that_begins(
+    work: Work, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evictions wait for its first reading, and cause no other: it hears of writes since before that."""
+    readings, gate = 0, asyncio.Event()
+    read = Watcher.read_store
+
+    async def held(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+        nonlocal readings
+        readings += 1
+        await gate.wait()
+        await read(self, store, flush=flush)
+
+    async def at_once(_: Worker) -> None:
+        return
+
+    monkeypatch.setattr(Watcher, "read_store", held)
+    monkeypatch.setattr("tests.support.evictor.first_reading", at_once)
+
+    async def is_reading() -> bool:
+        return readings == 1
+
+    async with work(FLASK) as world:
+        await until(is_reading)
+        await redis_client.set("session:a", session(world, "s1"))
+        evictions = [await world.log_out_session(f"s{number}", waits=False) for number in range(1, 6)]
+
+        async def all_wait() -> bool:
+            return world.worker.evictor._coverage.waiting == len(evictions)
+
+        await until(all_wait)
+        gate.set()
+        for eviction in evictions:
+            await until(lambda eviction=eviction: world.is_handled(eviction))
+        assert set() == await world.keys()
+    assert 1 == readings
 
 
 async def test_asked_at_the_same_time(

@@ -11,7 +11,7 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, DependencyError
-from receiver.evictor.share import LEAST, Share
+from receiver.evictor.share import LEAST, MOST, Share
 from tests.evictor.rig import GROUP
 from tests.support.waiting import until
 
@@ -111,6 +111,27 @@ async def test_one_user_in_order(redis_server: EmbeddedRedis, redis_client: redi
         numbers = [int(eviction.id[1:]) for eviction in handled if eviction.sub == f"u{user}"]
         assert sorted(numbers) == numbers
         assert 50 == len(numbers)
+
+
+async def test_those_that_only_wait(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """They hold up no other: more are in hand than may be worked on at once."""
+    waiting, gate = 0, asyncio.Event()
+    await publish(redis_client, map(order, range(MOST + LEAST)))
+
+    async def handle(_: Eviction) -> None:
+        nonlocal waiting
+        waiting += 1
+        await gate.wait()
+        waiting -= 1
+
+    async def all_wait() -> bool:
+        return waiting == MOST + LEAST
+
+    async with working(redis_server, handle) as share:
+        share.idle = lambda: waiting
+        await until(all_wait)
+        gate.set()
+        await until(lambda: is_done(redis_client))
 
 
 async def test_two_workers(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
