@@ -149,7 +149,7 @@ class FetchError(DependencyError):
 
 
 class SourceError(DependencyError):
-    """What an input asks did not do what it was asked for.
+    """A transmitter, a directory or a realm did not do what it was asked for.
 
     Attributes:
         status: HTTP status of its answer; None when there was none.
@@ -160,10 +160,6 @@ class SourceError(DependencyError):
         super().__init__(Code.FETCH, message)
         self.status = status
         self.pause_s = pause_s
-
-
-class TransmitterError(SourceError):
-    """A transmitter of security events did not."""
 
 
 class PublishError(DependencyError):

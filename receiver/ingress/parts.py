@@ -136,9 +136,9 @@ def noticing_sources(started: Settings) -> Callable[[Settings], Callable[[], Non
 
     def sources_of(settings: Settings) -> dict[str, object]:
         return {
-            one.name: (one.ssf, one.graph, one.issuer, one.client_ids)
+            one.name: (one.ssf, one.graph, one.keycloak, one.issuer, one.client_ids)
             for one in settings.all_tenants
-            if one.ssf is not None or one.graph is not None
+            if any(section is not None for section in (one.ssf, one.graph, one.keycloak))
         }
 
     def prepare(settings: Settings) -> Callable[[], None]:

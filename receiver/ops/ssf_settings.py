@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 DAY_S = 86_400
 
 
-class SSFAccessSettings(Section):
-    """How we show the transmitter who we are, when we poll and when we manage the stream."""
+class AccessSettings(Section):
+    """How we show who we are where we ask: at a transmitter, when we poll and manage the stream, and at a realm."""
 
     token: SecretStr | None = Field(None, description="A bearer token that the transmitter gave out for good.")
     token_file: Path | None = Field(None, description="File holding it; read before each use.")
@@ -108,7 +108,7 @@ class SSFSettings(Section):
     poll_interval_s: float = Field(
         5.0, gt=0, description="Seconds between two polls that brought nothing. The longest delay of a logout."
     )
-    access: SSFAccessSettings | None = Field(None, description="Our access to the transmitter.")
+    access: AccessSettings | None = Field(None, description="Our access to the transmitter.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -26,6 +26,7 @@ from receiver.ops.command_settings import CommandSettings
 from receiver.ops.frontchannel_settings import FrontChannelSettings, origin_of
 from receiver.ops.global_revocation_settings import GlobalRevocationSettings
 from receiver.ops.graph_settings import GraphSettings
+from receiver.ops.keycloak_settings import KeycloakSettings
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section, TenantOutboundSettings
@@ -116,6 +117,9 @@ class TenantSettings(Section):
     graph: GraphSettings | None = Field(
         None, description="Watch Microsoft Graph for revoked sessions and ended accounts. Off when left out."
     )
+    keycloak: KeycloakSettings | None = Field(
+        None, description="Watch the admin events and disabled users of a Keycloak realm. Off when left out."
+    )
     outbound: TenantOutboundSettings = Field(
         TenantOutboundSettings(), description="CAs and proxy for this OP, where they differ."
     )
@@ -137,6 +141,7 @@ class TenantSettings(Section):
         self._check_revocation()
         self._check_ssf()
         self._check_graph()
+        self._check_keycloak()
         for name, supported in (
             ("key_management_algorithms", KEY_MANAGEMENT),
             ("content_encryption_algorithms", CONTENT_ENCRYPTION),
@@ -186,6 +191,16 @@ class TenantSettings(Section):
         if self.graph.directory_of(self.issuer) is None:
             raise ValueError("graph: the issuer has no GUID of a directory in its path; set graph.tenant_id")
 
+    def _check_keycloak(self) -> None:
+        if self.keycloak is None:
+            return
+        address = self.keycloak.admin_of(self.issuer)
+        if address is None:
+            raise ValueError("keycloak: the issuer is not https://<host>/realms/<realm>; set keycloak.admin_url")
+        _check_address("keycloak.admin_url", address, allow_http=self.allow_http)
+        if (endpoint := self.keycloak.access.token_endpoint) is not None:
+            _check_address("keycloak.access.token_endpoint", endpoint, allow_http=self.allow_http)
+
     def to_tenant(self) -> Tenant:
         """The tenant as the core knows it: preset, then overrides.
 
@@ -205,6 +220,7 @@ class TenantSettings(Section):
                 "commands",
                 "global_revocation",
                 "graph",
+                "keycloak",
                 "outbound",
             },
             exclude_none=True,

@@ -1,4 +1,4 @@
-"""Bearer tokens we show a transmitter: one that was given out for good, or those of the client credentials grant."""
+"""Bearer tokens we show a transmitter or a realm: given out for good, or had by client credentials."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, urlencode
 
 from receiver.core.tokens.discovery import address_of, endpoint_in
-from receiver.errors import TransmitterError
+from receiver.errors import SourceError
 from receiver.outbound.fetch import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.core.tenants import Tenant
-    from receiver.ops.ssf_settings import SSFAccessSettings
+    from receiver.ops.ssf_settings import AccessSettings
     from receiver.outbound.fetch import Fetcher
 
 LONGEST_S = 86_400.0
@@ -48,7 +48,7 @@ class AccessTokens:
 
     def __init__(
         self,
-        settings: SSFAccessSettings,
+        settings: AccessSettings,
         tenant: Tenant,
         fetcher: Fetcher,
         *,
@@ -64,7 +64,7 @@ class AccessTokens:
         """The header's value.
 
         Raises:
-            TransmitterError: no token is to be had.
+            SourceError: no token is to be had.
             FetchError: the OP's discovery document is not to be had.
             ConfigurationError: a file cannot be read.
         """
@@ -90,14 +90,14 @@ class AccessTokens:
             allow_http=tenant.allow_http, authorization=f"Basic {base64.b64encode(pair.encode()).decode()}",
         )  # fmt: skip
         if isinstance(answer, NoAnswer):
-            raise TransmitterError(answer.reason)
+            raise SourceError(answer.reason)
         try:
             document = json.loads(answer.body)
         except (ValueError, RecursionError):
             document = None
         token = document.get("access_token") if isinstance(document, dict) else None
         if answer.status != 200 or not isinstance(token, str):  # noqa: PLR2004  # HTTP
-            raise TransmitterError(f"{endpoint}: HTTP {answer.status} in place of a token", answer.status)
+            raise SourceError(f"{endpoint}: HTTP {answer.status} in place of a token", answer.status)
         lasts_s = document.get("expires_in")
         lasts_s = lasts_s if isinstance(lasts_s, int | float) else SHORT_S
         return _Held(f"Bearer {token}", self._monotonic() + min(max(0.0, lasts_s - EARLY_S), LONGEST_S))

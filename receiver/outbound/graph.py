@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 from receiver.core.directory import read_page
 from receiver.errors import SourceError
-from receiver.outbound.fetch import NoAnswer
-from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from receiver.core.directory import Page
-    from receiver.outbound.fetch import Fetcher
-    from receiver.outbound.msal_tokens import MsalTokens
+    from receiver.outbound.source import Source
 
 VALID_FROM: Final = "signInSessionsValidFromDateTime"
 
@@ -31,10 +26,7 @@ MOST = 999
 TIMEOUT_S = 30.0
 """Seconds one page may take: Graph is slower than a key set."""
 
-LONGEST_PAUSE_S = 3600.0
-"""The longest `Retry-After` that is obeyed, seconds."""
-
-UNAUTHORIZED, GONE = 401, 410
+GONE = 410
 UNSUPPORTED = frozenset({400, 404, 405, 501})
 """Statuses by which a directory says that it does not answer such a question."""
 
@@ -44,25 +36,17 @@ class GraphClient:
 
     Args:
         endpoint: With the version.
-        tokens: Our access to it.
-        fetcher: Open.
-        tenant: Whose way out our requests take.
-        on_answer: Told the HTTP status of each answer, or `none`.
+        source: Calls it.
     """
 
-    def __init__(
-        self, endpoint: str, tokens: MsalTokens, fetcher: Fetcher, *, tenant: str, on_answer: Callable[[str], None]
-    ) -> None:
+    def __init__(self, endpoint: str, source: Source) -> None:
         self._endpoint = endpoint.rstrip("/")
-        self._tokens = tokens
-        self._fetcher = fetcher
-        self._tenant = tenant
-        self._on_answer = on_answer
+        self._source = source
 
     async def tenant_type(self) -> str | None:
         """`AAD`, `AAD B2C` or `CIAM` (External ID); None where we may not know."""
         try:
-            answer = await self._send(f"{self._endpoint}/organization?$select=id,tenantType")
+            answer = await self._source.send("GET", f"{self._endpoint}/organization?$select=id,tenantType")
         except SourceError as error:
             if error.status is None or error.pause_s is not None:
                 raise
@@ -82,7 +66,7 @@ class GraphClient:
         if urlsplit(link)[:2] != urlsplit(self._endpoint)[:2]:
             # The token would go there too.
             raise SourceError(f"{self._endpoint}: a link leads to another host, which is not followed")
-        answer = await self._send(link)
+        answer = await self._source.send("GET", link)
         try:
             return read_page(answer)
         except (ValueError, OverflowError) as error:
@@ -111,30 +95,3 @@ class GraphClient:
             page = await self.page(link)
             yield page
             link = page.next_link
-
-    async def _send(self, url: str) -> Any:
-        answer = await self._try(url)
-        if answer.status == UNAUTHORIZED:
-            # The token may have been withdrawn.
-            self._tokens.forget()
-            answer = await self._try(url)
-        if answer.status // 100 != 2:  # noqa: PLR2004  # HTTP
-            pause_s = retry_after_s(answer.retry_after, time.time())
-            raise SourceError(
-                f"{self._endpoint}: HTTP {answer.status}", answer.status,
-                None if pause_s is None else min(pause_s, LONGEST_PAUSE_S),
-            )  # fmt: skip
-        try:
-            return json.loads(answer.body)
-        except (ValueError, RecursionError) as error:
-            raise SourceError(f"{self._endpoint}: the answer is not JSON") from error
-
-    async def _try(self, url: str) -> Any:
-        authorization = await self._tokens.authorization()
-        answer = await self._fetcher.call(
-            "GET", url, tenant=self._tenant, allow_http=False, authorization=authorization, timeout_s=TIMEOUT_S
-        )
-        self._on_answer("none" if isinstance(answer, NoAnswer) else str(answer.status))
-        if isinstance(answer, NoAnswer):
-            raise SourceError(f"{self._endpoint}: no answer")
-        return answer

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from receiver.core.signals.event_types import EVENT_TYPES
 from receiver.core.tokens.discovery import endpoint_in
-from receiver.errors import TransmitterError
-from receiver.outbound.fetch import NoAnswer
-from receiver.outbound.turns import retry_after_s
+from receiver.errors import SourceError
+from receiver.outbound.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from receiver.core.signals.transmitter import Transmitter
     from receiver.outbound.access_tokens import AccessTokens
-    from receiver.outbound.fetch import Answer, Fetcher
+    from receiver.outbound.fetch import Fetcher
 
 PUSH, POLL = "urn:ietf:rfc:8935", "urn:ietf:rfc:8936"
 """Delivery methods (SSF §6.1)."""
 
-UNAUTHORIZED, CONFLICT = 401, 409
+CONFLICT = 409
 
 
 class TransmitterClient:
-    """One tenant's transmitter. Every method may raise `TransmitterError`, `FetchError` or `ConfigurationError`.
+    """One tenant's transmitter. Every method may raise `SourceError`, `FetchError` or `ConfigurationError`.
 
     Args:
         transmitter: Which one.
@@ -41,8 +38,8 @@ class TransmitterClient:
     ) -> None:
         self._issuer = transmitter.issuer
         self._evict_on = transmitter.evict_on
-        self._tokens = tokens
         self._fetcher = fetcher
+        self._source = Source(tokens, fetcher, transmitter.issuer)
         self._stream_id = stream_id
 
     async def configuration(self) -> dict[str, object]:
@@ -67,7 +64,7 @@ class TransmitterClient:
         if len(streams) == 1 and self._stream_id is None:
             return streams[0]
         said = f"{len(streams)} streams, and ssf.stream_id names none of them"
-        raise TransmitterError(f"{self._issuer.issuer}: {said if streams else 'no stream: receiver ssf create'}")
+        raise SourceError(f"{self._issuer.issuer}: {said if streams else 'no stream: receiver ssf create'}")
 
     async def create(self, delivery: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
         """Make our stream, or bring the one that is there up to date (SSF §8.1.1.1, §8.1.1.3).
@@ -81,7 +78,7 @@ class TransmitterClient:
         asked = {"delivery": dict(delivery), "events_requested": self._wanted()}
         try:
             return _stream(await self._call("POST", "configuration_endpoint", asked)), True
-        except TransmitterError as error:
+        except SourceError as error:
             if error.status != CONFLICT:
                 raise
         there = await self.stream()
@@ -129,10 +126,10 @@ class TransmitterClient:
         asked: dict[str, object] = {"maxEvents": most, "returnImmediately": True}
         asked |= {"ack": list(ack)} if ack else {}
         asked |= {"setErrs": {jti: dict(error) for jti, error in errors.items()}} if errors else {}
-        answer = await self._send("POST", endpoint, asked)
+        answer = await self._source.send("POST", endpoint, asked)
         sets = answer.get("sets") if isinstance(answer, dict) else None
         if not isinstance(sets, dict) or not all(isinstance(compact, str) for compact in sets.values()):
-            raise TransmitterError(f"{endpoint}: the answer has no sets")
+            raise SourceError(f"{endpoint}: the answer has no sets")
         return sets
 
     def _wanted(self) -> list[str]:
@@ -146,39 +143,14 @@ class TransmitterClient:
             await self.configuration(), endpoint, issuer=self._issuer.issuer, url=self._issuer.metadata_url
         )  # fmt: skip
         try:
-            return await self._send(method, f"{url}?{urlencode(query)}" if query else url, body)
-        except TransmitterError as error:
+            return await self._source.send(method, f"{url}?{urlencode(query)}" if query else url, body)
+        except SourceError as error:
             if error.status == 404 and absent is not None:  # noqa: PLR2004  # HTTP
                 return absent
             raise
 
-    async def _send(self, method: str, url: str, body: Mapping[str, object] | None = None) -> Any:
-        sent = None if body is None else json.dumps(body).encode()
-        answer = await self._try(method, url, sent)
-        if answer.status == UNAUTHORIZED:
-            # The token may have been withdrawn, or have ended earlier than was said.
-            self._tokens.forget()
-            answer = await self._try(method, url, sent)
-        if answer.status // 100 != 2:  # noqa: PLR2004  # HTTP
-            raise TransmitterError(
-                f"{url}: HTTP {answer.status}", answer.status, retry_after_s(answer.retry_after, time.time())
-            )
-        try:
-            return json.loads(answer.body) if answer.body.strip() else None
-        except (ValueError, RecursionError) as error:
-            raise TransmitterError(f"{url}: the answer is not JSON") from error
-
-    async def _try(self, method: str, url: str, body: bytes | None) -> Answer:
-        answer = await self._fetcher.call(
-            method, url, body, tenant=self._issuer.name, allow_http=self._issuer.allow_http,
-            authorization=await self._tokens.authorization(),
-        )  # fmt: skip
-        if isinstance(answer, NoAnswer):
-            raise TransmitterError(answer.reason)
-        return answer
-
 
 def _stream(answer: object) -> dict[str, Any]:
     if not isinstance(answer, dict):
-        raise TransmitterError("the transmitter's answer is not a JSON object")
+        raise SourceError("the transmitter's answer is not a JSON object")
     return answer

@@ -9,6 +9,7 @@ from receiver.bus.sign_ins import names
 from receiver.core.directory import read_page
 from receiver.core.eviction import LATEST, Eviction
 from receiver.core.marks import digest
+from receiver.core.realm import read_admin_events, read_users
 from receiver.core.tenants import GUID, Tenant
 from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import FetchError, LogoutTokenError, MalformedRequestError
@@ -99,6 +100,32 @@ DIRECTORY_SEEDS = [
         [{"id": user, "signInSessionsValidFromDateTime": "9999-12-31T23:59:59.9999999-23:59"}],
     )
 ]
+
+
+def play_realm(text: bytes) -> None:
+    """Any answer of a realm's admin API: refused whole, or events and users whose names Redis can hold."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    for read in (read_admin_events, read_users):
+        try:
+            found = read(answer)
+        except ValueError:
+            continue
+        assert all(digest("sub", TENANT.issuer, str(one)) for one in found)
+
+
+REALM_SEEDS = [
+    json.dumps([{"id": "e", "time": 1, "operationType": operation, "resourcePath": path, "enabled": False}]).encode()
+    for operation, path in (
+        ("ACTION", "logout-all"),
+        ("DELETE", "users/u"),
+        ("UPDATE", "users/u"),
+        ("UPDATE", "users/u/x"),
+        ("DELETE", None),
+    )
+] + [b"{}", b"[1]", b'[{"time": -1}]', b'[{"id": "\\ud800", "time": 1}]']
 
 
 def play_revocation(data: bytes) -> None:

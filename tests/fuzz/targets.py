@@ -150,6 +150,16 @@ TARGETS: dict[str, Target] = {
         seeds=bodies.DIRECTORY_SEEDS,
         parsers=("receiver.core.directory:read_page", "receiver.core.directory:_user", "receiver.core.directory:_date"),
     ),
+    "realm": Target(
+        play=bodies.play_realm,
+        seeds=bodies.REALM_SEEDS,
+        parsers=(
+            "receiver.core.realm:read_admin_events",
+            "receiver.core.realm:read_users",
+            "receiver.core.realm:_event",
+            "receiver.core.realm:_objects",
+        ),
+    ),
     "revocation-answer": Target(
         play=bodies.play_revocation,
         seeds=bodies.REVOCATION_SEEDS,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BY_STATUS = ("logout_api_requests_total", "logout_source_answers_total")
 """There are too many HTTP statuses."""
 COUNT_AT_START = {"logout_audit_records_total", "logout_jwks_refreshes_total"}
+PUBLIC = {"url": "https://logout.example.com"}
 SECRET = "Bearer 0123456789abcdef0123"
 REFUSED = ("logout_requests_total", "rejected")
 """There are too many codes."""
@@ -70,7 +71,7 @@ async def test_receiver(
         "outbox": {"path": str(tmp_path / "outbox.db")},
         "audit": {"path": str(tmp_path / "audit.log"), "key": "k1 " + "0123456789abcdef" * 2},
         "metrics": {"tenant_series": 2},
-        "public": {"url": "https://logout.example.com"},
+        "public": PUBLIC,
     }
     async with start_receiver(redis_server.url, redis_client, clock, TENANTS, **sections) as receiver:
         registry = receiver.server.metrics.registry
@@ -86,7 +87,7 @@ async def test_evictor(redis_server: EmbeddedRedis, clock: Clock) -> None:
     cache = {"name": "web", "layout": "flask-session"}
     settings = Settings(
         internal={"port": 0}, redis={"url": redis_server.url}, tenants=TENANTS, caches=[cache],
-        metrics={"tenant_series": 2},
+        metrics={"tenant_series": 2}, public=PUBLIC,
     )  # fmt: skip
     async with working(settings, clock=clock) as worker:
         registry = worker.metrics.registry

@@ -25,6 +25,7 @@ from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.inputs import callbacks
 from receiver.ingress.inputs.callbacks import CallbackCalls
 from receiver.ingress.inputs.graph import GraphWatch
+from receiver.ingress.inputs.keycloak import KeycloakWatch
 from receiver.ingress.inputs.message import InputJob
 from receiver.ingress.inputs.ssf_poll import PolledEvents
 from receiver.ingress.keys import held
@@ -44,6 +45,7 @@ from receiver.runtime.reload import Reload
 from tests.docs.pages import names, read, rows, section
 from tests.runtime.faults import QUICK, Fault, Process, fails_and_comes_back
 from tests.support.graph import Graph
+from tests.support.realm import Realm
 from tests.support.receiver import t1
 from tests.support.transmitter import CLIENT, POLL, SECRET, Transmitter
 
@@ -70,6 +72,7 @@ SERVE: dict[str, tuple[Any, str, bool]] = {
     "ssf_key_refresh": (TenantKeys, "is_due", False),
     "input:ssf-poll:t1": (PolledEvents, "look", False),
     "input:graph:t2": (GraphWatch, "look", False),
+    "input:keycloak:t3": (KeycloakWatch, "look", False),
     "input:op-callback": (CallbackCalls, "look", False),
     "reload": (Reload, "look", False),
     "outbox_drain": (Outbox, "check", True),
@@ -119,9 +122,17 @@ async def graph(clock: Clock, tmp_path: Path) -> AsyncIterator[Graph]:
 
 
 @pytest.fixture
-def settings(
+async def realm(clock: Clock) -> AsyncIterator[Realm]:
+    """A realm that is watched."""
+    async with Realm(clock) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(  # noqa: PLR0917  # fixtures
     transmitter: Transmitter,
     graph: Graph,
+    realm: Realm,
     redis_server: EmbeddedRedis,
     redis_client: redis.asyncio.Redis,
     tmp_path: Path,
@@ -137,7 +148,7 @@ def settings(
         internal={"port": 0, "token": TOKEN},
         redis={"url": redis_server.url},
         outbox={"path": tmp_path / "outbox.db"},
-        tenants=[first, second],
+        tenants=[first, second, {**realm.tenant(interval_s=0.02), "name": "t3"}],
         caches=[CACHE],
         evictor={"recheck_s": [], "take_over_s": 0.06},
         audit={"path": tmp_path / "audit.jsonl", "key": "k1 0123456789abcdef0123456789abcdef"},
@@ -202,7 +213,7 @@ def kinds_of(base: type[object]) -> list[type[object]]:
 def test_jobs_are_described() -> None:
     """docs/operations.md names each job, and whether readiness needs it."""
     there = {
-        (re.sub(":t[12]$", ":<tenant>", job), command, needed)
+        (re.sub(":t[123]$", ":<tenant>", job), command, needed)
         for command, jobs in (("receiver serve", SERVE), ("receiver evict", EVICT))
         for job, (_, _, needed) in jobs.items()
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import SourceError
-from receiver.ingress.inputs.poller import Poller
+from receiver.ingress.inputs.watcher import Watcher
 from receiver.ops.logs import emit
 from receiver.outbound.graph import GONE, UNSUPPORTED
 
@@ -51,7 +51,7 @@ Ended = tuple[str, Kind, int]
 """A user's object id, what ended, and when, NumericDate seconds."""
 
 
-class GraphWatch(Poller):
+class GraphWatch(Watcher):
     """The watcher of one directory; it works while it holds the lease.
 
     Args:
@@ -70,15 +70,13 @@ class GraphWatch(Poller):
         self, tenant: Tenant, directory: str, client: GraphClient, *, settings: GraphSettings, watch: Watch,
         intake: Intake, lease: Lease, metrics: Metrics, clock: Callable[[], float],
     ) -> None:  # fmt: skip
-        super().__init__(ORIGIN, tenant.name, lease=lease, interval_s=settings.interval_s)
-        self._of = tenant
+        super().__init__(
+            ORIGIN, tenant, watch=watch, lease=lease, interval_s=settings.interval_s, metrics=metrics, clock=clock
+        )
         self._directory = directory
         self._client = client
         self._settings = settings
-        self._watch = watch
         self._intake = intake
-        self._metrics = metrics
-        self._clock = clock
         self._asked_type = False
         self._delta = settings.use_delta
         self._delta_dates = True
@@ -87,22 +85,8 @@ class GraphWatch(Poller):
         self._awaited: dict[str, float] = {}
         self._told: dict[tuple[str, Kind], int] = {}
 
-    async def look(self) -> float:
-        """Take in what has happened since the last look."""
-        now = self._clock()
-        position = await self._watch.position()
-        if position.paused_until > now:
-            return position.paused_until - now
-        try:
-            await self._take_in(position, now)
-        except SourceError as error:
-            if error.pause_s:
-                # For the receiver that takes over, too.
-                await self._watch.move(replace(await self._watch.position(), paused_until=now + error.pause_s))
-            raise
-        return self._settings.interval_s
-
-    async def _take_in(self, position: Position, now: float) -> None:
+    async def take_in(self, position: Position, now: float) -> Position:
+        """What has changed since the last look, by each way that the directory answers."""
         if not self._asked_type:
             await self._ask_type()
         first = not position.dates_at
@@ -118,16 +102,9 @@ class GraphWatch(Poller):
             position = replace(position, ended_at=now)
         elif self._delta:
             position = replace(position, ended_at=now)
-        if not await self._lease.hold():
-            # Another receiver has taken over and goes on from where it found us.
-            return
-        await self._watch.move(
-            replace(position, link=link, paused_until=0.0, dates_by=self._judge_delta(position, now))
-        )
         since = min(position.dates_at, position.ended_at) - OVERLAP_S
         self._told = {told: at for told, at in self._told.items() if at > since}
-        for label, at in (("revocations", position.dates_at), ("accounts", position.ended_at)):
-            self._metrics.watched_until.labels(self._metrics.tenant.of(self._of.name), ORIGIN, label).set(at)
+        return replace(position, link=link, dates_by=self._judge_delta(position, now))
 
     async def _ask_type(self) -> None:
         kind = await self._client.tenant_type()

@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from receiver.errors import DependencyError, ReceiverError, TransmitterError
+from receiver.errors import DependencyError, ReceiverError, SourceError
 from receiver.ingress.inputs.message import Message
 from receiver.ingress.inputs.poller import Poller
 from receiver.ingress.inputs.ssf_push import err_of
@@ -126,6 +126,6 @@ class PolledEvents(Poller):
             delivery = delivery if isinstance(delivery, dict) else {}
             endpoint = delivery.get("endpoint_url")
             if not isinstance(endpoint, str) or not str(delivery.get("method")).endswith(POLL_METHODS):
-                raise TransmitterError("our stream is not one that is polled; see `receiver ssf status`")
+                raise SourceError("our stream is not one that is polled; see `receiver ssf status`")
             self._found = endpoint
         return self._found

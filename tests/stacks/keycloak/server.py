@@ -76,6 +76,25 @@ class Keycloak:
             if scope["name"].startswith("ssf."):
                 self.admin("PUT", f"/{realm}/clients/{client['id']}/optional-client-scopes/{scope['id']}")
 
+    def make_watched_realm(self, realm: str) -> None:
+        """A realm that keeps admin events, whose client `portal` may read them and the users."""
+        self.admin("POST", "", {"realm": realm, "enabled": True, "adminEventsEnabled": True})
+        client = {
+            "clientId": CLIENT, "secret": SECRET, "serviceAccountsEnabled": True, "publicClient": False,
+            "redirectUris": [BACK],
+        }  # fmt: skip
+        self.admin("POST", f"/{realm}/clients", client)
+        [ours] = self.admin("GET", f"/{realm}/clients?clientId={CLIENT}")
+        [management] = self.admin("GET", f"/{realm}/clients?clientId=realm-management")
+        account = self.admin("GET", f"/{realm}/clients/{ours['id']}/service-account-user")
+        needed_roles = {"view-events", "view-users"}
+        roles = [
+            role
+            for role in self.admin("GET", f"/{realm}/clients/{management['id']}/roles")
+            if role["name"] in needed_roles
+        ]
+        self.admin("POST", f"/{realm}/users/{account['id']}/role-mappings/clients/{management['id']}", roles)
+
     def make_user(self, realm: str, name: str) -> str:
         """A user with their name as password; their `sub`."""
         body = {

@@ -1,0 +1,123 @@
+"""A Keycloak realm, watched: what it tells no application.
+
+Keycloak sends logout tokens and security events when a user or an administrator ends a session. It sends none when a
+realm is logged out as a whole, and when an account is deleted or disabled. The first two are admin events; accounts
+that LDAP, SCIM or a broker disables have none, so the disabled users are read as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from receiver.core.eviction import Eviction, eviction_id
+from receiver.ingress.inputs.watcher import Watcher
+from receiver.ops.logs import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from receiver.bus.link.lease import Lease
+    from receiver.bus.watches import Position, Watch
+    from receiver.core.realm import AdminEvent
+    from receiver.core.tenants import Tenant
+    from receiver.ingress.intake import Intake
+    from receiver.ops.keycloak_settings import KeycloakSettings
+    from receiver.ops.metrics import Metrics
+    from receiver.outbound.keycloak import KeycloakClient
+
+log = logging.getLogger("receiver.keycloak")
+
+ORIGIN: Final = "keycloak"
+
+OVERLAP_MS = 60_000
+"""Milliseconds before the last event that are read once more: nodes commit in another order than their clocks say."""
+
+
+class KeycloakWatch(Watcher):
+    """The watcher of one realm; it works while it holds the lease.
+
+    Args:
+        tenant: Whose users they are.
+        client: Our access to the realm.
+        settings: Of the tenant.
+        watch: How far we have come.
+        intake: Makes evictions durable.
+        lease: Of the one receiver that watches.
+        metrics: Shows until when the realm was taken in.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self, tenant: Tenant, client: KeycloakClient, *, settings: KeycloakSettings, watch: Watch, intake: Intake,
+        lease: Lease, metrics: Metrics, clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        super().__init__(
+            ORIGIN, tenant, watch=watch, lease=lease, interval_s=settings.interval_s, metrics=metrics, clock=clock
+        )
+        self._client = client
+        self._settings = settings
+        self._intake = intake
+        self._asked = False
+        self._done: dict[str, int] = {}
+
+    async def take_in(self, position: Position, now: float) -> Position:
+        """Admin events since the last look, and now and then who is disabled."""
+        if not self._asked:
+            await self._ask_for_events()
+        first = not position.dates_at
+        # What was before the watch began is no affair of it.
+        since_ms = int(position.link) if position.link.isdecimal() else int(now * 1000)
+        new = []
+        for event in await self._client.events_since(since_ms - OVERLAP_MS):
+            if event.id not in self._done:
+                await self._take_event(event, now)
+                new.append(event)
+            since_ms = max(since_ms, event.at_ms)
+        changed = any(event.what == "account changed" for event in new)
+        if first or changed or now - position.ended_at >= self._settings.sweep_s:
+            await self._take_disabled(now, first=first)
+            position = replace(position, ended_at=now)
+        self._done |= {event.id: event.at_ms for event in new}
+        self._done = {name: at_ms for name, at_ms in self._done.items() if at_ms >= since_ms - OVERLAP_MS}
+        return replace(position, link=str(since_ms), dates_at=now)
+
+    async def _ask_for_events(self) -> None:
+        if not await self._client.keeps_events():
+            emit(
+                log, logging.WARNING, "keycloak.no_admin_events", tenant=self._of.name,
+                action="switch on admin events in the realm's settings: without them a logout of the whole realm and "
+                "deleted users are not seen",
+            )  # fmt: skip
+        self._asked = True
+
+    async def _take_event(self, event: AdminEvent, now: float) -> None:
+        if event.what == "account deleted" and event.user is not None:
+            await self._accept([event.user], event.what, event.id, event.at_ms // 1000, now)
+        elif event.what == "realm logged out":
+            async for users in self._client.users():
+                await self._accept(users, event.what, event.id, event.at_ms // 1000, now)
+                await self._lease.hold()
+
+    async def _take_disabled(self, now: float, *, first: bool) -> None:
+        off: set[str] = set()
+        async for users in self._client.users(disabled=True):
+            off.update(users)
+            await self._lease.hold()
+        known = await self._watch.all_off()
+        if not first:
+            await self._accept(sorted(off - known), "account disabled", str(int(now)), int(now), now)
+        await self._watch.note_off(off - known, known - off)
+
+    async def _accept(self, users: Iterable[str], what: str, name: str, at: int, now: float) -> None:
+        evictions = [
+            Eviction.for_subject(
+                self._of, id=eviction_id(f"{ORIGIN}:{self._of.name}", f"{user}\n{what}\n{name}"), iss=self._of.issuer,
+                sub=user, sid=None, logout_at=min(at, int(now)), received_at=now, input="revocation",
+                applies_to="tenant", origin=ORIGIN, reason=what,
+            )
+            for user in users
+        ]  # fmt: skip
+        if evictions:
+            await self._intake.accept(ORIGIN, evictions)

@@ -1,0 +1,78 @@
+"""A poller whose source does not keep what it has told: how far it was taken in is kept in Redis."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from receiver.errors import SourceError
+from receiver.ingress.inputs.poller import Poller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from receiver.bus.link.lease import Lease
+    from receiver.bus.watches import Position, Watch
+    from receiver.core.tenants import Tenant
+    from receiver.ops.metrics import Metrics
+
+
+class Watcher(Poller):
+    """Takes in what has happened since the last look, and moves on once that is durable.
+
+    Args:
+        origin: As `Poller`.
+        tenant: Whose users they are.
+        watch: How far we have come.
+        lease: As `Poller`.
+        interval_s: Seconds between two looks.
+        metrics: Shows until when the source was taken in.
+        clock: NumericDate seconds.
+    """
+
+    def __init__(
+        self, origin: str, tenant: Tenant, *, watch: Watch, lease: Lease, interval_s: float, metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        super().__init__(origin, tenant.name, lease=lease, interval_s=interval_s)
+        self._of = tenant
+        self._watch = watch
+        self._metrics = metrics
+        self._clock = clock
+
+    @abstractmethod
+    async def take_in(self, position: Position, now: float) -> Position:
+        """Make durable what happened since this position; where to go on.
+
+        Args:
+            position: `dates_at` is 0 the first time.
+            now: NumericDate seconds.
+
+        Raises:
+            DependencyError: as `Poller.look`; the same position comes again.
+        """
+
+    async def look(self) -> float:
+        """Take in once."""
+        now = self._clock()
+        position = await self._watch.position()
+        if position.paused_until > now:
+            return position.paused_until - now
+        try:
+            position = replace(await self.take_in(position, now), paused_until=0.0)
+        except SourceError as error:
+            if error.pause_s:
+                # For the receiver that takes over, too.
+                await self._watch.move(replace(await self._watch.position(), paused_until=now + error.pause_s))
+            raise
+        if await self._lease.hold():
+            # Else another receiver has taken over, and goes on from where it found us.
+            await self._watch.move(position)
+            self._show(position)
+        return self._interval_s
+
+    def _show(self, position: Position) -> None:
+        label = self._metrics.tenant.of(self._of.name)
+        for what, at in (("revocations", position.dates_at), ("accounts", position.ended_at)):
+            self._metrics.watched_until.labels(label, self._origin, what).set(at)
