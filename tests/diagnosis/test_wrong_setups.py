@@ -78,7 +78,8 @@ class World:
 
     def redis(self, url: str, **changes: Any) -> None:
         """Name another Redis."""
-        self.settings["redis"] = {"url": url, **changes}
+        # Not more impatient than a busy machine is slow.
+        self.settings["redis"] = {"url": url, "timeout_s": 10, **changes}
 
     def caches(self, *caches: dict[str, Any]) -> None:
         """Name caches, and the secret that keeps their index from being a complaint of its own."""
@@ -161,7 +162,7 @@ async def wrong_password(world: World) -> None:
 
 def tls_to_a_plain_port(world: World) -> None:
     """`rediss` in front of a port without TLS."""
-    world.redis(f"rediss://127.0.0.1:{world.master.port}/0")
+    world.redis(f"rediss://127.0.0.1:{world.master.port}/0", timeout_s=1)
 
 
 def a_replica(world: World) -> None:

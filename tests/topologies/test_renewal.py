@@ -85,7 +85,7 @@ def told(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 async def test_certificates_are_renewed(server: Node, renewal: Renewal, caplog: pytest.LogCaptureFixture) -> None:
     """Half of what is new is refused, and the old goes on; all of it is used by the next connection."""
     caplog.set_level(logging.INFO)
-    client = connect(f"rediss://127.0.0.1:{server.port}/0", timeout_s=2, **renewal.files)
+    client = connect(f"rediss://127.0.0.1:{server.port}/0", timeout_s=10, **renewal.files)
 
     async def reconnected() -> str:
         await client.connection_pool.disconnect()
@@ -113,7 +113,7 @@ async def test_certificates_of_a_cluster_s_client(tls_binary: str, renewal: Rene
     first = renewal.generations[0]
     options = [*server_options(first, clients="yes"), "--tls-cluster", "yes"]
     with Cluster(*options, binary=tls_binary, **own_client(first)).running() as cluster:
-        client = connect_cluster(cluster.url(scheme="rediss"), timeout_s=2, **renewal.files)
+        client = connect_cluster(cluster.url(scheme="rediss"), timeout_s=10, **renewal.files)
         assert await client.ping(target_nodes=client.RANDOM)
         await client.aclose()
         (renewal.live / "client.crt").write_text("half a certificate")
@@ -130,7 +130,7 @@ async def test_a_running_receiver(server: Node, renewal: Renewal, clock: Clock, 
     place = {"url": url, **{name: str(file) for name, file in renewal.files.items()}}
     config.write_text(yaml.safe_dump({**listeners, "redis": place, "tenants": [t1(op)], "reload": {"interval_s": 0}}))
     source = SettingsSource(config)
-    client = connect(url, timeout_s=2, **renewal.files)
+    client = connect(url, timeout_s=10, **renewal.files)
     async with client, receiving(source.read(), source, clock=clock) as running_server, aiohttp.ClientSession() as http:
         receiver = Receiver(running_server, http, client)
         reload = running_server.state.reload
@@ -172,7 +172,7 @@ async def test_password_at_the_sentinels(tmp_path: Path) -> None:
     file.write_text("old")
     user = "ACL SETUSER looker on {} +auth +hello +ping +sentinel|get-master-addr-by-name"
     with SentinelSetUp(sentinel_users=[user.format(">old")]).running() as set_up:
-        client = connect(set_up.url(), timeout_s=2, sentinel_username="looker", sentinel_password_file=file)
+        client = connect(set_up.url(), timeout_s=10, sentinel_username="looker", sentinel_password_file=file)
         primary = client.connection_pool.connection_kwargs["primary"]
 
         async def asked_anew() -> str:
