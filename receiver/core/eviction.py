@@ -30,6 +30,11 @@ Input = Literal["backchannel", "frontchannel", "ssf", "revocation", "admin"]
 EVENT_TYPE = "logout-receiver.eviction.v1"
 """CloudEvents `type`. A change that an existing consumer cannot read gets a new suffix."""
 
+MAX_ID_CHARS = 512
+"""Characters of the longest name: a `sub`, `sid`, `jti`, account or client that comes in a token, a call or a cache.
+Each may become part of an event, which every app reads. Core §2 caps `sub` at 255 ASCII characters; some OPs are more
+generous. What is longer is refused in tokens and calls, and not taken from caches: larger lets events grow with it."""
+
 LATEST = 253_402_300_799
 """The latest NumericDate accepted, the end of the year 9999: beyond it dates and floats overflow."""
 

@@ -9,6 +9,7 @@ import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.layouts import foreign_json
 from receiver.core.sign_in import clients_of
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 MAX_CLIENTS = 16
 """Clients taken from one `aud`. Each is a look at Redis, and a visitor may have typed the text; with more, the client
 counts as unknown."""
-
-MAX_NAME = 512
-"""Characters of the longest issuer, subject, session, client or account that is taken from a cache. Each may become
-part of an event that every app reads. Real ones have less than half of it."""
 
 MAX_TOKEN = 65_536
 """Characters of the longest ID token that is read."""
@@ -103,7 +100,7 @@ def id_token_claims(token: object) -> dict[str, Any] | None:
 
 def text(value: object) -> str | None:
     """A text that names something; None for anything else, the halves of characters that JSON can carry included."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_CHARS:
         return None
     if value.isascii():
         return value
@@ -117,7 +114,7 @@ def text(value: object) -> str | None:
 
 def is_too_long(value: object) -> bool:
     """Whether this would name something if it were shorter."""
-    return isinstance(value, str) and len(value) > MAX_NAME
+    return isinstance(value, str) and len(value) > MAX_ID_CHARS
 
 
 def seconds(value: object) -> float | None:

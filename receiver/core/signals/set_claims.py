@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
 from receiver.core.signals.event_types import EventType, type_of
 from receiver.core.signals.subjects import Subject, read_subject
-from receiver.core.tokens.claims import MAX_ID_CHARS, check_token_id
+from receiver.core.tokens.claims import check_token_id
 from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.rule import Examination, Rule
 from receiver.errors import Code, LogoutTokenError

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from receiver.core.tokens.claims import MAX_ID_CHARS, is_plain_id
+from receiver.core.eviction import MAX_ID_CHARS
+from receiver.core.tokens.claims import is_plain_id
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:

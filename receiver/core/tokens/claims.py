@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeGuard
 
+from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.tenants import TENANT_ID_PLACEHOLDER
 from receiver.core.tokens import times
 from receiver.core.tokens.rule import Rule, where_tenant
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 """The event member of a logout token (BCL §2.4)."""
-
-MAX_ID_CHARS = 512
-"""Longest `sub`, `sid` or `jti`. Core §2 caps `sub` at 255 ASCII characters; some OPs are more generous."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 

@@ -8,8 +8,8 @@ from aiohttp import web
 from pydantic import Field
 
 from receiver.bus.link.connection import Failure, describe
+from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.sign_in import SignIn
-from receiver.core.tokens.claims import MAX_ID_CHARS
 from receiver.errors import Code, DependencyError, MalformedRequestError
 from receiver.ingress.http.body import read_body
 from receiver.ingress.http.json_body import LIMITS, Date, Flag, JsonBody, Text, otherwise, parse_body

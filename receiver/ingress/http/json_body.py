@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
-from receiver.core.tokens.claims import MAX_ID_CHARS
 from receiver.core.tokens.strict_json import parse_object
 from receiver.errors import Code, MalformedRequestError
 from receiver.ingress.http.body import JSON, BodyLimits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from receiver.core.eviction import Eviction, eviction_id
+from receiver.core.eviction import MAX_ID_CHARS, Eviction, eviction_id
 from receiver.core.numeric_date import numeric_date
 from receiver.core.tokens import revocation_token
 from receiver.core.tokens.claims import is_plain_id
@@ -148,5 +148,7 @@ def _subject_in(body: bytes) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if not is_plain_id(value):
-        raise MalformedRequestError(Code.MALFORMED, "the subject is not a string of 1 to 512 plain characters")
+        raise MalformedRequestError(
+            Code.MALFORMED, f"the subject is not a string of 1 to {MAX_ID_CHARS} plain characters"
+        )
     return value
