@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ class Found:
         keys: Whether or not anything is there.
         exact: Those of them that are this user's or this session's alone, also when they cannot be read.
         named: Those of them that an app named: registered, or by a template.
+        index_full: Whether the index had no room for some name, of whichever user.
         failed: Caches whose Redis did not answer, by name.
         undone: Caches with a value that could not be cleared for now.
     """
@@ -42,6 +44,7 @@ class Found:
     keys: set[CacheKey] = field(default_factory=set)
     exact: set[CacheKey] = field(default_factory=set)
     named: set[CacheKey] = field(default_factory=set)
+    index_full: bool = False
     failed: dict[str, BaseException] = field(default_factory=dict)
     undone: set[str] = field(default_factory=set)
 
@@ -52,6 +55,7 @@ class Found:
         self.keys |= later.keys
         self.exact |= later.exact
         self.named |= later.named
+        self.index_full |= later.index_full
         self.failed |= later.failed
 
 
@@ -69,8 +73,11 @@ class Finder:
 
     async def find(self, eviction: Eviction) -> Found:
         """Every key known for this logout now, as far as the caches' Redis answer."""
-        accounts, places = await self._index.look_up(eviction)
-        found = Found(accounts, keys=places)
+        # Asked together, in one round trip.
+        (accounts, places), index_full = await asyncio.gather(
+            self._index.look_up(eviction), self._index.has_full_buckets()
+        )
+        found = Found(accounts, keys=places, index_full=index_full)
         await self._add_subjects(eviction, found, accounts)
         await self._derive(eviction, found)
         return found
@@ -121,7 +128,7 @@ class Finder:
 
     async def may_lack(self, eviction: Eviction, found: Found) -> bool:
         """Whether the index had no room for a name of this logout."""
-        return await self._index.may_lack(eviction, found.accounts, found.subjects)
+        return found.index_full and await self._index.may_lack(eviction, found.accounts, found.subjects)
 
     def names_a_key(self, found: Found) -> bool:
         """Whether a key is known that is not simply the one of all users."""

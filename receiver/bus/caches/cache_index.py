@@ -179,6 +179,10 @@ class CacheIndex:
         """Where anything of these subjects was found, as far as no account is noted with it."""
         return await self._places(sorted(subjects))
 
+    async def has_full_buckets(self) -> bool:
+        """Whether there was a name without room at all, for `may_lack`."""
+        return bool(await self._trips.one("HLEN", self._keys.full_buckets))
+
     async def may_lack(self, eviction: Eviction, accounts: Iterable[str], subjects: Iterable[str]) -> bool:
         """Whether there was no room for a name of this logout, so that what is known of its user may not be all.
 
@@ -187,8 +191,6 @@ class CacheIndex:
             accounts: What is known of its user's.
             subjects: Digests of the user's subjects at other clients.
         """
-        if not await self._trips.one("HLEN", self._keys.full_buckets):
-            return False
         of_logout, of_accounts = _names(eviction), sorted(accounts)
         notes = [
             *(Note("index", name, "") for name in of_logout),
