@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, web
+from multidict import CIMultiDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http import HTTPStatus
 
     from aiohttp.abc import AbstractStreamWriter
 
 
 class SameResponse(web.Response):
-    """An answer without a body that is the same for each request: its head is put together once a second.
+    """An answer that is the same for each request: its bytes are put together once a second.
 
-    Where the connection is not kept, or is not HTTP/1.1, it is written as any other.
+    Where it was changed, for HEAD, and where the connection is not kept or not HTTP/1.1, it is written as any other.
 
     Args:
-        head: Status and headers.
+        same: What it says.
     """
 
-    def __init__(self, head: SameHead) -> None:
-        super().__init__(status=head.status, headers=head.headers)
-        self._same_head = head
+    def __init__(self, same: Same) -> None:
+        super().__init__(status=same.status, headers=same.headers, body=same.body)
+        self._same = same
         self._written = False
 
     @property
@@ -36,10 +37,12 @@ class SameResponse(web.Response):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write it."""
+        same = self._same
         keep = super().keep_alive is None and request.keep_alive and request.version == HttpVersion11
-        if not keep or request.transport is None:
+        is_changed = self.headers != same.headers or self.body is not same.body or self.status != same.status
+        if not keep or is_changed or request.method == "HEAD" or request.transport is None:
             return await super().prepare(request)
-        request.transport.write(self._same_head.encoded())
+        request.transport.write(same.encoded())
         self._written = True
         return None
 
@@ -49,18 +52,20 @@ class SameResponse(web.Response):
             await super().write_eof(data)
 
 
-class SameHead:
-    """Status and headers of a `SameResponse`.
+class Same:
+    """What a `SameResponse` says.
 
     Args:
         status: The HTTP status.
         headers: All but `Date` and `Content-Length`.
+        body: As it is sent.
     """
 
-    def __init__(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes | None = None) -> None:
         self.status = status
-        self.headers = headers
-        self._lines = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Length: 0"]
+        self.headers = CIMultiDict(headers)
+        self.body = body
+        self._lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Length: {len(body or b'')}"]
         self._lines += [f"{name}: {value}" for name, value in headers.items()]
         self._second, self._encoded = 0, b""
 
@@ -69,5 +74,6 @@ class SameHead:
         second = int(time.time())
         if second != self._second:
             date = formatdate(second, usegmt=True)
-            self._second, self._encoded = second, "\r\n".join([*self._lines, f"Date: {date}", "", ""]).encode("ascii")
+            head = "\r\n".join([*self._lines, f"Date: {date}", "", ""]).encode("ascii")
+            self._second, self._encoded = second, head + (self.body or b"")
         return self._encoded

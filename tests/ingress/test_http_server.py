@@ -94,3 +94,22 @@ async def test_client_that_asks_first_is_told_to_continue(receiver: Receiver, op
 async def test_registered_query_is_kept(receiver: Receiver, op: OP) -> None:
     """A registered URI may carry a query (BCL §2.2); it changes nothing."""
     assert 200 == (await receiver.post(op.token(), "/backchannel-logout?tenant=t1")).status
+
+
+async def test_refusals_on_one_connection(receiver: Receiver) -> None:
+    """A refusal says the same each time, on HTTP/1.0 as well. To HEAD it has no body, so what follows is understood."""
+    form = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=b"
+    post = b"POST /backchannel-logout HTTP/1.1\r\nHost: a\r\n" + form
+    head = b"HEAD /backchannel-logout HTTP/1.1\r\nHost: a\r\n\r\n"
+    last = b"POST /backchannel-logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + form
+    body = b'{"error": "invalid_request", "error_description": "missing_token"}'
+
+    answers = (await by_hand(receiver, post + post + head + last)).split(b"HTTP/1.1 ")[1:]
+
+    assert [b"400", b"400", b"405", b"400"] == [answer[:3] for answer in answers]
+    assert [body, body, b"", body] == [answer.partition(b"\r\n\r\n")[2] for answer in answers]
+    for answer in answers:
+        headers = {line.partition(b":")[0].lower() for line in answer.partition(b"\r\n\r\n")[0].splitlines()[1:]}
+        assert {b"content-type", b"content-length", b"cache-control", b"date", b"server"} <= headers
+    old = await by_hand(receiver, post.replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert (b"400", body) == (old[9:12], old.partition(b"\r\n\r\n")[2])

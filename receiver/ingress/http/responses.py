@@ -6,8 +6,10 @@ about tokens, claims or keys.
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +18,7 @@ from aiohttp import web
 from receiver.core.signals import security_event
 from receiver.core.tokens.logout_token import RULES
 from receiver.errors import Code, DependencyError, ReceiverError
-from receiver.runtime.same_response import SameHead, SameResponse
+from receiver.runtime.same_response import Same, SameResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,11 @@ NO_STORE = {"Cache-Control": "no-store"}
 SERVER = "logout-receiver"
 """The `Server` header of every answer: no software version for scanners."""
 
-_ACCEPTED = SameHead(HTTPStatus.OK, {**NO_STORE, "Server": SERVER})
+MAX_REFUSALS = 128
+"""Refusals kept ready to be sent, some 500 bytes each: more than there are codes. More serve only callers that are
+told a sentence."""
+
+_ACCEPTED = Same(HTTPStatus.OK, {**NO_STORE, "Server": SERVER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +184,20 @@ def refused(error: ReceiverError, policy: Policy, *, detail: bool = False) -> we
         detail: Say the sentence of the log too; for callers who have shown a token of ours.
     """
     answer, status = answer_to(error, policy.answers), policy.status_of(error)
-    headers = dict(NO_STORE)
+    # A person may see this one, and it says nothing about tokens.
+    said = error.message if detail or error.code is Code.FRONTCHANNEL else None
+    return SameResponse(_refusal(error.code, answer, status, policy.retry_after_s, said))
+
+
+@lru_cache(maxsize=MAX_REFUSALS)
+def _refusal(code: Code, answer: Answer, status: int, retry_after_s: int, said: str | None) -> Same:
+    headers = {"Content-Type": "application/json; charset=utf-8", "Server": SERVER, **NO_STORE}
     # Not with 400, which no sender takes for an invitation.
     if answer.passing and status != REFUSED.status:
-        headers["Retry-After"] = str(policy.retry_after_s)
+        headers["Retry-After"] = str(retry_after_s)
     if answer == BACKCHANNEL[Code.METHOD]:
         headers["Allow"] = "POST"
-    body = {"error": answer.error, "error_description": error.code.value}
-    # A person may see this one, and it says nothing about tokens.
-    if detail or error.code is Code.FRONTCHANNEL:
-        body["detail"] = error.message
-    return web.json_response(body, status=status, headers=headers)
+    body = {"error": answer.error, "error_description": code.value}
+    if said is not None:
+        body["detail"] = said
+    return Same(status, headers, json.dumps(body).encode("ascii"))
