@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from receiver.bus.events.unknown import Unknown, unknown
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure
 from receiver.bus.link.inspect import inspect, inspect_standbys
+from receiver.bus.streams import StreamNotes
+from receiver.bus.watches import Watch
 from receiver.core.tokens.discovery import address_of
 from receiver.diagnosis.cache_checks import check_cache, check_index, check_unknown, sample
 from receiver.diagnosis.caches import LAST
@@ -18,6 +21,7 @@ from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.op import DatingFetcher, Published, fetch
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
+from receiver.diagnosis.source_checks import SourceFacts, check_sources
 from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
 from receiver.evictor import NAME as EVICTOR
 from receiver.evictor.opening import open_caches
@@ -41,14 +45,16 @@ async def examine(settings: Settings) -> list[Check]:
     fetcher = DatingFetcher(settings)
     await fetcher.open()
     try:
-        redis_checks, cache_checks, *op_checks = await asyncio.gather(
+        redis_checks, cache_checks, source_checks, *op_checks = await asyncio.gather(
             _examine_redis(settings),
             _examine_caches(settings),
+            _examine_sources(settings),
             *(_examine_op(fetcher, tenant.to_tenant()) for tenant in settings.all_tenants),
         )
     finally:
         await fetcher.aclose()
-    checks = [*redis_checks, *cache_checks, *(check for checks in op_checks for check in checks), *_check_api(settings)]
+    of_ops = [check for checks in op_checks for check in checks]
+    checks = [*redis_checks, *cache_checks, *of_ops, *source_checks, *_check_api(settings)]
     if not settings.all_tenants:
         fix = "Set RECEIVER_ISSUER and RECEIVER_CLIENT_IDS, or tenants: in the file given by --config."
         checks.append(Area("tenants").failed("configured", "none: every logout is refused", fix))
@@ -91,6 +97,28 @@ async def _examine_caches(settings: Settings) -> list[Check]:
     keyed = bool(settings.evictor.index_secrets)
     of_caches = [check for facts in found for check in (*check_cache(facts), *check_unknown(facts.name, in_part))]
     return [*of_caches, *check_index(found, keyed=keyed)]
+
+
+async def _examine_sources(settings: Settings) -> list[Check]:
+    tenants = [one for one in settings.all_tenants if any((one.ssf, one.graph, one.keycloak))]
+    if not tenants or settings.redis.url == EMBEDDED:
+        return []
+    keys, checks = Keys(settings.redis.prefix), []
+    async with settings.redis.opened() as client:
+        notes = StreamNotes(client, keys)
+        try:
+            for tenant in tenants:
+                facts = SourceFacts(
+                    stream=await notes.read(tenant.name),
+                    graph=await Watch(client, keys, f"graph:{tenant.name}").position(),
+                    realm=await Watch(client, keys, f"keycloak:{tenant.name}").position(),
+                    now_s=time.time(),
+                )
+                checks += list(check_sources(tenant, facts))
+        except Failure:
+            # The checks of Redis say so.
+            return []
+    return checks
 
 
 async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:

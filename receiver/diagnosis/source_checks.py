@@ -1,0 +1,75 @@
+"""Whether what a tenant's sources tell arrives: pure judgement of what the receivers have noted in Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from receiver.diagnosis.checks import Area
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from receiver.bus.streams import StreamNote
+    from receiver.bus.watches import Position
+    from receiver.diagnosis.checks import Check
+    from receiver.ops.tenant_settings import TenantSettings
+
+SILENT_S = 600.0
+"""Seconds after which a source that is watched should have been taken in again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """What is noted of one tenant.
+
+    Attributes:
+        stream: What its transmitter said.
+        graph: How far Microsoft Graph was taken in.
+        realm: How far its Keycloak realm was.
+        now_s: NumericDate seconds.
+    """
+
+    stream: StreamNote
+    graph: Position
+    realm: Position
+    now_s: float
+
+
+def check_sources(tenant: TenantSettings, facts: SourceFacts) -> Iterator[Check]:
+    """A line for each source that the tenant has."""
+    area = Area(tenant.name)
+    if tenant.ssf is not None:
+        yield _stream(area, tenant.name, facts.stream)
+    if tenant.graph is not None:
+        by = {
+            "delta": "delta queries tell of revoked sessions",
+            "filter": "revoked sessions are found by their date; delta queries do not tell of them",
+            "pages": "revoked sessions are found by reading all users; the directory answers in no quicker way",
+        }.get(facts.graph.dates_by, "no session was revoked yet, so it is not known what delta queries tell")
+        yield _watched(area, "graph", facts.graph, by, now_s=facts.now_s, sweep_s=tenant.graph.sweep_s)
+    if tenant.keycloak is not None:
+        yield _watched(
+            area, "keycloak", facts.realm, "the realm is watched", now_s=facts.now_s, sweep_s=tenant.keycloak.sweep_s
+        )
+
+
+def _stream(area: Area, tenant: str, note: StreamNote) -> Check:
+    if note.status in {"paused", "disabled"}:
+        text = f"the transmitter has {note.status} the stream{f': {note.reason}' if note.reason else ''}"
+        return area.warning("stream", text, f"Run `receiver ssf status {tenant} --change-to enabled`.")
+    if note.verified_at is None:
+        text = "no verification of the stream has come yet"
+        return area.warning("stream", text, f"Run `receiver ssf create {tenant}`, then `receiver ssf verify {tenant}`.")
+    return area.ok("stream", "the transmitter's verification has come")
+
+
+def _watched(area: Area, name: str, position: Position, text: str, *, now_s: float, sweep_s: float) -> Check:
+    at = max(position.dates_at, position.ended_at)
+    fix = f"See why in the job input:{name}:<tenant> of /readyz, and input.failed in the log."
+    if not at:
+        return area.warning(name, "nothing was taken in yet", fix)
+    ago_s = max(0.0, now_s - at)
+    if ago_s > max(SILENT_S, 2 * sweep_s):
+        return area.warning(name, f"nothing was taken in for {ago_s:.0f} s", fix)
+    return area.ok(name, f"taken in {ago_s:.0f} s ago; {text}")
