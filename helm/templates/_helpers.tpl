@@ -81,6 +81,12 @@ outbox:
 {{- end }}
 shutdown:
   drain_s: {{ .Values.shutdown.drainSeconds | int }}
+{{- if .Values.canary.enabled }}
+canary:
+  tenant: canary
+  url: {{ .Values.canary.url | quote }}
+  interval_s: {{ .Values.canary.intervalSeconds }}
+{{- end }}
 {{- if .Values.indexSecret.existingSecret }}
 evictor:
   index_secret_file: {{ include "logout-receiver.secretsPath" . }}/index/secret
@@ -106,7 +112,11 @@ redis:
 {{- end }}
 
 {{- define "logout-receiver.config" -}}
-{{- mergeOverwrite (deepCopy .Values.config) (include "logout-receiver.ownSettings" . | fromYaml) | toYaml }}
+{{- $config := mergeOverwrite (deepCopy .Values.config) (include "logout-receiver.ownSettings" . | fromYaml) }}
+{{- if .Values.canary.enabled }}
+{{- $config = set $config "tenants" (prepend $config.tenants (include "logout-receiver.canary.tenant" . | fromYaml)) }}
+{{- end }}
+{{- toYaml $config }}
 {{- end }}
 
 {{- define "logout-receiver.validate" -}}
@@ -176,4 +186,5 @@ redis:
 {{- fail "outbox.persistence is a volume for the outbox: set outbox.enabled to true." }}
 {{- end }}
 {{- include "logout-receiver.evictor.validate" . }}
+{{- include "logout-receiver.canary.validate" . }}
 {{- end }}

@@ -21,6 +21,11 @@ class Keys:
     prefix: str = DEFAULT_PREFIX
 
     @property
+    def of_canary(self) -> Keys:
+        """The keys of the canary's logouts, which nothing but the canary reads: a stream, and all that goes with it."""
+        return Keys(f"{self.prefix}:canary")
+
+    @property
     def events(self) -> str:
         """Stream: one entry per eviction, field `event` (JSON) and `n` (consecutive number)."""
         return f"{self.prefix}:events"

@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[configured], help="take in logout tokens")
     serve.set_defaults(run=_serve)
+    canary = commands.add_parser("canary", parents=[configured], help="send a logout again and again, and hear of it")
+    canary.set_defaults(run=_canary)
     watch = commands.add_parser("watch-graph", parents=[configured], help="watch Microsoft Graph; run any number")
     watch.set_defaults(run=_watch_graph)
     evict = commands.add_parser("evict", parents=[configured], help="clear the shared caches; run any number")
@@ -150,6 +152,17 @@ def _run(settings: Settings, options: argparse.Namespace, command: Command) -> i
     logs.setup(settings.log.level)
     with tracing.exported(enabled=settings.tracing.enabled, service="logout-receiver"):
         event_loop.run(serve(settings, _source(options), command))
+    return GOOD
+
+
+def _canary(options: argparse.Namespace) -> int:
+    from receiver.canary import canary
+    from receiver.ops import logs
+    from receiver.runtime import event_loop
+
+    settings = load_settings(options)
+    logs.setup(settings.log.level)
+    event_loop.run(canary(settings))
     return GOOD
 
 

@@ -56,6 +56,7 @@ class Intake:
         metrics: Where it is counted.
         clock: NumericDate seconds.
         audit_log: Where each decision is noted; None notes none.
+        canary: A tenant whose logouts reach no app, and what takes them; None where there is none.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Intake:
         metrics: Metrics,
         clock: Callable[[], float],
         audit_log: AuditLog | None = None,
+        canary: tuple[str, EvictionPublisher] | None = None,
     ) -> None:
         self._publisher = publisher
         self._audit = audit_log
+        self._canary = canary
         self._metrics = metrics
         self._requests = Children(metrics.requests)
         self._request_seconds = Children(metrics.request_seconds)
@@ -80,6 +83,8 @@ class Intake:
         Raises:
             PublishError: neither Redis nor an outbox took it; publishing it again is safe.
         """
+        if self._canary is not None and eviction.tenant == self._canary[0]:
+            return await self._canary[1].publish(eviction)
         started = time.perf_counter()
         published = await self._publisher.publish(eviction)
         if published.entry_id == IN_OUTBOX:

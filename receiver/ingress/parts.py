@@ -234,6 +234,17 @@ def make_publisher(
     )
 
 
+def make_canary(
+    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]
+) -> tuple[str, EvictionPublisher] | None:
+    """The tenant of the canary, and what appends its logouts; None where there is no canary."""
+    if settings.canary.tenant is None:
+        return None
+    # Nothing is kept for long: a logout of the canary is looked for at once or never.
+    retention = Retention(max_events=1000, max_age_s=3600, dedupe_s=3600, mark_s=3600)
+    return settings.canary.tenant, EvictionPublisher(client, keys.of_canary, retention, clock=clock)
+
+
 def known_sessions(
     settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]
 ) -> KnownSessions:

@@ -175,7 +175,8 @@ async def running(
         )  # fmt: skip
         await watch.check()
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
-        intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock, audit_log=audit)
+        canary = parts.make_canary(settings, client, keys, clock=clock)
+        intake = Intake(through_outbox or publisher, metrics=metrics, clock=clock, audit_log=audit, canary=canary)
         parser = parts.open_parser(tenants, stack)
         verifier = TokenVerifier(
             parser, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox

@@ -267,6 +267,21 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
 
 
+class CanarySettings(Section):
+    """A logout sent again and again by `receiver canary`."""
+
+    tenant: str | None = Field(
+        None,
+        description="Name of the tenant that `receiver canary` is the OP of. Its logouts reach no app. The process "
+        "serves the issuer's documents on its internal listener.",
+    )
+    url: str | None = Field(
+        None, pattern=r"^https?://[^\s#@]+$", description="Where it sends its logouts: the address OPs call."
+    )
+    interval_s: float = Field(60.0, gt=0, description="Seconds between two logouts.")
+    deadline_s: float = Field(10.0, gt=0, description="Seconds until one is answered, and then until it is heard of.")
+
+
 class TracingSettings(Section):
     """Traces."""
 

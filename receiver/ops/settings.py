@@ -20,6 +20,7 @@ from receiver.ops.audit_settings import AuditSettings
 from receiver.ops.cache_settings import CacheSettings, EvictorSettings
 from receiver.ops.redis_settings import EMBEDDED, RedisSettings
 from receiver.ops.sections import (
+    CanarySettings,
     EventSettings,
     InternalSettings,
     KeySettings,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     outbound: OutboundSettings = OutboundSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
+    canary: CanarySettings = CanarySettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     metrics: MetricsSettings = MetricsSettings()
     reload: ReloadSettings = ReloadSettings()

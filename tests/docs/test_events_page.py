@@ -118,7 +118,7 @@ def test_every_key_is_described() -> None:
 
     assert len(kinds) == len(described)
     assert described == {
-        Keys().events, Keys().sequence, Keys().jti("<event id>"), Keys().logout("<digest>"),
+        Keys().events, Keys().of_canary.events, Keys().sequence, Keys().jti("<event id>"), Keys().logout("<digest>"),
         Keys().further("<event id>"),
         Keys().jwks("<tenant>"), Keys().mark("<digest>"), Keys().anew("<digest>"), Keys().epoch, Keys().full_buckets,
         Keys().stream("<tenant>"), Keys().stream_state("<tenant>", "<state>"), Keys().poller("<name>"),

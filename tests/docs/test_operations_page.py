@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from receiver.canary import CanaryMetrics
 from receiver.cli import _parser
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.metrics import Metrics
@@ -79,7 +80,7 @@ def test_metrics_on_the_page_are_the_ones_there_are() -> None:
     page = {names(row[0])[0]: (row[1], names(row[2])) for row in rows(section(PAGE, "Metrics"))}
     suffix = {"counter": "_total", "info": "_info"}
     there: dict[str, tuple[str, list[str]]] = {}
-    for process in (Metrics(), EvictorMetrics()):
+    for process in (Metrics(), EvictorMetrics(), CanaryMetrics()):
         for metric in vars(process).values():
             if isinstance(metric, MetricWrapperBase):
                 there[metric._name + suffix.get(metric._type, "")] = (metric._type, list(metric._labelnames))

@@ -72,7 +72,15 @@ CASES: dict[str, tuple[list[dict[str, str]], str, dict[str, str]]] = {
         {"pod": "a"},
     ),
     # No series at all of accepted logouts, and a receiver that has run for more than a day.
-    "LogoutSilence": ([series("logout_build_info", "1x1600", 'pod="a"')], "26h", {}),
+    "LogoutSilence": (
+        [
+            series("logout_build_info", "1x1600", 'pod="a"'),
+            series("logout_requests_total", "0+1x1600", 'tenant="canary",outcome="ok"'),
+        ],
+        "26h",
+        {},
+    ),
+    "LogoutCanary": ([series("logout_canary_last_success_timestamp_seconds", "0x20")], "8m", {}),
     "LogoutAppSilent": ([series("logout_app_silent", "1x9", 'app="portal"')], "5m", {"app": "portal"}),
     "LogoutAppSlow": (
         [

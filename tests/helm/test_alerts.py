@@ -18,7 +18,10 @@ needs_promtool = pytest.mark.skipif(
 
 def rule_of(render: Render, **settings: object) -> Object:
     """The PrometheusRule, with the evictor's alerts."""
-    values = values_of("evictor") | {"metrics": {"prometheusRule": {"enabled": True, **settings}}}
+    values = values_of("evictor") | {
+        "canary": {"enabled": True, "url": "https://logout.example.com/backchannel-logout"},
+        "metrics": {"prometheusRule": {"enabled": True, **settings}},
+    }
     [rule] = of_kind(render(values), "PrometheusRule")
     return rule
 
@@ -63,7 +66,7 @@ def test_each_alert_fires_in_its_case(alert: Object, rules: Path, tmp_path: Path
     }
     elsewhere = [one | {"series": one["series"].replace("identity", "other")} for one in given]
     # What is absent is absent in a namespace without a release, too: those two look for something that is missing.
-    quiet = alert["alert"] != "LogoutNoWatcher"
+    quiet = alert["alert"] not in {"LogoutNoWatcher", "LogoutCanary"}
     tests = [
         {
             "interval": "1m",
@@ -94,6 +97,7 @@ def test_no_alert_fires_on_a_quiet_day(rules: Path, tmp_path: Path) -> None:
         series("logout_keys_oldest_seconds", "0x1600", 'pod="a"'),
         series("logout_tenants_without_keys", "0x1600", 'pod="a"'),
         series("logout_app_silent", "0x1600", 'app="evictor"'),
+        series("logout_canary_last_success_timestamp_seconds", "0+60x1600"),
         series("logout_group_lag", "0x1600", 'group="evictor"'),
     ]
     asked = [{"eval_time": "26h", "alertname": alert["alert"], "exp_alerts": []} for alert in ALERTS]
@@ -127,4 +131,4 @@ def test_evictor_alerts_go_with_the_evictor(render: Render) -> None:
     [rule] = of_kind(render(with_values(metrics={"prometheusRule": {"enabled": True}})), "PrometheusRule")
     names = {one["alert"] for one in rule["spec"]["groups"][0]["rules"]}
 
-    assert {alert["alert"] for alert in ALERTS if not alert.get("evictor")} == names
+    assert {alert["alert"] for alert in ALERTS if not (alert.get("evictor") or alert.get("canary"))} == names
