@@ -22,8 +22,8 @@ SERVER_CORE = 0
 OTHER_CORE = 1
 """Where everything else runs: Redis, the OP, the generator."""
 
-START_S = 20.0
-"""Seconds a process has to come up."""
+START_S = 60.0
+"""Seconds a process has to come up; where other work has the core, 20 were too few."""
 
 STOP_S = 10.0
 """Seconds a process has to end after SIGTERM."""
