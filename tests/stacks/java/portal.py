@@ -45,7 +45,7 @@ class Portal:
                 "java",
                 "-XX:TieredStopAtLevel=1",
                 "-Xmx256m",
-                f"-Djavax.net.ssl.trustStore={_trust_store(self.op.ca_file, directory)}",
+                f"-Djavax.net.ssl.trustStore={trust_store(self.op.ca_file, directory)}",
                 "-Djavax.net.ssl.trustStorePassword=changeit",
                 "-cp",
                 classpath_of_example(),
@@ -138,7 +138,8 @@ class Browser:
         self._http.close()
 
 
-def _trust_store(ca_file: Path, directory: Path) -> Path:
+def trust_store(ca_file: Path, directory: Path) -> Path:
+    """A PKCS #12 store (password `changeit`) with this CA alone."""
     store = directory / "trust.p12"
     command = ["keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", str(ca_file)]
     command += ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", "changeit"]

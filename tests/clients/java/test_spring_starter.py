@@ -1,0 +1,146 @@
+"""The Spring Boot starter: an app with nothing but oauth2Login, signed out at its OP."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING, Self
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from tests.stacks.java.maven import classpath_of_tests
+from tests.stacks.java.portal import trust_store
+from tests.stacks.java.world import Program, World, running_world
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
+
+PAGE = {"Accept": "text/html, */*;q=0.8"}
+
+START_S = 150.0
+"""Seconds Spring Boot may take to start on a busy machine; it takes 4 on a quiet one."""
+
+
+class Shop:
+    """The app in a process of its own, and browsers. Start it with `with`."""
+
+    def __init__(self, modules: Path, world: World, directory: Path) -> None:
+        self.world, self.op = world, world.ops["oidc"]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://localhost:{port}"
+        oauth2 = "--spring.security.oauth2.client"
+        command = ["java", "-XX:TieredStopAtLevel=1", "-Xmx256m"]
+        command += [f"-Djavax.net.ssl.trustStore={trust_store(self.op.ca_file, directory)}"]
+        command += ["-Djavax.net.ssl.trustStorePassword=changeit", "-cp"]
+        command += [classpath_of_tests(modules / "spring-boot-starter")]
+        command += ["org.logoutreceiver.listener.spring.ShopApplication", f"--server.port={port}"]
+        command += ["--spring.application.name=shop", f"--spring.data.redis.url={world.redis_url}"]
+        command += [f"{oauth2}.registration.op.client-id=portal", f"{oauth2}.registration.op.client-secret=secret"]
+        command += [f"{oauth2}.registration.op.scope=openid", f"{oauth2}.provider.op.issuer-uri={self.op.issuer}"]
+        command += ["--management.endpoint.health.show-details=always"]
+        command += ["--management.endpoints.web.exposure.include=health,metrics"]
+        self._program = Program(command, directory / "shop.log")
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as until_it_answers:
+            until_it_answers.enter_context(self._program)
+            deadline = time.monotonic() + START_S
+            while not self._answers():
+                assert time.monotonic() < deadline, self._program.output[-3000:]
+                self._program.assert_running()
+                time.sleep(0.1)
+            self._running = until_it_answers.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(self.url + "/me", headers=PAGE, timeout=10, allow_redirects=False).status_code == 302
+        return False
+
+    def get(self, browser: requests.Session, path: str) -> requests.Response:
+        """A page, redirects not followed."""
+        there = path if path.startswith("http") else self.url + path
+        return browser.get(there, headers=PAGE, timeout=30, allow_redirects=False)
+
+    def sign_in(self, browser: requests.Session, user: str) -> dict[str, list[str]]:
+        """Through the OP and back; what the authentication request said."""
+        to_op = self.get(browser, self.get(browser, "/me").headers["Location"]).headers["Location"]
+        back = self.get(browser, self.op.answer(to_op, user))
+        assert back.status_code == 302, back.text
+        return parse_qs(urlsplit(to_op).query)
+
+
+@pytest.fixture(scope="module")
+def shop(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The app, a receiver and an OP."""
+    directory = tmp_path_factory.mktemp("spring")
+    for world in running_world(directory, evictor=False):
+        with Shop(modules, world, directory) as running:
+            yield running
+
+
+@pytest.fixture
+def browsers() -> Iterator[tuple[requests.Session, requests.Session]]:
+    """Alice's and Bob's."""
+    with requests.Session() as alice, requests.Session() as bob:
+        for browser in (alice, bob):
+            browser.trust_env = False
+        yield alice, bob
+
+
+def test_a_logout_ends_the_session_and_the_way_back_asks_for_a_password(
+    shop: Shop, browsers: tuple[requests.Session, requests.Session]
+) -> None:
+    """Alice is sent to sign in, with `prompt=login`, and is in again; Bob notices nothing."""
+    alice, bob = browsers
+    first = shop.sign_in(alice, "alice")
+    shop.sign_in(bob, "bob")
+    assert [200, 200] == [shop.get(browser, "/me").status_code for browser in browsers]
+    assert ("86400", None) == (first["max_age"][0], first.get("prompt"))
+
+    shop.world.logout(shop.op, "alice")
+
+    eventually(lambda: shop.get(alice, "/me").status_code == 302)
+    assert 200 == shop.get(bob, "/me").status_code
+    assert ["login"] == shop.sign_in(alice, "alice")["prompt"]
+    assert 200 == shop.get(alice, "/me").status_code
+
+
+def test_a_second_refusal_in_a_row_sends_nowhere(
+    shop: Shop, browsers: tuple[requests.Session, requests.Session]
+) -> None:
+    """The OP gives the session that was ended once more: a page, and no redirect."""
+    carol, _ = browsers
+    shop.sign_in(carol, "carol")
+    session = shop.op._sessions["carol"]  # an OP whose own session goes on
+    shop.world.logout(shop.op, "carol")
+    eventually(lambda: shop.get(carol, "/me").status_code == 302)
+
+    shop.op._sessions["carol"] = session
+    shop.sign_in(carol, "carol")
+
+    assert 401 == shop.get(carol, "/me").status_code
+    assert 302 == shop.get(carol, "/me").status_code
+
+
+def test_health_and_metrics(shop: Shop, browsers: tuple[requests.Session, requests.Session]) -> None:
+    """The actuator shows that it hears."""
+    dora, _ = browsers
+    shop.sign_in(dora, "dora")
+
+    health = shop.get(dora, "/actuator/health").json()
+    metric = shop.get(dora, "/actuator/metrics/logout.listener.hears").json()
+
+    assert "UP" == health["components"]["logoutListener"]["status"]
+    assert 1 == metric["measurements"][0]["value"]
