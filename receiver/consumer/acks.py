@@ -69,6 +69,7 @@ class Acknowledger:
         self._listener = listener
         self._waiting: deque[acks.Ack] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
+        self._sending = asyncio.Lock()
         self.problem = ""
 
     def add(self, eviction: Eviction, entry: Entry, *, unknown: str = "") -> None:
@@ -94,6 +95,12 @@ class Acknowledger:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._wake.wait()
 
+    async def flush(self) -> None:
+        """Send what there is, if Redis takes it."""
+        if self._waiting:
+            with contextlib.suppress(*connection.Failure):
+                await self._send()
+
     async def leave(self) -> None:
         """Send what is left and say goodbye; best effort."""
         with contextlib.suppress(*connection.Failure):
@@ -101,6 +108,10 @@ class Acknowledger:
             await acks.leave(self._client, self._keys, self._listener)
 
     async def _send(self) -> None:
+        async with self._sending:
+            await self._send_all()
+
+    async def _send_all(self) -> None:
         while True:
             batch = list(self._waiting)[:MAX_BATCH]
             await acks.acknowledge(self._client, self._keys, self._listener, batch, now=time.monotonic())

@@ -252,6 +252,9 @@ class GroupSubscriber(Reader):
         done, self._done = self._done, []
         if done:
             try:
+                if self._acks is not None:
+                    # Before: a worker that is killed in between leaves them to another one, which tells it once more.
+                    await self._acks.flush()
                 await self._member.done(done)
             except BaseException:
                 self._done += done

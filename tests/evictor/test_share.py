@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from receiver.bus.events import acks
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
@@ -18,6 +19,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
+    import pytest
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
@@ -111,6 +113,38 @@ async def test_one_user_in_order(redis_server: EmbeddedRedis, redis_client: redi
         numbers = [int(eviction.id[1:]) for eviction in handled if eviction.sub == f"u{user}"]
         assert sorted(numbers) == numbers
         assert 50 == len(numbers)
+
+
+async def test_acknowledged_before_it_is_done(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group learns that an eviction is done after its receiver did: a worker killed in between loses neither."""
+    finishing, gate = asyncio.Event(), asyncio.Event()
+    finish, acknowledge = Share._finish, acks.acknowledge
+
+    async def finished(self: Share) -> None:
+        if self._done:
+            finishing.set()
+        await finish(self)
+
+    async def held(*arguments: Any, **named: Any) -> None:
+        await gate.wait()
+        await acknowledge(*arguments, **named)
+
+    async def handle(_: Eviction) -> None:
+        return
+
+    monkeypatch.setattr(Share, "_finish", finished)
+    monkeypatch.setattr(acks, "acknowledge", held)
+    await publish(redis_client, [order(1)])
+    async with working(redis_server, handle):
+        await finishing.wait()
+        # Long enough for a command to the group, if one were sent.
+        for _ in range(3):
+            assert 1 == (await redis_client.xpending(KEYS.events, GROUP))["pending"]
+        gate.set()
+        await until(lambda: is_done(redis_client))
+    assert 1 == await redis_client.hlen(KEYS.acks_of("e1"))
 
 
 async def test_those_that_only_wait(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
