@@ -13,7 +13,7 @@ CHART := .tools/chart
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-deep chaos lint format types layers chart check lock pin clean
+.PHONY: help setup demo test test-deep chaos lint format types layers chart kube check lock pin clean
 
 help:
 	@echo 'make demo            two apps, one sign-out, in your browser (ARGS=--once: play the story and exit)'
@@ -71,6 +71,10 @@ $(CHART)/.ready: requirements/chart.lock
 
 chart: $(READY) $(CHART)/.ready
 	$(CHART)/bin/pytest -c tests/helm/pytest.ini tests/helm
+
+# In a real cluster: see `python -m tests.kube --help`. Outside of `make check`.
+kube: $(READY)
+	$(BIN)/python -m tests.kube --kubeconfig $(KUBECONFIG) $(ARGS)
 
 check: test test-deep lint types layers chart
 	$(MAKE) demo ARGS=--once
