@@ -19,7 +19,7 @@ class AdminEvent:
         id: The same whenever it is read.
         at_ms: Milliseconds since 1970 on the realm's clock.
         what: As far as it matters here.
-        user: Whom it is about; None where it is about none.
+        user: The id of the user it is about; None where it is about none.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Microsoft Graph, watched: what an Entra administrator does reaches every app, whatever the directory can answer."""
+"""Microsoft Graph, watched: what an Entra administrator does reaches every app, however the directory answers."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_nothing_is_told_twice(graph: Graph, watch: Start, clock: Clock) -
 
 
 async def test_what_was_before_the_watch_is_left(graph: Graph, watch: Start) -> None:
-    """The first look notes who is disabled and deleted, and ends nobody for it."""
+    """The first look notes who is disabled and deleted, and ends no session for it."""
     graph.enable(graph.add(1), enabled=False)
     graph.delete(graph.add(2))
     async with watch(graph.tenant()) as watching:

@@ -170,7 +170,7 @@ def rules(audience: str) -> tuple[Rule, ...]:
             "11", "command", "OPC §4, §5", lambda e: check_command(e.claims),
             refusals=dict.fromkeys((Code.UNSUPPORTED_COMMAND, Code.NO_SUBJECT, Code.MALFORMED), _SEND),
         ),
-        Rule("12", "callback", "OPC §5.3, §6.1", callback, refusals={Code.MALFORMED: _SEND}),
+        Rule("12", "callback", "OPC, Asynchronous Response", callback, refusals={Code.MALFORMED: _SEND}),
     )  # fmt: skip
 
 

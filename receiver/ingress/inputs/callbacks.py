@@ -1,7 +1,7 @@
-"""What follows an `invalidate_async`: the OP is called once the order is done, or is told what is missing (OPC §5.3).
+"""What follows an `invalidate_async`: the OP is called once the order is done, or is told what is missing.
 
-Orders are in Redis, so that they outlive the receiver that took them. One of all receivers looks after them. Each is
-judged as `receiver trace` judges it, at the moment of the call.
+OpenID Provider Commands, "Asynchronous Response". Orders are in Redis, to outlive the receiver that took them.
+One of all receivers looks after them. Each is judged as `receiver trace` judges it, at the moment of the call.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class CallbackCalls(Poller):
 
 
 def result_of(traced: Trace) -> dict[str, object]:
-    """What the OP is told (OPC §5.3); the draft has no words for what is not done."""
+    """What the OP is told (OPC, "Asynchronous Response"); the draft has no words for what is not done."""
     told: dict[str, object] = {"sub": traced.eviction.sub, "account_state": "active"}
     if traced.complete:
         return told

@@ -172,7 +172,7 @@ class Commands(HttpInput):
 
     async def _call_later(self, order: Accepted, relation: str, token: str | None, rules: CommandRules) -> None:
         if token is None or await _asked(self._callbacks.endpoint(relation)) is None:
-            # Without both the OP is not called (OPC §5.3).
+            # Without both the OP is not called (OPC, "Asynchronous Response").
             return
         if order.entry_id is None:
             raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
