@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
 from receiver.consumer import Subscriber
 from tests.chaos.proxy import Proxy
 from tests.consumer.listening import eviction, running
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ async def test_a_slow_start_looks_back_as_far(redis_server: EmbeddedRedis, redis
         proxy.delay_s = DELAY_S
         url = f"redis://127.0.0.1:{proxy.port}/0"
         subscriber = Subscriber(url, lambda e: heard.append(e.id), app="portal", lookback_s=0.0)
-        await EvictionPublisher(redis_client, Keys(), Retention()).publish(eviction("e1"))
+        await publisher_to(redis_client).publish(eviction("e1"))
         async with running(subscriber):
             await until(lambda: subscriber.last_read_s is not None)
 

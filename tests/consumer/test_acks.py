@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 import redis.asyncio
@@ -11,12 +12,15 @@ import redis.asyncio
 import receiver.consumer.acks
 import receiver.consumer.reader
 from receiver.bus.events import acks
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadSubscriber
 from tests.consumer.listening import eviction, running
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from receiver.bus.events.publish import EvictionPublisher
 
 KEYS = Keys()
 
@@ -24,7 +28,7 @@ KEYS = Keys()
 @pytest.fixture
 def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     """Publishes to the suite's Redis."""
-    return EvictionPublisher(redis_client, KEYS, Retention())
+    return publisher_to(redis_client)
 
 
 async def acked(client: redis.asyncio.Redis, name: str) -> list[str]:
@@ -163,7 +167,7 @@ async def test_acks_wait_for_redis_and_nobody_waits_for_them(monkeypatch: pytest
     heard: list[str] = []
     with EmbeddedRedis() as server:
         client = redis.asyncio.Redis.from_url(server.url)
-        publisher = EvictionPublisher(client, KEYS, Retention())
+        publisher = publisher_to(client)
         async with running(Subscriber(server.url, lambda e: heard.append(e.id), app="portal")):
             for number in range(5):
                 await publisher.publish(eviction(f"e{number}"))
@@ -189,7 +193,7 @@ async def test_rights_without_acknowledgements(caplog: pytest.LogCaptureFixture)
         )
         url = f"redis://reader:secret@127.0.0.1:{server.port}/0"
         async with running(Subscriber(url, lambda e: heard.append(e.id), app="portal")):
-            await EvictionPublisher(client, KEYS, Retention()).publish(eviction("one"))
+            await publisher_to(client).publish(eviction("one"))
             await until(lambda: heard == ["one"] and "cannot acknowledge" in caplog.text)
         await client.aclose()
     assert 1 == caplog.text.count("cannot acknowledge")

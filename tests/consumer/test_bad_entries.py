@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.events.groups import HANDED_BACK
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.events.stream import Entry
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
 from receiver.consumer.group import MAX_HAND_OVERS
 from tests.consumer.listening import eviction, running, told
 from tests.support.bad_entries import ALL, EVENTS, IN_BETWEEN, NUMBERS, OTHER_TYPE, TOLERATED, Bad
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.events.publish import EvictionPublisher
     from receiver.bus.link.embedded import EmbeddedRedis
 
 KEYS = Keys()
@@ -36,7 +37,7 @@ GROUPS = [GroupSubscriber, ThreadGroupSubscriber]
 @pytest.fixture
 def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     """Publishes to the suite's Redis."""
-    return EvictionPublisher(redis_client, KEYS, Retention())
+    return publisher_to(redis_client)
 
 
 class Heard:

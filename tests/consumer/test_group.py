@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, GroupSubscriber, ThreadGroupSubscriber
 from receiver.errors import ConfigurationError
 from tests.consumer.listening import DEADLINE_S, eviction, running, stop
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
 
+    from receiver.bus.events.publish import EvictionPublisher
     from receiver.bus.link.embedded import EmbeddedRedis
 
 EVENTS = Keys().events
@@ -40,7 +41,7 @@ asyncio.run(GroupSubscriber(sys.argv[1], handler, app="portal", min_idle_s=1).ru
 @pytest.fixture
 def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     """Publishes to the suite's Redis."""
-    return EvictionPublisher(redis_client, Keys(), Retention())
+    return publisher_to(redis_client)
 
 
 async def pending(client: redis.asyncio.Redis) -> int:

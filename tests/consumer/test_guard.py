@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.caches.removals import Removals
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.link.trips import Trips
@@ -22,6 +21,7 @@ from receiver.core import local_marks
 from receiver.core.marks import digest
 from receiver.core.sign_in import from_claims
 from tests.support.bad_entries import ALL
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,7 +77,7 @@ async def test_second_request_asks_nobody(
     """Once a session was asked about and the process hears Redis, further checks cost no network."""
     del redis_server
     commands = Commands(redis_client)
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(sub="bob", sid="s9"))
+    await publisher_to(redis_client).publish(logout(sub="bob", sid="s9"))
     await until_heard(guard)
     before = await commands.count("mget")
 
@@ -96,7 +96,7 @@ async def until_heard(guard: Guard) -> None:
 
 async def test_heard_logout_is_known_at_once(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
     """After an eviction was heard its session is ended, also when the mark in Redis is gone; others live."""
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await publisher_to(redis_client).publish(logout())
     await until_heard(guard)
     await redis_client.flushall()
 
@@ -110,7 +110,7 @@ async def test_entries_of_others_hide_no_logout(guard: Guard, redis_client: redi
     await until_heard(guard)
     for bad in ALL:
         await bad.add(redis_client)
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await publisher_to(redis_client).publish(logout())
     async with asyncio.timeout(DEADLINE_S):
         await guard.caught_up()
     await redis_client.flushall()
@@ -123,7 +123,7 @@ async def test_logout_before_the_process_started(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
 ) -> None:
     """A logout older than what the process reads is found by asking Redis."""
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await publisher_to(redis_client).publish(logout())
     await redis_client.xtrim(Keys().events, maxlen=0, approximate=False)
     guard = Guard(redis_server.url, app="portal")
     await guard.start()
@@ -151,7 +151,7 @@ async def test_thread_guard_answers_the_same(redis_server: EmbeddedRedis, redis_
     assert await asyncio.to_thread(guard.register, claims())
     assert not await asyncio.to_thread(guard.is_signed_out, claims())
 
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await publisher_to(redis_client).publish(logout())
     async with asyncio.timeout(DEADLINE_S):
         while not heard:
             await asyncio.sleep(0.01)
@@ -164,7 +164,7 @@ async def test_thread_guard_answers_the_same(redis_server: EmbeddedRedis, redis_
 async def test_mismatched_claims_are_asked_about(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
     """A logout of a `sid` with another `sub` does not end this session unless Redis says so."""
     await guard.register(claims(sub="bob"))
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(sub="alice"))
+    await publisher_to(redis_client).publish(logout(sub="alice"))
     await until_heard(guard)
 
     assert not await guard.is_signed_out(claims(sub="bob"))
@@ -172,7 +172,7 @@ async def test_mismatched_claims_are_asked_about(guard: Guard, redis_client: red
 
 async def test_logout_for_another_client(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
     """A logout that counts for one client only does not end another client's session."""
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(client_id="orders", applies_to="client"))
+    await publisher_to(redis_client).publish(logout(client_id="orders", applies_to="client"))
     await until_heard(guard)
 
     assert not await guard.is_signed_out(claims())
@@ -260,7 +260,7 @@ def test_stale_copy_is_not_believed(clock: Clock) -> None:
 async def test_absurd_auth_time_does_not_outlive_a_logout(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
     """A session dated in milliseconds is ended like one without a date, by what was heard and by what Redis knows."""
     session = claims(auth_time=1_700_000_000_000)
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await publisher_to(redis_client).publish(logout())
 
     assert "ended" == await guard.sign_in(session)
     await until_heard(guard)
@@ -272,7 +272,7 @@ async def test_logout_of_any_named_client(guard: Guard, redis_client: redis.asyn
     """Where an ID token names two clients, a logout that counts for the second one only ends the session."""
     both = claims(aud=["portal", "orders"])
     assert await guard.register(both, keys=["session:1"])
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout(client_id="orders", applies_to="client"))
+    await publisher_to(redis_client).publish(logout(client_id="orders", applies_to="client"))
 
     assert await guard.is_signed_out(both)
     [(_, entry)] = await redis_client.xrevrange(Keys().events, count=1)
@@ -346,7 +346,7 @@ async def test_handler_that_blocks_holds_up_no_request(
         assert release.wait(DEADLINE_S)
 
     with ThreadGuard(redis_server.url, app="portal", on_eviction=handler) as guard:
-        await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+        await publisher_to(redis_client).publish(logout())
         assert await asyncio.to_thread(asked.wait, DEADLINE_S)
 
         assert "live" == await asyncio.to_thread(guard.status, claims(sub="bob", sid="s9"))
@@ -365,7 +365,7 @@ async def test_stop_waits_for_a_handler_in_a_thread_and_no_longer(
 
     guard = ThreadGuard(redis_server.url, app="portal", on_eviction=handler)
     guard.start()
-    await EvictionPublisher(redis_client, Keys(), Retention()).publish(logout())
+    await publisher_to(redis_client).publish(logout())
     assert await asyncio.to_thread(entered.wait, DEADLINE_S)
     stopping = asyncio.create_task(asyncio.to_thread(guard.stop))
     reading = guard._guard._subscriber._task

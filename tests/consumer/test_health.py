@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
 from receiver.consumer import (
     Eviction,
     GroupSubscriber,
@@ -24,6 +22,7 @@ from receiver.consumer import (
 from receiver.consumer.health import STALE_AFTER_S, Pulse, place_of
 from receiver.consumer.subscriber import READ_COUNT
 from tests.consumer.listening import DEADLINE_S, eviction
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ MANY = READ_COUNT * 2 + 1
 
 async def publish(client: redis.asyncio.Redis, *names: str) -> None:
     """Append evictions as the receiver does."""
-    publisher = EvictionPublisher(client, Keys(), Retention())
+    publisher = publisher_to(client)
     for name in names:
         await publisher.publish(eviction(name))
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.events.event_search import look_up
-from receiver.bus.events.publish import MAX_EVENT_BYTES, EvictionPublisher, Published, Retention
+from receiver.bus.events.publish import MAX_EVENT_BYTES, Published
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, Sessions, Subscriber
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,7 +54,7 @@ async def test_many_sessions_are_several_events(redis_client: redis.asyncio.Redi
     for number, keys in enumerate(names):
         claims = {"iss": ISS, "aud": "portal", "sub": "alice", "sid": f"s{number}", "auth_time": 900}
         await sessions.register(claims, home_account_id=f"account{number}.utid", keys=keys)
-    publisher = EvictionPublisher(redis_client, KEYS, Retention())
+    publisher = publisher_to(redis_client)
     first = await publisher.publish(eviction())
     again = await publisher.publish(eviction())
     raw = await published(redis_client)
@@ -77,7 +78,7 @@ async def test_many_sessions_are_several_events(redis_client: redis.asyncio.Redi
 async def test_many_accounts_are_several_events(redis_client: redis.asyncio.Redis) -> None:
     """Accounts that were known before are spread as those that are found."""
     accounts = tuple(f"{number:05}.{'u' * 36}" for number in range(4000))
-    await EvictionPublisher(redis_client, KEYS, Retention()).publish(eviction(accounts=accounts))
+    await publisher_to(redis_client).publish(eviction(accounts=accounts))
     raw = await published(redis_client)
 
     assert all(len(event) <= MAX_EVENT_BYTES for event in raw)
@@ -86,7 +87,7 @@ async def test_many_accounts_are_several_events(redis_client: redis.asyncio.Redi
 
 async def test_a_small_event_is_one(redis_client: redis.asyncio.Redis) -> None:
     """With what fits, and with nothing, there is one event, of the plain id."""
-    publisher = EvictionPublisher(redis_client, KEYS, Retention())
+    publisher = publisher_to(redis_client)
     await publisher.publish(eviction("none"))
     await publisher.publish(eviction("few", accounts=("a.b", 'quote"\\.c')))
 
@@ -97,7 +98,7 @@ async def test_a_small_event_is_one(redis_client: redis.asyncio.Redis) -> None:
 async def test_a_name_larger_than_an_event_is_not_cut(redis_client: redis.asyncio.Redis) -> None:
     """It has an event of its own, and those before and behind it keep to the limit."""
     accounts = ("before", "x" * 2 * MAX_EVENT_BYTES, "behind")
-    await EvictionPublisher(redis_client, KEYS, Retention()).publish(eviction(accounts=accounts))
+    await publisher_to(redis_client).publish(eviction(accounts=accounts))
     events = [Eviction.from_json(event) for event in await published(redis_client)]
 
     assert [("before",), (accounts[1],), ("behind",)] == [event.accounts for event in events]
@@ -111,7 +112,7 @@ async def test_subscribers_hear_every_part(redis_server: EmbeddedRedis, redis_cl
         redis_server.url, heard.append, app="portal", on_reset=lambda: resets.append(True), lookback_s=60
     )
     async with subscriber:
-        await EvictionPublisher(redis_client, KEYS, Retention()).publish(
+        await publisher_to(redis_client).publish(
             eviction(accounts=tuple(f"{number:05}.{'u' * 36}" for number in range(4000)))
         )
         wanted = [json.loads(event)["id"] for event in await published(redis_client)]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction, SessionKeys
 from receiver.core.sign_in import SignIn
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -48,7 +48,7 @@ async def ended(client: redis.asyncio.Redis) -> set[SessionKeys]:
     eviction = Eviction(
         id="e1", tenant="t1", iss=ISS, sid="s1", scope="session", logout_at=1000, received_at=NOW_S + DAY_S * 2.0
     )
-    await EvictionPublisher(client, Keys(), Retention()).publish(eviction)
+    await publisher_to(client).publish(eviction)
     [(_, entry)] = await client.xrevrange(Keys().events, count=1)
     return set(Eviction.from_json(entry[b"event"]).sessions)
 

@@ -8,13 +8,12 @@ import pytest
 
 from receiver.bus.events import acks
 from receiver.bus.events.groups import GroupMember
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.events.stream import StreamReader
-from receiver.bus.keys import Keys
 from receiver.consumer import GroupSubscriber, Subscriber, reader
 from receiver.consumer.clearing import RefusingSubscriber
 from tests.consumer.listening import eviction
 from tests.runtime.faults import QUICK, Fault
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ async def test_each_job_of_a_listener(
     fault = Fault(monkeypatch, *JOBS[kind][job])
     async with listener:
         await until(lambda: f"{job}: ArithmeticError" in str(listener.health().last_error))
-        await EvictionPublisher(redis_client, Keys(), Retention()).publish(eviction("e1"))
+        await publisher_to(redis_client).publish(eviction("e1"))
         await until(lambda: len([one for one in caplog.records if one.exc_info and one.args[1] == job]) > 1)  # type: ignore[index]
         fault.end()
 

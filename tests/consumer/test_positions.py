@@ -12,16 +12,17 @@ from redis.backoff import ConstantBackoff
 
 import receiver.consumer.subscriber
 from receiver.bus.events import acks
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber, ThreadSubscriber
 from tests.consumer.listening import DEADLINE_S, eviction, running
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from receiver.bus.events.publish import EvictionPublisher
     from receiver.core.eviction import Eviction
 
 KEYS = Keys()
@@ -37,7 +38,7 @@ def _short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     """Publishes to the suite's Redis."""
-    return EvictionPublisher(redis_client, KEYS, Retention())
+    return publisher_to(redis_client)
 
 
 def listener(kind: Any, url: str, heard: list[str], **options: Any) -> Any:
@@ -128,7 +129,7 @@ def restored_server() -> Iterator[EmbeddedRedis]:
 async def test_older_data_is_told(restored_server: EmbeddedRedis, *, kind: type, more: int) -> None:
     """Redis comes back from a snapshot of a while ago: a reset, however many events were published since."""
     client = redis.asyncio.Redis.from_url(restored_server.url)
-    publisher = EvictionPublisher(client, KEYS, Retention())
+    publisher = publisher_to(client)
     heard: list[str] = []
     async with running(listener(kind, restored_server.url, heard)):
         for number in range(6):
@@ -153,7 +154,7 @@ async def test_older_data_is_told(restored_server: EmbeddedRedis, *, kind: type,
 async def test_a_group_is_told_once(restored_server: EmbeddedRedis, *, snapshot: bool) -> None:
     """Redis comes back empty or with older data: of all workers of a group one is told, once."""
     client = redis.asyncio.Redis.from_url(restored_server.url)
-    publisher = EvictionPublisher(client, KEYS, Retention())
+    publisher = publisher_to(client)
     heard: list[str] = []
     workers = [listener(GroupSubscriber, restored_server.url, heard) for _ in range(3)]
     async with running(*workers):

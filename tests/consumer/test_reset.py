@@ -9,11 +9,11 @@ import pytest
 import redis.asyncio
 
 import receiver.consumer.subscriber
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Subscriber
 from tests.consumer.listening import eviction, running
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def test_flushed_and_numbered_anew(
     redis_client: redis.asyncio.Redis, subscriber: Subscriber, heard: list[str]
 ) -> None:
     """After FLUSHALL there is one reset, and what is published then is heard."""
-    publisher = EvictionPublisher(redis_client, Keys(), Retention())
+    publisher = publisher_to(redis_client)
     async with running(subscriber):
         await publisher.publish(eviction("before"))
         await until(lambda: heard == ["before"])
@@ -98,7 +98,7 @@ def volatile_server() -> Iterator[EmbeddedRedis]:
 async def test_restart_without_persistence(volatile_server: EmbeddedRedis, heard: list[str]) -> None:
     """The server is killed and comes back empty: one reset across the reconnection, then everything is heard."""
     client = redis.asyncio.Redis.from_url(volatile_server.url)
-    publisher = EvictionPublisher(client, Keys(), Retention())
+    publisher = publisher_to(client)
     async with running(listener(volatile_server, heard)):
         await publisher.publish(eviction("before"))
         await until(lambda: heard == ["before"])
@@ -114,7 +114,7 @@ async def test_a_cut_connection_is_no_reset(
     redis_client: redis.asyncio.Redis, subscriber: Subscriber, heard: list[str]
 ) -> None:
     """A Redis that was only out of reach is the same one: nothing is reset, and quiet times neither."""
-    publisher = EvictionPublisher(redis_client, Keys(), Retention())
+    publisher = publisher_to(redis_client)
     async with running(subscriber):
         for number in range(3):
             await publisher.publish(eviction(str(number)))

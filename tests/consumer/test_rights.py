@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber
 from tests.consumer.listening import eviction, running
 from tests.consumer.test_trimmed_in_hand import SERVERS
 from tests.docs.pages import blocks, read
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def test_rights_are_enough(server: EmbeddedRedis, user: str, *, earlier: b
     if earlier:
         rights = rights.replace(" ~{logout}:sequence", "").replace(" +get ", " ")
     await client.execute_command("ACL", "SETUSER", user, "reset", *rights.split())
-    publisher = EvictionPublisher(client, KEYS, Retention())
+    publisher = publisher_to(client)
     heard: list[str] = []
     url = server.url.replace("redis://", f"redis://{user}:secret@")
 

@@ -8,11 +8,11 @@ import pytest
 
 from receiver.bus.events import groups
 from receiver.bus.events.groups import GroupMember
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction
 from receiver.core.sign_in import SignIn
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -153,7 +153,7 @@ async def ended(client: redis.asyncio.Redis) -> list[str]:
     logout = Eviction(
         id="e1", tenant="t1", iss="https://op.example", sub="alice", scope="user", logout_at=NOW_S, received_at=NOW_S
     )
-    await EvictionPublisher(client, KEYS, Retention()).publish(logout)
+    await publisher_to(client).publish(logout)
     events = [Eviction.from_json(fields[b"event"]) for _, fields in await client.xrange(KEYS.events)]
     return [session.keys[0] for event in events for session in event.sessions]
 

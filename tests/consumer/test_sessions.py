@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.sign_ins.names import Names
 from receiver.consumer import Eviction, Sessions, ThreadSessions
 from receiver.core.eviction import SessionKeys
 from receiver.core.index_names import IndexNames
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ class World:
     def __init__(self, client: redis.asyncio.Redis, sessions: Sessions) -> None:
         self.client = client
         self.sessions = sessions
-        self._publisher = EvictionPublisher(client, Keys(), Retention())
+        self._publisher = publisher_to(client)
         self._count = 0
 
     async def logout(self, *, sub: str | None = None, sid: str | None = None, **changes: Any) -> Eviction:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
 
+    from receiver.bus.events.publish import EvictionPublisher
     from receiver.bus.link.embedded import EmbeddedRedis
 
 DEADLINE_S = 20.0
@@ -29,7 +30,7 @@ def eviction(name: str) -> Eviction:
 @pytest.fixture
 def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     """Publishes to the suite's Redis."""
-    return EvictionPublisher(redis_client, Keys(), Retention())
+    return publisher_to(redis_client)
 
 
 async def test_every_process_hears_all_in_order(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:

@@ -13,11 +13,11 @@ import pytest
 import redis.asyncio
 
 from receiver.bus.events.groups import GroupMember
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber
 from tests.consumer.listening import eviction, running
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def pending(client: redis.asyncio.Redis) -> int:
 
 async def hold(client: redis.asyncio.Redis, worker: GroupMember, count: int) -> list[str]:
     """Publish some and have the worker take them; then they are trimmed. The ids."""
-    publisher = EvictionPublisher(client, KEYS, Retention())
+    publisher = publisher_to(client)
     await worker.read(1)
     for number in range(count):
         await publisher.publish(eviction(f"held{number}"))
@@ -110,7 +110,7 @@ async def test_a_dead_worker(client: redis.asyncio.Redis, server: EmbeddedRedis)
     async with running(*others):
         await until(nothing_pending)
         await until(lambda: "reset" in heard)
-        await EvictionPublisher(client, KEYS, Retention()).publish(eviction("next"))
+        await publisher_to(client).publish(eviction("next"))
         await until(lambda: "next" in heard)
     assert (["reset", "next"], 1) == (heard, await resets(client))
 
@@ -132,7 +132,7 @@ async def test_a_worker_that_leaves(client: redis.asyncio.Redis) -> None:
     """What it cannot hand back is missed, once; what it can is taken over."""
     worker, other = member(client, "worker"), member(client, "other")
     await hold(client, worker, 3)
-    await EvictionPublisher(client, KEYS, Retention()).publish(eviction("there"))
+    await publisher_to(client).publish(eviction("there"))
     [there] = (await worker.read(9)).entries
     await worker.leave()
     taken = await other.claim(idle_s=60)
@@ -144,7 +144,7 @@ async def test_a_worker_that_leaves(client: redis.asyncio.Redis) -> None:
 async def test_trimmed_and_present_together(client: redis.asyncio.Redis) -> None:
     """Of a dead worker's entries those trimmed cause one reset, the others are taken over."""
     dead, other = member(client, "dead"), member(client, "other")
-    publisher = EvictionPublisher(client, KEYS, Retention())
+    publisher = publisher_to(client)
     await dead.read(1)
     for number in range(6):
         await publisher.publish(eviction(f"e{number}"))

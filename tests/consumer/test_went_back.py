@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import GroupSubscriber, Subscriber
 from receiver.ingress.epoch_watch import EpochWatch
 from tests.chaos.children import RedisChild
-from tests.consumer.listening import eviction, running, until
+from tests.consumer.listening import eviction, running
 from tests.support.clock import NOW
+from tests.support.publisher import publisher_to
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from receiver.bus.events.publish import EvictionPublisher
     from receiver.consumer.reader import Reader
 
 KEYS = Keys()
@@ -45,7 +47,7 @@ async def client(server: RedisChild) -> AsyncIterator[redis.asyncio.Redis]:
 @pytest.fixture
 def publisher(client: redis.asyncio.Redis) -> EvictionPublisher:
     """Of a receiver."""
-    return EvictionPublisher(client, KEYS, Retention())
+    return publisher_to(client)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ async def test_nothing_was_forgotten(
     for name in ("e1", "e2"):
         await publisher.publish(eviction(name))
     await publisher.publish(eviction("e1"))
-    other = EvictionPublisher(client, KEYS, Retention())
+    other = publisher_to(client)
     await other.publish(eviction("e3"))
     await client.xtrim(KEYS.events, maxlen=3 - trimmed, approximate=False)
     await watch.check()

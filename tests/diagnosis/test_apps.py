@@ -9,11 +9,11 @@ import pytest
 
 from receiver.bus.events import acks
 from receiver.bus.events.event_search import NotFound, find
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.events.trace import LIVE_S, trace
 from receiver.bus.keys import Keys
 from tests.consumer.listening import eviction
 from tests.diagnosis.conftest import write_config
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ async def heard_of(client: redis.asyncio.Redis, member: str, seconds_ago: float)
 
 async def test_app_that_is_gone(command: Command, config: str, redis_client: redis.asyncio.Redis) -> None:
     """A script that ran once is waited for, until it is forgotten: then the user is out everywhere."""
-    published = await EvictionPublisher(redis_client, KEYS, Retention()).publish(eviction("e1", time.time()))
+    published = await publisher_to(redis_client).publish(eviction("e1", time.time()))
     await acks.acknowledge(
         redis_client, KEYS, acks.Listener("portal", "w1", None, -60), [acks.Ack("e1", published.entry_id, 1.0, 0.0)],
         now=0.0,

@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from receiver.bus.events import acks
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.diagnosis import caches, doctor
 from receiver.diagnosis.caches import CacheSeen, Seen
 from receiver.ops.settings import Settings
 from tests.consumer.listening import eviction
 from tests.diagnosis.conftest import write_config
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ CACHES = [
 
 async def publish(client: redis.asyncio.Redis, *names: str) -> list[str]:
     """Their entries in the stream."""
-    publisher = EvictionPublisher(client, KEYS, Retention())
+    publisher = publisher_to(client)
     return [(await publisher.publish(eviction(name, time.time()))).entry_id for name in names]
 
 

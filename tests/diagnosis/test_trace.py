@@ -11,7 +11,6 @@ import pytest
 
 from receiver.bus.events import acks
 from receiver.bus.events.event_search import NotFound, find
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.events.trace import LIVE_S, Trace, trace
 from receiver.bus.keys import Keys
 from receiver.consumer import Subscriber
@@ -19,6 +18,7 @@ from receiver.diagnosis.trace import to_text
 from tests.consumer.listening import eviction, running
 from tests.diagnosis.conftest import write_config
 from tests.support.bad_entries import ALL
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Scene:
 
     async def publish(self, event: Eviction) -> None:
         """Put it into the stream."""
-        published = await EvictionPublisher(self.client, KEYS, Retention()).publish(event)
+        published = await publisher_to(self.client).publish(event)
         self.entry_id = published.entry_id
 
     async def speaks(self, app: str, instance: str, *events: str, listens_s: float = 60, group: bool = False) -> None:
@@ -206,7 +206,7 @@ async def test_command(
             return bool(await acks.instances(redis_client, KEYS))
 
         await until(listening)
-        await EvictionPublisher(redis_client, KEYS, Retention()).publish(eviction("e1", time.time()))
+        await publisher_to(redis_client).publish(eviction("e1", time.time()))
         await begun.wait()
         waiting = await command("trace", "jti-e1", "--config", config)
         go.set()

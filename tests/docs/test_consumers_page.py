@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import DEFAULT_PREFIX, Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import (
@@ -31,6 +30,7 @@ from receiver.consumer.msal_cache import forget_account_in_redis
 from receiver.consumer.subscriber import LOOKBACK_S
 from receiver.core.eviction import SessionKeys
 from tests.docs.pages import DOCS, blocks, names, read, rows, section
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +170,7 @@ async def test_registering_example(redis_server: EmbeddedRedis, redis_client: re
     """A session begins, a logout of its user ends it, and one that authenticates later begins again."""
     sessions = run(REGISTERING)["SignedInSessions"](redis_server.url)
     claims = {"iss": "https://op.example", "aud": "portal", "sub": "u1", "sid": "s1", "auth_time": 90}
-    publisher = EvictionPublisher(redis_client, Keys(), Retention())
+    publisher = publisher_to(redis_client)
 
     assert sessions.begin(claims, "uid.utid", "session:1")
     assert not sessions.is_over(claims)
@@ -199,7 +199,7 @@ async def test_asking_example(redis_server: EmbeddedRedis, redis_client: redis.a
         await asyncio.to_thread(guard.caught_up, DEADLINE_S)
         assert await asyncio.to_thread(may_go_on, guard, claims, is_new=True)
         assert may_go_on(guard, claims, is_new=False)
-        await EvictionPublisher(redis_client, Keys(), Retention()).publish(EVICTION)
+        await publisher_to(redis_client).publish(EVICTION)
         await asyncio.to_thread(guard.caught_up, DEADLINE_S)
         assert not may_go_on(guard, claims, is_new=False)
 

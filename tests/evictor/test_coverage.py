@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.bus.events import acks
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.evictor import watch
@@ -20,6 +19,7 @@ from receiver.evictor.watch import Watcher
 from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.op import ABSENT
+from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ async def test_a_storm_shared_by_two_workers(
     async with work(FLASK) as world:
         await until(lambda: redis_client.exists("{logout}:watcher:flask"))
         readings.clear()
-        publisher = EvictionPublisher(redis_client, Keys(), Retention())
+        publisher = publisher_to(redis_client)
         evictions = [
             Eviction(id=f"e{number}", tenant="t1", iss=world.op.issuer, sid=f"s{number}", scope="session",
                      logout_at=world.now, received_at=world.now)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.events import acks
-from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.events.publish import Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import GroupSubscriber
 from receiver.ingress import ack_watch
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ops.metrics import Metrics
 from tests.consumer.listening import eviction, running
+from tests.support.publisher import publisher_to
 from tests.support.receiver import start_receiver, t1
 from tests.support.waiting import until
 
@@ -125,7 +126,7 @@ async def test_labels_are_bounded(redis_client: redis.asyncio.Redis, monkeypatch
 async def test_groups_lag(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
     """What a group has not handled, and what it has set aside; a group that is gone leaves no series."""
     watch, metrics = watch_of(redis_client)
-    publisher = EvictionPublisher(redis_client, KEYS, Retention())
+    publisher = publisher_to(redis_client)
 
     def handler(event: Any) -> None:
         if event.id == "bad":
@@ -175,7 +176,7 @@ async def test_after_an_overflow_nothing_is_kept_for_ever(
     """Acknowledgements whose lines left the list while no receiver ran expire like the others."""
     monkeypatch.setattr(acks, "MAX_ACKS", 20)
     monkeypatch.setattr(acks, "PAGE", 7)
-    publisher = EvictionPublisher(redis_client, KEYS, Retention())
+    publisher = publisher_to(redis_client)
     names = [f"e{number}" for number in range(50)]
     for name in names:
         await publisher.publish(eviction(name))

@@ -11,10 +11,10 @@ import pytest
 import redis
 import redis.asyncio
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ class World:
         }  # fmt: skip
         eviction = Eviction(**fields)
         async with redis.asyncio.Redis.from_url(self.url) as client:
-            await EvictionPublisher(client, Keys(), Retention()).publish(eviction)
+            await publisher_to(client).publish(eviction)
         async with asyncio.timeout(DEADLINE_S):
             while heard and eviction.id not in self.heard:
                 await asyncio.sleep(0.005)

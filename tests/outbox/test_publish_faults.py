@@ -19,6 +19,7 @@ from receiver.ingress.outbox import IN_OUTBOX, Outbox, OutboxPublisher
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import OutboxSettings
 from receiver.runtime.redis_watch import RedisWatch
+from tests.support.publisher import publisher_to
 from tests.support.receiver import EVENTS
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ async def test_outbox_takes_what_failed_unforeseen(redis_server: EmbeddedRedis, 
 
 async def test_closed_connections_disturb_no_other(redis_client: redis.asyncio.Redis) -> None:
     """Callers that are cancelled while their batch waits leave the others' answers as they are."""
-    publisher = EvictionPublisher(redis_client, Keys(), Retention())
+    publisher = publisher_to(redis_client)
     tasks = [asyncio.create_task(publisher.publish(eviction(f"e{number}"))) for number in range(20)]
     await asyncio.sleep(0)
     for task in tasks[::2]:

@@ -15,6 +15,7 @@ from receiver.bus.keys import Keys
 from receiver.consumer import sessions
 from tests.stateful.oracle import USERS, Login, Logout, User
 from tests.stateful.world import World, eviction
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -140,7 +141,7 @@ async def test_two_logouts_at_once(world: World) -> None:
 
 async def test_fifty_deliveries_of_one_token(world: World) -> None:
     """Fifty deliveries at once at two receivers: one event, fifty times 200, and everybody names the same entry."""
-    other = EvictionPublisher(world._client, Keys(), Retention())
+    other = publisher_to(world._client)
     assert await world.apps["portal"].sign_in(login())
 
     token = logout("both")

@@ -16,9 +16,9 @@ import pytest
 import redis
 import redis.asyncio
 
-from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
+from tests.support.publisher import publisher_to
 from tests.wayback.op import SessionOP
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Town:
             logout_at=int(time.time()), received_at=time.time(), input="admin", reauthenticate=reauthenticate,
         )  # fmt: skip
         async with redis.asyncio.Redis.from_url(self.redis_url) as client:
-            await EvictionPublisher(client, Keys(), Retention()).publish(eviction)
+            await publisher_to(client).publish(eviction)
             async with asyncio.timeout(DEADLINE_S):
                 while not await client.exists(Keys().acks_of(eviction.id)):
                     await asyncio.sleep(0.01)
