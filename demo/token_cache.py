@@ -54,7 +54,7 @@ class RedisTokenCache(msal.SerializableTokenCache):  # type: ignore[misc]  # msa
         with self._client.pipeline() as pipeline:
             while True:
                 try:
-                    pipeline.watch(KEY)  # type: ignore[no-untyped-call]
+                    pipeline.watch(KEY)
                     newest = pipeline.get(KEY)
                     pipeline.multi()
                     pipeline.set(KEY, self._on_top_of(newest), ex=LIFETIME_S)

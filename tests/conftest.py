@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis.asyncio
+from hypothesis import HealthCheck, settings
 
 from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
@@ -17,6 +18,10 @@ from tests import deep
 from tests.support.clock import Clock
 from tests.support.op import OP
 from tests.support.receiver import Receiver, start_receiver, t1
+
+# How long an example takes is a matter of the machine.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -17,7 +17,7 @@ from receiver.ops.redis_settings import EMBEDDED
 from receiver.tasks import leave_if_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from receiver.bus.events.stream import Entry
     from receiver.core.eviction import Eviction
@@ -80,7 +80,7 @@ async def tail(
         write(line)
 
 
-async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncIterator[Line]:
+async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncGenerator[Line]:
     """Every entry published from now on; `warn` gets one line for each outage."""
     away = False
     async with settings.redis.opened(timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000) as client:

@@ -33,7 +33,8 @@ async def test_an_order_is_an_event(api: Api, op: OP) -> None:
         "applies_to": "tenant", "logout_at": NOW - 60, "input": "admin", "reason": "laptop stolen", "accounts": ["u1"],
         "sessions": [],
     }  # fmt: skip
-    [(entry_id, _)] = await api.receiver.redis.xrange("{logout}:events")
+    entries: Any = await api.receiver.redis.xrange("{logout}:events")
+    [(entry_id, _)] = entries
     assert entry_id.decode() == body["entry_id"]
     assert 1 == api.receiver.count(input="admin", outcome="ok", code="ok")
 

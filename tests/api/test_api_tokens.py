@@ -106,7 +106,9 @@ async def test_doctor_looks_at_the_tokens(text: str, outcome: str | None) -> Non
     """`receiver doctor` warns of a token that may do everything."""
     settings = Settings(internal={"token": text} if text else {}, redis={"url": "embedded"})
 
-    assert [outcome] == ([check.outcome for check in await examine(settings) if check.area == "api"] or [None])
+    found = [check.outcome for check in await examine(settings) if check.area == "api"]
+
+    assert ([outcome] if outcome else []) == found
 
 
 GOOD = "0123456789abcdef"

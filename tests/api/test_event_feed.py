@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
@@ -298,7 +298,7 @@ async def test_stopping_closes_feeds(api: Api) -> None:
 
 
 def _event(sub: str) -> str:
-    data = {
+    data: dict[str, Any] = {
         "tenant": "t1", "iss": "https://op", "client_id": None, "sub": sub, "sid": None, "jti": None, "scope": "user",
         "applies_to": "tenant", "logout_at": 1, "input": "admin", "reason": None, "accounts": [], "sessions": [],
     }  # fmt: skip

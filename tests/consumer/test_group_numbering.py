@@ -84,7 +84,7 @@ def view_of_all(client: redis.Redis) -> View:
     return View(before, (), int(client.get(KEYS.sequence) or 0))  # type: ignore[arg-type]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     earlier=st.lists(st.sampled_from(["add", "corrupted", "foreign"]), max_size=4), steps=st.lists(step, max_size=20)
 )
@@ -127,7 +127,7 @@ def test_a_group_that_begins_on_an_empty_stream(client: redis.Redis, sequence: i
     assert group.missed()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(
     older_first=st.booleans(),
     steps=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.booleans(), st.booleans()), max_size=12),

@@ -32,7 +32,7 @@ KINDS = [Subscriber, GroupSubscriber]
 @pytest.fixture(autouse=True)
 def _short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver.consumer.subscriber, "BLOCK_S", 0.2)
-    monkeypatch.setattr(receiver.consumer.subscriber, "RESET_BACKOFF", ConstantBackoff(0.01))  # type: ignore[no-untyped-call]
+    monkeypatch.setattr(receiver.consumer.subscriber, "RESET_BACKOFF", ConstantBackoff(0.01))
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_half_a_character_in_a_claim(claim: str) -> None:
 
 def test_id_token_for_several_clients() -> None:
     """Which client an ID token is for: `azp`, else the one whose cache it is in, else any it names; never the first."""
-    base = {"iss": OP, "sub": "u1", "aud": ["c2", "c1"]}
+    base: dict[str, object] = {"iss": OP, "sub": "u1", "aud": ["c2", "c1"]}
 
     assert ("c2", "c1") == clients(base)
     assert ("c1",) == clients(base, client_id="c1")

@@ -51,7 +51,8 @@ def a_set(*, header: dict[str, Any] | None = None, event: Any = None, uri: str =
         "iss": ISSUER, "aud": "c1", "iat": NOW, "jti": "e1", "sub_id": USER,
         "events": {uri: {} if event is None else event}, **claims,
     }  # fmt: skip
-    return encode_token(*({n: v for n, v in part.items() if v is not ABSENT} for part in (parts, payload)), KEY)
+    kept, signed = ({n: v for n, v in part.items() if v is not ABSENT} for part in (parts, payload))
+    return encode_token(kept, signed, KEY)
 
 
 def judge(token: str, transmitter: Transmitter = FROM_OP, *, now_s: float = NOW) -> se.SecurityEvent:

@@ -44,17 +44,15 @@ async def test_a_cache_that_will_be_cleared(redis_server: EmbeddedRedis, redis_c
     assert {"reachable": "ok", "keys": "ok", "values": "ok", "notifications": "note"} == {
         name: check.outcome for (_, name), check in found.items()
     }
-    assert {"notify-keyspace-events": ""} == {
-        str(name, "ascii") if isinstance(name, bytes) else name: value.decode() if isinstance(value, bytes) else value
-        for name, value in (await redis_client.config_get("notify-keyspace-events")).items()
-    }
+    setting: Any = await redis_client.config_get("notify-keyspace-events")
+    assert [""] == [value.decode() if isinstance(value, bytes) else value for value in setting.values()]
 
 
 async def test_a_wrong_prefix_and_encrypted_values_are_seen(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
 ) -> None:
     """A prefix under which nothing is, and values that say nothing, are warnings that say what to do."""
-    fields = {"data": b"\x09\xf0\xc9\xf0 ciphertext", "absexp": "-1", "sldexp": "-1"}
+    fields: Any = {"data": b"\x09\xf0\xc9\xf0 ciphertext", "absexp": "-1", "sldexp": "-1"}
     await redis_client.hset("sealed:a.b", mapping=fields)
     wrong = {"name": "wrong", "layout": "microsoft-identity-web", "prefix": "webb:"}
     sealed = {"name": "sealed", "layout": "microsoft-identity-web", "prefix": "sealed:"}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GUID = "11111111-2222-3333-4444-555555555555"
 GRAPH = {"graph": {"client_id": "c", "client_secret": "s", "tenant_id": GUID}}
-REALM = {"keycloak": {"access": {"token": "t"}, "admin_url": "https://op.example/admin/realms/main"}}
+REALM: dict[str, Any] = {"keycloak": {"access": {"token": "t"}, "admin_url": "https://op.example/admin/realms/main"}}
 SSF: dict[str, Any] = {"ssf": {}}
 RECENT = Position(dates_at=NOW - 5.0, ended_at=NOW - 5.0)
 

@@ -13,10 +13,10 @@ import pytest
 import redis.asyncio
 
 from receiver.bus.link.embedded import EmbeddedRedis
-from tests.outbox.waiting import until
 from tests.support.keys import ec_pair, rsa_pair
 from tests.support.op import OP
 from tests.support.receiver import t1
+from tests.support.waiting import until
 from tests.topologies.servers import free_port
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ async def world(servers: tuple[EmbeddedRedis, EmbeddedRedis], clock: Any, tmp_pa
                 return int((await admin.info("replication"))["connected_slaves"]) == 1
 
             await until(has_replica)
-            kept = await admin.config_get("maxmemory", "maxmemory-policy", "appendonly")
+            kept: Any = await admin.config_get("maxmemory", "maxmemory-policy", "appendonly")
             world = World(master, replica, admin, op, tmp_path, stack)
             world.redis(master.url)
             world.tenant()

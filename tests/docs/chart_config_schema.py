@@ -33,7 +33,7 @@ def _rewritten(node: Any) -> Any:
         return [_rewritten(part) for part in node]
     if not isinstance(node, dict):
         return node
-    kept = {}
+    kept: dict[str, object] = {}
     for name, part in node.items():
         if name in {"properties", "$defs"}:
             kept[name] = {key: _rewritten(value) for key, value in part.items()}

@@ -95,7 +95,7 @@ async def test_threaded_example(threaded: dict[str, Any], redis_client: redis.as
         async with asyncio.timeout(DEADLINE_S):
             await publish(redis_client, EVICTION, 1)
             await changed.wait()
-            assert json.loads(await redis_client.get(threaded["CACHE_KEY"])) == json.loads(cache("u2"))
+            assert json.loads(await redis_client.get(threaded["CACHE_KEY"]) or b"") == json.loads(cache("u2"))
             changed.clear()
             await publish(redis_client, EVICTION, 3)
             await changed.wait()
@@ -187,7 +187,8 @@ async def test_registering_example(redis_server: EmbeddedRedis, redis_client: re
     assert sessions.is_over({**undated, "sid": "s2", "iat": 101})
     assert not sessions.is_over({**undated, "sid": "s2", "iat": 101, "auth_time": 101})
     sessions._sessions.close()
-    [(_, entry), _] = await redis_client.xrange(Keys().events)
+    entries: Any = await redis_client.xrange(Keys().events)
+    [(_, entry), _] = entries
     assert (SessionKeys("portal", ("session:1",)),) == Eviction.from_json(entry[b"event"]).sessions
 
 

@@ -29,7 +29,7 @@ def emits() -> list[tuple[re.Pattern[str], set[str]]]:
                 event = node.args[2]
                 parts: list[Any] = event.values if isinstance(event, ast.JoinedStr) else [event]
                 pattern = "".join(
-                    re.escape(part.value) if isinstance(part, ast.Constant) else "[a-z]+" for part in parts
+                    re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z]+" for part in parts
                 )
                 calls.append((re.compile(pattern), {keyword.arg for keyword in node.keywords if keyword.arg}))
     return calls
@@ -63,7 +63,7 @@ def test_fields_of_a_request_are_on_the_page() -> None:
     """The fields that requests share, and the unverified ones, are those of the intake."""
     source = (ROOT / "receiver" / "ingress" / "intake.py").read_text(encoding="utf-8")
     keys = {
-        key.value
+        str(key.value)
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Dict)
         for key in node.keys
@@ -81,9 +81,9 @@ def test_metrics_on_the_page_are_the_ones_there_are() -> None:
     suffix = {"counter": "_total", "info": "_info"}
     there: dict[str, tuple[str, list[str]]] = {}
     for process in (Metrics(), EvictorMetrics(), CanaryMetrics()):
-        for metric in vars(process).values():
-            if isinstance(metric, MetricWrapperBase):
-                there[metric._name + suffix.get(metric._type, "")] = (metric._type, list(metric._labelnames))
+        metrics: list[Any] = [metric for metric in vars(process).values() if isinstance(metric, MetricWrapperBase)]
+        for metric in metrics:
+            there[metric._name + suffix.get(metric._type, "")] = (metric._type, list(metric._labelnames))
         # The version is no attribute: it is set once.
         assert "logout_build_info" in {
             sample.name for family in process.registry.collect() for sample in family.samples

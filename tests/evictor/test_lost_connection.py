@@ -31,7 +31,7 @@ async def test_a_connection_that_came_back_by_itself_counts_as_lost(
         while not heard:
             heard |= await changes.wait(timeout_s=5.0)
         assert heard == {"cache:1"}
-        await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+        await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         with pytest.raises(Failure):
             await changes.wait(timeout_s=5.0)
     finally:
@@ -48,7 +48,7 @@ async def test_a_connection_lost_while_nobody_waited_is_closed_quietly(
     tasks = asyncio.all_tasks()
     await changes.open()
     [reader] = asyncio.all_tasks() - tasks
-    await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+    await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     await asyncio.wait([reader], timeout=5.0)
     assert reader.done()
     await changes.aclose()

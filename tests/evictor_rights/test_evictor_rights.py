@@ -95,7 +95,7 @@ class World(NamedTuple):
             blob = json.dumps(self.tokens(user))
             await self.keep_tokens(f"webapps:{user}", blob)
             await self.caches.set(f"sess:of-{user}", json.dumps({"tokenCache": blob}), ex=3600)
-            session = {"creationTime": "1", "lastAccessedTime": "1", "maxInactiveInterval": "1800"}
+            session: dict[Any, Any] = {"creationTime": "1", "lastAccessedTime": "1", "maxInactiveInterval": "1800"}
             session["sessionAttr:t"] = f"java {self.id_token(user)}"
             await self.caches.set(f"{SPRING}sessions:expires:id-of-{user}", "")
             await self.caches.sadd(PRINCIPALS + user, f'"id-of-{user}"')

@@ -52,7 +52,7 @@ async def client(server: EmbeddedRedis) -> AsyncIterator[redis.asyncio.Redis]:
 
 async def say(client: redis.asyncio.Redis, *command: str) -> None:
     """Send a command."""
-    await client.execute_command(*command)  # type: ignore[no-untyped-call]
+    await client.execute_command(*command)
 
 
 def with_outbox(tmp_path: Path) -> dict[str, Any]:

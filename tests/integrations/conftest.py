@@ -93,7 +93,8 @@ class World:
 
     def last_event(self) -> Eviction:
         """The newest event, with what the registry added."""
-        [(_, fields)] = self.store.xrevrange(Keys().events, count=1)
+        entries: Any = self.store.xrevrange(Keys().events, count=1)
+        [(_, fields)] = entries
         return Eviction.from_json(fields[b"event"])
 
 

@@ -32,7 +32,7 @@ class Site:
         self._server = server
         self._stack = stack
 
-    async def browser(self, user: str | None = None) -> TestClient:
+    async def browser(self, user: str | None = None) -> TestClient[web.Request, web.Application]:
         """A browser, signed in when a user is given."""
         browser = await self._stack.enter_async_context(TestClient(self._server, cookie_jar=CookieJar(unsafe=True)))
         if user is not None:
@@ -85,10 +85,11 @@ async def running(
         if not cookie:
             storage = RedisStorage(await stack.enter_async_context(redis.asyncio.Redis.from_url(world.url)))
         server = TestServer(build(world, storage, redis_url, options))
-        yield Site(await stack.enter_async_context(server), stack)
+        async with server:
+            yield Site(server, stack)
 
 
-async def text(browser: TestClient, path: str = "/") -> str:
+async def text(browser: TestClient[web.Request, web.Application], path: str = "/") -> str:
     """What a page says."""
     return str(await (await browser.get(path)).text())
 

@@ -156,7 +156,7 @@ def signed_in(user: str) -> Client:
 
 def cookie(browser: Client) -> str:
     """The session cookie, empty when there is none."""
-    return browser.cookies["sessionid"].value
+    return str(browser.cookies["sessionid"].value)
 
 
 @pytest.mark.parametrize("project", ENGINES, indirect=True)

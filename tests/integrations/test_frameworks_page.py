@@ -6,10 +6,11 @@ import pytest
 
 from receiver.consumer.checkpoint import MARKER
 from receiver.consumer.flask import EXTENSION
-from receiver.consumer.knowledge import PAUSE_S, STALE_AFTER_S
+from receiver.consumer.health import STALE_AFTER_S
+from receiver.consumer.knowledge import PAUSE_S
 from receiver.consumer.options import Options
+from receiver.consumer.questions import TIMEOUT_S
 from receiver.consumer.session_layouts import ACCOUNT_KEYS, CLAIMS_KEYS, INNER_KEYS
-from receiver.consumer.sessions import TIMEOUT_S
 from tests.docs.pages import blocks, names, read, rows, section
 
 PAGE = read("frameworks.md")

@@ -90,13 +90,13 @@ def app(world: World, entra: Entra) -> Iterator[flask.Flask]:
     sign_out = SignOut(app, world.url, on_eviction=world.hear)
 
     @app.get("/")
-    @auth.login_required(scopes=["orders.read"])
+    @auth.login_required(scopes=["orders.read"])  # type: ignore[untyped-decorator]
     def home(*, context: dict[str, Any]) -> str:
         world.views.append(context["user"]["sub"])
         return f"token {context['access_token']}"
 
     @app.get("/slow")
-    @auth.login_required(scopes=["orders.read"])
+    @auth.login_required(scopes=["orders.read"])  # type: ignore[untyped-decorator]
     def slow(*, context: dict[str, Any]) -> str:
         del context
         world.hold()
@@ -161,7 +161,13 @@ def test_other_apps_logout_of_the_account(world: World, app: flask.Flask, entra:
     sign_in(alice, entra)
     assert 200 == alice.get("/").status_code
 
-    elsewhere = {"iss": AUTHORITY, "client_id": "orders", "scope": "user", "sid": None, "accounts": ("uid.utid",)}
+    elsewhere: dict[str, Any] = {
+        "iss": AUTHORITY,
+        "client_id": "orders",
+        "scope": "user",
+        "sid": None,
+        "accounts": ("uid.utid",),
+    }
     world.logout("pairwise-orders", logout_at=entra.auth_time + 1, **elsewhere)
 
     assert 401 == alice.get("/").status_code

@@ -103,7 +103,7 @@ def test_health_in_flask(world: World) -> None:
             return dict(health.to_json())
 
     with contextlib.closing(sign_out):
-        answer = first.test_client().get("/healthz").json
+        answer: Any = first.test_client().get("/healthz").json
         assert {"app": "portal", "redis": world.url} == {name: answer[name] for name in ("app", "redis")}
         assert URL == sign_out.health(app).redis
 

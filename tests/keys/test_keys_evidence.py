@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from receiver.ingress.keys.held import DOUBTFUL
 from tests.keys.rig import start_rig
@@ -28,7 +28,7 @@ def recreate(op: OP) -> None:
     op.keys = [{**op.signing_key.published(), "kid": "k1"}]
 
 
-def token_of(op: OP, **claims: object) -> str:
+def token_of(op: OP, **claims: Any) -> str:
     """A token of the OP as it is now."""
     return op.token(header={"kid": "k1"}, **claims)
 

@@ -74,6 +74,8 @@ class World:
                 await self.rig.tick()
             case "retry":
                 await self.rig.retry()
+            case _:
+                raise AssertionError(step)
         self._judge(self.op.jwks_fetches - before)
 
     async def _good_tokens(self, count: int) -> None:
@@ -105,7 +107,7 @@ class World:
                 self.fetched_kid, self.fetched_at = self.op.signing_key.kid, now_s
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 async def test_any_sequence_of_events(redis_server: EmbeddedRedis, steps: list[tuple[str, Any]]) -> None:
     """Fetches are periodic or one per cool-down; tokens of a fetched, published key pass; no others are published."""

@@ -149,7 +149,7 @@ async def test_junk_in_redis_is_ignored(start: Start, op: OP, clock: Clock, stor
 
     assert 200 == answer.status
     assert 2 == op.jwks_fetches
-    assert "k1" == json.loads(await rig.receiver.redis.get(name))["jwks"]["keys"][0]["kid"]
+    assert "k1" == json.loads(await rig.receiver.redis.get(name) or b"")["jwks"]["keys"][0]["kid"]
 
 
 async def test_redis_keeps_keys_no_longer_than_they_may_be_used(start: Start, op: OP) -> None:

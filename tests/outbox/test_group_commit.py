@@ -176,7 +176,8 @@ async def test_wrong_number_of_results_is_a_fault() -> None:
     """A round that answers for more or fewer items than it was given answers nobody with another's result."""
 
     async def short(items: list[Item]) -> list[int | Exception | Again]:
-        return [item.number for item in items][:-1]
+        results: list[int | Exception | Again] = [item.number for item in items]
+        return results[:-1]
 
     faults: list[int] = []
     commit = GroupCommit[Item, int](

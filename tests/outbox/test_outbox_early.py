@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,7 +50,9 @@ async def test_it_is_published_when_it_is_valid(
     start: Start, op: OP, clock: Clock, caplog: pytest.LogCaptureFixture, claim: str
 ) -> None:
     """200 and not in the stream until the skew is what is tolerated; meanwhile others go straight to Redis."""
-    ahead = {"iat": NOW + AHEAD_S, "exp": NOW + AHEAD_S + 120} if claim == "iat" else {"nbf": NOW + AHEAD_S}
+    ahead: dict[str, Any] = (
+        {"iat": NOW + AHEAD_S, "exp": NOW + AHEAD_S + 120} if claim == "iat" else {"nbf": NOW + AHEAD_S}
+    )
     async with start() as receiver:
         assert 200 == (await receiver.post(op.token(jti="early", **ahead))).status
         assert 200 == (await receiver.post(op.token(jti="now"))).status

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def refuse(receiver: Receiver, op: OP, jti: str) -> str:
     """Make Redis refuse the event of this token: the key that remembers its id is of a kind the script cannot read."""
     key = Keys().jti(eviction_id(op.issuer, jti))
-    await receiver.redis.rpush(key, "no text")  # type: ignore[misc]  # redis-py types both clients at once
+    await receiver.redis.rpush(key, "no text")
     return key
 
 

@@ -148,7 +148,8 @@ async def test_repeats_of_an_earlier_release(start: Start, op: OP, entry: str) -
     # An earlier release leaves the key of the jti only.
     for key in await receiver.redis.keys("{logout}:logout:*"):
         await receiver.redis.delete(key)
-    place = (await receiver.redis.get(f"{{logout}}:jti:{eviction_id(op.issuer, 'j1')}")).decode()
+    stored: Any = await receiver.redis.get(f"{{logout}}:jti:{eviction_id(op.issuer, 'j1')}")
+    place = stored.decode()
     if entry != "there":
         await receiver.redis.delete("{logout}:events")
     if entry == "damaged":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -74,8 +75,8 @@ def test_audience_names_one_of_our_clients() -> None:
     """`aud` is a string or an array of strings, and one of them is ours; which one is remembered."""
     for aud, ours in (("c1", ("c1",)), (["c2"], ("c2",)), (["other", "c2", "c1"], ("c1", "c2"))):
         assert ours == rules.check_audience(claims(aud=aud), TENANT)
-    for aud in (ABSENT, None, "", "C1", "c1 c2", "xc1x", [], ["other"], [["c1"]], ["c1", None], {"c1": 1}, 5):
-        assert Code.AUDIENCE == refusal(rules.check_audience, claims(aud=aud), TENANT)
+    for bad in (ABSENT, None, "", "C1", "c1 c2", "xc1x", [], ["other"], [["c1"]], ["c1", None], {"c1": 1}, 5):
+        assert Code.AUDIENCE == refusal(rules.check_audience, claims(aud=bad), TENANT)
 
 
 def test_issued_at_is_there_and_near() -> None:
@@ -131,8 +132,8 @@ def test_token_id_is_a_plain_string() -> None:
     """`jti` is any non-empty string of bearable length; it need not be a UUID."""
     for jti in ("A1B2C3D4", "x", "j" * 512, "Ünïcode"):
         assert jti == rules.check_token_id(claims(jti=jti))
-    for jti in (ABSENT, None, "", 5, ["j1"], "j" * 513, "a\nb", "\ud800"):
-        assert Code.JTI_MISSING == refusal(rules.check_token_id, claims(jti=jti))
+    for bad in (ABSENT, None, "", 5, ["j1"], "j" * 513, "a\nb", "\ud800"):
+        assert Code.JTI_MISSING == refusal(rules.check_token_id, claims(jti=bad))
 
 
 def test_sub_sid_or_both() -> None:
@@ -168,9 +169,11 @@ def test_sid_may_be_required() -> None:
 
 def test_events_hold_the_logout_member_as_an_object() -> None:
     """The member's value is an object, empty or not; other members may be anything."""
-    for events in ({LOGOUT_EVENT: {}}, {LOGOUT_EVENT: {"x": 1}}, {LOGOUT_EVENT: {}, "revoke_offline_access": True}):
+    good: list[Any] = [{}, {"x": 1}]
+    for events in (*({LOGOUT_EVENT: value} for value in good), {LOGOUT_EVENT: {}, "revoke_offline_access": True}):
         rules.check_events(claims(events=events))
-    for events in (
+    no_objects: list[Any] = [None, "{}", True, [], 0]
+    for bad in (
         ABSENT,
         None,
         {},
@@ -178,9 +181,9 @@ def test_events_hold_the_logout_member_as_an_object() -> None:
         json.dumps({LOGOUT_EVENT: {}}),
         {LOGOUT_EVENT.replace("http:", "https:"): {}},
         {"http://schemas.openid.net/event/foobar": {}},
-        *({LOGOUT_EVENT: value} for value in (None, "{}", True, [], 0)),
+        *({LOGOUT_EVENT: value} for value in no_objects),
     ):
-        assert Code.EVENTS == refusal(rules.check_events, claims(events=events))
+        assert Code.EVENTS == refusal(rules.check_events, claims(events=bad))
 
 
 def test_nonce_is_not_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from receiver.core.tokens.jws import (
@@ -63,7 +65,8 @@ def test_header_members_have_their_types() -> None:
         header = {"alg": alg} if alg is not ABSENT else {}
         assert Code.ALG == refusal(check_algorithm_name, header)
     for name in ("typ", "cty", "kid"):
-        for value in (1, {}, ["x"]):
+        wrong: list[Any] = [1, {}, ["x"]]
+        for value in wrong:
             assert Code.MALFORMED == refusal(parse_jws, token(header={name: value}))
     assert parse_jws(token(header={"kid": None})).kid is None
 

@@ -128,7 +128,8 @@ def test_key_is_for_one_algorithm() -> None:
 
 def test_key_set_is_an_object_with_keys() -> None:
     """Something that is not a JWK Set, or holds nothing of use, never replaces good keys."""
-    for document in (None, [], {}, {"keys": {}}, {"keys": []}, {"keys": ["x", {"kty": "XYZ"}]}):
+    documents: list[object] = [None, [], {}, {"keys": {}}, {"keys": []}, {"keys": ["x", {"kty": "XYZ"}]}]
+    for document in documents:
         with pytest.raises(ValueError, match="JWK Set"):
             parse_key_set(document)
 

@@ -234,6 +234,11 @@ def encrypted(
     return _encrypted({"alg": alg, "enc": enc, "cty": "JWT", **header}, plaintext, public)
 
 
+def in_jwe(**header: Any) -> Callable[[OP], str]:
+    """Makes a token that is encrypted for us."""
+    return lambda op: encrypted(op.token(), **header)
+
+
 def _encrypted(header: Mapping[str, Any], plaintext: str | bytes, key: Any) -> str:
     header = {name: value for name, value in header.items() if value is not ABSENT}
     with warnings.catch_warnings():
@@ -254,10 +259,7 @@ JWE_CASES: list[Case] = [
     ok("pos-jwe", lambda op: encrypted(op.token())),
     ok("pos-jwe", lambda op: encrypted(op.token(), cty=ABSENT), variant="no cty"),
     ok("pos-jwe", lambda op: encrypted(op.token(), typ="logout+jwt"), variant="outer typ"),
-    *(
-        ok("pos-jwe", lambda op, enc=enc: encrypted(op.token(), enc=enc), variant=enc)
-        for enc in ("A128CBC-HS256", "A256CBC-HS512", "A128GCM")
-    ),
+    *(ok("pos-jwe", in_jwe(enc=enc), variant=enc) for enc in ("A128CBC-HS256", "A256CBC-HS512", "A128GCM")),
     ok("pos-jwe", lambda op: encrypted(op.token()), tenant={"encrypted": True}, variant="required"),
     ok("pos-jwe", tenant={}, variant="optional, plain JWS"),
     bad("neg-jwe-required", Code.NOT_ENCRYPTED, tenant={"encrypted": True}),

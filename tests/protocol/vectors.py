@@ -118,6 +118,11 @@ def _case(name: str, token: TokenMaker | None, fields: dict[str, Any]) -> Case:
     return Case(name=name, **fields)
 
 
+def changed(**changes: Any) -> TokenMaker:
+    """Makes a token with these changes."""
+    return lambda op: op.token(**changes)
+
+
 def signed(header: Mapping[str, Any] | bytes, payload: Mapping[str, Any] | bytes, *, key: KeyPair, alg: str) -> str:
     """A compact JWS whose header may claim anything; the signature is really `alg` by `key`."""
     return with_signature(header, payload, lambda data: key.sign(alg, data))

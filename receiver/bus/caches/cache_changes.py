@@ -112,7 +112,7 @@ class CacheChanges:
                     self._keys.add(channel[len(self._head) :])
                     self._news.set()
         finally:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
+            await pubsub.aclose()
 
 
 def text_of(key: bytes) -> str | None:

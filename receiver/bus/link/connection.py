@@ -258,7 +258,7 @@ async def standbys(client: redis.asyncio.Redis) -> dict[str, redis.asyncio.Redis
     primary = options.get("primary")
     if not isinstance(primary, Primary):
         return {}
-    reply = await client.execute_command(*primary.standby_question.command)  # type: ignore[no-untyped-call]
+    reply = await client.execute_command(*primary.standby_question.command)
     nodes = primary.standby_question.read(reply, primary.known or ("", 0))[1]
     access = {name: value for name, value in options.items() if name not in {"primary", "asking", "host", "port"}}
     kind = TLSConnection if "tls" in options else redis.asyncio.Connection

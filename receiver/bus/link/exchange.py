@@ -63,7 +63,7 @@ async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int
 
 
 async def _over_one(pool: redis.asyncio.ConnectionPool, packed: bytes, count: int) -> list[Any]:
-    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    connection = await pool.get_connection()
     try:
         replies = await _round_trip(connection, packed, count)
     except BaseException:

@@ -139,7 +139,7 @@ async def probe_publish(client: redis.asyncio.Redis, keys: Keys, *, wait_replica
         sha = await client.script_load(PROBE_SCRIPT)
         await client.evalsha(sha, 3, f"{scratch}:string", f"{scratch}:hash", f"{scratch}:stream")
         if wait_replicas:
-            await client.execute_command("WAIT", 0, 1)  # type: ignore[no-untyped-call]
+            await client.execute_command("WAIT", 0, 1)
     except Failure as error:
         return describe(error)
     return ""

@@ -188,7 +188,7 @@ class PrimaryConnection(redis.asyncio.Connection):
         options = dict(self._asking)
         connection: redis.asyncio.Connection = options.pop("connection_class")(host=node[0], port=node[1], **options)
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.connect()
             await connection.send_command(*self._primary.question.command)
             return await connection.read_response()
         except Failure as error:

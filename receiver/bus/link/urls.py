@@ -220,6 +220,6 @@ def _check_parameters(query: str) -> None:
 
 def _check_for_redis_py(url: str) -> None:
     try:
-        parse_url(url)  # type: ignore[no-untyped-call]
+        parse_url(url)
     except ValueError as error:
         raise ConfigurationError(f"redis.url: {error}") from None
