@@ -13,7 +13,7 @@ import requests
 
 from tests.stacks.java.maven import classpath_of_tests
 from tests.stacks.java.portal import trust_store
-from tests.stacks.java.world import Program, World, running_world
+from tests.stacks.java.world import TOKEN, Program, World, running_world
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Shop:
         command += [f"{oauth2}.registration.op.scope=openid", f"{oauth2}.provider.op.issuer-uri={self.op.issuer}"]
         command += ["--management.endpoint.health.show-details=always"]
         command += ["--management.endpoints.web.exposure.include=health,metrics"]
+        command += [f"--logout-listener.api-url={world.api_url}", f"--logout-listener.api-token={TOKEN}"]
         self._program = Program(command, directory / "shop.log")
 
     def __enter__(self) -> Self:
@@ -120,18 +121,35 @@ def test_a_logout_ends_the_session_and_the_way_back_asks_for_a_password(
 def test_a_second_refusal_in_a_row_sends_nowhere(
     shop: Shop, browsers: tuple[requests.Session, requests.Session]
 ) -> None:
-    """The OP gives the session that was ended once more: a page, and no redirect."""
-    carol, _ = browsers
+    """Signed out again before the first request of the new session: a page, and no redirect."""
+    carol, witness = browsers
     shop.sign_in(carol, "carol")
-    session = shop.op._sessions["carol"]  # an OP whose own session goes on
     shop.world.logout(shop.op, "carol")
     eventually(lambda: shop.get(carol, "/me").status_code == 302)
-
-    shop.op._sessions["carol"] = session
     shop.sign_in(carol, "carol")
+    shop.sign_in(witness, "witness")
+
+    # The OP dates a new session a second after the logout before it.
+    for user in ("carol", "witness"):
+        shop.world.logout(shop.op, user, iat=int(time.time()) + 5)
+    eventually(lambda: shop.get(witness, "/me").status_code == 302)
 
     assert 401 == shop.get(carol, "/me").status_code
     assert 302 == shop.get(carol, "/me").status_code
+
+
+def test_after_an_order_a_user_is_in_again_at_once(
+    shop: Shop, browsers: tuple[requests.Session, requests.Session]
+) -> None:
+    """The OP's own session goes on, with the old `auth_time`: what answers `prompt=login` is registered as anew."""
+    erin, _ = browsers
+    shop.sign_in(erin, "erin")
+    shop.world.order(shop.op.sub("erin", "portal"))
+    eventually(lambda: shop.get(erin, "/me").status_code == 302)
+
+    shop.sign_in(erin, "erin")
+
+    assert 200 == shop.get(erin, "/me").status_code
 
 
 def test_health_and_metrics(shop: Shop, browsers: tuple[requests.Session, requests.Session]) -> None:

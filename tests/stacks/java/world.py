@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CLIENTS = ["portal", "orders"]
 
+TOKEN = "a-token-of-the-tests"
+"""For the receiver's API."""
+
 CACHES: list[dict[str, Any]] = [
     {"name": "tokens", "layout": "msal4j", "prefix": "tokens:"},
     {"name": "sessions", "layout": "spring-session"},
@@ -88,6 +91,8 @@ class Program:
 class World:
     """What a test does to it: log users out, and look at what is left in Redis."""
 
+    api_url: str
+
     def __init__(self, ops: dict[str, StackOP], redis_url: str, receiver: str, ca_file: Path) -> None:
         self.ops = ops
         self.redis_url = redis_url
@@ -104,6 +109,16 @@ class World:
         token = op.logout_token(client_id=client_id, user=user, **claims)
         answer = self.http.post(self._receiver, data={"logout_token": token}, timeout=10)
         assert answer.status_code == 200, answer.text
+
+    def order(self, sub: str) -> None:
+        """An operator ends the sessions of a user of the tenant `oidc`; the session at the OP goes on."""
+        answer = self.http.post(
+            f"{self.api_url}/v1/evictions",
+            json={"tenant": "oidc", "sub": sub},
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=10,
+        )
+        assert answer.status_code == 202, answer.text
 
     def blob(self, key: str) -> dict[str, Any]:
         """The token cache under this key; empty when there is none."""
@@ -132,7 +147,7 @@ def running_world(directory: Path, *, evictor: bool) -> Iterator[World]:
             json.dumps(
                 {
                     "public": {"host": "127.0.0.1", "port": 0},
-                    "internal": {"host": "127.0.0.1", "port": 0},
+                    "internal": {"host": "127.0.0.1", "port": 0, "token": TOKEN},
                     "redis": {"url": server.url},
                     "outbound": {"ca_file": str(ca_file)},
                     "tenants": [
@@ -147,10 +162,12 @@ def running_world(directory: Path, *, evictor: bool) -> Iterator[World]:
         for command in ("serve", "evict") if evictor else ("serve",):
             arguments = [sys.executable, "-m", "receiver", command, "--config", str(config)]
             started[command] = programs.enter_context(Program(arguments, directory / f"{command}.log"))
-        address = started["serve"].wait_for_line("startup")["public"]
+        startup = started["serve"].wait_for_line("startup")
         if evictor:
             started["evict"].wait_for_line("startup")
+        address, api = startup["public"], startup["internal"]
         world = World({"oidc": oidc, "entra": entra}, server.url, f"http://{address}/backchannel-logout", ca_file)
+        world.api_url = f"http://{api}"
         yield world
         for program in started.values():
             program.assert_running()

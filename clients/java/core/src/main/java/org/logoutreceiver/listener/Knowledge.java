@@ -58,6 +58,14 @@ final class Knowledge {
         inDoubt = true;
     }
 
+    /** A sign-in that is registered as newer than its marks: an earlier one of the same second may look the same, and be over. */
+    synchronized void forget(Session session) {
+        Long hash = hash(session.identity());
+        over.remove(hash);
+        overBefore.remove(hash);
+        live.remove(session.identity());
+    }
+
     /** @param hears whether this process is up to date; {@code UNKNOWN}: ask Redis */
     synchronized Status status(Session session, boolean hears) {
         Heard heard = marks.judge(session);
@@ -91,10 +99,7 @@ final class Knowledge {
         }
         inDoubt = false;
         if (isNewer) {
-            // An earlier sign-in of the same second may look the same, and be over.
-            Long hash = hash(session.identity());
-            over.remove(hash);
-            overBefore.remove(hash);
+            forget(session);
         }
         live.remove(session.identity());
         live.put(session.identity(), new Asked(session, askedAt, isNewer));

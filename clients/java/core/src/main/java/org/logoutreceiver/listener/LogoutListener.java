@@ -148,6 +148,11 @@ public final class LogoutListener implements AutoCloseable {
         return questions.ask(session).thenApply(answer -> learn(session, askedAt, looksEnded, answer));
     }
 
+    /** Asks again about a sign-in that was registered as anew: an earlier one of the same second may look the same, and be over. */
+    public void askAgain(Session session) {
+        knowledge.forget(session);
+    }
+
     /** How it is, without the network. */
     public Health health() {
         Long at = readAt;

@@ -71,6 +71,12 @@ public class LogoutListenerAutoConfiguration {
         return new WayBack(clients, settings.maxAge());
     }
 
+    @Bean
+    @ConditionalOnProperty("logout-listener.api-url")
+    SignInRegistration logoutSignInRegistration(LogoutListener listener, LogoutListenerProperties settings) {
+        return new SignInRegistration(listener, settings.apiUrl(), settings.apiToken());
+    }
+
     @Configuration(proxyBeanMethods = false)
     @ConditionalOnClass(HealthIndicator.class)
     static class OfActuator {

@@ -1,5 +1,6 @@
 package org.logoutreceiver.listener.spring;
 
+import java.net.URI;
 import java.time.Duration;
 import org.springframework.boot.context.properties.ConfigurationProperties;
 import org.springframework.boot.context.properties.bind.DefaultValue;
@@ -13,6 +14,8 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param refuseUnknown whether a request is answered 503 whose session cannot be told; else it is served
  * @param redisUrl the Redis the receiver publishes to, where it is not Spring's
  * @param maxAge {@code max_age} of authentication requests, which makes the OP put {@code auth_time} into the ID token
+ * @param apiUrl the receiver's API, where sign-ins are registered; without it they are not
+ * @param apiToken its bearer token
  * @param startWithin longest wait for the first read when the app starts
  */
 @ConfigurationProperties("logout-listener")
@@ -23,4 +26,6 @@ public record LogoutListenerProperties(
         @DefaultValue("false") boolean refuseUnknown,
         String redisUrl,
         @DefaultValue("1d") Duration maxAge,
+        URI apiUrl,
+        String apiToken,
         @DefaultValue("10s") Duration startWithin) {}
