@@ -43,4 +43,4 @@ def test_needs(wheel: zipfile.ZipFile) -> None:
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
 
     assert ["redis>=5.3.1"] == needed
-    assert ["azure", "msal", "server"] == sorted(metadata.get_all("Provides-Extra", []))
+    assert ["azure", "msal", "otel", "server"] == sorted(metadata.get_all("Provides-Extra", []))
