@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
-SKEW, AHEAD, MAX_AGE = 60, 300, 600
+SKEW, MAX_AGE = 60, 600
 DEEPEST, LONGEST_TOKEN, LONGEST_NAME, LAST_DATE = 16, 16384, 512, 253402300799
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
@@ -134,9 +134,9 @@ def _claims(claims: dict[str, Any], world: World, now: float) -> Iterator[tuple[
     yield "iat is there", "iat" in claims
     yield "exp is there", "exp" in claims or not world.exp
     for name, low, high in (
-        ("iat", now - MAX_AGE - SKEW, now + AHEAD),
+        ("iat", now - MAX_AGE - SKEW, now + SKEW),
         ("exp", now - SKEW, LAST_DATE),
-        ("nbf", 0, now + AHEAD),
+        ("nbf", 0, now + SKEW),
     ):
         yield f"{name} is a date", name not in claims or _is_date(claims[name])
         yield f"{name} is in its time", not _is_date(claims.get(name)) or low <= claims[name] <= high

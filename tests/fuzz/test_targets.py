@@ -38,9 +38,11 @@ _OPERATOR = "an operator's own file or setting"
 
 ELSEWHERE = {
     "receiver.bus.events.groups:_unread": _ONE_NUMBER,
+    "receiver.bus.events.groups:progress": _ONE_NUMBER,
     "receiver.bus.events.stream:Entry.eviction": "what the target event plays",
     "receiver.bus.events.stream:StreamReader._sequence": _ONE_NUMBER,
     "receiver.bus.link.urls:_check_parameters": _OPERATOR,
+    "receiver.canary:Issuer.add_routes": "the canary's own keys",
     "receiver.core.layouts.msal_cache:parse": _VALUES,
     "receiver.core.layouts.session:Session.read": _VALUES,
     "receiver.core.layouts.session:_object": _VALUES,
@@ -59,7 +61,7 @@ ELSEWHERE = {
     "receiver.ingress.api.names:NameCalls._erase": _BODY,
     "receiver.ingress.api.sessions:SessionCalls._check": _BODY,
     "receiver.ingress.api.sessions:SessionCalls._register": _BODY,
-    "receiver.ingress.http.dispatcher:Dispatcher.serve": _BODY,
+    "receiver.ingress.http.dispatcher:Dispatcher._serve": _BODY,
     "receiver.ingress.inputs.admin:OperatorOrders.read": _BODY,
     "receiver.ingress.keys.tenant_keys:TenantKeys._fetch_once": _OP,
     "receiver.ingress.keys.tenant_keys:TenantKeys.take_shared": _OP,
