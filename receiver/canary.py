@@ -35,7 +35,7 @@ from receiver.runtime.listener import open_internal
 from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 from receiver.runtime.redis_watch import RedisWatch
-from receiver.runtime.supervisor import Supervisor
+from receiver.runtime.supervisor import BACKOFF, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
     from receiver.ops.settings import Settings
+    from receiver.tasks import Backoff
 
 log = logging.getLogger("receiver.canary")
 
@@ -205,8 +206,8 @@ async def canary(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def probing(settings: Settings) -> AsyncIterator[Canary]:
-    """A canary that probes; everything it opened is closed on the way out."""
+async def probing(settings: Settings, *, backoff: Backoff = BACKOFF) -> AsyncIterator[Canary]:
+    """A canary that probes, and starts a job that fails again after `backoff`; it closes what it opened."""
     tenants = [one.to_tenant() for one in settings.all_tenants if one.name == settings.canary.tenant]
     if not tenants or settings.canary.url is None:
         raise ConfigurationError("canary: needs url, and in tenant the name of a tenant")
@@ -215,7 +216,7 @@ async def probing(settings: Settings) -> AsyncIterator[Canary]:
         metrics.last_success.set(time.time())
         client = await stack.enter_async_context(settings.redis.opened())
         watch = RedisWatch(client, metrics, while_away="no logout is heard of")
-        running = Canary(metrics, Readiness(watch, Supervisor(metrics)))
+        running = Canary(metrics, Readiness(watch, Supervisor(metrics, backoff=backoff)))
         app = web.Application()
         add_probes(app, running.state, metrics.registry)
         issuer = Issuer(tenants[0])

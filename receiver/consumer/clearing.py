@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Unpack
 
-from receiver.consumer.reader import Job
+from receiver.consumer.jobs import Job
 from receiver.consumer.subscriber import RESET_BACKOFF, Subscriber
 from receiver.tasks import leave_if_cancelled, together
 

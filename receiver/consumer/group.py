@@ -18,7 +18,8 @@ from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
 from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
-from receiver.consumer.reader import LOOKBACK_S, Job, Reader
+from receiver.consumer.jobs import Job
+from receiver.consumer.reader import LOOKBACK_S, Reader
 from receiver.consumer.reader_thread import ReaderThread
 from receiver.errors import BadEventError, ConfigurationError, UnknownEventTypeError
 

@@ -9,8 +9,8 @@ import inspect
 import logging
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self, Unpack
 
 from redis.backoff import EqualJitterBackoff
 
@@ -21,11 +21,12 @@ from receiver.bus.keys import Keys
 from receiver.bus.link import connection
 from receiver.consumer.acks import Acknowledger, worker_name
 from receiver.consumer.health import BLOCK_S, STALE_AFTER_S, Pulse, place_of
+from receiver.consumer.jobs import EVICTIONS, Job, keep
 from receiver.errors import ReceiverError
-from receiver.tasks import Backoff, cancel, finish, keep_running, leave_if_cancelled, reason_of, together
+from receiver.tasks import cancel, finish, leave_if_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import redis.asyncio
 
@@ -38,32 +39,11 @@ log = logging.getLogger("receiver.consumer")
 LOOKBACK_S = 60.0
 """Seconds before its start that a consumer reads again: what was published while it started must not be missed."""
 
-EVICTIONS = "evictions"
-"""The job that reads and handles; the others only help it."""
-
 RECONNECT = EqualJitterBackoff(cap=5.0, base=0.1)
 """Pauses between two attempts to reach Redis, seconds. Spread, so that processes do not come back in step."""
 
-RESTART = Backoff(first_s=0.1, longest_s=5.0)
-"""Pauses before a job that failed by a fault of ours is started again."""
-
 LEAVE_S = 1.0
 """Seconds a consumer that stops has to send its last acknowledgements."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What runs for as long as a consumer listens; its owner starts it again when it fails.
-
-    Attributes:
-        name: Each once within a consumer.
-        run: Called at every start.
-        ask: Why it does not work now, while it waits out what it foresees; empty when it does.
-    """
-
-    name: str
-    run: Callable[[], Coroutine[Any, Any, None]]
-    ask: Callable[[], str] = str
 
 
 class Reader(ABC):
@@ -150,7 +130,7 @@ class Reader(ABC):
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
         async with self.opened() as jobs:
-            await together(*map(self._keep_running, jobs))
+            await keep(jobs, self._app, self._ended)
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[list[Job]]:
@@ -176,20 +156,6 @@ class Reader(ABC):
             self._ended.clear()
             # A reader may be cancelled more than once while it stops; half an ending would leave connections open.
             await finish(self._end(client, acks))
-
-    async def _keep_running(self, job: Job) -> None:
-        def failed(error: BaseException | None, _: int, pause_s: float) -> None:
-            self._ended[job.name] = reason_of(error)
-            log.error(
-                "%s: %s failed, starting it again in %.1f s; please report this",
-                self._app, job.name, pause_s, exc_info=error,
-            )  # fmt: skip
-
-        async def run() -> None:
-            self._ended.pop(job.name, None)
-            await job.run()
-
-        await keep_running(job.name, run, RESTART, failed)
 
     async def _end(self, client: redis.asyncio.Redis, acks: Acknowledger) -> None:
         with contextlib.suppress(TimeoutError):

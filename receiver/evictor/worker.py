@@ -20,7 +20,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, describe
 from receiver.bus.link.lease import Lease
 from receiver.bus.link.trips import Trips
-from receiver.consumer.reader import EVICTIONS
+from receiver.consumer.jobs import EVICTIONS
 from receiver.core.index_names import IndexNames
 from receiver.errors import Code, ConfigurationError, DependencyError
 from receiver.evictor import NAME

@@ -1,4 +1,4 @@
-"""Every background job of both commands: killed, seen to be, and back by itself."""
+"""Every background job of all commands: killed, seen to be, and back by itself."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from receiver.bus.events import acks
 from receiver.bus.events.feed import EventLog
 from receiver.bus.events.groups import GroupMember
 from receiver.bus.link.lease import Lease
+from receiver.canary import Probe, probing
 from receiver.evictor.worker import working
 from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.audit import File
@@ -42,6 +43,7 @@ from receiver.runtime import loop_lag, redis_watch
 from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.reload import Reload
+from tests.canary.test_canary import settings_of
 from tests.docs.pages import names, read, rows, section
 from tests.runtime.faults import QUICK, Fault, Process, fails_and_comes_back
 from tests.support.graph import Graph
@@ -92,6 +94,12 @@ EVICT: dict[str, tuple[Any, str, bool]] = {
     "reload": (Reload, "look", False),
 }
 """The same of `receiver evict`."""
+
+CANARY: dict[str, tuple[Any, str, bool]] = {
+    "redis_watch": (RedisWatch, "check", True),
+    "probe": (Probe, "once", True),
+}
+"""The same of `receiver canary`."""
 
 
 @pytest.fixture(autouse=True)
@@ -191,13 +199,35 @@ async def test_each_job_of_evict(
         )
 
 
+@pytest.mark.parametrize("job", CANARY)
+async def test_each_job_of_the_canary(
+    job: str,
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A job of the canary that fails turns its readiness off, is told and counted, and is back."""
+    del redis_client
+    owner, name, needed = CANARY[job]
+    fault = Fault(monkeypatch, owner, name)
+    async with (
+        probing(settings_of(redis_server.url, url="http://127.0.0.1:1/"), backoff=QUICK) as canary,
+        aiohttp.ClientSession() as http,
+    ):
+        assert set(CANARY) == set(canary.jobs.report())
+        await fails_and_comes_back(
+            Process(canary.internal_port, canary.metrics, http), job, fault, needed=needed, caplog=caplog
+        )
+
+
 def test_each_job_has_a_case() -> None:
     """A job that some setting starts is in the tables above, or it would die unseen by these tests."""
     code = "\n".join(path.read_text() for path in Path(receiver.__file__).parent.rglob("*.py"))
     started = set(re.findall(r'\bjobs\.start\(\s*"(\w+)"', code))
     tried = {owner for owner, _, _ in SERVE.values()}
 
-    assert started <= SERVE.keys() | EVICT.keys() | {"embedded_redis"}
+    assert started <= SERVE.keys() | EVICT.keys() | CANARY.keys() | {"embedded_redis"}
     assert not set(kinds_of(InputJob)) - tried
 
 
@@ -214,7 +244,7 @@ def test_jobs_are_described() -> None:
     """docs/operations.md names each job, and whether readiness needs it."""
     there = {
         (re.sub(":t[123]$", ":<tenant>", job), command, needed)
-        for command, jobs in (("receiver serve", SERVE), ("receiver evict", EVICT))
+        for command, jobs in (("receiver serve", SERVE), ("receiver evict", EVICT), ("receiver canary", CANARY))
         for job, (_, _, needed) in jobs.items()
     }
     # Needs a Redis of its own: see test_lost_state.py.
