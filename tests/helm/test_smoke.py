@@ -1,5 +1,6 @@
 """What `helm test` runs, against a release that is good or bad."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ class FakeRelease(BaseHTTPRequestHandler):
     """Answers like an installed release, apart from what a test changes."""
 
     answers: dict[str, tuple[int, str | None]]
+    metrics = b'logout_canary_probes_total{result="ok"} 1.0\nlogout_canary_probes_total{result="not_heard"} 3.0\n'
 
     def do_GET(self) -> None:
         """Answer any request to a path as the test says."""
@@ -27,8 +29,10 @@ class FakeRelease(BaseHTTPRequestHandler):
         self.send_response(status)
         if cache_control:
             self.send_header("Cache-Control", cache_control)
-        self.send_header("Content-Length", "0")
+        body = self.metrics if self.path == "/metrics" else b""
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     do_POST = do_GET  # noqa: N815  # the base class looks it up by this name
 
@@ -49,14 +53,19 @@ def release() -> Iterator[tuple[str, dict[str, tuple[int, str | None]]]]:
         thread.join()
 
 
-def run_smoke(objects: list[Object], address: str) -> subprocess.CompletedProcess[str]:
-    """Run what the test pod runs, with all Services at this address."""
+def smoke_arguments(objects: list[Object]) -> list[str]:
+    """The script the test pod runs, and the addresses it is given."""
     [pod] = of_kind(objects, "Pod")
     [smoke] = pod["spec"]["containers"]
     assert smoke["command"] == ["/opt/app/bin/python", "-c"]
-    script, *addresses = smoke["args"]
+    return list(smoke["args"])
+
+
+def run_smoke(objects: list[Object], address: str) -> subprocess.CompletedProcess[str]:
+    """Run what the test pod runs, with all Services at this address."""
+    script, *addresses = smoke_arguments(objects)
     return subprocess.run(
-        [sys.executable, "-c", script, *[address for _ in addresses]],
+        [sys.executable, "-c", script, *[re.sub(r"[^=]+$", address, one) for one in addresses]],
         capture_output=True,
         text=True,
         timeout=30,
@@ -66,16 +75,16 @@ def run_smoke(objects: list[Object], address: str) -> subprocess.CompletedProces
 
 def test_smoke_asks_every_service(objects: list[Object]) -> None:
     """The test pod's addresses are the Services of this release."""
-    [pod] = of_kind(objects, "Pod")
+    _, *addresses = smoke_arguments(objects)
     services = {f"{s['metadata']['name']}:{s['spec']['ports'][0]['port']}" for s in of_kind(objects, "Service")}
 
-    assert set(pod["spec"]["containers"][0]["args"][1:]) == services
+    assert {address.rpartition("=")[2] for address in addresses} == services
 
 
 def test_smoke_passes_on_a_good_release(render: Render, release: tuple[str, Object]) -> None:
-    """`helm test` succeeds when the token is refused and the service, and the evictor, are ready."""
+    """`helm test` succeeds: the bad token is refused, service and evictor are ready, the canary is heard of."""
     address, _ = release
-    for case, checks in (("minimal", 3), ("evictor", 4)):
+    for case, checks in (("minimal", 3), ("evictor", 4), ("canary", 4)):
         run = run_smoke(render(values_of(case)), address)
 
         assert (run.returncode, run.stderr) == (0, "")
@@ -111,3 +120,19 @@ def test_smoke_fails_on_a_bad_release(
 
     assert run.returncode == 1
     assert line in run.stdout.splitlines()
+
+
+def test_smoke_fails_where_the_canary_is_not_heard_of(
+    render: Render, release: tuple[str, Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logouts that are answered and reach no app: the route leads elsewhere, or Redis is another one."""
+    address, _ = release
+    monkeypatch.setattr(FakeRelease, "metrics", b'logout_canary_probes_total{result="ok"} 0.0\n')
+    objects = render(values_of("canary"))
+    script, *_ = smoke_arguments(objects)
+    of_kind(objects, "Pod")[0]["spec"]["containers"][0]["args"][0] = script.replace("CANARY_S = 60.0", "CANARY_S = 0.0")
+
+    run = run_smoke(objects, address)
+
+    assert run.returncode == 1
+    assert "FAILED: a signed logout is heard of: got False, not True" in run.stdout.splitlines()
