@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from receiver.consumer import GroupSubscriber
 from receiver.core.eviction import Eviction
+from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +36,7 @@ async def running(*readers: Reader) -> AsyncIterator[None]:
         await told(*readers)
     finally:
         for task in tasks:
-            await stop(task)
+            await cancel(task)
 
 
 async def told(*readers: Reader) -> None:
@@ -50,10 +51,3 @@ def owes(reader: Reader) -> bool:
     """Whether a handler has returned and Redis does not know it yet."""
     handled = reader._done if isinstance(reader, GroupSubscriber) else []
     return bool(handled or (reader._acks and reader._acks._waiting))
-
-
-async def stop(task: asyncio.Task[None]) -> None:
-    """End a consumer as apps end it."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=1)

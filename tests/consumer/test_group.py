@@ -13,7 +13,8 @@ import pytest
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, GroupSubscriber, ThreadGroupSubscriber
 from receiver.errors import ConfigurationError
-from tests.consumer.listening import DEADLINE_S, eviction, running, stop
+from receiver.tasks import cancel
+from tests.consumer.listening import DEADLINE_S, eviction, running
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
@@ -113,7 +114,7 @@ async def test_a_stopping_worker_hands_back(redis_server: EmbeddedRedis, publish
     stopped = asyncio.create_task(GroupSubscriber(redis_server.url, endless, app="portal").run())
     await publisher.publish(eviction("one"))
     await begun.wait()
-    await stop(stopped)
+    await cancel(stopped)
 
     # It would be set aside, had the attempt counted.
     async with running(GroupSubscriber(redis_server.url, lambda e: heard.append(e.id), app="portal", max_tries=1)):

@@ -10,6 +10,7 @@ import pytest
 
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
+from receiver.tasks import cancel
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
@@ -45,9 +46,7 @@ async def test_every_process_hears_all_in_order(redis_server: EmbeddedRedis, pub
     await asyncio.gather(*(publisher.publish(eviction(name)) for name in names))
     await until(lambda: all(len(ids) == len(names) for ids in heard.values()))
 
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    await cancel(*tasks)
     assert {"portal": names, "orders": names} == heard
 
 
@@ -66,8 +65,7 @@ async def test_failing_handler_does_not_end_it(
     for name in ("bad", "good"):
         await publisher.publish(eviction(name))
     await until(lambda: heard == ["bad", "good"])
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(task)
 
     assert "portal: handler failed" in caplog.text
 
@@ -83,16 +81,14 @@ async def test_missed_entries_are_told(
     await publisher.publish(eviction("first"))
     task = asyncio.create_task(subscriber.run())
     await until(lambda: heard == ["first"])
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(task)
     for name in ("lost", "last"):
         await publisher.publish(eviction(name))
     await redis_client.xtrim(Keys().events, maxlen=1, approximate=False)
 
     task = asyncio.create_task(subscriber.run())
     await until(lambda: "last" in heard)
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(task)
 
     assert ["first", "reset", "last"] == heard
 
@@ -128,5 +124,4 @@ async def test_an_outage_is_waited_out(
 
     await publisher.publish(eviction("after"))
     await until(lambda: heard == ["before", "after"])
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(task)

@@ -25,6 +25,7 @@ from receiver.consumer import Eviction, GroupSubscriber, Sessions, Subscriber
 from receiver.core.eviction import SessionKeys, eviction_id
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ops.metrics import Metrics
+from receiver.tasks import cancel
 from tests.docs.pages import DOCS, blocks, names, read, rows, section
 from tests.support.receiver import start_receiver, t1
 from tests.support.transmitter import CLIENT, SECRET, UPDATED, VERIFICATION, Transmitter
@@ -193,8 +194,7 @@ async def test_rights_are_enough_for_both_sides(guarded: EmbeddedRedis, clock: C
         assert await SharedKeys(client, Keys(), keep_s=60).load("t2") is not None
         async with asyncio.timeout(DEADLINE_S):
             assert ["j1", "j2"] == [(await heard.get()).jti for _ in range(2)]
-    listening.cancel()
-    await asyncio.wait([listening])
+    await cancel(listening)
 
 
 async def test_rights_are_enough_for_security_events(guarded: EmbeddedRedis, clock: Clock) -> None:
@@ -283,8 +283,7 @@ async def test_group_rights_are_enough(
         watch = AckWatch(client, Keys(), Metrics(), declared=(), seen_s=60, retention=Retention())
         await watch.take()
         await watch.sample()
-        working.cancel()
-        await asyncio.wait([working])
+        await cancel(working)
     assert "cannot" not in caplog.text
 
 

@@ -15,6 +15,7 @@ from receiver.consumer import GroupSubscriber
 from receiver.ingress import ack_watch
 from receiver.ingress.ack_watch import AckWatch
 from receiver.ops.metrics import Metrics
+from receiver.tasks import cancel
 from tests.consumer.listening import eviction, running
 from tests.support.publisher import publisher_to
 from tests.support.receiver import start_receiver, t1
@@ -165,8 +166,7 @@ async def test_an_outage_is_waited_out(
     await redis_client.delete(KEYS.acks)
     await speaks(redis_client, "portal", "e1")
     await until(lambda: value(metrics, "logout_evicted_seconds_count", app="portal") == 1)
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(task)
     assert 1 == caplog.text.count("acks.unavailable")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from receiver.consumer import Subscriber
+from receiver.tasks import cancel
 from tests.protocol.oidf import Module, RelyingParty, SuiteOP
 from tests.protocol.vectors import BACKCHANNEL, assert_not_stored
 from tests.support.receiver import start_receiver, t1
@@ -92,9 +92,7 @@ async def stage(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, 
         suite.backchannel_logout_uri = receiver.public + BACKCHANNEL
         subscription = asyncio.create_task(Subscriber(redis_server.url, rp.forget, app="rp").run())
         yield Stage(suite, receiver, rp)
-        subscription.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await subscription
+        await cancel(subscription)
 
 
 def new_browser() -> aiohttp.ClientSession:

@@ -13,6 +13,7 @@ from redis.crc import key_slot
 
 from receiver.bus.link.connection import connect
 from receiver.consumer import Subscriber
+from receiver.tasks import cancel
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S, until
 
@@ -100,9 +101,7 @@ async def story(topology: SentinelSetUp | Cluster, clock: Clock, op: OP, **setti
             try:
                 yield told
             finally:
-                while not listening.done():
-                    listening.cancel()
-                    await asyncio.wait([listening], timeout=0.2)
+                await cancel(listening)
     finally:
         await client.aclose()
 

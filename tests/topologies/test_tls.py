@@ -9,6 +9,7 @@ import pytest
 
 from receiver.bus.link.connection import connect, ping
 from receiver.consumer import Subscriber
+from receiver.tasks import cancel
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S, Cluster, Node, SentinelSetUp, running
 
@@ -90,9 +91,7 @@ async def test_receiver_and_consumer_over_mtls(
         assert 200 == (await receiver.post(op.token(jti="over-tls"))).status
         async with asyncio.timeout(DEADLINE_S):
             assert "over-tls" == (await heard.get()).jti
-    while not listening.done():
-        listening.cancel()
-        await asyncio.wait([listening], timeout=0.2)
+    await cancel(listening)
     await client.aclose()
 
 

@@ -11,6 +11,7 @@ import pytest
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import connect, ping
 from receiver.consumer import Sessions, Subscriber, ThreadSessions
+from receiver.tasks import cancel
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S
 
@@ -65,9 +66,7 @@ async def test_documented_rights_are_enough(topology: SentinelSetUp | Cluster, c
         assert await asyncio.to_thread(sync_sessions.is_signed_out, claims)
         await client.delete(Keys().events, Keys().sequence)
     finally:
-        while not listening.done():
-            listening.cancel()
-            await asyncio.wait([listening], timeout=0.2)
+        await cancel(listening)
         await sessions.aclose()
         sync_sessions.close()
         await client.aclose()
