@@ -14,7 +14,6 @@ SEED_VARIABLE = "CHAOS_SEED"
 """Environment variable that plays a seed again."""
 
 
-@pytest.mark.timeout(180)
 async def test_no_acknowledged_logout_is_lost() -> None:
     """With everything killed and the network broken meanwhile, every logout answered 200 reaches every app, once."""
     seed = int(os.environ.get(SEED_VARIABLE) or secrets.randbelow(1_000_000))
@@ -26,7 +25,6 @@ async def test_no_acknowledged_logout_is_lost() -> None:
     assert 12 == sum(result.struck[what] for what in KILLS)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", ["disk", "clock"])
 async def test_no_acknowledged_logout_is_lost_where(kind: str) -> None:
     """A full disk of the receivers and a stepping clock of Redis lose nothing."""

@@ -91,7 +91,6 @@ async def test_answered_is_on_disk(tmp_path: Path, lasting_redis: EmbeddedRedis,
         assert before - 0.001 <= datetime.fromisoformat(published[-1]["time"]).timestamp() <= after
 
 
-@pytest.mark.timeout(180)
 async def test_killed_again_and_again(tmp_path: Path, lasting_redis: EmbeddedRedis, op: OP) -> None:
     """Redis and the receiver die at random while tokens are posted one by one: none answered 200 is lost or doubled."""
     receiver = ReceiverProcess(tmp_path, lasting_redis.url, op)
