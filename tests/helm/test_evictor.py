@@ -242,7 +242,7 @@ def test_smoke_asks_the_evictor(render: Render) -> None:
         [pod] = of_kind(render(values), "Pod")
         return list(pod["spec"]["containers"][0]["args"][1:])
 
-    assert addresses(values_of("evictor"))[2:] == ["rel-logout-receiver-evictor:9191"]
+    assert addresses(values_of("evictor"))[2:] == ["evictor=rel-logout-receiver-evictor:9191"]
     assert addresses(with_evictor(replicaCount=0))[2:] == []
     assert addresses(MINIMAL)[2:] == []
 
