@@ -45,10 +45,14 @@ class Listener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.leave()
-        if self._process.poll() is None:
+        try:
+            self.leave()
+        finally:
             self._process.kill()
             self._process.wait()
+            self._thread.join(DEADLINE_S)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
 
     def next(self) -> str:
         """The next line it prints."""
@@ -59,9 +63,6 @@ class Listener:
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
             self._process.wait(DEADLINE_S)
-            self._thread.join(DEADLINE_S)
-            if self._process.stdout is not None:
-                self._process.stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

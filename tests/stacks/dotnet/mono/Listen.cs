@@ -18,8 +18,11 @@ public static class Listen
             stream.CaughtUp.ContinueWith(done => Say("caught-up"));
             Console.In.ReadToEnd();
             stop.Cancel();
-            running.Wait();
+            running.Wait(TimeSpan.FromSeconds(20));
         }
+
+        // Mono waits for threads of its own now and then, and for ever.
+        Environment.Exit(0);
     }
 
     private static void Say(string line)
