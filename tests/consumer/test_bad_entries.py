@@ -189,14 +189,13 @@ async def test_a_groups_state_may_be_damaged(
     async with listening(GroupSubscriber, redis_server.url, heard):
         await publisher.publish(eviction("before"))
         await until(lambda: heard.told == ["before"])
-        # At once: a read in between would find two things wrong, one after the other.
-        async with redis_client.pipeline(transaction=True) as at_once:
-            at_once.hset(KEYS.group("portal"), mapping={field: b"abc\xff"})
-            at_once.incr(KEYS.sequence)
-            await at_once.execute()
+        await redis_client.hset(KEYS.group("portal"), mapping={field: b"abc\xff"})
+        await redis_client.incr(KEYS.sequence)
         await publisher.publish(eviction("after"))
         await until(lambda: "after" in heard.told)
-    assert ["before", "reset", "after"] == heard.told
+    # One reset for the damage and one for the gap, where the worker reads before the next event; else one for both.
+    assert ("before", {"reset"}, "after") == (heard.told[0], set(heard.told[1:-1]), heard.told[-1])
+    assert len(heard.told) <= 4
 
 
 async def test_another_type_waits_for_a_worker_that_knows_it(
