@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -21,6 +22,10 @@ PUSH, POLL = "urn:ietf:rfc:8935", "urn:ietf:rfc:8936"
 """Delivery methods (SSF §6.1)."""
 
 CONFLICT = 409
+SERVER_ERROR = 500
+
+CREATE_PAUSES_S = (0.5, 1.0, 2.0)
+"""Seconds between tries to make a stream that ended with an error of the transmitter's own."""
 
 
 class TransmitterClient:
@@ -76,11 +81,16 @@ class TransmitterClient:
             Its configuration, and whether it is new.
         """
         asked = {"delivery": dict(delivery), "events_requested": self._wanted()}
-        try:
-            return _stream(await self._call("POST", "configuration_endpoint", asked)), True
-        except SourceError as error:
-            if error.status != CONFLICT:
-                raise
+        # Keycloak answers 500 to this while a running receiver asks for the same client: both write its attributes.
+        for pause_s in (*CREATE_PAUSES_S, None):
+            try:
+                return _stream(await self._call("POST", "configuration_endpoint", asked)), True
+            except SourceError as error:
+                if error.status == CONFLICT:
+                    break
+                if error.status is None or error.status < SERVER_ERROR or pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
         there = await self.stream()
         changed = {"stream_id": there["stream_id"], **asked}
         return _stream(await self._call("PATCH", "configuration_endpoint", changed)), False
