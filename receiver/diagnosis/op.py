@@ -8,8 +8,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.errors import FetchError, JWKSUnavailableError
@@ -17,6 +15,8 @@ from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from receiver.core.tenants import Tenant
     from receiver.ops.settings import Settings
 
@@ -77,7 +77,7 @@ async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> Published:
     try:
         return Published(url, await _get(fetcher, url, tenant))
     except FetchError as error:
-        return Published(url, None, explain_failure(error))
+        return Published(url, None, error.message)
 
 
 async def _get(fetcher: Fetcher, url: str, tenant: Tenant) -> Document:
@@ -97,18 +97,6 @@ async def fetch_key_set(fetcher: Fetcher, tenant: Tenant) -> tuple[str, KeySet]:
             jwks_uri = endpoint_in(await _get(fetcher, url, tenant), "jwks_uri", issuer=tenant.issuer, url=url)
         return jwks_uri, parse_key_set(await _get(fetcher, jwks_uri, tenant))
     except FetchError as error:
-        raise JWKSUnavailableError(explain_failure(error)) from error
+        raise JWKSUnavailableError(error.message) from error
     except ValueError as error:
         raise JWKSUnavailableError(f"{jwks_uri}: {error}") from error
-
-
-def explain_failure(error: FetchError) -> str:
-    """Why a fetch failed, and what the operator should look at."""
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientConnectorSSLError):
-        return f"{error.message}; is this port TLS, and is the OP's TLS at least 1.2?"
-    if isinstance(cause, aiohttp.ClientConnectorDNSError):
-        return f"{error.message.partition(': ')[0]}: its host name does not resolve here; check the issuer and DNS"
-    if isinstance(cause, aiohttp.ClientConnectorError | TimeoutError):
-        return f"{error.message}; check egress, firewall and outbound.proxy_url"
-    return error.message

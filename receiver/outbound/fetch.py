@@ -14,9 +14,9 @@ from yarl import URL
 
 from receiver import __version__
 from receiver.errors import FetchError
-from receiver.outbound.certificates import explain_certificate
 from receiver.outbound.egress import Ways
 from receiver.outbound.turns import PauseError, Turns, Urgency, retry_after_s
+from receiver.outbound.unreachable import LOOK_AT, explain_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,9 +146,9 @@ class Fetcher:
         except PauseError as error:
             raise PausedError(f"{url}: the OP wants no request for another {error.seconds:.0f} s") from error
         except TimeoutError as error:
-            raise FetchError(f"{url}: no answer within {self._timeout_s:g} s") from error
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise FetchError(f"{url}: {explain_certificate(error.certificate_error)}") from error
+            raise FetchError(f"{url}: no answer within {self._timeout_s:g} s; {LOOK_AT}") from error
+        except aiohttp.ClientConnectorError as error:
+            raise FetchError(f"{url}: {explain_unreachable(error)}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FetchError(f"{url}: {type(error).__name__}: {str(error)[:160]}") from error
         try:
@@ -204,11 +204,9 @@ class Fetcher:
             async with asyncio.timeout(timeout_s):
                 return await self._call(method, url, body, headers, self._ways.of(tenant), reads_success=reads_success)
         except TimeoutError:
-            return NoAnswer(f"{url}: no answer within {timeout_s:g} s")
-        except aiohttp.ClientConnectorCertificateError as error:
-            return NoAnswer(f"{url}: {explain_certificate(error.certificate_error)}")
+            return NoAnswer(f"{url}: no answer within {timeout_s:g} s; {LOOK_AT}")
         except aiohttp.ClientConnectorError as error:
-            return NoAnswer(f"{url}: {type(error).__name__}: {str(error)[:160]}")
+            return NoAnswer(f"{url}: {explain_unreachable(error)}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Messages of other errors may quote the answer, and an answer may quote what was sent.
             return NoAnswer(f"{url}: {type(error).__name__}")

@@ -7,20 +7,16 @@ import ipaddress
 import ssl
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.client_reqrep import ConnectionKey
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from receiver.diagnosis import doctor
 from receiver.diagnosis.issuers import difference, is_entra
-from receiver.diagnosis.op import explain_failure
-from receiver.errors import FetchError
 from receiver.ops.settings import Settings
-from receiver.outbound.certificates import explain_certificate
+from receiver.outbound.unreachable import explain_certificate
 from tests.support.keys import rsa_pair
 
 if TYPE_CHECKING:
@@ -133,15 +129,15 @@ def self_signed(folder: Path) -> Path:
     return path
 
 
-def test_host_that_does_not_resolve() -> None:
+async def test_host_that_does_not_resolve() -> None:
     """A name DNS does not know says so."""
-    key = ConnectionKey("op.example", 443, True, True, None, None, None)
-    error = FetchError("https://op.example/jwks: gaierror")
-    error.__cause__ = aiohttp.ClientConnectorDNSError(key, OSError("unknown"))
+    [check] = [
+        check
+        for check in await doctor.examine(Settings(issuer="https://op.invalid", client_ids=["c1"]))
+        if check.name == "discovery"
+    ]
 
-    assert "https://op.example/jwks: its host name does not resolve here; check the issuer and DNS" == explain_failure(
-        error
-    )
+    assert "the host name op.invalid does not resolve here; check the issuer and DNS" in check.text
 
 
 async def test_hosts_that_do_not_answer(op: OP) -> None:

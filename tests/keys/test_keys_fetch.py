@@ -136,7 +136,7 @@ async def test_dribbling_server_is_left() -> None:
     async with serving(dribble) as site:
         reason = await refusal(site.origin)
 
-    assert reason.endswith(f"no answer within {TIMEOUT_S} s")
+    assert f"no answer within {TIMEOUT_S} s; check egress" in reason
     assert TIMEOUT_S <= time.monotonic() - started < TIMEOUT_S + 3
 
 
@@ -145,7 +145,7 @@ async def test_silent_server_is_left() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         reason = await refusal(f"http://127.0.0.1:{silent.getsockname()[1]}/jwks")
 
-    assert reason.endswith(f"no answer within {TIMEOUT_S} s")
+    assert f"no answer within {TIMEOUT_S} s; check egress" in reason
 
 
 async def test_refused_connection() -> None:
@@ -155,8 +155,8 @@ async def test_refused_connection() -> None:
 
     reason = await refusal(f"http://127.0.0.1:{port}/jwks")
 
-    assert "ClientConnectorError" in reason
-    assert f"127.0.0.1:{port}" in reason
+    assert f"no connection to 127.0.0.1:{port}, connection refused; check egress" in reason
+    assert "ssl" not in reason, "a sentence for an operator, not a Python object"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -271,7 +271,7 @@ async def test_cut_off_answer() -> None:
 async def test_plain_http_elsewhere_is_not_even_tried() -> None:
     """Plain http outside loopback is refused before a connection is made; allow_http permits it."""
     assert (await refusal("http://op.invalid/jwks")).endswith("is not https")
-    assert "ClientConnectorDNSError" in await refusal("http://op.invalid/jwks", allow_http=True)
+    assert "does not resolve here; check the issuer and DNS" in await refusal("http://op.invalid/jwks", allow_http=True)
 
 
 async def test_untrusted_ca_is_refused(tmp_path: Path) -> None:

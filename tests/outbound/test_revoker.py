@@ -141,7 +141,7 @@ async def test_nobody_there(counts: Counts, log: Log) -> None:
 
     assert {("t1", "failed"): 1} == counts
     [line] = log.lines("revocation.failed")
-    assert "ClientConnectorError" in line["reason"]
+    assert "connection refused; check egress" in line["reason"]
 
 
 async def test_op_that_does_not_answer(revoking: RevokingOP, counts: Counts, log: Log) -> None:
