@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
@@ -16,6 +16,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadSubscriber
 from tests.consumer.listening import eviction, running
+from tests.support.published import entries
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
@@ -33,7 +34,8 @@ def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
 
 async def acked(client: redis.asyncio.Redis, name: str) -> list[str]:
     """Who has acknowledged this event, as `app/instance`."""
-    return sorted(member.decode() for member in await client.hkeys(KEYS.acks_of(name)))
+    members: list[Any] = await client.hkeys(KEYS.acks_of(name))
+    return sorted(member.decode() for member in members)
 
 
 async def test_both_kinds_acknowledge(
@@ -119,7 +121,7 @@ async def test_history_read_after_a_start_says_nothing_of_the_time(
 ) -> None:
     """A process that starts acknowledges what it reads again, but not as the time the app took."""
     await publisher.publish(eviction("old", time.time()))
-    entry_id = (await redis_client.xrevrange(KEYS.events, count=1))[0][0].decode()
+    entry_id = (await entries(redis_client))[-1][0].decode()
     process = acks.Listener("portal", "w1", None, 99.999)
     await acks.acknowledge(redis_client, KEYS, process, [acks.Ack("old", "1-0", 0.0, 100.0)], now=100.0)
     [late] = await acks.take(redis_client, KEYS, count=10)

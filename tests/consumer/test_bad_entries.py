@@ -221,9 +221,12 @@ async def test_another_type_waits_for_a_worker_that_knows_it(
 
     monkeypatch.setattr("receiver.core.eviction.EVENT_TYPE", "logout-receiver.eviction.v9")
     newer: list[bytes] = []
-    monkeypatch.setattr(
-        "receiver.bus.events.stream.Entry.eviction", lambda entry: newer.append(entry.event) or eviction("v9")
-    )
+
+    def read(entry: Entry) -> Eviction:
+        newer.append(entry.event)
+        return eviction("v9")
+
+    monkeypatch.setattr("receiver.bus.events.stream.Entry.eviction", read)
 
     async def acknowledged() -> bool:
         return [] == await redis_client.xpending_range(KEYS.events, "portal", entry_id, entry_id, 1)

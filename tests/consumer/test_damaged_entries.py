@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, Sessions
 from receiver.core.eviction import SessionKeys
 from receiver.core.marks import digest
+from tests.support.published import entries
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -38,7 +39,7 @@ async def published(client: redis.asyncio.Redis) -> tuple[Eviction, list[int]]:
     await EvictionPublisher(client, KEYS, Retention(), on_damaged=lambda _, entries: told.append(entries)).publish(
         logout
     )
-    [(_, fields)] = await client.xrange(KEYS.events)
+    [(_, fields)] = await entries(client)
     json.loads(fields[b"event"])
     return Eviction.from_json(fields[b"event"]), told
 
@@ -73,10 +74,11 @@ async def test_registered_sign_in_with_a_damaged_field(
     """Any field of a registered sign-in may be damaged: the logout goes out, names the others, and can be read."""
     async with Sessions(redis_server.url) as sessions:
         await sessions.register({**CLAIMS, "sid": "s2"}, home_account_id="b.utid", keys=["key b"])
-        whole = await redis_client.get(KEYS.user(ALICE))
+        whole: Any = await redis_client.get(KEYS.user(ALICE))
         await redis_client.delete(KEYS.user(ALICE))
         await sessions.register(CLAIMS, home_account_id="a.utid", keys=["key a"])
-        parts = (await redis_client.get(KEYS.user(ALICE))).split(b"\t")
+        registered: Any = await redis_client.get(KEYS.user(ALICE))
+        parts = registered.split(b"\t")
         parts[field] = damage
         await redis_client.set(KEYS.user(ALICE), b"\t".join(parts) + b"\nno line of ours\n" + whole)
         # One more sign-in is registered beside them.

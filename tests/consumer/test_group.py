@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,14 +52,17 @@ async def pending(client: redis.asyncio.Redis) -> int:
     return int(summary["pending"])
 
 
+def note(heard: list[str], eviction: Eviction) -> None:
+    """A handler."""
+    heard.append(eviction.id)
+
+
 async def test_workers_share_the_work(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher
 ) -> None:
     """Each eviction goes to exactly one worker, and afterwards nothing is left pending."""
     heard: dict[int, list[str]] = {1: [], 2: []}
-    workers = [
-        GroupSubscriber(redis_server.url, lambda e, w=number: heard[w].append(e.id), app="portal") for number in heard
-    ]
+    workers = [GroupSubscriber(redis_server.url, partial(note, heard[number]), app="portal") for number in heard]
     names = [f"e{number}" for number in range(60)]
     async with running(*workers):
         await asyncio.gather(*(publisher.publish(eviction(name)) for name in names))
@@ -231,6 +235,11 @@ async def test_a_gap_means_one_reset(
     assert ["first", "reset", "last", "after"] == heard
 
 
+def holds(heard: list[str], count: int) -> bool:
+    """Whether so many have been heard."""
+    return len(heard) >= count
+
+
 async def test_no_gap_no_reset(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:
     """Workers that take turns, stop and start anew never see a gap where there is none."""
     heard: list[str] = []
@@ -243,7 +252,7 @@ async def test_no_gap_no_reset(redis_server: EmbeddedRedis, publisher: EvictionP
         ]
         async with running(*workers):
             await asyncio.gather(*(publisher.publish(eviction(f"{turn}-{number}")) for number in range(40)))
-            await until(lambda t=turn: len(heard) >= 40 * (t + 1))
+            await until(partial(holds, heard, 40 * (turn + 1)))
 
     assert "reset" not in heard
     assert 120 == len(set(heard)) == len(heard)
@@ -329,10 +338,11 @@ async def test_a_group_made_anew_by_others_means_reset(
         await publisher.publish(eviction("before"))
         await until(lambda: heard == ["before"])
         async with redis_client.pipeline(transaction=True) as pipeline:
-            pipeline.flushall()
-            pipeline.xadd(EVENTS, {"event": eviction("unread").to_json(), "n": 1})
-            pipeline.xgroup_create(EVENTS, "portal", id="$")
-            pipeline.hset(Keys().group("portal"), mapping={"generation": "other", "n": 50})
+            steps: Any = pipeline
+            steps.flushall()
+            steps.xadd(EVENTS, {"event": eviction("unread").to_json(), "n": 1})
+            steps.xgroup_create(EVENTS, "portal", id="$")
+            steps.hset(Keys().group("portal"), mapping={"generation": "other", "n": 50})
             await pipeline.execute()
         await redis_client.xadd(EVENTS, {"event": eviction("after").to_json(), "n": 51})
         await until(lambda: "after" in heard)

@@ -61,7 +61,7 @@ class Group:
 
     def missed(self) -> bool:
         """Whether a reset became due since this was last asked."""
-        resets = int(self.client.hget(STATE, "resets") or 0)  # type: ignore[arg-type]
+        resets = int(self.client.hget(STATE, "resets") or 0)
         before, self.resets = self.resets, resets
         return resets > before
 
@@ -81,7 +81,7 @@ def view_of_all(client: redis.Redis) -> View:
     """What a group that begins at the end sees."""
     found: Any = client.xrevrange(KEYS.events)
     before = tuple(Seen(entry_id.decode(), read_number(fields.get(b"n"))) for entry_id, fields in found)
-    return View(before, (), int(client.get(KEYS.sequence) or 0))  # type: ignore[arg-type]
+    return View(before, (), int(client.get(KEYS.sequence) or 0))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -16,11 +16,13 @@ from receiver.bus.link.trips import Trips
 from receiver.consumer import Eviction, Guard, ThreadGuard
 from receiver.consumer import knowledge as knowledge_module
 from receiver.consumer.background import PerProcess
-from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, PAUSE_S, STALE_AFTER_S, Knowledge
+from receiver.consumer.health import STALE_AFTER_S
+from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, PAUSE_S, Knowledge
 from receiver.core import local_marks
 from receiver.core.marks import digest
 from receiver.core.sign_in import from_claims
 from tests.support.bad_entries import ALL
+from tests.support.published import evictions
 from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
@@ -275,8 +277,8 @@ async def test_logout_of_any_named_client(guard: Guard, redis_client: redis.asyn
     await publisher_to(redis_client).publish(logout(client_id="orders", applies_to="client"))
 
     assert await guard.is_signed_out(both)
-    [(_, entry)] = await redis_client.xrevrange(Keys().events, count=1)
-    assert [("session:1",)] == [session.keys for session in Eviction.from_json(entry[b"event"]).sessions]
+    *_, event = await evictions(redis_client)
+    assert [("session:1",)] == [session.keys for session in event.sessions]
 
 
 def test_account_marked_without_an_event_is_asked_about_again(clock: Clock) -> None:
@@ -341,15 +343,16 @@ async def test_handler_that_blocks_holds_up_no_request(
 
     def handler(eviction: Eviction) -> None:
         del eviction
-        assert guard.is_signed_out(claims())
+        assert asking.is_signed_out(claims())
         asked.set()
         assert release.wait(DEADLINE_S)
 
-    with ThreadGuard(redis_server.url, app="portal", on_eviction=handler) as guard:
+    asking = ThreadGuard(redis_server.url, app="portal", on_eviction=handler)
+    with asking:
         await publisher_to(redis_client).publish(logout())
         assert await asyncio.to_thread(asked.wait, DEADLINE_S)
 
-        assert "live" == await asyncio.to_thread(guard.status, claims(sub="bob", sid="s9"))
+        assert "live" == await asyncio.to_thread(asking.status, claims(sub="bob", sid="s9"))
         release.set()
 
 
@@ -369,6 +372,7 @@ async def test_stop_waits_for_a_handler_in_a_thread_and_no_longer(
     assert await asyncio.to_thread(entered.wait, DEADLINE_S)
     stopping = asyncio.create_task(asyncio.to_thread(guard.stop))
     reading = guard._guard._subscriber._task
+    assert reading is not None
     async with asyncio.timeout(DEADLINE_S):
         while not reading.cancelling():
             await asyncio.sleep(0.01)
@@ -388,7 +392,8 @@ def test_every_process_has_its_own_guard(redis_server: EmbeddedRedis) -> None:
     child = os.fork()
     if child == 0:
         theirs = guards.get()
-        os.write(writing, b"own" if theirs is not ours and theirs._loop._thread.is_alive() else b"old")
+        thread = theirs._loop._thread
+        os.write(writing, b"own" if theirs is not ours and thread is not None and thread.is_alive() else b"old")
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:

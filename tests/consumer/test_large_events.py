@@ -11,6 +11,7 @@ from receiver.bus.events.event_search import look_up
 from receiver.bus.events.publish import MAX_EVENT_BYTES, Published
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, Sessions, Subscriber
+from tests.support.published import entries
 from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def eviction(name: str = "e1", **changes: Any) -> Eviction:
 
 async def published(client: redis.asyncio.Redis) -> list[bytes]:
     """Every event, as readers get it."""
-    return [fields[b"event"] for _, fields in await client.xrange(KEYS.events)]
+    return [fields[b"event"] for _, fields in await entries(client)]
 
 
 async def test_many_sessions_are_several_events(redis_client: redis.asyncio.Redis, sessions: Sessions) -> None:
@@ -71,7 +72,7 @@ async def test_many_sessions_are_several_events(redis_client: redis.asyncio.Redi
     assert len(parts) == len(await published(redis_client))
     found = [await look_up(redis_client, KEYS, part.id, []) for part in parts]
     assert parts == [one.eviction for [one] in found]
-    numbers = [int(fields[b"n"]) for _, fields in await redis_client.xrange(KEYS.events)]
+    numbers = [int(fields[b"n"]) for _, fields in await entries(redis_client)]
     assert list(range(1, len(parts) + 1)) == numbers
 
 

@@ -11,6 +11,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction, SessionKeys
 from receiver.core.sign_in import SignIn
+from tests.support.published import evictions
 from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ async def register(
 async def tidy(client: redis.asyncio.Redis, *, now_s: float) -> None:
     """What happens to buckets by and by: fields that are over are removed when a sixteenth is added."""
     for bucket in [name async for name in client.scan_iter(f"{Keys().prefix}:*") if await client.type(name) == b"hash"]:
-        for field, value in (await client.hgetall(bucket)).items():
+        fields: dict[Any, Any] = await client.hgetall(bucket)
+        for field, value in fields.items():
             if int(value.split(b",")[0]) <= now_s:
                 await client.hdel(bucket, field)
 
@@ -49,8 +51,8 @@ async def ended(client: redis.asyncio.Redis) -> set[SessionKeys]:
         id="e1", tenant="t1", iss=ISS, sid="s1", scope="session", logout_at=1000, received_at=NOW_S + DAY_S * 2.0
     )
     await publisher_to(client).publish(eviction)
-    [(_, entry)] = await client.xrevrange(Keys().events, count=1)
-    return set(Eviction.from_json(entry[b"event"]).sessions)
+    *_, event = await evictions(client)
+    return set(event.sessions)
 
 
 @pytest.mark.parametrize("order", [("portal", "orders"), ("orders", "portal")])
@@ -72,7 +74,8 @@ async def test_same_client_and_name_with_two_lifetimes(redis_client: redis.async
         await register(redis_client, "portal", lifetime_s)
 
     [name] = [name async for name in redis_client.scan_iter(f"{Keys().prefix}:user:*")]
-    assert f"{NOW_S + 14 * DAY_S}".encode() == (await redis_client.get(name) or b"").split(b"\t")[0]
+    kept: Any = await redis_client.get(name)
+    assert f"{NOW_S + 14 * DAY_S}".encode() == kept.split(b"\t")[0]
 
 
 async def test_older_script_beside_this_one(redis_client: redis.asyncio.Redis) -> None:

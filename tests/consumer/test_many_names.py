@@ -8,6 +8,7 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.consumer import Eviction, Sessions
 from receiver.core.marks import digest
+from tests.support.published import evictions
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -26,10 +27,10 @@ async def forge(client: redis.asyncio.Redis) -> None:
     """256 accounts of alice, each of 256 subjects, as an ID token beside an account could have it."""
     homes = [digest("account", ISS, f"a{n}") for n in range(HOMES)]
     members = ",".join(f'{home} "a{n}"' for n, home in enumerate(homes))
-    await client.hset(KEYS.index_bucket(ALICE), ALICE, f"{FAR},{members}")  # type: ignore[misc]
+    await client.hset(KEYS.index_bucket(ALICE), ALICE, f"{FAR},{members}")
     for n, home in enumerate(homes):
         users = ",".join(digest("sub", ISS, f"u{n}-{m}") for m in range(USERS))
-        await client.hset(KEYS.account_bucket(home), home, f"{FAR},{users}")  # type: ignore[misc]
+        await client.hset(KEYS.account_bucket(home), home, f"{FAR},{users}")
 
 
 async def test_marks_of_one_logout_are_bounded(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
@@ -52,8 +53,7 @@ async def test_marks_of_one_logout_are_bounded(redis_server: EmbeddedRedis, redi
     assert stats["cmdstat_set"]["calls"] < 2 * 256 + 50
     # 15 of the forged accounts were looked at, beside the registered one with its one other subject.
     assert [HOMES + 1 - 16 + 15 * USERS + 1 - 256] == told
-    entries = await redis_client.xrange(KEYS.events)
-    events = [Eviction.from_json(fields[b"event"]) for _, fields in entries]
+    events = await evictions(redis_client)
     assert {"own.utid", *(f"a{n}" for n in range(HOMES))} == {a for event in events for a in event.accounts}
     assert set(told) == {event.beyond for event in events}
     assert events == [Eviction.from_json(event.to_json()) for event in events]

@@ -123,7 +123,7 @@ def test_shared_blob_in_redis(cache: msal.SerializableTokenCache, client: redis.
     assert 7 == forget_account_in_redis(client, "cache", "alice")
 
     assert only("bob") == holders(client.get("cache"))  # type: ignore[arg-type]
-    assert 490 < client.ttl("cache") <= 500  # type: ignore[operator]
+    assert 490 < client.ttl("cache") <= 500
 
 
 def test_concurrent_writer_is_not_overwritten(cache: msal.SerializableTokenCache, client: redis.Redis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,7 +76,7 @@ async def test_a_clock_that_steps_back_makes_no_one_deaf(
     async with running(consumer):
         await begun(consumer, redis_client)
         for number in range(earlier, 5 + earlier):
-            name = {"event": eviction(f"e{number}").to_json(), "n": number + 1}
+            name: dict[Any, Any] = {"event": eviction(f"e{number}").to_json(), "n": number + 1}
             await redis_client.xadd(KEYS.events, name, id=f"{1000 + number}-0")
         await until(lambda: len(heard) >= 5)
     assert [f"e{number}" for number in range(earlier, 5 + earlier)] == heard
@@ -90,7 +91,7 @@ async def test_looking_back(
     now_s, _ = await redis_client.time()
     ages_s = (4000, 120, 30, 20)
     for number, age_s in enumerate(ages_s, 1):
-        entry = {"event": eviction(f"{age_s} s ago").to_json(), "n": number}
+        entry: dict[Any, Any] = {"event": eviction(f"{age_s} s ago").to_json(), "n": number}
         await redis_client.xadd(KEYS.events, entry, id=f"{(int(now_s) - age_s) * 1000}-0")
     await redis_client.set(KEYS.sequence, len(ages_s))
     heard: list[str] = []
@@ -122,6 +123,11 @@ def restored_server() -> Iterator[EmbeddedRedis]:
     """A Redis with snapshots by hand only."""
     with EmbeddedRedis() as server:
         yield server
+
+
+def has_read_since(worker: GroupSubscriber, before: float | None) -> bool:
+    """Whether it has read anew."""
+    return worker.last_read_s != before
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -171,7 +177,7 @@ async def test_a_group_is_told_once(restored_server: EmbeddedRedis, *, snapshot:
         for worker in workers:
             seen = worker.last_read_s
             await publisher.publish(eviction(f"after {id(worker)}"))
-            await until(lambda w=worker, s=seen: w.last_read_s != s)
+            await until(partial(has_read_since, worker, seen))
         await until(lambda: len(heard) == 14)
     await client.aclose()
     assert 1 == heard.count("reset")

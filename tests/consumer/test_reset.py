@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
@@ -68,8 +68,9 @@ async def test_ids_behind_the_position(
         await redis_client.xadd(EVENTS, {"event": eviction("before").to_json(), "n": 1})
         await until(lambda: heard == ["before"])
         async with redis_client.pipeline(transaction=True) as pipeline:
-            pipeline.flushall()
-            pipeline.xadd(EVENTS, {"event": eviction("after").to_json(), "n": 2}, id="5-1")
+            steps: Any = pipeline
+            steps.flushall()
+            steps.xadd(EVENTS, {"event": eviction("after").to_json(), "n": 2}, id="5-1")
             await pipeline.execute()
         await until(lambda: "after" in heard)
     assert ["before", "reset", "after"] == heard
@@ -115,11 +116,18 @@ async def test_a_cut_connection_is_no_reset(
 ) -> None:
     """A Redis that was only out of reach is the same one: nothing is reset, and quiet times neither."""
     publisher = publisher_to(redis_client)
+
+    async def heard_of(count: int) -> None:
+        await until(lambda: len(heard) == count)
+
+    async def read_since(before: float | None) -> None:
+        await until(lambda: subscriber.last_read_s != before)
+
     async with running(subscriber):
         for number in range(3):
             await publisher.publish(eviction(str(number)))
-            await until(lambda n=number: len(heard) == n + 1)
+            await heard_of(number + 1)
             last_read = subscriber.last_read_s
             await redis_client.client_kill_filter(_type="normal", skipme=True)
-            await until(lambda since=last_read: subscriber.last_read_s != since)
+            await read_since(last_read)
     assert ["0", "1", "2"] == heard

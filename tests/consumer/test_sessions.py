@@ -14,6 +14,7 @@ from receiver.bus.sign_ins.names import Names
 from receiver.consumer import Eviction, Sessions, ThreadSessions
 from receiver.core.eviction import SessionKeys
 from receiver.core.index_names import IndexNames
+from tests.support.published import evictions
 from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ class World:
             "scope": "session" if sid else "user", "logout_at": LOGOUT_AT, "received_at": 1.0, **changes,
         }  # fmt: skip
         await self._publisher.publish(Eviction(**fields))
-        [(_, entry)] = await self.client.xrevrange(Keys().events, count=1)
-        return Eviction.from_json(entry[b"event"])
+        *_, event = await evictions(self.client)
+        return event
 
 
 @pytest.fixture

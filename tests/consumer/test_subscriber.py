@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,12 +35,16 @@ def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
     return publisher_to(redis_client)
 
 
+def note(heard: list[str], eviction: Eviction) -> None:
+    """A handler."""
+    heard.append(eviction.id)
+
+
 async def test_every_process_hears_all_in_order(redis_server: EmbeddedRedis, publisher: EvictionPublisher) -> None:
     """Two subscribers each get every eviction, in the order of publishing."""
     heard: dict[str, list[str]] = {"portal": [], "orders": []}
     tasks = [
-        asyncio.create_task(Subscriber(redis_server.url, lambda e, a=app: heard[a].append(e.id), app=app).run())
-        for app in heard
+        asyncio.create_task(Subscriber(redis_server.url, partial(note, heard[app]), app=app).run()) for app in heard
     ]
     names = [f"e{number}" for number in range(20)]
 

@@ -70,7 +70,7 @@ def member(client: redis.asyncio.Redis, worker: str) -> GroupMember:
 
 async def resets(client: redis.asyncio.Redis) -> int:
     """How many became due so far."""
-    return int(await client.hget(KEYS.group(GROUP), "resets") or 0)  # type: ignore[misc]
+    return int(await client.hget(KEYS.group(GROUP), "resets") or 0)
 
 
 async def pending(client: redis.asyncio.Redis) -> int:

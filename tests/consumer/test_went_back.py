@@ -18,7 +18,7 @@ from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from receiver.bus.events.publish import EvictionPublisher
@@ -63,7 +63,7 @@ async def sequence(client: redis.asyncio.Redis) -> int:
 
 def listener(server: RedisChild, heard: list[str], kind: str) -> Reader:
     """A new process of the app, which notes what it is told."""
-    made = {"subscriber": Subscriber, "group": GroupSubscriber}[kind]
+    made: Callable[..., Reader] = {"subscriber": Subscriber, "group": GroupSubscriber}[kind]
     return made(
         server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"),
         lookback_s=LOOKBACK_S,

@@ -21,6 +21,7 @@ from receiver.ops.settings import Settings
 from tests.evictor.written import dumped, tokens
 from tests.support.evictor import start_evictor
 from tests.support.op import ABSENT
+from tests.support.published import entries
 from tests.support.receiver import start_receiver
 from tests.support.waiting import until
 
@@ -87,9 +88,9 @@ class World:
 
     async def traced(self, eviction: Eviction) -> trace.AppTrace:
         """What the evictor says of an event."""
-        entries = [to_entry(*pair) for pair in await self.redis.xrange("{logout}:events")]
-        found = [Found(entry.entry_id, entry.eviction()) for entry in entries]
-        mine = [one for one in found if one.eviction.id == eviction.id]
+        found = [to_entry(*pair) for pair in await entries(self.redis)]
+        events = [Found(entry.entry_id, entry.eviction()) for entry in found]
+        mine = [one for one in events if one.eviction.id == eviction.id]
         told = await trace.trace(self.redis, Keys(), mine, now_s=self.now, declared=["evictor"], seen_within_s=1e9)
         return told.apps[0]
 
@@ -97,14 +98,15 @@ class World:
         """A value, whether it is a string or ASP.NET Core's hash."""
         raw: Any
         if await self.redis.type(key) == b"hash":
-            raw = await self.redis.hget(key, "data")  # type: ignore[misc]  # typed for both clients
+            raw = await self.redis.hget(key, "data")
         else:
             raw = await self.redis.get(key)
         return bytes(raw) if raw is not None else None
 
     async def keys(self, pattern: str = "*") -> set[str]:
         """Keys that are not this project's own."""
-        found = {key.decode() for key in await self.redis.keys(pattern)}
+        names: list[Any] = await self.redis.keys(pattern)
+        found = {key.decode() for key in names}
         return {key for key in found if not key.startswith("{logout}")}
 
     async def gone(self, *keys: str) -> bool:
@@ -113,12 +115,12 @@ class World:
 
     async def put_data(self, key: str, data: bytes) -> None:
         """Write as ASP.NET Core's Redis cache does."""
-        await self.redis.hset(key, mapping={"absexp": "-1", "sldexp": "-1", "data": data})  # type: ignore[misc]
+        await self.redis.hset(key, mapping={"absexp": "-1", "sldexp": "-1", "data": data})
 
     async def is_indexed(self, place: str) -> bool:
         """Whether it is known whose the value of that key is."""
         async for bucket in self.redis.scan_iter("{logout}:places:*"):
-            if any(place.encode() in entry for entry in await self.redis.hvals(bucket)):  # type: ignore[misc]
+            if any(place.encode() in entry for entry in await self.redis.hvals(bucket)):
                 return True
         return False
 

@@ -50,8 +50,8 @@ async def test_deep_text_in_a_session(work: Work, redis_client: redis.asyncio.Re
         await redis_client.set(f"session:msgpack-{depth}", msgpack(deep))
         await redis_client.set(f"sess:text-{depth}", json.dumps({"form": deep}))
         await redis_client.set(f"sess:json-{depth}", f'{{"form":{deep}}}')
-        spring = {"creationTime": "1", "sessionAttr:form": deep}
-        await redis_client.hset(f"spring:session:sessions:id-{depth}", mapping=spring)  # type: ignore[misc]
+        spring: dict[Any, Any] = {"creationTime": "1", "sessionAttr:form": deep}
+        await redis_client.hset(f"spring:session:sessions:id-{depth}", mapping=spring)
         await redis_client.set(f"node:{depth}", deep)
     own = id_token(op.issuer, "u1", "c1", sid="s1")
     await redis_client.set("session:own", pickle.dumps({"form": nested(992), "id_token": own}))
@@ -118,7 +118,7 @@ async def test_other_users_bytes(work: Work, redis_client: redis.asyncio.Redis, 
             )
             await redis_client.set("all", b"{" + section + b", " + mine.replace(b'"Account"', b'"Unused"') + b"}")
             await world.log_out_user("u1")
-            left = await redis_client.get("all") or b""
+            left: Any = await redis_client.get("all")
             assert left.startswith(b'{"Extended": 1, "AppMetadata": {"x": 1e999}, "Account": {')
             assert other in left
             assert b'"u1"' not in left.split(b'"Unused"', 1)[0]
@@ -138,7 +138,7 @@ async def test_one_odd_member(work: Work, redis_client: redis.asyncio.Redis, op:
         del both[name if name in both else "AccessToken"]
         await redis_client.set("node:u3", "{" + member + ", " + json.dumps(both)[1:])
         await world.log_out_user("u3")
-        left = await redis_client.get("node:u3") or b""
+        left: Any = await redis_client.get("node:u3")
         assert left.startswith(b"{" + member.encode())
         assert b'"u3"' not in left
         assert b'"u2"' in left
@@ -148,9 +148,9 @@ async def test_what_was_kept_for_the_evictor(work: Work, redis_client: redis.asy
     """Damaged notes of its own in Redis are counted and passed over; what is sound beside them is used."""
     user, place = digest("sub", op.issuer, "u1"), account_digest("home.u1")
     keys = Keys()
-    await redis_client.hset(keys.index_bucket(user), user, b'9999999999,AAAA "home.u1"')  # type: ignore[misc]
-    await redis_client.hset(keys.places_bucket(place), place, b'9999999999,node [,node 5,\xff "k",node "node:u1"')  # type: ignore[misc]
-    await redis_client.hset(keys.removal(place), mapping={"at": "x", "until": "y", b"sid \xff": ""})  # type: ignore[misc]
+    await redis_client.hset(keys.index_bucket(user), user, b'9999999999,AAAA "home.u1"')
+    await redis_client.hset(keys.places_bucket(place), place, b'9999999999,node [,node 5,\xff "k",node "node:u1"')
+    await redis_client.hset(keys.removal(place), mapping={"at": "x", "until": "y", b"sid \xff": ""})
     await redis_client.set(keys.mark(digest("sub", op.issuer, "u2")), "soon")
     for name, order in (
         ("a", "["),

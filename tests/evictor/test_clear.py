@@ -28,7 +28,7 @@ KEYS = {"py": "all", "web": "web:u1"}
 async def write(world: World, cache: dict[str, Any], blob: bytes) -> None:
     """As an app does that keeps the lifetime."""
     if cache is HASH:
-        await world.redis.hset(KEYS["web"], "data", blob)  # type: ignore[misc]  # typed for both clients
+        await world.redis.hset(KEYS["web"], "data", blob)  # typed for both clients
     else:
         await world.redis.set(KEYS["py"], blob, keepttl=True)
 

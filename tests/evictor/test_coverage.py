@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,7 +46,7 @@ STORM = LEAST * 3
 @pytest.fixture
 async def plain_url(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> AsyncIterator[str]:
     """Of a Redis that neither notifies nor lets that be asked or changed."""
-    before = await redis_client.config_get(SETTING)
+    before: Any = await redis_client.config_get(SETTING)
     await redis_client.config_set(SETTING, "")
     await redis_client.execute_command(*PLAIN)
     yield redis_server.url.replace("redis://", "redis://plain:pw@")
@@ -99,7 +100,7 @@ async def test_many_share_one_reading(
             await redis_client.set(f"session:{number}", session(world, f"s{number}"))
         evictions = [await world.log_out_session(f"s{number}", waits=False) for number in range(20)]
         for eviction in evictions:
-            await until(lambda eviction=eviction: world.is_handled(eviction))
+            await until(partial(world.is_handled, eviction))
         assert set() == await world.keys()
     assert readings < len(evictions)
 
@@ -178,7 +179,7 @@ async def test_a_storm_shared_by_two_workers(
         async with another_worker(redis_server, world, FLASK):
             await asyncio.gather(*map(publisher.publish, evictions))
             for eviction in evictions:
-                await until(lambda eviction=eviction: world.is_handled(eviction))
+                await until(partial(world.is_handled, eviction))
     assert sorted(eviction.id for eviction in evictions) == sorted(name for _, name in handled)
     assert [] == readings
 
@@ -216,7 +217,7 @@ async def test_a_worker_that_begins(
         await until(all_wait)
         gate.set()
         for eviction in evictions:
-            await until(lambda eviction=eviction: world.is_handled(eviction))
+            await until(partial(world.is_handled, eviction))
         assert set() == await world.keys()
     assert 1 == readings
 
@@ -257,12 +258,13 @@ async def test_switched_off_later(
     monkeypatch.setattr(watch, "PAUSE_S", 0.05)
     async with work(FLASK) as world:
         await world.log_out(sub=ABSENT, sid="s1")
-        before = await redis_client.config_get(SETTING)
+        before: Any = await redis_client.config_get(SETTING)
         await redis_client.config_set(SETTING, "")
         await redis_client.set("session:a", session(world, "s1"))
         await until(lambda: world.gone("session:a"))
         assert "watch.interrupted" in {record.getMessage() for record in caplog.records}
-        assert set(before[SETTING]) <= set((await redis_client.config_get(SETTING))[SETTING])
+        mended: Any = await redis_client.config_get(SETTING)
+        assert set(before[SETTING]) <= set(mended[SETTING])
 
 
 async def test_an_answer_in_part(redis_client: redis.asyncio.Redis) -> None:
@@ -271,6 +273,7 @@ async def test_an_answer_in_part(redis_client: redis.asyncio.Redis) -> None:
     parts = [acks.Ack("e1", "1-0", 1.0, 1.0, "web,api"), acks.Ack("e2", "2-0", 1.0, 1.0)]
     await acks.acknowledge(redis_client, Keys(), listener, parts, now=1.0)
     assert b"unknown web,api" == await redis_client.hget("{logout}:acks:e1", "evictor/@evictor")
-    assert acks.is_milliseconds(await redis_client.hget("{logout}:acks:e2", "evictor/@evictor"))
+    measured: Any = await redis_client.hget("{logout}:acks:e2", "evictor/@evictor")
+    assert acks.is_milliseconds(measured)
     assert 1 == await redis_client.llen("{logout}:acks")
     assert 0 < await redis_client.ttl("{logout}:acks:e1") <= acks.KEEP_S

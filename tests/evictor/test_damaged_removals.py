@@ -53,7 +53,7 @@ async def test_a_damaged_field_leaves_the_others(
     found = {}
     for field in expected:
         await redis_client.delete(KEY)
-        await redis_client.hset(KEY, mapping={**whole, field: damage})  # type: ignore[misc]
+        await redis_client.hset(KEY, mapping={**whole, field: damage})
         [found[field]] = await removals.remembered(["name"])
 
     assert expected == found
@@ -65,7 +65,7 @@ async def test_a_removal_is_noted_over_a_damaged_one(
     redis_client: redis.asyncio.Redis, removals: Removals, reported: list[tuple[str, str]], damage: bytes
 ) -> None:
     """The next removal is remembered, and counts from one."""
-    await redis_client.hset(KEY, mapping={"at": damage, "again": damage, "unsure": damage})  # type: ignore[misc]
+    await redis_client.hset(KEY, mapping={"at": damage, "again": damage, "unsure": damage})
 
     await removals.note(["name"], logout_at=7, sids=["x"], again=True, unsure=True)
 
@@ -80,9 +80,9 @@ async def test_a_damaged_mark_is_dated_anew(
 ) -> None:
     """An account found for a logout is marked, no matter what was there."""
     sign_in = CachedSignIn(iss=ISS, sub="u1", account="a.b")
-    await removals.mark_account(ISS, "a.b", 9)
+    await removals.mark_account(ISS, "a.b", "9")
     await redis_client.set(Keys().mark(digest("account", ISS, "a.b")), damage)
 
-    await removals.mark_account(ISS, "a.b", 9)
+    await removals.mark_account(ISS, "a.b", "9")
 
     assert [Marks(9, None, None)] == await removals.marks([sign_in], [ISS])

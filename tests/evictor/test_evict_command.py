@@ -55,7 +55,7 @@ async def test_its_life(
     try:
         assert child.stdout is not None
         async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as http:
-            line = {"event": ""}
+            line: dict[str, Any] = {"event": ""}
             while line["event"] != "startup":
                 line = json.loads(await child.stdout.readline())
             assert ["web"] == line["caches"]

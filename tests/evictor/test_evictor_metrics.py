@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from tests.evictor.rig import FLASK, WEB, Work, World
 from tests.evictor.written import dumped, id_token, tokens
@@ -46,7 +47,7 @@ async def test_what_was_read(work: Work, redis_client: redis.asyncio.Redis, op: 
 async def test_what_came_back(work: Work, op: OP) -> None:
     """Each value that was over is counted by what showed it."""
     async with work(WEB) as world:
-        shown = {"ended": {"auth_time": world.now}, "returned": {"sid": "s1"}, "unsure": {}}
+        shown: dict[str, dict[str, Any]] = {"ended": {"auth_time": world.now}, "returned": {"sid": "s1"}, "unsure": {}}
         for number, (verdict, claims) in enumerate(shown.items()):
             sub = f"user{number}"
             await world.put_data(f"web:{sub}", dumped(tokens(op.issuer, sub=sub, account=sub, cached_at=1, **claims)))
@@ -55,7 +56,7 @@ async def test_what_came_back(work: Work, op: OP) -> None:
             back = tokens(op.issuer, sub=sub, account=sub, cached_at=world.now + 1, **claims)
             await world.put_data(f"web:{sub}", dumped(back))
             labels = {"cache": "web", "verdict": verdict, "outcome": "removed"}
-            await until(lambda labels=labels: one_of(world, labels))
+            await until(partial(one_of, world, labels))
 
 
 async def one_of(world: World, labels: dict[str, str]) -> bool:
@@ -66,7 +67,7 @@ async def one_of(world: World, labels: dict[str, str]) -> bool:
 async def test_labels_name_nobody(work: Work, op: OP) -> None:
     """What `/metrics` shows holds configured names only."""
     async with work(WEB) as world:
-        who = {"sub": "sub-name", "account": "account-name", "sid": "sid-name"}
+        who: dict[str, Any] = {"sub": "sub-name", "account": "account-name", "sid": "sid-name"}
         await world.put_data("web:account-name", dumped(tokens(op.issuer, **who)))
         await world.watched("web:")
         await world.log_out(sub="sub-name", sid="sid-name")

@@ -142,7 +142,7 @@ async def test_session_id_alone(work: Work, redis_client: redis.asyncio.Redis, o
 async def test_already_there(work: Work, redis_client: redis.asyncio.Redis, clock: Clock, op: OP) -> None:
     """What was written before the worker started is known after its first reading."""
     blob = dumped(tokens(op.issuer, sub="a-sub", account=HOME, cached_at=clock()))
-    await redis_client.hset("web:on-behalf-of", "data", blob)  # type: ignore[misc, arg-type]
+    await redis_client.hset("web:on-behalf-of", "data", blob)
     async with work(WEB, of=ENTRA) as world:
         await world.log_out_user("a-sub")
         assert set() == await world.keys()
@@ -199,7 +199,7 @@ async def test_not_resolved_wrongly(work: Work, clock: Clock, op: OP, *, proof: 
     async with work(WEB, of=ENTRA) as world:
         await world.log_out_user("a-sub")
         clock.advance(10)
-        later = {name: world.now if value == 1 else value for name, value in proof.items()}
+        later: dict[str, Any] = {name: world.now if value == 1 else value for name, value in proof.items()}
         await world.put_data(f"web:{HOME}", dumped(tokens(op.issuer, sub="a-sub", account=HOME, **later)))
         await world.watched("web:")
         assert {f"web:{HOME}"} == await world.keys()
@@ -278,7 +278,7 @@ async def test_nothing_personal_is_logged(
     """No subject, session, account, key or token reaches the log, whatever happens to them."""
     caplog.set_level(0)
     async with work(WEB, FLASK, of=ENTRA) as world:
-        who = {"sub": "sub-name", "account": "account-name", "sid": "sid-name"}
+        who: dict[str, Any] = {"sub": "sub-name", "account": "account-name", "sid": "sid-name"}
         blob = dumped(tokens(op.issuer, **who, cached_at=world.now))
         await world.put_data("web:account-name", blob)
         await redis_client.set("session:key-name", b"\x81" + blob)

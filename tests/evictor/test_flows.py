@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from receiver.core.eviction import Eviction
 from receiver.evictor.flows import IN_HAND_TURNS, SMALL, Flows
@@ -11,7 +12,7 @@ from receiver.evictor.share import LEAST, MOST, InHand
 STORM = Eviction(id="e", tenant="t1", iss="https://op", scope="user", logout_at=1000, received_at=1000.0)
 
 
-def of(sub: str, **changes: object) -> Eviction:
+def of(sub: str, **changes: Any) -> Eviction:
     """One of the storm, unless something is different."""
     return replace(STORM, sub=sub, **changes)
 

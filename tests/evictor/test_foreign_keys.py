@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from django.core.cache.backends.redis import RedisSerializer
 from flask_session.base import MsgSpecSerializer
 
-from tests.evictor.test_finding import register
+from tests.evictor.rig import register
 from tests.evictor.written import dumped, id_token, tokens
 from tests.stacks.dotnet.recorded import recording
 from tests.support.waiting import until
@@ -44,7 +44,7 @@ STRINGS: dict[str, bytes] = {
 }
 """What other programs keep in strings."""
 
-HASHES: dict[str, dict[str, bytes]] = {
+HASHES: dict[str, dict[Any, Any]] = {
     "data only": {"data": b"5"},
     "data of json": {"data": b'{"order": 77}', "status": b"paid"},
     "data of bytes": {"data": os.urandom(50), "absexp": b"-1"},
@@ -75,14 +75,14 @@ async def fill(client: redis.asyncio.Redis, prefix: str) -> set[bytes]:
         await client.set(f"{prefix}s-{what}", value, ex=5_000 if number % 2 else None)
     for what, fields in HASHES.items():
         names.add(f"{prefix}h-{what}")
-        await client.hset(f"{prefix}h-{what}", mapping=fields)  # type: ignore[arg-type,misc]  # typed for both clients
-    await client.rpush(f"{prefix}list", "a")  # type: ignore[misc]
-    await client.sadd(f"{prefix}set", "a")  # type: ignore[misc]
+        await client.hset(f"{prefix}h-{what}", mapping=fields)
+    await client.rpush(f"{prefix}list", "a")
+    await client.sadd(f"{prefix}set", "a")
     await client.zadd(f"{prefix}zset", {"a": 1})
     await client.xadd(f"{prefix}stream", {"a": "1"})
     # Called like accounts of users who sign out.
     await client.set(f"{prefix}u1", STRINGS["json"])
-    await client.hset(f"{prefix}u2", mapping=HASHES["data of json"])  # type: ignore[arg-type,misc]
+    await client.hset(f"{prefix}u2", mapping=HASHES["data of json"])
     await client.set(f"{prefix}u3", STRINGS["bytes"])
     names |= {prefix + name for name in ("list", "set", "zset", "stream", "u1", "u2", "u3")}
     return {name.encode() for name in names}
@@ -149,7 +149,7 @@ async def test_at_a_reset_the_layouts_own_go(
     prefix = {"msal-python": "py:", "msal-node": "node:"}.get(layout)
     async with work({"name": "cache", "layout": layout, **({"prefix": prefix} if prefix else {})}) as world:
         if isinstance(value, dict):
-            await redis_client.hset(key, mapping=value)  # type: ignore[misc]  # typed for both clients
+            await redis_client.hset(key, mapping=value)  # typed for both clients
         else:
             await redis_client.set(key, value)
         await world.worker.watcher.read_all()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.core.layouts.session_values import MAX_SIGN_INS
-from tests.evictor.rig import NODE, at_work
-from tests.evictor.test_finding import register
+from tests.evictor.rig import NODE, at_work, register
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.waiting import until
 

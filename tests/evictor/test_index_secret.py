@@ -20,6 +20,7 @@ from receiver.ops.settings import load
 from tests.evictor.rig import NODE, at_work
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.clock import NOW
+from tests.support.published import evictions
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def named(client: redis.asyncio.Redis, kind: str) -> set[str]:
     """Every name in the buckets of this kind."""
     found: set[str] = set()
     async for bucket in client.scan_iter(f"{KEYS.prefix}:{kind}:*"):
-        fields: Any = await client.hkeys(bucket)  # type: ignore[misc]
+        fields: Any = await client.hkeys(bucket)
         found |= {field.decode() for field in fields}
     return found
 
@@ -93,10 +94,10 @@ async def test_what_was_learnt_is_found(
     await index(redis_client, *writing).learn(LEARNT)
 
     await EvictionPublisher(redis_client, KEYS, Retention(), names=IndexNames(reading)).publish(LOGOUT)
-    [(_, fields)] = await redis_client.xrange(KEYS.events)
+    [event] = await evictions(redis_client)
     known = index(redis_client, *reading)
 
-    assert ("a.b",) == Eviction.from_json(fields[b"event"]).accounts
+    assert ("a.b",) == event.accounts
     assert ({"a.b"}, {CacheKey("web", "sess:1")}) == await known.look_up(LOGOUT)
 
 
@@ -106,8 +107,8 @@ async def test_another_secret_finds_nothing(redis_client: redis.asyncio.Redis) -
 
     await EvictionPublisher(redis_client, KEYS, Retention(), names=IndexNames([NEW])).publish(LOGOUT)
 
-    [(_, fields)] = await redis_client.xrange(KEYS.events)
-    assert () == Eviction.from_json(fields[b"event"]).accounts
+    [event] = await evictions(redis_client)
+    assert () == event.accounts
 
 
 async def test_a_logout_end_to_end(

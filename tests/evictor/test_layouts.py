@@ -89,7 +89,7 @@ async def test_default_prefixes(
             if layout == "microsoft-identity-web":
                 await world.put_data(key, blob)
             elif layout == "spring-session":
-                await redis_client.hset(key, mapping={"creationTime": 1, "sessionAttr:x": b"\xac\xed\x00\x05t" + blob})  # type: ignore[misc]
+                await redis_client.hset(key, mapping={"creationTime": 1, "sessionAttr:x": b"\xac\xed\x00\x05t" + blob})
             else:
                 await redis_client.set(key, blob)
         await world.worker.watcher.read_all()
@@ -125,7 +125,7 @@ async def test_several_accounts_in_one_key(work: Work, redis_client: redis.async
             assert others == {name: s for name, s in json.loads(await world.read(key) or b"").items() if s}, cache
             assert 495 < await redis_client.ttl(key) <= 500
             if cache is WEB:
-                assert {b"absexp", b"sldexp", b"data"} == set(await redis_client.hkeys(key))  # type: ignore[misc]
+                assert {b"absexp", b"sldexp", b"data"} == set(await redis_client.hkeys(key))
 
 
 @pytest.mark.parametrize(("layout", "left"), [("msal4j", set()), ("msal-python", None)])
@@ -167,11 +167,11 @@ async def test_sessions_that_are_code(work: Work, redis_client: redis.asyncio.Re
             await redis_client.set(f"session:{sub}", pickled, ex=500)
             await redis_client.set(f":1:django.contrib.sessions.cache{sub}", pickled)
             java = b"\xac\xed\x00\x05t\x01\x00" + session(op, sub)["idToken"].encode()
-            await redis_client.hset(  # type: ignore[misc]  # typed for both clients
+            await redis_client.hset(  # typed for both clients
                 f"{SPRING}sessions:id-of-{sub}", mapping={"creationTime": b"\xac\xed", "sessionAttr:x": java}
             )
             await redis_client.set(f"{SPRING}sessions:expires:id-of-{sub}", "")
-            await redis_client.sadd(PRINCIPALS + sub, b"\xac\xed\x00\x05t\x00\x08id-of-" + sub.encode())  # type: ignore[misc]
+            await redis_client.sadd(PRINCIPALS + sub, b"\xac\xed\x00\x05t\x00\x08id-of-" + sub.encode())
         await world.worker.watcher.read_all()
         await world.log_out(sub="u1", sid="sid-u1")
         left = await world.keys()
@@ -182,11 +182,11 @@ async def test_sessions_that_are_code(work: Work, redis_client: redis.asyncio.Re
 async def test_keyed_of_any_type(work: Work, redis_client: redis.asyncio.Redis) -> None:
     """What is at the key is not read, so it may be anything; what comes back goes at the next look."""
     async with work({"name": "by-sub", "layout": "keyed", "key": "k:{sub}"}, recheck_s=[0.2]) as world:
-        await redis_client.hset("k:u1", "token", "at")  # type: ignore[misc]  # typed for both clients
-        await redis_client.hset("k:u2", "token", "at")  # type: ignore[misc]
+        await redis_client.hset("k:u1", "token", "at")  # typed for both clients
+        await redis_client.hset("k:u2", "token", "at")
         await world.log_out_user("u1")
         assert {"k:u2"} == await world.keys()
-        await redis_client.sadd("k:u1", "at")  # type: ignore[misc]
+        await redis_client.sadd("k:u1", "at")
         await until(lambda: world.gone("k:u1"))
         assert {"k:u2"} == await world.keys()
 
@@ -207,7 +207,7 @@ async def test_keyed(work: Work, redis_client: redis.asyncio.Redis) -> None:
         assert set(names) - {"t1/u1", "a:u1", "u1"} == await world.keys()
         await world.log_out_session("s1")
         assert set(names) - {"t1/u1", "a:u1", "u1", "s:c1:s1"} == await world.keys()
-        await redis_client.lpush("t1/u1", "a list")  # type: ignore[misc]  # typed for both clients
+        await redis_client.lpush("t1/u1", "a list")  # typed for both clients
 
 
 @pytest.mark.parametrize("sub", ["{logout}:sequence", "{logout}:events"])
@@ -218,15 +218,15 @@ async def test_a_user_with_a_strange_name(work: Work, redis_client: redis.asynci
         await world.log_out_user(sub)
         await world.log_out_user("u2")
         assert 2 == len(await world.receiver.events())
-        assert 2 == int(await redis_client.get("{logout}:sequence"))
+        assert 2 == int(await redis_client.get("{logout}:sequence") or 0)
 
 
 async def test_values_of_another_kind(work: Work, redis_client: redis.asyncio.Redis) -> None:
     """What stands under such a key but is none of the stack's values is left alone, and hinders nothing."""
     async with work(NODE, WEB, FLASK) as world:
-        await redis_client.lpush("node:u1", "x")  # type: ignore[misc]  # typed for both clients
+        await redis_client.lpush("node:u1", "x")  # typed for both clients
         await redis_client.set("web:u1", "x")
-        await redis_client.sadd("session:u1", "x")  # type: ignore[misc]  # typed for both clients
+        await redis_client.sadd("session:u1", "x")  # typed for both clients
         await redis_client.set(b"session:\xff", "x")
         await redis_client.set("session:empty", "")
         await world.worker.watcher.read_all()
@@ -238,5 +238,6 @@ async def test_values_of_another_kind(work: Work, redis_client: redis.asyncio.Re
 
 async def redis_client_keys(world: World) -> set[str]:
     """All names, those that are no text included."""
-    found = {key.decode(errors="replace") for key in await world.redis.keys()}
+    names: list[Any] = await world.redis.keys()
+    found = {name.decode(errors="replace") for name in names}
     return {key for key in found if not key.startswith("{logout}")}

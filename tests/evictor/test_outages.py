@@ -73,7 +73,7 @@ async def test_without_notifications(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Where Redis may not notify, that is said, and the checks that were ordered find what was written back."""
-    before = await redis_client.config_get("notify-keyspace-events")
+    before: Any = await redis_client.config_get("notify-keyspace-events")
     await redis_client.config_set("notify-keyspace-events", "")
     await redis_client.execute_command("ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-config")
     url = redis_server.url.replace("redis://", "redis://plain:pw@")
@@ -101,7 +101,7 @@ async def test_what_is_read_now_and_then(work: Work, redis_client: redis.asyncio
     """Everything is read again every `rescan_s`, so that a write nobody heard of is not there for ever."""
     async with work(WEB, rescan_s=0.2) as world:
         await world.log_out_user("u1")
-        before = await redis_client.config_get("notify-keyspace-events")
+        before: Any = await redis_client.config_get("notify-keyspace-events")
         await redis_client.config_set("notify-keyspace-events", "")
         try:
             await world.put_data("web:u1", dumped(tokens(op.issuer, cached_at=world.now, auth_time=world.now)))
@@ -179,7 +179,7 @@ async def test_a_caches_redis_is_down(
     async with work(*caches, recheck_s=[0.2, 30]) as world:
         blob = dumped(tokens(op.issuer, auth_time=world.now))
         async with redis.asyncio.Redis.from_url(other_redis.url) as elsewhere:
-            await elsewhere.hset("away:u1", "data", blob)  # type: ignore[misc, arg-type]  # typed for both clients
+            await elsewhere.hset("away:u1", "data", blob)  # typed for both clients
         await world.put_data("web:u1", blob)
         await asyncio.to_thread(other_redis.kill)
         eviction = await world.log_out_user("u1", waits=False)
@@ -247,4 +247,4 @@ async def test_entries_were_missed(
 
 
 async def _reset_is_done(client: redis.asyncio.Redis) -> bool:
-    return not await client.hexists(f"{{logout}}:group:{GROUP}", "reset")  # type: ignore[misc]  # typed for both
+    return not await client.hexists(f"{{logout}}:group:{GROUP}", "reset")  # typed for both

@@ -9,8 +9,7 @@ import pytest
 from receiver.bus.caches.cache_store import CacheStore
 from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.evictor.reading import GROUP_OF_UNKNOWN
-from tests.evictor.rig import NODE, WEB, Work, at_work
-from tests.evictor.test_finding import register
+from tests.evictor.rig import NODE, WEB, Work, at_work, register
 from tests.evictor.written import dumped, tokens
 from tests.support.waiting import until
 
@@ -42,7 +41,7 @@ async def test_large_values_are_read_a_few_at_a_time(
     """Values near the limit are read one by one, and one over the limit is not read."""
     for number in range(4):
         await redis_client.setrange(f"node:{number}", MAX_BYTES * 3 // 4 - 1, b" ")
-        await redis_client.hset(f"web:{number}", mapping={"data": b" " * 100, "absexp": "-1", "sldexp": "-1"})  # type: ignore[misc]
+        await redis_client.hset(f"web:{number}", mapping={"data": b" " * 100, "absexp": "-1", "sldexp": "-1"})
     await redis_client.setrange("node:over", MAX_BYTES, b" ")
     async with work(NODE, WEB) as world:
         large = [[key for key in keys if key.startswith("node:")] for keys in reads]
@@ -54,8 +53,8 @@ async def test_large_values_are_read_a_few_at_a_time(
 
 async def test_every_field_counts(work: Work, redis_client: redis.asyncio.Redis, reads: list[list[str]]) -> None:
     """A hash whose fields are too large together is not read, whichever of them it is."""
-    await redis_client.hset("web:u1", mapping={"data": b"1", "absexp": b" " * MAX_BYTES, "sldexp": "-1"})  # type: ignore[misc]
-    await redis_client.hset("web:u2", mapping={"data": b"1", "absexp": "-1", "sldexp": "-1"})  # type: ignore[misc]
+    await redis_client.hset("web:u1", mapping={"data": b"1", "absexp": b" " * MAX_BYTES, "sldexp": "-1"})
+    await redis_client.hset("web:u2", mapping={"data": b"1", "absexp": "-1", "sldexp": "-1"})
     async with work(WEB) as world:
         assert {"web:u2"} == {key for keys in reads for key in keys}
         assert 1 == world.sample("logout_cache_bad_values_total", cache="web", reason="too_large")

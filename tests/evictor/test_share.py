@@ -31,7 +31,7 @@ LONE_TURN = LEAST
 
 def order(number: int, **changes: object) -> Eviction:
     """One of a storm, unless something is different."""
-    named = {"id": f"e{number}", "sub": f"u{number}", "received_at": 1000.0, **changes}
+    named: dict[str, Any] = {"id": f"e{number}", "sub": f"u{number}", "received_at": 1000.0, **changes}
     return Eviction(tenant="t1", iss="https://op", scope="user", logout_at=1000, **named)
 
 

@@ -82,7 +82,7 @@ async def test_new_sign_in(
 
         start = world.now
         assert await comes_back(world, signed_in(**before))
-        await world.log_out(**{"sid": ABSENT, **claims})
+        await world.log_out(**dict[str, Any](sid=ABSENT) | claims)
         assert await world.gone(KEY)
         world.clock.advance(5)
         for _ in range(5):
@@ -220,7 +220,7 @@ async def test_a_new_sign_in_with_encrypted_values(  # of one sign-in
     """Registered with a later `auth_time` it keeps its tokens, also those written a moment before it was registered."""
     monkeypatch.setattr(watch, "PATIENCE_S", 3600.0)
     async with work(WEB) as world:
-        times = {"home_account_id": home, "auth_time": world.now - 60}
+        times: dict[str, Any] = {"home_account_id": home, "auth_time": world.now - 60}
         await register(world, *keys, sid="s1", **times)
         await world.put_data(key, CIPHERTEXT)
         await world.log_out(sub="u1", sid="s1")

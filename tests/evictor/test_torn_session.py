@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.evictor.rig import at_work
 from tests.evictor.written import id_token
@@ -26,16 +26,19 @@ async def test_every_torn_save_of_a_removed_session_is_removed(
 ) -> None:
     """However many requests were in flight; a torn hash that was never a removed session's is not ours."""
     token = id_token(op.issuer, "u1", "c1", sid="s1")
-    whole = {"creationTime": b"\xac\xed..", "sessionAttr:SPRING_SECURITY_CONTEXT": b"\xac\xed.." + token.encode()}
-    await redis_client.hset(KEY, mapping=whole)  # type: ignore[misc]  # typed for both clients
+    whole: dict[Any, Any] = {
+        "creationTime": b"\xac\xed..",
+        "sessionAttr:SPRING_SECURITY_CONTEXT": b"\xac\xed.." + token.encode(),
+    }
+    await redis_client.hset(KEY, mapping=whole)
     foreign = KEY[:-1] + "2"
     async with at_work(redis_server, redis_client, clock, op, SPRING) as world:
-        await redis_client.hset(foreign, mapping={"lastAccessedTime": b"1"})  # type: ignore[misc]
+        await redis_client.hset(foreign, mapping={"lastAccessedTime": b"1"})
         await world.log_out(sub="u1", sid="s1")
         assert await world.gone(KEY)
 
         for _ in range(TIMES):
-            await redis_client.hset(KEY, mapping={"lastAccessedTime": b"1"})  # type: ignore[misc]
+            await redis_client.hset(KEY, mapping={"lastAccessedTime": b"1"})
             await until(lambda: world.gone(KEY))
 
         assert not await world.gone(foreign)

@@ -27,7 +27,7 @@ HOMES = 16
 
 async def said_unknown(world: World, eviction: Eviction, *caches: str) -> bool:
     """Whether the acknowledgement and the trace name just these caches."""
-    ack = await world.redis.hget(KEYS.acks_of(eviction.id), "evictor/@evictor")  # type: ignore[misc]
+    ack = await world.redis.hget(KEYS.acks_of(eviction.id), "evictor/@evictor")
     app = await world.traced(eviction)
     return (
         ack == f"unknown {','.join(caches)}".encode()
@@ -51,7 +51,7 @@ async def test_no_room_in_the_index(
         await until(lambda: world.is_indexed("session:a"))
         monkeypatch.setattr(cache_index, "MAX_NAMES", 0)
         await redis_client.set("session:b", session(world, "s2"))
-        await until(lambda: redis_client.hlen(KEYS.full_buckets))  # type: ignore[arg-type,return-value]
+        await until(lambda: redis_client.hlen(KEYS.full_buckets))
 
         assert (await world.traced(await world.log_out_session("s1"))).done
         lacking = await world.log_out_session("s2")
@@ -63,8 +63,8 @@ async def test_no_room_in_the_index(
             said.__dict__["fields"][name] for name in ("cache", "reason", "id")
         )
 
-        for bucket in await redis_client.hkeys(KEYS.full_buckets):  # type: ignore[misc]
-            await redis_client.hset(KEYS.full_buckets, bucket, str(world.now))  # type: ignore[misc]
+        for bucket in await redis_client.hkeys(KEYS.full_buckets):
+            await redis_client.hset(KEYS.full_buckets, bucket, str(world.now))
         assert (await world.traced(await world.log_out_session("s2", jti="later"))).done
 
 
@@ -77,7 +77,7 @@ async def test_more_names_than_one_logout_looks_up(
             homes = [(digest("account", world.op.issuer, name), name) for name in map("{}".format, range(count))]
             user = digest("sub", world.op.issuer, sub)
             members = ",".join(f'{home} "{name}"' for home, name in homes)
-            await redis_client.hset(KEYS.index_bucket(user), user, f"{world.now + 900},{members}")  # type: ignore[misc]
+            await redis_client.hset(KEYS.index_bucket(user), user, f"{world.now + 900},{members}")
         await world.put_data("web:16", dumped(tokens(world.op.issuer, account="16")))
 
         assert (await world.traced(await world.log_out_user("within"))).done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,7 +36,7 @@ async def test_two_workers_share_the_work(
         events = await world.receiver.events()
 
         async def acknowledged() -> bool:
-            counts = [await redis_client.hlen(f"{{logout}}:acks:{event['id']}") for event in events]  # type: ignore[misc]
+            counts = [await redis_client.hlen(f"{{logout}}:acks:{event['id']}") for event in events]
             return len(users) == len(counts) and {1} == set(counts)
 
         await until(acknowledged)
@@ -70,7 +70,8 @@ async def test_bad_entries_hide_no_logout(work: Work, redis_client: redis.asynci
         await until(counted_and_kept)
 
         async def one_is_left_to_newer_workers() -> bool:
-            return 1 == (await redis_client.xpending("{logout}:events", GROUP))["pending"]
+            pending: Any = await redis_client.xpending("{logout}:events", GROUP)
+            return bool(1 == pending["pending"])
 
         await until(one_is_left_to_newer_workers)
 
@@ -98,7 +99,7 @@ async def test_the_one_that_watches_ends(
             await world.log_out_user("u1")
             if dies:
                 monkeypatch.setattr(Lease, "release", nothing)
-        await redis_client.hset("web:u1", "data", dumped(tokens(op.issuer, auth_time=1)))  # type: ignore[misc, arg-type]
+        await redis_client.hset("web:u1", "data", dumped(tokens(op.issuer, auth_time=1)))
         await until(lambda: world.gone("web:u1"))
         assert 1 == second.metrics.registry.get_sample_value("logout_cache_watching")
 

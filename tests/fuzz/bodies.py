@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from receiver.bus.sign_ins import names
 from receiver.core.directory import read_page
@@ -88,17 +88,24 @@ def play_directory_page(text: bytes) -> None:
         assert all(date is None or 0 <= date <= LATEST for date in (user.valid_from, user.deleted_at))
 
 
-DIRECTORY_SEEDS = [
-    json.dumps({"value": value, "@odata.deltaLink": "https://graph.example/v1.0/users/delta?$deltatoken=1"}).encode()
-    for user in ("6ea91a8d-e32e-41a1-b7bd-d2d185eed0e0", "6EA91A8D-E32E-41A1-B7BD-D2D185EED0E0", "x")
-    for value in (
+DIRECTORY_USERS = ("6ea91a8d-e32e-41a1-b7bd-d2d185eed0e0", "6EA91A8D-E32E-41A1-B7BD-D2D185EED0E0", "x")
+
+
+def _directory_values(user: str) -> list[Any]:
+    return [
         [],
         {},
         [{"id": user, "accountEnabled": False, "signInSessionsValidFromDateTime": "2026-11-28T20:15:30Z"}],
         [{"id": user, "@removed": {"reason": "changed"}}],
         [{"id": user, "deletedDateTime": "0001-01-01T00:00:00.1234567Z"}, {"id": user, "deletedDateTime": 5}],
         [{"id": user, "signInSessionsValidFromDateTime": "9999-12-31T23:59:59.9999999-23:59"}],
-    )
+    ]
+
+
+DIRECTORY_SEEDS = [
+    json.dumps({"value": value, "@odata.deltaLink": "https://graph.example/v1.0/users/delta?$deltatoken=1"}).encode()
+    for user in DIRECTORY_USERS
+    for value in _directory_values(user)
 ]
 
 

@@ -47,12 +47,13 @@ def dates(*limits: int) -> st.SearchStrategy[Any]:
     return st.sampled_from(edges) | st.sampled_from(strange)
 
 
-bad_names = st.sampled_from(["", None, 5, [], {}, ["u1"], "x" * 513, "a\nb", "\x85", "\ud800"])
+bad_names: st.SearchStrategy[Any] = st.sampled_from(["", None, 5, [], {}, ["u1"], "x" * 513, "a\nb", "\x85", "\ud800"])
 names = bad_names | st.sampled_from(["u1", "x" * 512, "é", "\U0001f600"])
 audiences = st.sampled_from(["c1", "c2", "c1x", ["c1"], ["x", "c2"], ["x"], [], [["c1"]], ["c1", 5], {"c1": 1}, None])
-events = st.sampled_from(
+no_objects: list[Any] = [None, True, "{}", [], 0]
+events: st.SearchStrategy[Any] = st.sampled_from(
     [{EVENT: {}}, {EVENT: {"x": 1}}, {EVENT: {}, "revoke_offline_access": True}]
-    + [{EVENT: value} for value in (None, True, "{}", [], 0)]
+    + [{EVENT: value} for value in no_objects]
     + [{}, [EVENT], EVENT, None, {EVENT.replace("http:", "https:"): {}}]
 )
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz import logout_requests as target
+from tests.fuzz import oracle
 from tests.support.clock import NOW
 
 
 def test_disagreement_is_noticed() -> None:
     """A target that could not fail would prove nothing: a token the oracle condemns must not be accepted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target.oracle, "faults", lambda *_: ["the oracle says no"])
+        patch.setattr(oracle, "faults", lambda *_: ["the oracle says no"])
         with pytest.raises(AssertionError, match="accepted, against a rule"):
             target.judge(target.LAX.valid())
-        patch.setattr(target.oracle, "faults", lambda *_: [])
+        patch.setattr(oracle, "faults", lambda *_: [])
         with pytest.raises(AssertionError, match="refused, and breaks no rule"):
             target.judge("not a token")
 

@@ -50,8 +50,8 @@ class OPWorld:
     @property
     def tenant(self) -> Tenant:
         """The tenant as the core knows it."""
-        sets = {"client_ids", "algorithms"}
-        return Tenant(**{n: frozenset(v) if n in sets else v for n, v in self.settings.items()})
+        sets = {name: frozenset(self.settings[name]) for name in ("client_ids", "algorithms")}
+        return Tenant(**{**self.settings, **sets})
 
     @property
     def key_set(self) -> dict[str, Any]:
@@ -99,7 +99,8 @@ def sign(key: Any, data: bytes) -> bytes:
 
 
 def _jwk(kid: str, alg: str, key: Any) -> dict[str, Any]:
-    dump = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}[alg].to_jwk(key)
+    families: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
+    dump = families[alg].to_jwk(key)
     return {**json.loads(dump), "kid": kid, "alg": alg, "use": "sig"}
 
 

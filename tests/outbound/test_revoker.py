@@ -26,7 +26,7 @@ def error(name: str, status: int = 400) -> Callable[[web.Request], Any]:
     """An answer of RFC 6749 §5.2 that quotes the token, as a careless OP might."""
 
     async def answer(request: web.Request) -> web.Response:
-        description = f"{name}: {(await request.post())['token']}"
+        description = f"{name}: {(await request.post())['token']!s}"
         return web.json_response({"error": name, "error_description": description}, status=status)
 
     return answer
@@ -37,6 +37,11 @@ async def hang_up(request: web.Request) -> web.Response:
     assert request.transport is not None
     request.transport.close()
     return web.Response()
+
+
+async def counted(counts: Counts, number: int) -> None:
+    """Return when so many tokens have had their end."""
+    await until(lambda: total(counts) == number)
 
 
 async def test_busy_op_is_asked_again(revoking: RevokingOP, counts: Counts) -> None:
@@ -52,11 +57,11 @@ async def test_busy_op_is_asked_again(revoking: RevokingOP, counts: Counts) -> N
 
 async def test_token_is_given_up_after_a_few_tries(revoking: RevokingOP, counts: Counts, log: Log) -> None:
     """An OP that stays busy gets so many requests and no more; one line says so, until it answers again."""
-    revoking.answers = [503] * 2 * TRIES + [200] + [503] * TRIES
+    revoking.answers = [*[503] * 2 * TRIES, 200, *[503] * TRIES]
     async with working(of(revoking), counts=counts) as revoker:
         for number, token in enumerate(tokens(4), start=1):
             revoker.revoke("t1", "portal", token)
-            await until(lambda number=number: total(counts) == number)
+            await counted(counts, number)
 
     assert {("t1", "failed"): 3, ("t1", "ok"): 1} == counts
     assert len(revoking.received) == 3 * TRIES + 1
@@ -88,7 +93,7 @@ async def test_refusal_is_final_and_said_once(revoking: RevokingOP, counts: Coun
     async with working(of(revoking), counts=counts) as revoker:
         for number, token in enumerate(tokens(4), start=1):
             revoker.revoke("t1", "portal", token)
-            await until(lambda number=number: total(counts) == number)
+            await counted(counts, number)
 
     assert {("t1", "refused"): 3, ("t1", "ok"): 1} == counts
     assert len(revoking.received) == 4
@@ -106,7 +111,7 @@ async def test_each_client_and_reason_has_its_own_line(revoking: RevokingOP, cou
     async with working(of(revoking), counts=counts) as revoker:
         for number, client_id in enumerate(("portal", "spa", "spa"), start=1):
             revoker.revoke("t1", client_id, TOKEN)
-            await until(lambda number=number: total(counts) == number)
+            await counted(counts, number)
 
     assert [("portal", "invalid_client"), ("spa", "invalid_client"), ("spa", "unsupported_token_type")] == [
         (line["client_id"], line["reason"]) for line in log.lines("revocation.refused")
@@ -283,7 +288,7 @@ async def test_metric_counts_every_token_once(revoking: RevokingOP, counts: Coun
     async with working(of(revoking), counts=counts, count=count) as revoker:
         for number in (1, 2):
             revoker.revoke("t1", "portal", TOKEN)
-            await until(lambda number=number: total(counts) == number)
+            await counted(counts, number)
 
     for outcome in ("ok", "refused"):
         labels = {"tenant": "t1", "outcome": outcome}

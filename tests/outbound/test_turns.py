@@ -171,7 +171,7 @@ async def test_pace_after_a_pause() -> None:
         # Ten a second: one each tenth.
         begun.append(len(line.begun) - 20)
         line.now += 0.101
-        await line.join("now", urgent())
+        tasks.append(await line.join("now", urgent()))
         await line.end("now")
     assert [1, 3, 5] == begun
     for task in (*before, *tasks):

@@ -168,8 +168,13 @@ class StackOP:
     def answer(self, authorization_url: str, user: str | None = None) -> str:
         """Where the browser is sent from this address once the user is signed in: redirect URI, code and state."""
         query = {name: values[-1] for name, values in parse_qs(urlsplit(authorization_url).query).items()}
-        given = {name: query[name] for name in ("nonce", "scope") if name in query}
-        back = {"code": self.code(user or self.browser_user, query["client_id"], **given)}
+        code = self.code(
+            user or self.browser_user,
+            query["client_id"],
+            nonce=query.get("nonce"),
+            scope=query.get("scope", DEFAULT_SCOPE),
+        )
+        back = {"code": code}
         back |= {"state": query["state"]} if "state" in query else {}
         return f"{query['redirect_uri']}{'&' if '?' in query['redirect_uri'] else '?'}{urlencode(back)}"
 

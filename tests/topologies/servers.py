@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,10 @@ class Node:
             self.wait()
 
     def wait(self) -> None:
-        until(lambda: self.process.poll() is not None or self.ask("PING"))  # type: ignore[union-attr]
-        if self.process.poll() is not None:
+        process = self.process
+        assert process is not None
+        until(lambda: process.poll() is not None or self.ask("PING"))
+        if process.poll() is not None:
             raise AssertionError(Path(self.directory.name, "log").read_text()[-600:])
 
     def ask(self, *command: object) -> Any:
@@ -235,7 +238,7 @@ class Cluster:
             until(lambda: all(b"cluster_known_nodes:6" in node.ask("CLUSTER", "INFO") for node in self.nodes))
             for primary, replica in zip(self.primaries, self.nodes[3:], strict=True):
                 name = primary.ask("CLUSTER", "MYID")
-                until(lambda name=name, replica=replica: replica.ask("CLUSTER", "REPLICATE", name))
+                until(partial(replica.ask, "CLUSTER", "REPLICATE", name))
             until(lambda: all(b"cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes))
             until(lambda: all(node.ask("ROLE")[3] == b"connected" for node in self.nodes[3:]))
             until(lambda: all(self._sees_all(node) for node in self.nodes))

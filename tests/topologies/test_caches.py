@@ -29,7 +29,7 @@ USERS = [f"user-{number}.tenant" for number in range(12)]
 def blob(op: OP, clock: Clock, account: str, auth_time: float | None = None) -> bytes:
     """A cache with one sign-in, whose subject is not the account."""
     entry: dict[str, Any] = {"home_account_id": account, "environment": "op.example", "client_id": "c1"}
-    claims = {"iss": op.issuer, "aud": "c1", "sub": f"pairwise-{account}", "sid": f"sid-{account}"}
+    claims: dict[str, Any] = {"iss": op.issuer, "aud": "c1", "sub": f"pairwise-{account}", "sid": f"sid-{account}"}
     claims["auth_time"] = int(auth_time or clock() - 60)
     id_token = op.token(**claims)
     return json.dumps(

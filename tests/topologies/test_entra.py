@@ -77,7 +77,7 @@ def test_extra_is_named_when_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without redis-entraid the error says what to install."""
     monkeypatch.setitem(sys.modules, "redis_entraid", None)
     with pytest.raises(ConfigurationError, match=r"logout-receiver\[azure\]"):
-        connect("rediss://cache.example.com:10000", timeout_s=1, credentials="entra")
+        _ = connect("rediss://cache.example.com:10000", timeout_s=1, credentials="entra")
 
 
 async def test_default_identity_asks_nobody_yet() -> None:

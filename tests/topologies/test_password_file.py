@@ -51,4 +51,4 @@ async def test_rotated_password(passwords: redis.asyncio.Redis, redis_server: Em
 def test_file_that_is_not_there(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     """At the start that is an error of configuration."""
     with pytest.raises(ConfigurationError):
-        connect(redis_server.url, timeout_s=1, username=USER, password_file=tmp_path / "absent")
+        _ = connect(redis_server.url, timeout_s=1, username=USER, password_file=tmp_path / "absent")

@@ -165,7 +165,7 @@ def test_shown_without_secrets(url: str, shown: str) -> None:
 def test_prefix_without_braces() -> None:
     """On a Cluster all keys must share a slot."""
     with pytest.raises(ConfigurationError, match="braces"):
-        connect("redis+cluster://a:1", timeout_s=1, prefix="logout")
+        _ = connect("redis+cluster://a:1", timeout_s=1, prefix="logout")
 
 
 def test_failed_primary_is_believed_last() -> None:

@@ -40,7 +40,8 @@ async def test_documented_rights_are_enough(topology: SentinelSetUp | Cluster, c
     heard: asyncio.Queue[Eviction] = asyncio.Queue()
     subscriber = Subscriber(topology.url("listener:secret@"), heard.put, app="portal", acknowledge=False)
     listening = asyncio.create_task(subscriber.run())
-    sessions, sync_sessions = (kind(topology.url("sessions:secret@")) for kind in (Sessions, ThreadSessions))
+    sessions = Sessions(topology.url("sessions:secret@"))
+    sync_sessions = ThreadSessions(topology.url("sessions:secret@"))
     jtis = [str(uuid.uuid4()) for _ in range(3)]
     sub = str(uuid.uuid4())
     claims = {"iss": op.issuer, "aud": "c1", "sub": sub, "sid": sub, "auth_time": clock() - 1}

@@ -13,7 +13,8 @@ import requests
 
 from tests.stacks.java.maven import classpath_of_tests
 from tests.stacks.java.portal import trust_store
-from tests.stacks.java.world import TOKEN, Program, World, running_world
+from tests.stacks.java.world import TOKEN, World, running_world
+from tests.stacks.program import Program
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -56,7 +56,8 @@ class Entry:
             data: With another value.
         """
         name = key or self.key
-        await client.hset(name, mapping={**self.fields, **({} if data is None else {b"data": data})})  # type: ignore[arg-type]
+        fields: dict[Any, Any] = {**self.fields, **({} if data is None else {b"data": data})}
+        await client.hset(name, mapping=fields)
         if self.ttl_s is not None:
             await client.expire(name, self.ttl_s)
 

@@ -124,7 +124,8 @@ async def test_older_events_are_only_remembered(
 ) -> None:
     """A sign-out long before the start refuses cookies and clears nothing."""
     await order(receiver, "old")
-    ((_, fields),) = await redis_client.xrange("{logout}:events")
+    entries: Any = await redis_client.xrange("{logout}:events")
+    [(_, fields)] = entries
     await redis_client.delete("{logout}:events")
     await redis_client.xadd("{logout}:events", fields, id=f"{int(time.time() - 3600) * 1000}-0")
     with Listener(program, end_point) as listener:

@@ -12,13 +12,14 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 from tests.stacks.java.maven import classpath_of_example
-from tests.stacks.java.world import Program, World
+from tests.stacks.program import Program
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from tests.stacks.java.world import World
     from tests.stacks.op import StackOP
 
 
@@ -52,7 +53,7 @@ class Portal:
                 "com.example.portal.PortalApplication",
             ],
             directory / "portal.log",
-            {
+            environment={
                 "REDIS_URL": world.redis_url,
                 "AUTHORITY": self.op.authority,
                 "PORT": str(port),
@@ -73,13 +74,14 @@ class Portal:
 
     def __enter__(self) -> Self:
         self._program.__enter__()
-        eventually(lambda: self._program.assert_running() and self._answers())
+        eventually(self._serves)
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._program.__exit__(*failure)
 
-    def _answers(self) -> bool:
+    def _serves(self) -> bool:
+        self._program.assert_running()
         with contextlib.suppress(requests.ConnectionError):
             return requests.get(self.url + "/me", timeout=10).status_code == 401
         return False

@@ -76,11 +76,11 @@ def test_a_refresh_in_flight_does_not_bring_the_user_back(
         refresh = client.begin_refresh(alice)
         held.wait_for_one()
         world.logout(client.op, alice)
-        eventually(lambda: client.account(alice) not in str(world.blob(client.key)))
+        eventually(lambda: not world.holds(client, alice))
         held.release()
         refresh.result(30)
 
-    eventually(lambda: client.account(alice) not in str(world.blob(client.key)))
+    eventually(lambda: not world.holds(client, alice))
     stays(lambda: client.silent(alice) is None, seconds=PAST_THE_FIRST_LOOK_S)
     assert client.silent(bob) == bobs
 
@@ -122,7 +122,7 @@ def test_application_tokens_stay(make: Callable[..., Client], world: World, name
     assert own in client.stored_secrets()
 
     world.logout(client.op, alice)
-    eventually(lambda: client.account(alice) not in str(world.blob(client.key)))
+    eventually(lambda: not world.holds(client, alice))
 
     assert client.app_token() == own
 
@@ -136,7 +136,7 @@ def test_a_client_object_that_outlives_its_request_keeps_the_tokens(
     alices = client.sign_in(alice)
 
     world.logout(client.op, alice)
-    eventually(lambda: client.account(alice) not in str(world.blob(client.key)))
+    eventually(lambda: not world.holds(client, alice))
 
     old = "old" in request.node.name
     assert client.silent(alice) == (None if old else alices)

@@ -91,7 +91,7 @@ def test_a_refresh_in_flight_does_not_bring_the_user_back(
         late = refresh.result(30)["token"]
 
     assert late not in client.stored_secrets()
-    assert client.account(alice) not in str(quiet_world.blob(client.key))
+    assert not quiet_world.holds(client, alice)
     eventually(lambda: late not in client.memory())
     assert client.silent(alice) is None
     assert client.silent(bob) == bobs

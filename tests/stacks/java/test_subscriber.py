@@ -40,7 +40,14 @@ class Stream:
 
     def append(self, number: int, *, at_ms: int | None = None, **data: Any) -> None:
         """One event, by the form docs/events.md gives it."""
-        eviction = {"tenant": "t", "iss": ISS, "client_id": "portal", "sub": None, "sid": None, "scope": "session"}
+        eviction: dict[str, Any] = {
+            "tenant": "t",
+            "iss": ISS,
+            "client_id": "portal",
+            "sub": None,
+            "sid": None,
+            "scope": "session",
+        }
         eviction |= {"applies_to": "tenant", "logout_at": NOW, "accounts": [], "sessions": [], **data}
         event = {"specversion": "1.0", "type": "logout-receiver.eviction.v1", "id": str(number), "data": eviction}
         self.client.xadd(STREAM, {"event": json.dumps(event), "n": number}, id=f"{at_ms}-0" if at_ms else "*")
@@ -67,7 +74,7 @@ def test_sessions_are_over_by_their_names(stream: Stream, spring_listener: Liste
     stream.append(1, sid="s1", sub="u1")
     stream.append(2, sub="u2", scope="user")
     stream.append(3, sub="u3", scope="user", accounts=["a3"], applies_to="client")
-    claims = {"iss": ISS, "aud": "portal", "auth_time": NOW - 9, "iat": NOW - 9}
+    claims: dict[str, Any] = {"iss": ISS, "aud": "portal", "auth_time": NOW - 9, "iat": NOW - 9}
     over = spring_listener.is_over
     eventually(lambda: over(**claims, sub="u3"))
 
@@ -162,13 +169,15 @@ def test_what_is_no_event_is_passed_over(stream: Stream, spring_listener: Listen
 @pytest.mark.usefixtures("spring_listener")
 def test_what_was_acted_on_is_acknowledged(stream: Stream) -> None:
     """In the app's name, and that it listens too."""
-    assert eventually(lambda: stream.client.zrange("{logout}:instances", 0, -1))[0].startswith(b"driver/")
+    instances: Any = eventually(lambda: stream.client.zrange("{logout}:instances", 0, -1))
+    assert instances[0].startswith(b"driver/")
 
     stream.append(1, sid="s1")
 
-    acknowledged = eventually(lambda: stream.client.hgetall("{logout}:acks:1"))
+    acknowledged: Any = eventually(lambda: stream.client.hgetall("{logout}:acks:1"))
     assert [name.split(b"/")[0] for name in acknowledged] == [b"driver"]
-    assert stream.client.lrange("{logout}:acks", 0, -1)[0].startswith(b"1 ")
+    answers: Any = stream.client.lrange("{logout}:acks", 0, -1)
+    assert answers[0].startswith(b"1 ")
 
 
 def test_a_process_that_ends_says_goodbye(stream: Stream, spring: Driver) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import redis
 import requests
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.op import StackOP
-from tests.support.waiting import DEADLINE_S, eventually
+from tests.stacks.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.stacks.java.clients import Client
 
 CLIENTS = ["portal", "orders"]
 
@@ -34,58 +34,6 @@ CACHES: list[dict[str, Any]] = [
     {"name": "both-sessions", "layout": "spring-session", "prefix": "portal-both:"},
 ]
 """What the evictor is told of."""
-
-
-class Program:
-    """A child process with its output in a file, started with `with` and ended with it."""
-
-    def __init__(self, arguments: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
-        self._arguments = arguments
-        self._log = log
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
-        self._environment = kept | {"PYTHONUNBUFFERED": "1", **(environment or {})}
-
-    @property
-    def output(self) -> str:
-        """What it has printed so far."""
-        return self._log.read_text()
-
-    def assert_running(self) -> bool:
-        """True, or an assertion with what it said before it ended."""
-        assert self._process.poll() is None, self.output[-3000:]
-        return True
-
-    def wait_for_line(self, event: str) -> dict[str, Any]:
-        """The JSON log line with this `event`."""
-
-        def lines() -> Iterator[dict[str, Any]]:
-            for line in self.output.splitlines():
-                with contextlib.suppress(ValueError):
-                    entry = json.loads(line)
-                    if isinstance(entry, dict) and entry.get("event") == event:
-                        yield entry
-
-        return eventually(lambda: self.assert_running() and next(lines(), None))
-
-    def __enter__(self) -> Self:
-        with self._log.open("wb") as output:
-            self._process = subprocess.Popen(
-                self._arguments,
-                cwd=self._log.parent,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 class World:
@@ -122,7 +70,14 @@ class World:
 
     def blob(self, key: str) -> dict[str, Any]:
         """The token cache under this key; empty when there is none."""
-        return json.loads(self.redis.get(key) or b"{}")
+        cache: dict[str, Any] = json.loads(self.redis.get(key) or b"{}")
+        return cache
+
+    def holds(self, client: Client, user: str) -> bool:
+        """Whether the user's account is in the client's token cache."""
+        account = client.account(user)
+        assert account is not None
+        return account in str(self.blob(client.key))
 
     def keys(self, pattern: str) -> set[str]:
         """The names of the keys that fit."""

@@ -51,7 +51,8 @@ class World:
         """A user who signs in: MSAL's tokens are in the shared cache; their `sub`."""
         sub = await asyncio.to_thread(self.keycloak.make_user, self.realm, name)
         cache = msal.SerializableTokenCache()
-        if stored := await self.redis.get(CACHE):
+        stored: Any = await self.redis.get(CACHE)
+        if stored:
             cache.deserialize(stored.decode())
 
         def fill() -> None:
@@ -68,7 +69,8 @@ class World:
     async def accounts(self) -> list[str]:
         """`local_account_id` of every account in the cache, as MSAL reads it."""
         cache = msal.SerializableTokenCache()
-        if stored := await self.redis.get(CACHE):
+        stored: Any = await self.redis.get(CACHE)
+        if stored:
             cache.deserialize(stored.decode())
         kinds = msal.TokenCache.CredentialType
         assert bool(list(cache.search(kinds.ACCOUNT))) == bool(list(cache.search(kinds.REFRESH_TOKEN)))

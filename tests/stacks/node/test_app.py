@@ -36,8 +36,7 @@ def test_silent_call_fails_after_the_logout(world: World, app: NodeApp, browse: 
 
     world.logout(app.op, alice)
 
-    for browser in browsers:
-        eventually(lambda browser=browser: not browser.has_token())
+    eventually(lambda: not any(browser.has_token() for browser in browsers))
     eventually(lambda: not browsers[1].has_session())
     assert other.has_token()
     assert other.has_session()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import requests
 
 from demo import ports
-from tests.stacks.python.programs import Program
+from tests.stacks.program import Program
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class App(Program):
             **({"LOGOUT_RECEIVER_REDIS_URL": world.redis_url, "EXCLUDE_SCOPES": "offline_access"} if line else {}),
         }
         super().__init__(
-            [part.format(port=port) for part in COMMANDS[name]],
+            [sys.executable, *(part.format(port=port) for part in COMMANDS[name])],
             directory / f"{self.prefix}.log",
             environment=environment,
             directory=EXAMPLES / name,
@@ -65,9 +66,10 @@ class App(Program):
 
     def wait(self) -> None:
         """Until it serves."""
-        eventually(lambda: self.assert_running() and self._serves())
+        eventually(self._serves)
 
     def _serves(self) -> bool:
+        self.assert_running()
         try:
             with requests.Session() as http:
                 http.trust_env = False

@@ -124,8 +124,7 @@ def test_cookie_of_an_app_as_it_was_outlives_the_tokens(
     world.logout(plain.op, names[0])
     eventually(lambda: not keys & world.keys("fastapi-"))
 
-    for browser, status in before.items():
-        eventually(lambda browser=browser, status=status: status == browser.page("/greeting").status_code)
+    eventually(lambda: all(status == browser.page("/greeting").status_code for browser, status in before.items()))
 
 
 def test_old_browser_does_not_ride_on_a_later_sign_in(

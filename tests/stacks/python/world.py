@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ import requests
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.op import StackOP
-from tests.stacks.python.programs import Program
+from tests.stacks.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,11 +109,11 @@ def running_world(directory: Path) -> Iterator[World]:
                 }
             )
         )
-        arguments = ["--config", str(config)]
-        with (
-            Program(["-m", "receiver", "serve", *arguments], directory / "serve.log", directory=directory) as serve,
-            Program(["-m", "receiver", "evict", *arguments], directory / "evict.log", directory=directory) as evict,
-        ):
+        serve, evict = (
+            Program([sys.executable, "-m", "receiver", command, "--config", str(config)], directory / f"{command}.log")
+            for command in ("serve", "evict")
+        )
+        with serve, evict:
             address = serve.wait_for_line("startup")["public"]
             evict.wait_for_line("startup")
             world = World(
