@@ -66,13 +66,13 @@ class ProcessMetrics:
         self.job_up = Gauge(
             "logout_job_up",
             "1 while the background job runs, 0 from its failure to its next start.",
-            ["job"],
+            ["task"],
             registry=self.registry,
         )
         self.job_restarts = Counter(
             "logout_job_restarts_total",
             "Times the background job was started again after a failure.",
-            ["job"],
+            ["task"],
             registry=self.registry,
         )
         self.loop_lag = Histogram(

@@ -59,7 +59,7 @@ class Process:
 
     def sample(self, name: str, job: str) -> float | None:
         """A metric of one job."""
-        return self._metrics.registry.get_sample_value(name, {"job": job})
+        return self._metrics.registry.get_sample_value(name, {"task": job})
 
     async def says(self, status: int, job: str, *, runs: bool) -> None:
         """Poll until readiness has this status and names this job as running, or not."""

@@ -18,7 +18,7 @@ NEVER = 3600.0
 
 def value(metrics: ProcessMetrics, name: str, job: str = "work") -> float | None:
     """A sample of one job."""
-    return metrics.registry.get_sample_value(name, {"job": job})
+    return metrics.registry.get_sample_value(name, {"task": job})
 
 
 async def endings() -> None:
