@@ -1,6 +1,6 @@
 # The runtime base has Python and the C library, and no shell, package manager or pip. Both bases are the same release of
 # Debian, so that the virtual environment finds its interpreter at the same path, in the same version. A release builds
-# with digests in place of these tags: `python release/pin_bases.py`.
+# with digests behind these tags: `make pin`.
 ARG BUILD_BASE=docker.io/library/debian:13-slim
 ARG RUNTIME_BASE=gcr.io/distroless/python3-debian13:nonroot
 
