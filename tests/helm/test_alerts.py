@@ -109,6 +109,39 @@ def test_no_alert_fires_on_a_quiet_day(rules: Path, tmp_path: Path) -> None:
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
+@needs_promtool
+@pytest.mark.parametrize(("errors", "fires"), [(1, False), (20, True)])
+def test_burn_rates_need_more_than_a_few_errors(errors: int, fires: bool, rules: Path, tmp_path: Path) -> None:
+    """Half of six logouts in an hour fail: a budget says nothing of so few, and LogoutLost tells of each."""
+    failed = f"0x30 {errors}x9 {2 * errors}x9 {3 * errors}x9"
+    given = [
+        series("logout_requests_total", failed, 'outcome="error"'),
+        series("logout_requests_total", "0x9 1x9 2x9 3x30", 'outcome="ok"'),
+    ]
+    expected = {"LogoutLost": True, "LogoutErrorsFast": fires, "LogoutErrorsSlow": fires}
+    alerts = {alert["alert"]: alert for alert in ALERTS}
+    asked = [
+        {
+            "eval_time": "54m",
+            "alertname": name,
+            "exp_alerts": [
+                {
+                    "exp_labels": {"severity": alerts[name]["severity"]},
+                    "exp_annotations": {"summary": alerts[name]["summary"]},
+                }
+            ]
+            * fired,
+        }
+        for name, fired in expected.items()
+    ]
+    file = tmp_path / "tests.yaml"
+    test = {"interval": "1m", "input_series": given, "alert_rule_test": asked}
+    file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}))
+
+    tested = promtool("test", "rules", str(file))
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
 def test_every_alert_has_a_case() -> None:
     """One case for each alert, and none for another."""
     assert [alert["alert"] for alert in ALERTS] == list(CASES)
