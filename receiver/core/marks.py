@@ -184,6 +184,11 @@ def anew_name(
     return digest("anew", iss, "\n".join((client_id, sub, sid or "", *dates)))
 
 
+def registers_name(iss: str) -> str:
+    """Names whether apps register sign-ins of this issuer."""
+    return digest("registers", iss, "")
+
+
 def awaited_name(place: str) -> str:
     """Names a cache key, or an account that a key follows from, at which a new sign-in is waited for."""
     return digest("awaited", "", place)

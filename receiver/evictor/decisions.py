@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from receiver.bus.caches.removals import Remembered
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
-    from receiver.core.layouts.layout import Value
+    from receiver.core.layouts.layout import Raw, Value
     from receiver.core.layouts.msal_cache import Holder
 
 MAX_LATE = 10
@@ -119,6 +119,8 @@ class ByMarks:
         is_named: As for `ByLogout`.
         newer_than: NumericDate seconds of the latest logout that a sign-in registered here is newer than, 0 where none
             was registered yet. None where the value can be read, or its app registers none.
+        only: The one value at the key that is judged; another one may be of a sign-in that its app is about to
+            register. None for any.
         skew_s: As for `ByLogout`.
     """
 
@@ -130,6 +132,7 @@ class ByMarks:
     logouts_missed: bool = False
     is_named: bool = False
     newer_than: float | None = None
+    only: Raw | None = None
     skew_s: float = CLOCK_SKEW_S
 
     def ended_in(self, value: Value) -> set[Holder]:
@@ -147,7 +150,7 @@ class ByMarks:
     def decisions(self, value: Value) -> dict[Holder, Decision]:
         """Of each holder who is not known to live."""
         if not value.readable:
-            whole = self._of_unreadable(value)
+            whole = self._of_unreadable(value) if self.only is None or self.only == value.raw else None
             return {} if whole is None else {WHOLE: whole}
         found = {}
         for holder, sign_ins in value.holders.items():

@@ -199,9 +199,10 @@ class Evictor:
             expected = _Gone.of(cache, value, evidence)
             # Before anything is removed: from then on it may come back.
             if not value.readable and evidence.ended_in(value):
-                # Only an app that registers its sign-ins can tell a new one from what comes back.
+                # Only an app that registers its sign-ins can tell a new one from what comes back. One of an earlier
+                # release does not say that it does.
                 registers = bool(eviction.sessions or set(eviction.accounts) - {eviction.sub})
-                await self._awaited.wait_at(cache.places_of(key), is_likely=registers)
+                await self._awaited.wait_at(cache.places_of(key), eviction.iss, is_likely=registers)
             await self._note(eviction, remembered_as(cache, key, value), found, expected)
             cleared = await clear(cache, key, value, evidence)
         self._metrics.cleared(cache.name, cleared.outcome)

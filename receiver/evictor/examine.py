@@ -7,7 +7,8 @@ known whose account it was about: both leave a mark, and what is older than its 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import notes
@@ -15,6 +16,7 @@ from receiver.bus.link.connection import Failure
 from receiver.core.verdict import Marks, Verdict
 from receiver.evictor.clear import clear
 from receiver.evictor.decisions import ByMarks, names_of
+from receiver.evictor.early import Early
 from receiver.evictor.evict import key_digest, remembered_as
 from receiver.evictor.reading import read
 from receiver.ops.logs import emit
@@ -50,22 +52,15 @@ class Examined:
         values: That were there.
         unreadable: Of these, that could not be looked into.
         removed: Of these, in which something was over.
-        early: Keys to be looked at again: their app may be about to register the sign-in that they are of.
     """
 
     values: int = 0
     unreadable: int = 0
     removed: int = 0
-    early: frozenset[str] = frozenset()
 
     def __add__(self, other: Examined) -> Examined:
         """Of both together."""
-        return Examined(
-            self.values + other.values,
-            self.unreadable + other.unreadable,
-            self.removed + other.removed,
-            self.early | other.early,
-        )
+        return Examined(self.values + other.values, self.unreadable + other.unreadable, self.removed + other.removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +113,18 @@ class Examiner:
         self._revoke = revoke
         self._skew_s = skew_s
         self._left: dict[str, float] = {}
+        self._early = Early()
+
+    async def look_again(self, now_s: float) -> None:
+        """Judge what was left for its app to register, and is due at this monotonic time.
+
+        Raises:
+            Failure: a Redis did not answer; what is left is due still.
+        """
+        for name, key, is_named in self._early.due(now_s):
+            cache = self._caches.by_name(name)
+            if cache is not None:
+                await self.examine(cache, [key], named=[key] if is_named else (), now_s=now_s)
 
     async def examine(
         self,
@@ -127,9 +134,11 @@ class Examiner:
         named: Collection[str] = (),
         flush: bool = False,
         new_only: bool = False,
-        is_patient: bool = False,
+        now_s: float | None = None,
     ) -> Examined:
         """Learn from these values, and remove from them what is over.
+
+        What an app may be about to register is left for `look_again`.
 
         Args:
             cache: Whose they are.
@@ -138,7 +147,7 @@ class Examiner:
                 layout's values.
             flush: Whether logouts were missed, so that what cannot be judged has to go.
             new_only: Whether only what is new since the last look is looked at, in values that many share.
-            is_patient: Whether what an app may be about to register is left for a second look (`Examined.early`).
+            now_s: Monotonic seconds; None for now.
 
         Raises:
             Failure: a Redis did not answer.
@@ -148,13 +157,14 @@ class Examiner:
             self._bad.note(cache.name, cache.pattern, ["long_name"])
         counts = Examined()
         late: dict[tuple[str, str], str] = {}
+        now_s = time.monotonic() if now_s is None else now_s
         async for values in read(cache, short):
             looked_at = (
                 {key: cache.examined.new_in(key, value) for key, value in values.items()} if new_only else values
             )
             try:
                 examined, known = await self._examine(
-                    cache, values, looked_at, named=named, flush=flush and cache.key is None, is_patient=is_patient
+                    cache, values, looked_at, named=named, flush=flush and cache.key is None, now_s=now_s
                 )
             except Failure:
                 for key in values:
@@ -173,13 +183,13 @@ class Examiner:
         *,
         named: Collection[str],
         flush: bool,
-        is_patient: bool,
+        now_s: float,
     ) -> tuple[Examined, _Known]:
         for value in values.values():
             self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         await self._learn(cache, looked_at)
         known = await self._known(cache, looked_at)
-        removed, early = 0, set()
+        removed = 0
         for key, value in values.items():
             evidence = ByMarks(
                 key=key_digest(cache, key),
@@ -192,13 +202,15 @@ class Examiner:
                 newer_than=known.newer_than.get(key),
                 skew_s=self._skew_s,
             )
-            if is_patient and evidence.is_early(value):
-                early.add(key)
-                continue
+            if evidence.is_early(value):
+                if not self._early.has_stood(cache.name, key, value.raw, now_s, is_named=key in named):
+                    continue
+                # What is written meanwhile has not.
+                evidence = replace(evidence, only=value.raw)
             with self._bad.guarding(cache.name, cache.pattern):
                 removed += await self._clear(cache, key, value, evidence)
         unreadable = sum(not value.readable for value in values.values())
-        return Examined(len(values), unreadable, removed, frozenset(early)), known
+        return Examined(len(values), unreadable, removed), known
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
         if cache.is_read:

@@ -1,9 +1,13 @@
-"""Look at the keys of an eviction again, after a while: for what Redis did not tell, and for what is found only now."""
+"""Look at the keys of an eviction again, after a while: for what Redis did not tell, and for what is found only now.
+
+What was left a moment ago, because it may be a new sign-in's (`early`), is judged here, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -46,6 +50,7 @@ class Rechecker:
     async def run(self) -> None:
         """Work until cancelled; outages are waited out."""
         while True:
+            await self._look_again()
             try:
                 due = await self._rechecks.take(AT_ONCE)
             except Failure as error:
@@ -57,6 +62,12 @@ class Rechecker:
                 _say(failure)
             if not due.rechecks:
                 await asyncio.sleep(min(LOOK_S, LOOK_S if due.next_s is None else due.next_s))
+
+    async def _look_again(self) -> None:
+        try:
+            await self._examiner.look_again(time.monotonic())
+        except Failure as error:
+            _say(error)
 
     async def _do(self, order: Recheck) -> BaseException | None:
         """The failure that it met; then the check is due again when its lease is over."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -44,9 +43,6 @@ HOLD_S = 2.0
 
 WAIT_S = 1.0
 """Seconds one wait for notifications takes."""
-
-PATIENCE_S = 2.0
-"""Seconds an app has to register the sign-in of a value that cannot be read, written where one was removed before."""
 
 PAUSE_S = 1.0
 """Seconds between two attempts to listen."""
@@ -89,7 +85,6 @@ class Watcher:
         self._read_since: set[int] = set()
         self._notified: set[str] = set()
         self._first: dict[int, asyncio.Event] = {}
-        self._early: deque[tuple[float, Cache, str]] = deque()
 
     def hears(self, cache: Cache) -> bool:
         """Whether this worker hears of every write to a cache, and has read it since it began to listen."""
@@ -203,15 +198,7 @@ class Watcher:
                     self._notified.add(cache.name)
                     self._metrics.notified.labels(cache.name).set(1)
             for cache in self._of(store):
-                counts = await self._examine(cache, by_cache.get(cache.name, []), new_only=True, is_patient=True)
-                self._early += ((time.monotonic() + PATIENCE_S, cache, key) for key in sorted(counts.early))
-            await self.look_again(time.monotonic())
-
-    async def look_again(self, now_s: float) -> None:
-        """Judge what was left for its app to register, and is due at this monotonic time."""
-        while self._early and self._early[0][0] <= now_s:
-            _, cache, key = self._early.popleft()
-            await self._examine(cache, [key])
+                await self._examine(cache, by_cache.get(cache.name, []), new_only=True)
 
     @staticmethod
     async def _check_now_and_then(changes: CacheChanges) -> None:
@@ -273,11 +260,9 @@ class Watcher:
                 found.setdefault(cache.name, []).append(key)
         return found
 
-    async def _examine(
-        self, cache: Cache, keys: list[str], *, flush: bool = False, new_only: bool = False, is_patient: bool = False
-    ) -> Examined:
+    async def _examine(self, cache: Cache, keys: list[str], *, flush: bool = False, new_only: bool = False) -> Examined:
         counts = Examined()
         for start in range(0, len(keys), BATCH):
             some = keys[start : start + BATCH]
-            counts += await self._examiner.examine(cache, some, flush=flush, new_only=new_only, is_patient=is_patient)
+            counts += await self._examiner.examine(cache, some, flush=flush, new_only=new_only)
         return counts

@@ -98,6 +98,7 @@ class Worker:
         metrics: Its metrics.
         evictor: Handles single evictions.
         watcher: Reads the caches.
+        examiner: What is done with each value that was read.
         state: Its readiness.
         jobs: Its background jobs.
         internal_port: The port really taken.
@@ -105,10 +106,13 @@ class Worker:
         reload: Takes changed settings over; None for settings that cannot be read again.
     """
 
-    def __init__(self, metrics: EvictorMetrics, evictor: Evictor, watcher: Watcher, state: Readiness) -> None:
+    def __init__(
+        self, metrics: EvictorMetrics, evictor: Evictor, watcher: Watcher, examiner: Examiner, state: Readiness
+    ) -> None:
         self.metrics = metrics
         self.evictor = evictor
         self.watcher = watcher
+        self.examiner = examiner
         self.state = state
         self.jobs = state.jobs
         self.internal_port = 0
@@ -197,7 +201,7 @@ async def working(
         stack.push_async_callback(coverage.aclose)
         evictor = Evictor(caches, finder=finder, coverage=coverage, rechecks=rechecks, **handling)
         watch = RedisWatch(client, metrics, while_away="evictions wait in the stream")
-        worker = Worker(metrics, evictor, watcher, Readiness(watch, Supervisor(metrics, backoff=backoff)))
+        worker = Worker(metrics, evictor, watcher, examiner, Readiness(watch, Supervisor(metrics, backoff=backoff)))
         app = web.Application()
         add_probes(app, worker.state, metrics.registry)
         worker.internal_port = await open_internal(app, settings.internal, stack)

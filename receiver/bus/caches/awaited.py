@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.marks import awaited_name
+from receiver.core.marks import awaited_name, registers_name
 from receiver.core.numeric_date import numeric_date
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ class AwaitedSignIns:
         self._keys = keys
         self._keep_s = int(in_flight_s) + LATE_S
 
-    async def wait_at(self, places: Sequence[str], *, is_likely: bool) -> None:
+    async def wait_at(self, places: Sequence[str], iss: str, *, is_likely: bool = False) -> None:
         """Wait for a new sign-in at these cache keys, or of the accounts that the keys follow from.
 
         Args:
             places: Keys and accounts.
-            is_likely: Whether the app is known to register its sign-ins.
+            iss: The user's issuer: apps that have registered sign-ins of it are likely to register this one.
+            is_likely: Whether the app is known to register its sign-ins, whatever others do.
         """
         names = [self._keys.anew(awaited_name(place)) for place in places]
+        is_likely = is_likely or await self._trips.one("GET", self._keys.anew(registers_name(iss))) is not None
         first = LIKELY if is_likely else UNLIKELY
         await self._trips.all([("SET", name, first, "NX", "EX", self._keep_s) for name in names])
         await self._trips.all([("EXPIRE", name, self._keep_s) for name in names])

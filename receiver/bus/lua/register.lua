@@ -1,8 +1,8 @@
 -- Register a sign-in, unless its session is signed out already: one step, so that a logout cannot slip between.
 --
 -- KEYS: 1 user, 2 session bucket, 3 account bucket, 4 where this very sign-in is noted as newer than its marks, 5 where it
---       is for who reads caches, then the marks that count for the user, those of the session, the epoch, and last
---       where the evictor may wait for this sign-in
+--       is for who reads caches, then the marks that count for the user, those of the session, the epoch, then
+--       where the evictor may wait for this sign-in, and last whether apps register sign-ins of this issuer
 -- ARGV: 1 digest of the user, 2 digest of the session or '', 3 digest of the account or '' when it is the subject,
 --       4 now in seconds, 5 seconds to live, 6 auth_time or '', 7 when the session began at the latest or '',
 --       8 client as JSON, 9 account as JSON or '', 10 keys as JSON strings joined by commas, 11 marks of the user,
@@ -16,7 +16,7 @@ local function date_of(text)
   if at and #at <= 12 then return tonumber(at), digits end
 end
 
-local epoch_at = #KEYS - tonumber(ARGV[15])
+local epoch_at = #KEYS - 1 - tonumber(ARGV[15])
 local newest, newest_text, doubt, keep_s = -1, '', false, tonumber(ARGV[5])
 local skew_s, given, anew = tonumber(ARGV[13]), tonumber(ARGV[12]), ARGV[14] ~= ''
 local noted = redis.call('GET', KEYS[4])
@@ -54,7 +54,7 @@ end
 
 -- It removed what could not be read. This sign-in is newer than the marks above, and than any logout before its time.
 local newer_than = math.max(math.floor(newest), (tonumber(ARGV[6]) or 0) - 1)
-for index = epoch_at + 1, #KEYS do
+for index = epoch_at + 1, #KEYS - 1 do
   local seen = redis.call('GET', KEYS[index])
   if seen and newer_than > (tonumber(seen) or 0) then
     redis.call('SET', KEYS[index], string.format('%.0f', newer_than), 'KEEPTTL')
@@ -143,4 +143,5 @@ local function belongs(bucket, name)
 end
 if ARGV[2] ~= '' then belongs(KEYS[2], ARGV[2]) end
 if ARGV[3] ~= '' then belongs(KEYS[3], ARGV[3]) end
+redis.call('SET', KEYS[#KEYS], '1', 'EX', math.max(redis.call('TTL', KEYS[#KEYS]), lifetime))
 return doubt and 2 or 1

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.bus.lua import Script
-from receiver.core.marks import CLOCK_SKEW_S, awaited_name, read_mark
+from receiver.core.marks import CLOCK_SKEW_S, awaited_name, read_mark, registers_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +57,10 @@ def register_calls(
     user, session, account = sign_in.digests
     names = (keys.user(user), keys.session_bucket(session or "---"), keys.account_bucket(account or "---"))
     marks = mark_keys(keys, sign_in)
-    places = dict.fromkeys(filter(None, (sign_in.home_account_id, *sign_in.keys)))
+    # Without an account the subject is taken for it.
+    places = dict.fromkeys(filter(None, (sign_in.home_account_id or sign_in.sub, *sign_in.keys)))
     awaited = [keys.anew(awaited_name(place)) for place in places]
+    registers = keys.anew(registers_name(sign_in.iss))
     before = (
         user,
         session,
@@ -79,7 +81,7 @@ def register_calls(
     )
     return [
         (
-            (*names, *map(keys.anew, sign_in.anew_names(client_id)), *marks, *awaited),
+            (*names, *map(keys.anew, sign_in.anew_names(client_id)), *marks, *awaited, registers),
             (*before, json.dumps(client_id), *after),
         )
         for client_id in sign_in.client_ids
