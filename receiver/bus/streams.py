@@ -29,12 +29,16 @@ class StreamNote:
         reason: Why, in the transmitter's words; may be empty.
         status_at: NumericDate seconds; None when it has said nothing.
         verified_at: NumericDate seconds of the last verification; None when there was none.
+        refused_at: NumericDate seconds when an event that was fetched was refused last; None when none was.
+        refused_for: The error code of that refusal.
     """
 
     status: str = ""
     reason: str = ""
     status_at: float | None = None
     verified_at: float | None = None
+    refused_at: float | None = None
+    refused_for: str = ""
 
 
 class StreamNotes:
@@ -86,6 +90,16 @@ class StreamNotes:
         told = ("status", status, "reason", reason, "status_at", now_s)
         await self._client.hset(self._keys.stream(tenant), items=list(told))
 
+    async def refuse(self, tenant: str, code: str, now_s: float) -> None:
+        """Note an event that the transmitter had for us and that was refused.
+
+        Args:
+            tenant: Whose stream.
+            code: Why.
+            now_s: NumericDate seconds.
+        """
+        await self._client.hset(self._keys.stream(tenant), items=["refused_at", now_s, "refused_for", code])
+
     async def read(self, tenant: str) -> StreamNote:
         """What was noted."""
         stored: dict[Any, Any] = await self._client.hgetall(self._keys.stream(tenant))
@@ -95,6 +109,8 @@ class StreamNotes:
             reason=found.get("reason", ""),
             status_at=_seconds(found.get("status_at")),
             verified_at=_seconds(found.get("verified_at")),
+            refused_at=_seconds(found.get("refused_at")),
+            refused_for=found.get("refused_for", ""),
         )
 
 

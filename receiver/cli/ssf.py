@@ -53,7 +53,7 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
 def _create(settings: Settings, options: argparse.Namespace) -> int:
     from receiver.diagnosis import streams
 
-    return _print(streams.create(settings, options.tenant, options.push_url))
+    return _print(streams.create(settings, options.tenant, options.push_url), needs_no_hints=True)
 
 
 def _status(settings: Settings, options: argparse.Namespace) -> int:
@@ -83,8 +83,13 @@ def _delete(settings: Settings, options: argparse.Namespace) -> int:
     return _print(streams.delete(settings, options.tenant))
 
 
-def _print(work: Coroutine[Any, Any, dict[str, Any]], *, good: str | None = None) -> int:
-    """Print the report as JSON; exit 1 where the transmitter or Redis does not do it, or `good` is not true in it."""
+def _print(
+    work: Coroutine[Any, Any, dict[str, Any]], *, good: str | None = None, needs_no_hints: bool = False
+) -> int:  # fmt: skip
+    """Print the report as JSON; exit 1 where the transmitter or Redis does not do it, or `good` is not true in it.
+
+    Where the stream needs no hints, exit 1 for those there are as well, each in a line on stderr.
+    """
     from receiver.diagnosis.terminal import dump
 
     try:
@@ -95,4 +100,7 @@ def _print(work: Coroutine[Any, Any, dict[str, Any]], *, good: str | None = None
         complain(error.message)
         return CHECK_FAILED
     show(dump(report, indent=2))
-    return GOOD if good is None or report[good] else CHECK_FAILED
+    hints = report["hints"] if needs_no_hints else []
+    for hint in hints:
+        complain(hint)
+    return CHECK_FAILED if hints or (good is not None and not report[good]) else GOOD

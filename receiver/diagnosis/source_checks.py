@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SILENT_S = 600.0
 """Seconds after which a source that is watched should have been taken in again."""
 
+REFUSED_S = 7 * 86_400.0
+"""Seconds an event that was refused is spoken of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
@@ -41,6 +44,7 @@ def check_sources(tenant: TenantSettings, facts: SourceFacts) -> Iterator[Check]
     area = Area(tenant.name)
     if tenant.ssf is not None:
         yield _stream(area, tenant.name, facts.stream)
+        yield from _refused(area, tenant.name, facts.stream, facts.now_s)
     if tenant.graph is not None:
         by = {
             "delta": "delta queries tell of revoked sessions",
@@ -52,6 +56,18 @@ def check_sources(tenant: TenantSettings, facts: SourceFacts) -> Iterator[Check]
         yield _watched(
             area, "keycloak", facts.realm, "the realm is watched", now_s=facts.now_s, sweep_s=tenant.keycloak.sweep_s
         )
+
+
+def _refused(area: Area, tenant: str, note: StreamNote, now_s: float) -> Iterator[Check]:
+    if note.refused_at is None or now_s - note.refused_at > REFUSED_S:
+        return
+    yield area.warning(
+        "refused_events",
+        f"an event was refused {max(0.0, now_s - note.refused_at):.0f} s ago, for {note.refused_for}; if it was to "
+        "sign a user out, they are still signed in",
+        f"See docs/errors.md for the code and `receiver ssf status {tenant}` for the stream's aud and iss; order the "
+        "logout by hand (`receiver order`).",
+    )
 
 
 def _stream(area: Area, tenant: str, note: StreamNote) -> Check:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, describe
 from receiver.bus.streams import StreamNotes
+from receiver.core.signals.delivery import POLL, PUSH, delivery_of, is_method, is_reachable
 from receiver.errors import ConfigurationError, RedisUnavailableError
 from receiver.outbound.access_tokens import AccessTokens
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
-from receiver.outbound.transmitter import POLL, PUSH, TransmitterClient
+from receiver.outbound.transmitter import TransmitterClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -93,6 +94,8 @@ async def status(settings: Settings, tenant: str, change_to: str | None) -> Repo
                 "reason": heard.reason or None,
                 "status_at": heard.status_at,
                 "verified_at": heard.verified_at,
+                "refused_at": heard.refused_at,
+                "refused_for": heard.refused_for or None,
             },
             "hints": hints(there, stream.transmitter, stream.settings),
         }
@@ -155,9 +158,11 @@ def hints(stream: Mapping[str, Any], transmitter: Transmitter, settings: SSFSett
         found.append(f"ssf.stream_id names another stream than {stream.get('stream_id')}")
     if not stream.get("events_delivered"):
         found.append("the transmitter will deliver no event that was asked for")
-    method = str((stream.get("delivery") or {}).get("method"))
-    if method != {"push": PUSH, "poll": POLL}[settings.delivery] and not method.endswith(f"/{settings.delivery}"):
-        found.append(f"ssf.delivery is {settings.delivery}, the stream's is {method}")
+    method = {"push": PUSH, "poll": POLL}[settings.delivery]
+    if not is_method(delivery_of(stream), method):
+        found.append(f"ssf.delivery is {settings.delivery}, the stream's is {delivery_of(stream).get('method')}")
+    elif not is_reachable(stream, method) and settings.poll_endpoint is None:
+        found.append("the stream has no address to be delivered by: run receiver ssf create")
     return found
 
 

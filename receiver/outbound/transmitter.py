@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from receiver.core.signals.delivery import changes, is_reachable
 from receiver.core.signals.event_types import EVENT_TYPES
 from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import SourceError
@@ -18,14 +19,11 @@ if TYPE_CHECKING:
     from receiver.outbound.access_tokens import AccessTokens
     from receiver.outbound.fetch import Fetcher
 
-PUSH, POLL = "urn:ietf:rfc:8935", "urn:ietf:rfc:8936"
-"""Delivery methods (SSF §6.1)."""
-
 CONFLICT = 409
 SERVER_ERROR = 500
 
-CREATE_PAUSES_S = (0.5, 1.0, 2.0)
-"""Seconds between tries to make a stream that ended with an error of the transmitter's own."""
+CHANGE_PAUSES_S = (0.5, 1.0, 2.0)
+"""Seconds between tries to change a stream that ended with an error of the transmitter's own."""
 
 
 class TransmitterClient:
@@ -74,30 +72,57 @@ class TransmitterClient:
     async def create(self, delivery: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
         """Make our stream, or bring the one that is there up to date (SSF §8.1.1.1, §8.1.1.3).
 
+        One that is as asked is left alone. One that is not delivered as asked after all is ended, with what waits in
+        it, and made anew.
+
         Args:
             delivery: `method`, and for a push `endpoint_url` and perhaps `authorization_header`.
 
         Returns:
-            Its configuration, and whether it is new.
+            Its configuration, as the transmitter shows it afterwards, and whether it is new.
         """
-        asked = {"delivery": dict(delivery), "events_requested": self._wanted()}
-        # Keycloak answers 500 to this while a running receiver asks for the same client: both write its attributes.
-        for pause_s in (*CREATE_PAUSES_S, None):
-            try:
-                return _stream(await self._call("POST", "configuration_endpoint", asked)), True
-            except SourceError as error:
-                if error.status == CONFLICT:
-                    break
-                if error.status is None or error.status < SERVER_ERROR or pause_s is None:
-                    raise
-                await asyncio.sleep(pause_s)
+        there = await self._make(delivery)
+        if there is not None:
+            return there, True
         there = await self.stream()
-        changed = {"stream_id": there["stream_id"], **asked}
-        return _stream(await self._call("PATCH", "configuration_endpoint", changed)), False
+        if changed := changes(there, delivery, self._wanted()):
+            await self._change("PATCH", {"stream_id": there["stream_id"], **changed})
+            there = await self.stream()
+        if is_reachable(there, delivery["method"]):
+            return there, False
+        await self.delete(str(there["stream_id"]))
+        made = await self._make(delivery)
+        if made is None:
+            raise SourceError(f"{self._issuer.issuer}: there is a stream again after it was ended", CONFLICT)
+        return made, True
 
     async def delete(self, stream_id: str) -> None:
         """End a stream (SSF §8.1.1.5)."""
-        await self._call("DELETE", "configuration_endpoint", query={"stream_id": stream_id})
+        await self._change("DELETE", query={"stream_id": stream_id}, absent={})
+
+    async def _make(self, delivery: Mapping[str, str]) -> dict[str, Any] | None:
+        """A new stream; None where there is one."""
+        asked = {"delivery": dict(delivery), "events_requested": self._wanted()}
+        try:
+            return _stream(await self._change("POST", asked))
+        except SourceError as error:
+            if error.status == CONFLICT:
+                return None
+            raise
+
+    async def _change(
+        self, method: str, body: Mapping[str, object] | None = None, *, query: Mapping[str, str] | None = None,
+        absent: Any = None,
+    ) -> Any:  # fmt: skip
+        # Keycloak answers 500 to this while a running receiver asks for the same client: both write its attributes.
+        for pause_s in CHANGE_PAUSES_S:
+            try:
+                return await self._call(method, "configuration_endpoint", body, query=query, absent=absent)
+            except SourceError as error:
+                if error.status is None or error.status < SERVER_ERROR:
+                    raise
+                await asyncio.sleep(pause_s)
+        return await self._call(method, "configuration_endpoint", body, query=query, absent=absent)
 
     async def status(self, stream_id: str) -> dict[str, Any]:
         """`status`, and perhaps `reason` (SSF §8.1.2.1)."""

@@ -11,7 +11,7 @@ from receiver.bus.keys import Keys
 from receiver.bus.streams import StreamNote
 from receiver.bus.watches import Position, Watch
 from receiver.diagnosis import doctor
-from receiver.diagnosis.source_checks import SILENT_S, SourceFacts, check_sources
+from receiver.diagnosis.source_checks import REFUSED_S, SILENT_S, SourceFacts, check_sources
 from receiver.ops.tenant_settings import TenantSettings
 from tests.diagnosis.conftest import settings_for
 from tests.support.clock import NOW
@@ -44,6 +44,12 @@ def judged(section: dict[str, Any], **facts: Any) -> list[tuple[str, str]]:
         (SSF, {"stream": StreamNote(verified_at=1.0)}, [("stream", "ok")]),
         (SSF, {"stream": StreamNote(verified_at=1.0, status="paused", reason="r")}, [("stream", "warning")]),
         (SSF, {"stream": StreamNote(verified_at=1.0, status="enabled")}, [("stream", "ok")]),
+        (
+            SSF,
+            {"stream": StreamNote(verified_at=1.0, refused_at=NOW - 60.0, refused_for="audience")},
+            [("stream", "ok"), ("refused_events", "warning")],
+        ),
+        (SSF, {"stream": StreamNote(verified_at=1.0, refused_at=NOW - REFUSED_S - 1)}, [("stream", "ok")]),
         (GRAPH, {}, [("graph", "warning")]),
         (GRAPH, {"graph": RECENT}, [("graph", "ok")]),
         (GRAPH, {"graph": Position(dates_at=NOW - SILENT_S - 1)}, [("graph", "warning")]),

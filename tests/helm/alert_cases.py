@@ -35,6 +35,15 @@ CASES: dict[str, tuple[list[dict[str, str]], str, dict[str, str]]] = {
         "12m",
         {"tenant": "main", "code": "audience"},
     ),
+    "LogoutEventsRefused": (
+        [
+            series(
+                "logout_requests_total", "_x9 1x9", 'outcome="rejected",input="ssf-poll",tenant="main",code="audience"'
+            )
+        ],
+        "12m",
+        {"tenant": "main", "code": "audience"},
+    ),
     "LogoutKeysOld": ([series("logout_keys_oldest_seconds", "10801x30", 'pod="a"')], "12m", {"pod": "a"}),
     "LogoutKeysNotHad": ([series("logout_tenants_without_keys", "1x30", 'pod="a"')], "16m", {"pod": "a"}),
     "LogoutJobFails": ([series("logout_job_restarts_total", "0+1x20", 'task="watcher"')], "16m", {"task": "watcher"}),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from receiver.bus.streams import StreamNotes
 from receiver.ingress import server
 from receiver.ingress.inputs import input_jobs
 from receiver.ingress.inputs.poller import LEASE_S
@@ -105,8 +106,10 @@ async def test_page_by_page(poller: Poller, transmitter: Transmitter) -> None:
     assert (5, {}) == (len(transmitter.acknowledged), transmitter.waiting)
 
 
-async def test_bad_ones_are_reported(poller: Poller, transmitter: Transmitter) -> None:
-    """A SET that breaks a rule is told with its error, and holds up no other."""
+async def test_bad_ones_are_reported(
+    poller: Poller, transmitter: Transmitter, notes: StreamNotes, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A SET that breaks a rule is told with its error, holds up no other, and is loud: the log, a count, `doctor`."""
     forged = transmitter.queue(transmitter.a_set(key=rsa_pair("forger")))
     foreign = transmitter.queue(transmitter.a_set(aud="other"))
     junk = transmitter.queue("junk")
@@ -119,6 +122,29 @@ async def test_bad_ones_are_reported(poller: Poller, transmitter: Transmitter) -
         foreign: {"err": "invalid_audience", "description": "audience"},
         junk: {"err": "invalid_request", "description": "malformed"},
     } == transmitter.errors
+    loud = [line.fields for line in caplog.records if line.message == "ssf.refused"]  # type: ignore[attr-defined]
+    assert {"signature", "audience", "malformed"} == {fields["code"] for fields in loud}
+    assert 1 == poller.receiver.count(input="ssf-poll", outcome="rejected", code="audience")
+    heard = await notes.read("t1")
+    assert (clock(), True) == (heard.refused_at, heard.refused_for in {"signature", "audience", "malformed"})
+
+
+async def test_refusal_that_cannot_be_noted(
+    poller: Poller, transmitter: Transmitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis is away a bad SET stays where it is, too: it is refused when that can be said."""
+    bad = transmitter.queue(transmitter.a_set(aud="other"))
+    with monkeypatch.context() as patch:
+
+        async def away(*_: object) -> None:
+            raise ConnectionError("away")
+
+        patch.setattr(StreamNotes, "refuse", away)
+        assert INTERVAL_S == await poller.job.turn()
+        assert (True, {}) == (bool(poller.job.problem), transmitter.errors)
+
+    await poller.turns(2)
+    assert [bad] == list(transmitter.errors)
 
 
 async def test_nothing_is_acknowledged_before_it_is_durable(

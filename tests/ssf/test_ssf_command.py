@@ -84,6 +84,79 @@ async def test_create_again(ssf: Callable[..., Any], transmitter: Transmitter) -
     assert [REVOKED] == transmitter.stream["events_requested"]
 
 
+async def test_create_that_changes_nothing(ssf: Callable[..., Any], transmitter: Transmitter) -> None:
+    """A stream that is as asked is left alone: a transmitter may forget what is its own when it is told again."""
+    for settings in ({"delivery": "poll"}, {"push_authorization": "Bearer secret"}):
+        transmitter.stream, transmitter.changes = None, []
+        await ssf("create", **settings)
+        there = transmitter.stream
+
+        code, report = await ssf("create", **settings)
+        assert (0, False, there) == (code, report["created"], transmitter.stream)
+        assert ["POST"] == [method for method, _ in transmitter.changes]
+
+
+async def test_create_changes_what_differs(ssf: Callable[..., Any], transmitter: Transmitter) -> None:
+    """Only what is other than asked is sent, and what is polled keeps its address."""
+    await ssf("create", delivery="poll")
+    await ssf("create", delivery="poll", evict_on=["session-revoked"])
+    await ssf("create", delivery="push", evict_on=["session-revoked"])
+    await ssf("create", delivery="push", push_authorization="Bearer secret", evict_on=["session-revoked"])
+    code, report = await ssf("create", delivery="poll", evict_on=["session-revoked"])
+
+    told = [{*asked} - {"stream_id"} for _, asked in transmitter.changes[1:]]
+    assert [{"events_requested"}, {"delivery"}, {"delivery"}, {"delivery"}] == told
+    assert (0, {"method": POLL, "endpoint_url": f"{transmitter.issuer}/poll"}) == (code, report["delivery"])
+
+
+async def test_create_mends_a_stream_without_an_address(ssf: Callable[..., Any], transmitter: Transmitter) -> None:
+    """One that the transmitter shows no address of cannot be polled: it is ended and made anew."""
+    await ssf("create", delivery="poll")
+    assert transmitter.stream is not None
+    before = transmitter.stream["stream_id"]
+    del transmitter.stream["delivery"]["endpoint_url"]
+    hints = (await ssf("status", delivery="poll"))[1]["hints"]
+
+    code, report = await ssf("create", delivery="poll")
+    assert ([1], 0, True, []) == ([len(hints)], code, report["created"], report["hints"])
+    assert before != report["stream_id"]
+    assert f"{transmitter.issuer}/poll" == report["delivery"]["endpoint_url"]
+
+
+@pytest.mark.parametrize("before", ["nothing", "a stream", "a broken stream"])
+async def test_create_after_the_transmitters_own_fault(
+    ssf: Callable[..., Any], transmitter: Transmitter, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answers 500 and does all the same is found done when it is asked again."""
+    monkeypatch.setattr("receiver.outbound.transmitter.CHANGE_PAUSES_S", (0.0, 0.0))
+    if before != "nothing":
+        await ssf("create", delivery="poll", evict_on=["credential-change"])
+    if before == "a broken stream":
+        assert transmitter.stream is not None
+        del transmitter.stream["delivery"]["endpoint_url"]
+    transmitter.fails_after = 2
+
+    code, report = await ssf("create", delivery="poll", evict_on=["session-revoked"])
+    assert (0, []) == (code, report["hints"])
+    assert transmitter.stream is not None
+    assert [REVOKED] == transmitter.stream["events_requested"]
+    assert f"{transmitter.issuer}/poll" == report["delivery"]["endpoint_url"]
+
+
+async def test_create_that_cannot_work(
+    ssf: Callable[..., Any], transmitter: Transmitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream whose events would be refused is made, one line says why, and the command fails."""
+    said: list[str] = []
+    monkeypatch.setattr("receiver.cli.ssf.complain", said.append)
+    transmitter.stream_aud = ["another"]
+
+    code, report = await ssf("create")
+    assert (1, True) == (code, report["created"])
+    assert (report["hints"], 1) == (said, len(said))
+    assert "ssf.audience" in said[0]
+
+
 async def test_create_poll(ssf: Callable[..., Any], transmitter: Transmitter) -> None:
     """With delivery: poll the transmitter says where to."""
     code, report = await ssf("create", delivery="poll")
@@ -96,12 +169,14 @@ async def test_status(ssf: Callable[..., Any], transmitter: Transmitter, notes: 
     await ssf("create")
     await notes.update("t1", "paused", "maintenance", clock())
     await notes.verify("t1", None, clock())
+    await notes.refuse("t1", "audience", clock())
 
     code, report = await ssf("status", "--change-to", "disabled", audience=["other"], delivery="poll", stream_id=None)
 
     assert (0, "disabled", "disabled") == (code, report["status"], transmitter.stream_status)
     assert {
-        "status": "paused", "reason": "maintenance", "status_at": clock(), "verified_at": clock()
+        "status": "paused", "reason": "maintenance", "status_at": clock(), "verified_at": clock(),
+        "refused_at": clock(), "refused_for": "audience",
     } == report["last_heard"]  # fmt: skip
     assert 2 == len(report["hints"])
 

@@ -48,6 +48,9 @@ class Transmitter(OP):
         subjects: Added, and not removed.
         forgets: Whether it gives out again what was acknowledged.
         refuse: Status that every call of the receiver is answered with; 0 for none.
+        changes: Method and body of every call that changes the stream.
+        stream_aud: What the stream's configuration says SETs are for.
+        fails_after: Changes that are made and answered 500 all the same.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -65,6 +68,9 @@ class Transmitter(OP):
         self.verify_status = 204
         self.page = 100
         self.new_stream_id = ""
+        self.changes: list[tuple[str, dict[str, Any]]] = []
+        self.fails_after = 0
+        self.stream_aud = ["c1"]
 
     def add_routes(self, app: web.Application) -> None:
         """Configuration, tokens, management and polling."""
@@ -167,25 +173,37 @@ class Transmitter(OP):
             return refused
         if request.method == "GET":
             return web.json_response([self.stream] if self.stream else [])
-        if request.method == "DELETE":
-            self.stream = None
-            return web.Response(status=204)
-        asked = await request.json()
+        asked = await request.json() if request.can_read_body else {}
         if request.method == "POST" and self.stream:
             return web.json_response({"error": "one stream"}, status=409)
-        delivery = dict(asked["delivery"])
-        if delivery["method"] == POLL:
+        self.changes.append((request.method, asked))
+        status = self._change(request.method, asked)
+        if self.fails_after:
+            self.fails_after -= 1
+            return web.Response(status=500)
+        return web.json_response(self.stream, status=status) if self.stream else web.Response(status=status)
+
+    def _change(self, method: str, asked: dict[str, Any]) -> int:
+        if method == "DELETE":
+            self.stream = None
+            return 204
+        before = self.stream or {}
+        delivery = dict(asked.get("delivery") or before["delivery"])
+        if delivery["method"] == POLL and before.get("delivery", {}).get("method") != POLL:
+            # Keycloak 26.7 gives the address when a stream becomes one that is polled, and forgets it when it is told
+            # a poll's delivery again.
             delivery["endpoint_url"] = f"{self.issuer}/poll"
+        requested = asked.get("events_requested") or before["events_requested"]
         self.stream = {
-            "stream_id": self.stream["stream_id"] if self.stream else self.new_stream_id or secrets.token_hex(8),
+            "stream_id": before.get("stream_id") or self.new_stream_id or secrets.token_hex(8),
             "iss": self.issuer,
-            "aud": ["c1"],
+            "aud": self.stream_aud,
             "events_supported": list(WANTED[:2]),
-            "events_requested": asked["events_requested"],
-            "events_delivered": [uri for uri in asked["events_requested"] if uri in WANTED[:2]],
+            "events_requested": requested,
+            "events_delivered": [uri for uri in requested if uri in WANTED[:2]],
             "delivery": delivery,
         }
-        return web.json_response(self.stream, status=201 if request.method == "POST" else 200)
+        return 201 if method == "POST" else 200
 
     async def _status(self, request: web.Request) -> web.Response:
         if (refused := self._refused(request)) is not None:

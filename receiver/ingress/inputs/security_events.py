@@ -87,6 +87,26 @@ class SecurityEvents:
             self._tell_unmapped(event, transmitter)
         return evictions
 
+    async def refuse(self, transmitter: Transmitter, error: LogoutTokenError, now_s: float) -> None:
+        """Say that an event which the transmitter had for us is refused, and lost with its logout.
+
+        It came from an address of the transmitter's configuration: the settings do not fit the stream, or the
+        transmitter errs.
+
+        Raises:
+            RedisUnavailableError: it cannot be noted for `receiver doctor` now.
+        """
+        tenant = transmitter.tenant.name
+        try:
+            await self._notes.refuse(tenant, error.code.value, now_s)
+        except Failure as failure:
+            raise RedisUnavailableError(f"a refusal cannot be noted: {describe(failure)}") from failure
+        emit(
+            log, logging.ERROR, "ssf.refused", tenant=tenant, code=error.code.value, reason=error.message,
+            action="the transmitter is told, and sends it no more: if it was to sign a user out, they are still signed "
+            "in; put right what the code says, and order the logout by hand",
+        )  # fmt: skip
+
     async def _verify(self, screened: se.ScreenedSET, transmitter: Transmitter, received_at: float) -> SecurityEvent:
         keys = self.keys.of(transmitter.issuer)
         against: list[KeySet | None] = []

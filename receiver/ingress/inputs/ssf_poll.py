@@ -1,7 +1,8 @@
 """Security events that we fetch: polling a transmitter (RFC 8936, SSF 1.0 §6.1.2).
 
-A SET is acknowledged only after its evictions are durable. One that is refused is reported; one that may be good later,
-because its key or Redis is away, is left where it is and comes again. Where a receiver died in between, what it had
+A SET is acknowledged only after its evictions are durable. One that is refused is reported, as RFC 8936 §2.4 wants it:
+left where it is, it would come first with every poll, and hold up those behind it. One that may be good later, because
+its key or Redis is away, is left there and comes again. Where a receiver died in between, what it had
 taken in comes again as well, and is a duplicate.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from receiver.core.signals.delivery import POLL, delivery_of, is_reachable
 from receiver.errors import DependencyError, ReceiverError, SourceError
 from receiver.ingress.inputs.message import Message
 from receiver.ingress.inputs.poller import Poller
@@ -29,9 +31,6 @@ ORIGIN: Final = "ssf-poll"
 
 MOST = 50
 """SETs asked for with one poll. All of them are worked on at once."""
-
-POLL_METHODS = ("rfc:8936", "/poll")
-"""How the names of the delivery method end, today's and the one before SSF 1.0."""
 
 
 class PolledEvents(Poller):
@@ -110,6 +109,10 @@ class PolledEvents(Poller):
             self._intake.record(ORIGIN, (), error, seconds=time.perf_counter() - started, message=message)
             if isinstance(error, DependencyError):
                 return error
+            try:
+                await self._events.refuse(self._transmitter, error, message.received_at)
+            except DependencyError as away:
+                return away
             self._refused[jti] = {"err": err_of(error.code), "description": error.code.value}
             return None
         try:
@@ -122,10 +125,7 @@ class PolledEvents(Poller):
     async def _find(self) -> str:
         if self._found is None:
             stream = await self._client.stream()
-            delivery = stream.get("delivery")
-            delivery = delivery if isinstance(delivery, dict) else {}
-            endpoint = delivery.get("endpoint_url")
-            if not isinstance(endpoint, str) or not str(delivery.get("method")).endswith(POLL_METHODS):
+            if not is_reachable(stream, POLL):
                 raise SourceError("our stream is not one that is polled; see `receiver ssf status`")
-            self._found = endpoint
+            self._found = str(delivery_of(stream)["endpoint_url"])
         return self._found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from receiver.core.signals.delivery import POLL
 from receiver.diagnosis import streams
 from receiver.errors import SourceError
 from receiver.ingress.server import running
@@ -60,9 +61,9 @@ async def world(
 
 async def test_administrator_logs_a_user_out(world: World, record_property: Any) -> None:
     """Their tokens are out of the app's MSAL cache, and no other user's; the time it took is reported."""
+    report = await streams.create(world.settings, "t1", None)
+    assert (True, []) == (report["created"], report["hints"])
     async with world.receiver():
-        report = await streams.create(world.settings, "t1", None)
-        assert (True, []) == (report["created"], report["hints"])
         assert (await streams.verify(world.settings, "t1", DEADLINE_S))["verified"]
         ann, bob = await world.sign_in("ann"), await world.sign_in("bob")
         assert sorted([ann, bob]) == await world.accounts()
@@ -76,22 +77,89 @@ async def test_administrator_logs_a_user_out(world: World, record_property: Any)
         assert [ann] == await world.events()
 
 
+async def reset_password(world: World, sub: str) -> None:
+    """What an administrator does."""
+    new = {"type": "password", "value": "new", "temporary": False}
+    await asyncio.to_thread(world.keycloak.admin, "PUT", f"/{world.realm}/users/{sub}/reset-password", new)
+
+
 async def test_password_that_is_reset(world: World) -> None:
     """A change of credentials signs out, too."""
+    await streams.create(world.settings, "t1", None)
     async with world.receiver():
-        await streams.create(world.settings, "t1", None)
         ann = await world.sign_in("ann")
-        new = {"type": "password", "value": "new", "temporary": False}
-        await asyncio.to_thread(
-            world.keycloak.admin, "PUT", f"/{world.realm}/users/{ann}/reset-password", new
-        )  # fmt: skip
+        await reset_password(world, ann)
         await world.gone(ann)
+
+
+def wanting(settings: Settings, *events: str) -> Settings:
+    """These settings, with other events that sign out."""
+    [tenant] = settings.tenants
+    assert tenant.ssf is not None
+    ssf = tenant.ssf.model_copy(update={"evict_on": list(events)})
+    return settings.model_copy(update={"tenants": [tenant.model_copy(update={"ssf": ssf})]})
+
+
+async def test_stream_that_is_made_again(world: World) -> None:
+    """While a receiver runs, `create` is run for a stream that is there, as it is and for other events: all arrive."""
+    await streams.create(wanting(world.settings, "session-revoked"), "t1", None)
+    async with world.receiver():
+        for number in range(2):
+            # The first adds an event, the second finds nothing to do.
+            report = await streams.create(world.settings, "t1", None)
+            assert (False, []) == (report["created"], report["hints"])
+            user = await world.sign_in(f"user{number}")
+            await reset_password(world, user)
+            await world.gone(user)
+
+
+async def test_stream_that_is_made_while_receivers_ask(world: World) -> None:
+    """Keycloak may answer 500 then and make the stream all the same; the logout comes."""
+    async with world.receiver():
+        report = await streams.create(world.settings, "t1", None)
+        assert [] == report["hints"]
+        ann = await world.sign_in("ann")
+        await reset_password(world, ann)
+        await world.gone(ann)
+
+
+@pytest.mark.parametrize("world", ["poll"], indirect=True)
+async def test_stream_that_lost_its_address(world: World) -> None:
+    """A poll's delivery told again, which Keycloak takes for more, is seen and mended: events came without `aud`."""
+    made = await streams.create(world.settings, "t1", None)
+    await tell_again(world, made["stream_id"])
+    assert 1 == len((await streams.status(world.settings, "t1", None))["hints"])
+
+    report = await streams.create(world.settings, "t1", None)
+    assert (True, []) == (report["created"], report["hints"])
+    async with world.receiver():
+        ann = await world.sign_in("ann")
+        await reset_password(world, ann)
+        await world.gone(ann)
+
+
+async def tell_again(world: World, stream_id: str) -> None:
+    """The update that SSF allows, and that Keycloak 26.7 takes for more than was said."""
+
+    def call() -> None:
+        issuer = world.keycloak.issuer(world.realm)
+        form = {
+            "grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET, "scope": "ssf.manage"
+        }  # fmt: skip
+        got = world.keycloak.http.post(f"{issuer}/protocol/openid-connect/token", data=form, timeout=60)
+        answer = world.keycloak.http.patch(
+            f"{issuer}/ssf/transmitter/streams", json={"stream_id": stream_id, "delivery": {"method": POLL}},
+            headers={"Authorization": f"Bearer {got.json()['access_token']}"}, timeout=60,
+        )  # fmt: skip
+        answer.raise_for_status()
+
+    await asyncio.to_thread(call)
 
 
 async def test_stream_that_is_paused(world: World) -> None:
     """What happens meanwhile is kept there, and comes when the stream is enabled; the receiver knows of both."""
+    await streams.create(world.settings, "t1", None)
     async with world.receiver():
-        await streams.create(world.settings, "t1", None)
         ann = await world.sign_in("ann")
         await streams.status(world.settings, "t1", "paused")
         await world.log_out(ann)
