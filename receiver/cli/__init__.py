@@ -91,13 +91,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_diagnosis(commands: Any, configured: argparse.ArgumentParser) -> None:
     explain = commands.add_parser(
-        "explain", parents=[configured], help="judge one logout token, rule by rule",
-        description="Judges one logout token rule by rule, as `receiver serve` would. Nothing is published.",
+        "explain", parents=[configured], help="judge one token, rule by rule",
+        description="Judges one token rule by rule, as `receiver serve` would. Nothing is published.",
     )  # fmt: skip
     explain.add_argument("token", nargs="?", default="-", help="the token; - or none reads it from stdin")
     explain.add_argument("--jwks", type=Path, metavar="FILE", help="verify with this JWK Set, without any network")
     explain.add_argument("--now", type=float, metavar="SECONDS", help="judge by this time (NumericDate)")
     explain.add_argument("--tenant", metavar="NAME", help="the tenant the request's path names")
+    explain.add_argument(
+        "--kind", choices=("logout", "set", "command", "revocation"),
+        help="which endpoint judges it: of logout tokens, security events, commands, or Global Token Revocation; "
+        "default: by the token's typ",
+    )  # fmt: skip
     explain.set_defaults(run=_explain)
     doctor = commands.add_parser("doctor", parents=[configured], help="check OPs and Redis, live; exit 0 or 1")
     doctor.set_defaults(run=_doctor)
@@ -186,7 +191,7 @@ def _explain(options: argparse.Namespace) -> int:
     explanation = asyncio.run(
         explain.explain(
             token, load_settings(options), now_s=now_s, jwks=options.jwks, tenant_name=options.tenant,
-            show_subject=options.show_subject,
+            show_subject=options.show_subject, kind=options.kind,
         )
     )  # fmt: skip
     show(explain.to_json(explanation) if options.json else explain.to_text(explanation, colours=_colours()))

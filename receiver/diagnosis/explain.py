@@ -1,4 +1,4 @@
-"""`receiver explain`: get the keys, judge one logout token, and say it in text or JSON."""
+"""`receiver explain`: get the keys, judge one token, and say it in text or JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.tenants import TenantDirectory
 from receiver.core.tokens.jwks import KeySet, parse_key_set
-from receiver.core.tokens.rule import Examination
+from receiver.core.tokens.logout_token import accepted
 from receiver.diagnosis.claim_text import instant
-from receiver.diagnosis.judgement import Judgement, judge, tenant_for
+from receiver.diagnosis.judgement import Judgement, judge
+from receiver.diagnosis.kinds import case_of, kind_of
 from receiver.diagnosis.known_keys import Verdict, judge_as_the_service
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
 from receiver.errors import ConfigurationError, PublishError
-from receiver.ingress.http.responses import Policy
 from receiver.ingress.inputs.token_verifier import check_valid_now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from receiver.core.tenants import Tenant
+    from receiver.diagnosis.kinds import Case, Kind
     from receiver.errors import DependencyError
     from receiver.ops.settings import Settings
 
@@ -40,6 +41,7 @@ class Explanation:
     """A judgement, and what it was made from.
 
     Attributes:
+        kind: Of token.
         judgement: The verdict and every rule.
         tenant: Whose rules were applied; None when nothing leads to a configured tenant.
         now_s: NumericDate seconds judged by.
@@ -49,6 +51,7 @@ class Explanation:
         wait_s: Seconds an accepted token would wait in the outbox until it is valid; 0 for none.
     """
 
+    kind: Kind
     judgement: Judgement
     tenant: Tenant | None
     now_s: float
@@ -92,6 +95,7 @@ async def explain(
     jwks: Path | None = None,
     tenant_name: str | None = None,
     show_subject: bool = False,
+    kind: Kind | None = None,
 ) -> Explanation:
     """Judge one token as `receiver serve` with these settings would.
 
@@ -103,32 +107,35 @@ async def explain(
             speak against the token, the OP is asked, as the service would ask it.
         tenant_name: The tenant the request's path would name.
         show_subject: Whether `sub` and `sid` may appear.
+        kind: Of token, which says whose endpoint judges it; None takes it from `typ`.
 
     Raises:
-        ConfigurationError: no such tenant, or the file is not a usable JWK Set.
+        ConfigurationError: no such tenant, or one that takes no such tokens, or the file is not a usable JWK Set.
     """
     tenants = TenantDirectory(tuple(tenant.to_tenant() for tenant in settings.all_tenants))
     path_tenant = None
     if tenant_name is not None and (path_tenant := tenants.by_name(tenant_name)) is None:
         names = ", ".join(tenant.name for tenant in tenants) or "none"
         raise ConfigurationError(f"--tenant {plain(tenant_name)}: no such tenant; configured: {names}")
-    tenant = tenant_for(compact, tenants, path_tenant)
+    case = case_of(kind or kind_of(compact), compact, settings, tenants, path_tenant, now_s=now_s)
 
     def judged_by(keys: KeySet | DependencyError | None) -> Judgement:
-        examination = Examination.of_text(compact, tenants, path_tenant, now_s=now_s)
+        examination = case.begin()
         if keys is not None:
             examination.keys = keys
-        return judge(examination, tenant, show_subject=show_subject)
+        return judge(examination, case.tenant, show_subject=show_subject, asked=case.asked)
 
     if jwks is not None:
         verdict = Verdict(judged_by(read_key_set(jwks)), str(jwks))
-    elif tenant is None:
+    elif case.keys_of is None:
         verdict = Verdict(judged_by(None))
     else:
-        verdict = await judge_as_the_service(settings, tenant, judged_by)
-    judgement, wait_s = _with_wait(verdict.judgement, tenant, settings, now_s)
-    status = _status(judgement, settings)
-    return Explanation(judgement, tenant, now_s, verdict.keys_from, status, verdict.note, wait_s)
+        verdict = await judge_as_the_service(settings, case.keys_of, judged_by)
+    judgement, wait_s = verdict.judgement, 0.0
+    if case.kind == "logout":
+        judgement, wait_s = _with_wait(judgement, case.tenant, settings, now_s)
+    status = _status(judgement, case)
+    return Explanation(case.kind, judgement, case.tenant, now_s, verdict.keys_from, status, verdict.note, wait_s)
 
 
 def read_key_set(path: Path) -> KeySet:
@@ -150,31 +157,32 @@ def _with_wait(
     judgement: Judgement, tenant: Tenant | None, settings: Settings, now_s: float
 ) -> tuple[Judgement, float]:
     """What becomes of an accepted token that is not valid yet, and the seconds until it is."""
-    token = judgement.token
-    if token is None or tenant is None:
+    if judgement.examination is None or tenant is None:
         return judgement, 0.0
+    token = accepted(judgement.examination)
     if settings.outbox.path is None:
         try:
             check_valid_now(token, tenant, now_s)
         except PublishError as error:
-            return replace(judgement, error=error, scope=None, token=None), 0.0
+            return replace(judgement, error=error, scope=None, examination=None), 0.0
     return judgement, max(0.0, token.valid_at(tenant) - now_s)
 
 
-def _status(judgement: Judgement, settings: Settings) -> int:
+def _status(judgement: Judgement, case: Case) -> int:
+    if judgement.examination is not None:
+        return case.accepted_status(judgement.examination)
     if judgement.error is None:
-        return 200
-    public = settings.public
-    policy = Policy(unavailable_status=public.unavailable_status, retry_after_s=public.retry_after_s)
-    return policy.status_of(judgement.error)
+        raise RuntimeError("neither accepted nor refused")
+    return case.refused_status(judgement.error)
 
 
 def to_json(explanation: Explanation) -> str:
-    """The documented shape: `verdict`, `tenant`, `judged_at`, `keys_from`, `keys_note`, `rules`."""
+    """The documented shape: `kind`, `verdict`, `tenant`, `judged_at`, `keys_from`, `keys_note`, `rules`."""
     judgement = explanation.judgement
     error = judgement.error
     return dump(
         {
+            "kind": explanation.kind,
             "verdict": {
                 "outcome": "refused" if error else "accepted",
                 "code": error.code.value if error else None,
@@ -227,8 +235,9 @@ def to_text(explanation: Explanation, *, colours: bool = False) -> str:
 def _verdict(explanation: Explanation, *, colours: bool) -> str:
     error = explanation.judgement.error
     if error is None:
-        ends = SCOPES[explanation.judgement.scope or "session"]
+        scope = explanation.judgement.scope
+        ends = f"ends {SCOPES[scope]}" if scope else "signs no user out"
         wait = f", {explanation.wait_s:.0f} s later, when the token is valid" if explanation.wait_s else ""
-        return paint(f"accepted: the service answers 200 and ends {ends}{wait}", GREEN, colours=colours)
+        return paint(f"accepted: the service answers {explanation.status} and {ends}{wait}", GREEN, colours=colours)
     answer = plain(f"refused: the service answers {explanation.status} {error.code.value}: {error.message}")
     return paint(answer, RED, colours=colours)

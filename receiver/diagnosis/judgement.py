@@ -1,4 +1,4 @@
-"""What the service would answer to one logout token, and every rule behind it: pure, time and keys passed in.
+"""What the service would answer to one token, and every rule behind it: pure, time and keys passed in.
 
 The service asks the core's rules up to the first that fails; this asks the same rules, in the same order, of the
 same examination, and goes on wherever a rule can still be asked. So the first that fails here is the service's answer.
@@ -17,9 +17,10 @@ from receiver.diagnosis.rule_text import seen
 from receiver.errors import LogoutTokenError, ReceiverError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from receiver.core.eviction import Scope
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.core.tokens.logout_token import LogoutToken
     from receiver.errors import Code
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -40,6 +41,8 @@ _WHY_NOT_ASKED = {
     "keys": "no tenant to judge by; name one with --tenant",
     "key_set": "there are no keys",
     "chosen_keys": "there is no key to verify with",
+    "event_type": "the event cannot be read",
+    "event": "the event cannot be read",
 }
 """What a rule needs, and in words that it is not there."""
 
@@ -66,6 +69,30 @@ class Finding:
         return self.rule.refusals[self.code] if self.code is not None else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of one kind of token.
+
+    Attributes:
+        parsing: The first rules; after them a token of no configured issuer is judged by a tenant's rules.
+        rules: All of them, in order.
+        accept: What a token orders in which every rule has passed: its scope, or None where it signs no user out. It
+            raises a `ReceiverError` where the service would not take it all the same.
+    """
+
+    parsing: tuple[Rule, ...]
+    rules: tuple[Rule, ...]
+    accept: Callable[[Examination], Scope | None]
+
+
+def _scope_of_logout(examination: Examination) -> Scope:
+    eviction, *_ = accepted(examination).to_evictions(examination.tenant, examination.now_s)
+    return eviction.scope
+
+
+LOGOUT = Asked(parsing=PARSING, rules=RULES, accept=_scope_of_logout)
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """Every rule, and what the service would answer.
@@ -73,14 +100,14 @@ class Judgement:
     Attributes:
         findings: In the order in which the rules are asked.
         error: Why the service would not accept the token; None when it would.
-        scope: What the token would end; None when it would not be accepted.
-        token: The token; None when it would not be accepted.
+        scope: What the token would end; None when it would not be accepted, or signs no user out.
+        examination: What was found in it; None when it would not be accepted.
     """
 
     findings: tuple[Finding, ...]
     error: ReceiverError | None
     scope: Scope | None
-    token: LogoutToken | None = None
+    examination: Examination | None = None
 
 
 def tenant_for(compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = None) -> Tenant | None:
@@ -95,30 +122,35 @@ def tenant_for(compact: str, tenants: TenantDirectory, path_tenant: Tenant | Non
     return path_tenant or (candidates[0] if len(candidates) == 1 else None)
 
 
-def judge(examination: Examination, tenant: Tenant | None, *, show_subject: bool = False) -> Judgement:
+def judge(
+    examination: Examination, tenant: Tenant | None, *, show_subject: bool = False, asked: Asked = LOGOUT
+) -> Judgement:  # fmt: skip
     """Ask every rule that can be asked.
 
     Args:
         examination: Just begun (`Examination.of_text`), with the tenant's keys, if there is a tenant.
         tenant: Whose rules to apply to a token of no configured issuer (`tenant_for`).
         show_subject: Whether `sub` and `sid` may appear in the texts.
+        asked: What the kind of token is asked.
     """
     findings: list[Finding] = []
     error: ReceiverError | None = None
-    for rule in RULES:
+    for rule in asked.rules:
         finding, refusal = _ask(rule, examination, show_subject=show_subject)
         error = error or refusal
         findings += [finding] if finding is not None else []
         if rule is OPENING and not hasattr(examination, "signed"):
             return Judgement(tuple(findings), error, None)
-        if rule is PARSING[-1] and tenant is not None and not hasattr(examination, "tenant"):
+        if rule is asked.parsing[-1] and tenant is not None and not hasattr(examination, "tenant"):
             examination.tenant = tenant
     findings.append(Finding(REPEAT, "skipped", "the service looks the jti up in Redis; a repeat is published once"))
     if error is not None:
         return Judgement(tuple(findings), error, None)
-    token = accepted(examination)
-    eviction, *_ = token.to_evictions(examination.tenant, examination.now_s)
-    return Judgement(tuple(findings), None, eviction.scope, token)
+    try:
+        scope = asked.accept(examination)
+    except ReceiverError as refusal:
+        return Judgement(tuple(findings), refusal, None)
+    return Judgement(tuple(findings), None, scope, examination)
 
 
 def _ask(rule: Rule, examination: Examination, *, show_subject: bool) -> tuple[Finding | None, ReceiverError | None]:

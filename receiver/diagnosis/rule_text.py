@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from receiver.core.signals.set_claims import SETExamination
 from receiver.core.tokens.jwks import KeySet
 from receiver.core.tokens.jws import JWE_SEGMENTS
 from receiver.diagnosis.claim_text import configured, events, member, numeric_date, personal
@@ -36,7 +37,7 @@ def _member(shown: str, examination: Examination, *, show_subject: bool) -> str:
     match name:
         case "iat" | "exp" | "nbf":
             return numeric_date(members, name, examination.now_s)
-        case "sub" | "sid":
+        case "sub" | "sid" | "sub_id":
             return personal(members, name, show_values=show_subject)
         case "events":
             return events(members)
@@ -59,6 +60,8 @@ def _path(examination: Examination) -> str:
 
 
 def _audience(examination: Examination) -> str:
+    if isinstance(examination, SETExamination):
+        return f"ssf.audience {', '.join(map(show, sorted(examination.transmitter.audience)))}"
     # All of them: the one that is missing may be any.
     return f"client_ids {', '.join(map(show, sorted(examination.tenant.client_ids)))}"
 
@@ -89,6 +92,9 @@ _COMPARED: Mapping[str, Callable[[Examination], str]] = {
     "crit": lambda e: "" if e.header.keys() & {"crit", "b64"} else "no extension asked for",
     "issuer": _issuer,
     "path": _path,
+    "transmitter": lambda e: (
+        f"the transmitter is {show(e.transmitter.issuer.issuer)}" if isinstance(e, SETExamination) else ""
+    ),
     "accepted_alg": lambda e: f"this tenant accepts {', '.join(sorted(e.tenant.accepted_algorithms))}",
     "audience": _audience,
     "client_alg": _client_algorithms,

@@ -210,6 +210,7 @@ async def test_json_shape(command: Command, op: OP, config: Path, jwks: str) -> 
     printed = ran.json
     rules = printed.pop("rules")
     assert {
+        "kind": "logout",
         "verdict": {
             "outcome": "refused",
             "code": "nonce",

@@ -16,7 +16,7 @@ from receiver.core.signals.set_claims import SETExamination
 from receiver.core.signals.subjects import USABLE_MEMBERS
 from receiver.core.tokens import jwks, jws, registration, times
 from receiver.core.tokens.rule import Examination, Rule, enforce
-from receiver.errors import Code, LogoutTokenError
+from receiver.errors import Code, LogoutTokenError, PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -217,12 +217,30 @@ def verify(screened: ScreenedSET, key_set: KeySet) -> SecurityEvent:
     """
     screened.keys = key_set
     enforce(VERIFYING, screened)
+    return accepted(screened)
+
+
+def accepted(found: SETExamination) -> SecurityEvent:
+    """The event of an examination in which every rule has passed; `explain` asks them itself."""
     return SecurityEvent(
-        iss=screened.iss,
-        jti=screened.jti,
-        iat=screened.iat,
-        happened_at=set_claims.happened_at(screened.claims, screened.event, screened.iat),
-        event_type=screened.event_type,
-        event=screened.event,
-        subject=screened.subject,
+        iss=found.iss,
+        jti=found.jti,
+        iat=found.iat,
+        happened_at=set_claims.happened_at(found.claims, found.event, found.iat),
+        event_type=found.event_type,
+        event=found.event,
+        subject=found.subject,
     )
+
+
+def check_valid_now(claims: Mapping[str, object], transmitter: Transmitter, now_s: float) -> None:
+    """A SET that is dated in the future waits at its transmitter, by no more than `max_ahead_s`.
+
+    Raises:
+        PublishError: it is dated more than `clock_skew_s` ahead.
+    """
+    ahead_s = times.newest_date(claims) - now_s
+    if ahead_s > transmitter.issuer.clock_skew_s:
+        raise PublishError(
+            f"dated {ahead_s:.0f} s in the future: the transmitter has to send it again; check both clocks"
+        )

@@ -147,16 +147,23 @@ def rules(audience: str) -> tuple[Rule, ...]:
         find_callback_endpoint(e.claims, e.tenant)
 
     return (
-        Rule("1", "typ", "OPC §3, RFC 8725 §3.11", _type, refusals={Code.TYP: _SEND}),
-        Rule("2", "issuer", "OPC §3", find_issuer, refusals={Code.ISSUER: _SEND}),
-        Rule("3", "audience", "OPC §3", lambda e: check_endpoint(e.claims, audience), refusals={Code.AUDIENCE: _SEND}),
-        Rule("4", "client", "OPC §3", client, refusals={Code.AUDIENCE: _SEND}),
+        Rule("1", "typ", "OPC §3, RFC 8725 §3.11", _type, shows=("header.typ",), refusals={Code.TYP: _SEND}),
+        Rule("2", "issuer", "OPC §3", find_issuer, shows=("claims.iss",), refusals={Code.ISSUER: _SEND}),
         Rule(
-            "5", "iat", "OPC §3", find_issued_at,
+            "3", "endpoint", "OPC §3", lambda e: check_endpoint(e.claims, audience), shows=("claims.aud",),
+            refusals={Code.AUDIENCE: f"Operator: register {audience} at the OP, or set public.url to what it calls."},
+        ),
+        Rule(
+            "4", "client", "OPC §3", client, shows=("claims.client_id",),
+            refusals={Code.AUDIENCE: "Operator: add the client id to client_ids if it is yours."},
+        ),
+        Rule(
+            "5", "iat", "OPC §3", find_issued_at, shows=("claims.iat",),
             refusals=dict.fromkeys((Code.IAT_MISSING, Code.IAT_FUTURE, Code.TOO_OLD, Code.MALFORMED), _SEND),
         ),
         Rule(
             "6", "exp", "OPC §3", lambda e: check_short_life(e.claims, e.tenant, e.now_s),
+            shows=("claims.exp",),
             refusals=dict.fromkeys((Code.EXP_MISSING, Code.EXPIRED, Code.TOO_OLD, Code.MALFORMED), _SEND),
         ),
         Rule(
@@ -165,9 +172,12 @@ def rules(audience: str) -> tuple[Rule, ...]:
         ),
         Rule("8", "jti", "OPC §3", find_token_id, refusals={Code.JTI_MISSING: _SEND}),
         Rule("9", "nonce", "OPC §3", lambda e: check_no_nonce(e.claims), refusals={Code.NONCE: _SEND}),
-        Rule("10", "tenant", "OPC §3", tenant, refusals={Code.MALFORMED: _SEND}),
         Rule(
-            "11", "command", "OPC §4, §5", lambda e: check_command(e.claims),
+            "10", "tenant", "OPC §3", tenant, shows=("claims.tenant",),
+            refusals={Code.MALFORMED: "OP: send tenant; operator: or set commands.require_tenant: false."},
+        ),
+        Rule(
+            "11", "command", "OPC §4, §5", lambda e: check_command(e.claims), shows=("claims.command",),
             refusals=dict.fromkeys((Code.UNSUPPORTED_COMMAND, Code.NO_SUBJECT, Code.MALFORMED), _SEND),
         ),
         Rule("12", "callback", "OPC, Asynchronous Response", callback, refusals={Code.MALFORMED: _SEND}),

@@ -55,12 +55,19 @@ def rules(audience: str) -> tuple[Rule, ...]:
         e.client_id = check_client(e.claims, "sub", e.tenant)
 
     return (
-        Rule("1", "typ", "GTR, RFC 8725 §3.11", _type, refusals={Code.TYP: _SEND}),
-        Rule("2", "issuer", "GTR", find_issuer, refusals={Code.ISSUER: _SEND}),
-        Rule("3", "audience", "GTR", lambda e: check_endpoint(e.claims, audience), refusals={Code.AUDIENCE: _SEND}),
-        Rule("4", "client", "GTR", client, refusals={Code.AUDIENCE: _SEND}),
+        Rule("1", "typ", "GTR, RFC 8725 §3.11", _type, shows=("header.typ",), refusals={Code.TYP: _SEND}),
+        Rule("2", "issuer", "GTR", find_issuer, shows=("claims.iss",), refusals={Code.ISSUER: _SEND}),
+        Rule(
+            "3", "endpoint", "GTR", lambda e: check_endpoint(e.claims, audience), shows=("claims.aud",),
+            refusals={Code.AUDIENCE: f"Operator: register {audience} at the OP, or set public.url to what it calls."},
+        ),
+        Rule(
+            "4", "client", "GTR", client,
+            refusals={Code.AUDIENCE: "Operator: add the client id to client_ids if it is yours."},
+        ),
         Rule(
             "5", "exp", "GTR", lambda e: check_short_life(e.claims, e.tenant, e.now_s),
+            shows=("claims.exp",),
             refusals=dict.fromkeys((Code.EXP_MISSING, Code.EXPIRED, Code.TOO_OLD, Code.MALFORMED), _SEND),
         ),
         Rule(
@@ -69,6 +76,7 @@ def rules(audience: str) -> tuple[Rule, ...]:
         ),
         Rule(
             "7", "iat", "RFC 7519 §4.1.6", lambda e: check_issued_at(e.claims, e.tenant, e.now_s),
+            shows=("claims.iat",),
             refusals=dict.fromkeys((Code.IAT_FUTURE, Code.MALFORMED), _SEND),
         ),
         Rule("8", "jti", "RFC 7519 §4.1.7", find_token_id, refusals={Code.JTI_MISSING: _SEND}),

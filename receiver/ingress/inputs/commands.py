@@ -66,7 +66,7 @@ class Commands(HttpInput):
 
     def __init__(self, resources: Resources, callbacks: Callbacks) -> None:
         url = resources.settings.public.url
-        self._url = None if url is None else url.rstrip("/")
+        self._url = url
         self._resources = resources
         self._callbacks = callbacks
         self._waiting = 0
@@ -85,7 +85,7 @@ class Commands(HttpInput):
         if tenant is None or tenant.commands is None or self._url is None:
             raise MalformedRequestError(Code.NO_ROUTE, "off for this tenant: see commands")
         compact = one_parameter(message.body, "command_token")
-        rules = command_token.rules(self._endpoint(tenant))
+        rules = command_token.rules(endpoint_of(self._url, tenant))
         found = await self._resources.signed_tokens.verify(compact, message, rules)
         message.examined = found
         if found.claims["command"] == "metadata":
@@ -120,34 +120,26 @@ class Commands(HttpInput):
         if not accepted:
             endpoint = find_callback_endpoint(found.claims, tenant)
             await _asked(self._callbacks.note_endpoint(relation, endpoint))
-            return self._json(self._metadata(tenant, found.iss, found.claims.get("tenant"), found.client_id))
+            return _json(self._metadata(tenant, found.iss, found.claims.get("tenant"), found.client_id))
         at_once = found.claims["command"] == "invalidate_async"
         if not at_once:
             await self._wait(accepted[0], tenant.commands.wait_s)
         if message.is_unknown and tenant.commands.unknown_status == CONFLICT:
             body = {"error": "incompatible_state", "account_state": "unknown"}
-            return self._json(body, status=CONFLICT)
+            return _json(body, status=CONFLICT)
         if at_once:
             await self._call_later(accepted[0], relation, find_callback_token(found.claims), tenant.commands)
             return web.Response(status=202, headers=responses.NO_STORE)
-        return self._json({"sub": accepted[0].eviction.sub, "account_state": "active"})
+        return _json({"sub": accepted[0].eviction.sub, "account_state": "active"})
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
-        """400 for what is wrong with the token, 401 for another OP's, 503 for what is not done."""
-        response = responses.refused(error, replace(policy, unavailable_status=503))
-        named = {Code.ISSUER: "unrecognized_provider", Code.UNSUPPORTED_COMMAND: "unsupported_command"}.get(error.code)
-        if named is None:
-            return response
-        status = UNRECOGNIZED if error.code is Code.ISSUER else 400
-        return self._json({"error": named, "error_description": error.code.value}, status=status)
-
-    def _endpoint(self, tenant: Tenant) -> str:
-        return f"{self._url}{PATH}/{tenant.name}"
+        """As `refusal`."""
+        return refusal(error, policy)
 
     def _metadata(self, tenant: Tenant, iss: str, of: object, client_id: str | None) -> dict[str, object]:
         return {
             "context": {"iss": iss, **({"tenant": of} if isinstance(of, str) else {})},
-            "command_endpoint": self._endpoint(tenant),
+            "command_endpoint": endpoint_of(self._url or "", tenant),
             "commands_supported": list(COMMANDS),
             "client_id": client_id,
         }
@@ -195,8 +187,29 @@ class Commands(HttpInput):
         )  # fmt: skip
         return traced.complete
 
-    def _json(self, body: Mapping[str, object], *, status: int = 200) -> web.Response:
-        return web.json_response(body, status=status, headers=responses.NO_STORE)
+
+def endpoint_of(url: str, tenant: Tenant) -> str:
+    """The address that OPs call, and that their tokens name in `aud`.
+
+    Args:
+        url: `public.url`.
+        tenant: Whose.
+    """
+    return f"{url.rstrip('/')}{PATH}/{tenant.name}"
+
+
+def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
+    """400 for what is wrong with the token, 401 for another OP's, 503 for what is not done."""
+    response = responses.refused(error, replace(policy, unavailable_status=503))
+    named = {Code.ISSUER: "unrecognized_provider", Code.UNSUPPORTED_COMMAND: "unsupported_command"}.get(error.code)
+    if named is None:
+        return response
+    status = UNRECOGNIZED if error.code is Code.ISSUER else 400
+    return _json({"error": named, "error_description": error.code.value}, status=status)
+
+
+def _json(body: Mapping[str, object], *, status: int = 200) -> web.Response:
+    return web.json_response(body, status=status, headers=responses.NO_STORE)
 
 
 async def _asked(question: Awaitable[Answer]) -> Answer:

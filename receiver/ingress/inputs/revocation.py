@@ -51,7 +51,7 @@ class GlobalRevocation(HttpInput):
         self._tokens = tokens
         self._sessions = sessions
         self._names = names
-        self._url = None if url is None else url.rstrip("/")
+        self._url = url
 
     async def read(self, message: Message) -> Sequence[Eviction]:
         """Everything of the user that the body names; several where an address is that of several.
@@ -66,7 +66,7 @@ class GlobalRevocation(HttpInput):
         tenant = message.path_tenant
         if tenant is None or tenant.global_revocation is None or self._url is None:
             raise MalformedRequestError(Code.NO_ROUTE, "off for this tenant: see global_revocation")
-        rules = revocation_token.rules(f"{self._url}{PATH}/{tenant.name}")
+        rules = revocation_token.rules(endpoint_of(self._url, tenant))
         found = await self._tokens.verify(_bearer(message), message, rules)
         subject = _subject_in(message.body)
         meant = await self._subjects(subject, tenant)
@@ -90,13 +90,8 @@ class GlobalRevocation(HttpInput):
         return web.Response(status=204, headers=responses.NO_STORE)
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
-        """401 for everything that is wrong with the token; the rest as elsewhere."""
-        if not isinstance(error, LogoutTokenError) and error.code is not Code.UNAUTHORIZED:
-            return responses.refused(error, policy)
-        response = responses.refused(error, policy)
-        response.set_status(401)
-        response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-        return response
+        """As `refusal`."""
+        return refusal(error, policy)
 
     def complete(self, response: web.Response, message: Message) -> None:
         """Tell the OP of a user who is not known here, where the tenant wants that."""
@@ -125,6 +120,26 @@ class GlobalRevocation(HttpInput):
                 return known
             case _:
                 raise MalformedRequestError(Code.MALFORMED, "the subject's format is none of iss_sub, opaque, email")
+
+
+def endpoint_of(url: str, tenant: Tenant) -> str:
+    """The address that the OP calls, and that its tokens name in `aud`.
+
+    Args:
+        url: `public.url`.
+        tenant: Whose.
+    """
+    return f"{url.rstrip('/')}{PATH}/{tenant.name}"
+
+
+def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
+    """401 for everything that is wrong with the token; the rest as elsewhere."""
+    if not isinstance(error, LogoutTokenError) and error.code is not Code.UNAUTHORIZED:
+        return responses.refused(error, policy)
+    response = responses.refused(error, policy)
+    response.set_status(401)
+    response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return response
 
 
 def _bearer(message: Message) -> str:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.signals import security_event as se
 from receiver.core.signals.event_types import EVENT_TYPES
-from receiver.core.tokens.times import newest_date
-from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, PublishError, RedisUnavailableError
+from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, RedisUnavailableError
 from receiver.ingress.keys.verification import verify_with
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from receiver.core.signals.transmitter import Transmitter
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.key_freshness import Evidence
+    from receiver.errors import ReceiverError
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.keys.key_store import KeyStore
     from receiver.ops.metrics import Metrics
@@ -74,11 +74,7 @@ class SecurityEvents:
         """
         message.token = token = se.parse(compact)
         event = await self._verify(se.screen(token, transmitter, message.received_at), transmitter, message.received_at)
-        ahead_s = newest_date(token.claims) - message.received_at
-        if ahead_s > transmitter.issuer.clock_skew_s:
-            raise PublishError(
-                f"dated {ahead_s:.0f} s in the future: the transmitter has to send it again; check both clocks"
-            )
+        se.check_valid_now(token.claims, transmitter, message.received_at)
         if event.event_type.is_verification or event.event_type.is_stream_update:
             await self._about_stream(event, transmitter, message.received_at, stream_id)
             return ()
@@ -87,7 +83,7 @@ class SecurityEvents:
             self._tell_unmapped(event, transmitter)
         return evictions
 
-    async def refuse(self, transmitter: Transmitter, error: LogoutTokenError, now_s: float) -> None:
+    async def refuse(self, transmitter: Transmitter, error: ReceiverError, now_s: float) -> None:
         """Say that an event which the transmitter had for us is refused, and lost with its logout.
 
         It came from an address of the transmitter's configuration: the settings do not fit the stream, or the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.tokens import jwks, registration
+from receiver.core.tokens import signed_token
 from receiver.core.tokens.rule import Examination, enforce
 from receiver.ingress.keys.verification import verify_with
 
@@ -47,11 +47,11 @@ class SignedTokens:
         token, tenant = await self._parser.parse(compact, message.path_tenant)
         message.token, message.tenant = token, tenant
         examination = Examination.of_token(token, tenant, message.received_at)
-        enforce((registration.ALGORITHM_RULE, *rules), examination)
+        enforce(signed_token.screening(rules), examination)
 
         def verify(key_set: KeySet) -> None:
             examination.keys = key_set
-            enforce(jwks.RULES, examination)
+            enforce(signed_token.VERIFYING, examination)
 
         await verify_with(self._keys.of(tenant), verify)
         return examination

@@ -102,11 +102,16 @@ class PushedEvents(HttpInput):
         return web.Response(status=202, headers=responses.NO_STORE)
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
-        """400 with `err` and `description` (RFC 8935 §2.3). Other statuses say nothing of the SET; 503 means later."""
-        if responses.answer_to(error, responses.SSF) != responses.REFUSED:
-            return responses.refused(error, replace(policy, unavailable_status=503, answers=responses.SSF))
-        body = {"err": err_of(error.code), "description": error.code.value}
-        return web.json_response(body, status=400, headers={**responses.NO_STORE, "Content-Language": "en"})
+        """As `refusal`."""
+        return refusal(error, policy)
+
+
+def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
+    """400 with `err` and `description` (RFC 8935 §2.3). Other statuses say nothing of the SET; 503 means later."""
+    if responses.answer_to(error, responses.SSF) != responses.REFUSED:
+        return responses.refused(error, replace(policy, unavailable_status=503, answers=responses.SSF))
+    body = {"err": err_of(error.code), "description": error.code.value}
+    return web.json_response(body, status=400, headers={**responses.NO_STORE, "Content-Language": "en"})
 
 
 def _digest(authorization: str) -> bytes:

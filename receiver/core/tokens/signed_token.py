@@ -1,0 +1,35 @@
+"""Tokens of other kinds than logout tokens: the rules each is asked, its own among those of every token.
+
+`serve` asks them up to the first that fails, `explain` all of them; both take them from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from receiver.core.tokens import jwks, registration
+from receiver.core.tokens.logout_token import PARSING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from receiver.core.tokens.rule import Rule
+
+VERIFYING = jwks.RULES
+"""Its key and its signature."""
+
+
+def screening(own: Sequence[Rule]) -> tuple[Rule, ...]:
+    """What needs the tenant and the time, and no key.
+
+    Args:
+        own: The rules of its kind: `typ`, the claims and the dates.
+    """
+    return (registration.ALGORITHM_RULE, *own)
+
+
+def every_rule(own: Sequence[Rule]) -> tuple[Rule, ...]:
+    """All of them in the order in which they are asked, each with a number of its own."""
+    numbered = (replace(rule, number=f"5.{place}") for place, rule in enumerate(own, 1))
+    return (*PARSING, registration.ALGORITHM_RULE, *numbered, *VERIFYING)
