@@ -28,9 +28,9 @@ from aiohttp import web
 
 from bench import processes
 from bench.tokens import KID
+from demo.signing import logout_claims, sign
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.support.keys import rsa_pair
-from tests.support.op import LOGOUT_EVENT, encode_token
 
 DELAY_S = 0.2
 """What the slow OP takes for every answer."""
@@ -119,11 +119,8 @@ def serve_op(kind: str, jwks: str, port: Any, counts: Any) -> None:
 def token(issuer: str, jti: str) -> str:
     """A logout token of one tenant."""
     now = int(time.time())
-    claims = {
-        "iss": issuer, "sub": jti, "sid": jti, "aud": "c1", "iat": now, "exp": now + 600, "jti": jti,
-        "events": {LOGOUT_EVENT: {}},
-    }  # fmt: skip
-    return encode_token({"alg": "RS256", "kid": KID, "typ": "logout+jwt"}, claims, rsa_pair(KID))
+    claims = logout_claims(issuer, "c1", now_s=now, exp=now + 600, jti=jti, sub=jti, sid=jti)
+    return sign(claims, rsa_pair(KID), typ="logout+jwt")
 
 
 async def measure(count: int, kind: str, every_s: float) -> Result:

@@ -9,8 +9,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from tests.support.keys import b64, rsa_pair
-from tests.support.op import LOGOUT_EVENT, encode_token
+from demo.signing import b64, logout_claims, sign
+from tests.support.keys import rsa_pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,19 +40,10 @@ def forged(file: Path, issuer: str, count: int) -> Path:
 
 
 def _sign(issuer: str, count: int) -> str:
-    header = {"alg": "RS256", "kid": KID, "typ": "logout+jwt"}
-    return "".join(encode_token(header, _claims(issuer), rsa_pair(KID)) + "\n" for _ in range(count))
+    return "".join(sign(_claims(issuer), rsa_pair(KID), typ="logout+jwt") + "\n" for _ in range(count))
 
 
 def _claims(issuer: str) -> dict[str, object]:
     now = int(time.time())
-    return {
-        "iss": issuer,
-        "sub": str(uuid.uuid4()),
-        "sid": str(uuid.uuid4()),
-        "aud": "c1",
-        "iat": now,
-        "exp": now + 3600,
-        "jti": str(uuid.uuid4()),
-        "events": {LOGOUT_EVENT: {}},
-    }
+    names = {"sub": str(uuid.uuid4()), "sid": str(uuid.uuid4())}
+    return logout_claims(issuer, "c1", now_s=now, exp=now + 3600, **names)

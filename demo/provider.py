@@ -13,23 +13,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
+from demo.signing import logout_claims, make_rsa, sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 CODE_LIFETIME_S = 60
 ACCESS_TOKEN_LIFETIME_S = 3600
 ID_TOKEN_LIFETIME_S = 3600
-LOGOUT_TOKEN_LIFETIME_S = 120
-"""BCL §2.4 advises a short one, "preferably at most two minutes"."""
 
 
 class OAuthError(Exception):
@@ -128,8 +123,7 @@ class Provider:
         self.issuer = issuer
         self.clients = {client.client_id: client for client in clients}
         self.users = {user.username: user for user in users}
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._kid = secrets.token_hex(8)
+        self._key = make_rsa(secrets.token_hex(8))
         self._sessions: dict[str, Session] = {}
         self._codes: dict[str, Grant] = {}
         self._access_tokens: dict[str, tuple[Grant, int]] = {}
@@ -137,9 +131,7 @@ class Provider:
 
     def jwks(self) -> dict[str, Any]:
         """The public signing key as a JWK set."""
-        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key()))
-        public.pop("key_ops", None)
-        return {"keys": [{**public, "kid": self._kid, "use": "sig", "alg": "RS256"}]}
+        return {"keys": [self._key.published(alg="RS256")]}
 
     def check_authorization_request(self, params: Mapping[str, str]) -> AuthorizationRequest:
         """A request that may be answered at its client's registered redirect_uri.
@@ -281,21 +273,9 @@ class Provider:
             "expires_in": ACCESS_TOKEN_LIFETIME_S,
             "refresh_token": refresh_token,
             "scope": grant.request.scope,
-            "id_token": self._sign({**claims, "nonce": nonce} if nonce else claims, typ="JWT"),
+            "id_token": sign({**claims, "nonce": nonce} if nonce else claims, self._key, typ="JWT"),
         }
 
     def _logout_notice(self, client: Client, session: Session, now_s: int) -> LogoutNotice:
-        claims = {
-            "iss": self.issuer,
-            "aud": client.client_id,
-            "sub": session.user.sub,
-            "sid": session.sid,
-            "iat": now_s,
-            "exp": now_s + LOGOUT_TOKEN_LIFETIME_S,
-            "jti": secrets.token_urlsafe(16),
-            "events": {BACKCHANNEL_LOGOUT_EVENT: {}},
-        }
-        return LogoutNotice(client=client, claims=claims, logout_token=self._sign(claims, typ="logout+jwt"))
-
-    def _sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
-        return jwt.encode(dict(claims), self._key, algorithm="RS256", headers={"typ": typ, "kid": self._kid})
+        claims = logout_claims(self.issuer, client.client_id, now_s=now_s, sub=session.user.sub, sid=session.sid)
+        return LogoutNotice(client=client, claims=claims, logout_token=sign(claims, self._key, typ="logout+jwt"))

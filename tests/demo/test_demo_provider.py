@@ -11,7 +11,6 @@ import pytest
 
 from demo.provider import (
     ACCESS_TOKEN_LIFETIME_S,
-    BACKCHANNEL_LOGOUT_EVENT,
     CODE_LIFETIME_S,
     Client,
     OAuthError,
@@ -20,6 +19,7 @@ from demo.provider import (
     UnsafeRequestError,
     User,
 )
+from demo.signing import LOGOUT_EVENT
 
 NOW = 1_795_176_000
 ISSUER = "https://localhost:1/demo"
@@ -232,7 +232,7 @@ def test_one_logout_token_per_client_of_the_session(provider: Provider) -> None:
         claims = claims_of(provider, notice.logout_token, notice.client.client_id)
         assert claims == notice.claims
         assert {"sub": "alice-sub", "sid": alice.sid, "iat": NOW + 60, "exp": NOW + 180}.items() <= claims.items()
-        assert claims["events"] == {BACKCHANNEL_LOGOUT_EVENT: {}}
+        assert claims["events"] == {LOGOUT_EVENT: {}}
         assert "nonce" not in claims
         assert jwt.get_unverified_header(notice.logout_token)["typ"] == "logout+jwt"
     assert len({notice.claims["jti"] for notice in notices}) == 2

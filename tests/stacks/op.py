@@ -25,34 +25,33 @@ at each request, so a test may change them at any time.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import secrets
 import ssl
-import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from aiohttp import web
-
+from demo.signing import b64, logout_claims, sign
 from demo.tls import make_certificates
 from tests.stacks.op_endpoints import Endpoints
-from tests.stacks.op_sessions import DEFAULT_SCOPE, WAIT_S, Grant, Held, Session
-from tests.support.keys import b64, rsa_pair
-from tests.support.op import LOGOUT_EVENT, encode_token
+from tests.stacks.op_sessions import DEFAULT_SCOPE, Grant, Held, Session
+from tests.support.keys import rsa_pair
+from tests.support.threaded import ThreadedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from aiohttp import web
+
 SIGNED_IN_AGO_S = 100
 """How long ago, in seconds, a user's first session began unless told otherwise: clearly before any logout."""
 
 
-class StackOP:
+class StackOP(ThreadedServer):
     """The OP. Start it with `with`.
 
     Args:
@@ -74,7 +73,10 @@ class StackOP:
     """
 
     def __init__(self, directory: Path, *, shape: Literal["oidc", "entra"] = "oidc") -> None:
-        self._certificates = make_certificates(directory)
+        super().__init__()
+        certificates = make_certificates(directory)
+        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.tls.load_cert_chain(certificates.certificate_file, certificates.key_file)
         self.shape = shape
         self.key = rsa_pair("stacks")
         self.codes: dict[str, Grant] = {}
@@ -83,11 +85,7 @@ class StackOP:
         self._sessions: dict[str, Session] = {}
         self._logged_out_at: dict[str, int] = {}
         self._holds: list[tuple[Held, str | None, str | None]] = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="stack-op", daemon=True)
-        self._runner: web.AppRunner | None = None
-        self.ca_file = self._certificates.ca_file
-        self.port = 0
+        self.ca_file = certificates.ca_file
         self.tenant_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, "home.example"))
         self.home_tenants: dict[str, str] = {}
         self.sid = True
@@ -201,11 +199,8 @@ class StackOP:
                 sub = self.sub(user, client_id)
         if sid is None and sub is None:
             raise ValueError("a logout token names a sub, a sid or both")
-        payload = {
-            "iss": self.issuer, "aud": client_id, "iat": iat, "exp": iat + 120, "jti": str(uuid.uuid4()),
-            "events": {LOGOUT_EVENT: {}}, **({"sub": sub} if sub else {}), **({"sid": sid} if sid else {}),
-        }  # fmt: skip
-        return encode_token({"alg": "RS256", "kid": self.key.kid, "typ": "logout+jwt"}, payload, self.key)
+        named = {name: value for name, value in (("sub", sub), ("sid", sid)) if value}
+        return sign(logout_claims(self.issuer, client_id, now_s=iat, **named), self.key, typ="logout+jwt")
 
     @contextlib.contextmanager
     def holding_refreshes(self, *, user: str | None = None, client_id: str | None = None) -> Iterator[Held]:
@@ -225,18 +220,14 @@ class StackOP:
         """How often tokens of this user were asked to be refreshed."""
         return sum(1 for name, client in self.refreshes if name == user and client_id in {None, client})
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(WAIT_S)
-        return self
+    def application(self) -> web.Application:
+        """What it serves."""
+        return Endpoints(self).application()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *failure: object) -> None:
         for held, _user, _client in self._holds:
             held.release()
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(WAIT_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_S)
-        self._loop.close()
+        super().__exit__(*failure)
 
     async def hold(self, grant: Grant) -> None:
         """For the endpoints: return when the answer of a refresh may go."""
@@ -261,7 +252,7 @@ class StackOP:
             "scope": form.get("scope") or grant.scope,
             "access_token": access_token,
             "refresh_token": refresh_token,
-            "id_token": encode_token({"alg": "RS256", "kid": self.key.kid, "typ": "JWT"}, payload, self.key),
+            "id_token": sign(payload, self.key, typ="JWT"),
             **({"client_info": info} if self.client_info else {}),
         }
 
@@ -272,25 +263,6 @@ class StackOP:
         # A guest has an oid of its own in this tenant, another one than at home.
         oid = self._uid(f"guest:{user}" if user in self.home_tenants else user)
         return claims | ({"oid": oid, "tid": self.tenant_id} if self.shape == "entra" else {})
-
-    async def _start(self) -> None:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(self._certificates.certificate_file, self._certificates.key_file)
-        self._runner = web.AppRunner(Endpoints(self).application(), access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "localhost", self.port, ssl_context=tls).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _stop(self) -> None:
-        if self._runner is None or self._runner.server is None:
-            return
-        transports = [connection.transport for connection in self._runner.server.connections]
-        await self._runner.cleanup()
-        for transport in transports:
-            if transport is not None:
-                # Closing TLS waits for the peer, and a library's idle connection never answers.
-                transport.abort()
-        await asyncio.sleep(0.01)
 
     def _uid(self, user: str) -> str:
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{user}.example"))

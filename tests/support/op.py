@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
-from tests.support.keys import KeyPair, b64, rsa_pair
+from demo.signing import LOGOUT_EVENT, KeyPair, encode_token, logout_claims
+from tests.support.keys import rsa_pair
 
 if TYPE_CHECKING:
     from tests.support.clock import Clock
 
-LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+__all__ = ["ABSENT", "LOGOUT_EVENT", "OP", "encode_token"]
+
 ABSENT = object()
 """Given as a claim or header member, leaves it out."""
-
-
-def encode_token(header: dict[str, Any] | bytes, payload: dict[str, Any] | bytes, key: KeyPair | None) -> str:
-    """A compact JWS over exactly these parts; without a key its signature is empty."""
-    parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
-    signing_input = ".".join(b64(part) for part in parts)
-    alg = header.get("alg", "RS256") if isinstance(header, dict) else "RS256"
-    signature = key.sign(alg, signing_input.encode()) if key else b""
-    return f"{signing_input}.{b64(signature)}"
 
 
 class OP:
@@ -99,18 +90,7 @@ class OP:
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """A valid payload with some members changed."""
-        now = int(self.clock())
-        payload = {
-            "iss": self.issuer,
-            "sub": "u1",
-            "sid": "s1",
-            "aud": "c1",
-            "iat": now,
-            "exp": now + 120,
-            "jti": str(uuid.uuid4()),
-            "events": {LOGOUT_EVENT: {}},
-            **changes,
-        }
+        payload = logout_claims(self.issuer, "c1", now_s=int(self.clock()), **{"sub": "u1", "sid": "s1", **changes})
         return {name: value for name, value in payload.items() if value is not ABSENT}
 
     def header(self, **changes: Any) -> dict[str, Any]:

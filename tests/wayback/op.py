@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import json
 import secrets
-import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
+from demo.signing import sign
 from tests.support.keys import rsa_pair
-from tests.support.op import encode_token
+from tests.support.threaded import ThreadedServer
 
 COOKIE = "op_session"
-WAIT_S = 20.0
 
 
 @dataclass
@@ -30,8 +28,8 @@ class Session:
     auth_time: int
 
 
-class SessionOP:
-    """Runs in a thread of its own, so that blocking apps and tests may call it. Use it with `with`.
+class SessionOP(ThreadedServer):
+    """The OP. Use it with `with`.
 
     Attributes:
         began_ago_s: How long ago a session begins when its user signs in for the first time.
@@ -42,49 +40,28 @@ class SessionOP:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.key = rsa_pair("wayback")
         self.began_ago_s = 3_000
         self.says = "new"
         self.prompts = 0
         self.rounds = 0
         self.pushed: dict[str, dict[str, str]] = {}
-        self.port = 0
         self._sessions: dict[str, Session] = {}
         self._codes: dict[str, tuple[Session, dict[str, str]]] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="session-op", daemon=True)
-        self._runner: web.AppRunner | None = None
 
     @property
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(WAIT_S)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(WAIT_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_S)
-        self._loop.close()
-
-    async def _start(self) -> None:
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/authorize", self._authorize)
         app.router.add_post("/login", self._login)
         app.router.add_post("/par", self._push)
         app.router.add_post("/token", self._token)
         app.router.add_get("/jwks", self._jwks)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        return app
 
     async def _jwks(self, _: web.Request) -> web.Response:
         return web.json_response({"keys": [self.key.published()]})
@@ -137,5 +114,5 @@ class SessionOP:
         }  # fmt: skip
         if self.says != "none":
             claims["auth_time"] = session.auth_time
-        token = encode_token({"alg": "RS256", "kid": self.key.kid, "typ": "JWT"}, claims, self.key)
+        token = sign(claims, self.key, typ="JWT")
         return web.json_response({"token_type": "Bearer", "access_token": "at", "id_token": token})
