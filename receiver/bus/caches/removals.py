@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("receiver.evictor")
 
 REMOVED = Script.read("removed")
-MARK = Script.read("mark")
+MARK = Script.read("mark", "date")
 
 KEEP_S = 86_400
 """Seconds a removal is remembered, so that the number of further ones is bounded."""

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 READ = Script.read("read_group")
 CLAIM = Script.read("claim")
-KEEP = Script.read("keep")
-LEAVE = Script.read("leave_group")
+KEEP = Script.read("keep", "trimmed")
+LEAVE = Script.read("leave_group", "trimmed")
 RESET_DONE = Script.read("reset_done")
 
 KEEP_AT_ONCE = 200

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.index_names import IndexNames
 
-PUBLISH = Script.read("publish")
+PUBLISH = Script.read("publish", "date", "lines")
 """Spends the jti, sets the marks, resolves and appends in one step, so a failed publish never burns the jti."""
 
 MAX_BATCH = 256

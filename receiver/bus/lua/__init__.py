@@ -1,4 +1,4 @@
-"""The scripts, as files; each begins with what its keys and arguments are."""
+"""The scripts, as files; each begins with what its keys and arguments are. Code that several share is in parts."""
 
 from __future__ import annotations
 
@@ -31,10 +31,16 @@ class Script:
     sha: str
 
     @classmethod
-    def read(cls, name: str) -> Self:
-        """The script in `<name>.lua` beside this module."""
+    def read(cls, name: str, *parts: str) -> Self:
+        """The script in `<name>.lua` beside this module.
+
+        Args:
+            name: Of the file.
+            parts: What it shares with other scripts: `part_<name>.lua`, put in front. Redis has no modules for scripts.
+        """
         folder: Traversable = files(__name__)
-        text = (folder / f"{name}.lua").read_text(encoding="utf-8")
+        names = [*(f"part_{part}" for part in parts), name]
+        text = "\n".join((folder / f"{one}.lua").read_text(encoding="utf-8") for one in names)
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
     async def run(self, client: redis.asyncio.Redis, keys: Sequence[str], arguments: Iterable[Argument] = ()) -> Any:

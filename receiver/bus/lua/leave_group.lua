@@ -6,17 +6,6 @@
 --       look from: '-' at first, then what the call before returned
 -- Returns a position when there is more to look at, else nil
 
--- Before the first entry there is. Numbers of up to 20 digits, told by their length first.
-local first = redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0')
-first = first and first[1][2][1][1]
-local function is_less(one, other) return #one < #other or (#one == #other and one < other) end
-local function is_trimmed(id)
-  if not first then return true end
-  local at, number = string.match(id, '^(%d+)-(%d+)$')
-  local first_at, first_number = string.match(first, '^(%d+)-(%d+)$')
-  return is_less(at, first_at) or (at == first_at and is_less(number, first_number))
-end
-
 local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[5], '+', ARGV[4], ARGV[2])
 local missed = false
 for _, entry in ipairs(held) do

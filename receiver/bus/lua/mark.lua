@@ -3,12 +3,6 @@
 -- KEYS: the marks
 -- ARGV: 1 the mark as core/marks.py says, 2 seconds after its date to keep it, 3 now in seconds
 -- Returns 1
--- As core/marks.py: seconds, up to four digits after the point; what is no date says nothing. The date, then the digits.
-local function date_of(text)
-  local at, digits = string.match(text or '', '^(%d+)%.?(%d?%d?%d?%d?)$')
-  if at and #at <= 12 then return tonumber(at), digits end
-end
-
 local value = tonumber(ARGV[1])
 for _, key in ipairs(KEYS) do
   local before = redis.call('GET', key) or ''

@@ -86,12 +86,6 @@ local function bucket_of(kind, digest)
   return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 2
 end
 
--- As core/marks.py: seconds, up to four digits after the point; what is no date says nothing. The date, then the digits.
-local function date_of(text)
-  local at, digits = string.match(text or '', '^(%d+)%.?(%d?%d?%d?%d?)$')
-  if at and #at <= 12 then return tonumber(at), digits end
-end
-
 -- Three digits count logouts which do not move the date, the last says whose date it is.
 local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
@@ -166,31 +160,6 @@ local function note_home(list, home)
   if not is_digest(home) or is_home[home] then return end
   is_home[home] = true
   list[#list + 1] = home
-end
-
--- Plain searches only: a pattern is asked at every byte, and the names that apps register can be long.
-local function split(text, by)
-  local parts, from = {}, 1
-  while true do
-    local at = string.find(text, by, from, true)
-    parts[#parts + 1] = string.sub(text, from, at and at - 1)
-    if not at then return parts end
-    from = at + 1
-  end
-end
-
--- Parts of a text, `{first, last}`, each a line of it. Neighbours stay in one piece: to join many long ones takes long.
-local function joined(text, lines)
-  local pieces, from = {}, nil
-  for index, line in ipairs(lines) do
-    from = from or line[1]
-    local behind = lines[index + 1]
-    if not behind or behind[1] ~= line[2] + 2 then
-      pieces[#pieces + 1] = string.sub(text, from, line[2])
-      from = nil
-    end
-  end
-  return table.concat(pieces, '\n')
 end
 
 -- Ends the registered sessions of one subject, or one session of it; true when some of that session live on.

@@ -10,12 +10,6 @@
 --       14 'anew' when the user has just authenticated because the app asked for it, else '',
 --       15 how many places there are where the evictor may wait
 -- Returns 2 when registered and newer than marks that would end it by its dates, 1 when registered, 0 when signed out
--- As core/marks.py: seconds, up to four digits after the point; what is no date says nothing. The date, then the digits.
-local function date_of(text)
-  local at, digits = string.match(text or '', '^(%d+)%.?(%d?%d?%d?%d?)$')
-  if at and #at <= 12 then return tonumber(at), digits end
-end
-
 local epoch_at = #KEYS - 1 - tonumber(ARGV[15])
 local newest, newest_text, doubt, keep_s = -1, '', false, tonumber(ARGV[5])
 local skew_s, given, anew = tonumber(ARGV[13]), tonumber(ARGV[12]), ARGV[14] ~= ''
@@ -59,31 +53,6 @@ for index = epoch_at + 1, #KEYS - 1 do
   if seen and newer_than > (tonumber(seen) or 0) then
     redis.call('SET', KEYS[index], string.format('%.0f', newer_than), 'KEEPTTL')
   end
-end
-
--- Plain searches only: a pattern is asked at every byte, and the names that apps register can be long.
-local function split(text, by)
-  local parts, from = {}, 1
-  while true do
-    local at = string.find(text, by, from, true)
-    parts[#parts + 1] = string.sub(text, from, at and at - 1)
-    if not at then return parts end
-    from = at + 1
-  end
-end
-
--- Parts of a text, `{first, last}`, each a line of it. Neighbours stay in one piece: to join many long ones takes long.
-local function joined(text, lines)
-  local pieces, from = {}, nil
-  for index, line in ipairs(lines) do
-    from = from or line[1]
-    local behind = lines[index + 1]
-    if not behind or behind[1] ~= line[2] + 2 then
-      pieces[#pieces + 1] = string.sub(text, from, line[2])
-      from = nil
-    end
-  end
-  return table.concat(pieces, '\n')
 end
 
 local now, lifetime = tonumber(ARGV[4]), tonumber(ARGV[5])

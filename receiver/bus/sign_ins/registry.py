@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from receiver.bus.keys import Keys
     from receiver.core.sign_in import SignIn
 
-REGISTER = Script.read("register")
+REGISTER = Script.read("register", "date", "lines")
 
 
 SIGNED_OUT, LIVE, NEWER = 0, 1, 2
