@@ -1,6 +1,6 @@
 """Every error raised on purpose, each with a stable code.
 
-The families say whose fault it is, and so what the sender should do:
+The families say which side is at fault, and so what the sender should do:
 
 * `RequestRejectedError`: the OP's message is wrong; sending the same bytes again will not help.
 * `DependencyError`: ours, or the OP's key endpoint; the same request may succeed later.

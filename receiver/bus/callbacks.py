@@ -1,4 +1,4 @@
-"""Orders whose OP wants to be called back once they are done, and where, kept until that has happened."""
+"""Orders that their OP wants to be called back about once they are done, and where; kept until then."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Keys:
         return f"{self.prefix}:logout:{subject}"
 
     def further(self, eviction_id: str) -> str:
-        """String: ids of the further events of the (iss, jti) whose first event has this id, the last 100; expires."""
+        """String: the last 100 ids of further events of an (iss, jti), by the id of its first event; expires."""
         return f"{self.prefix}:further:{eviction_id}"
 
     def jwks(self, tenant: str) -> str:
@@ -73,7 +73,7 @@ class Keys:
 
     @property
     def callbacks(self) -> str:
-        """Hash: event id to an order whose OP is called back once it is done (`bus.callbacks.Callback`)."""
+        """Hash: event id to an order that its OP is called back about once it is done (`bus.callbacks.Callback`)."""
         return f"{self.prefix}:callbacks"
 
     @property

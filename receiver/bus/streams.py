@@ -62,7 +62,7 @@ class StreamNotes:
         """Note a verification that came.
 
         Args:
-            tenant: Whose stream.
+            tenant: The stream's tenant.
             state: What came with it; None for one that was not asked for.
             now_s: NumericDate seconds.
 
@@ -82,7 +82,7 @@ class StreamNotes:
         """Note a status the transmitter has told of.
 
         Args:
-            tenant: Whose stream.
+            tenant: The stream's tenant.
             status: See `StreamNote`.
             reason: See there.
             now_s: NumericDate seconds.

@@ -24,7 +24,7 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
     called.add_argument(
         "--token-file", type=Path, metavar="FILE", help="its API token; default: one of this configuration's own"
     )
-    called.add_argument("--tenant", required=True, metavar="NAME", help="whose user")
+    called.add_argument("--tenant", required=True, metavar="NAME", help="the user's tenant")
     order = commands.add_parser(
         "order", parents=[called], help="end the sessions of a user, or of many",
         description="Orders evictions through the API of a running receiver, which audits them. Exit 0 only if all "

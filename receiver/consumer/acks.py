@@ -53,7 +53,7 @@ class Acknowledger:
     Args:
         client: Owned by the caller.
         keys: Key names.
-        listener: In whose name.
+        listener: The app and instance that acknowledge.
         reads: Whether this process still hears from Redis: without that it gives no sign of life.
 
     Attributes:

@@ -77,7 +77,7 @@ def with_login(url: str) -> str:
 
 
 def page_with_login(page: str) -> tuple[str, list[str]]:
-    """A page whose links are authorization requests, with `prompt=login` in them; and these addresses.
+    """A page of links to authorization requests with `prompt=login`; and these addresses.
 
     For sign-in pages that send the browser on by themselves, as `identity`'s does.
     """

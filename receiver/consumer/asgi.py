@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 POLICY_VIOLATION = 1008
-"""Close code of a WebSocket whose user signed out (RFC 6455 §7.4.1)."""
+"""Close code of a WebSocket after its user has signed out (RFC 6455 §7.4.1)."""
 
 GUARD = "logout_receiver"
 """Where each request's scope has the `Guard`, for a probe: `request.scope["logout_receiver"].health()`."""
@@ -156,7 +156,7 @@ class SignOut:
                 await cancel(watching)
 
     async def _watch(self, socket: _Socket) -> None:
-        # For a logout that came without an event, or whose question to Redis failed when the event was heard.
+        # For a logout without an event, or after Redis failed to answer when the event was heard.
         while True:
             await asyncio.sleep(ASK_AGAIN_AFTER_S)
             await self._close_if_ended(await self._listening(), socket)

@@ -1,4 +1,4 @@
-"""What every framework integration does with a request, whatever the framework.
+"""What every framework integration does with a request.
 
 Before the view: find the signed-in user in the session, register the session if it is new, ask whether it
 is signed out. After the view: the same, because the view may have signed the user in, and because the
@@ -68,7 +68,7 @@ class _Marker(NamedTuple):
 
 
 MAX_RECOGNISED = 10_000
-"""Sign-ins whose claims are not read anew as long as they stay the same, about 1 KB each; the oldest give way."""
+"""Sign-ins kept as they were read while their claims stay the same, about 1 KB each; the oldest give way."""
 
 _Says = tuple[Any, ...]
 """What claims say, as far as it matters to us."""

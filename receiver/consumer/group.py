@@ -74,7 +74,7 @@ class Held:
 class GroupSubscriber(Reader):
     """Calls `handler` for this worker's share of the evictions.
 
-    An entry counts as handled when the handler has returned. One whose handler raises is tried again, the
+    An entry counts as handled when the handler has returned. If the handler raises, the entry is tried again, the
     others go on meanwhile; after `max_tries` it goes to the dead letters, the list `{logout}:poison:<group>`. Entries
     of a worker that died are taken over by another one.
 

@@ -43,7 +43,7 @@ class GuardOptions(SessionsOptions, total=False):
         app: The app's name. Required.
         on_eviction: Also called for every eviction, to drop cached tokens and sessions; for some of them side by side,
             after requests are refused already, and for 30 s at most where it is async, which only `Guard` takes.
-        on_reset: Also called when evictions were missed; drop every token whose owner cannot be asked about. The guard
+        on_reset: Also called when evictions were missed; drop every token if you cannot ask about its owner. The guard
             itself asks Redis again about each session.
         refuse_when_unknown: What `is_signed_out` answers when neither the local copy nor Redis can tell: False lets
             the request through, True treats the session as signed out. Default False.

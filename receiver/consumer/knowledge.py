@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from receiver.core.local_marks import Heard
 
 ASK_AGAIN_AFTER_S = 10.0
-"""Seconds after which Redis is asked again about a session whose account is another name than its subject.
+"""Seconds after which Redis is asked again about a session, where account and subject differ.
 
-Such an account may be marked without a further event: the evictor marks it when it finds out whose it is. A running
+Such an account may be marked without a further event: the evictor marks it when it finds out the user. A running
 process learns of that within this time, at the price of one question per session and time.
 """
 
@@ -106,7 +106,7 @@ class Knowledge:
         """What this process can tell by itself; `unknown` means ask Redis.
 
         Args:
-            sign_in: Whose session it is.
+            sign_in: The session's sign-in.
             last_read_s: When the subscriber last read, on the clock given; None when it never did.
         """
         identity, version = sign_in.identity, self.version
@@ -146,7 +146,7 @@ class Knowledge:
         """Redis said that this session is not signed out.
 
         Args:
-            sign_in: Whose session it is.
+            sign_in: The session's sign-in.
             asked_at: When Redis was asked, on the clock given: what was marked later it may not have known.
             has_epoch: Whether Redis has an epoch.
             newer: Whether it is noted as newer than marks it does not look newer than.

@@ -61,7 +61,7 @@ class Reader(ABC):
 
     Attributes:
         skipped: Stream entries met that are no event of this version, which are not handed to `handler`, or that have
-            no readable number, whose event is. Each is named in the log.
+            no readable number (their events are). Each is named in the log.
         on_skipped: Called for each of them; for a metric.
         client: Of this consumer's Redis, for others on its event loop, too. `run` closes it at its end and puts a fresh
             one in its place.

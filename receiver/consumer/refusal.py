@@ -41,7 +41,7 @@ class Refusal:
 
 
 def signed_out(*, login_url: str | None, navigates: bool, again: bool, header: Header) -> Refusal:
-    """For a request whose session is over.
+    """For a request of a session that is over.
 
     Args:
         login_url: Where a browser is sent; None for nowhere.

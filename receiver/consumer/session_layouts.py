@@ -80,7 +80,7 @@ def find_account(session: SessionLike, claims: Mapping[str, Any]) -> str | None:
 
 
 def account_of(blob: Blob, claims: Mapping[str, Any]) -> str | None:
-    """The account whose cached ID token has this `sub`; else the only account there is."""
+    """The account with this `sub` in its cached ID token; else the only account there is."""
     for entry in blob.get("IdToken", {}).values():
         account = text(entry.get("home_account_id"))
         if account and (id_token_claims(entry.get("secret")) or {}).get("sub") == claims.get("sub"):

@@ -108,7 +108,7 @@ class Registry:
         Args:
             claims: As for `sign_in_from`, ValueError too.
             anew: The user has just authenticated at the OP because the app asked for it (`prompt=login` or `max_age=0`
-                in the very request whose answer this is): newer than every logout so far.
+                in the very request that this answers): newer than every logout so far.
             named: As for `sign_in_from`.
 
         Returns:

@@ -249,7 +249,7 @@ def find(
         lines: Of the files.
         keys: Those at hand; records written with another cannot be searched.
         wanted: The `sub`, the `sid` or both; a record has to match all that are given.
-        tenant: Whose; None looks at every tenant.
+        tenant: Its name; None looks at every tenant.
         skipped: Filled in: names of keys that are not at hand, with how many records each has written.
     """
     by_id = {key.id: key for key in keys}

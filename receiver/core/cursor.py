@@ -2,7 +2,7 @@
 
 Positions are ids of entries and never times: a clock that steps back must not make a reader deaf.
 
-Entries are numbered without gaps. An entry whose number cannot be read has used a number up, or it has not, if
+Entries are numbered without gaps. An entry with an unreadable number has used a number up, or it has not, if
 something else than a publisher wrote it. So after `k` of them each of the next `k + 1` numbers follows.
 `bus/lua/read_group.lua` keeps the same rules for groups.
 """

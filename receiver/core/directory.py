@@ -65,7 +65,7 @@ def _user(found: object) -> DirectoryUser:
         raise ValueError("a user without an id")  # noqa: TRY004  # one kind of refusal
     guid = found["id"].lower()
     if GUID.fullmatch(guid) is None:
-        raise ValueError("a user whose id is no GUID")
+        raise ValueError("a user's id that is no GUID")
     enabled = found.get("accountEnabled")
     return DirectoryUser(
         id=guid,

@@ -144,7 +144,7 @@ class Eviction:
         Where MSAL's account key is the `sub`, the account is known from it.
 
         Args:
-            tenant: Whose subject it is.
+            tenant: The subject's tenant.
             id: This and the others are the attributes of those names; at least one of `sub` and `sid` is given.
             iss: See there.
             sub: See there.
@@ -182,7 +182,7 @@ class Eviction:
 
     @property
     def source(self) -> Source:
-        """Whose date `logout_at` is: an operator's orders are dated by the receiver, all others by the OP."""
+        """Which clock `logout_at` is of: the receiver dates an operator's orders, the OP all others."""
         if self.input != "admin":
             return Source.OP
         return Source.ORDER if self.reauthenticate else Source.ORDER_ON_SESSIONS
@@ -272,7 +272,7 @@ def _or_null(value: str | None) -> str:
 def _seconds(text: str) -> float:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        # Without an offset it would be read in the time zone of whoever reads it.
+        # Without an offset it would be read in the reader's time zone.
         raise ValueError
     seconds = moment.astimezone(UTC).timestamp()
     if seconds > LATEST:

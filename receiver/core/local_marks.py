@@ -29,7 +29,7 @@ class Heard(NamedTuple):
     """What the evictions heard say about a session.
 
     Attributes:
-        answer: `ended`; or `ask` when they name it but only the registry can tell whose session it is or which user the
+        answer: `ended`; or `ask` when they name it but only the registry can tell the session's user or which user the
             logout was for.
         at: When the last of them was heard.
     """

@@ -92,7 +92,7 @@ register, is over."""
 
 
 class Source(IntEnum):
-    """Whose date a mark has, and what it ends; `publish.lua` and `register.lua` know the numbers."""
+    """Which clock dated a mark, and what the mark ends; `publish.lua` and `register.lua` know the numbers."""
 
     OP = 0
     """The OP's, on its clock: what authenticated until then. A sign-in after it has a later `auth_time`."""
@@ -108,7 +108,7 @@ class Mark(NamedTuple):
     Attributes:
         value: Grows with every logout; only to be compared with values of marks.
         at: NumericDate seconds of the logout.
-        source: Whose date that is.
+        source: Which clock that date is of.
         text: As it is kept.
     """
 

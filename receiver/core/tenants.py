@@ -27,7 +27,7 @@ class FrontChannelRules:
     """What is accepted from browsers that an OP sends here.
 
     Attributes:
-        origins: Whose pages may frame the answer.
+        origins: Origins of pages that may frame the answer.
         calls_per_s: Calls in one second that are looked at.
     """
 
@@ -134,7 +134,7 @@ class Tenant:
 
     @property
     def issuers(self) -> tuple[str, ...]:
-        """Every issuer whose tokens are accepted: the one, or the template filled with each allowed GUID."""
+        """Every issuer of accepted tokens: the one, or the template filled with each allowed GUID."""
         if TENANT_ID_PLACEHOLDER not in self.issuer:
             return (self.issuer,)
         return tuple(self.issuer.replace(TENANT_ID_PLACEHOLDER, guid) for guid in sorted(self.allowed_tenant_ids))

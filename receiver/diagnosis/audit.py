@@ -39,7 +39,7 @@ def find(
         files: As `verify`.
         keys: Those at hand; records written with another cannot be searched.
         wanted: As `core.audit.find`.
-        tenant: Whose; None looks at every tenant.
+        tenant: Its name; None looks at every tenant.
         warn: Told which keys are missing.
 
     Raises:

@@ -57,10 +57,10 @@ class CacheFacts:
         problem: Why its Redis cannot be reached, in one line; empty when it answers.
         keys: Keys of it that were seen; more may be there.
         values: Values looked into.
-        readable: Of these, that say whose they are.
+        readable: Of these, that name their user.
         notifies: Whether its Redis tells of writes; None where it does not say.
         takes_all_keys: Whether its prefix is empty.
-        unread: How many do not say whose they are, by the pattern of their keys and the reason.
+        unread: How many do not name their user, by the pattern of their keys and the reason.
     """
 
     name: str
@@ -143,7 +143,7 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
             "Sign in once; if there is still none, check prefix (InstanceName, key prefix) and the database number.",
         )  # fmt: skip
     if facts.values:
-        text = f"{facts.readable} of {facts.values} values say whose they are"
+        text = f"{facts.readable} of {facts.values} values name their user"
         hidden = facts.readable < facts.values
         if facts.unread:
             [(_, reason), _] = max(facts.unread.items(), key=lambda kind: kind[1])

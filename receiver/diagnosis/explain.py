@@ -43,7 +43,7 @@ class Explanation:
     Attributes:
         kind: Of token.
         judgement: The verdict and every rule.
-        tenant: Whose rules were applied; None when nothing leads to a configured tenant.
+        tenant: The tenant of the rules that were applied; None when nothing leads to a configured tenant.
         now_s: NumericDate seconds judged by.
         keys_from: File or address of the keys, or the service's copy; None when there were none.
         status: The HTTP status the service would answer.

@@ -111,7 +111,7 @@ class Judgement:
 
 
 def tenant_for(compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = None) -> Tenant | None:
-    """Whose rules to apply: the tenant of the token's issuer, else the one asked for, else the only one."""
+    """The tenant of the rules to apply: that of the token's issuer, else the one asked for, else the only one."""
     examination = Examination.of_text(compact, tenants, path_tenant)
     for rule in PARSING:
         with contextlib.suppress(LogoutTokenError, NotFoundError):
@@ -129,7 +129,7 @@ def judge(
 
     Args:
         examination: Just begun (`Examination.of_text`), with the tenant's keys, if there is a tenant.
-        tenant: Whose rules to apply to a token of no configured issuer (`tenant_for`).
+        tenant: The tenant of the rules for a token of no configured issuer (`tenant_for`).
         show_subject: Whether `sub` and `sid` may appear in the texts.
         asked: What the kind of token is asked.
     """

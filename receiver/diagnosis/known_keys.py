@@ -52,7 +52,7 @@ async def judge_as_the_service(settings: Settings, tenant: Tenant, judged_by: Ju
 
     Args:
         settings: The service's.
-        tenant: Whose keys.
+        tenant: The keys' tenant.
         judged_by: Judges with some keys, or with why there are none.
     """
     by_copy = await _by_copy(settings, tenant, judged_by)

@@ -88,7 +88,7 @@ def _check_backchannel(area: Area, tenant: Tenant, document: Document | None) ->
         return
     if issuers.is_entra(tenant.issuer):
         yield area.warning(
-            "backchannel", "Entra ID sends no back-channel logout, whatever is registered",
+            "backchannel", "Entra ID sends no back-channel logout, even if one is registered",
             "Take in its front-channel logout (frontchannel, docs/entra.md), or put a broker OP that sends "
             "back-channel logout (Keycloak, Auth0, Duende) in between.",
         )  # fmt: skip

@@ -133,7 +133,7 @@ def order(client: ApiClient, targets: Sequence[Target], *, tenant: str, reason: 
     Args:
         client: Its token needs the scope `orders`.
         targets: The users and sessions.
-        tenant: Whose users.
+        tenant: The users' tenant.
         reason: For the event and the audit log.
 
     Raises:

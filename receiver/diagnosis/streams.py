@@ -53,7 +53,7 @@ async def create(settings: Settings, tenant: str, push_url: str | None) -> Repor
 
     Args:
         settings: In force.
-        tenant: Whose.
+        tenant: The stream's tenant.
         push_url: In place of the one that follows from `public.url`.
     """
     async with _open(settings, tenant) as stream:
@@ -73,7 +73,7 @@ async def status(settings: Settings, tenant: str, change_to: str | None) -> Repo
 
     Args:
         settings: In force.
-        tenant: Whose.
+        tenant: The stream's tenant.
         change_to: `enabled`, `paused` or `disabled`: set that first; None leaves it.
 
     Raises:
@@ -106,7 +106,7 @@ async def verify(settings: Settings, tenant: str, wait_s: float) -> Report:
 
     Args:
         settings: In force.
-        tenant: Whose.
+        tenant: The stream's tenant.
         wait_s: Seconds to wait.
 
     Raises:
@@ -128,7 +128,7 @@ async def subjects(settings: Settings, tenant: str, subject: Mapping[str, str], 
 
     Args:
         settings: In force.
-        tenant: Whose.
+        tenant: The stream's tenant.
         subject: In a format of RFC 9493; `iss_sub` without `iss` is the tenant's own.
         add: False removes it.
     """

@@ -1,4 +1,4 @@
-"""Text that is safe and readable on a terminal, whatever an OP, a token or a Redis put into it."""
+"""Text that is safe and readable on a terminal, even if an OP, a token or a Redis put control characters into it."""
 
 from __future__ import annotations
 

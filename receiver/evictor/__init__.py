@@ -8,7 +8,7 @@ How it works, from one logout to its end:
 1. **Find** (`find`, `caches`). The keys of a user are those an app registered, those that follow from the account,
    those the index knows, and those the stack's own index names. A value found may name a further account, so the
    search is done again.
-2. **Note** (`evict`, `bus.caches.removals`). Before anything is removed, it is noted where and whose: from then on it
+2. **Note** (`evict`, `bus.caches.removals`). Before anything is removed, place and user are noted: from then on it
    may come back.
 3. **Decide** (`decisions`). Pure functions say which sign-ins of a value are over: by the logout itself, or later by
    marks and by what is remembered. A value that cannot be read goes only if it bears its layout's signature, or if an
@@ -18,8 +18,8 @@ How it works, from one logout to its end:
 5. **Look again** (`recheck`). An order in Redis, which outlives any worker, has the keys looked at after 2, 10 and 60
    seconds.
 6. **Watch** (`watch`, `examine`). One worker, by a lease, hears of every write and reads everything now and then. It
-   learns whose values are where, and decides by marks: so it catches a refresh in flight, and logouts that were
-   published before it was known whose account they are about.
+   learns which users' values are where, and decides by marks: so it catches a refresh in flight, and logouts that were
+   published before their account was known.
 
 A layout (`core.layouts`) is one pure object: which keys, what is in a value, the value without one of its users, what
 is kept beside it, its signature. What no layout can read is counted (`bad_values`) and left; it never ends the worker.

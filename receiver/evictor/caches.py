@@ -37,11 +37,11 @@ class Cache:
         prefix: What its keys begin with.
         key: The one key of all users, or a template; None where keys are told by the prefix.
         per: Whether a value is a user's or a session's.
-        tenants: Whose users it holds, by name.
+        tenants: Names of the tenants with users in it.
         issuers: Of those tenants, each with the tenant's name, or one of them where several have it.
-        not_issuers: Of the other tenants alone, whose users are none of its business.
+        not_issuers: Of the other tenants alone; it holds none of their users.
         clients: Of those tenants, by issuer and client id, each with the tenant's name.
-        index: Whether values are read to learn whose they are.
+        index: Whether values are read to learn their users.
         store: Where it is.
         turns: In which its values are changed, by key.
         reads: In which its large values are read, by key.

@@ -1,4 +1,4 @@
-"""Clear one value of those whose sign-in is over, so that no other writer's change is lost.
+"""Clear one value of the sign-ins that are over, so that no other writer's change is lost.
 
 What is asked for one key at the same time is one change. A user's own entries are cut out of it inside Redis, also
 while others write around them. A value that goes as a whole goes only if it is as it was when that was decided. A
@@ -43,7 +43,7 @@ class Cleared:
             for now, so the caller must ask again.
         value: As it was when that was decided.
         accounts: Those that were removed.
-        users: Digests of whose was removed (`decisions.user_digest`).
+        users: Digests of the users that were removed (`decisions.user_digest`).
         sids: Digests of the sessions that were removed.
         issuers: Of the sign-ins that were removed, as far as they say.
         refresh_tokens: Those that were removed.

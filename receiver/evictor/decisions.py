@@ -54,9 +54,9 @@ class ByLogout:
     skew_s: float = CLOCK_SKEW_S
 
     def ended_in(self, value: Value) -> set[Holder]:
-        """Whose entries in a value are over."""
+        """Users with entries that are over in a value."""
         if not value.readable:
-            # Of a value of many users nothing tells whose it is.
+            # A value of many users belongs to none of them.
             return {WHOLE} if self.is_named or (self.is_users_own and value.bears_signature) else set()
         accounts, sub, sid = set(self.accounts), self.eviction.sub or "", self.eviction.sid or ""
         ended = {
@@ -114,7 +114,7 @@ class ByMarks:
         marks: The logouts of each sign-in's user and session.
         remembered: What was removed before, by the digests of users and keys.
         by_user: Whether removals are remembered of the users in the value, and not of the key alone.
-        not_issuers: Issuers whose users are none of the cache's business.
+        not_issuers: Issuers with no users in the cache.
         logouts_missed: Whether logouts were missed, so that what cannot be judged has to go.
         is_named: As for `ByLogout`.
         newer_than: NumericDate seconds of the latest logout that a sign-in registered here is newer than, 0 where none
@@ -136,7 +136,7 @@ class ByMarks:
     skew_s: float = CLOCK_SKEW_S
 
     def ended_in(self, value: Value) -> set[Holder]:
-        """Whose entries in a value are over."""
+        """Users with entries that are over in a value."""
         return {holder for holder, decision in self.decisions(value).items() if decision.remove}
 
     def misses(self, _value: Value) -> bool:
@@ -213,7 +213,7 @@ class ByMarks:
 
 
 def user_digest(sign_in: CachedSignIn) -> str | None:
-    """The digest under which its removal is remembered, wherever it was; None where it does not say whose it is."""
+    """The digest under which its removal is remembered, in any place; None where it does not name its user."""
     if sign_in.account is not None:
         return account_digest(sign_in.account)
     return digest("sub", sign_in.iss, sign_in.sub) if sign_in.iss and sign_in.sub else None

@@ -45,7 +45,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """Digests of whose sign-ins are removed from a value (`decisions.user_digest`), and of their sessions."""
+    """Digests of the users with sign-ins removed from a value (`decisions.user_digest`), and of their sessions."""
 
     users: frozenset[str] = frozenset()
     sids: frozenset[str] = frozenset()
@@ -257,7 +257,7 @@ def key_digest(cache: Cache, key: str) -> str:
 def remembered_as(cache: Cache, key: str, value: Value | None = None) -> list[str]:
     """The digest under which a removal is remembered of a key.
 
-    None for the one key of all users, and for a value each of whose sign-ins names its user: it is told by that.
+    None for the one key of all users, and for a value where each sign-in names its user: that is enough.
     """
     if key == cache.key:
         return []

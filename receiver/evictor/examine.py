@@ -1,7 +1,7 @@
-"""Look at values that were just written, or that stand there: learn whose they are, and remove what is over.
+"""Look at values that were just written, or that were there before: learn their users, and remove what is over.
 
 This catches a refresh that was in flight during a logout, and resolves an eviction that was published before it was
-known whose account it was about: both leave a mark, and what is older than its mark has to go.
+known which account it was about: both leave a mark, and what is older than its mark has to go.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Examiner:
         What an app may be about to register is left for `look_again`.
 
         Args:
-            cache: Whose they are.
+            cache: The values' cache.
             keys: As many as fit into one round trip.
             named: Those of the keys that an app named for what was signed out: what is there need not look like the
                 layout's values.
@@ -298,7 +298,7 @@ class Examiner:
 
 
 def _only_subjects(known: _Known) -> dict[tuple[str, str], str]:
-    """Issuers and accounts whose subject was signed out before it was known whose account it is, and when."""
+    """Issuers and accounts with a subject that was signed out before its account was known, and when."""
     return {
         (sign_in.iss, sign_in.account): marks.only_subject
         for sign_in, marks in known.marks.items()
@@ -307,5 +307,5 @@ def _only_subjects(known: _Known) -> dict[tuple[str, str], str]:
 
 
 def _own(cache: Cache, sign_ins: Iterable[CachedSignIn]) -> list[CachedSignIn]:
-    """Without those of tenants whose users the cache does not hold."""
+    """Without those of tenants with no users in the cache."""
     return [sign_in for sign_in in sign_ins if sign_in.iss not in cache.not_issuers]

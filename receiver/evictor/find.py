@@ -35,7 +35,7 @@ class Found:
         exact: Those of them that are this user's or this session's alone, also when they cannot be read.
         named: Those of them that an app named: registered, or by a template.
         index_full: Whether the index had no room for some name, of whichever user.
-        failed: Caches whose Redis did not answer, by name.
+        failed: Names of the caches with a Redis that did not answer.
         undone: Caches with a value that could not be cleared for now.
     """
 

@@ -1,11 +1,11 @@
-"""Whose turn it is among the evictions a worker knows of: pure bookkeeping, without I/O.
+"""Which of the evictions that a worker knows of is next: pure bookkeeping, without I/O.
 
 Evictions belong to flows: those of one tenant, input, client and reason that came in within the same second. Flows
 take turns, so that a storm holds up no other order. Evictions that share a subject, a session or an account keep their
 order.
 
 Beside those in hand there are evictions *ahead*: they are in the stream, and not given to any worker yet. A lone one of
-these, whose flow is small, has its turn before it is given: else it would wait behind the whole storm.
+these, being of a small flow, has its turn before it is given: else it would wait behind the whole storm.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class Share(GroupSubscriber):
             self._new.append(self._held[entry.entry_id])
 
     async def _begin(self) -> None:
-        """Begin with those whose turn it is."""
+        """Begin with those that are next."""
         await self._place_new()
         while len(self._tasks) < self._limit() and (turn := self._flows.take()) is not None:
             entry_id, in_hand = turn

@@ -56,7 +56,7 @@ class Intake:
         metrics: Where it is counted.
         clock: NumericDate seconds.
         audit_log: Where each decision is noted; None notes none.
-        canary: A tenant whose logouts reach no app, and what takes them; None where there is none.
+        canary: The tenant of logouts that reach no app, and what takes them; None where there is none.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class State(Readiness):
     """The state of a receiver.
 
     Attributes:
-        keys: The OPs' keys. Not a condition: a token whose keys cannot be had still has to reach us.
+        keys: The OPs' keys. Not a condition: a token still has to reach us when its keys cannot be had.
         reload: Takes changed settings over. Not a condition either: the former ones are in force.
         outbox: What keeps evictions while Redis is away; None when there is none.
     """

@@ -47,7 +47,7 @@ class PublishNotes:
         )  # fmt: skip
 
     def reused_jti(self, eviction: Eviction) -> None:
-        """A logout was published whose `jti` another one had; warn where that was not done lately."""
+        """A logout was published with the `jti` of another one; warn where that was not done lately."""
         self._metrics.reused_jti.labels(self._metrics.tenant.of(eviction.tenant)).inc()
         now = self._clock()
         # A clock that was set back must not silence it.

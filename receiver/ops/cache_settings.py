@@ -39,16 +39,16 @@ class CacheSettings(Section):
         "user's value a session's logout takes all sign-ins that are not newer.",
     )
     tenants: list[str] | None = Field(
-        None, min_length=1, description="Whose users it holds, by tenant name. Default all."
+        None, min_length=1, description="Names of the tenants with users in it. Default all."
     )
     index: bool = Field(
         True,
-        description="Read the values, to learn whose they are and to catch what is written back. False clears only "
+        description="Read the values, to learn their users and to catch what is written back. False clears only "
         "keys that are registered or follow from the account.",
     )
     account_links: bool | None = Field(
         None,
-        description="Whether an ID token beside an MSAL account tells whose account that is: this is how a pairwise "
+        description="Whether an ID token beside an MSAL account names the account's user: this is how a pairwise "
         "`sub` is resolved. Default true for MSAL's caches, false for web sessions, where a visitor's own text could "
         "name another user's account. True needs sessions that hold none.",
     )
@@ -122,7 +122,7 @@ class EvictorSettings(Section):
     index_keep_s: int = Field(
         30 * 86_400,
         ge=3600,
-        description="Seconds it is remembered whose account was seen where, after it was last seen.",
+        description="Seconds that the place of a user's account is remembered after it was last seen.",
     )
     index_secret: SecretStr | None = Field(
         None,

@@ -61,7 +61,7 @@ class EvictorMetrics(ProcessMetrics):
         )
         self.learnt = Counter(
             "logout_index_notes_total",
-            "New facts read in the caches: whose account is where.",
+            "New facts read in the caches: which user's account is where.",
             ["cache"],
             registry=registry,
         )
@@ -111,7 +111,7 @@ class EvictorMetrics(ProcessMetrics):
         Args:
             caches: Names of all caches.
             tenants: Those that have series from the start.
-            revoking: Those of them whose refresh tokens are revoked.
+            revoking: Those of them with refresh tokens that are revoked.
         """
         at_zero(self._cleared, caches, ("deleted", "rewritten", "kept", "absent", "undone"))
         verdicts = [verdict.value for verdict in Verdict if verdict is not Verdict.LIVES]

@@ -14,7 +14,7 @@ class FrontChannelSettings(Section):
     """Sessions of this tenant end when a browser calls `/frontchannel-logout/<name>` with their `sid`."""
 
     origins: list[str] = Field(
-        [], description="Origins whose pages may frame the answer, as https://login.example.com. Empty: the issuer's."
+        [], description="Origins of pages that may frame the answer, as https://login.example.com. Empty: the issuer's."
     )
     calls_per_s: int = Field(
         20,

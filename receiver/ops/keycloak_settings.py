@@ -14,7 +14,7 @@ class KeycloakSettings(Section):
     """Users of this realm end when it is logged out as a whole, and when their account is deleted or disabled."""
 
     access: AccessSettings = Field(
-        description="Our access to the admin API: a client whose service account has the roles `view-events` "
+        description="Our access to the admin API: a client with a service account that has the roles `view-events` "
         "and `view-users` of `realm-management`."
     )
     admin_url: str | None = Field(

@@ -1,6 +1,6 @@
 """JSON logs: one object per line on stdout, a constant event name, everything else as fields.
 
-Never a token, a `sub`, a `sid`, a form body or a URL with credentials. Values nobody has vouched for are
+Never a token, a `sub`, a `sid`, a form body or a URL with credentials. Unverified values are
 named `unverified_*` and cut short.
 """
 
@@ -24,7 +24,7 @@ MAX_FIELD_CHARS = 256
 _encode = json.JSONEncoder(default=str).encode
 
 _PLAIN = frozenset((int, float))
-"""Types whose `repr` is JSON. No field of ours is infinite."""
+"""Types with a `repr` that is JSON. No field of ours is infinite."""
 
 _LEVELS = {
     level: logging.getLevelName(level).lower()

@@ -77,7 +77,7 @@ class Metrics(ProcessMetrics):
         )
         self.in_flight = Gauge(
             "logout_in_flight",
-            "Requests whose body is there and that have no answer yet.",
+            "Requests that are read whole and have no answer yet.",
             registry=registry,
         )
         self.in_flight_limit = Gauge(
@@ -133,7 +133,7 @@ class Metrics(ProcessMetrics):
         )
         self.callbacks = Counter(
             "logout_callbacks_total",
-            "Orders whose OP was called back, by what it was told (done, not_done), or why not (refused, given_up).",
+            "Orders called back to their OP, by what it was told (done, not_done), or why not (refused, given_up).",
             ["tenant", "result"],
             registry=registry,
         )
@@ -199,7 +199,7 @@ class Metrics(ProcessMetrics):
         )
         self.outbox_early = Gauge(
             "logout_outbox_early",
-            "Evictions in the outbox whose tokens are not valid yet: their OP's clock is ahead.",
+            "Evictions in the outbox of tokens that are not valid yet: their OP's clock is ahead.",
             registry=registry,
         )
         self.outbox_used_ratio = Gauge(

@@ -16,7 +16,7 @@ ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "non
 
 
 class RevocationClientSettings(Section):
-    """One client whose refresh tokens are revoked, with the credentials it has at the OP."""
+    """One client with refresh tokens to revoke, and the credentials it has at the OP."""
 
     secret: SecretStr | None = Field(None, description="Client secret.")
     secret_file: Path | None = Field(None, description="File holding the client secret; read at start.")

@@ -83,7 +83,7 @@ class SSFSettings(Section):
     )
     algorithms: list[str] = Field(["RS256"], min_length=1, description="Signature algorithms accepted.")
     subject_issuers: list[str] = Field(
-        [], description="Issuers, beside the tenant's own, whose `iss_sub` subjects are users of this tenant."
+        [], description="Issuers, beside the tenant's own, of `iss_sub` subjects that are users of this tenant."
     )
     evict_on: list[EvictingEvent] = Field(
         list(get_args(EvictingEvent)),
@@ -91,8 +91,8 @@ class SSFSettings(Section):
     )
     critical_members: list[str] = Field(
         [],
-        description="The transmitter's `critical_subject_members`: an event whose subject has one of them other than "
-        "`user` and `session` is dropped.",
+        description="The transmitter's `critical_subject_members`: an event about a subject with one of them "
+        "other than `user` and `session` is dropped.",
     )
     stream_id: str | None = Field(None, description="Our stream; none takes the one the transmitter says is ours.")
     max_age_s: float = Field(

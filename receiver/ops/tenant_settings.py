@@ -68,7 +68,7 @@ class TenantSettings(Section):
         "outbox until it is valid; 0 refuses it. Default 300.",
     )
     max_age_s: float | None = Field(
-        None, gt=0, description="Seconds after iat a token is accepted whatever its exp says. Default 600."
+        None, gt=0, description="Seconds after iat that a token is accepted, even if its exp is later. Default 600."
     )
     require_exp: bool | None = Field(None, description="Refuse tokens without exp. Default true.")
     require_typ: bool | None = Field(None, description="Accept only typ logout+jwt. Default false.")

@@ -27,7 +27,7 @@ EARLY_S = 30.0
 """Seconds before its end in which a token is replaced."""
 
 SHORT_S = 60.0
-"""Seconds a token counts whose end the answer does not say."""
+"""Seconds that a token counts where the answer does not say its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class AccessTokens:
 
     Args:
         settings: How we get it.
-        tenant: Whose OP gives it out.
+        tenant: The tenant of the OP that gives it out.
         fetcher: Open.
         monotonic: Monotonic seconds.
     """

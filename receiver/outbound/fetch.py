@@ -33,7 +33,7 @@ TRIES = 5
 """Times a document that no logout waits for is asked for, as long as the host answers with a `Retry-After`."""
 
 _PAUSING = frozenset({429, 503})
-"""Statuses whose `Retry-After` is obeyed (RFC 6585 §4, RFC 9110 §15.6.4)."""
+"""Statuses with a `Retry-After` that is obeyed (RFC 6585 §4, RFC 9110 §15.6.4)."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -45,7 +45,7 @@ class Answer:
     Attributes:
         status: HTTP status.
         retry_after: The `Retry-After` header, as it was sent.
-        body: As much of the body as the limit allows; empty for a 2xx whose body was not wanted.
+        body: As much of the body as the limit allows; empty for a 2xx where the body was not wanted.
     """
 
     status: int
@@ -121,7 +121,7 @@ class Fetcher:
 
         Args:
             url: From the configuration or from a discovery document, never from a token.
-            tenant: Whose OP it is.
+            tenant: The OP's tenant.
             allow_http: Whether plain http outside loopback is acceptable.
             urgency: Whether a logout waits for it; yes when left out. Then it goes first, and fails at once while the
                 host wants a pause. Others wait the pause out and are sent again.
@@ -167,7 +167,7 @@ class Fetcher:
         Args:
             url: From the configuration or from a discovery document, never from a token.
             form: Sent as `application/x-www-form-urlencoded`.
-            tenant: Whose OP it is.
+            tenant: The OP's tenant.
             allow_http: Whether plain http outside loopback is acceptable.
             authorization: Value of the `Authorization` header.
         """
@@ -188,7 +188,7 @@ class Fetcher:
             url: From the configuration or from a discovery document, never from a token.
             body: Of the request; None for none.
             media_type: Of the body.
-            tenant: Whose OP it is.
+            tenant: The OP's tenant.
             allow_http: Whether plain http outside loopback is acceptable.
             authorization: Value of the `Authorization` header.
             reads_success: Whether the body of a 2xx is wanted.

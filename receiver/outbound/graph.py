@@ -73,7 +73,7 @@ class GraphClient:
             raise SourceError(f"{self._endpoint}: the answer is not a page of users") from error
 
     def revoked_since(self, since: float) -> AsyncIterator[Page]:
-        """The users whose sessions were revoked at or after this time, by filter."""
+        """The users with sessions revoked at or after this time, by filter."""
         date = datetime.fromtimestamp(max(0.0, since), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return self._pages(f"users?$select=id,{VALID_FROM}&$filter={quote(f'{VALID_FROM} ge {date}')}")
 
@@ -82,7 +82,7 @@ class GraphClient:
         return self._pages(f"users?$select=id,{VALID_FROM}")
 
     def disabled_users(self) -> AsyncIterator[Page]:
-        """All users whose account is disabled."""
+        """All users with a disabled account."""
         return self._pages(f"users?$select=id,accountEnabled&$filter={quote('accountEnabled eq false')}")
 
     def deleted_users(self) -> AsyncIterator[Page]:

@@ -55,7 +55,7 @@ class KeycloakClient:
                 return sorted(found, key=lambda event: event.at_ms)
 
     async def users(self, *, disabled: bool = False) -> AsyncIterator[list[str]]:
-        """The ids of all users, or of those whose account is disabled, page by page."""
+        """The ids of all users, or of those with a disabled account, page by page."""
         first, only = 0, "&enabled=false" if disabled else ""
         while True:
             query = f"briefRepresentation=true{only}&first={first}&max={MOST}"

@@ -25,7 +25,7 @@ class MsalTokens:
         settings: Who we are.
         authority: Where tokens are had.
         scope: What for.
-        tenant: Whose way out our requests take.
+        tenant: The tenant of the proxy and CAs that our requests use.
         fetcher: Open.
 
     Raises:

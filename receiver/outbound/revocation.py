@@ -33,7 +33,7 @@ MAX_WAITING = 1000
 """Tokens that wait, for each tenant; further ones are dropped. Bounds memory, and how late a token is revoked."""
 
 WORKERS = 4
-"""Requests under way at once, for each tenant: a slow OP holds up its own tokens and nobody else's."""
+"""Requests under way at once, for each tenant: a slow OP holds up its own tokens only."""
 
 TRIES = 3
 """Requests for one token; after that it has failed."""

@@ -38,7 +38,7 @@ class Source:
     Args:
         tokens: Our access to it.
         fetcher: Open.
-        tenant: Whose way out the calls take.
+        tenant: The tenant of the proxy and CAs that the calls use.
         timeout_s: Seconds one call may take; None takes `outbound.timeout_s`.
         on_answer: Told the HTTP status of each answer, or `none`.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 LINGER_S = 0.5
-"""Seconds a connection whose request was refused unread is half closed before it is torn down. In them the client can
+"""Seconds that a connection stays half closed after its request was refused unread. In them the client can
 read the answer: bytes it sends to a closed socket would make its kernel drop what it has not read yet."""
 
 

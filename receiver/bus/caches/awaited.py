@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.trips import Trips
 
 LIKELY, UNLIKELY = "0", "-"
-"""What stands there until a sign-in is registered: whether it is likely that one will be."""
+"""The value of the key until a sign-in is registered: whether one is likely to be."""
 
 LATE_S = 60
 """Seconds a note stands longer than what was removed may be written back."""

@@ -1,4 +1,4 @@
-"""What the evictor has read in the caches: whose accounts they hold, and where. No token is kept.
+"""What the evictor has read in the caches: which users' accounts they hold, and where. No token is kept.
 
 Three maps, each from digests. Subject or session to accounts: the publish script reads it, so that an event names the
 accounts. Account to subjects, which the registry keeps too, so that a user's logout marks every pairwise subject.
@@ -78,7 +78,7 @@ def notes(sign_ins: Iterable[CachedSignIn], place: CacheKey | None, *, of_accoun
     Args:
         sign_ins: Found in it.
         place: Where it was found; None where that follows from the account.
-        of_accounts: Whether it may tell whose an account is; False teaches the place only.
+        of_accounts: Whether it may link an account to a user; False teaches the place only.
     """
     found: dict[Note, None] = {}
     for sign_in in sign_ins:

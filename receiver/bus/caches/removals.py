@@ -158,7 +158,7 @@ class Removals:
 
         Args:
             sign_ins: Found in caches.
-            issuers: Whose accounts they may be where a sign-in names no issuer.
+            issuers: Issuers the accounts may belong to where a sign-in names none.
         """
         asked = [_marks_of(sign_in, issuers) for sign_in in sign_ins]
         anew = [[self._keys.anew(name) for name in _anew_names(sign_in)] for sign_in in sign_ins]

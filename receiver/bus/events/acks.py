@@ -28,7 +28,7 @@ KEEP_S = 7 * 86_400
 """Seconds the acknowledgements of an event are kept; as long as the stream keeps the event by default."""
 
 PAGE = 1000
-"""Events whose acknowledgements are given a lifetime in one round trip."""
+"""Events per round trip that gives their acknowledgements a lifetime."""
 
 MAX_ACKS = 10_000
 """Acknowledgements kept until a receiver takes them for its metric; they take them within a second or so."""
@@ -260,7 +260,7 @@ async def overflowed(client: redis.asyncio.Redis, keys: Keys) -> bool:
 async def expire_all(client: redis.asyncio.Redis, keys: Keys) -> None:
     """Let the acknowledgements of every event in the stream expire, `KEEP_S` seconds from now.
 
-    For those whose lines left the list before a receiver took them: what an app writes has no lifetime of its own.
+    For those that left the list before a receiver took them: what an app writes has no lifetime of its own.
 
     Raises:
         RedisUnavailableError: Redis cannot be read.

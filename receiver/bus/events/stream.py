@@ -28,7 +28,7 @@ LOOK_BACK = 100
 """Entries looked at for the last one with a readable number."""
 
 NO_NUMBER = "its field n is missing or no number; its event is used all the same"
-"""What is said of an entry whose number cannot be read."""
+"""What is said of an entry with an unreadable number."""
 
 _ENTRY_ID = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
 

@@ -36,7 +36,7 @@ async def unknown(client: redis.asyncio.Redis, keys: Keys, *, app: str, last: in
     Args:
         client: Of the Redis with the events.
         keys: Key names.
-        app: Whose acknowledgements; the group is called the same.
+        app: The app that acknowledges; its group has the same name.
         last: Evictions looked at, at most.
     """
     entries: Any = await client.xrevrange(keys.events, count=last)

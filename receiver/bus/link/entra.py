@@ -30,7 +30,7 @@ TOKEN_ATTEMPTS, TOKEN_PAUSE_MS = 2, 200
 
 
 class EntraCredentials(StreamingCredentialProvider):
-    """`redis-entraid`'s provider, whose failures are failures of the connection.
+    """`redis-entraid`'s provider; its failures become failures of the connection.
 
     Args:
         provider: The provider that fetches and renews tokens.

@@ -34,7 +34,7 @@ return 1
 """The commands of the publish script, on three keys of its own that are gone a second later at most.
 
 `ACL DRYRUN` would need administrator rights and would not see a read-only replica, a full memory or a disk
-that cannot be written; this does. The order matters: whatever is refused, nothing stays behind.
+that cannot be written; this does. The order matters: nothing stays behind, even if a step is refused.
 """
 
 

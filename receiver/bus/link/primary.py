@@ -1,7 +1,7 @@
 """Connections that find the primary by themselves: behind Sentinel, and of one slot of a Cluster.
 
 All our keys share one hash tag, so even on a Cluster one server at a time holds everything. What we need of
-either topology is therefore the same: ask somebody who knows where the primary is before every connection,
+either topology is therefore the same: ask a server that knows where the primary is before every connection,
 and ask again once it is gone. On top of such a connection a plain client works, with pipelines and blocking reads.
 """
 
@@ -69,7 +69,7 @@ class Primary:
 
     @property
     def known(self) -> Node | None:
-        """The primary; None when somebody has to be asked."""
+        """The primary; None when it has to be asked for."""
         return self._known
 
     def search(self) -> Generator[Node, Any, Node]:

@@ -20,8 +20,8 @@ log = logging.getLogger("receiver.redis")
 class TLSFiles:
     """One context for all connections of a client. Before each new connection the files are looked at.
 
-    Files that have changed are taken over together or not at all. What cannot be used, for instance a certificate whose
-    new key is not there yet, is logged once, and what was read before stays in force. Open connections are left alone.
+    Files that have changed are taken over together or not at all. What cannot be used, for instance a certificate
+    without its new key, is logged once, and what was read before stays in force. Open connections are left alone.
 
     Args:
         ca_file: PEM file of CAs to trust beside the system's; None trusts the system's alone.

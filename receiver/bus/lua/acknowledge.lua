@@ -1,6 +1,6 @@
 -- Record which events an instance has acted on, and that it lives; on Redis's clock, so that no clocks are compared.
 --
--- No XADD, SET or EXPIRE here: whoever may use them on these keys could forge or delete events, for the rights of
+-- No XADD, SET or EXPIRE here: an app that may use them on these keys could forge or delete events, for the rights of
 -- Redis 6.2 do not tell one key's commands from another's.
 --
 -- KEYS: 1 acks (its name begins those of the hashes), 2 instances, 3 instances since

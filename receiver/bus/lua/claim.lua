@@ -1,4 +1,4 @@
--- Take over one entry whose worker has died. One at a time: an entry that kills its workers must not
+-- Take over one entry of a worker that has died. One at a time: an entry that kills its workers must not
 -- count against the others that were handed out with it.
 --
 -- An entry that was trimmed while a worker held it is in no stream, and from Redis 7 on XCLAIM forgets it. While that

@@ -10,11 +10,11 @@
 --       first one, 19 id of the first event of this (iss, jti) or '',
 --       20 names of the subject in the evictor's index, one after another, 21 those of the session,
 --       22 digest of the account where the order names one in place of a subject, or '',
---       23 whose date logout_at is, as core/marks.py numbers it, 24 seconds by which other dates may differ from it
+--       23 which clock logout_at is of, as core/marks.py numbers it, 24 seconds by which other dates may differ from it
 -- What does not fit into one event is appended as several: the second has the id `<id>-2`, and so on.
 -- Returns {stream id of the first, 1 if it was there already else 0, event id of the first,
 --          1 if another logout has the eviction's own id else 0, number of damaged entries left out,
---          number of accounts and subjects beyond the limits, whose subjects were not marked}
+--          number of accounts and subjects beyond the limits, which were not marked}
 local prefix, now, logout_at, mark_s = ARGV[14], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local sub, sid, scope, suffix = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local subject_key = ARGV[17]
@@ -86,7 +86,7 @@ local function bucket_of(kind, digest)
   return prefix .. ':' .. kind .. ':' .. string.sub(digest, 1, 2) .. string.byte(digest, 3) % 2
 end
 
--- Three digits count logouts which do not move the date, the last says whose date it is.
+-- Three digits count logouts which do not move the date, the last says which clock the date is of.
 local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
   local at, digits = date_of(redis.call('GET', key))
@@ -152,7 +152,7 @@ local function is_digest(text) return text and string.find(text, '^[%w_-]+$') an
 
 local sessions = {}
 
--- Accounts whose subjects are marked too, those that apps registered first. Whose account it is an app's cache says: one
+-- Accounts with subjects that are marked too, those that apps registered first. An app's cache names the account: one
 -- that was forged could name thousands, and Redis does nothing else meanwhile.
 local MAX_HOMES, MAX_USERS = 16, 256
 local registered, indexed, is_home, beyond = {}, {}, {}, 0
@@ -179,7 +179,7 @@ local function end_sessions(user, only_sid)
     local expires, auth_time, began_at, client, session, account, home, keys = unpack(fields)
     -- A named session is over unless it is known to have authenticated anew; of a user's sessions the later ones live.
     local began = (only_sid ~= '' or began_at == '') and auth_time or began_at
-    -- Whose account it is holds for sessions of any age.
+    -- The account's user is the same for sessions of any age.
     note_home(registered, home)
     local mine = (only_sid == '' or session == only_sid)
       and (suffix == '' or client == ARGV[13])
@@ -220,7 +220,7 @@ end
 
 local bucket = sid ~= '' and bucket_of('sids', sid)
 local users = bucket and string.match(redis.call('HGET', bucket, sid) or '', ',(.*)') or ''
--- A session known to be somebody else's is not the one this token means (BCL 2.7): both claims must agree. With
+-- A session known to be another user's is not the one this token means (BCL 2.7): both claims must agree. With
 -- pairwise subjects it can be, at an app that registers late; so the two claims together are marked.
 local foreign = sub ~= '' and users ~= '' and not string.find(users, sub, 1, true)
 if sid ~= '' then mark(foreign and sid .. '+' .. sub or sid) end

@@ -8,7 +8,7 @@
 --       because a user without the right to it may read all the same, 10 bytes after which no more are read
 -- The state holds `n`, the last number given, and `unnumbered`, how many entries without a readable number came after
 -- it, as '<n> <how many>': other versions write `n` alone, and then the rest counts no more. `lost` is the generation
--- whose end was told.
+-- that is told to have ended.
 -- Returns {generation, last number, reset to do now or '', last id given to the group, entries}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -27,7 +27,7 @@ end
 for index, text in ipairs(redis.call('MGET', unpack(KEYS, 6, epoch_at - 1))) do
   local at, digits = date_of(text)
   if at then
-    -- As core/marks.py: whose date it is, and what of the session is compared with it.
+    -- As core/marks.py: which clock dated it, and what of the session is compared with it.
     local value, source = tonumber(text), string.match(digits, '^%d%d%d([12])$') or '0'
     local began = index <= tonumber(ARGV[11]) and ARGV[7] or ARGV[6]
     if source == '2' then began = ARGV[12] end

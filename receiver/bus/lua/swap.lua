@@ -2,7 +2,7 @@
 --
 -- KEYS: 1 the value
 -- ARGV: 1 hash field or '' for a string, 2 SHA-1 (hex) of what was read, 3 the new value or '' to delete the key
--- Returns 1 when done or when there is nothing any more, 0 when somebody else wrote first
+-- Returns 1 when done or when there is nothing any more, 0 when another writer was first
 local field = ARGV[1]
 local value
 if field == '' then value = redis.call('GET', KEYS[1]) else value = redis.call('HGET', KEYS[1], field) end

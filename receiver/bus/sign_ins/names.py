@@ -1,4 +1,4 @@
-"""Names that people go by, and whose they are: verified mail addresses and user names, as apps registered them.
+"""Names that people go by, and their users: verified mail addresses and user names, as apps registered them.
 
 Stands apart from the registry because it holds a `sub` in the clear: an order that names an address has to become an
 event about a subject. The names themselves are digests, keyed where there is a secret.

@@ -98,7 +98,7 @@ class Question:
 
     Args:
         keys: Key names.
-        sign_in: Whose session it is.
+        sign_in: The session's sign-in.
         skew_s: Seconds the clocks of OP and receiver may differ.
 
     Attributes:

@@ -64,7 +64,7 @@ def from_claims(
 
     Args:
         claims: Unverified.
-        client_id: Whose cache they are in, where it is known: which of several in `aud` is meant.
+        client_id: The client that owns the cache, where it is known: which of several in `aud` is meant.
         account: MSAL's `home_account_id` of the user, where it is known.
         problems: `long_name` is added where a name is too long to be taken.
     """

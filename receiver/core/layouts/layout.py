@@ -40,7 +40,7 @@ class Value:
 
     Attributes:
         raw: Its bytes.
-        holders: Its sign-ins, by whose entries they are; empty when it says nothing.
+        holders: Its sign-ins, by the owner of the entries; empty when it says nothing.
         readable: Whether it could be looked into; an empty readable value is no user's.
         bears_signature: Whether it looks as its stack writes it, so that it may be deleted although it cannot be read.
         is_torn: Whether it is what is left of a session that a request saved after it had been deleted.
@@ -80,7 +80,7 @@ class Change:
 
     Attributes:
         new: What its first field is to be; None when the key is to be deleted.
-        refresh_tokens: Those that are gone with it, by whose they were.
+        refresh_tokens: Those that are gone with it, by their owner.
         cut: How Redis can do it to a value that others have changed meanwhile; None where it cannot.
     """
 
@@ -119,7 +119,7 @@ class Layout(ABC):
         key_is_account: Whether a key is the prefix and MSAL's `home_account_id`.
         signs_text: Whether the signature is a form of encryption that any program may use for a string.
         per: Whether one value is all a user has here, or one session of theirs.
-        account_links: Whether an ID token beside an account tells whose account that is. A web session may hold a
+        account_links: Whether an ID token beside an account names the account's user. A web session may hold a
             visitor's own text: it identifies the session, and links no account.
     """
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DATA_PROTECTION = b"\x09\xf0\xc9\xf0"
 """What ASP.NET Core's Data Protection puts before the id of the key it encrypted with."""
 
-# Version byte 0x80 and a time in seconds, whose upper bytes are 0 until 2106; 73 bytes at least, in base64.
+# Version byte 0x80 and a time in seconds, with upper bytes of 0 until 2106; 73 bytes at least, in base64.
 _FERNET = re.compile(rb"gAAAAA[A-Za-z0-9_-]{92,}={0,2}\Z")
 _JWE = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
 

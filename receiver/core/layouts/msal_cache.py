@@ -8,7 +8,7 @@ Rules, each learnt from what the libraries really write:
 * Removing the `Account` node alone is useless; MSAL still answers from the tokens.
 * Application tokens carry no `home_account_id` and are never touched.
 * MSAL4J writes no `home_account_id` at all for an OP that sends no `client_info`: there the client's ID token
-  says whose tokens they are, and application tokens are told from user tokens by what they were granted.
+  names the owner of the tokens, and application tokens are told from user tokens by what they were granted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ USER_SCOPES = frozenset({"openid", "profile", "offline_access"})
 
 
 class Holder(NamedTuple):
-    """Whose entries: one client's, for one account.
+    """The owner of entries: one client, for one account.
 
     Attributes:
         account: `home_account_id`; None where MSAL4J wrote none.
@@ -68,7 +68,7 @@ class Left(NamedTuple):
         serialised: The new value.
         holds_tokens: Whether a credential or an account is in it still.
         removed: How many entries were removed.
-        refresh_tokens: Those among them, by whose they were.
+        refresh_tokens: Those among them, by their owner.
         pieces: The bytes of each entry that was removed, key and value, in the order of the text.
     """
 
@@ -206,7 +206,7 @@ def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = 
     Args:
         blob: The parsed cache; other accounts and all unknown sections stay as they are.
         home_account_id: The account, compared exactly.
-        logout_at: NumericDate seconds. A client whose ID token says the user authenticated later
+        logout_at: NumericDate seconds. A client with an ID token that says the user authenticated later
             (`auth_time`; never `iat`, which every refresh renews) keeps its entries. None removes all.
 
     Returns:
@@ -216,7 +216,7 @@ def remove_account(blob: Blob, home_account_id: str, *, logout_at: int | None = 
 
 
 def holders_ended(blob: Blob, home_account_id: str, *, logout_at: int | None = None) -> set[Holder]:
-    """Whose entries `remove_account` removes."""
+    """The owners of the entries that `remove_account` removes."""
     return {
         holder
         for holder, known in sign_ins(blob).items()
@@ -248,7 +248,7 @@ def _entries_of(
 
 
 def _problem(entry: object) -> str:
-    """Why it cannot be said whose entry this is, in one word; empty where it can, or where it is no user's."""
+    """Why the owner of this entry cannot be told, in one word; empty where it can, or where it is no user's."""
     if not isinstance(entry, dict):
         return "shape"
     whose = (entry.get("home_account_id"), entry.get("client_id"))

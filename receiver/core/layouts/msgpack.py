@@ -63,7 +63,7 @@ class _Reader:
         return self._fixed(kind, depth) if kind < 0xC0 or kind >= 0xE0 else self._of_kind(kind, depth)  # noqa: PLR2004
 
     def _fixed(self, kind: int, depth: int) -> Any:
-        """A value whose length, or which itself, is in its first byte."""
+        """A value that has its length, or itself, in its first byte."""
         if kind < 0x80:  # noqa: PLR2004  # as the format's specification has these
             return kind
         if kind < 0x90:  # noqa: PLR2004

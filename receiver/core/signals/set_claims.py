@@ -122,7 +122,9 @@ def check_event_subject(claims: Claims, event_type: EventType, event: Claims) ->
     subject = read_subject(value)
     if about_stream and subject.opaque_id is None:
         # SSF §8.1.4.1: the subject of a verification is the stream, `opaque` with its id.
-        raise LogoutTokenError(Code.MALFORMED, "an event about the stream whose subject is not the stream's opaque id")
+        raise LogoutTokenError(
+            Code.MALFORMED, "an event about the stream, and its subject is not the stream's opaque id"
+        )
     return subject
 
 

@@ -1,7 +1,7 @@
 """Who a security event is about: Subject Identifiers (RFC 9493, SSF §3), read and mapped to `sub` and `sid`.
 
 An address, a telephone number or another system's name is understood and mapped to nothing: there is no directory
-here that could say whose it is.
+here that could tell its user.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Subject:
         Args:
             ends: What the event ends. A simple `opaque` id is a session's where sessions end, as in CAEP's own
                 examples, else a user's. Where the account ends the session is left out.
-            issuers: Whose subjects are ours.
+            issuers: Issuers of our users' subjects.
         """
         if "" in self.members:
             simple = self.members[""]

@@ -15,12 +15,12 @@ class Transmitter:
     """Who sends a tenant's security events. Built from the settings.
 
     Attributes:
-        tenant: Whose users the events are about.
+        tenant: The tenant of the users the events are about.
         issuer: The transmitter as an issuer of tokens: its `iss`, keys and algorithms; `max_age_s` is how long an
             event may have been on its way.
         audience: Values of `aud` that mean us. One that ends in `/*` stands for all that begin so: Keycloak writes
             `<client_id>/<stream_id>`.
-        subject_issuers: Issuers whose `iss_sub` subjects are this tenant's users.
+        subject_issuers: Issuers of `iss_sub` subjects that are this tenant's users.
         evict_on: Names of the events that sign out.
         critical_members: Members of a complex subject that the transmitter calls critical: an event that has one we
             cannot follow is dropped (SSF §3.2, `critical_subject_members`).

@@ -147,7 +147,7 @@ def check_subject(claims: Claims, tenant: Tenant) -> tuple[str | None, str | Non
 
 
 def check_events(claims: Claims) -> None:
-    """`events` is an object with the logout member, whose value is an object.
+    """`events` is an object, and so is its logout member.
 
     Raises:
         LogoutTokenError: `events`.

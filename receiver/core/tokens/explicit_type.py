@@ -1,4 +1,4 @@
-"""The `typ` of every kind of token but the logout token, whose `typ` is only recommended."""
+"""The `typ` of every kind of token but the logout token, where it is only recommended."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ CONTENT_ENCRYPTION = frozenset({"A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512
 """JWE `enc` values a tenant may list (RFC 7518 §5.1)."""
 
 MAX_TRIES = 4
-"""Private-key operations for one token. Enough for an old and a new key of two tenants whose OPs send no `kid`; with
+"""Private-key operations for one token. Enough for an old and a new key of two tenants without `kid`s; with
 more, a forged token would cost us many times what it costs to send. Further keys need a `kid` or their own path."""
 
 DecryptionKey = RSAKey | ECKey | OKPKey | OctKey
@@ -83,7 +83,7 @@ class Opening:
     """How one encrypted token is to be opened.
 
     Attributes:
-        tenant: Whose key it is; the first, where several tenants have the same.
+        tenant: The key's tenant; the first, where several tenants have the same key.
         key: The key.
     """
 
@@ -161,7 +161,7 @@ def decrypt(compact: str, openings: Sequence[Opening]) -> tuple[str, Tenant]:
     """Open a five-segment token: one private-key operation for each key up to the one that opens it.
 
     Returns:
-        The plaintext, which nothing vouches for yet, and the tenant whose key opened it.
+        The plaintext, which is unverified yet, and the tenant of the key that opened it.
 
     Raises:
         LogoutTokenError: `decryption`.
@@ -189,7 +189,7 @@ def open_token(
     """The signed token, taken out of its encryption where it has one.
 
     Returns:
-        The token in three segments, the tenant whose key opened it, and whether it was encrypted.
+        The token in three segments, the tenant of the key that opened it, and whether it was encrypted.
 
     Raises:
         LogoutTokenError: what reading the header, `choose_decryption_keys` and `decrypt` raise; `not_signed`.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jws import UnverifiedToken
 
 PARSING = (jws.SHAPE_RULE, jwe.RULE, *jws.RULES, *registration.TENANT_RULES)
-"""Rules 1 to 3: what the token is, and whose."""
+"""Rules 1 to 3: what the token is, and its tenant."""
 
 SCREENING = (*registration.RULES, *claims.RULES)
 """Rules 4 and 5: its kind and its claims; they need the tenant and the time, and no key."""
@@ -141,7 +141,7 @@ def verify(screened: Screened, key_set: KeySet) -> LogoutToken:
 
 
 def accept(token: UnverifiedToken, tenant: Tenant, key_set: KeySet, received_at: float) -> LogoutToken:
-    """`screen` and `verify` in one, for a token whose keys are at hand.
+    """`screen` and `verify` in one, for where the keys are at hand.
 
     Raises:
         LogoutTokenError: the first rule that fails.

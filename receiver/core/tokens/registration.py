@@ -1,4 +1,4 @@
-"""Whose token it is, and whether it is of the kind that was registered for ID tokens (BCL §2.6 steps 1 to 4).
+"""The token's tenant, and whether it is of the kind that was registered for ID tokens (BCL §2.6 steps 1 to 4).
 
 Nothing here needs a key, so a token that fails costs neither a key fetch nor a verification.
 """
@@ -26,7 +26,7 @@ def peek_tenant(claims: Mapping[str, object], tenants: TenantDirectory) -> Tenan
     """The configured tenant this token claims to come from.
 
     Where an issuer has a key set for each application, each is a tenant, and `aud` says which one. A token for
-    clients of none of them gets the first, whose rules refuse it.
+    clients of none of them gets the first, and is refused by its rules.
 
     Raises:
         LogoutTokenError: `issuer` when no tenant has this issuer; `aud` when it is for clients of two of its tenants.

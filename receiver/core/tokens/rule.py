@@ -2,7 +2,7 @@
 
 A rule stands beside its function, in the module of its stage. `logout_token.RULES` lists them all in order.
 `serve` asks them one after another and stops at the first that fails. `explain` goes on, and asks every rule
-whose needs are met. Both ask the same rules of the same examination, so they cannot disagree.
+that has what it needs. Both ask the same rules of the same examination, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Examination:
 
     Reading an attribute that is neither given nor found raises `NotFoundError` with its name. Everything here
     is the sender's word until the rule `signature` has passed. `issued_by` is the tenant `iss` leads to; `tenant` is
-    the one whose rules apply, which is the same, but for a token of no configured issuer that is explained.
+    the one of the rules that apply, which is the same, but for a token of no configured issuer that is explained.
     """
 
     __slots__ = (
@@ -120,7 +120,7 @@ class Rule:
         check: Reads what it judges from the examination and notes there what it found. Raises an error of one of the
             codes in `refusals`, or `NotFoundError` when the rule that would have found what it needs has failed.
         refusals: Each code it can refuse with, and what the OP or the operator should change then.
-        shows: Members whose values `explain` prints beside the answer, as `header.typ` or `claims.exp`.
+        shows: Members that `explain` prints beside the answer, as `header.typ` or `claims.exp`.
         listed: Whether `explain` lists the rule for this examination; where it does not, the rule holds.
     """
 

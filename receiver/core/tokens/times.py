@@ -22,7 +22,7 @@ def check_issued_at(claims: Claims, tenant: Tenant, now_s: float, *, ahead_s: fl
 
     Args:
         claims: Of the token.
-        tenant: Whose token it is.
+        tenant: The token's tenant.
         now_s: NumericDate seconds.
         ahead_s: Seconds it may be in the future; None for the tenant's `clock_skew_s`.
 

@@ -127,7 +127,7 @@ class EventCalls:
             frames = b"".join(self._frame(delivery, wanted) for delivery in deliveries)
             passed = next((d.entry.entry_id for d in reversed(deliveries) if d.entry), passed)
             if not frames and time.monotonic() - last_write >= self._heartbeat_s:
-                # With the id: a client whose filter lets nothing through still resumes from here.
+                # With the id: a client that filters everything out still resumes from here.
                 frames = f"id: {passed}\n:\n\n".encode()
             if frames:
                 await _write(response, frames)

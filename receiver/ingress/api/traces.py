@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 SEARCHED = 10_000
-"""Newest entries read at most for an event whose place is not known. More finds older ones, and takes Redis and this
+"""Newest entries read at most for an event at an unknown place. More finds older ones, and takes Redis and this
 process longer for each call that names an event there is not."""
 
 MAX_WAITING = 8

@@ -162,7 +162,7 @@ class Dispatcher:
             raise MalformedRequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
 
     def _begin_work(self) -> None:
-        """Take room for one request whose body is there: one that is still being sent takes none."""
+        """Take room for one request that is read whole: one that is still being sent takes none."""
         if self._in_flight >= self._settings.max_in_flight:
             raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
         self._in_flight += 1

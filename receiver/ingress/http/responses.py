@@ -141,7 +141,7 @@ API: Mapping[Code, Answer] = {
 
 
 def answer_to(error: ReceiverError, table: Mapping[Code, Answer] = BACKCHANNEL) -> Answer:
-    """The answer to this error; one whose code the endpoint does not list is answered by whose fault it is."""
+    """The answer to this error; a code that the endpoint does not list is answered by the side at fault."""
     return table.get(error.code) or (OURS if isinstance(error, DependencyError) else REFUSED)
 
 

@@ -44,7 +44,7 @@ LONGEST_PAUSE_S = 300.0
 """The longest pause before an OP that did not take a call is called again, unless it asks for a longer one."""
 
 KEEP_S = 86_400.0
-"""Seconds after its deadline that an order is given up whose OP cannot be called."""
+"""Seconds after its deadline until an order is given up because its OP cannot be called."""
 
 RESULTS = ("done", "not_done", "refused", "given_up")
 """How an order ends."""
@@ -71,7 +71,7 @@ class CallbackCalls(Poller):
         at_zero(resources.metrics.callbacks, map(resources.metrics.tenant.of, tenants), RESULTS)
 
     async def look(self) -> float:
-        """Call for every order that is done, or whose deadline has passed."""
+        """Call for every order that is done or past its deadline."""
         now = self._resources.clock()
         kept = await self._callbacks.all()
         names = sorted(kept)

@@ -45,7 +45,7 @@ LOOK_S = 0.1
 """Seconds between two looks at whether an order is done."""
 
 MAX_CALLBACKS = 1000
-"""Orders whose OP is still to be called; a further one is answered 429, and stands all the same."""
+"""Orders with an OP still to be called; a further one is answered 429, and counts all the same."""
 
 MAX_WAITING = 64
 """Orders waited for at once; a further one is answered 429, and stands all the same."""
@@ -59,7 +59,7 @@ class Commands(HttpInput):
 
     Args:
         resources: Of the receiver; `public.url` is in the tokens' `aud`.
-        callbacks: Orders whose OP is called back.
+        callbacks: Orders with an OP to be called back.
     """
 
     name = ORIGIN

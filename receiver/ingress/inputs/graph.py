@@ -55,7 +55,7 @@ class GraphWatch(Watcher):
     """The watcher of one directory; it works while it holds the lease.
 
     Args:
-        tenant: Whose users they are.
+        tenant: The users' tenant.
         directory: The directory's GUID.
         client: Our access to it.
         settings: Of the tenant.

@@ -39,7 +39,7 @@ class KeycloakWatch(Watcher):
     """The watcher of one realm; it works while it holds the lease.
 
     Args:
-        tenant: Whose users they are.
+        tenant: The users' tenant.
         client: Our access to the realm.
         settings: Of the tenant.
         watch: How far we have come.

@@ -37,7 +37,7 @@ class Message:
         tenant: Set by the input once the message turned out to be about a configured tenant.
         token: Set by the input once a token parsed.
         held: Set by the input when it refuses a message and keeps it, to judge it once it can.
-        examined: Set by an input whose answer depends on what the token says, once it is verified.
+        examined: Set by an input that answers by what the token says, once it is verified.
         is_unknown: Set by an input that found nothing of the user who is meant.
         unverified_sub: Set by an input without tokens once it knows which user is meant, for the audit log.
         unverified_sid: The same for a session.
@@ -71,8 +71,8 @@ class HttpInput(ABC):
     Attributes:
         name: In logs and metrics. Its evictions carry one of the kinds of `core.eviction.Input`, and this name as
             `origin` where it is not the kind itself.
-        answer_after_s: Seconds from the request's head until it is answered at the earliest, for an input whose
-            sender must not learn anything from the time it takes.
+        answer_after_s: Seconds from the request's head until it is answered at the earliest, for an input where
+            the sender must not learn anything from the time it takes.
     """
 
     name: str
@@ -91,7 +91,7 @@ class HttpInput(ABC):
         """The answer once every eviction is durable."""
 
     async def settle(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
-        """`accepted`, for an input whose answer depends on the request, or on what comes about.
+        """`accepted`, for an input that answers by the request, or by what comes about.
 
         Raises:
             ReceiverError: it does not come about. The evictions are durable all the same.

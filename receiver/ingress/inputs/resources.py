@@ -34,7 +34,7 @@ class Resources:
         settings: All of them; an input has a section of its own.
         command: Which command this is.
         tenants: The configured ones.
-        logout_tokens: Verifies logout tokens, and keeps those whose keys are not to be had.
+        logout_tokens: Verifies logout tokens, and keeps those without their keys at hand.
         signed_tokens: Verifies tokens of other kinds, by the rules of their kind.
         security_events: Judges security events.
         fetcher: Requests to OPs.

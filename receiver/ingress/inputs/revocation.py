@@ -40,8 +40,8 @@ class GlobalRevocation(HttpInput):
 
     Args:
         tokens: Verifies the callers' tokens.
-        sessions: Knows whose sessions there are.
-        names: Knows whose addresses there are.
+        sessions: Knows the users' sessions.
+        names: Knows the users' addresses.
         url: The public listener as OPs know it (`public.url`).
     """
 

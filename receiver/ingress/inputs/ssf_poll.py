@@ -37,7 +37,7 @@ class PolledEvents(Poller):
     """The poller of one tenant; it works while it holds the lease.
 
     Args:
-        transmitter: Whose events.
+        transmitter: The events' source.
         client: Our access to it.
         events: Judges them.
         intake: Makes them durable.

@@ -1,6 +1,6 @@
 """What happens to one logout token: parse, find its tenant, screen, get keys, verify; or wait for keys.
 
-A valid token whose OP's clock is ahead becomes an eviction that waits in the outbox (`Eviction.not_before`).
+A valid token of an OP with its clock ahead becomes an eviction that waits in the outbox (`Eviction.not_before`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TokenVerifier:
     Args:
         parser: Takes tokens apart.
         keys: The OPs' keys.
-        intake: Takes the evictions of tokens whose keys came later.
+        intake: Takes the evictions of tokens that waited for their keys.
         settings: How many tokens wait for keys, and how long.
         metrics: Counts them.
         clock: NumericDate seconds.

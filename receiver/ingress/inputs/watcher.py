@@ -1,4 +1,4 @@
-"""A poller whose source does not keep what it has told: how far it was taken in is kept in Redis."""
+"""A poller of a source that does not keep what it has told: how far it was taken in is kept in Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Watcher(Poller):
 
     Args:
         origin: As `Poller`.
-        tenant: Whose users they are.
+        tenant: The users' tenant.
         watch: How far we have come.
         lease: As `Poller`.
         interval_s: Seconds between two looks.

@@ -4,7 +4,7 @@ An OP that signs with a key it has just published, or that is unreachable for a 
 token once. So a well-formed token of a configured tenant waits here, bounded in number and time, and is
 judged by the moment it was received. Waiting tokens never cause more key fetches than the cool-down allows.
 Keys fetched right after a token came do not refuse it for good.
-Tokens whose signature fails are mostly forged: they have a small share of their own, for each tenant, and never
+Tokens with a signature that fails are mostly forged: they have a small share of their own, for each tenant, and never
 take the place of another one.
 With an outbox they are on disk within a second, and are read back at the next start.
 """
@@ -201,7 +201,7 @@ class HeldTokens:
             await self.retry()
 
     async def retry(self) -> None:
-        """Try every waiting token whose tenant has newer keys; forget those that waited too long."""
+        """Try every waiting token of a tenant with newer keys; forget those that waited too long."""
         # Tokens stay in their place while they are tried: the capacity covers them, and none is lost on the way.
         async with self._retrying:
             self._tell_displaced()

@@ -39,7 +39,7 @@ FAILED_S = 1.0
 are tried for by no more than 32 requests a second. A token of a tenant without keys causes a fetch all the same."""
 
 MAX_PROBLEMS = 20
-"""Tenants whose last failure readiness shows."""
+"""Tenants that readiness shows the last failure of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Source:
 
     Attributes:
         jwks_uri: Of the keys; None where discovery says.
-        issuer: Whose the discovery document must be; None without discovery.
+        issuer: The issuer that the discovery document must name; None without discovery.
         metadata_url: The discovery document; None without discovery.
         allow_http: Whether plain http is acceptable.
         cooldown_s: Seconds between two fetches caused by tokens.
@@ -175,7 +175,7 @@ class KeyStore:
             await keys.aclose()
 
     def problems(self) -> dict[str, str]:
-        """Tenants whose last fetch failed, and why; `MAX_PROBLEMS` at most."""
+        """Tenants with a last fetch that failed, and why; `MAX_PROBLEMS` at most."""
         failed = (keys for keys in self._by_source.values() if keys.last_error)
         return {keys.tenant.name: keys.last_error for keys, _ in zip(failed, range(MAX_PROBLEMS), strict=False)}
 

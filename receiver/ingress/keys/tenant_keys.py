@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("receiver.keys")
 
 MAX_REASONS = 8
-"""Unusable keys whose reasons one log line gives."""
+"""Unusable keys that one log line gives the reasons for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class TenantKeys:
     """The keys of one tenant, or of several that have them from the same place.
 
     Attributes:
-        tenant: In whose name they are fetched, logged and counted; of several the first.
+        tenant: The tenant they are fetched, logged and counted for; of several the first.
     """
 
     def __init__(

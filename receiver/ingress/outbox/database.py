@@ -139,7 +139,7 @@ class Database:
             fill_journal(self._path)
 
     def start_anew(self) -> None:
-        """Replace the file by an empty one. Only for a file whose evictions are all published.
+        """Replace the file by an empty one. Only for a file with all its evictions published.
 
         A file that cannot even forget, of an older version on a full disk for instance, gives its room back so.
 

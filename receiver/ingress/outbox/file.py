@@ -90,7 +90,7 @@ class Level:
         rows: Evictions in the file; some of them may be published already.
         waiting: Those of them to be published.
         set_aside: Those that are kept out of the others' way.
-        early: Those whose time has not come.
+        early: Those that are not due yet.
         oldest_at: NumericDate seconds when the first waiting one was received; None when none waits.
         used: Share of the room the file may take, from 0 to 1.
     """
@@ -232,7 +232,7 @@ class OutboxFile:
         self._aside.add(entry.seq)
 
     def release(self, now_s: float) -> None:
-        """Put those whose time has come among those that wait; infinity releases all of them."""
+        """Put those that are due among those that wait; infinity releases all of them."""
         for seq, not_before in list(self._early.items()):
             # One that is further off than any may be tells of a clock that was set back.
             if not now_s < not_before <= now_s + LONGEST_AHEAD_S:

@@ -160,7 +160,7 @@ class Outbox:
         return await self._read(functools.partial(OutboxFile.oldest, limit=limit))
 
     async def release(self, now_s: float) -> None:
-        """Put the evictions whose time has come among those that wait; infinity releases all of them.
+        """Put the evictions that are due among those that wait; infinity releases all of them.
 
         Raises:
             PublishError: the file cannot be read.

@@ -1,6 +1,6 @@
 """Whether a write-ahead log of SQLite is whole. Older versions leave one when they are killed.
 
-SQLite stops reading at the first frame whose checksum is wrong and says nothing: behind it may be logouts that were
+SQLite stops reading at the first frame with a wrong checksum and says nothing: behind it may be logouts that were
 answered 200. A power cut leaves such a frame too, but only in the last transaction, which was not answered yet.
 
 Format: sqlite.org/fileformat2.html, section 4 (The Write-Ahead Log).
