@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.ops.logs import JsonFormatter
 from tests import deep
 from tests.support.clock import Clock
+from tests.support.needed import LackingError
 from tests.support.op import OP
 from tests.support.receiver import Receiver, start_receiver, t1
 
@@ -24,7 +26,7 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
 MAX_ID = 80
 """Characters of a parameter that may be part of a test's name."""
@@ -38,6 +40,30 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Before `-m` chooses among them."""
     deep.mark(item, Path(__file__).parent)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """A fixture may find that the machine lacks something."""
+    with _lacking():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """So may a test."""
+    with _lacking():
+        return (yield)
+
+
+@contextlib.contextmanager
+def _lacking() -> Iterator[None]:
+    try:
+        yield
+    except LackingError as lacking:
+        if os.environ.get("CI"):
+            pytest.fail(str(lacking))
+        pytest.skip(str(lacking))
 
 
 @pytest.hookimpl(optionalhook=True)

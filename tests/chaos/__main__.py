@@ -8,10 +8,9 @@ import secrets
 import signal
 import sys
 
-import pytest
-
 from tests.chaos.plan import FAULTS, NETWORK, Plan
 from tests.chaos.run import run
+from tests.support.needed import LackingError
 
 
 def main() -> int:
@@ -54,7 +53,7 @@ async def _play(plan: Plan) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         result = await run(plan, say=_say)
-    except pytest.skip.Exception as lacking:
+    except LackingError as lacking:
         _say(f"{lacking}; leave that out with --faults")
         return 1
     except (TimeoutError, asyncio.CancelledError):

@@ -192,7 +192,11 @@ class RedisChild:
 
 
 def stepping_clock(offset: Path) -> dict[str, str]:
-    """The environment of a program whose clock follows that file; skipped where there is no C compiler."""
+    """The environment of a program with a clock that follows that file.
+
+    Raises:
+        LackingError: There is no C compiler.
+    """
     library = offset.with_name("clock.so")
     subprocess.run([program("cc"), "-shared", "-fPIC", "-o", str(library), str(CLOCK)], check=True)
     return {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(offset)}

@@ -1,19 +1,12 @@
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from alert_cases import CASES, series
+from promtool import promtool
 from rendered import CHART, Object, Render, of_kind, values_of, with_values
 
-PROMTOOL = shutil.which("promtool")
 ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["alerts"]
-
-needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None and not os.environ.get("CI"), reason="promtool is not installed (Debian: apt install prometheus)"
-)
 
 
 def rule_of(render: Render, **settings: object) -> Object:
@@ -34,12 +27,6 @@ def rules(render: Render, tmp_path: Path) -> Path:
     return path
 
 
-def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run it."""
-    assert PROMTOOL is not None, "promtool is needed in CI"
-    return subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, check=False, timeout=60)
-
-
 def summary_of(alert: Object, labels: Object) -> str:
     """Its summary for these labels."""
     text: str = alert["summary"]
@@ -48,14 +35,12 @@ def summary_of(alert: Object, labels: Object) -> str:
     return text
 
 
-@needs_promtool
 def test_rules_are_good(rules: Path) -> None:
     """Prometheus accepts every expression."""
     checked = promtool("check", "rules", str(rules))
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@needs_promtool
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 def test_each_alert_fires_in_its_case(alert: Object, rules: Path, tmp_path: Path) -> None:
     """In the case it is for, the first occurrence included; and for nothing of another namespace."""
@@ -82,7 +67,6 @@ def test_each_alert_fires_in_its_case(alert: Object, rules: Path, tmp_path: Path
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-@needs_promtool
 def test_no_alert_fires_on_a_quiet_day(rules: Path, tmp_path: Path) -> None:
     """A receiver and an evictor that work, a restart of both included, raise nothing."""
     quiet = [
@@ -109,7 +93,6 @@ def test_no_alert_fires_on_a_quiet_day(rules: Path, tmp_path: Path) -> None:
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-@needs_promtool
 @pytest.mark.parametrize(("errors", "fires"), [(1, False), (20, True)])
 def test_burn_rates_need_more_than_a_few_errors(errors: int, fires: bool, rules: Path, tmp_path: Path) -> None:
     """Half of six logouts in an hour fail: a budget says nothing of so few, and LogoutLost tells of each."""

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from receiver.errors import Code, ConfigurationError
 from receiver.ops import settings
-from tests.presets.shapes import SHAPES, TENANT
+from tests.presets.payloads import TENANT
+from tests.presets.shapes import SHAPES
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
 from tests.support.op import OP

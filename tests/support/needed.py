@@ -1,14 +1,18 @@
-"""Programs of other stacks: where CI is set they must be there, elsewhere the tests that need them are skipped."""
+"""What a machine may lack: programs of other stacks, rights, history.
+
+`tests/conftest.py` skips a test that needs it, or fails it where CI is set; a command says so and ends.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 from typing import NoReturn
 
-import pytest
+
+class LackingError(Exception):
+    """This machine lacks something; the sentence says what."""
 
 
 def program(name: str, *, since: int = 0) -> str:
@@ -17,6 +21,9 @@ def program(name: str, *, since: int = 0) -> str:
     Args:
         name: Looked up on PATH.
         since: The oldest major version that will do; 0 for any.
+
+    Raises:
+        LackingError: It is not there, or older.
     """
     path = shutil.which(name)
     if path is None or (since and _major(path) < since):
@@ -25,10 +32,8 @@ def program(name: str, *, since: int = 0) -> str:
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip the test, or fail it where CI is set."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    """Say what is lacking."""
+    raise LackingError(reason)
 
 
 def _major(path: str) -> int:
