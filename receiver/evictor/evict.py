@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.caches.cache_index import CacheKey, account_digest
@@ -113,9 +113,17 @@ class Evictor:
             UndoneError: a value could not be cleared for now; all others are cleared.
         """
         found = await self._finder.find(eviction)
-        # Ordered first: a worker that dies on the way leaves at least that.
         ordered = frozenset(found.keys)
-        await self._rechecks.put(Recheck(eviction, ordered, 0))
+        # While values are read; it is there before anything is removed. A worker that dies leaves at least that.
+        found.ordering = self._rechecks.begin(Recheck(eviction, ordered, 0))
+        try:
+            return await self._evict(eviction, found, ordered)
+        finally:
+            if not found.ordering.cancel() and not found.ordering.cancelled():
+                # Raised by what waited for it, if anything still did.
+                found.ordering.exception()
+
+    async def _evict(self, eviction: Eviction, found: Found, ordered: frozenset[CacheKey]) -> frozenset[str]:
         await self._removals.mark_subjects(eviction, found.subjects)
         seen: set[CacheKey] = set()
         removed = await self._clear_rounds(eviction, found, seen)
@@ -125,6 +133,7 @@ class Evictor:
             found.add(await self._finder.find(eviction))
             await self._removals.mark_subjects(eviction, found.subjects)
             removed |= await self._clear_rounds(eviction, found, seen)
+        await found.ordered()
         if found.keys != ordered:
             await self._rechecks.put(Recheck(eviction, frozenset(found.keys), 0))
         for failure in found.failed.values():
@@ -195,8 +204,9 @@ class Evictor:
         cleared, expected = Cleared("kept"), _Gone()
         self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         with self._bad.guarding(cache.name, cache.pattern):
-            evidence = replace(_evidence(cache, key, eviction, found), skew_s=self._skew_s)
+            evidence = self._evidence(cache, key, eviction, found)
             expected = _Gone.of(cache, value, evidence)
+            await found.ordered()
             # Before anything is removed: from then on it may come back.
             if not value.readable and evidence.ended_in(value):
                 # Only an app that registers its sign-ins can tell a new one from what comes back. One of an earlier
@@ -216,6 +226,18 @@ class Evictor:
             await bookkeeping.forget(cache, key, users_of(eviction, found))
             await self._learn(cache, key, eviction, found, cleared, expected)
         return cleared.removed
+
+    def _evidence(self, cache: Cache, key: str, eviction: Eviction, found: Found) -> ByLogout:
+        known, is_shared = CacheKey(cache.name, key), key == cache.key
+        return ByLogout(
+            eviction=eviction,
+            accounts=found.accounts,
+            subjects=found.subjects,
+            whole_user=cache.per == "user",
+            is_users_own=known in found.exact and not is_shared,
+            is_named=known in found.named and not is_shared,
+            skew_s=self._skew_s,
+        )
 
     async def _learn(  # noqa: PLR0917  # one value, one logout, and what was done
         self, cache: Cache, key: str, eviction: Eviction, found: Found, cleared: Cleared, expected: _Gone
@@ -266,18 +288,6 @@ def remembered_as(cache: Cache, key: str, value: Value | None = None) -> list[st
         if sign_ins and all(user_digest(sign_in) for sign_in in sign_ins):
             return []
     return [key_digest(cache, key)]
-
-
-def _evidence(cache: Cache, key: str, eviction: Eviction, found: Found) -> ByLogout:
-    known, is_shared = CacheKey(cache.name, key), key == cache.key
-    return ByLogout(
-        eviction=eviction,
-        accounts=found.accounts,
-        subjects=found.subjects,
-        whole_user=cache.per == "user",
-        is_users_own=known in found.exact and not is_shared,
-        is_named=known in found.named and not is_shared,
-    )
 
 
 async def _side_by_side(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -37,6 +37,7 @@ class Found:
         index_full: Whether the index had no room for some name, of whichever user.
         failed: Names of the caches with a Redis that did not answer.
         undone: Caches with a value that could not be cleared for now.
+        ordering: Done once the checks after the logout are ordered; None where none are.
     """
 
     accounts: set[str]
@@ -47,6 +48,12 @@ class Found:
     index_full: bool = False
     failed: dict[str, BaseException] = field(default_factory=dict)
     undone: set[str] = field(default_factory=set)
+    ordering: asyncio.Future[None] | None = None
+
+    async def ordered(self) -> None:
+        """Return once the checks after the logout are ordered; from then on something may be removed."""
+        if self.ordering is not None:
+            await self.ordering
 
     def add(self, later: Found) -> None:
         """Take in what was found later."""

@@ -1,7 +1,7 @@
 """One worker's share of the evictions: read from the stream, worked on side by side, told to Redis when they are done.
 
-How many are in hand at once follows from where the time goes. While the processor has nothing to do, because a network
-or a cache is slow, more are taken in hand; when it has, each further one would only make the others wait.
+How many are in hand at once follows from where the time goes (`in_hand`). While the processor has nothing to do, as a
+network or a cache is slow, more are taken in hand; when it has, each further one would only make the others wait.
 
 While there is a backlog, the stream is also read ahead of what is given to workers, and lone orders in it are done at
 once (`flows`). The group is not told: what was done ahead is acknowledged when it is given to this worker. When it is
@@ -24,6 +24,7 @@ from receiver.consumer.health import BLOCK_S
 from receiver.core.cursor import order
 from receiver.errors import BadEventError
 from receiver.evictor.flows import Flows
+from receiver.evictor.in_hand import Busy, InHand
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
@@ -35,46 +36,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("receiver.evictor")
 
-LEAST, MOST = 128, 2048
-"""Evictions in hand: at least, and at most. A worker that is killed leaves so many to others, `take_over_s` later."""
-
 MOST_IDLE = 4096
 """Further ones in hand, at most, in place of those that only wait for the reading of a cache."""
 
 TICK_S = 0.005
 """Seconds between two looks at what is done while anything is in hand."""
 
-IDLE_LAG_S, BUSY_LAG_S = 0.004, 0.015
-"""Seconds by which a tick is late: below the first the processor has nothing to do, above the second too much."""
-
 FINISH, FINISH_S = 64, 0.05
 """Done evictions told to Redis together, and seconds one waits for others at most."""
 
 LOOK_AHEAD, LOOK_AT_ONCE = 50_000, 1000
 """Evictions known ahead of those given to any worker, and read at once. Each takes some 500 bytes."""
-
-
-class InHand:
-    """How many evictions may be in hand.
-
-    Attributes:
-        limit: So many.
-    """
-
-    def __init__(self) -> None:
-        self.limit = LEAST
-
-    def observe(self, *, lag_s: float, used: int) -> None:
-        """Follow the processor.
-
-        Args:
-            lag_s: Seconds by which the event loop was late.
-            used: Evictions in hand.
-        """
-        if lag_s > BUSY_LAG_S:
-            self.limit = max(LEAST, self.limit * 3 // 4)
-        elif lag_s < IDLE_LAG_S and used >= self.limit * 3 // 4:
-            self.limit = min(MOST, self.limit * 2)
 
 
 class Share(GroupSubscriber):
@@ -93,6 +65,7 @@ class Share(GroupSubscriber):
         self._client = client
         self._flows = Flows()
         self._in_hand = InHand()
+        self._busy = Busy()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._new: list[Held] = []
         self._again: list[tuple[float, str]] = []
@@ -135,7 +108,8 @@ class Share(GroupSubscriber):
         if self._tasks:
             began = time.monotonic()
             await asyncio.sleep(TICK_S)
-            self._in_hand.observe(lag_s=time.monotonic() - began - TICK_S, used=self._flows.in_hand - self.idle())
+            lag_s, used = time.monotonic() - began - TICK_S, self._flows.in_hand - self.idle()
+            self._in_hand.observe(lag_s=lag_s, busy=self._busy.share(), used=used)
         elif not self._behind:
             await self._finish()
             await asyncio.wait([self._listening()], timeout=self._idle_s())

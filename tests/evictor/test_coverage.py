@@ -15,7 +15,7 @@ from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.evictor import watch
 from receiver.evictor.evict import Evictor
-from receiver.evictor.share import LEAST
+from receiver.evictor.in_hand import LEAST
 from receiver.evictor.watch import Watcher
 from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work
 from tests.evictor.written import dumped, id_token, tokens

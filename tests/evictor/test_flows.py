@@ -7,7 +7,6 @@ from typing import Any
 
 from receiver.core.eviction import Eviction
 from receiver.evictor.flows import IN_HAND_TURNS, SMALL, Flows
-from receiver.evictor.share import LEAST, MOST, InHand
 
 STORM = Eviction(id="e", tenant="t1", iss="https://op", scope="user", logout_at=1000, received_at=1000.0)
 
@@ -122,16 +121,3 @@ def test_given_while_it_waits_or_is_worked_on() -> None:
     turns.done(["waits", "is worked on", "never known"])
     assert 0 == turns.in_hand
     assert "waits" not in turns
-
-
-def test_how_many_are_in_hand() -> None:
-    """More while the processor waits, fewer while it has too much to do; as many as before while not all are used."""
-    in_hand = InHand()
-    in_hand.observe(lag_s=0.0, used=1)
-    assert LEAST == in_hand.limit
-    for _ in range(20):
-        in_hand.observe(lag_s=0.001, used=in_hand.limit)
-    assert MOST == in_hand.limit
-    for _ in range(40):
-        in_hand.observe(lag_s=0.05, used=in_hand.limit)
-    assert LEAST == in_hand.limit

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
+from receiver.bus.caches.cache_store import CacheStore
+from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.evictor import recheck
-from tests.evictor.rig import FLASK, GROUP, WEB, Work, World, another_worker, at_work, tenant
+from tests.evictor.rig import FLASK, GROUP, NODE, WEB, Work, World, another_worker, at_work, tenant
 from tests.evictor.written import dumped, tokens
 from tests.support.clock import Clock
 from tests.support.op import OP
@@ -118,7 +120,7 @@ async def test_the_worker_that_ordered_it_was_killed(
     web = {**WEB, "index": False}
     async with OP(clock) as op:
         sections = {"redis": {"url": redis_server.url}, "tenants": [tenant(op)], "caches": [web]}
-        evictor = {"recheck_s": [1.5]}
+        evictor = {"recheck_s": [5.0]}
         async with (
             process(tmp_path, **sections, evictor=evictor) as child,
             _receiver(redis_server, redis_client, clock, op) as world,
@@ -248,3 +250,39 @@ async def test_entries_were_missed(
 
 async def _reset_is_done(client: redis.asyncio.Redis) -> bool:
     return not await client.hexists(f"{{logout}}:group:{GROUP}", "reset")  # typed for both
+
+
+async def test_ordered_before_anything_is_removed(
+    work: Work, redis_client: redis.asyncio.Redis, op: OP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values are read while the checks are ordered, and nothing is removed before: a worker may die in between."""
+    done: list[str] = []
+    was_read = asyncio.Event()
+    write, read, cut = Rechecks._write, CacheStore.read, CacheStore.cut
+
+    async def slow(self: Rechecks, orders: list[Any]) -> list[Exception | None]:
+        await was_read.wait()
+        for _ in range(50):
+            await redis_client.ping()
+        outcomes = await write(self, orders)
+        done.append("ordered")
+        return outcomes
+
+    async def noted_read(self: CacheStore, *arguments: Any) -> Any:
+        values = await read(self, *arguments)
+        was_read.set()
+        return values
+
+    async def noted_cut(self: CacheStore, *arguments: Any) -> bool:
+        done.append("removed")
+        return await cut(self, *arguments)
+
+    monkeypatch.setattr(Rechecks, "_write", slow)
+    monkeypatch.setattr(CacheStore, "read", noted_read)
+    monkeypatch.setattr(CacheStore, "cut", noted_cut)
+    async with work(NODE, recheck_s=[60]) as world:
+        await redis_client.set("node:u1", dumped(tokens(op.issuer), tokens(op.issuer, sub="u2", account="u2")))
+        await world.worker.watcher.read_all()
+        was_read.clear()
+        await world.log_out_user("u1")
+    assert ["ordered", "removed"] == done[:2]

@@ -12,7 +12,8 @@ from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, DependencyError
-from receiver.evictor.share import LEAST, MOST, Share
+from receiver.evictor.in_hand import LEAST, MOST
+from receiver.evictor.share import Share
 from tests.evictor.rig import GROUP
 from tests.support.waiting import until
 

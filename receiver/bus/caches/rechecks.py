@@ -16,6 +16,7 @@ from receiver.core.layouts import foreign_json
 from receiver.errors import BadEventError, BadValueError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
     from receiver.bus.keys import Keys
@@ -90,8 +91,12 @@ class Rechecks:
 
     async def put(self, recheck: Recheck) -> None:
         """Order the check of this step; after the last one, forget it."""
+        await self.begin(recheck)
+
+    def begin(self, recheck: Recheck) -> asyncio.Future[None]:
+        """As `put`: it is ordered once this is done."""
         pause = self._pauses_ms[recheck.step] if recheck.step < len(self._pauses_ms) else ""
-        await self._orders.submit(_Order(recheck.eviction.id, pause, "" if pause == "" else _to_json(recheck)))
+        return self._orders.hand_in(_Order(recheck.eviction.id, pause, "" if pause == "" else _to_json(recheck)))
 
     async def take(self, count: int) -> Due:
         """Up to `count` checks that are due. Each is this worker's for `LEASE_S` seconds.

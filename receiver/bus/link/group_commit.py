@@ -97,6 +97,14 @@ class GroupCommit(Generic[Item, Result]):
             PublishFaultError: a fault; whether the item was committed is unknown.
             Exception: what `commit` gave for this item.
         """
+        return await self.hand_in(item)
+
+    def hand_in(self, item: Item) -> asyncio.Future[Result]:
+        """What `submit` returns, to be awaited later; cancelled, its item goes with it as there.
+
+        Raises:
+            PublishError: too many wait; the item was not committed.
+        """
         if len(self._waiting) >= self._max_waiting:
             raise PublishError(f"more than {self._max_waiting} wait to be written")
         loop = asyncio.get_running_loop()
@@ -109,7 +117,7 @@ class GroupCommit(Generic[Item, Result]):
             self._limit(waiting, loop)
         if self._leader is None or self._leader.done():
             self._leader = asyncio.create_task(self._lead(), name="group commit")
-        return await waiting.answer
+        return waiting.answer
 
     async def flush(self) -> None:
         """Return once everything handed in so far has its answer."""
