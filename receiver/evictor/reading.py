@@ -12,6 +12,7 @@ from receiver.core.layouts.layout import TOO_LARGE, Value
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
+    from receiver.core.layouts.layout import Raw
     from receiver.evictor.caches import Cache
 
 LARGE = 256 * 1024
@@ -36,7 +37,7 @@ async def read(cache: Cache, keys: Sequence[str]) -> AsyncIterator[dict[str, Val
 
 
 async def _read(cache: Cache, keys: Sequence[str], *, waits: bool) -> AsyncIterator[dict[str, Value]]:
-    sizes = await cache.store.sizes(keys, cache.layout.fields)
+    sizes = await cache.store.sizes(keys, _first(cache))
     of_key = dict(zip(keys, sizes, strict=True)) if sizes is not None else {}
     too_large = [key for key, size in of_key.items() if size > MAX_BYTES]
     if too_large:
@@ -60,8 +61,30 @@ async def read_one(cache: Cache, key: str) -> Value | None:
 
 
 async def _opened(cache: Cache, keys: Sequence[str]) -> dict[str, Value]:
-    raw = zip(keys, await cache.store.read(keys, cache.layout.fields), strict=True)
-    return {key: cache.open(key, value) for key, value in raw if value is not None}
+    raw = zip(keys, await cache.store.read(keys, _first(cache)), strict=True)
+    values = {key: cache.open(key, value) for key, value in raw if value is not None}
+    unreadable = [key for key, value in values.items() if not value.readable]
+    if unreadable and _further(cache):
+        values |= await _opened_with_further(cache, {key: values[key].raw for key in unreadable})
+    return values
+
+
+async def _opened_with_further(cache: Cache, raw: Mapping[str, Raw]) -> dict[str, Value]:
+    """With the fields by which the layout's own values are recognised; without those that are too large for it."""
+    keys, fields = list(raw), _further(cache)
+    sizes = await cache.store.sizes(keys, fields) or [0] * len(keys)
+    keys = [key for key, size in zip(keys, sizes, strict=True) if size <= LARGE]
+    found = zip(keys, await cache.store.read(keys, fields), strict=True)
+    return {key: cache.open(key, {**raw[key], **(further or {})}) for key, further in found}
+
+
+def _first(cache: Cache) -> Sequence[str] | None:
+    """The field with the value; None for all fields."""
+    return None if cache.layout.fields is None else cache.layout.fields[:1]
+
+
+def _further(cache: Cache) -> Sequence[str]:
+    return (cache.layout.fields or ())[1:]
 
 
 async def _opened_for(cache: Cache, key: str, asked: Sequence[None]) -> list[Value | None]:

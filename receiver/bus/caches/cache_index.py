@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from receiver.bus.lua import Script
 from receiver.core.index_names import PLAIN
@@ -133,6 +133,7 @@ class CacheIndex:
         self._keep_s = keep_s
         self._clock = clock
         self._report = report
+        self._full: asyncio.Future[Any] | None = None
 
     async def learn(self, found: Sequence[Note]) -> int:
         """Keep these notes; how many were new. A name for which there is no room is reported as `index_full`."""
@@ -181,7 +182,14 @@ class CacheIndex:
 
     async def has_full_buckets(self) -> bool:
         """Whether there was a name without room at all, for `may_lack`."""
-        return bool(await self._trips.one("HLEN", self._keys.full_buckets))
+        if self._full is None:
+            # One question of all who ask at the same moment.
+            self._full = asyncio.ensure_future(self._trips.one("HLEN", self._keys.full_buckets))
+            asyncio.get_running_loop().call_soon(self._asked_for_full)
+        return bool(await asyncio.shield(self._full))
+
+    def _asked_for_full(self) -> None:
+        self._full = None
 
     async def may_lack(self, eviction: Eviction, accounts: Iterable[str], subjects: Iterable[str]) -> bool:
         """Whether there was no room for a name of this logout, so that what is known of its user may not be all.
