@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 
+from bench import storm_writes
 from bench.cache_costs import LATER_S
 from bench.cache_rig import KEYS, Side, side
 from bench.cache_values import ISS, ONE_APP, TENANT, WEB, logout
@@ -204,10 +205,26 @@ def two_workers(storm: Storm) -> None:
     """The queue is filled beforehand; the control is one worker."""
 
     def both() -> float:
-        with storm.worker() as one, storm.worker(name="second") as other:
+        with _two(storm) as (one, other):
             return storm.rate_of(one, other)
 
     _ratio("two workers : one", both, storm.rate)
+
+
+@contextlib.contextmanager
+def _two(storm: Storm) -> Iterator[tuple[Process, Process]]:
+    with storm.worker() as one, storm.worker(name="second") as other:
+        yield one, other
+
+
+def in_flight(storm: Storm) -> None:
+    """See `storm_writes`."""
+    storm_writes.in_flight(storm, lambda: asyncio.run(publish(storm, [logout(storm.next - 2)])))
+
+
+def watching(storm: Storm) -> None:
+    """See `storm_writes`."""
+    storm_writes.watching(storm, lambda: _two(storm))
 
 
 def network(storm: Storm) -> None:
@@ -317,7 +334,7 @@ def _ratio(name: str, measure: Callable[[], float], control: Callable[[], float]
 
 ROWS = {
     "one-worker": one_worker, "two-workers": two_workers, "network": network, "slow-cache": slow_cache,
-    "lone-order": lone_order, "killed": killed,
+    "lone-order": lone_order, "killed": killed, "in-flight": in_flight, "watching": watching,
 }  # fmt: skip
 
 
