@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from receiver.evictor import bookkeeping
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Collection
 
     from receiver.bus.caches.cache_index import CacheIndex
@@ -81,10 +81,12 @@ class Finder:
     async def find(self, eviction: Eviction) -> Found:
         """Every key known for this logout now, as far as the caches' Redis answer."""
         # Asked together, in one round trip.
-        (accounts, places), index_full = await asyncio.gather(
-            self._index.look_up(eviction), self._index.has_full_buckets()
-        )
-        found = Found(accounts, keys=places, index_full=index_full)
+        is_full = self._index.has_full_buckets()
+        try:
+            accounts, places = await self._index.look_up(eviction)
+            found = Found(accounts, keys=places, index_full=bool(await is_full))
+        finally:
+            is_full.cancel()
         await self._add_subjects(eviction, found, accounts)
         await self._derive(eviction, found)
         return found

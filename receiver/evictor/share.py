@@ -74,9 +74,10 @@ class Share(GroupSubscriber):
         self._news: asyncio.Task[None] | None = None
         self._ahead: deque[str] = deque()
         self._done_ahead: set[str] = set()
+        self._parsed: dict[str, Eviction] = {}
 
     async def _handle(self, entry: stream.Entry) -> bool:
-        eviction, unknown = entry.eviction(), ""
+        eviction, unknown = self._parsed.pop(entry.entry_id, None) or entry.eviction(), ""
 
         async def handle(eviction: Eviction) -> None:
             nonlocal unknown
@@ -166,10 +167,13 @@ class Share(GroupSubscriber):
             await self._handled(held)
             return
         try:
-            self._flows.add(entry_id, held.entry.eviction(), in_hand=True)
+            eviction = held.entry.eviction()
         except BadEventError:
             # In no order with others; the attempt says what is wrong with it.
             self._start(entry_id, self._work(held))
+            return
+        self._parsed[entry_id] = eviction
+        self._flows.add(entry_id, eviction, in_hand=True)
 
     def _start(self, entry_id: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[entry_id] = asyncio.create_task(work, name=f"eviction {entry_id}")
@@ -186,6 +190,7 @@ class Share(GroupSubscriber):
             held.due = time.monotonic() + self._retry_s
         finally:
             del self._tasks[entry_id]
+            self._parsed.pop(entry_id, None)
             self._flows.done([entry_id])
         if entry_id in self._held:
             heapq.heappush(self._again, (held.due, entry_id))

@@ -197,3 +197,48 @@ def clients(claims: dict[str, object], client_id: str | None = None) -> tuple[st
     sign_in = from_claims(claims, client_id=client_id)
     assert sign_in is not None
     return sign_in.client_ids
+
+
+MINE = merged(
+    tokens(OP, cached_at=5), tokens(OP, client="c2", cached_at=5), {"AppMetadata": {"a": {"client_id": "c1"}}}
+)
+
+
+def emptied(text: str, account: str = "u1") -> msal_cache.RefreshTokens | None:
+    """What goes with an account, if all does."""
+    return msal_cache.emptied(text, set(filter(all_of(account), msal_cache.sign_ins(msal_cache.parse(text)))))
+
+
+def test_a_cache_of_one_user_is_emptied() -> None:
+    """Then the same refresh tokens go as are taken out of it one by one."""
+    text = json.dumps(MINE, indent=4)
+    left = msal_cache.without(text, set(msal_cache.sign_ins(MINE)))
+    assert not left.holds_tokens
+    assert left.refresh_tokens == emptied(text)
+    assert {"c1", "c2"} == {holder.client_id for holder in left.refresh_tokens}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        tokens(OP, sub="u2", account="u2"),
+        app_token(),
+        {"AccessToken": {"odd": {"home_account_id": 7}}},
+        {"AccessToken": {"odd": 7}},
+        {"Account": []},
+    ],
+)
+def test_a_cache_in_which_something_is_left(more: dict[str, Any]) -> None:
+    """Another user's entry, an application's, or one that cannot be judged: what is left has to be looked at."""
+    blob = {
+        name: section if isinstance(section, list) else {**MINE.get(name, {}), **section}
+        for name, section in more.items()
+    }
+    assert emptied(json.dumps({**MINE, **blob})) is None
+
+
+def test_an_entry_hidden_behind_another_one() -> None:
+    """A parser gives the last of two members of one name; the first one may be another user's."""
+    mine, other = (json.dumps(tokens(OP, sub=user, account=user))[1:-1] for user in ("u1", "u2"))
+    assert emptied(f"{{{mine}}}") is not None
+    assert emptied(f"{{{other}, {mine}}}") is None

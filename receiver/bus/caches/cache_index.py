@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from receiver.bus.keys import Keys
+    from receiver.bus.link.exchange import Command
     from receiver.bus.link.trips import Trips
     from receiver.core.eviction import Eviction
     from receiver.core.index_names import IndexNames
@@ -157,10 +158,11 @@ class CacheIndex:
         The accounts in the event are among them.
         """
         names, named = _names(eviction), set(filter(None, map(text, eviction.accounts)))
-        members, places = await asyncio.gather(
-            self._members(self._keys.index_bucket, names),
-            self._places([*names, *map(account_digest, sorted(named))]),
-        )
+        of_index = self._commands(self._keys.index_bucket, names)
+        of_places = self._commands(self._keys.places_bucket, [*names, *map(account_digest, sorted(named))])
+        entries = await self._trips.all([*of_index, *of_places])
+        members = self._read(entries[: len(of_index)])
+        places = {CacheKey(cache, key) for cache, key in self._read(entries[len(of_index) :])}
         accounts = named | set(filter(None, (text(account) for _, account in members)))
         return accounts, places | await self.places_of(accounts - named)
 
@@ -180,13 +182,12 @@ class CacheIndex:
         """Where anything of these subjects was found, as far as no account is noted with it."""
         return await self._places(sorted(subjects))
 
-    async def has_full_buckets(self) -> bool:
-        """Whether there was a name without room at all, for `may_lack`."""
+    def has_full_buckets(self) -> asyncio.Future[int]:
+        """Whether there was a name without room at all, for `may_lack`. Those who ask at the same moment ask once."""
         if self._full is None:
-            # One question of all who ask at the same moment.
             self._full = asyncio.ensure_future(self._trips.one("HLEN", self._keys.full_buckets))
             asyncio.get_running_loop().call_soon(self._asked_for_full)
-        return bool(await asyncio.shield(self._full))
+        return asyncio.shield(self._full)
 
     def _asked_for_full(self) -> None:
         self._full = None
@@ -215,8 +216,8 @@ class CacheIndex:
         return at is None or at > self._clock()
 
     async def _places(self, names: Sequence[str]) -> set[CacheKey]:
-        members = await self._members(self._keys.places_bucket, names)
-        return {CacheKey(cache, key) for cache, key in members}
+        entries = await self._trips.all(self._commands(self._keys.places_bucket, names))
+        return {CacheKey(cache, key) for cache, key in self._read(entries)}
 
     def _place(self, note: Note) -> tuple[str, str]:
         """The bucket and the name to write under."""
@@ -225,10 +226,12 @@ class CacheIndex:
         name = self._names.written(note.name)
         return (self._keys.index_bucket if note.map == "index" else self._keys.places_bucket)(name), name
 
-    async def _members(self, bucket: Callable[[str], str], names: Sequence[str]) -> list[tuple[str, str]]:
-        """What is noted of these names: a word and a text. What cannot be read is reported, and left out."""
-        asked = [each for name in names for each in self._names.read(name)]
-        entries: list[bytes | None] = await self._trips.all([("HGET", bucket(each), each) for each in asked])
+    def _commands(self, bucket: Callable[[str], str], names: Sequence[str]) -> list[Command]:
+        """What to ask for what is noted of these names."""
+        return [("HGET", bucket(each), each) for name in names for each in self._names.read(name)]
+
+    def _read(self, entries: Sequence[bytes | None]) -> list[tuple[str, str]]:
+        """The members of these entries: a word and a text. What cannot be read is reported, and left out."""
         found = []
         for member in [member for entry in entries if entry for member in entry.split(b",")[1:]]:
             try:

@@ -61,7 +61,11 @@ class Msal(Layout):
             return Change(None)
         text = self._text(value.raw)
         wrapped = unwrap(text)
-        left = msal_cache.without(text if wrapped is None else wrapped.text, ended)
+        cache = text if wrapped is None else wrapped.text
+        if not self.keep_empty and (refresh_tokens := msal_cache.emptied(cache, ended)) is not None:
+            # Most often, and far less work than to cut each of them out.
+            return Change(None, refresh_tokens)
+        left = msal_cache.without(cache, ended)
         if not (left.holds_tokens or self.keep_empty):
             return Change(None, left.refresh_tokens)
         if wrapped is not None:

@@ -134,6 +134,21 @@ def without(serialised: str | bytes, holders: Collection[Holder]) -> Left:
     return Left(cut.serialised, len(entries) > len(gone), len(gone), refresh_tokens, cut.pieces)
 
 
+def emptied(serialised: str | bytes, holders: Collection[Holder]) -> RefreshTokens | None:
+    """The refresh tokens that go with these holders, if nothing of value is left without them; None if `without` tells.
+
+    Raises:
+        BadValueError: as of `parse`.
+    """
+    text, problems = foreign_json.decode(serialised), set[str]()
+    blob = parse(text, problems)
+    entries = [(name, key, entry) for name in JUDGED for key, entry in blob.get(name, {}).items()]
+    gone, refresh_tokens = _entries_of(entries, holders)
+    # In a text the same key may come twice, and all but the last are hidden behind it.
+    is_all = len(gone) == len(entries) == text.count('"home_account_id"')
+    return refresh_tokens if is_all and not problems else None
+
+
 def accounts(blob: Blob) -> set[str]:
     """Every `home_account_id` that holds anything in this blob."""
     return {
