@@ -2,12 +2,17 @@
 """Checks an installed release through its Services: `smoke.py PUBLIC INTERNAL [evictor=…] [canary=…]`, as HOST:PORT."""
 
 import http.client
+import json
 import re
 import sys
 import time
 
 CANARY_S = 60.0
 """Seconds in which the canary's first logout has to be heard of: it may have begun while the receiver was starting."""
+
+
+KEYS_S = 30.0
+"""Seconds in which every OP's keys have to be there: they are fetched while the receiver already answers."""
 
 
 def send(address: str, method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
@@ -36,6 +41,18 @@ def heard(canary: str, within_s: float) -> bool:
         time.sleep(1)
 
 
+def without_keys(internal: str, within_s: float) -> dict[str, object]:
+    """Nothing where the receiver has the keys of every tenant, else how many lack theirs, and some reasons."""
+    end = time.monotonic() + within_s
+    while True:
+        report = json.loads(send(internal, "GET", "/readyz").read())
+        if not (count := report["tenants"]["without_keys"]):
+            return {}
+        if time.monotonic() > end:
+            return {"tenants": count, "reasons": report["keys"]}
+        time.sleep(1)
+
+
 def main(public: str, internal: str, *others: str) -> int:
     """Return 0 when the release refuses a bad logout token as it should and calls itself ready."""
     also = dict(other.split("=", 1) for other in others)
@@ -45,6 +62,7 @@ def main(public: str, internal: str, *others: str) -> int:
             (400, "no-store"),
         ),
         "the service is ready": (ask(internal, "GET", "/readyz")[0], 200),
+        "the keys of every OP are there": (without_keys(internal, KEYS_S), {}),
         "the public Service does not carry metrics": (ask(public, "GET", "/metrics")[0], 404),
     }
     if evictor := also.get("evictor"):

@@ -1,14 +1,17 @@
 """What `helm test` runs, against a release that is good or bad."""
 
+import json
 import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import pytest
 from rendered import (
+    MINIMAL,
     Object,
     Render,
     of_kind,
@@ -20,6 +23,7 @@ class FakeRelease(BaseHTTPRequestHandler):
     """Answers like an installed release, apart from what a test changes."""
 
     answers: dict[str, tuple[int, str | None]]
+    ready: ClassVar[Object] = {"tenants": {"configured": 2, "without_keys": 0}, "keys": {}}
     metrics = b'logout_canary_probes_total{result="ok"} 1.0\nlogout_canary_probes_total{result="not_heard"} 3.0\n'
 
     def do_GET(self) -> None:
@@ -29,7 +33,8 @@ class FakeRelease(BaseHTTPRequestHandler):
         self.send_response(status)
         if cache_control:
             self.send_header("Cache-Control", cache_control)
-        body = self.metrics if self.path == "/metrics" else b""
+        bodies = {"/metrics": self.metrics, "/readyz": json.dumps(self.ready).encode()}
+        body = bodies.get(self.path, b"")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -84,7 +89,7 @@ def test_smoke_asks_every_service(objects: list[Object]) -> None:
 def test_smoke_passes_on_a_good_release(render: Render, release: tuple[str, Object]) -> None:
     """`helm test` succeeds: the bad token is refused, service and evictor are ready, the canary is heard of."""
     address, _ = release
-    for case, checks in (("minimal", 3), ("evictor", 4), ("canary", 4)):
+    for case, checks in (("minimal", 4), ("evictor", 5), ("canary", 5)):
         run = run_smoke(render(values_of(case)), address)
 
         assert (run.returncode, run.stderr) == (0, "")
@@ -120,6 +125,24 @@ def test_smoke_fails_on_a_bad_release(
 
     assert run.returncode == 1
     assert line in run.stdout.splitlines()
+
+
+def test_smoke_fails_without_the_keys_of_an_op(
+    render: Render, release: tuple[str, Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An issuer that is wrong or cannot be reached: pods are ready, and no logout of it can be verified."""
+    address, _ = release
+    broken = {"tenants": {"configured": 2, "without_keys": 1}, "keys": {"main": "status 404"}}
+    monkeypatch.setattr(FakeRelease, "ready", broken)
+    objects = render(MINIMAL)
+    script, *_ = smoke_arguments(objects)
+    of_kind(objects, "Pod")[0]["spec"]["containers"][0]["args"][0] = script.replace("KEYS_S = 30.0", "KEYS_S = 0.0")
+
+    run = run_smoke(objects, address)
+
+    assert run.returncode == 1
+    said = "FAILED: the keys of every OP are there: got {'tenants': 1, 'reasons': {'main': 'status 404'}}, not {}"
+    assert said in run.stdout.splitlines()
 
 
 def test_smoke_fails_where_the_canary_is_not_heard_of(
