@@ -11,7 +11,7 @@ CANARY_S = 60.0
 """Seconds in which the canary's first logout has to be heard of: it may have begun while the receiver was starting."""
 
 
-KEYS_S = 30.0
+KEYS_S = 60.0
 """Seconds in which every OP's keys have to be there: they are fetched while the receiver already answers."""
 
 

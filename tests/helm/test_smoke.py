@@ -136,7 +136,7 @@ def test_smoke_fails_without_the_keys_of_an_op(
     monkeypatch.setattr(FakeRelease, "ready", broken)
     objects = render(MINIMAL)
     script, *_ = smoke_arguments(objects)
-    of_kind(objects, "Pod")[0]["spec"]["containers"][0]["args"][0] = script.replace("KEYS_S = 30.0", "KEYS_S = 0.0")
+    of_kind(objects, "Pod")[0]["spec"]["containers"][0]["args"][0] = script.replace("KEYS_S = 60.0", "KEYS_S = 0.0")
 
     run = run_smoke(objects, address)
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.kube import cases, rollouts
+from tests.kube import canary, cases, rollouts
 from tests.kube.cluster import Cluster, FailedError
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument(
         "--moved", default="=", help="where Services are reached from here: a prefix of their addresses, =, its place"
     )
-    parser.add_argument("--parts", default="cases,rollouts", help="default %(default)s")
+    parser.add_argument("--parts", default="cases,rollouts,canary", help="default %(default)s")
     given = parser.parse_args()
     before, _, after = given.moved.partition("=")
     cluster = Cluster(
@@ -41,6 +41,8 @@ def main() -> int:
                 cases.check(cluster, Path(directory), _say)
             if "rollouts" in given.parts:
                 asyncio.run(rollouts.check(cluster, Path(directory), _say))
+            if "canary" in given.parts:
+                asyncio.run(canary.check(cluster, Path(directory), _say))
     except FailedError as failure:
         _say(f"FAILED: {failure}")
         return 1

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import tarfile
+import time
 from typing import TYPE_CHECKING
 
 from tests.chaos.children import ROOT
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 CHART = ROOT / "helm"
 RELEASE = "case"
+PODS_S = 60.0
+"""Seconds in which the pods of a step are made; they need not start."""
+
 TEXT = "0123456789abcdef" * 2
 CA = (ROOT / "tests" / "helm" / "ca.crt").read_text()
 
@@ -96,15 +100,30 @@ def _go(cluster: Cluster, way: list[tuple[Path, Path]], say: Callable[[str], Non
     for chart, values in way:
         name = f"{verb} {'this' if chart == CHART else 'earlier'} {values.name.removesuffix('-values.yaml')}"
         cluster.install(verb, RELEASE, str(chart), "--values", str(values))
-        _no_pod_refused(cluster, name)
+        _pods_are_made(cluster, name)
         say(name)
         verb = "upgrade"
     _uninstall(cluster)
 
 
-def _no_pod_refused(cluster: Cluster, name: str) -> None:
-    for event in cluster.objects("events", "--field-selector", "reason=FailedCreate"):
-        raise FailedError(f"{name}: {event['message'][:400]}")
+def _pods_are_made(cluster: Cluster, name: str) -> None:
+    """Wait until the controllers have seen what was asked for, and made the pods. None is refused then."""
+    end = time.monotonic() + PODS_S
+    while lacking := {
+        one["metadata"]["uid"]: one["metadata"]["name"]
+        for one in cluster.objects("deployments,replicasets,statefulsets")
+        if one["status"].get("observedGeneration", 0) < one["metadata"]["generation"]
+        or (one["kind"] != "Deployment" and one["status"].get("replicas", 0) < one["spec"]["replicas"])
+    }:
+        if time.monotonic() > end:
+            # What is said of objects that are gone by now is of no interest: their service account was gone first.
+            why = [
+                event["message"][:400]
+                for event in cluster.objects("events", "--field-selector", "reason=FailedCreate")
+                if event["involvedObject"]["uid"] in lacking
+            ]
+            raise FailedError(f"{name}: no pods of {', '.join(lacking.values())}: {why}")
+        time.sleep(0.5)
 
 
 def _uninstall(cluster: Cluster) -> None:

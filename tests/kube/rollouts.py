@@ -45,11 +45,15 @@ async def check(cluster: Cluster, directory: Path, say: Callable[[str], None]) -
     """
     with EmbeddedRedis(directory=directory, arguments=DURABLE) as server:
         async with OP(WallClock(), path="/op") as op:
-            _wrong_redis_is_noticed(cluster, op, directory)
+            await asyncio.to_thread(_wrong_redis_is_noticed, cluster, op, directory)
             say("install --wait and test: refused with a wrong Redis")
+            wrong = _values(directory, op, server.url, issuer=f"{op.issuer}/other")
+            await asyncio.to_thread(cluster.install, "install", RELEASE, str(CHART), "--values", wrong, *WAIT)
+            await helm_test_fails(cluster)
+            say("test: refused with a wrong issuer")
             values = _values(directory, op, server.url)
-            cluster.install("install", RELEASE, str(CHART), "--values", values, *WAIT)
-            cluster.helm("test", RELEASE, "--timeout", "120s")
+            await asyncio.to_thread(cluster.install, "upgrade", RELEASE, str(CHART), "--values", values, *WAIT)
+            await asyncio.to_thread(cluster.helm, "test", RELEASE, "--timeout", "120s")
             say("install --wait and test: good with a right one")
             url = f"http://{cluster.address(NAME)}/backchannel-logout"
 
@@ -61,7 +65,7 @@ async def check(cluster: Cluster, directory: Path, say: Callable[[str], None]) -
             async with Load(url, op) as load:
                 wrong = _values(directory, op, "redis://127.0.0.1:1/0")
                 await _refused(cluster, "upgrade", wrong)
-                cluster.helm("rollback", RELEASE, *WAIT)
+                await asyncio.to_thread(cluster.helm, "rollback", RELEASE, *WAIT)
             say(f"upgrade to a wrong Redis, refused, and back: {await _nothing_lost(load, server)}")
 
             async with Load(url, op) as load:
@@ -76,12 +80,12 @@ async def check(cluster: Cluster, directory: Path, say: Callable[[str], None]) -
             async with Load(url, op) as load:
                 least = await _drain(cluster)
             say(f"every node drained, {least} pod ready at least: {await _nothing_lost(load, server)}")
-            cluster.helm("uninstall", RELEASE, *WAIT)
+            await asyncio.to_thread(cluster.helm, "uninstall", RELEASE, *WAIT)
 
 
-def _values(directory: Path, op: OP, url: str) -> str:
+def _values(directory: Path, op: OP, url: str, **tenant: str) -> str:
     path = directory / "values.json"
-    path.write_text(json.dumps({"config": {"redis": {"url": url}, "tenants": [t1(op)]}}))
+    path.write_text(json.dumps({"config": {"redis": {"url": url}, "tenants": [t1(op, **tenant)]}}))
     return str(path)
 
 
@@ -107,6 +111,19 @@ async def _refused(cluster: Cluster, verb: str, values: str) -> None:
     except FailedError:
         return
     raise FailedError("a Redis that does not answer was not noticed")
+
+
+async def helm_test_fails(cluster: Cluster) -> None:
+    """`helm test` fails.
+
+    Raises:
+        FailedError: it does not.
+    """
+    try:
+        await asyncio.to_thread(cluster.helm, "test", RELEASE, "--timeout", "120s")
+    except FailedError:
+        return
+    raise FailedError("helm test noticed nothing")
 
 
 async def _restart(cluster: Cluster) -> None:
