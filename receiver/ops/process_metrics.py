@@ -56,6 +56,8 @@ class ProcessMetrics:
             "1 while the settings' files are in force as they are now, 0 while a changed one is refused.",
             registry=self.registry,
         )
+        # A process starts with settings that are good, and not every one reads them again.
+        self.config_ok.set(1)
         self.config_reloads = Counter(
             "logout_config_reloads_total",
             "Times changed files were read again, by result (ok, refused).",

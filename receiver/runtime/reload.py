@@ -67,7 +67,6 @@ class Reload:
         self._read = self._seen = states_of(self._files)
         self._looks_since_refused = 0
         self.problem = ""
-        metrics.config_ok.set(1)
 
     def ask(self) -> None:
         """Read the files soon, changed or not."""

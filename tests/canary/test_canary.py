@@ -70,6 +70,11 @@ async def test_logout_of_the_canary_goes_all_the_way(
     assert 2 <= await redis_client.xlen("{logout}:canary:events")
 
 
+def test_settings_that_are_never_read_again_are_in_force() -> None:
+    """The alert on refused settings stays silent about a process that reads them at its start only."""
+    assert CanaryMetrics().registry.get_sample_value("logout_config_ok") == 1
+
+
 async def answering(status: int) -> web.AppRunner:
     """Stands where the public route should lead, and answers anything so."""
 
