@@ -13,13 +13,14 @@ CHART := .tools/chart
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-deep chaos lint format types layers chart kube check lock pin clean
+.PHONY: help setup demo test test-deep chaos mutate lint format types layers chart kube check lock pin clean
 
 help:
 	@echo 'make demo            two apps, one sign-out, in your browser (ARGS=--once: play the story and exit)'
 	@echo 'make test            tests that need Python and Redis only, minutes (ARGS=... go to pytest, JOBS=1: one process)'
 	@echo 'make test-deep       the rest: other stacks, topologies, TLS, chaos (what is missing is skipped)'
 	@echo 'make chaos           kills everything while logouts stream in, counts what is lost (ARGS="--seed 1")'
+	@echo 'make mutate          changes the Lua scripts one by one, names the changes that no test notices (ARGS=mark)'
 	@echo 'make check           what CI runs: test, test-deep, lint, types, layers, chart, demo'
 	@echo 'make format | lock | clean'
 
@@ -48,6 +49,9 @@ test-deep: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+mutate: $(READY)
+	$(BIN)/python -m tests.mutations $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

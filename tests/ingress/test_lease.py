@@ -1,0 +1,40 @@
+"""The script of leases: one holder at a time, for as long as it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from receiver.bus.link.lease import LEASE
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+NAME = "{logout}:poller:one"
+
+
+async def ask(client: redis.asyncio.Redis, who: str, held_ms: int | str) -> Any:
+    """Ask for it, or give it up with ''."""
+    return await LEASE.run(client, [NAME], (who, held_ms))
+
+
+async def test_one_holder(redis_client: redis.asyncio.Redis) -> None:
+    """The first gets it, and goes on holding it; another one gets it when it is given up."""
+    assert 1 == await ask(redis_client, "a", 60_000)
+    assert 0 == await ask(redis_client, "b", 60_000)
+    assert b"a" == await redis_client.get(NAME)
+    assert 1 == await ask(redis_client, "a", 90_000)
+    assert 60_000 < await redis_client.pttl(NAME) <= 90_000
+
+    assert 0 == await ask(redis_client, "a", "")
+
+    assert not await redis_client.exists(NAME)
+    assert 1 == await ask(redis_client, "b", 60_000)
+
+
+async def test_only_the_holder_gives_it_up(redis_client: redis.asyncio.Redis) -> None:
+    """Another one's farewell leaves it."""
+    await ask(redis_client, "a", 60_000)
+
+    assert 0 == await ask(redis_client, "b", "")
+
+    assert b"a" == await redis_client.get(NAME)
