@@ -17,6 +17,8 @@ export interface Eviction {
   receivedAt: number;
   input: string;
   reason: string | null;
+  /** False, of an operator's order (`input` is `admin`): it ends what was given to apps until then, and later sign-ins live. */
+  reauthenticate: boolean;
   /** MSAL home account ids. */
   accounts: string[];
   sessions: { clientId: string; keys: string[] }[];
@@ -46,6 +48,8 @@ export interface ListenerOptions {
   whenUnknown?: 'serve' | 'refuse';
   /** Milliseconds one read of the stream waits; 5000 by default. The longest silence before it starts over is two of these. */
   waitMs?: number;
+  /** The receiver's internal address and a token with the scope `sessions`: `signIn` registers sign-ins there. */
+  api?: { url: string; token: string };
   /** Whether to record what was done, for `receiver trace` and the metrics; true by default. */
   acknowledge?: boolean;
   /** Clears what else the app holds of the user: after requests are refused, up to 16 at a time, 30 s each. */
@@ -104,6 +108,12 @@ export class LogoutListener {
   status(claims: Claims, known?: { account?: string | null }): Promise<Status>;
   /** The same with the app's choice for what cannot be told. */
   isSignedOut(claims: Claims, known?: { account?: string | null }): Promise<boolean>;
+  /**
+   * Before a session begins: registers the sign-in where `api` is there, and asks. `ended`: show a page, and begin no session.
+   * @param known `keys`: names of what the app keeps of it; `session`: the request's, before it is made anew, which tells whether the
+   *   user was refused before
+   */
+  signIn(claims: Claims, known?: { account?: string | null; keys?: string[]; session?: unknown }): Promise<Status>;
   /** How it is, without the network: for a probe. */
   health(): Health;
   /** Express and connect middleware: put it right after the session's. */

@@ -21,6 +21,7 @@ type Event struct {
 	ofUser           bool
 	forClient        bool
 	logoutAt         float64
+	source           int // whose date it is
 	receivedMs       int64
 	accounts         []string
 }
@@ -38,6 +39,8 @@ type wire struct {
 		AppliesTo *string      `json:"applies_to"`
 		LogoutAt  json.Number  `json:"logout_at"`
 		Accounts  *[]string    `json:"accounts"`
+		Input     string       `json:"input"`
+		Again     *bool        `json:"reauthenticate"`
 		Sessions  []wireNaming `json:"sessions"`
 	} `json:"data"`
 }
@@ -89,10 +92,17 @@ func readEvent(text string) (Event, error) {
 	if data.Sub == nil && data.Sid == nil {
 		return Event{}, errors.New("it names no user and no session")
 	}
+	source := ofOP
+	if data.Input == "admin" {
+		source = ofOrder
+		if data.Again != nil && !*data.Again {
+			source = ofOrderOnSessions
+		}
+	}
 	return Event{
 		id: *read.ID, iss: *data.Iss, sub: data.Sub, sid: data.Sid, client: data.ClientID,
 		ofUser:    data.Sid == nil || (*data.Scope == "user" && data.Sub != nil),
-		forClient: data.AppliesTo != nil && *data.AppliesTo == "client", logoutAt: *at,
+		forClient: data.AppliesTo != nil && *data.AppliesTo == "client", logoutAt: *at, source: source,
 		receivedMs: received.UnixMilli(), accounts: *data.Accounts,
 	}, nil
 }

@@ -131,19 +131,24 @@ func (l *Listener) Status(claims map[string]any, account string) (string, error)
 	if known := l.knowledge.status(session, l.hears()); known != "unknown" {
 		return known, nil
 	}
-	names, ofUser := session.marks()
+	look := newLook(session)
 	keys := []any{"MGET"}
-	for _, name := range names {
+	for _, name := range look.names {
 		keys = append(keys, l.prefix+":mark:"+name)
 	}
-	askedAt := time.Now()
+	// Taken before Redis is asked: of what is heard later it may not know whether the session is newer.
+	looksEnded, askedAt := l.knowledge.looksEnded(session), time.Now()
 	values := l.redisSays(keys)
 	if values == nil {
+		if looksEnded || l.knowledge.looksEnded(session) {
+			return "ended", nil
+		}
 		return "unknown", nil
 	}
-	over := session.isEndedBy(values, ofUser)
-	l.knowledge.learn(session, over, values[len(values)-1] != nil, askedAt)
-	if over || l.knowledge.status(session, false) == "ended" {
+	answer := look.answer(values)
+	answer.over = answer.over || (looksEnded && !answer.isNewer)
+	l.knowledge.learn(session, answer, askedAt)
+	if answer.over || l.knowledge.status(session, false) == "ended" {
 		return "ended", nil
 	}
 	return "live", nil

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 )
 
-// Sessions and marks: rules M1 to M4 and E1.
+// Sessions and marks: rules M1 to M4, E1, R4 and R5.
 
 const maxDate = 253402300799
 
@@ -103,15 +103,22 @@ func (s Session) began() *float64 {
 	return s.iat
 }
 
-// marks are the names of the marks that may end the session, those of the user first, and the epoch, last.
-func (s Session) marks() (names []string, ofUser int) {
+// look says which marks to read with one MGET: those of the user, those of the session, the epoch, and those it may be newer than.
+type look struct {
+	session           Session
+	names             []string
+	ofUser, ofSession int
+}
+
+func newLook(s Session) look {
+	l := look{session: s}
 	suffixes := []string{""}
 	for _, client := range s.clients {
 		suffixes = append(suffixes, suffix(client))
 	}
 	add := func(name string) {
 		for _, suffix := range suffixes {
-			names = append(names, name+suffix)
+			l.names = append(l.names, name+suffix)
 		}
 	}
 	user := digest("sub", s.iss, s.sub)
@@ -119,44 +126,104 @@ func (s Session) marks() (names []string, ofUser int) {
 	if s.account != s.sub {
 		add(digest("account", s.iss, s.account))
 	}
-	ofUser = len(names)
+	l.ofUser = len(l.names)
 	if s.sid != "" {
 		session := digest("sid", s.iss, s.sid)
 		add(session)
 		add(session + "+" + user)
 	}
-	return append(names, "epoch"), ofUser
+	l.ofSession = len(l.names) - l.ofUser
+	l.names = append(l.names, "epoch")
+	for _, client := range s.clients {
+		text := strings.Join([]string{client, s.sub, s.sid, seconds(s.authTime), seconds(s.iat)}, "\n")
+		l.names = append(l.names, "anew:"+digest("anew", s.iss, text))
+	}
+	return l
 }
 
-var decimal = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`)
+func seconds(at *float64) string {
+	if at == nil {
+		return ""
+	}
+	return strconv.FormatFloat(math.RoundToEven(*at), 'f', 0, 64)
+}
 
-func markDate(value any) *float64 {
-	text, ok := value.(string)
-	if !ok || !decimal.MatchString(text) {
+// Whose date a mark has: R5.
+const (
+	ofOP = iota
+	ofOrder
+	ofOrderOnSessions
+)
+
+// clockSkew is how many seconds the clocks of OP and receiver may differ: the one dates sign-ins, the other orders.
+const clockSkew = 60
+
+type mark struct {
+	value, at float64 // the value grows with every logout
+	source    int
+}
+
+var markForm = regexp.MustCompile(`^([0-9]+)(?:\.(?:[0-9]{3}([012]))?[0-9]*)?$`)
+
+// readMark gives nil where there is none, or no date in it.
+func readMark(given any) *mark {
+	text, _ := given.(string)
+	found := markForm.FindStringSubmatch(text)
+	if found == nil {
 		return nil
 	}
-	return numericDate(json.Number(text))
+	at := numericDate(json.Number(found[1]))
+	value, err := strconv.ParseFloat(text, 64)
+	if at == nil || err != nil {
+		return nil
+	}
+	source, _ := strconv.Atoi(found[2])
+	return &mark{value, *at, source}
 }
 
-func isOver(at float64, began *float64) bool { return began == nil || *began <= at }
+// ends tells whether a logout ends a session; one of unknown age is over.
+func ends(at float64, source int, s Session, ofUser bool) bool {
+	began := s.authTime
+	if source == ofOrderOnSessions {
+		began = s.given()
+	} else if ofUser {
+		began = s.began()
+	}
+	if source != ofOP {
+		at += clockSkew
+	}
+	return began == nil || *began <= at
+}
 
-func (s Session) isEndedBy(values []any, ofUser int) bool {
-	last := len(values) - 1
-	given := s.iat
-	if given == nil {
-		given = s.authTime
+func (s Session) given() *float64 {
+	if s.iat != nil {
+		return s.iat
 	}
-	if epoch := markDate(values[last]); epoch != nil && given != nil && *given < *epoch {
-		return true
-	}
-	for index, value := range values[:last] {
-		began := s.authTime
-		if index < ofUser {
-			began = s.began()
+	return s.authTime
+}
+
+// said is what Redis says of a session.
+type said struct{ over, isNewer, hasEpoch bool }
+
+func (l look) answer(values []any) said {
+	epochAt := l.ofUser + l.ofSession
+	answer, newerThan := said{hasEpoch: values[epochAt] != nil}, -1.0
+	for _, value := range values[epochAt+1:] {
+		if noted := readMark(value); noted != nil {
+			answer.isNewer, newerThan = true, max(newerThan, noted.value)
 		}
-		if at := markDate(value); at != nil && !math.IsNaN(*at) && isOver(*at, began) {
-			return true
+	}
+	for index, value := range values[:epochAt+1] {
+		found := readMark(value)
+		if found == nil || found.value <= newerThan {
+			continue
+		}
+		if index == epochAt {
+			given := l.session.given()
+			answer.over = answer.over || (given != nil && *given < found.at)
+		} else {
+			answer.over = answer.over || ends(found.at, found.source, l.session, index < l.ofUser)
 		}
 	}
-	return false
+	return answer
 }

@@ -80,6 +80,37 @@ SESSIONS = [
         for of in ("sub", "sid")
     ),
     *(Session(name=f"mark {value!r}", marks={"sub": value}) for value in ("", "abc", "nan", "inf", "-1", f"{AT}.5")),
+    *(
+        Session(
+            name=f"order, {of}, {after} s later, {digits}",
+            claims={"auth_time": AT + after, "iat": AT + 99},
+            marks={of: f"{AT}.{digits}"},
+        )
+        for of in ("sub", "sid")
+        for after in (60, 61)
+        for digits in ("0001", "0011")
+    ),
+    *(
+        Session(
+            name=f"order on sessions, {of}, given {after} s later",
+            claims={**OLD, "iat": AT + after},
+            marks={of: f"{AT}.0002"},
+        )
+        for of in ("sub", "sid")
+        for after in (60, 61)
+    ),
+    Session(name="order on sessions, no iat", claims={"auth_time": AT + 61, "iat": ...}, marks={"sub": f"{AT}.0002"}),
+    Session(name="order on sessions, neither", claims=UNDATED, marks={"sub": f"{AT}.0002"}),
+    Session(name="counted, same second", claims=SAME, marks={"sub": f"{AT}.0030"}),
+    Session(name="counted, after", claims=NEW, marks={"sub": f"{AT}.0030"}),
+    Session(name="a source that is none, after", claims=NEW, marks={"sub": f"{AT}.0007"}),
+    Session(name="anew, as new as the mark", marks={"sub": f"{AT}.0011", "anew": f"{AT}.0011"}),
+    Session(name="anew, older than the mark", marks={"sub": f"{AT}.0011", "anew": f"{AT}.0001"}),
+    Session(name="anew, newer than one of two", marks={"sub": AT, "sid": AT + 1, "anew": AT}),
+    Session(name="anew, newer than the epoch", marks={"epoch": AT, "anew": AT}),
+    Session(name="anew, older than the epoch", marks={"epoch": AT, "anew": AT - 1}),
+    Session(name="anew, whole seconds", claims={"auth_time": AT - 9.5, "iat": AT - 5.5}, marks={"sub": AT, "anew": AT}),
+    Session(name="anew, no dates, no sid", claims={**UNDATED, "sid": ...}, marks={"sub": AT, "anew": AT}),
     Session(name="epoch after", marks={"epoch": AT - 89}),
     Session(name="epoch the same second", marks={"epoch": AT - 90}),
     Session(name="epoch before", marks={"epoch": AT - 91}),
@@ -118,6 +149,12 @@ HEARD = [
     Heard(name="this client", event={"applies_to": "client"}),
     Heard(name="another client", event={"applies_to": "client", "client_id": "c2"}),
     Heard(name="another client named, for the tenant", event={"client_id": "c2"}),
+    Heard(name="an order", event={"input": "admin"}, claims={"auth_time": AT + 60}),
+    Heard(name="an order, beyond the bound of the clocks", event={"input": "admin"}, claims={"auth_time": AT + 61}),
+    Heard(name="an order on sessions", event={"input": "admin", "reauthenticate": False}, claims={"iat": AT + 60}),
+    Heard(name="an order on sessions, given later", event={"input": "admin", "reauthenticate": False},
+          claims={"iat": AT + 61}),
+    Heard(name="no order that says false", event={"reauthenticate": False}, claims=NEW),
     Heard(name="an order for no client", event={"client_id": None}),
 ]  # fmt: skip
 

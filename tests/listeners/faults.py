@@ -37,6 +37,22 @@ def _keep_for_all(self: Any, key: Any, eviction: Any, _: Any, now: float) -> Non
     self._marks[key] = local_marks._Mark(eviction.logout_at, eviction.source, None, None, now)
 
 
+def _orders_as_logouts() -> None:
+    def is_ended(_: Any, logout_at: float, began: Any, **how: Any) -> bool:
+        return marks.is_ended(marks.Source.OP, logout_at, began, **how)
+
+    sign_in.is_ended = local_marks.is_ended = is_ended  # type: ignore[attr-defined]
+
+
+def _nothing_is_anew() -> None:
+    real = sign_in.SignIn.is_ended_by
+
+    def is_ended_by(self: Any, values: Any, **how: Any) -> bool:
+        return real(self, values, **{**how, "newer_than": None})
+
+    sign_in.SignIn.is_ended_by = is_ended_by  # type: ignore[method-assign]
+
+
 def _other_suffix() -> None:
     marks.client_suffix = lambda client_id: f".{client_id}"
 
@@ -168,6 +184,8 @@ FAULTS: dict[str, Callable[[], None]] = {
     "logout": _ignore_sessions,
     "one-client": _ignore_clients,
     "marks": _other_suffix,
+    "order": _orders_as_logouts,
+    "anew": _nothing_is_anew,
     "overtaken": _begin_unasked,
     "refresh": lambda: None,
     "restart": _never_ask,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.listeners import loads, logouts, losses, outages, signs
+from tests.listeners import loads, logouts, losses, orders, outages, signs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,7 +35,9 @@ class Situation:
 SITUATIONS = (
     Situation("logout", "L4 L6 L7", logouts.logout),
     Situation("one-client", "L5", logouts.one_client),
-    Situation("marks", "M1 M2 M3 M4", logouts.marks),
+    Situation("marks", "M1 to M4 R4 R5", logouts.marks),
+    Situation("order", "R5", orders.order),
+    Situation("anew", "R3 R4", orders.anew),
     Situation("overtaken", "Q5", logouts.overtaken),
     Situation("refresh", "T1 T2", logouts.refresh),
     Situation("restart", "Q1 Q2", losses.restart),

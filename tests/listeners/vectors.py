@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from receiver.bus.keys import Keys
-from receiver.bus.sign_ins.registry import mark_keys
+from receiver.bus.sign_ins.registry import Question, mark_keys
 from receiver.core.cursor import Cursor, read_number
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import msal_cache
 from receiver.core.local_marks import LocalMarks
-from receiver.core.marks import client_suffix, digest
+from receiver.core.marks import CLOCK_SKEW_S, client_suffix, digest
 from receiver.core.sign_in import from_claims
 from receiver.core.verdict import Marks, Verdict, judge
 from receiver.errors import BadEventError
@@ -46,16 +46,18 @@ def _session(number: int, case: cases.Session) -> dict[str, Any]:
         "sid+other": f"{digest('sid', cases.ISS, sid)}+{digest('sub', cases.ISS, 'other')}",
         "other iss": digest("sub", "https://other.example", sub),
     }
+    sign_in = from_claims(claims, client_id=cases.CLIENT, home_account_id=account)
+    names["anew"] = f"anew:{sign_in.anew_names(sign_in.client_ids[0])[0]}"
     marks = {}
     for mark, date in case.marks.items():
         name, _, client = mark.partition(" for ")
         marks[names[name] + (client_suffix(client) if client else "")] = str(date)
-    sign_in = from_claims(claims, client_id=cases.CLIENT, home_account_id=account)
     keys = mark_keys(Keys(), sign_in)
-    dates = [marks.get(key.removeprefix(Keys().mark(""))) for key in keys]
+    question = Question(Keys(), sign_in, skew_s=CLOCK_SKEW_S)
+    dates = [marks.get(key.removeprefix(Keys().mark(""))) for key in question.keys]
     return {
         "name": case.name, "claims": claims, "account": account, "marks": marks, "keys": keys,
-        "over": sign_in.is_ended_by(dates),
+        "anew": [key for key in question.keys if key not in keys], "over": question.answer(dates).ended,
     }  # fmt: skip
 
 

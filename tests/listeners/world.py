@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 KEYS = Keys()
 CLIENT = "c1"
 
+TOKEN = "a-token-of-the-kit"
+"""For the receiver's API."""
+
 AT_ONCE = 256
 """Evictions published in one round trip."""
 
@@ -92,7 +95,7 @@ class World:
     async def start_receiver(self) -> None:
         """As `receiver serve`."""
         tenant = t1(self.op, algorithms=["ES256"])
-        running = start_receiver(self._server.url, self.redis, self.op.clock, [tenant])
+        running = start_receiver(self._server.url, self.redis, self.op.clock, [tenant], internal={"token": TOKEN})
         self._receiver = await self._stack.enter_async_context(running)
 
     def url(self, user: str = "") -> str:
@@ -108,6 +111,26 @@ class World:
         assert 200 == answer.status, answer.text
         [(_, entry)] = await self.redis.xrevrange(KEYS.events, count=1)
         return Eviction.from_json(entry[b"event"])
+
+    async def order(self, sub: str, *, reauthenticate: bool = True) -> None:
+        """An operator ends a user's sessions, by the receiver's API; the session at the OP goes on."""
+        body = {"tenant": "t1", "sub": sub, "reauthenticate": reauthenticate}
+        status = await self._ask_api("POST", "/v1/evictions", body)
+        assert 202 == status, status
+
+    async def register(self, claims: dict[str, Any], *, anew: bool = False) -> bool:
+        """Register a sign-in by the receiver's API, as an app does; False: its session is over."""
+        named = {name: claims[name] for name in ("iss", "sub", "sid", "auth_time", "iat") if name in claims}
+        status = await self._ask_api("PUT", "/v1/sessions", {"client_id": CLIENT, "anew": anew, **named})
+        assert status in {200, 409}, status
+        return status == 200
+
+    async def _ask_api(self, method: str, path: str, body: dict[str, Any]) -> int:
+        assert self._receiver is not None
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        where = self._receiver.internal + path
+        async with self._receiver.http.request(method, where, json=body, headers=headers) as answer:
+            return answer.status
 
     async def publish(self, evictions: Iterable[Eviction]) -> None:
         """Published as the receiver does, past its HTTP."""

@@ -39,6 +39,7 @@ export function readEvent(given) {
     receivedAt: moment(event.time),
     input: text(data.input, 'input'),
     reason: optional(data.reason ?? null, 'reason'),
+    reauthenticate: data.reauthenticate !== false,
     accounts: texts(data.accounts, 'accounts'),
     sessions: array(data.sessions ?? [], 'sessions').map((session) => ({
       clientId: text(object(session, 'sessions').client_id, 'sessions'),

@@ -1,8 +1,8 @@
-// What one process knows of sessions: L1 to L7, Q3, E3, M5, K1 and K2 of docs/listener.md. No I/O.
+// What one process knows of sessions: L1 to L7, Q3, E3, M5, R4, K1 and K2 of docs/listener.md. No I/O.
 
 import { randomInt } from 'node:crypto';
 
-import { isOver } from './marks.js';
+import { OF_OP, OF_ORDER, OF_ORDER_ON_SESSIONS, ends } from './marks.js';
 
 /** Milliseconds after which a session is asked about again whose account is another name than its `sub`. */
 const ASK_AGAIN_MS = 10_000;
@@ -14,7 +14,9 @@ const MAX_MARKS = 100_000;
 const KEEP_OVER_MS = 40 * 86_400_000;
 
 /** @typedef {import('./marks.js').Session} Session */
-/** @typedef {{ logoutAt: number, client: string | null, sub: string | null }} Mark */
+/** @typedef {{ session: Session, askedAt: number, isNewer: boolean }} Asked a session Redis called live; `isNewer`: noted there as newer than its marks */
+/** @typedef {{ at: number, source: number, client: string | null, sub: string | null, heardAt: number }} Mark */
+/** @typedef {{ isOver: boolean, at: number }} Heard not over: they name it, and only Redis can tell; `at`: when the last was heard */
 
 const name = (/** @type {string} */ kind, /** @type {string} */ iss, /** @type {string} */ value) => `${kind}\n${iss}\n${value}`;
 
@@ -35,47 +37,49 @@ export class HeardMarks {
     }
   }
 
-  note(/** @type {import('./types.js').Eviction} */ eviction) {
-    const { iss, sub, sid, scope, accounts } = eviction;
-    if (sid !== null) this.#keep(name('sid', iss, sid), eviction, sub);
+  note(/** @type {import('./types.js').Eviction} */ eviction, /** @type {number} */ now) {
+    const { iss, sub, sid, scope, accounts, logoutAt, input, reauthenticate } = eviction;
+    const source = input !== 'admin' ? OF_OP : reauthenticate ? OF_ORDER : OF_ORDER_ON_SESSIONS;
+    const ofUser = { at: logoutAt, source, client: eviction.appliesTo === 'client' ? eviction.clientId : null, sub: null, heardAt: now };
+    if (sid !== null) this.#keep(name('sid', iss, sid), { ...ofUser, sub });
     if (scope !== 'user') return;
-    if (sub !== null) this.#keep(name('sub', iss, sub), eviction, null);
-    for (const account of accounts) this.#keep(name('account', iss, account), eviction, null);
+    if (sub !== null) this.#keep(name('sub', iss, sub), ofUser);
+    for (const account of accounts) this.#keep(name('account', iss, account), ofUser);
   }
 
-  /** @returns {'ended' | 'ask' | 'unknown'} */
-  judge(/** @type {Session} */ { iss, clients, sub, sid, account, authTime, iat }) {
-    /** @type {'ask' | 'unknown'} */
-    let answer = 'unknown';
-    const began = authTime ?? iat;
-    for (const [kind, value, since] of /** @type {const} */ ([['sid', sid, authTime], ['sub', sub, began], ['account', account, began]])) {
-      const mark = value === undefined ? undefined : this.#marks.get(name(kind, iss, value));
-      if (mark === undefined || !isOver(mark.logoutAt, since)) continue;
-      const foreign = (mark.client !== null && !clients.includes(mark.client)) || (mark.sub !== null && mark.sub !== sub);
-      if (!foreign) return 'ended';
-      answer = 'ask';
+  /** @returns {Heard | undefined} undefined where none names it, or it is later by its dates */
+  judge(/** @type {Session} */ session) {
+    /** @type {Heard | undefined} */
+    let found;
+    for (const [kind, value] of /** @type {const} */ ([['sid', session.sid], ['sub', session.sub], ['account', session.account]])) {
+      const mark = value === undefined ? undefined : this.#marks.get(name(kind, session.iss, value));
+      if (mark === undefined || !ends(mark, session, kind !== 'sid')) continue;
+      const isForeign = (mark.client !== null && !session.clients.includes(mark.client)) || (mark.sub !== null && mark.sub !== session.sub);
+      found = { isOver: !isForeign || found?.isOver === true, at: Math.max(mark.heardAt, found?.at ?? -Infinity) };
     }
-    return answer;
+    return found;
   }
 
-  #keep(/** @type {string} */ key, /** @type {import('./types.js').Eviction} */ eviction, /** @type {string | null} */ sub) {
-    const client = eviction.appliesTo === 'client' ? eviction.clientId : null;
+  #keep(/** @type {string} */ key, /** @type {Mark} */ mark) {
     const before = this.#marks.get(key);
-    let mark = { logoutAt: eviction.logoutAt, client, sub };
     if (before !== undefined) {
       // Two logouts of one name: what both may mean is left to Redis unless they agree.
-      const same = before.client === client && before.sub === sub;
-      const logoutAt = Math.max(before.logoutAt, mark.logoutAt);
-      mark = same ? { ...mark, logoutAt } : { logoutAt, client: '', sub: '' };
+      const isSame = before.client === mark.client && before.sub === mark.sub;
+      const { at, source } = before.at > mark.at ? before : mark;
+      mark = { ...mark, at, source, ...(isSame ? {} : { client: '', sub: '' }) };
       this.#marks.delete(key);
     }
     this.#marks.set(key, mark);
   }
 }
 
+/** Of one that Redis was never asked about, or calls newer than its marks, only Redis knows. */
+const isOver = (/** @type {Heard | undefined} */ heard, /** @type {Asked | undefined} */ asked) =>
+  heard !== undefined && heard.isOver && asked !== undefined && !asked.isNewer && asked.askedAt <= heard.at;
+
 export class Knowledge {
   #marks = new HeardMarks();
-  /** @type {Map<string, { session: Session, askedAt: number }>} */
+  /** @type {Map<string, Asked>} */
   #live = new Map();
   // Hashes, as these are kept for long; of 53 bits and with a secret, so that no two sessions can be made to share one.
   /** @type {[Set<number>, Set<number>]} */
@@ -93,9 +97,9 @@ export class Knowledge {
 
   note(/** @type {import('./types.js').Eviction} */ eviction) {
     this.#inDoubt = false;
-    this.#marks.note(eviction);
+    this.#marks.note(eviction, this.#clock());
     if (!this.#marks.isFull) return;
-    for (const { session } of this.#live.values()) if (this.#marks.judge(session) === 'ended') this.learnOver(session);
+    for (const asked of this.#live.values()) if (isOver(this.#marks.judge(asked.session), asked)) this.learnOver(asked.session);
     this.#live.clear();
     this.#marks.giveWay();
   }
@@ -112,32 +116,52 @@ export class Knowledge {
    * @returns {'live' | 'ended' | 'unknown'} unknown: ask Redis
    */
   status(session, hears) {
-    const answer = this.#marks.judge(session);
-    if (answer === 'ended') {
+    const heard = this.#marks.judge(session);
+    const asked = this.#live.get(session.identity);
+    if (this.#isKnownOver(session) || isOver(heard, asked)) {
       this.learnOver(session);
       return 'ended';
     }
-    const [late, early] = this.#over;
-    if (late.size + early.size > 0) {
-      const hash = this.#hash(session.identity);
-      if (late.has(hash) || early.has(hash)) return 'ended';
-    }
-    if (answer === 'ask' || !hears) return 'unknown';
-    const known = this.#live.get(session.identity);
-    if (known === undefined) return 'unknown';
-    return session.account !== session.sub && this.#clock() - known.askedAt >= ASK_AGAIN_MS ? 'unknown' : 'live';
+    if (!hears || asked === undefined || (heard !== undefined && asked.askedAt <= heard.at)) return 'unknown';
+    return session.account !== session.sub && this.#clock() - asked.askedAt >= ASK_AGAIN_MS ? 'unknown' : 'live';
   }
 
-  learnLive(/** @type {Session} */ session, /** @type {{ askedAt: number, hasEpoch: boolean }} */ { askedAt, hasEpoch }) {
+  /** Whether what was heard ends it, unless Redis notes it as newer. */
+  looksEnded(/** @type {Session} */ session) {
+    return this.#marks.judge(session)?.isOver === true;
+  }
+
+  /**
+   * Redis calls it live.
+   * @param {Session} session
+   * @param {{ askedAt: number, hasEpoch: boolean, isNewer: boolean }} answer `askedAt`: what was marked later it may not have known
+   */
+  learnLive(session, { askedAt, hasEpoch, isNewer }) {
     if (this.#inDoubt && !hasEpoch) return;
     this.#inDoubt = false;
+    // An earlier sign-in of the same second may look the same, and be over.
+    if (isNewer) this.forgetOne(session);
     this.#live.delete(session.identity);
-    this.#live.set(session.identity, { session, askedAt });
+    this.#live.set(session.identity, { session, askedAt, isNewer });
     if (this.#live.size <= MAX_LIVE) return;
     for (const longest of this.#live.keys()) {
       this.#live.delete(longest);
       break;
     }
+  }
+
+  /** Ask again about this one, also where it was over. */
+  forgetOne(/** @type {Session} */ session) {
+    const hash = this.#hash(session.identity);
+    for (const over of this.#over) over.delete(hash);
+    this.#live.delete(session.identity);
+  }
+
+  #isKnownOver(/** @type {Session} */ session) {
+    const [late, early] = this.#over;
+    if (late.size + early.size === 0) return false;
+    const hash = this.#hash(session.identity);
+    return late.has(hash) || early.has(hash);
   }
 
   learnOver(/** @type {Session} */ session) {

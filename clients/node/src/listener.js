@@ -11,6 +11,8 @@ import { guardedCache } from './msal.js';
 import { WatchedClient } from './msal-memory.js';
 import { withDefaults } from './options.js';
 import { Questions } from './questions.js';
+import { Registration } from './registration.js';
+import { authorizationParams } from './requests.js';
 import { Stream } from './stream.js';
 
 /** Milliseconds `stop` may take. */
@@ -20,6 +22,7 @@ export class LogoutListener {
   #options;
   #knowledge = new Knowledge();
   #asking;
+  #registration;
   #questions;
   #acknowledgements;
   #clearing;
@@ -41,7 +44,8 @@ export class LogoutListener {
   /** @param {any} given see the types */
   constructor(given) {
     this.#options = withDefaults(given);
-    const { redis, app, prefix, waitMs, log, acknowledge } = this.#options;
+    const { redis, app, prefix, waitMs, log, acknowledge, api } = this.#options;
+    this.#registration = api === undefined ? undefined : new Registration(api, log);
     this.#asking = new Connection(redis);
     this.#questions = new Questions({ connection: this.#asking, prefix, log });
     this.#acknowledgements = acknowledge
@@ -97,16 +101,43 @@ export class LogoutListener {
    * @throws {TypeError} the claims have no `iss`, `sub` or `aud`
    */
   async status(claims, { account } = {}) {
-    const session = this.session(claims, account);
+    return this.statusOf(this.session(claims, account));
+  }
+
+  /** As `status`. */
+  async statusOf(/** @type {import('./marks.js').Session} */ session) {
     const known = this.#knowledge.status(session, this.#hears());
     if (known !== 'unknown') return known;
+    // Taken before Redis is asked: of what is heard later it may not know whether the session is newer.
+    const looksEnded = this.#knowledge.looksEnded(session);
     const askedAt = performance.now();
     const answer = await this.#questions.ask(session);
-    if (answer === undefined) return 'unknown';
-    if (answer.over) this.#knowledge.learnOver(session);
-    else this.#knowledge.learnLive(session, { askedAt, hasEpoch: answer.hasEpoch });
+    if (answer === undefined) return looksEnded || this.#knowledge.looksEnded(session) ? 'ended' : 'unknown';
+    if (answer.over || (looksEnded && !answer.isNewer)) {
+      this.#knowledge.learnOver(session);
+      return 'ended';
+    }
+    this.#knowledge.learnLive(session, { askedAt, hasEpoch: answer.hasEpoch, isNewer: answer.isNewer });
     // It may have been heard of while Redis was asked.
-    return answer.over || this.#knowledge.status(session, false) === 'ended' ? 'ended' : 'live';
+    return this.#knowledge.status(session, false) === 'ended' ? 'ended' : 'live';
+  }
+
+  /**
+   * Before a session begins: registers the sign-in at the receiver's API, where the option `api` is there, and asks.
+   * @param {Record<string, unknown>} claims of the ID token
+   * @param {{ account?: string | null, keys?: string[], session?: any }} [known] `session`: the request's, before it is made anew; it
+   *   tells whether the user was refused before, so that this sign-in answers `prompt=login`
+   * @returns {Promise<import('./types.js').Status>}
+   * @throws {TypeError} the claims have no `iss`, `sub` or `aud`
+   */
+  async signIn(claims, { account, keys = [], session: ofRequest } = {}) {
+    const session = this.session(claims, account);
+    const anew = authorizationParams(ofRequest).prompt === 'login';
+    const registered = await this.#registration?.register(session, { anew, keys });
+    if (registered === 'ended') return 'ended';
+    // An earlier sign-in of the same second may look the same, and be over.
+    if (registered === 'live' && anew) this.#knowledge.forgetOne(session);
+    return this.statusOf(session);
   }
 
   /** As `status`, with the app's choice for what cannot be told. */
@@ -116,8 +147,8 @@ export class LogoutListener {
   }
 
   /** What the claims say of the session. */
-  session(/** @type {Record<string, unknown>} */ claims, /** @type {string | null | undefined} */ account) {
-    return toSession(claims, { account, clientId: this.#options.clientId });
+  session(/** @type {Record<string, unknown>} */ claims, /** @type {string | null | undefined} */ account, isCached = false) {
+    return toSession(claims, { account, clientId: this.#options.clientId, isCached });
   }
 
   /** The dates of a session's marks, always asked; undefined where Redis cannot tell. */

@@ -1,4 +1,4 @@
-// Sessions and marks: rules M1 to M4 and E1 of docs/listener.md. Pure.
+// Sessions and marks: rules M1 to M4, E1, R4 and R5 of docs/listener.md. Pure.
 
 import { blake2b } from '@noble/hashes/blake2.js';
 
@@ -15,7 +15,7 @@ export function numericDate(/** @type {unknown} */ value) {
 const base64url = (/** @type {Uint8Array} */ bytes) => Buffer.from(bytes).toString('base64url');
 
 /** Name of a user (`sub`), session (`sid`) or account (`account`) of one issuer. */
-export function digest(/** @type {'sub' | 'sid' | 'account'} */ kind, /** @type {string} */ iss, /** @type {string} */ value) {
+export function digest(/** @type {'sub' | 'sid' | 'account' | 'anew'} */ kind, /** @type {string} */ iss, /** @type {string} */ value) {
   return base64url(blake2b(encoder.encode(`${kind}\n${iss}\n${value}`), { dkLen: 12 }));
 }
 
@@ -34,15 +34,16 @@ export function clientSuffix(/** @type {string} */ clientId) {
  * @property {number | undefined} iat
  * @property {string} account
  * @property {string} identity the same for the same session
+ * @property {boolean} isCached whether this is what an ID token in a token cache says, whose `iat` may be a later one
  */
 
 /**
  * @param {Record<string, unknown>} claims
- * @param {{ account?: string | null, clientId?: string }} [known]
+ * @param {{ account?: string | null, clientId?: string, isCached?: boolean }} [known]
  * @returns {Session}
  * @throws {TypeError} the claims have no `iss`, `sub` or `aud`
  */
-export function toSession(claims, { account, clientId } = {}) {
+export function toSession(claims, { account, clientId, isCached = false } = {}) {
   const { iss, sub, sid, azp } = claims;
   const clients = clientsOf(azp, claims.aud, clientId);
   if (typeof iss !== 'string' || typeof sub !== 'string' || clients.length === 0) {
@@ -56,9 +57,10 @@ export function toSession(claims, { account, clientId } = {}) {
     authTime: numericDate(claims.auth_time),
     iat: numericDate(claims.iat),
     account: account || sub,
+    isCached,
   };
   const { sid: ended, authTime, iat } = session;
-  return { ...session, identity: [iss, clients, sub, ended, authTime, iat, session.account].join('\n') };
+  return { ...session, identity: [iss, clients, sub, ended, authTime, iat, session.account, isCached].join('\n') };
 }
 
 /** @returns {string[]} */
@@ -71,40 +73,105 @@ function clientsOf(/** @type {unknown} */ azp, /** @type {unknown} */ aud, /** @
 }
 
 /**
- * Names of the marks that may end a session, and the epoch, which is last.
+ * Names of the marks that may end a session.
  * @param {Session} session
- * @returns {{ names: string[], ofUser: number }} `ofUser`: how many of them, the first ones, are the user's
+ * @returns {{ ofUser: string[], ofSession: string[] }}
  */
-export function markNames({ iss, clients, sub, sid, account }) {
+function markNames({ iss, clients, sub, sid, account }) {
   const user = digest('sub', iss, sub);
   const users = account === sub ? [user] : [user, digest('account', iss, account)];
   const ended = sid === undefined ? undefined : digest('sid', iss, sid);
   const sessions = ended === undefined ? [] : [ended, `${ended}+${user}`];
   const suffixes = ['', ...clients.map(clientSuffix)];
   const withSuffixes = (/** @type {string[]} */ names) => names.flatMap((name) => suffixes.map((suffix) => name + suffix));
-  const ofUser = withSuffixes(users);
-  return { names: [...ofUser, ...withSuffixes(sessions), 'epoch'], ofUser: ofUser.length };
+  return { ofUser: withSuffixes(users), ofSession: withSuffixes(sessions) };
 }
 
-/** A mark's date; undefined where there is none, or no number. */
-export function markDate(/** @type {string | null | undefined} */ text) {
-  return typeof text === 'string' && /^\s*\d/.test(text) ? numericDate(Number(text)) : undefined;
+/** Under which a sign-in may be noted as newer than its marks; of a cached one, whose `iat` may be later, by the rest. */
+function anewNames(/** @type {Session} */ { iss, clients, sub, sid, authTime, iat, isCached }) {
+  const dates = [seconds(authTime), isCached ? '' : seconds(iat)];
+  return clients.map((client) => `anew:${digest('anew', iss, [client, sub, sid ?? '', ...dates].join('\n'))}`);
 }
 
-/** Whether a logout dated `at` ends what began then; what began at an unknown time is over. */
-export const isOver = (/** @type {number} */ at, /** @type {number | undefined} */ began) => began === undefined || began <= at;
+/** Whole seconds; a half goes to the even side, as in the receiver. */
+function seconds(/** @type {number | undefined} */ date) {
+  if (date === undefined) return '';
+  const floor = Math.floor(date);
+  const up = date - floor > 0.5 || (date - floor === 0.5 && floor % 2 === 1);
+  return `${up ? floor + 1 : floor}`;
+}
+
+/** Seconds the clocks of OP and receiver may differ: the one dates sign-ins, the other orders. */
+const CLOCK_SKEW_S = 60;
+
+/** Whose date a mark has: the OP's, that of an order, that of an order on what was given to apps until then. */
+export const OF_OP = 0;
+export const OF_ORDER = 1;
+export const OF_ORDER_ON_SESSIONS = 2;
+
+/** @typedef {{ value: number, at: number, source: number }} Mark `value` grows with every logout, `at` is NumericDate seconds */
+
+/** @returns {Mark | undefined} undefined where there is none, or no date in it */
+export function readMark(/** @type {string | null | undefined} */ text) {
+  const found = /^(\d+)(?:\.(?:\d{3}([012]))?\d*)?$/.exec(text ?? '');
+  const at = found === null ? undefined : numericDate(Number(found[1]));
+  return at === undefined ? undefined : { value: Number(text), at, source: Number(found?.[2] ?? OF_OP) };
+}
 
 /**
+ * Whether a logout ends a session; one of unknown age is over.
+ * @param {{ at: number, source: number }} mark
  * @param {Session} session
- * @param {(string | null)[]} values of `markNames`, in their order
- * @param {number} ofUser
+ * @param {boolean} isOfUser
  */
-export function isEndedBy(session, values, ofUser) {
-  const epoch = markDate(values.at(-1));
-  const givenAt = session.iat ?? session.authTime;
-  if (epoch !== undefined && givenAt !== undefined && givenAt < epoch) return true;
-  return values.slice(0, -1).some((text, index) => {
-    const at = markDate(text);
-    return at !== undefined && isOver(at, index < ofUser ? (session.authTime ?? session.iat) : session.authTime);
-  });
+export function ends({ at, source }, { authTime, iat }, isOfUser) {
+  const began = source === OF_ORDER_ON_SESSIONS ? (iat ?? authTime) : (authTime ?? (isOfUser ? iat : undefined));
+  return began === undefined || began <= at + (source === OF_OP ? 0 : CLOCK_SKEW_S);
 }
+
+/**
+ * What Redis says of a session.
+ * @typedef {object} Answer
+ * @property {boolean} over
+ * @property {boolean} isNewer whether it is noted as newer than marks up to some value
+ * @property {boolean} hasEpoch
+ * @property {number | undefined} userAt latest date of a mark of the user that it is not noted as newer than
+ * @property {number | undefined} sessionAt the same, of the session
+ */
+
+/** One look at the marks of a session: M3, M4, E1, R4 and R5. */
+export class Look {
+  #session;
+  #marks;
+
+  constructor(/** @type {Session} */ session) {
+    this.#session = session;
+    this.#marks = markNames(session);
+    const { ofUser, ofSession } = this.#marks;
+    /** To be read with one MGET. */
+    this.names = [...ofUser, ...ofSession, 'epoch', ...anewNames(session)];
+  }
+
+  /**
+   * @param {(string | null)[]} values of `names`, in their order
+   * @returns {Answer}
+   */
+  answer(values) {
+    const { ofUser, ofSession } = this.#marks;
+    const epochAt = ofUser.length + ofSession.length;
+    const read = values.map(readMark);
+    const noted = read.slice(epochAt + 1).filter((mark) => mark !== undefined);
+    const newerThan = Math.max(-1, ...noted.map(({ value }) => value));
+    const counts = (/** @type {(Mark | undefined)[]} */ marks) => marks.filter((mark) => mark !== undefined && mark.value > newerThan);
+    const users = /** @type {Mark[]} */ (counts(read.slice(0, ofUser.length)));
+    const sessions = /** @type {Mark[]} */ (counts(read.slice(ofUser.length, epochAt)));
+    const [epoch] = /** @type {Mark[]} */ (counts(read.slice(epochAt, epochAt + 1)));
+    const givenAt = this.#session.iat ?? this.#session.authTime;
+    const isLost = epoch !== undefined && givenAt !== undefined && givenAt < epoch.at;
+    const isEnded = users.some((mark) => ends(mark, this.#session, true)) || sessions.some((mark) => ends(mark, this.#session, false));
+    return { over: isLost || isEnded, isNewer: noted.length > 0, hasEpoch: values[epochAt] !== null, userAt: latest(users), sessionAt: latest(sessions) };
+  }
+}
+
+/** @returns {number | undefined} */
+const latest = (/** @type {Mark[]} */ marks) => (marks.length > 0 ? Math.max(...marks.map(({ at }) => at)) : undefined);

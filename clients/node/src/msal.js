@@ -110,13 +110,13 @@ function group(/** @type {Record<string, any>[]} */ places, /** @type {Set<strin
 export async function isOver(/** @type {import('./listener.js').LogoutListener} */ listener, /** @type {SignIn} */ { claims, account, clientId, oldestAt }) {
   // Without an ID token nothing says whose issuer's user it is: nothing to ask by.
   if (typeof claims?.iss !== 'string' || typeof claims.sub !== 'string') return false;
-  const session = listener.session({ ...claims, aud: claims.aud ?? clientId }, account);
-  if (session.authTime !== undefined) {
-    // Where there is an `auth_time` the `iat`, which a renewed ID token has anew, counts for the epoch only.
-    return listener.isSignedOut({ ...claims, aud: claims.aud ?? clientId }, { account });
+  const session = listener.session({ ...claims, aud: claims.aud ?? clientId }, account, true);
+  const marks = session.authTime === undefined ? await listener.marks(session) : undefined;
+  if (marks === undefined) {
+    const status = await listener.statusOf(session);
+    return status === 'unknown' ? listener.whenUnknown === 'refuse' : status === 'ended';
   }
-  const marks = await listener.marks(session);
-  if (marks === undefined) return listener.isSignedOut(claims, { account });
+  if (marks.over) return true;
   if (marks.sessionAt !== undefined) return true;
   return marks.userAt !== undefined && judgeUndated({ userAt: marks.userAt, iat: session.iat, oldestAt }) !== 'lives';
 }

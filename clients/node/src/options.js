@@ -2,6 +2,10 @@
 
 import { isClient } from './connection.js';
 
+function isApi(/** @type {any} */ value) {
+  return typeof value?.token === 'string' && value.token !== '' && URL.canParse(value.url) && /^https?:/.test(value.url);
+}
+
 /** @type {Record<string, [(value: any) => boolean, string]>} */
 const RULES = {
   redis: [isClient, 'a client of the package redis (4 to 6) or ioredis, for the Redis the receiver publishes to'],
@@ -11,6 +15,7 @@ const RULES = {
   whenUnknown: [(value) => value === 'serve' || value === 'refuse', "'serve' or 'refuse'"],
   waitMs: [(value) => Number.isInteger(value) && value >= 100 && value <= 60_000, 'a whole number of milliseconds from 100 to 60000'],
   acknowledge: [(value) => typeof value === 'boolean', 'true or false'],
+  api: [isApi, "{ url, token }: the receiver's internal address and a token with the scope sessions, to register sign-ins"],
   onEviction: [(value) => typeof value === 'function', 'a function'],
   onReset: [(value) => typeof value === 'function', 'a function'],
   onMetric: [(value) => typeof value === 'function', 'a function'],

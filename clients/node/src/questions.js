@@ -1,6 +1,6 @@
 // Asks Redis about sessions: Q1 to Q5, W1, W3, A2 and E3 of docs/listener.md.
 
-import { isEndedBy, markDate, markNames } from './marks.js';
+import { Look } from './marks.js';
 
 /** Milliseconds after a question that was not answered in which Redis is not asked again. */
 const PAUSE_MS = 1_000;
@@ -22,20 +22,13 @@ export class Questions {
   /**
    * The client library sends what is asked at the same time in one go.
    * @param {import('./marks.js').Session} session
-   * @returns {Promise<{ over: boolean, hasEpoch: boolean, userAt: number | undefined, sessionAt: number | undefined } | undefined>}
-   *   the latest dates of the user's and the session's marks; undefined where Redis cannot tell
+   * @returns {Promise<import('./marks.js').Answer | undefined>} undefined where Redis cannot tell
    */
   async ask(session) {
     if (performance.now() < this.#awayUntil) return undefined;
-    const { names, ofUser } = markNames(session);
+    const look = new Look(session);
     try {
-      const values = await this.#connection.send(['MGET', ...names.map((name) => `${this.#prefix}:mark:${name}`)]);
-      return {
-        over: isEndedBy(session, values, ofUser),
-        hasEpoch: values.at(-1) !== null,
-        userAt: latest(values.slice(0, ofUser)),
-        sessionAt: latest(values.slice(ofUser, -1)),
-      };
+      return look.answer(await this.#connection.send(['MGET', ...look.names.map((name) => `${this.#prefix}:mark:${name}`)]));
     } catch (error) {
       this.#awayUntil = performance.now() + PAUSE_MS;
       this.#tell(/** @type {Error} */ (error));
@@ -54,10 +47,4 @@ export class Questions {
       );
     }
   }
-}
-
-/** @returns {number | undefined} */
-function latest(/** @type {(string | null)[]} */ values) {
-  const dates = values.map(markDate).filter((date) => date !== undefined);
-  return dates.length > 0 ? Math.max(...dates) : undefined;
 }

@@ -15,6 +15,7 @@
  * @property {number} receivedAt seconds since 1970 on the receiver's clock
  * @property {string} input
  * @property {string | null} reason
+ * @property {boolean} reauthenticate false, of an operator's order: it ends what was given to apps until then
  * @property {string[]} accounts MSAL home account ids
  * @property {{ clientId: string, keys: string[] }[]} sessions what apps registered
  *
