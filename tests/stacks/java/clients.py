@@ -6,7 +6,6 @@ import itertools
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tests.stacks.java.driver import Driver, Refused
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -20,35 +19,19 @@ _numbers = itertools.count(1)
 
 
 class Listener:
-    """The example's `Evictions`, started with `with`."""
+    """The Java listener with its module for msal4j, started with `with`."""
 
     def __init__(self, driver: Driver, redis_url: str) -> None:
         self._driver = driver
         self._redis_url = redis_url
         self.name = f"listener-{next(_numbers)}"
 
-    @property
-    def heard(self) -> int:
-        """Sign-outs that every cache attached to it has acted on."""
-        return int(self._driver.do("msal.heard", listener=self.name)[0])
-
-    @property
-    def resets(self) -> int:
-        """How often it was told that sign-outs were missed."""
-        return int(self._driver.do("msal.heard", listener=self.name)[1])
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether its last read went well."""
-        return bool(self._driver.do("msal.listening", listener=self.name))
-
-    def is_over(self, *, spring: bool = False, **claims: Any) -> bool:
-        """What a filter asks on a request; with claims as `spring` security gives them, or as any JSON library does."""
-        return bool(self._driver.do("msal.over", listener=self.name, claims=claims, spring=spring))
+    def has_heard_of(self, client: Client, user: str) -> bool:
+        """Whether every cache has acted on a sign-out of this user."""
+        return bool(self._driver.do("msal.heard", listener=self.name, sub=client.op.sub(user, "portal")))
 
     def __enter__(self) -> Self:
-        self._driver.do("msal.listen", listener=self.name, redis=self._redis_url)
-        eventually(lambda: self.is_listening)
+        assert self._driver.do("msal.listen", listener=self.name, redis=self._redis_url)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -59,6 +59,6 @@ def names() -> tuple[str, str]:
 
 @pytest.fixture
 def listener(driver: Driver, quiet_world: World) -> Iterator[Listener]:
-    """The example's `Evictions` in the driver, listening."""
+    """The Java listener in the driver, listening."""
     with Listener(driver, quiet_world.redis_url) as listening:
         yield listening

@@ -24,9 +24,12 @@ DOWNLOAD_S = 400
 
 def installed_listener() -> Path:
     """The modules of the listener, in Maven's local repository; their own tests are built and not run."""
-    sources = [path for module in LISTENER.glob("*/pom.xml") for path in (module, module.parent / "src")]
-    _build(LISTENER, sources, "target/classpath.txt", "install", "-DskipTests")
+    _build(LISTENER, _sources_of_the_listener(), "target/classpath.txt", "install", "-DskipTests")
     return LISTENER
+
+
+def _sources_of_the_listener() -> list[Path]:
+    return [path for module in LISTENER.glob("*/pom.xml") for path in (module, module.parent / "src")]
 
 
 def classpath_of_tests(module: Path) -> str:
@@ -36,7 +39,8 @@ def classpath_of_tests(module: Path) -> str:
 
 def classpath_of_driver(msal4j: str) -> str:
     """The driver with the msal4j the project names (`current`) or `OLD_MSAL4J`."""
-    _build(HERE, [HERE / "src", EXAMPLE / "src"], "target/classpath.txt")
+    installed_listener()
+    _build(HERE, [HERE / "src", *_sources_of_the_listener()], "target/classpath.txt")
     if msal4j == "current":
         return _classpath(HERE, "target/classpath.txt")
     file = f"target/classpath-{OLD_MSAL4J}.txt"
@@ -47,7 +51,8 @@ def classpath_of_driver(msal4j: str) -> str:
 
 def classpath_of_example() -> str:
     """The example app, as its own project builds it."""
-    _build(EXAMPLE, [EXAMPLE / "src"], "target/classpath.txt")
+    installed_listener()
+    _build(EXAMPLE, [EXAMPLE / "src", *_sources_of_the_listener()], "target/classpath.txt")
     return _classpath(EXAMPLE, "target/classpath.txt")
 
 

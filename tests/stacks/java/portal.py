@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
@@ -27,17 +29,19 @@ class Portal:
     """The app, started with `with`.
 
     Args:
-        name: Namespace of its sessions and beginning of the key of its tokens.
-        hears: Whether it hears of sign-outs; else it runs as it was before.
+        name: Namespace of its sessions and beginning of the keys of its tokens.
+        shape: Of its OP: `entra`, or `oidc`, for which msal4j has no accounts.
+        hears: Whether it hears of sign-outs; else it runs without the listener.
         evicted: Whether there is an evictor.
     """
 
-    def __init__(self, name: str, world: World, directory: Path, *, hears: bool, evicted: bool) -> None:
+    def __init__(
+        self, name: str, world: World, directory: Path, *, shape: str = "entra", hears: bool, evicted: bool
+    ) -> None:
         self.name = name
         self.is_evicted = evicted
-        self.asks_for_offline_access = not hears
         self.world = world
-        self.op: StackOP = world.ops["entra"]
+        self.op: StackOP = world.ops[shape]
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://localhost:{port}"
@@ -55,12 +59,14 @@ class Portal:
             directory / "portal.log",
             environment={
                 "REDIS_URL": world.redis_url,
-                "AUTHORITY": self.op.authority,
+                "ISSUER": self.op.issuer,
+                "ENTRA": str(shape == "entra").lower(),
+                "CLIENT_SECRET": "secret",
+                "API_SCOPES": "orders.read",
                 "PORT": str(port),
                 "SPRING_SESSION_REDIS_NAMESPACE": name,
-                "TOKENS_KEY": f"{name}:msal",
+                "TOKENS_PREFIX": f"{name}:msal:",
                 "SIGNOUT_ENABLED": str(hears).lower(),
-                "EXCLUDE_SCOPES": "offline_access" if hears else "",
             },
         )
 
@@ -69,8 +75,10 @@ class Portal:
         return self.world.keys(f"{self.name}:sessions:*")
 
     def holds_tokens_of(self, user: str) -> bool:
-        """Whether the user is in its token cache."""
-        return self.op.account(user) in str(self.world.blob(f"{self.name}:msal"))
+        """Whether some of its token caches has the user's ID token."""
+        sub = self.op.sub(user, "portal")
+        blobs = map(self.world.blob, self.world.keys(f"{self.name}:msal:*"))
+        return any(sub == sub_of(entry["secret"]) for blob in blobs for entry in blob.get("IdToken", {}).values())
 
     def __enter__(self) -> Self:
         self._program.__enter__()
@@ -83,7 +91,7 @@ class Portal:
     def _serves(self) -> bool:
         self._program.assert_running()
         with contextlib.suppress(requests.ConnectionError):
-            return requests.get(self.url + "/me", timeout=10).status_code == 401
+            return requests.get(self.url + "/actuator/health", timeout=10).status_code == 200
         return False
 
 
@@ -99,10 +107,8 @@ class Browser:
 
     def sign_in(self) -> None:
         """Through the OP and back."""
-        there = self.get("/login").headers["Location"]
-        asked_for = parse_qs(urlsplit(there).query)["scope"][0].split(" ")
-        # msal4j's own way, where the app was not told to leave it out.
-        assert self._portal.asks_for_offline_access == ("offline_access" in asked_for)
+        start = urlsplit(self.get("/me", Accept="text/html").headers["Location"])
+        there = self.get(start.path).headers["Location"]
         back = urlsplit(self._portal.op.answer(there, self._user))
         answer = self.get(f"{back.path}?{back.query}")
         assert answer.status_code == 302, answer.text
@@ -122,8 +128,8 @@ class Browser:
             status = self.get("/me").status_code
         except requests.RequestException:
             status = 0
-        assert status in {200, 401} or self._portal.is_evicted
-        return status != 401
+        assert status in {200, 302} or self._portal.is_evicted
+        return status != 302
 
     def token(self) -> str | None:
         """The token a request gets silently."""
@@ -138,6 +144,11 @@ class Browser:
         """End what is open."""
         self._background.shutdown()
         self._http.close()
+
+
+def sub_of(id_token: str) -> str:
+    """Whose it is."""
+    return str(json.loads(base64.urlsafe_b64decode(id_token.split(".")[1] + "=="))["sub"])
 
 
 def trust_store(ca_file: Path, directory: Path) -> Path:

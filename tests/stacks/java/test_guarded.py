@@ -1,4 +1,4 @@
-"""What an app does by itself that uses the example's classes: no evictor here, and msal4j current and old."""
+"""What an app does by itself with the module for msal4j: no evictor here, and msal4j current and old."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_silent_call_fails_after_the_logout_and_another_users_works(
     assert client.silent(alice) == alices
 
     quiet_world.logout(client.op, alice)
-    eventually(lambda: listener.heard)
+    eventually(lambda: listener.has_heard_of(client, alice))
 
     assert client.silent(alice) is None
     assert client.silent(bob) == bobs
@@ -86,7 +86,7 @@ def test_a_refresh_in_flight_does_not_bring_the_user_back(
         refresh = client.begin_refresh(alice)
         held.wait_for_one()
         quiet_world.logout(client.op, alice)
-        eventually(lambda: listener.heard)
+        eventually(lambda: listener.has_heard_of(client, alice))
         held.release()
         late = refresh.result(30)["token"]
 
@@ -94,6 +94,28 @@ def test_a_refresh_in_flight_does_not_bring_the_user_back(
     assert not quiet_world.holds(client, alice)
     eventually(lambda: late not in client.memory())
     assert client.silent(alice) is None
+    assert client.silent(bob) == bobs
+
+
+def test_an_old_refresh_does_not_overwrite_a_new_sign_in(
+    make: Callable[..., Client], quiet_world: World, listener: Listener, names: tuple[str, str]
+) -> None:
+    """A refresh that began before the logout ends after the user has signed in again, whose new tokens stay."""
+    alice, bob = names
+    client = make("entra")
+    client.sign_in(alice)
+    bobs = client.sign_in(bob)
+    with client.op.holding_refreshes(user=alice) as held:
+        refresh = client.begin_refresh(alice)
+        held.wait_for_one()
+        quiet_world.logout(client.op, alice)
+        eventually(lambda: listener.has_heard_of(client, alice))
+        again = client.sign_in(alice)
+        held.release()
+        late = refresh.result(30)["token"]
+
+    assert late not in client.stored_secrets()
+    assert client.silent(alice) == again
     assert client.silent(bob) == bobs
 
 
@@ -109,7 +131,7 @@ def test_a_new_sign_in_works(
     try:
         client.sign_in(alice)
         quiet_world.logout(op, alice)
-        eventually(lambda: listener.heard)
+        eventually(lambda: listener.has_heard_of(client, alice))
         assert client.silent(alice) is None
 
         again = client.sign_in(alice)
@@ -132,7 +154,7 @@ def test_tokens_without_an_account_go_too(
     assert of_alice.silent(alice) == alices
 
     quiet_world.logout(of_alice.op, alice)
-    eventually(lambda: listener.heard == 2)  # once for each of the two clients
+    eventually(lambda: listener.has_heard_of(of_alice, alice))
 
     eventually(lambda: of_alice.silent(alice) is None)
     assert of_bob.silent(bob) == bobs
@@ -147,7 +169,7 @@ def test_a_logout_of_one_session_leaves_another_sessions_tokens(
     token = client.sign_in(alice)
 
     quiet_world.logout(client.op, None, sid="another-session", sub=client.op.sub(alice, "portal"))
-    eventually(lambda: listener.heard)
+    eventually(lambda: listener.has_heard_of(client, alice))
 
     assert client.silent(alice) == token
 
@@ -162,7 +184,7 @@ def test_application_tokens_stay(
     own = client.app_token()
 
     quiet_world.logout(client.op, alice)
-    eventually(lambda: listener.heard)
+    eventually(lambda: listener.has_heard_of(client, alice))
 
     eventually(lambda: client.silent(alice) is None)
     assert client.app_token() == own

@@ -1,4 +1,4 @@
-"""The example app: unchanged beside the evictor, with the example's classes and no evictor, and with both."""
+"""The example app: without the listener beside the evictor, with the listener and no evictor, and with both."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 
 @pytest.fixture(scope="session")
 def hearing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """With the example's classes."""
-    world = request.getfixturevalue("quiet_world")
-    with Portal("portal-hears", world, tmp_path_factory.mktemp("portal"), hears=True, evicted=False) as app:
+    """With the listener, at a generic OP."""
+    world, directory = request.getfixturevalue("quiet_world"), tmp_path_factory.mktemp("portal")
+    with Portal("portal-hears", world, directory, shape="oidc", hears=True, evicted=False) as app:
         yield app
 
 
 @pytest.fixture(scope="session")
 def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """As it was."""
+    """Without the listener."""
     world = request.getfixturevalue("world")
     with Portal("portal-plain", world, tmp_path_factory.mktemp("portal"), hears=False, evicted=True) as app:
         yield app
@@ -35,7 +35,7 @@ def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """With the example's classes, and the evictor beside it."""
+    """With the listener, and the evictor beside it."""
     world = request.getfixturevalue("world")
     with Portal("portal-both", world, tmp_path_factory.mktemp("portal"), hears=True, evicted=True) as app:
         yield app
@@ -90,6 +90,7 @@ def test_a_logout_addressed_to_another_client_counts_too(
     eventually(lambda: not alice.is_signed_in())
 
 
+@pytest.mark.parametrize("portal", ["unchanged", "both"], indirect=True)
 def test_a_request_in_flight_does_not_bring_the_user_back(
     portal: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]
 ) -> None:
@@ -121,20 +122,3 @@ def test_a_new_sign_in_stays(portal: Portal, browse: Callable[[Portal, str], Bro
     alice.sign_in()
 
     stays(lambda: alice.is_signed_in() and alice.token(), seconds=3)
-
-
-def test_a_page_is_sent_to_the_login_and_anything_else_refused(
-    hearing: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]
-) -> None:
-    """At the first request after the sign-out; answers are not to be stored."""
-    page, script = (browse(hearing, names[0]) for _ in range(2))
-    hearing.world.logout(hearing.op, names[0])
-    witness = browse(hearing, names[1])
-    hearing.world.logout(hearing.op, names[1])
-    eventually(lambda: not witness.is_signed_in())
-
-    answer, refusal = page.get("/me", Accept="text/html"), script.get("/me", Accept="application/json")
-
-    assert (answer.status_code, answer.headers["Location"]) == (302, f"{hearing.url}/login")
-    assert (refusal.status_code, refusal.text) == (401, "")
-    assert answer.headers["Cache-Control"] == refusal.headers["Cache-Control"] == "no-store"

@@ -28,9 +28,9 @@ TOKEN = "a-token-of-the-tests"
 CACHES: list[dict[str, Any]] = [
     {"name": "tokens", "layout": "msal4j", "prefix": "tokens:"},
     {"name": "sessions", "layout": "spring-session"},
-    {"name": "plain-tokens", "layout": "msal4j", "key": "portal-plain:msal"},
+    {"name": "plain-tokens", "layout": "msal4j", "prefix": "portal-plain:msal:"},
     {"name": "plain-sessions", "layout": "spring-session", "prefix": "portal-plain:"},
-    {"name": "both-tokens", "layout": "msal4j", "key": "portal-both:msal"},
+    {"name": "both-tokens", "layout": "msal4j", "prefix": "portal-both:msal:"},
     {"name": "both-sessions", "layout": "spring-session", "prefix": "portal-both:"},
 ]
 """What the evictor is told of."""

@@ -1,105 +1,150 @@
 package com.example.portal;
 
 import com.microsoft.aad.msal4j.AuthorizationCodeParameters;
-import com.microsoft.aad.msal4j.AuthorizationRequestUrlParameters;
 import com.microsoft.aad.msal4j.ClientCredentialFactory;
 import com.microsoft.aad.msal4j.ConfidentialClientApplication;
 import com.microsoft.aad.msal4j.IAccount;
 import com.microsoft.aad.msal4j.IAuthenticationResult;
-import com.microsoft.aad.msal4j.ITokenCacheAccessAspect;
 import com.microsoft.aad.msal4j.SilentParameters;
+import jakarta.servlet.http.HttpSession;
 import java.net.MalformedURLException;
 import java.net.URI;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.UUID;
 import java.util.concurrent.CompletionException;
+import org.logoutreceiver.listener.msal4j.TokenCaches;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.beans.factory.annotation.Value;
+import org.springframework.data.redis.core.StringRedisTemplate;
+import org.springframework.security.oauth2.client.endpoint.OAuth2AccessTokenResponseClient;
+import org.springframework.security.oauth2.client.endpoint.OAuth2AuthorizationCodeGrantRequest;
+import org.springframework.security.oauth2.client.registration.ClientRegistration;
+import org.springframework.security.oauth2.client.registration.ClientRegistrationRepository;
+import org.springframework.security.oauth2.core.OAuth2AccessToken;
+import org.springframework.security.oauth2.core.OAuth2AuthorizationException;
+import org.springframework.security.oauth2.core.OAuth2Error;
+import org.springframework.security.oauth2.core.endpoint.OAuth2AccessTokenResponse;
+import org.springframework.security.oauth2.core.endpoint.OAuth2AuthorizationExchange;
 import org.springframework.stereotype.Component;
+import org.springframework.web.context.request.RequestContextHolder;
+import org.springframework.web.context.request.ServletRequestAttributes;
 
-/** Everything this app does with msal4j. */
+/** Everything this app does with MSAL4J. The tokens of each session are one text in Redis. */
 @Component
-class Tokens {
-    private static final Set<String> SCOPES = Set.of("orders.read");
+class Tokens implements OAuth2AccessTokenResponseClient<OAuth2AuthorizationCodeGrantRequest> {
+    /** Life of the text after its last change; a user who has not been here for longer signs in again. */
+    private static final Duration LIFETIME = Duration.ofDays(14);
 
-    private final ITokenCacheAccessAspect aspect;
-    private final String authority;
-    private final String clientId;
-    private final String clientSecret;
-    private final Set<String> excludedScopes;
-    private final URI callback;
+    /** Members of the session: where its tokens are, and MSAL4J's account, which an OP without `client_info` has none of. */
+    private static final String KEY = "tokens.key";
+
+    private static final String ACCOUNT = "tokens.account";
+
+    private final ClientRegistration registration;
+    private final ObjectProvider<TokenCaches> caches;
+    private final StringRedisTemplate redis;
+    private final boolean isEntra;
+    private final Set<String> scopes;
+    private final String prefix;
 
     Tokens(
-            ObjectProvider<ITokenCacheAccessAspect> guarded,
-            StoredTokens stored,
-            @Value("${portal.authority}") String authority,
-            @Value("${portal.client-id}") String clientId,
-            @Value("${portal.client-secret}") String clientSecret,
-            @Value("${portal.exclude-scopes}") Set<String> excludedScopes,
-            @Value("${portal.base-url}") String baseUrl) {
-        this.aspect = guarded.getIfAvailable(stored::plainAspect);
-        this.authority = authority;
-        this.clientId = clientId;
-        this.clientSecret = clientSecret;
-        this.excludedScopes = excludedScopes;
-        this.callback = URI.create(baseUrl + "/callback");
+            ClientRegistrationRepository registrations,
+            ObjectProvider<TokenCaches> caches,
+            StringRedisTemplate redis,
+            @Value("${portal.entra}") boolean isEntra,
+            @Value("${portal.api-scopes}") Set<String> scopes,
+            @Value("${portal.tokens-prefix}") String prefix) {
+        this.registration = registrations.findByRegistrationId("op");
+        this.caches = caches;
+        this.redis = redis;
+        this.isEntra = isEntra;
+        this.scopes = scopes.isEmpty() ? registration.getScopes() : scopes;
+        this.prefix = prefix;
     }
 
-    String signInUrl(String state, String nonce) {
-        String url = client()
-                .getAuthorizationRequestUrl(AuthorizationRequestUrlParameters.builder(callback.toString(), SCOPES)
-                        .state(state)
-                        .nonce(nonce)
-                        .build())
-                .toString()
-                // msal4j insists on a POST from the OP's site, with which a browser does not send the session's Lax cookie.
-                .replace("response_mode=form_post", "response_mode=query");
-        // msal4j always asks for offline_access, and Keycloak sends no logout token to an app that does.
-        for (String scope : excludedScopes) {
-            url = url.replace("+" + scope, "").replace(scope + "+", "");
+    /** Redeems the code of a sign-in. */
+    @Override
+    public OAuth2AccessTokenResponse getTokenResponse(OAuth2AuthorizationCodeGrantRequest request) {
+        HttpSession session = ((ServletRequestAttributes) RequestContextHolder.currentRequestAttributes()).getRequest().getSession();
+        session.setAttribute(KEY, prefix + UUID.randomUUID());
+        OAuth2AuthorizationExchange exchange = request.getAuthorizationExchange();
+        AuthorizationCodeParameters parameters = AuthorizationCodeParameters.builder(
+                        exchange.getAuthorizationResponse().getCode(),
+                        URI.create(exchange.getAuthorizationRequest().getRedirectUri()))
+                .scopes(scopes)
+                .codeVerifier(exchange.getAuthorizationRequest().getAttribute("code_verifier"))
+                .build();
+        try {
+            IAuthenticationResult result = client(session).acquireToken(parameters).join();
+            session.setAttribute(ACCOUNT, result.account() == null ? null : result.account().homeAccountId());
+            return OAuth2AccessTokenResponse.withToken(result.accessToken())
+                    .tokenType(OAuth2AccessToken.TokenType.BEARER)
+                    .expiresIn(Duration.between(Instant.now(), result.expiresOnDate().toInstant()).toSeconds())
+                    .scopes(scopes)
+                    .additionalParameters(Map.of("id_token", result.idToken()))
+                    .build();
+        } catch (CompletionException refused) {
+            throw new OAuth2AuthorizationException(new OAuth2Error("invalid_token_response", refused.getCause().getMessage(), null), refused);
         }
-        return url;
-    }
-
-    IAuthenticationResult redeem(String code) {
-        return client()
-                .acquireToken(AuthorizationCodeParameters.builder(code, callback)
-                        .scopes(SCOPES)
-                        .build())
-                .join();
     }
 
     /** An access token without asking the user; empty when the user has to sign in again. */
-    Optional<String> silent(String homeAccountId, boolean forceRefresh) {
-        ConfidentialClientApplication client = client();
+    Optional<String> silent(HttpSession session, boolean forceRefresh) {
+        ConfidentialClientApplication client = client(session);
+        String wanted = (String) session.getAttribute(ACCOUNT);
+        if (wanted == null) {
+            return silent(client, SilentParameters.builder(scopes), forceRefresh);
+        }
         Optional<IAccount> account = client.getAccounts().join().stream()
-                .filter(candidate -> candidate.homeAccountId().equals(homeAccountId))
+                .filter(candidate -> candidate.homeAccountId().equals(wanted))
                 .findFirst();
-        return account.flatMap(found -> silent(client, found, forceRefresh));
+        return account.flatMap(found -> silent(client, SilentParameters.builder(scopes, found), forceRefresh));
     }
 
-    private Optional<String> silent(ConfidentialClientApplication client, IAccount account, boolean force) {
+    private Optional<String> silent(
+            ConfidentialClientApplication client, SilentParameters.SilentParametersBuilder parameters, boolean force) {
         try {
-            SilentParameters parameters = SilentParameters.builder(SCOPES, account)
-                    .authorityUrl(authority)
-                    .forceRefresh(force)
-                    .build();
-            return Optional.of(client.acquireTokenSilently(parameters).join().accessToken());
+            if (isEntra) {
+                parameters.authorityUrl(authority());
+            }
+            return Optional.of(client.acquireTokenSilently(parameters.forceRefresh(force).build()).join().accessToken());
         } catch (MalformedURLException | CompletionException refused) {
             return Optional.empty();
         }
     }
 
-    /** One for each request: msal4j never lets go of what a client has read, whatever becomes of it in Redis. */
-    private ConfidentialClientApplication client() {
+    /** One for each request: MSAL4J never lets go of what a client has read, whatever becomes of it in Redis. */
+    private ConfidentialClientApplication client(HttpSession session) {
+        String key = (String) session.getAttribute(KEY);
         try {
-            return ConfidentialClientApplication.builder(clientId, ClientCredentialFactory.createFromSecret(clientSecret))
-                    .authority(authority)
-                    .instanceDiscovery(false)
-                    .setTokenCacheAccessAspect(aspect)
-                    .build();
+            ConfidentialClientApplication.Builder builder = ConfidentialClientApplication.builder(
+                    registration.getClientId(), ClientCredentialFactory.createFromSecret(registration.getClientSecret()));
+            builder = isEntra ? builder.authority(authority()) : builder.oidcAuthority(authority());
+            TokenCaches guarded = caches.getIfAvailable();
+            builder.setTokenCacheAccessAspect(
+                    guarded == null
+                            ? new PlainAspect(() -> load(key), text -> save(key, text))
+                            : guarded.stored(() -> load(key), text -> save(key, text)));
+            return builder.instanceDiscovery(false).build();
         } catch (MalformedURLException notAnAddress) {
             throw new IllegalStateException(notAnAddress);
         }
+    }
+
+    private String authority() {
+        String issuer = registration.getProviderDetails().getIssuerUri();
+        return isEntra ? issuer.replaceAll("/v2\\.0/?$", "") : issuer;
+    }
+
+    private String load(String key) {
+        return redis.opsForValue().get(key);
+    }
+
+    private void save(String key, String text) {
+        redis.opsForValue().set(key, text, LIFETIME);
     }
 }

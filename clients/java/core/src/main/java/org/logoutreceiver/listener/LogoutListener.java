@@ -13,6 +13,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import org.logoutreceiver.listener.StreamReader.Heard;
 import org.logoutreceiver.listener.redis.RedisConnector;
 
@@ -139,13 +140,34 @@ public final class LogoutListener implements AutoCloseable {
     /** As {@link #status(Map)}, without waiting; never fails. */
     public CompletableFuture<Status> status(Session session) {
         Status known = knowledge.status(session, hears());
-        if (known != Status.UNKNOWN) {
+        return known == Status.UNKNOWN ? ask(session, said -> false) : CompletableFuture.completedFuture(known);
+    }
+
+    /**
+     * Whether cached tokens may be used, or stored: those of a session that is over may not. Waits for nothing; never fails.
+     *
+     * @param claims of the ID token beside them, which may be a renewed one
+     * @param account MSAL's home account id, where it is not the {@code sub}; or null
+     * @param cachedAt NumericDate seconds when the oldest of them was cached, or null; counts where there is no {@code auth_time}
+     * @throws IllegalArgumentException as for {@link #status(Map)}
+     */
+    public CompletableFuture<Status> tokenStatus(Map<String, ?> claims, String account, Double cachedAt) {
+        Session session = session(claims, account).cached();
+        Status known = knowledge.status(session, hears());
+        // Without auth_time it is told by the date of the mark, which only Redis has.
+        if (known == Status.ENDED || (known == Status.LIVE && session.authTime() != null)) {
             return CompletableFuture.completedFuture(known);
         }
+        return ask(session, said -> Tokens.areOver(said, session, cachedAt));
+    }
+
+    private CompletableFuture<Status> ask(Session session, Predicate<Look.Answer> isOver) {
         // Taken before Redis is asked: of what is heard later it may not know whether the session is newer.
         boolean looksEnded = knowledge.looksEnded(session);
         long askedAt = System.nanoTime();
-        return questions.ask(session).thenApply(answer -> learn(session, askedAt, looksEnded, answer));
+        return questions.ask(session).thenApply(answer -> answer.filter(isOver).isPresent()
+                        ? Status.ENDED
+                        : learn(session, askedAt, looksEnded, answer));
     }
 
     /** Asks again about a sign-in that was registered as anew: an earlier one of the same second may look the same, and be over. */

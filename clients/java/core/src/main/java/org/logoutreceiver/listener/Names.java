@@ -41,7 +41,7 @@ final class Names {
         return new Marks(with(suffixes, users), with(suffixes, sessions));
     }
 
-    /** Under which a sign-in may be noted as newer than its marks. */
+    /** Under which a sign-in may be noted as newer than its marks; of a cached one, whose {@code iat} may be later, by the rest. */
     static List<String> anew(Session session) {
         return session.clients().stream()
                 .map(client -> String.join(
@@ -50,7 +50,7 @@ final class Names {
                         session.sub(),
                         session.sid() == null ? "" : session.sid(),
                         seconds(session.authTime()),
-                        seconds(session.iat())))
+                        session.isCached() ? "" : seconds(session.iat())))
                 .map(text -> "anew:" + digest("anew", session.iss(), text))
                 .toList();
     }

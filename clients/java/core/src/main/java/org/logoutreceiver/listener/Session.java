@@ -18,6 +18,7 @@ import java.util.stream.Stream;
  * @param iat NumericDate seconds when the OP gave this session to the app, or null
  * @param account MSAL's home account id, else the {@code sub}
  * @param identity the same for the same session
+ * @param isCached whether this is what an ID token in a token cache says, whose {@code iat} may be a later one
  */
 public record Session(
         String iss,
@@ -27,7 +28,8 @@ public record Session(
         Double authTime,
         Double iat,
         String account,
-        String identity) {
+        String identity,
+        boolean isCached) {
 
     /** The last second of the year 9999; milliseconds are later. */
     static final long MAX_DATE = 253402300799L;
@@ -52,7 +54,7 @@ public record Session(
         String identity = Stream.of(iss, clients, sub, sid, authTime, iat, known)
                 .map(String::valueOf)
                 .collect(Collectors.joining("\n"));
-        return new Session(iss, clients, sub, sid, authTime, iat, known, identity);
+        return new Session(iss, clients, sub, sid, authTime, iat, known, identity, false);
     }
 
     /** The seconds; null for what is no NumericDate. */
@@ -63,6 +65,11 @@ public record Session(
                         ? instant.getEpochSecond()
                         : value instanceof Date date ? date.getTime() / 1000d : -1;
         return seconds >= 0 && seconds <= MAX_DATE ? seconds : null;
+    }
+
+    /** The same from a token cache: what is learnt of it says nothing of the session with that ID token. */
+    Session cached() {
+        return new Session(iss, clients, sub, sid, authTime, iat, account, identity + "\ncached", true);
     }
 
     boolean hasOwnAccount() {

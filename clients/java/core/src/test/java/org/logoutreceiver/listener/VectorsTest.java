@@ -2,7 +2,9 @@ package org.logoutreceiver.listener;
 
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -38,14 +40,15 @@ class VectorsTest {
         }
     }
 
-    /** The keys that are read, and whether it is over. What a sign-in may be noted as newer than follows them. */
+    /** The keys that are read, and whether it is over. */
     @Test
     void sessions() {
         for (JsonNode vector : vectors.get("sessions")) {
             Look look = new Look(session(vector));
             List<String> keys = new ArrayList<>();
             vector.get("keys").forEach(key -> keys.add(key.textValue()));
-            assertEquals(keys, look.names.stream().limit(keys.size()).map("{logout}:mark:"::concat).toList());
+            vector.get("anew").forEach(key -> keys.add(key.textValue()));
+            assertEquals(keys, look.names.stream().map("{logout}:mark:"::concat).toList());
             List<String> values = new ArrayList<>();
             look.names.forEach(name -> values.add(vector.get("marks").path(name).textValue()));
             assertEquals(vector.get("over").asBoolean(), look.answer(values).isOver(), text(vector, "name"));
@@ -90,6 +93,31 @@ class VectorsTest {
             }
             assertEquals(vector.get("gaps").toString(), gaps.toString().replace(" ", ""), vector.toString());
         }
+    }
+
+    @Test
+    void valuesWhoseTokensHaveNoAuthTime() {
+        int tried = 0;
+        for (JsonNode vector : vectors.get("values")) {
+            if (text(vector, "name").startsWith("user, undated")) {
+                double cachedAt = vector.at("/value/AccessToken/at/cached_at").asDouble();
+                Double userAt = vector.at("/marks/user_at").asDouble();
+                boolean isOver = Tokens.mayBeOver(userAt, null, cachedAt > 0 ? cachedAt : null);
+                assertEquals(!vector.at("/verdicts/u c1").textValue().equals("lives"), isOver, text(vector, "name"));
+                tried++;
+            }
+        }
+        assertEquals(3, tried);
+    }
+
+    /** Without auth_time, by the date of the ID token: two minutes after the logout. */
+    @Test
+    void tokensThatMayBeOfARefreshUnderWay() {
+        assertFalse(Tokens.mayBeOver(null, 1000.0, 1000.0));
+        assertTrue(Tokens.mayBeOver(1000.0, 5000.0, 999.0));
+        assertTrue(Tokens.mayBeOver(1000.0, 1120.0, 1120.0));
+        assertFalse(Tokens.mayBeOver(1000.0, 1121.0, 1121.0));
+        assertTrue(Tokens.mayBeOver(1000.0, null, null));
     }
 
     private static Session session(JsonNode vector) {

@@ -1,7 +1,5 @@
 package com.example.driver;
 
-import com.example.signout.Evictions;
-import com.example.signout.GuardedTokenCache;
 import com.microsoft.aad.msal4j.AuthorizationCodeParameters;
 import com.microsoft.aad.msal4j.ClientCredentialFactory;
 import com.microsoft.aad.msal4j.ClientCredentialParameters;
@@ -20,6 +18,7 @@ import java.net.URI;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -27,10 +26,13 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicInteger;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocketFactory;
 import javax.net.ssl.TrustManagerFactory;
+import org.logoutreceiver.listener.ListenerOptions;
+import org.logoutreceiver.listener.LogoutListener;
+import org.logoutreceiver.listener.msal4j.TokenCaches;
+import org.logoutreceiver.listener.redis.LettuceConnector;
 
 /** msal4j clients whose tokens are one value in Redis, with the plain aspect of the samples or with the guarded one. */
 final class MsalClients {
@@ -43,7 +45,7 @@ final class MsalClients {
     private final Map<String, Client> clients = new ConcurrentHashMap<>();
     private final Map<String, Listener> listeners = new ConcurrentHashMap<>();
 
-    private record Listener(Evictions evictions, AtomicInteger heard, AtomicInteger resets) {}
+    private record Listener(LogoutListener logouts, TokenCaches caches, Set<String> heard) {}
 
     /** A client as configured; `app` is kept where it outlives a request, else null. */
     private record Client(Driver.Orders how, ITokenCacheAccessAspect aspect, ConfidentialClientApplication app) {}
@@ -51,12 +53,8 @@ final class MsalClients {
     Object act(String what, Driver.Orders order) throws Exception {
         return switch (what) {
             case "msal.listen" -> listen(order);
-            case "msal.heard" -> List.of(listener(order).heard().get(), listener(order).resets().get());
-            case "msal.listening" -> listener(order).evictions().isListening();
+            case "msal.heard" -> listeners.get(order.text("listener")).heard().contains(order.text("sub"));
             case "msal.deaf" -> deaf(order);
-            case "msal.over" -> listener(order)
-                    .evictions()
-                    .isSignedOut(order.is("spring") ? SpringSecurity.typed(order.map("claims")) : order.map("claims"));
             case "msal.client" -> client(order);
             case "msal.redeem" -> result(redeem(order));
             case "msal.silent" -> silent(order);
@@ -72,47 +70,33 @@ final class MsalClients {
         };
     }
 
-    private Object listen(Driver.Orders order) {
-        AtomicInteger heard = new AtomicInteger();
-        AtomicInteger resets = new AtomicInteger();
-        Evictions evictions = new Evictions(order.text("redis"), "driver");
-        listeners.put(order.text("listener"), new Listener(evictions, heard, resets));
-        evictions.onReset(resets::incrementAndGet);
-        evictions.start();
-        return true;
+    private Object listen(Driver.Orders order) throws InterruptedException {
+        LettuceConnector redis = new LettuceConnector(RedisClient.create(order.text("redis")));
+        LogoutListener logouts = new LogoutListener(redis, ListenerOptions.of("driver"));
+        Set<String> heard = ConcurrentHashMap.newKeySet();
+        TokenCaches caches = new TokenCaches(logouts);
+        // After the handler of the caches: what is in it has been acted on.
+        logouts.onEviction(eviction -> heard.add(String.valueOf(eviction.sub())));
+        listeners.put(order.text("listener"), new Listener(logouts, caches, heard));
+        return logouts.start(Duration.ofSeconds(20));
     }
 
     private Object deaf(Driver.Orders order) {
-        Listener listener = listeners.remove(order.text("listener"));
-        if (listener != null) {
-            listener.evictions().close();
-        }
+        listeners.remove(order.text("listener")).logouts().close();
         return true;
-    }
-
-    private Listener listener(Driver.Orders order) {
-        return listeners.get(order.text("listener"));
     }
 
     private Object client(Driver.Orders order) throws Exception {
         RedisCommands<String, String> redis = RedisClient.create(order.text("redis")).connect().sync();
         String key = order.text("key");
         ITokenCacheAccessAspect aspect = new PlainAspect(redis, key);
-        GuardedTokenCache guarded = null;
-        Listener listener = order.text("listener") == null ? null : listener(order);
+        Listener listener = order.text("listener") == null ? null : listeners.get(order.text("listener"));
         if (listener != null) {
-            guarded = new GuardedTokenCache(
-                    listener.evictions(), () -> redis.get(key), blob -> redis.setex(key, BLOB_LIFETIME_S, blob));
-            aspect = guarded;
-            // After the cache's own listener: what has been counted has been acted on.
-            listener.evictions().onEviction(eviction -> listener.heard().incrementAndGet());
+            aspect = listener.caches().stored(() -> redis.get(key), text -> redis.setex(key, BLOB_LIFETIME_S, text));
         }
-        ConfidentialClientApplication app = null;
-        if (order.is("long")) {
-            app = build(order, aspect);
-            if (guarded != null) {
-                guarded.attach(app);
-            }
+        ConfidentialClientApplication app = order.is("long") ? build(order, aspect) : null;
+        if (app != null && listener != null) {
+            listener.caches().attach(app);
         }
         clients.put(order.text("client"), new Client(order, aspect, app));
         return true;
