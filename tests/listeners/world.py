@@ -120,8 +120,9 @@ class World:
 
     async def register(self, claims: dict[str, Any], *, anew: bool = False) -> bool:
         """Register a sign-in by the receiver's API, as an app does; False: its session is over."""
-        named = {name: claims[name] for name in ("iss", "sub", "sid", "auth_time", "iat") if name in claims}
-        status = await self._ask_api("PUT", "/v1/sessions", {"client_id": CLIENT, "anew": anew, **named})
+        body: dict[str, Any] = {"client_id": CLIENT, "anew": anew}
+        body |= {name: claims[name] for name in ("iss", "sub", "sid", "auth_time", "iat") if name in claims}
+        status = await self._ask_api("PUT", "/v1/sessions", body)
         assert status in {200, 409}, status
         return status == 200
 

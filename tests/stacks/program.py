@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.waiting import DEADLINE_S, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -58,6 +59,17 @@ class Program:
             return next(self._lines(event), None)
 
         return eventually(line)
+
+    def started(self, answers: Callable[[], bool], within_s: float) -> contextlib.ExitStack:
+        """Start it and wait until it answers, else an assertion with its output; close what is returned to end it."""
+        with contextlib.ExitStack() as running:
+            running.enter_context(self)
+            deadline = time.monotonic() + within_s
+            while not answers():
+                assert time.monotonic() < deadline, self.output[-3000:]
+                self.assert_running()
+                time.sleep(0.1)
+            return running.pop_all()
 
     def _lines(self, event: str) -> Iterator[dict[str, Any]]:
         for line in self.output.splitlines():

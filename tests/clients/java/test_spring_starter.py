@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.stacks.java.maven import classpath_of_tests
-from tests.stacks.java.portal import trust_store
+from tests.stacks.java.portal import START_S, trust_store
 from tests.stacks.java.world import TOKEN, World, running_world
 from tests.stacks.program import Program
 from tests.support.waiting import eventually
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 
 PAGE = {"Accept": "text/html, */*;q=0.8"}
-
-START_S = 150.0
-"""Seconds Spring Boot may take to start on a busy machine; it takes 4 on a quiet one."""
 
 
 class Shop:
@@ -52,14 +49,7 @@ class Shop:
         self._program = Program(command, directory / "shop.log")
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as until_it_answers:
-            until_it_answers.enter_context(self._program)
-            deadline = time.monotonic() + START_S
-            while not self._answers():
-                assert time.monotonic() < deadline, self._program.output[-3000:]
-                self._program.assert_running()
-                time.sleep(0.1)
-            self._running = until_it_answers.pop_all()
+        self._running = self._program.started(self._answers, START_S)
         return self
 
     def __exit__(self, *_: object) -> None:

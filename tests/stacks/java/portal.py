@@ -15,7 +15,6 @@ import requests
 
 from tests.stacks.java.maven import classpath_of_example
 from tests.stacks.program import Program
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
 
     from tests.stacks.java.world import World
     from tests.stacks.op import StackOP
+
+
+START_S = 150.0
+"""Seconds Spring Boot may take to start on a busy machine; it takes 4 on a quiet one."""
 
 
 class Portal:
@@ -81,15 +84,13 @@ class Portal:
         return any(sub == sub_of(entry["secret"]) for blob in blobs for entry in blob.get("IdToken", {}).values())
 
     def __enter__(self) -> Self:
-        self._program.__enter__()
-        eventually(self._serves)
+        self._running = self._program.started(self._serves, START_S)
         return self
 
-    def __exit__(self, *failure: object) -> None:
-        self._program.__exit__(*failure)
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
 
     def _serves(self) -> bool:
-        self._program.assert_running()
         with contextlib.suppress(requests.ConnectionError):
             return requests.get(self.url + "/actuator/health", timeout=10).status_code == 200
         return False
