@@ -35,7 +35,7 @@ class Situation:
 SITUATIONS = (
     Situation("logout", "L4 L6 L7", logouts.logout),
     Situation("one-client", "L5", logouts.one_client),
-    Situation("marks", "M1 to M4 R4 R5", logouts.marks),
+    Situation("marks", "M1 M2 M3 M4 R4 R5", logouts.marks),
     Situation("order", "R5", orders.order),
     Situation("anew", "R3 R4", orders.anew),
     Situation("overtaken", "Q5", logouts.overtaken),
