@@ -123,6 +123,20 @@ async def test_authenticated_anew(api: Api, op: OP, known: dict[str, Any]) -> No
     assert 409 == (await api.call("PUT", "/sessions", session))[0]
 
 
+@pytest.mark.parametrize("iat", [NOW, NOW - 50], ids=["in the same second", "by a clock that is behind"])
+async def test_a_later_logout_of_the_session_alone(api: Api, op: OP, iat: int) -> None:
+    """An order ended the user, the user authenticated anew, and the OP then ends that session: under another name."""
+    session = identity(op, **OLD)
+    await api.evict("u1")
+    assert 200 == (await api.call("PUT", "/sessions", {**session, "anew": True}))[0]
+    assert {"signed_out": False} == (await api.call("POST", "/sessions/check", session))[1]
+
+    assert 200 == (await api.receiver.post(op.token(sub="u1", sid="s1", iat=iat))).status
+
+    assert {"signed_out": True} == (await api.call("POST", "/sessions/check", session))[1]
+    assert 409 == (await api.call("PUT", "/sessions", session))[0]
+
+
 async def test_order_on_what_is_there(api: Api, op: OP) -> None:
     """An order that asks for no new authentication ends the sessions there are; a later one of the same user lives."""
     before, after = identity(op, iat=NOW - 100), identity(op, **OLD)

@@ -89,7 +89,11 @@ end
 -- Three digits count logouts which do not move the date, the last says which clock the date is of.
 local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
-  local at, digits = date_of(redis.call('GET', key))
+  local text, noted = unpack(redis.call('MGET', key, prefix .. ':mark:anew:' .. digest .. suffix))
+  local at, digits = date_of(text)
+  -- A sign-in is noted as newer than what there was, also under other names. This logout is later, whatever its date.
+  local noted_at, noted_digits = date_of(noted)
+  if noted_at and (not at or tonumber(noted) > tonumber(text)) then at, digits = noted_at, noted_digits end
   local count, whose = 0, source
   if at and at >= logout_at then
     count, whose = string.match(digits, '^(%d%d%d)([012])$')
