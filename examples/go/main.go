@@ -25,6 +25,7 @@ type order struct {
 	Clear    string         `json:"clear"`
 	Claims   map[string]any `json:"claims"`
 	Account  string         `json:"account"`
+	Times    int            `json:"times"`
 }
 
 type answer map[string]any
@@ -86,6 +87,14 @@ func carryOut(listener *Listener, given order) answer {
 		return answer{
 			"hears": listener.hears(), "skipped": listener.skipped.Load(), "resets": listener.resets.Load(), "heard": listener.begun.Load(),
 		}
+	case "loop":
+		began := time.Now()
+		for range given.Times {
+			if _, err := listener.Status(given.Claims, given.Account); err != nil {
+				return answer{"error": err.Error()}
+			}
+		}
+		return answer{"us": float64(time.Since(began).Nanoseconds()) / 1000 / float64(given.Times)}
 	case "ask", "sign_in", "refresh", "write":
 		status, err := listener.Status(given.Claims, given.Account)
 		if err != nil {

@@ -21,15 +21,18 @@ const {
   TOKEN_PREFIX = 'shop:msal:',
   SESSION_PREFIX = 'shop:sess:',
   PROTOCOL = 'OIDC',
+  API_SCOPES = 'orders.read',
   EXCLUDE_SCOPES = '',
   LOGOUT_RECEIVER,
+  RECEIVER_API_URL,
+  RECEIVER_API_TOKEN,
 } = process.env;
 if (!AUTHORITY || !CLIENT_SECRET || !SESSION_SECRET) throw new Error('set AUTHORITY, CLIENT_SECRET and SESSION_SECRET');
 
 const protocolMode = ProtocolMode[PROTOCOL];
 
 /** Scopes asked for at sign-in and again for each token. */
-const SCOPES = ['openid', 'profile', 'offline_access', 'orders.read'];
+const SCOPES = ['openid', 'profile', 'offline_access', ...API_SCOPES.split(' ').filter(Boolean)];
 
 /** Seconds the tokens of one user stay in Redis after the last write. */
 const TOKENS_LIVE_S = 86_400;
@@ -38,7 +41,8 @@ const redis = createClient({ url: REDIS_URL });
 redis.on('error', (error) => console.error('redis:', error.message));
 await redis.connect();
 
-const logout = LOGOUT_RECEIVER === 'off' ? undefined : createListener({ redis, app: 'shop', clientId: CLIENT_ID });
+const api = RECEIVER_API_URL === undefined ? undefined : { url: RECEIVER_API_URL, token: RECEIVER_API_TOKEN };
+const logout = LOGOUT_RECEIVER === 'off' ? undefined : createListener({ redis, app: 'shop', clientId: CLIENT_ID, api });
 await logout?.start();
 
 const tokens = {
@@ -117,6 +121,9 @@ app.get('/redirect', async (request, response) => {
     redirectUri: redirectUri(),
     codeVerifier: verifier,
   });
+  const { idTokenClaims, homeAccountId } = result.account;
+  const status = await logout?.signIn(idTokenClaims, { account: homeAccountId, session: request.session });
+  if (status === 'ended') return response.status(401).json({ error: 'signed out, sign in again in a minute' });
   request.session.regenerate((error) => {
     if (error) throw error;
     request.session.account = result.account;

@@ -44,6 +44,10 @@ health    Answer: {"id": ..., "hears": true | false   whether Redis was read wit
                    "skipped": 0   entries skipped, or whose number could not be read
                    "resets": 0    times the app was told that evictions were missed
                    "heard": 0}    evictions whose clearing was begun
+loop      Optional, for `python -m tests.listeners.figures`: ask about one session so many times, one after another.
+            claims, account  as above
+            times            how often
+          Answer: {"id": ..., "us": microseconds each took}
 stop      Stop listening, say goodbye, close the connections. Answer when that is done; no order follows.
           Answer: {"id": ...}
 

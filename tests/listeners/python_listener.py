@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import sys
+import time
 from typing import Any
 
 from receiver.consumer import Guard, acks, health, knowledge, reader, subscriber
@@ -71,6 +72,14 @@ class Listener:
             "hears": said.hears or self._fault == "start", "skipped": said.skipped, "resets": self._resets,
             "heard": self._heard,
         }  # fmt: skip
+
+    async def loop(self, order: Answer) -> Answer:
+        """One session, asked about many times."""
+        claims, account = order["claims"], order.get("account")
+        began = time.perf_counter()
+        for _ in range(order["times"]):
+            await self.guard.status(claims, home_account_id=account)
+        return {"us": (time.perf_counter() - began) * 1e6 / order["times"]}
 
     async def stop(self, _: Answer) -> Answer:
         """Stop listening."""

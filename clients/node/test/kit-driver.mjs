@@ -49,6 +49,11 @@ const orders = {
     await cache.set('key', cacheValue(claims, account));
     return { allowed: holdsTokens(stored) };
   },
+  async loop({ claims, account, times }) {
+    const began = performance.now();
+    for (let left = times; left > 0; left--) await listener.status(claims, { account });
+    return { us: ((performance.now() - began) * 1000) / times };
+  },
   health: async () => listener.health(),
   stop: async () => (await listener.stop(), {}),
 };

@@ -1,13 +1,15 @@
 // Options, health, metrics, stopping by a signal, MSAL's caches.
 
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { describe, it } from 'node:test';
 
 import { ConfidentialClientApplication } from '@azure/msal-node';
 import { Redis } from 'ioredis';
 
 import { createListener } from '../src/index.js';
-import { claims, listening, LOGOUT_AT, redis, signOut, until } from './stage.mjs';
+import { digest } from '../src/marks.js';
+import { claims, ISS, listening, LOGOUT_AT, redis, signOut, until } from './stage.mjs';
 
 describe('options', () => {
   const wrong = [
@@ -21,6 +23,8 @@ describe('options', () => {
     [{ waitMs: '5' }, /waitMs must be a whole number/],
     [{ whenUnknown: 'guess' }, /'serve' or 'refuse'/],
     [{ onEviction: true }, /onEviction must be a function/],
+    [{ api: { url: 'receiver', token: 't' } }, /api must be { url, token }/],
+    [{ api: { url: 'http://receiver' } }, /api must be { url, token }/],
     [{ log: {} }, /log must be an object with warn and error/],
   ];
   for (const [options, message] of wrong) {
@@ -141,5 +145,59 @@ describe("MSAL's cache", () => {
     await signOut('alice', { accounts: ['alice'] });
     await until(() => !('alice-rt' in client.getTokenCache().getKVStore()));
     assert.deepEqual(Object.keys(client.getTokenCache().getKVStore()), ['bob-id', 'bob-rt']);
+  });
+});
+
+describe('a sign-in', () => {
+  /** @returns what was sent to it, and how it answers from now on */
+  async function receiver(t) {
+    const sent = [];
+    const state = { status: 200, sent };
+    const server = createServer(async (request, response) => {
+      let body = '';
+      for await (const chunk of request) body += chunk;
+      sent.push({ path: request.url, token: request.headers.authorization, ...JSON.parse(body) });
+      response.writeHead(state.status).end('{}');
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => (server.closeAllConnections(), server.close()));
+    return { ...state, url: `http://127.0.0.1:${server.address().port}`, answer: (status) => (state.status = status) };
+  }
+
+  it('is registered, as anew where the user was refused before', async (t) => {
+    const api = await receiver(t);
+    const logout = await listening({ api: { url: `${api.url}/`, token: 'secret' } });
+    assert.equal(await logout.signIn(claims('fred'), { keys: ['sess:1'] }), 'live');
+    assert.equal(await logout.signIn(claims('fred'), { account: 'f.t', session: { logoutListener: { prompt: 'login' } } }), 'live');
+    const [first, second] = api.sent;
+    const said = { path: '/v1/sessions', token: 'Bearer secret', iss: ISS, client_id: 'shop', sub: 'fred', sid: 'sid-fred' };
+    const dates = { auth_time: LOGOUT_AT - 100, iat: LOGOUT_AT - 99 };
+    assert.deepEqual(first, { ...said, ...dates, anew: false, keys: ['sess:1'] });
+    assert.deepEqual(second, { ...said, ...dates, anew: true, keys: [], home_account_id: 'f.t' });
+  });
+
+  it('begins no session that is over, and one that cannot be registered is asked about', async (t) => {
+    const api = await receiver(t);
+    const warned = [];
+    const log = { warn: (line) => warned.push(line), error() {} };
+    const logout = await listening({ api: { url: api.url, token: 'secret' }, log });
+    api.answer(409);
+    assert.equal(await logout.signIn(claims('gina')), 'ended');
+    api.answer(500);
+    assert.equal(await logout.signIn(claims('gina')), 'live');
+    await signOut('gina');
+    await until(async () => (await logout.signIn(claims('gina'))) === 'ended');
+    assert.match(warned[0], /not registered: the receiver answered 500/);
+  });
+
+  it('that was noted as newer than the logout lives, and the session before it does not', async () => {
+    const logout = await listening();
+    await signOut('hugo');
+    await until(async () => (await logout.status(claims('hugo'))) === 'ended');
+    const again = claims('hugo', { iat: LOGOUT_AT + 5 });
+    const text = ['shop', 'hugo', 'sid-hugo', LOGOUT_AT - 100, LOGOUT_AT + 5].join('\n');
+    await redis.set(`{logout}:mark:anew:${digest('anew', ISS, text)}`, `${LOGOUT_AT}`);
+    assert.equal(await logout.status(again), 'live');
+    assert.equal(await logout.status(claims('hugo')), 'ended');
   });
 });

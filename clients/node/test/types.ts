@@ -11,7 +11,7 @@ const listener = createListener({
   onEviction: async ({ sub, accounts }: Eviction) => void [sub, accounts],
   onMetric: (name, count) => void [name, count],
 });
-createListener({ redis: new Redis({ lazyConnect: true }), app: 'shop', whenUnknown: 'refuse' });
+createListener({ redis: new Redis({ lazyConnect: true }), app: 'shop', whenUnknown: 'refuse', api: { url: 'http://receiver', token: 't' } });
 // @ts-expect-error it has no such value
 createListener({ redis: createClient(), app: 'shop', whenUnknown: 'guess' });
 // @ts-expect-error the app's name is missing
@@ -19,6 +19,7 @@ createListener({ redis: createClient() });
 
 const middleware: (request: any, response: any, next: () => void) => Promise<void> = listener.express({ loginUrl: '/sign-in', exempt: ['/static/'] });
 const status: Status = await listener.status({ iss: 'https://op', sub: 'u', aud: 'c' }, { account: 'a' });
+const begun: Status = await listener.signIn({ iss: 'https://op', sub: 'u', aud: 'c' }, { account: 'a', keys: ['k'], session: {} });
 const health: Health = listener.health();
 const started: boolean = await listener.start({ signal: AbortSignal.timeout(1000) });
-void [status, health, started, middleware, authorizationParams({}).prompt];
+void [status, begun, health, started, middleware, authorizationParams({}).prompt];

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 
     from tests.listeners.situations import Situation
 
-BY_LIBRARY = {"malformed", "no-rights", "silent", "hung-redis", "known"}
-"""Situations that depend on the client of Redis; the others are tried with one of the two."""
-
-CASES = [
-    pytest.param(situation, library, id=f"{situation.name}-{library}")
-    for situation in SITUATIONS
-    for library in ("lettuce", "jedis")
-    if library == "lettuce" or situation.name in BY_LIBRARY
-]
-
 pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 
 
@@ -51,7 +41,8 @@ def test_sources_are_small(modules: Path) -> None:
     assert not sources
 
 
-@pytest.mark.parametrize(("situation", "library"), CASES)
+@pytest.mark.parametrize("library", ["lettuce", "jedis"])
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
 async def test_situation(situation: Situation, library: str, modules: Path) -> None:
     """It does what the contract says."""
     command = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx192m"]

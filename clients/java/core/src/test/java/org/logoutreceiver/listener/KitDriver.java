@@ -59,6 +59,7 @@ public final class KitDriver {
             case "start" -> CompletableFuture.supplyAsync(() -> start(order));
             case "sign_in", "ask" -> status(order).thenApply(status -> Map.of("status", status.name().toLowerCase()));
             case "refresh", "write" -> status(order).thenApply(status -> Map.of("allowed", status != Status.ENDED));
+            case "loop" -> CompletableFuture.supplyAsync(() -> loop(order));
             case "health" -> CompletableFuture.completedFuture(health(listener.health()));
             case "stop" -> CompletableFuture.supplyAsync(() -> {
                 listener.close();
@@ -72,6 +73,17 @@ public final class KitDriver {
         @SuppressWarnings("unchecked")
         Map<String, ?> claims = JSON.convertValue(order.get("claims"), Map.class);
         return listener.status(listener.session(claims, order.path("account").textValue()));
+    }
+
+    private Map<String, ?> loop(JsonNode order) {
+        @SuppressWarnings("unchecked")
+        Map<String, ?> claims = JSON.convertValue(order.get("claims"), Map.class);
+        int times = order.get("times").asInt();
+        long began = System.nanoTime();
+        for (int left = times; left > 0; left--) {
+            listener.status(claims);
+        }
+        return Map.of("us", (System.nanoTime() - began) / 1000.0 / times);
     }
 
     private static Map<String, ?> health(Health said) {
