@@ -202,18 +202,20 @@ def bare(storm: Storm) -> float:
 
 
 def two_workers(storm: Storm) -> None:
-    """The queue is filled beforehand; the control is one worker."""
+    """The queue is filled beforehand, on loopback and over a network; the control is one worker."""
 
-    def both() -> float:
-        with _two(storm) as (one, other):
+    def both(url: str | None = None) -> float:
+        with _two(storm, url) as (one, other):
             return storm.rate_of(one, other)
 
     _ratio("two workers : one", both, storm.rate)
+    with relayed(storm.at.url, NETWORK_MS) as url:
+        _ratio(f"two workers : one, {NETWORK_MS:.0f} ms of network", lambda: both(url), lambda: storm.rate(url=url))
 
 
 @contextlib.contextmanager
-def _two(storm: Storm) -> Iterator[tuple[Process, Process]]:
-    with storm.worker() as one, storm.worker(name="second") as other:
+def _two(storm: Storm, url: str | None = None) -> Iterator[tuple[Process, Process]]:
+    with storm.worker(url=url) as one, storm.worker(url=url, name="second") as other:
         yield one, other
 
 
