@@ -10,9 +10,13 @@ these, being of a small flow, has its turn before it is given: else it would wai
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from receiver.core.eviction import EVENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,20 +35,43 @@ IN_HAND_TURNS = 3
 FLOWS_ASKED = 64
 """Flows looked at for one turn."""
 
+_OF_FLOW = ("tenant", "input", "origin", "client_id", "reason")
+"""Members of an event that those of one flow have in common, beside the second in which they came in."""
+
 
 def flow_of(eviction: Eviction) -> Flow:
     """What the eviction is one of many of."""
-    return (
-        *(eviction.tenant, eviction.input, eviction.origin, eviction.client_id, eviction.reason),
-        int(eviction.received_at),
-    )
+    return (*(getattr(eviction, name) for name in _OF_FLOW), int(eviction.received_at))
 
 
 def names_of(eviction: Eviction) -> tuple[int, ...]:
     """Hashes of its subject, session and accounts."""
     named = [("sub", eviction.iss, eviction.sub)] if eviction.sub else []
     named += [("sid", eviction.iss, eviction.sid)] if eviction.sid else []
-    return tuple(dict.fromkeys(map(hash, (*named, *(("account", account) for account in eviction.accounts)))))
+    return _hashes(named, eviction.accounts)
+
+
+def _hashes(named: Iterable[tuple[str, str, str]], accounts: Iterable[str]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(map(hash, (*named, *(("account", account) for account in accounts)))))
+
+
+def outline(event: bytes) -> tuple[Flow, tuple[int, ...]] | None:
+    """Flow and names of an event that is ahead, without reading all of it; None where it has none.
+
+    Every worker looks at every event that is ahead, and only one of them will have to carry it out.
+    """
+    try:
+        event_type, time, data = map(json.loads(event).get, ("type", "time", "data"))
+        if event_type != EVENT_TYPE:
+            return None
+        flow = (*(data.get(name) for name in _OF_FLOW), int(datetime.fromisoformat(time).timestamp()))
+        iss, sub, sid = data["iss"], data["sub"], data["sid"]
+        names = [("sub", iss, sub)] if sub else []
+        names += [("sid", iss, sid)] if sid else []
+        hash(flow)
+        return flow, _hashes(names, data["accounts"])
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
+        return None
 
 
 @dataclass(slots=True)
@@ -80,7 +107,11 @@ class Flows:
 
     def add(self, entry_id: str, eviction: Eviction, *, in_hand: bool) -> None:
         """One more: after all that are known, and one in hand before those that are ahead only."""
-        waiting = _Waiting(flow_of(eviction), names_of(eviction), in_hand)
+        self.add_outline(entry_id, flow_of(eviction), names_of(eviction), in_hand=in_hand)
+
+    def add_outline(self, entry_id: str, flow: Flow, names: tuple[int, ...], *, in_hand: bool) -> None:
+        """As `add`, of one that is not read as a whole."""
+        waiting = _Waiting(flow, names, in_hand)
         self._known[entry_id] = waiting
         for name in waiting.names:
             queue = self._of_name.setdefault(name, deque())

@@ -23,7 +23,7 @@ from receiver.consumer.group import GroupSubscriber, Held
 from receiver.consumer.health import BLOCK_S
 from receiver.core.cursor import order
 from receiver.errors import BadEventError
-from receiver.evictor.flows import Flows
+from receiver.evictor.flows import Flows, outline
 from receiver.evictor.in_hand import Busy, InHand
 from receiver.tasks import cancel
 
@@ -231,12 +231,10 @@ class Share(GroupSubscriber):
         found: Any = await self._client.xrange(self._keys.events, f"({after}", "+", count=LOOK_AT_ONCE)
         for entry in (stream.to_entry(*pair) for pair in found):
             self._ahead.append(entry.entry_id)
-            try:
-                eviction = entry.eviction()
-            except BadEventError:
-                # The worker it is given to says what is wrong with it.
-                continue
-            self._flows.add(entry.entry_id, eviction, in_hand=False)
+            found_in = outline(entry.event)
+            # Else the worker it is given to says what is wrong with it.
+            if found_in is not None:
+                self._flows.add_outline(entry.entry_id, *found_in, in_hand=False)
 
     async def _leave(self) -> None:
         await cancel(*self._tasks.values(), *([self._news] if self._news is not None else []))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from receiver.core.eviction import Eviction
-from receiver.evictor.flows import IN_HAND_TURNS, SMALL, Flows
+from receiver.evictor.flows import IN_HAND_TURNS, SMALL, Flows, flow_of, names_of, outline
 
 STORM = Eviction(id="e", tenant="t1", iss="https://op", scope="user", logout_at=1000, received_at=1000.0)
 
@@ -121,3 +124,49 @@ def test_given_while_it_waits_or_is_worked_on() -> None:
     turns.done(["waits", "is worked on", "never known"])
     assert 0 == turns.in_hand
     assert "waits" not in turns
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sub": None, "sid": "s1"},
+        {"sid": "s1", "accounts": ("a1", "a2", "u1")},
+        {
+            "client_id": "c1",
+            "origin": "graph",
+            "reason": "lost laptop",
+            "input": "admin",
+            "received_at": 1795919617.229,
+        },
+        {"iss": "https://ö.example", "sub": "ü€\U0001f600"},
+    ],
+)
+def test_an_outline(changes: dict[str, Any]) -> None:
+    """It says of an event what reading all of it says."""
+    eviction = replace(of("u1"), **changes)
+    assert (flow_of(eviction), names_of(eviction)) == outline(eviction.to_json().encode())
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("type", "other"), ("time", "yesterday"), ("time", None), ("data", None), ("data", []), ("data", {"iss": "x"})],
+)
+def test_what_has_no_outline(member: str, value: object) -> None:
+    """What is no event of ours, or is damaged, is left to the worker it is given to."""
+    event = {**json.loads(of("u1").to_json()), member: value}
+    assert outline(json.dumps(event).encode()) is None
+
+
+@pytest.mark.parametrize("text", [b"", b"7", b"[]", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_event(text: bytes) -> None:
+    """Anything else is none either."""
+    assert outline(text) is None
+
+
+def test_names_that_are_no_text() -> None:
+    """A list in place of a name ends nothing."""
+    event = json.loads(of("u1").to_json())
+    damages: list[dict[str, Any]] = [{"sub": ["u1"]}, {"accounts": [["a1"]]}, {"accounts": 7}, {"reason": {}}]
+    for damaged in damages:
+        assert outline(json.dumps({**event, "data": {**event["data"], **damaged}}).encode()) is None

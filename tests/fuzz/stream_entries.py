@@ -12,6 +12,7 @@ from receiver.core.eviction import Eviction, SessionKeys
 from receiver.core.repeats import is_repeat
 from receiver.core.sign_in import from_claims
 from receiver.errors import BadEventError
+from receiver.evictor.flows import flow_of, names_of, outline
 from tests.support.clock import NOW
 
 SEPARATOR = b"\xff\xfe"
@@ -21,11 +22,14 @@ AUDIT_KEY = audit.AuditKey("k", b"0" * 32)
 
 
 def play_event(text: bytes) -> None:
-    """Any event: refused, or an eviction that writes and reads as itself."""
+    """Any event: refused, or an eviction that writes and reads as itself, and has the same place by its outline."""
+    outline(text)
     try:
         eviction = Eviction.from_json(text)
     except BadEventError:
         return
+    if eviction.received_at:
+        assert (flow_of(eviction), names_of(eviction)) == outline(text)
     written = eviction.to_json()
     written.encode()
     assert Eviction.from_json(written) == replace(eviction, received_at=int(eviction.received_at * 1000) / 1000)

@@ -84,7 +84,7 @@ TARGETS: dict[str, Target] = {
     "event": Target(
         play=stream_entries.play_event,
         seeds=stream_entries.event_seeds(),
-        parsers=("receiver.core.eviction:Eviction.from_json",),
+        parsers=("receiver.core.eviction:Eviction.from_json", "receiver.evictor.flows:outline"),
     ),
     "entry": Target(
         play=stream_entries.play_entry,
