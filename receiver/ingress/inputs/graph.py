@@ -11,7 +11,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import SourceError
 from receiver.ingress.inputs.watcher import Watcher
 from receiver.ops.logs import emit
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.lease import Lease
     from receiver.bus.watches import Position, Watch
     from receiver.core.directory import DirectoryUser, Page
+    from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
     from receiver.ingress.intake import Intake
     from receiver.ops.graph_settings import GraphSettings
@@ -71,12 +71,12 @@ class GraphWatch(Watcher):
         intake: Intake, lease: Lease, metrics: Metrics, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         super().__init__(
-            ORIGIN, tenant, watch=watch, lease=lease, interval_s=settings.interval_s, metrics=metrics, clock=clock
-        )
+            ORIGIN, tenant, watch=watch, intake=intake, lease=lease, interval_s=settings.interval_s, metrics=metrics,
+            clock=clock,
+        )  # fmt: skip
         self._directory = directory
         self._client = client
         self._settings = settings
-        self._intake = intake
         self._asked_type = False
         self._delta = settings.use_delta
         self._delta_dates = True
@@ -174,12 +174,10 @@ class GraphWatch(Watcher):
 
     async def _take_ended(self, position: Position, now: float, *, first: bool) -> None:
         """Take in who was disabled or deleted since the position; the first time only note who is."""
-        off: set[str] = set()
-        async for page in self._client.disabled_users():
-            off |= {user.id for user in page.users if user.enabled is False}
-            await self._lease.hold()
-        known = await self._watch.all_off()
-        found: list[Ended] = [(user, "account disabled", int(now)) for user in sorted(off - known)]
+        disabled, enabled = await self.turned(
+            [user.id for user in page.users if user.enabled is False] async for page in self._client.disabled_users()
+        )
+        found: list[Ended] = [(user, "account disabled", int(now)) for user in sorted(disabled)]
         async for page in self._client.deleted_users():
             found += [
                 (user.id, "account deleted", user.deleted_at)
@@ -188,7 +186,7 @@ class GraphWatch(Watcher):
             ]
         if not first:
             await self._accept(found, now)
-        await self._watch.note_off(off - known, known - off)
+        await self._watch.note_off(disabled, enabled)
 
     async def _take(
         self, users: Sequence[DirectoryUser], dates_at: float, now: float, *, by_delta: bool = False,
@@ -242,17 +240,12 @@ class GraphWatch(Watcher):
             for user, kind, at in new
             for policy in self._settings.policies or ("",)
         ]
-        if evictions:
-            await self._intake.accept(ORIGIN, evictions)
+        await self.accept(evictions)
         # Not before: what could not be made durable is offered again.
         self._told |= {(user, kind): at for user, kind, at in new}
 
     def _eviction(self, account: str, kind: Kind, at: int, now: float) -> Eviction:
         issuers = self._of.issuers
-        made = Eviction.for_subject(
-            self._of, id=eviction_id(f"{ORIGIN}:{self._tenant}", f"{account}\n{kind}\n{at}"),
-            iss=next((iss for iss in issuers if self._directory in iss), issuers[0]), sub=account, sid=None,
-            logout_at=min(at, int(now)), received_at=now, input="revocation", applies_to="tenant", origin=ORIGIN,
-            reason=kind,
-        )  # fmt: skip
+        issuer = next((iss for iss in issuers if self._directory in iss), issuers[0])
+        made = self.ended(f"{account}\n{kind}\n{at}", iss=issuer, sub=account, reason=kind, at=at, now=now)
         return replace(made, account=account, accounts=(account,))

@@ -11,7 +11,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from receiver.core.eviction import Eviction, eviction_id
 from receiver.ingress.inputs.watcher import Watcher
 from receiver.ops.logs import emit
 
@@ -54,11 +53,11 @@ class KeycloakWatch(Watcher):
         lease: Lease, metrics: Metrics, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         super().__init__(
-            ORIGIN, tenant, watch=watch, lease=lease, interval_s=settings.interval_s, metrics=metrics, clock=clock
-        )
+            ORIGIN, tenant, watch=watch, intake=intake, lease=lease, interval_s=settings.interval_s, metrics=metrics,
+            clock=clock,
+        )  # fmt: skip
         self._client = client
         self._settings = settings
-        self._intake = intake
         self._asked = False
         self._done: dict[str, int] = {}
 
@@ -94,30 +93,20 @@ class KeycloakWatch(Watcher):
 
     async def _take_event(self, event: AdminEvent, now: float) -> None:
         if event.what == "account deleted" and event.user is not None:
-            await self._accept([event.user], event.what, event.id, event.at_ms // 1000, now)
+            await self._end([event.user], event.what, event.id, event.at_ms // 1000, now)
         elif event.what == "realm logged out":
             async for users in self._client.users():
-                await self._accept(users, event.what, event.id, event.at_ms // 1000, now)
+                await self._end(users, event.what, event.id, event.at_ms // 1000, now)
                 await self._lease.hold()
 
     async def _take_disabled(self, now: float, *, first: bool) -> None:
-        off: set[str] = set()
-        async for users in self._client.users(disabled=True):
-            off.update(users)
-            await self._lease.hold()
-        known = await self._watch.all_off()
+        disabled, enabled = await self.turned(self._client.users(disabled=True))
         if not first:
-            await self._accept(sorted(off - known), "account disabled", str(int(now)), int(now), now)
-        await self._watch.note_off(off - known, known - off)
+            await self._end(sorted(disabled), "account disabled", str(int(now)), int(now), now)
+        await self._watch.note_off(disabled, enabled)
 
-    async def _accept(self, users: Iterable[str], what: str, name: str, at: int, now: float) -> None:
-        evictions = [
-            Eviction.for_subject(
-                self._of, id=eviction_id(f"{ORIGIN}:{self._of.name}", f"{user}\n{what}\n{name}"), iss=self._of.issuer,
-                sub=user, sid=None, logout_at=min(at, int(now)), received_at=now, input="revocation",
-                applies_to="tenant", origin=ORIGIN, reason=what,
-            )
-            for user in users
-        ]  # fmt: skip
-        if evictions:
-            await self._intake.accept(ORIGIN, evictions)
+    async def _end(self, users: Iterable[str], what: str, name: str, at: int, now: float) -> None:
+        issuer = self._of.issuer
+        await self.accept(
+            [self.ended(f"{user}\n{what}\n{name}", iss=issuer, sub=user, reason=what, at=at, now=now) for user in users]
+        )

@@ -6,15 +6,17 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import SourceError
 from receiver.ingress.inputs.poller import Poller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from receiver.bus.link.lease import Lease
     from receiver.bus.watches import Position, Watch
     from receiver.core.tenants import Tenant
+    from receiver.ingress.intake import Intake
     from receiver.ops.metrics import Metrics
 
 
@@ -25,6 +27,7 @@ class Watcher(Poller):
         origin: As `Poller`.
         tenant: The users' tenant.
         watch: How far we have come.
+        intake: Makes evictions durable.
         lease: As `Poller`.
         interval_s: Seconds between two looks.
         metrics: Shows until when the source was taken in.
@@ -32,12 +35,13 @@ class Watcher(Poller):
     """
 
     def __init__(
-        self, origin: str, tenant: Tenant, *, watch: Watch, lease: Lease, interval_s: float, metrics: Metrics,
-        clock: Callable[[], float],
+        self, origin: str, tenant: Tenant, *, watch: Watch, intake: Intake, lease: Lease, interval_s: float,
+        metrics: Metrics, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         super().__init__(origin, tenant.name, lease=lease, interval_s=interval_s)
         self._of = tenant
         self._watch = watch
+        self._intake = intake
         self._metrics = metrics
         self._clock = clock
 
@@ -52,6 +56,45 @@ class Watcher(Poller):
         Raises:
             DependencyError: as `Poller.look`; the same position comes again.
         """
+
+    def ended(self, name: str, *, iss: str, sub: str, reason: str, at: int, now: float) -> Eviction:
+        """All sessions of one user are over.
+
+        Args:
+            name: Tells this end from all others of the source; with the same name it is a repeat.
+            iss: The issuer of `sub`.
+            sub: The user.
+            reason: For apps and the audit log.
+            at: NumericDate seconds; a date ahead of our clock counts as now.
+            now: NumericDate seconds.
+        """
+        return Eviction.for_subject(
+            self._of, id=eviction_id(f"{self._origin}:{self._of.name}", name), iss=iss, sub=sub, sid=None,
+            logout_at=min(at, int(now)), received_at=now, input="revocation", applies_to="tenant",
+            origin=self._origin, reason=reason,
+        )  # fmt: skip
+
+    async def accept(self, evictions: Sequence[Eviction]) -> None:
+        """Make them durable.
+
+        Raises:
+            DependencyError: They are not; offer them again.
+        """
+        if evictions:
+            await self._intake.accept(self._origin, evictions)
+
+    async def turned(self, disabled: AsyncIterator[Iterable[str]]) -> tuple[set[str], set[str]]:
+        """Users who are disabled and were not at the last look, and those who were and no longer are.
+
+        Args:
+            disabled: The ids of all who are, page by page.
+        """
+        off: set[str] = set()
+        async for users in disabled:
+            off.update(users)
+            await self._lease.hold()
+        known = await self._watch.all_off()
+        return off - known, known - off
 
     async def look(self) -> float:
         """Take in once."""
