@@ -18,6 +18,7 @@ from receiver.bus.caches.removals import Removals
 from receiver.bus.caches.watched import Watched
 from receiver.bus.keys import Keys
 from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.inspect import probe_clearing
 from receiver.bus.link.lease import Lease
 from receiver.bus.link.trips import Trips
 from receiver.consumer.jobs import EVICTIONS
@@ -200,7 +201,10 @@ async def working(
         coverage = Coverage(caches, watcher, watched, read_within_s=settings.evictor.read_within_s)
         stack.push_async_callback(coverage.aclose)
         evictor = Evictor(caches, finder=finder, coverage=coverage, rechecks=rechecks, **handling)
-        watch = RedisWatch(client, metrics, while_away="evictions wait in the stream")
+        watch = RedisWatch(
+            client, metrics, while_away="evictions wait in the stream",
+            probe=functools.partial(probe_clearing, client, keys, group=NAME),
+        )  # fmt: skip
         worker = Worker(metrics, evictor, watcher, examiner, Readiness(watch, Supervisor(metrics, backoff=backoff)))
         app = web.Application()
         add_probes(app, worker.state, metrics.registry)

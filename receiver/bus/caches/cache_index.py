@@ -15,6 +15,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from receiver.bus.link.pieces import pieces
 from receiver.bus.lua import Script
 from receiver.core.index_names import PLAIN
 from receiver.core.layouts import foreign_json
@@ -44,8 +45,11 @@ MAX_NAMES = 4096
 """Names kept in one of the 8,192 buckets, enough for 30 million users; further ones are dropped and reported. A visitor
 can make names that fall into one bucket, and earlier releases read a whole bucket at once."""
 
-MAX_NOTES = 20
-"""Notes sent to Redis in one script call: more would keep others waiting."""
+MAX_NOTES = 8
+"""Notes sent to Redis in one script call: more would keep others waiting, where each is of a name with many members."""
+
+CALLS_AT_ONCE = 8
+"""Script calls on their way at once; other clients' commands come in between."""
 
 
 class CacheKey(NamedTuple):
@@ -139,18 +143,22 @@ class CacheIndex:
     async def learn(self, found: Sequence[Note]) -> int:
         """Keep these notes; how many were new. A name for which there is no room is reported as `index_full`."""
         learnt = 0
-        for start in range(0, len(found), MAX_NOTES):
-            members: dict[tuple[str, str], dict[str, None]] = {}
-            for note in found[start : start + MAX_NOTES]:
-                members.setdefault(self._place(note), {})[note.member] = None
-            keys = [*(bucket for bucket, _ in members), self._keys.full_buckets]
-            arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
-            limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
-            new, dropped = await self._trips.run(LEARN, keys, (*limits, *arguments))
-            learnt += int(new)
-            for _ in range(int(dropped)):
-                self._report("index", "index_full")
+        for start in range(0, len(found), MAX_NOTES * CALLS_AT_ONCE):
+            some = found[start : start + MAX_NOTES * CALLS_AT_ONCE]
+            learnt += sum(await asyncio.gather(*map(self._learn, pieces(some, lambda _: 1, MAX_NOTES))))
         return learnt
+
+    async def _learn(self, found: Sequence[Note]) -> int:
+        members: dict[tuple[str, str], dict[str, None]] = {}
+        for note in found:
+            members.setdefault(self._place(note), {})[note.member] = None
+        keys = [*(bucket for bucket, _ in members), self._keys.full_buckets]
+        arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
+        limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
+        new, dropped = await self._trips.run(LEARN, keys, (*limits, *arguments))
+        for _ in range(int(dropped)):
+            self._report("index", "index_full")
+        return int(new)
 
     async def look_up(self, eviction: Eviction) -> tuple[set[str], set[CacheKey]]:
         """Of a logout: every account known for its subject and its session, and where anything of them was found.

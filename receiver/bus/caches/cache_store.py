@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from receiver.bus.caches.blobs import CUT, SWAP, cut_arguments, swap_arguments
 from receiver.bus.caches.cache_changes import CacheChanges, are_sent, text_of
+from receiver.bus.link import databases
 from receiver.bus.link.primary import Failure
 from receiver.bus.link.trips import Trips, pairs_of
 from receiver.core.layouts.layout import STRING, Raw
@@ -177,6 +178,20 @@ class CacheStore:
                 yield [name for name in map(text_of, found) if name is not None]
             if cursor == 0:
                 return
+
+    async def databases_with(self, pattern: str, *, steps: int) -> list[int]:
+        """Other databases of this server that have keys like this, as far as so many steps of a SCAN show."""
+        found = []
+        async with databases.others(self._client) as others:
+            for number, other in others.items():
+                cursor: Any = 0
+                for _ in range(steps):
+                    cursor, keys = await other.scan(cursor, match=pattern, count=SCAN_COUNT)
+                    if keys:
+                        found.append(number)
+                    if keys or cursor == 0:
+                        break
+        return found
 
     async def members(self, key: str) -> list[bytes]:
         """The members of a set; empty when there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from receiver.bus.caches.cache_index import CacheKey
 from receiver.bus.link.connection import Failure
 from receiver.bus.link.group_commit import GroupCommit
+from receiver.bus.link.pieces import pieces
 from receiver.bus.lua import Script
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import foreign_json
@@ -34,7 +36,11 @@ KEEP_S = 86_400
 """Seconds an order is kept when no worker runs."""
 
 PUT_AT_ONCE = 128
-"""Orders written by one script call: more would keep others waiting."""
+"""Orders written together: more would make the first ones wait."""
+
+BYTES_AT_ONCE = 256 * 1024
+"""Bytes of orders that one script call writes or reads: more would keep others waiting. An order names an event of up
+to 64 KiB, and up to a megabyte of places."""
 
 MAX_WAITING = 100_000
 """Orders that may wait; a worker has fewer logouts in hand."""
@@ -99,12 +105,12 @@ class Rechecks:
         return self._orders.hand_in(_Order(recheck.eviction.id, pause, "" if pause == "" else _to_json(recheck)))
 
     async def take(self, count: int) -> Due:
-        """Up to `count` checks that are due. Each is this worker's for `LEASE_S` seconds.
+        """Up to `count` checks that are due, fewer where they are large. Each is this worker's for `LEASE_S` seconds.
 
         An order that cannot be read is reported and dropped.
         """
         keys, prefix = (self._keys.rechecks,), self._keys.rechecks
-        pause, *found = await self._trips.run(TAKE, keys, (int(LEASE_S * 1000), prefix, count))
+        pause, *found = await self._trips.run(TAKE, keys, (int(LEASE_S * 1000), prefix, count, BYTES_AT_ONCE))
         due = []
         for name, what in zip(found[::2], found[1::2], strict=True):
             try:
@@ -115,12 +121,16 @@ class Rechecks:
         return Due(due, None if int(pause) < 0 else int(pause) / 1000)
 
     async def _write(self, orders: list[_Order]) -> list[Exception | None]:
-        keys = (self._keys.rechecks, *(self._keys.recheck(_text(order.name)) for order in orders))
+        some = pieces(orders, lambda order: len(order.what), BYTES_AT_ONCE)
         try:
-            await self._trips.run(PUT, keys, (KEEP_S, *(argument for order in orders for argument in order)))
+            await asyncio.gather(*map(self._write_some, some))
         except Failure as error:
             return [error] * len(orders)
         return [None] * len(orders)
+
+    async def _write_some(self, orders: Sequence[_Order]) -> None:
+        keys = (self._keys.rechecks, *(self._keys.recheck(_text(order.name)) for order in orders))
+        await self._trips.run(PUT, keys, (KEEP_S, *(argument for order in orders for argument in order)))
 
 
 class _Order(NamedTuple):

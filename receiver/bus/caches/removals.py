@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from receiver.bus.link.connection import Failure
 from receiver.bus.link.group_commit import GroupCommit
+from receiver.bus.link.pieces import pieces
 from receiver.bus.link.trips import pairs_of
 from receiver.bus.lua import Script
 from receiver.core.layouts.cached_sign_in import seconds
@@ -15,7 +17,7 @@ from receiver.core.marks import anew_name, client_suffix, digest, mark_names, re
 from receiver.core.verdict import Marks, Removal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from receiver.bus.keys import Keys
     from receiver.bus.link.trips import Trips
@@ -33,7 +35,19 @@ KEEP_S = 86_400
 """Seconds a removal is remembered, so that the number of further ones is bounded."""
 
 NOTES_AT_ONCE = 64
-"""Notes written by one script call: more would keep others waiting."""
+"""Notes written together: more would make the first ones wait."""
+
+FIELDS_AT_ONCE = 512
+"""Fields written by one script call, which takes about a millisecond; more would keep others waiting."""
+
+FIELDS_OF_A_PLACE = 4
+"""Beside the sessions: at, until, and two that count."""
+
+SIDS_AT_ONCE = 64
+"""Sessions noted of a place at once; further ones are added to it by calls of their own."""
+
+MARKS_AT_ONCE = 256
+"""Marks dated by one script call."""
 
 MAX_WAITING = 100_000
 """Notes that may wait; a worker has fewer logouts in hand."""
@@ -62,10 +76,25 @@ class Remembered:
 
 
 class _Note(NamedTuple):
-    """One note: the keys of its places, and what removed.lua is told of it."""
+    """One note: the keys of its places, what removed.lua is told of it, and the sessions."""
 
     keys: Sequence[str]
-    arguments: Sequence[Argument]
+    head: tuple[Argument, Argument, Argument, Argument]
+    sids: Sequence[str]
+
+    @property
+    def fields(self) -> int:
+        """How many are written."""
+        return len(self.keys) * (FIELDS_OF_A_PLACE + len(self.sids))
+
+    def parts(self) -> Iterator[_Note]:
+        """Notes that together say the same, none of which is more than one script call may write."""
+        for begin in range(0, max(1, len(self.sids)), SIDS_AT_ONCE):
+            sids = self.sids[begin : begin + SIDS_AT_ONCE]
+            head = (self.head[0], "", "", "") if begin else self.head
+            places = FIELDS_AT_ONCE // (FIELDS_OF_A_PLACE + len(sids))
+            for first in range(0, len(self.keys), places):
+                yield _Note(self.keys[first : first + places], head, sids)
 
 
 class Removals:
@@ -106,20 +135,25 @@ class Removals:
         """Remember that these accounts or keys, by digest, were cleared of these sessions."""
         keys = [self._keys.removal(name) for name in names]
         if keys:
-            digests = list(sids)
             now = self._clock()
             flags = ("again" if again else "", f"{now:.0f}" if unsure else "")
             until = f"{now + self._in_flight_s:.0f}"
-            await self._notes.submit(_Note(keys, (int(logout_at), until, *flags, len(digests), *digests)))
+            await self._notes.submit(_Note(keys, (int(logout_at), until, *flags), list(sids)))
 
     async def _write(self, notes: list[_Note]) -> list[Exception | None]:
-        keys = [key for note in notes for key in note.keys]
-        arguments = [argument for note in notes for argument in (len(note.keys), *note.arguments)]
+        parts = [part for note in notes for part in note.parts()]
         try:
-            await self._trips.run(REMOVED, keys, (KEEP_S, *arguments))
+            await asyncio.gather(*map(self._write_part, pieces(parts, lambda part: part.fields, FIELDS_AT_ONCE)))
         except Failure as error:
             return [error] * len(notes)
         return [None] * len(notes)
+
+    async def _write_part(self, parts: Sequence[_Note]) -> None:
+        keys = [key for part in parts for key in part.keys]
+        arguments = [
+            argument for part in parts for argument in (len(part.keys), *part.head, len(part.sids), *part.sids)
+        ]
+        await self._trips.run(REMOVED, keys, (KEEP_S, *arguments))
 
     async def remembered(self, names: Sequence[str]) -> list[Remembered | None]:
         """What is remembered of each."""
@@ -150,8 +184,10 @@ class Removals:
         await self._mark([self._keys.mark(digest("account", iss, account))], mark)
 
     async def _mark(self, keys: Sequence[str], mark: str) -> None:
-        if keys:
-            await self._trips.run(MARK, keys, (mark, self._mark_s, int(self._clock())))
+        arguments = (mark, self._mark_s, int(self._clock()))
+        await asyncio.gather(
+            *(self._trips.run(MARK, some, arguments) for some in pieces(keys, lambda _: 1, MARKS_AT_ONCE))
+        )
 
     async def marks(self, sign_ins: Sequence[CachedSignIn], issuers: Iterable[str]) -> list[Marks]:
         """The logouts of each sign-in's user and session.

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.link.connection import Failure, describe, standbys
+from receiver.bus.lua import Script
 
 if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import Keys
+
+PROBE_CLEARING = Script.read("probe_clearing")
 
 PROBE_SCRIPT = """
 redis.call('SET', KEYS[1], 0, 'EX', 1)
@@ -140,6 +143,20 @@ async def probe_publish(client: redis.asyncio.Redis, keys: Keys, *, wait_replica
         await client.evalsha(sha, 3, f"{scratch}:string", f"{scratch}:hash", f"{scratch}:stream")
         if wait_replicas:
             await client.execute_command("WAIT", 0, 1)
+    except Failure as error:
+        return describe(error)
+    return ""
+
+
+async def probe_clearing(client: redis.asyncio.Redis, keys: Keys, *, group: str) -> str:
+    """Why Redis would refuse what a worker that clears caches notes of an eviction; empty when it would not.
+
+    Nothing stays behind, and no entry of the group changes.
+    """
+    scratch = secrets.token_hex(8)
+    mine = (keys.removal(scratch), keys.recheck(scratch), keys.mark(scratch), keys.acks_of(scratch))
+    try:
+        await PROBE_CLEARING.run(client, (*mine, keys.events), (group,))
     except Failure as error:
         return describe(error)
     return ""

@@ -13,28 +13,47 @@ if field == '' then value = redis.call('GET', KEYS[1]) else value = redis.call('
 if not value then return 1 end
 
 local find, sub, byte = string.find, string.sub, string.byte
-local left = {}
-for at = 3, 2 * accounts + 2, 2 do left[ARGV[at]] = tonumber(ARGV[at + 1]) end
-local at = 1
-while true do
-  local _, named = find(value, '"home_account_id"', at, true)
-  if not named then break end
-  local account = string.match(value, '^%s*:%s*"([^"]*)"', named + 1)
-  if account and left[account] then left[account] = left[account] - 1 end
-  at = named + 1
-end
-for _, count in pairs(left) do
-  if count ~= 0 then return 0 end
-end
-
 local SPACE = {[32] = true, [9] = true, [10] = true, [13] = true}
-local COMMA, OPEN = 44, 123
+local QUOTE, COMMA, COLON, OPEN = 34, 44, 58, 123
 
 -- The last place before this one that is no space; `from` - 1 where there is none.
 local function ends_before(text, place, from)
   place = place - 1
   while place >= from and SPACE[byte(text, place)] do place = place - 1 end
   return place
+end
+
+local left = {}
+for at = 3, 2 * accounts + 2, 2 do left[ARGV[at]] = tonumber(ARGV[at + 1]) end
+local NAME = '"home_account_id"'
+local at = 1
+if accounts <= 4 then
+  -- Each by itself: other users' entries are not looked at one by one.
+  for account in pairs(left) do
+    local text = account .. '"'
+    at = 1
+    while true do
+      local begin, ending = find(value, text, at, true)
+      if not begin then break end
+      local colon = byte(value, begin - 1) == QUOTE and ends_before(value, begin - 1, 1) or 0
+      if byte(value, colon) == COLON then
+        local name_ends = ends_before(value, colon, 1)
+        if sub(value, name_ends - #NAME + 1, name_ends) == NAME then left[account] = left[account] - 1 end
+      end
+      at = ending + 1
+    end
+  end
+else
+  while true do
+    local _, named = find(value, NAME, at, true)
+    if not named then break end
+    local account = string.match(value, '^%s*:%s*"([^"]*)"', named + 1)
+    if account and left[account] then left[account] = left[account] - 1 end
+    at = named + 1
+  end
+end
+for _, count in pairs(left) do
+  if count ~= 0 then return 0 end
 end
 
 -- The first place behind this one that is no space.

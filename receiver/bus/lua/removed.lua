@@ -2,7 +2,8 @@
 --
 -- KEYS: the places of each note, one note after the other, by their digests
 -- ARGV: 1 seconds to remember, then for each note:
---       how many of the places are its own, logout_at, until when something in flight may write it back, in seconds,
+--       how many of the places are its own, logout_at, until when something in flight may write it back, in seconds, or
+--       '' where only further sessions of a note are added,
 --       'again' when it was removed because it had come back, else '',
 --       now in seconds when nothing proved that it was the old one, else '',
 --       how many sessions were found there, and the digest of each
@@ -26,10 +27,11 @@ while at <= #ARGV do
   while place < after do
     local key = KEYS[place]
     local before = number_of(redis.call('HGET', key, 'at')) or -1
-    local further = tonumber(logout_at) > before
+    -- More of a note comes before its head or behind it, and says only which sessions.
+    local further = till ~= '' and tonumber(logout_at) > before
     local fields = {}
     if further then fields = {'at', logout_at} end
-    if not again then
+    if till ~= '' and not again then
       fields[#fields + 1] = 'until'
       fields[#fields + 1] = till
     end
