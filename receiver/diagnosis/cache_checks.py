@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_KEYS = 20_000
 """Keys looked at to find the cache's, at most: doctor is no load on a large Redis."""
 
+MAX_STEPS = 20
+"""Steps of a SCAN in each other database of that Redis, where the configured one has no key of the cache."""
+
 MAX_VALUES = 100
 """Values looked into."""
 
@@ -60,6 +63,7 @@ class CacheFacts:
         readable: Of these, that name their user.
         notifies: Whether its Redis tells of writes; None where it does not say.
         takes_all_keys: Whether its prefix is empty.
+        elsewhere: Numbers of other databases of its Redis that have such keys, where this one has none.
         unread: How many do not name their user, by the pattern of their keys and the reason.
     """
 
@@ -72,6 +76,7 @@ class CacheFacts:
     readable: int = 0
     notifies: bool | None = None
     takes_all_keys: bool = False
+    elsewhere: tuple[int, ...] = ()
     unread: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -87,6 +92,7 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
                 if seen >= MAX_KEYS or len(keys) >= MAX_VALUES:
                     break
         values = {key: value async for group in read(cache, keys[:MAX_VALUES]) for key, value in group.items()}
+        elsewhere = await _elsewhere(cache) if cache.is_read and not keys else ()
     except Failure as error:
         return CacheFacts(name=cache.name, head=cache.head, is_read=cache.is_read, problem=describe(error))
     return CacheFacts(
@@ -99,7 +105,18 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
         unread=Counter((pattern_of(cache, key), _reason(value)) for key, value in values.items() if not value.readable),
         notifies=notifies,
         takes_all_keys=cache.takes_all_keys,
+        elsewhere=elsewhere,
     )
+
+
+async def _elsewhere(cache: Cache) -> tuple[int, ...]:
+    if cache.takes_all_keys:
+        return ()
+    try:
+        return tuple(await cache.store.databases_with(cache.pattern, steps=MAX_STEPS))
+    except Failure:
+        # Without the right to look there nothing is known.
+        return ()
 
 
 def pattern_of(cache: Cache, key: str) -> str:
@@ -135,13 +152,7 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
             "prefix", "is empty: every key of that Redis database is looked at",
             "Give the apps a prefix of their own (InstanceName, key prefix) and set it here.",
         )  # fmt: skip
-    if facts.keys:
-        yield area.ok("keys", f"{facts.keys} or more, as {facts.head!r} says")
-    else:
-        yield area.warning(
-            "keys", f"none seen for {facts.head!r}",
-            "Sign in once; if there is still none, check prefix (InstanceName, key prefix) and the database number.",
-        )  # fmt: skip
+    yield _check_keys(area, facts)
     if facts.values:
         text = f"{facts.readable} of {facts.values} values name their user"
         hidden = facts.readable < facts.values
@@ -162,6 +173,21 @@ def check_cache(facts: CacheFacts) -> Iterator[Check]:
     else:
         text = "Redis tells of no writes yet"
         yield area.note("notifications", text, "The evictor switches them on where it may; see its log.")
+
+
+def _check_keys(area: Area, facts: CacheFacts) -> Check:
+    if facts.keys:
+        return area.ok("keys", f"{facts.keys} or more, as {facts.head!r} says")
+    if facts.elsewhere:
+        number = facts.elsewhere[0]
+        return area.warning(
+            "keys", f"none seen for {facts.head!r}; database {number} of the same Redis has some",
+            f"Name that database in the cache's own redis.url (caches[].redis, /{number} at its end).",
+        )  # fmt: skip
+    return area.warning(
+        "keys", f"none seen for {facts.head!r}",
+        "Sign in once; if there is still none, check prefix (InstanceName, key prefix) and the database number.",
+    )  # fmt: skip
 
 
 def check_unknown(name: str, found: Unknown) -> Iterator[Check]:

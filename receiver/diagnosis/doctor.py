@@ -18,7 +18,8 @@ from receiver.core.tokens.discovery import address_of
 from receiver.diagnosis.cache_checks import check_cache, check_index, check_unknown, sample
 from receiver.diagnosis.caches import LAST
 from receiver.diagnosis.checks import Area, Check
-from receiver.diagnosis.op import DatingFetcher, Published, fetch
+from receiver.diagnosis.databases import check_listeners, find_listeners
+from receiver.diagnosis.op import DatingFetcher, Published, fetch, find_elsewhere
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.source_checks import SourceFacts, check_sources
@@ -78,8 +79,11 @@ async def _examine_redis(settings: Settings) -> list[Check]:
     async with settings.redis.opened() as client:
         wait = settings.redis.wait_replicas
         facts = await inspect(client, Keys(settings.redis.prefix), wait_replicas=wait)
-        others = {} if facts.problem else await inspect_standbys(client)
-        return [*check_redis(facts, wait_replicas=wait), *check_standbys(others)]
+        checks = list(check_redis(facts, wait_replicas=wait))
+        if not facts.problem:
+            checks += check_standbys(await inspect_standbys(client))
+            checks += check_listeners(await find_listeners(client, Keys(settings.redis.prefix)), settings.apps)
+        return checks
 
 
 async def _examine_caches(settings: Settings) -> list[Check]:
@@ -132,7 +136,15 @@ async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:
         fetcher.ahead_s.get(urlsplit(published.url).netloc) for published in (metadata, jwks) if published is not None
     ]
     ahead_s = next((seconds for seconds in ahead if seconds is not None), None)
-    return list(check_op(OPFacts(tenant=tenant, metadata=metadata, jwks=jwks, ahead_s=ahead_s)))
+    facts = OPFacts(
+        tenant=tenant,
+        metadata=metadata,
+        jwks=jwks,
+        ahead_s=ahead_s,
+        metadata_elsewhere=await find_elsewhere(fetcher, metadata, tenant, has="issuer"),
+        jwks_elsewhere=await find_elsewhere(fetcher, jwks, tenant, has="keys"),
+    )
+    return list(check_op(facts))
 
 
 def passed(checks: Sequence[Check]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from receiver.ops.settings import Settings
 
 Document = dict[str, object]
+
+USUAL_PREFIXES = ("auth",)
+"""Of Keycloak before 17, and of those that were set up to keep it."""
+
+MAX_SHORTER = 2
+"""Parts of a path left out, at most."""
+
+NOT_HERE = re.compile("HTTP (400|403|404|410)|not JSON")
+"""In a failure: a server answered, and not with the document."""
 
 
 class DatingFetcher(Fetcher):
@@ -65,11 +75,13 @@ class Published:
         url: Where it was looked for.
         document: Its JSON object; None when it could not be had.
         problem: Why not, and what to do; empty when it could.
+        is_elsewhere: Whether something else, or that it is not there, was answered in its place.
     """
 
     url: str
     document: Document | None
     problem: str = ""
+    is_elsewhere: bool = False
 
 
 async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> Published:
@@ -77,7 +89,38 @@ async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> Published:
     try:
         return Published(url, await _get(fetcher, url, tenant))
     except FetchError as error:
-        return Published(url, None, error.message)
+        return Published(url, None, error.message, is_elsewhere=bool(NOT_HERE.search(error.message)))
+
+
+async def find_elsewhere(fetcher: Fetcher, missing: Published | None, tenant: Tenant, *, has: str) -> Published | None:
+    """The document below another path prefix of the same host, where the one asked for is not what was found there.
+
+    A proxy may add or take away a prefix, and an OP be set up with one or without.
+
+    Args:
+        fetcher: As of `fetch`.
+        missing: What was looked for; nothing is asked for where it was found, or where nothing answered.
+        tenant: Whose it is.
+        has: A member that such a document has.
+    """
+    if missing is None or missing.document is not None or not missing.is_elsewhere:
+        return None
+    for url in other_prefixes(missing.url):
+        found = await fetch(fetcher, url, tenant)
+        if found.document is not None and has in found.document:
+            return found
+    return None
+
+
+def other_prefixes(url: str) -> list[str]:
+    """The same address with fewer parts in front of its path, and with that which some OPs have there."""
+    parts = urlsplit(url)
+    first, *others = [part for part in parts.path.split("/") if part] or [""]
+    shorter = ["/".join(others[skipped:]) for skipped in range(min(MAX_SHORTER, len(others)))]
+    # What is left has to be more than the well-known name itself, unless the issuer is only a host.
+    kept = [path for path in shorter if path] if first != ".well-known" else []
+    longer = [f"{prefix}/{'/'.join([first, *others])}" for prefix in USUAL_PREFIXES if prefix != first]
+    return [parts._replace(path=f"/{path}").geturl() for path in (*kept, *longer)]
 
 
 async def _get(fetcher: Fetcher, url: str, tenant: Tenant) -> Document:

@@ -34,12 +34,16 @@ class OPFacts:
         metadata: Its discovery document; None when `jwks_uri` is configured and discovery is not used.
         jwks: Its JWK Set; None when there was no address to ask.
         ahead_s: Seconds its clock is ahead of ours; None when it does not say.
+        metadata_elsewhere: The discovery document, where it is below another path prefix; else None.
+        jwks_elsewhere: The JWK Set, likewise.
     """
 
     tenant: Tenant
     metadata: Published | None
     jwks: Published | None
     ahead_s: float | None
+    metadata_elsewhere: Published | None = None
+    jwks_elsewhere: Published | None = None
 
 
 def check_op(facts: OPFacts) -> Iterator[Check]:
@@ -50,19 +54,37 @@ def check_op(facts: OPFacts) -> Iterator[Check]:
     if facts.metadata is None:
         yield area.note("discovery", "not used: jwks_uri is configured")
     elif document is None:
-        yield area.failed("discovery", facts.metadata.problem, "Check the tenant's issuer and discovery_url.")
+        yield _missing_discovery(area, tenant, facts.metadata, facts.metadata_elsewhere)
     else:
         yield area.ok("discovery", f"reachable: {facts.metadata.url}")
         yield _check_issuer(area, tenant, document)
     yield from _check_backchannel(area, tenant, document)
     if is_keycloak(document):
         yield from _check_offline_access(area, document)
-    yield from _check_keys(area, tenant, facts.jwks, document)
+    yield from _check_keys(area, facts, document)
     yield _check_clock(area, tenant, facts.ahead_s)
     yield area.note(
         "register", f"logout URL at the OP: https://<your public host>/backchannel-logout/{tenant.name}",
         "Your public host is not known here: take that of your ingress.",
     )  # fmt: skip
+
+
+def _missing_discovery(area: Area, tenant: Tenant, missing: Published, elsewhere: Published | None) -> Check:
+    document = elsewhere.document if elsewhere else None
+    if elsewhere is None or document is None:
+        return area.failed("discovery", missing.problem, "Check the tenant's issuer and discovery_url.")
+    issuer = document.get("issuer")
+    prefix = issuers.prefix_of(missing.url, elsewhere.url)
+    text = f"{missing.problem}; without the path prefix {prefix} it is there: {elsewhere.url}"
+    if len(elsewhere.url) > len(missing.url):
+        text = f"{missing.problem}; with the path prefix {prefix} it is there: {elsewhere.url}"
+    if issuer == tenant.issuer:
+        return area.failed("discovery", text, f"Keep the issuer and set discovery_url: {elsewhere.url}")
+    fix = (
+        f"Set the tenant's issuer to {show(issuer)} if that is the iss of your tokens; else keep it and set jwks_uri: "
+        f"{show(document.get('jwks_uri'))}, as this server has it."
+    )
+    return area.failed("discovery", text, fix)
 
 
 def _check_issuer(area: Area, tenant: Tenant, document: Document) -> Check:
@@ -143,10 +165,17 @@ def _check_offline_access(area: Area, document: Document | None) -> Iterator[Che
         )
 
 
-def _check_keys(area: Area, tenant: Tenant, jwks: Published | None, document: Document | None) -> Iterator[Check]:
+def _check_keys(area: Area, facts: OPFacts, document: Document | None) -> Iterator[Check]:
+    tenant, jwks, elsewhere = facts.tenant, facts.jwks, facts.jwks_elsewhere
     if jwks is None:
         if document is not None:
             yield area.failed("jwks", "the discovery document has no jwks_uri", "Set the tenant's jwks_uri.")
+        return
+    if jwks.document is None and elsewhere is not None:
+        yield area.failed(
+            "jwks", f"{jwks.problem}; below another path prefix they are there: {elsewhere.url}",
+            f"Set the tenant's jwks_uri: {elsewhere.url}",
+        )  # fmt: skip
         return
     if jwks.document is None:
         yield area.failed("jwks", jwks.problem, "Check jwks_uri; without keys every logout is answered 503.")

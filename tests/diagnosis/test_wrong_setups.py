@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
+from receiver.bus.keys import Keys
 from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.consumer import ThreadSubscriber
 from tests.support.keys import ec_pair, rsa_pair
 from tests.support.op import OP
 from tests.support.receiver import t1
@@ -254,6 +256,51 @@ def inner_name(world: World) -> None:
     world.tenant(issuer="https://op.example/t1", discovery_url=world.op.issuer + "/.well-known/openid-configuration")
 
 
+def a_prefix_too_many(world: World) -> None:
+    """The issuer has the path prefix of an older release, the OP has none."""
+    world.tenant(issuer=world.op.origin + "/auth/t1")
+
+
+def a_prefix_in_front(world: World) -> None:
+    """A proxy adds a path prefix, which the OP's inner address does not have."""
+    world.op.metadata["issuer"] = "https://op.example/sso/t1"
+    inner = world.op.origin + "/sso/t1/.well-known/openid-configuration"
+    world.tenant(issuer="https://op.example/sso/t1", discovery_url=inner)
+
+
+def a_prefix_too_few(world: World) -> None:
+    """The OP's own issuer has a path prefix, the setting has none."""
+    world.op.metadata["issuer"] = world.op.origin + "/auth/t1"
+
+
+def keys_behind_a_prefix(world: World) -> None:
+    """The document names keys at a path that only the outer address has."""
+    world.op.metadata["jwks_uri"] = world.op.origin + "/sso/t1/jwks"
+
+
+async def apps_in_another_database(world: World) -> None:
+    """The receiver publishes to database 0, an app listens in 3."""
+    url = world.master.url.removesuffix("/0") + "/3"
+    world.stack.enter_context(ThreadSubscriber(url, lambda _: None, app="shop"))
+    async with redis.asyncio.Redis.from_url(url) as there:
+        await until(lambda: there.exists(Keys().instances))
+
+
+async def one_app_in_another_database(world: World) -> None:
+    """One of two apps that are declared."""
+    await apps_in_another_database(world)
+    world.stack.enter_context(ThreadSubscriber(world.master.url, lambda _: None, app="portal"))
+    await until(lambda: world.admin.exists(Keys().instances))
+    world.settings["apps"] = ["portal", "shop"]
+
+
+async def values_in_another_database(world: World) -> None:
+    """The cache's values are in database 5."""
+    world.caches({"layout": "msal-python", "prefix": "msal:", "name": "tokens"})
+    async with redis.asyncio.Redis.from_url(world.master.url.removesuffix("/0") + "/5") as there:
+        await there.set("msal:1", "{}")
+
+
 def op_down(world: World) -> None:
     """The OP answers 500."""
     world.op.status = 500
@@ -337,6 +384,13 @@ SETUPS: dict[str, tuple[Callable[[World], Any], int, Line]] = {
         (encrypted_values, 0, Line("cache tokens", "values", "warning", ("encrypted (Fernet)", "register"))),
         (a_slash, 1, Line("t1", "issuer", "failed", ("trailing slash", "issuer"))),
         (inner_name, 1, Line("t1", "issuer", "failed", ("the host differs", "jwks_uri"))),
+        (a_prefix_too_many, 1, Line("t1", "discovery", "failed", ("without the path prefix /auth", "issuer to"))),
+        (a_prefix_in_front, 1, Line("t1", "discovery", "failed", ("prefix /sso", "Keep the issuer", "discovery_url"))),
+        (a_prefix_too_few, 1, Line("t1", "issuer", "failed", ("path prefix /auth", "the tenant's issuer"))),
+        (keys_behind_a_prefix, 1, Line("t1", "jwks", "failed", ("HTTP 404", "path prefix", "jwks_uri"))),
+        (apps_in_another_database, 1, Line("redis", "database", "failed", ("shop", "database 3", "the same database"))),
+        (one_app_in_another_database, 1, Line("redis", "database", "failed", ("shop", "database 3"))),
+        (values_in_another_database, 0, Line("cache tokens", "keys", "warning", ("database 5", "redis.url"))),
         (op_down, 1, Line("t1", "discovery", "failed", ("HTTP 500", "issuer"))),
         (wrong_realm, 1, Line("t1", "discovery", "failed", ("HTTP 404", "issuer"))),
         (no_such_op, 1, Line("t1", "discovery", "failed", ("127.0.0.1:1", "firewall"))),
