@@ -59,8 +59,11 @@ class Connection(asyncio.Protocol):
             self.done.set_exception(error or ConnectionError("the server closed the connection"))
 
     def _send_next(self) -> None:
-        assert self._transport is not None  # noqa: S101
         token = next(self._tokens, None)
+        self._send(token)
+
+    def _send(self, token: bytes | None) -> None:
+        assert self._transport is not None  # noqa: S101
         if token is None:
             self.done.set_result(None)
             self._transport.close()
@@ -70,14 +73,39 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._head + str(len(body)).encode() + b"\r\n\r\n" + body)
 
 
-async def send(url: str, tokens: list[bytes], connections: int) -> dict[str, object]:
-    """Send them all."""
+class PacedConnection(Connection):
+    """The same at a rate that all connections share: the next token is sent when it is due, not before.
+
+    Args:
+        head: As of `Connection`.
+        tokens: Without an end.
+        statuses: Counted.
+        due: Seconds of the loop's clock when the next token of all is due.
+    """
+
+    def __init__(
+        self, head: bytes, tokens: Iterator[bytes], statuses: collections.Counter[str], due: Iterator[float]
+    ) -> None:
+        super().__init__(head, tokens, statuses)
+        self._due = due
+
+    def _send_next(self) -> None:
+        asyncio.get_running_loop().call_at(next(self._due), self._send, next(self._tokens))
+
+
+def head_of(url: str) -> bytes:
+    """What a request begins with, up to the length of its body."""
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    head = (
+    return (
         f"POST {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
     ).encode()
+
+
+async def send(url: str, tokens: list[bytes], connections: int) -> dict[str, object]:
+    """Send them all."""
+    parts, head = urlsplit(url), head_of(url)
     statuses: collections.Counter[str] = collections.Counter()
     rest = iter(tokens)
     loop = asyncio.get_running_loop()
