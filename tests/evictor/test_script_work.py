@@ -162,5 +162,5 @@ async def test_notes_of_the_index_in_parts(
     assert 150 == await index.learn(found)
     assert 0 == await index.learn(found)
     assert all(len(keys) - 1 <= cache_index.MAX_NOTES for keys, _ in calls)
-    known = [await redis_client.hlen(key) async for key in redis_client.scan_iter("{logout}:places:*")]  # type: ignore[misc]
+    known = [await redis_client.hlen(key) async for key in redis_client.scan_iter("{logout}:places:*")]
     assert 150 == sum(known)
