@@ -42,13 +42,15 @@ class PublicSettings(Section):
     max_connections: int = Field(
         700,
         ge=1,
-        description="Connections open at once. A further one takes the place of the oldest that has sent no request, "
-        "else of the one idle for longest. Each is a file descriptor: stay below the process's limit.",
+        description="Connections open at once. A further one takes the place of one that has sent no request, else of "
+        "an idle one, of the peer that has most of them for longest. Each is a file descriptor: stay below the "
+        "process's limit.",
     )
     max_reading: int = Field(
         256,
         ge=1,
-        description="Bodies being read at once. At the limit the one that has taken longest is given up with 408.",
+        description="Bodies being read at once. At the limit the slowest of the peer that sends most of them is given "
+        "up with 408.",
     )
     max_in_flight: int = Field(
         512,
@@ -71,7 +73,8 @@ class PublicSettings(Section):
         0,
         ge=0,
         description="How many proxies of yours a request comes through that each add to `X-Forwarded-For` where it "
-        "came from. For the log: 0 takes the address of the connection.",
+        "came from. Peers are told apart by it, in the log and where slow bodies give way: 0 takes the address of the "
+        "connection.",
     )
     probe_path: str | None = Field(
         "/",

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+
+from receiver.runtime.peers import Place, next_to_go, peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,8 +36,8 @@ class Limits:
         head_timeout_s: Seconds a client has for a request's head, from its connection or from the head's first bytes.
         keepalive_s: Seconds an idle connection is kept for the next request.
         max_header_bytes: Longest request line, and longest header.
-        max_connections: Connections open at once. A further one takes the place of the oldest that has sent no request
-            yet, else of the one idle for longest; where all are at work it is refused.
+        max_connections: Connections open at once. A further one takes the place of one that has sent no request yet,
+            else of an idle one, as `runtime.peers` says which; where all are at work it is refused.
     """
 
     head_timeout_s: float
@@ -72,11 +75,13 @@ class _Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._between_requests = True
         self._socket: asyncio.Transport | None = None
-        self.among: dict[_Connection, None] | None = {}
+        self.peer = ""
+        self.among: dict[_Connection, Place] | None = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._socket = cast("asyncio.Transport", transport)
+        self.peer = peer_of((transport.get_extra_info("peername") or [None])[0])
         self._begin_head()
         self._server.opened(self)
 
@@ -192,10 +197,10 @@ class HttpServer(web.Server):
         self._empty = asyncio.Event()
         self._empty.set()
         # Each in the order in which they came to be so.
-        self._fresh: dict[_Connection, None] = {}
-        self._idle: dict[_Connection, None] = {}
-        self._busy: dict[_Connection, None] = {}
-        self._lingering: dict[_Connection, None] = {}
+        self._fresh: dict[_Connection, Place] = {}
+        self._idle: dict[_Connection, Place] = {}
+        self._busy: dict[_Connection, Place] = {}
+        self._lingering: dict[_Connection, Place] = {}
         self._by_state = (self._lingering, self._fresh, self._idle, self._busy)
 
     def __call__(self) -> web.RequestHandler:
@@ -223,9 +228,8 @@ class HttpServer(web.Server):
         self._move(connection, self._fresh)
         self._empty.clear()
         if sum(map(len, self._by_state)) > self.limits.max_connections:
-            victim = next(connection for state in self._by_state for connection in state)
-            if victim.among is self._busy:
-                victim = connection
+            state = next(state for state in self._by_state if state)
+            victim = connection if state is self._busy else next_to_go(state, time.monotonic())
             self.gone(victim)
             victim.drop()
 
@@ -250,13 +254,13 @@ class HttpServer(web.Server):
             self._empty.set()
 
     @staticmethod
-    def _move(connection: _Connection, state: dict[_Connection, None]) -> None:
+    def _move(connection: _Connection, state: dict[_Connection, Place]) -> None:
         if connection.among is None:
             # Lost while its request was worked on.
             return
         connection.among.pop(connection, None)
         connection.among = state
-        state[connection] = None
+        state[connection] = Place(connection.peer, time.monotonic())
 
     def _close_idle(self) -> None:
         for connection in [*self._fresh, *self._idle]:

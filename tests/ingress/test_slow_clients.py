@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.runtime import listener
+from receiver.runtime import listener, peers
 from tests.support.receiver import FORM, Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def clients(port: int, number: int, sends: bytes) -> AsyncIterator[list[Client]]:
-    """So many sockets, one after the other, each with these bytes sent."""
+async def clients(port: int, number: int, sends: bytes, *, own: str = "127.0.0.1") -> AsyncIterator[list[Client]]:
+    """So many sockets, one after the other, each with these bytes sent, from this address."""
     opened: list[Client] = []
     try:
         for _ in range(number):
-            client = Client(*await asyncio.open_connection("127.0.0.1", port))
+            client = Client(*await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0)))
             opened.append(client)
             client.writer.write(sends)
             await client.writer.drain()
@@ -118,6 +118,41 @@ async def test_the_slowest_body_gives_way(start: Start, op: OP) -> None:
             assert 200 == (await receiver.post(op.token())).status
         assert b" 408 " in answer.splitlines()[0]
         assert b'"error_description": "timeout"' in answer
+
+
+@pytest.fixture
+def _by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every place counts in full at once, however busy the machine is."""
+    monkeypatch.setattr(peers, "FULL_S", 1e-9)
+
+
+@pytest.mark.usefixtures("_by_number")
+@pytest.mark.parametrize("proxies", [0, 1])
+async def test_slow_bodies_of_one_peer_give_way(start: Start, op: OP, proxies: int) -> None:
+    """A slow sender keeps its place while another one sends many, also where both come through one proxy."""
+    body = b"logout_token=" + op.token().encode()
+    head = HEAD + b"Content-Length: %d\r\n" % len(body)
+    others = ("127.0.0.2", b"") if not proxies else ("127.0.0.1", b"X-Forwarded-For: 192.0.2.66\r\n")
+    own = b"" if not proxies else b"X-Forwarded-For: 192.0.2.1\r\n"
+    async with (
+        start(public={"max_reading": 4, "body_timeout_s": 600, "proxies": proxies}) as receiver,
+        clients(receiver.server.public_port, 1, head + own + b"\r\n" + body[:9]) as [slow],
+        clients(receiver.server.public_port, 12, head + others[1] + b"\r\nlogout", own=others[0]) as many,
+    ):
+        assert [b" 408 "] * 9 == [(await one.end())[8:13] for one in many[:9]]
+        slow.writer.write(body[9:])
+        assert 200 == await slow.status()
+
+
+@pytest.mark.usefixtures("_by_number")
+async def test_connections_of_one_peer_give_way(start: Start) -> None:
+    """A client that takes long to send its head keeps its connection while another one opens many."""
+    async with start(public={"max_connections": 4}) as receiver:
+        port = receiver.server.public_port
+        async with clients(port, 1, HALF_HEAD) as [slow], clients(port, 12, HALF_HEAD, own="127.0.0.2") as many:
+            assert [b""] * 9 == [await one.end() for one in many[:9]]
+            slow.writer.write(b" a\r\n\r\n")
+            assert 400 == await slow.status()
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"])

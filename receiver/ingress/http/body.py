@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientPayloadError, web_exceptions
 
 from receiver.errors import Code, MalformedRequestError
+from receiver.runtime.peers import Place, next_to_go, peer_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,7 +42,7 @@ CONTENT_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compres
 
 
 class BodiesBeingRead:
-    """At most so many bodies are read at once; at the limit the one that has taken longest is given up.
+    """At most so many bodies are read at once; at the limit one is given up, as `runtime.peers` says.
 
     Args:
         limit: How many.
@@ -48,31 +50,34 @@ class BodiesBeingRead:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._timers: dict[asyncio.Timeout, None] = {}
+        self._timers: dict[asyncio.Timeout, Place] = {}
 
     @contextlib.asynccontextmanager
-    async def within(self, timeout_s: float) -> AsyncIterator[None]:
-        """Room for one; TimeoutError after `timeout_s` seconds, or when it has to give way."""
+    async def within(self, timeout_s: float, peer: str) -> AsyncIterator[None]:
+        """Room for one of this peer's; TimeoutError after `timeout_s` seconds, or when it has to give way."""
         if len(self._timers) >= self._limit:
-            slowest = next(iter(self._timers))
+            slowest = next_to_go(self._timers, time.monotonic())
             del self._timers[slowest]
             if not slowest.expired():
                 slowest.reschedule(asyncio.get_running_loop().time())
         async with asyncio.timeout(timeout_s) as timer:
-            self._timers[timer] = None
+            self._timers[timer] = Place(peer, time.monotonic())
             try:
                 yield
             finally:
                 self._timers.pop(timer, None)
 
 
-async def read_body(request: web.BaseRequest, limits: BodyLimits, *, among: BodiesBeingRead | None = None) -> bytes:
+async def read_body(
+    request: web.BaseRequest, limits: BodyLimits, *, among: BodiesBeingRead | None = None, peer: str | None = None
+) -> bytes:
     """The body, complete and as it was sent.
 
     Args:
         request: The request.
         limits: What the body may be.
         among: Bodies it shares a limit with.
+        peer: The address of its sender, where it is known.
 
     Raises:
         MalformedRequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
@@ -94,7 +99,7 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits, *, among: Bodi
                 raise _too_large(limits)
             return whole
         body = bytearray()
-        async with among.within(limits.timeout_s) if among else asyncio.timeout(limits.timeout_s):
+        async with among.within(limits.timeout_s, peer_of(peer)) if among else asyncio.timeout(limits.timeout_s):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limits.max_bytes:

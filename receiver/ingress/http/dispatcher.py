@@ -117,7 +117,8 @@ class Dispatcher:
         error: ReceiverError | None = None
         try:
             if row.body is not None:
-                message.body = await read_body(request, row.body, among=self._reading)
+                peer = message.sender.peer if message.sender else None
+                message.body = await read_body(request, row.body, among=self._reading, peer=peer)
             self._begin_work()
             try:
                 accepted = await self._intake.take(message.traced(await row.input.read(message)))

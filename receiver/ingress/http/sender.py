@@ -1,4 +1,4 @@
-"""Where a request came from, for logs and traces: nothing is decided by it."""
+"""Where a request came from, for logs and traces, and for who gives way where room is short."""
 
 from __future__ import annotations
 
