@@ -124,9 +124,10 @@ class Keys:
 
     @property
     def full_buckets(self) -> str:
-        """Hash: each bucket that had no room for a name, to NumericDate seconds until names may be missing there.
+        """Hash: what lacked room, to NumericDate seconds until something may be missing there.
 
-        Named like a bucket of the index, so that the rights to those are enough.
+        A bucket stands for itself; a name that had room for its newest members only, for bucket and name with a space
+        between them. Named like a bucket of the index, so that the rights to those are enough.
         """
         return f"{self.prefix}:index:full"
 

@@ -21,8 +21,8 @@ Why = Literal["not_read", "index_full", "too_many_names"]
 _ACTIONS: dict[Why, str] = {
     "not_read": "Redis tells of no writes to this cache, and it could not be read in time, so the user may still be in "
     "it; set notify-keyspace-events to Kg$h on the server, or raise evictor.read_within_s",
-    "index_full": "the index had no room for a name of this user, so the user may still be in this cache; set "
-    "evictor.index_secret_file, and see which cache grows",
+    "index_full": "the index had no room for all that was found of this user, so the user may still be in this cache; "
+    "set evictor.index_secret_file, and see which cache grows",
     "too_many_names": "the user has more accounts and subjects than one logout looks up, so what an app registered "
     "under the others may still be in this cache; see which cache names them",
 }
@@ -37,7 +37,7 @@ def unknown_of(
         concerned: Those in which the user may be.
         eviction: The logout.
         not_read: Of which nothing tells of writes, and which could not be read in time.
-        index_full: Whether names of the user are missing in the index.
+        index_full: Whether something of the user is missing in the index.
     """
     unknown: dict[str, Why] = dict.fromkeys(not_read, "not_read")
     # The one key of all users is always looked at.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-_REASONS = ("error", "index_full", "long_name", "shape", "too_deep", "too_large", "too_many")
+_REASONS = ("error", "index_full", "index_many", "long_name", "shape", "too_deep", "too_large", "too_many")
 """Why a value cannot be judged, or not all of it."""
 
 
@@ -73,8 +73,8 @@ class EvictorMetrics(ProcessMetrics):
         )
         self.bad_values = Counter(
             "logout_cache_bad_values_total",
-            "Values that could not be judged, or not all of them, by reason (error, index_full, long_name, shape, "
-            "too_deep, too_large, too_many). The cache is empty for the evictor's own notes.",
+            "Values that could not be judged, or not all of them, by reason (error, index_full, index_many, long_name, "
+            "shape, too_deep, too_large, too_many). The cache is empty for the evictor's own notes.",
             ["cache", "reason"],
             registry=registry,
         )

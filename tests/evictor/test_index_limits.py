@@ -11,12 +11,15 @@ from receiver.bus.caches.cache_index import LEARN, MAX_BYTES, MAX_MEMBERS, MAX_N
 from receiver.bus.keys import Keys
 from receiver.bus.link.trips import Trips
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
+from receiver.core.eviction import Eviction
+from receiver.core.marks import digest
 from receiver.core.sign_in import SignIn
 from tests.support.clock import NOW
 
 if TYPE_CHECKING:
     import redis.asyncio
 
+ISS = "https://op.example"
 BUCKET = Keys().index_bucket("000")
 FULL = Keys().full_buckets
 KEEP_S = 1000
@@ -87,6 +90,43 @@ async def test_oldest_members_give_way(redis_client: redis.asyncio.Redis, index:
         assert len(entry) <= MAX_BYTES + len(f"{NOW},")
 
 
+def logout(**changes: Any) -> Eviction:
+    """Of a user at this issuer."""
+    ordered: dict[str, Any] = {"sub": "alice", "scope": "user", **changes}
+    return Eviction(id="e", tenant="t1", iss=ISS, logout_at=NOW, received_at=NOW, **ordered)
+
+
+@pytest.mark.parametrize("member", ["{}", "{:0>1000}"])
+async def test_what_gave_way_is_missing(
+    redis_client: redis.asyncio.Redis, index: CacheIndex, reported: Counter[tuple[str, str]], member: str
+) -> None:
+    """A logout of that user may lack something, for as long as it would have been kept; one of a session does not."""
+    count = MAX_MEMBERS if len(member) < 3 else 12
+    for name, more in (("alice", 1), ("bob", 0)):
+        user = digest("sub", ISS, name)
+        places = [Note("places", user, f'web "{member.format(n)}"') for n in range(count + more * MAX_MEMBERS)]
+        await index.learn(places)
+    session = Note("places", digest("sid", ISS, "s1"), 'web "k"')
+    await index.learn([session])
+
+    assert await index.has_full_buckets()
+    assert await index.may_lack(logout(), [], [])
+    assert not await index.may_lack(logout(sub="bob"), [], [])
+    assert not await index.may_lack(logout(scope="session", sid="s1"), [], [])
+    assert set(reported) == {("index", "index_many")}
+
+    [place] = await redis_client.hkeys(FULL)  # type: ignore[misc]
+    await redis_client.hset(FULL, place, str(NOW))  # type: ignore[misc]
+    assert not await index.may_lack(logout(), [], [])
+
+
+async def test_what_is_no_longer_missing_is_removed(redis_client: redis.asyncio.Redis, index: CacheIndex) -> None:
+    """As in a bucket, four notes are looked at for each that is new."""
+    await fill(redis_client, FULL, a=str(NOW), b="damaged", c=str(NOW), d="")
+    await index.learn(named("new", *(f"k{n}" for n in range(MAX_MEMBERS + 1))))
+    assert {f"{BUCKET} 000new"} == await names(redis_client, FULL)
+
+
 async def test_what_has_expired_is_removed_while_a_bucket_grows(
     redis_client: redis.asyncio.Redis, index: CacheIndex
 ) -> None:
@@ -141,5 +181,5 @@ async def test_without_the_right_to_sample_all_else_works(redis_client: redis.as
     finally:
         await redis_client.acl_setuser("default", enabled=True, nopass=True, commands=["+@all"])
 
-    assert (1, [1, 0]) == (registered, learnt)
+    assert (1, [1, 0, 0]) == (registered, learnt)
     assert {"a", arguments[1]} == await names(redis_client, keys[1])

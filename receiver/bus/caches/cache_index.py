@@ -141,7 +141,10 @@ class CacheIndex:
         self._full: asyncio.Future[Any] | None = None
 
     async def learn(self, found: Sequence[Note]) -> int:
-        """Keep these notes; how many were new. A name for which there is no room is reported as `index_full`."""
+        """Keep these notes; how many were new.
+
+        A name for which there is no room is reported as `index_full`, one whose oldest members went as `index_many`.
+        """
         learnt = 0
         for start in range(0, len(found), MAX_NOTES * CALLS_AT_ONCE):
             some = found[start : start + MAX_NOTES * CALLS_AT_ONCE]
@@ -155,9 +158,10 @@ class CacheIndex:
         keys = [*(bucket for bucket, _ in members), self._keys.full_buckets]
         arguments = [text for (_, name), of_name in members.items() for text in (name, ",".join(of_name))]
         limits = (int(self._clock()), self._keep_s, MAX_MEMBERS, MAX_BYTES, MAX_NAMES)
-        new, dropped = await self._trips.run(LEARN, keys, (*limits, *arguments))
-        for _ in range(int(dropped)):
-            self._report("index", "index_full")
+        new, dropped, cut = await self._trips.run(LEARN, keys, (*limits, *arguments))
+        for reason, count in (("index_full", dropped), ("index_many", cut)):
+            for _ in range(int(count)):
+                self._report("index", reason)
         return int(new)
 
     async def look_up(self, eviction: Eviction) -> tuple[set[str], set[CacheKey]]:
@@ -191,7 +195,7 @@ class CacheIndex:
         return await self._places(sorted(subjects))
 
     def has_full_buckets(self) -> asyncio.Future[int]:
-        """Whether there was a name without room at all, for `may_lack`. Those who ask at the same moment ask once."""
+        """Whether there was anything without room at all, for `may_lack`. Those who ask at the same moment ask once."""
         if self._full is None:
             self._full = asyncio.ensure_future(self._trips.one("HLEN", self._keys.full_buckets))
             asyncio.get_running_loop().call_soon(self._asked_for_full)
@@ -201,7 +205,7 @@ class CacheIndex:
         self._full = None
 
     async def may_lack(self, eviction: Eviction, accounts: Iterable[str], subjects: Iterable[str]) -> bool:
-        """Whether there was no room for a name of this logout, so that what is known of its user may not be all.
+        """Whether there was no room for something of this logout, so that what is known of its user may not be all.
 
         Args:
             eviction: The logout.
@@ -214,10 +218,21 @@ class CacheIndex:
             *(Note("places", name, "") for name in (*of_logout, *map(account_digest, of_accounts), *sorted(subjects))),
             *(Note("account", digest("account", eviction.iss, account), "") for account in of_accounts),
         ]
+        # A session is noted under its own name; what its user's others are is of no interest.
+        of_session = [digest("sid", eviction.iss, eviction.sid)] if eviction.scope == "session" and eviction.sid else []
         asked = list(map(self._place, notes))
-        until = await self._trips.all([("HGET", self._keys.full_buckets, bucket) for bucket, _ in asked])
-        doubtful = [place for place, said in zip(asked, until, strict=True) if said and self._is_to_come(said)]
+        cut = [place for place, note in zip(asked, notes, strict=True) if not of_session or note.name in of_session]
+        until, of_cut = await asyncio.gather(
+            self._noted_as_full([bucket for bucket, _ in asked]), self._noted_as_full(map(" ".join, cut))
+        )
+        if any(of_cut):
+            return True
+        doubtful = [place for place, is_full in zip(asked, until, strict=True) if is_full]
         return None in await self._trips.all([("HGET", *place) for place in doubtful])
+
+    async def _noted_as_full(self, places: Iterable[str]) -> list[bool]:
+        until = await self._trips.all([("HGET", self._keys.full_buckets, place) for place in places])
+        return [bool(said) and self._is_to_come(said) for said in until]
 
     def _is_to_come(self, said: bytes) -> bool:
         at = seconds(said.decode("ascii", "replace"))
