@@ -98,12 +98,19 @@ class CacheStore:
         return await are_sent(self._client)
 
     async def sizes(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[int] | None:
-        """Bytes of each value's fields together, 0 for what is missing; None where that cannot be asked.
+        """Bytes of each value's fields together, 0 for what is missing; None where Redis grants no right to that.
 
-        It cannot of all fields of a hash, and not where Redis grants no right to it.
+        Of all fields of a hash they are what Redis has allocated for them.
         """
+        if fields is None:
+            # Fields that are not known by name have no other size.
+            usages = await self._trips.ask([("MEMORY", "USAGE", key, "SAMPLES", 0) for key in keys])
+            if any(isinstance(usage, ResponseError) for usage in usages):
+                # Not granted, or renamed.
+                return None
+            return [usage or 0 for usage in usages]
         if not fields:
-            return None if fields is None else [0] * len(keys)
+            return [0] * len(keys)
         replies = await self._trips.ask(
             [
                 ("STRLEN", key) if field == STRING else ("HSTRLEN", key, field)
