@@ -115,8 +115,8 @@ async def test_what_gave_way_is_missing(
     assert not await index.may_lack(logout(scope="session", sid="s1"), [], [])
     assert set(reported) == {("index", "index_many")}
 
-    [place] = await redis_client.hkeys(FULL)  # type: ignore[misc]
-    await redis_client.hset(FULL, place, str(NOW))  # type: ignore[misc]
+    [place] = await redis_client.hkeys(FULL)
+    await redis_client.hset(FULL, place, str(NOW))
     assert not await index.may_lack(logout(), [], [])
 
 

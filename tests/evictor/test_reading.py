@@ -69,10 +69,13 @@ async def test_every_field_counts(work: Work, redis_client: redis.asyncio.Redis,
 
 async def test_a_hash_of_any_fields(work: Work, redis_client: redis.asyncio.Redis, reads: list[list[str]]) -> None:
     """All fields of a session's hash count, whatever their names; one that is too large together is not read."""
-    small = {f"sessionAttr:{number}": b"x" * 100 for number in range(50)}
-    large = {f"sessionAttr:{number}": b" " * (MAX_BYTES // 4) for number in range(5)}
-    for key, fields in (("small", small), ("over", large), ("names", {"x" * MAX_BYTES: "1"})):
-        await redis_client.hset(f"spring:session:sessions:{key}", mapping=dict(fields))  # type: ignore[misc]
+    values: dict[str, dict[Any, Any]] = {
+        "small": {f"sessionAttr:{number}": b"x" * 100 for number in range(50)},
+        "over": {f"sessionAttr:{number}": b" " * (MAX_BYTES // 4) for number in range(5)},
+        "names": {"x" * MAX_BYTES: b"1"},
+    }
+    for key, fields in values.items():
+        await redis_client.hset(f"spring:session:sessions:{key}", mapping=fields)
     async with work({"name": "spring", "layout": "spring-session"}) as world:
         assert {"spring:session:sessions:small"} == {key for keys in reads for key in keys}
         assert 2 == world.sample("logout_cache_bad_values_total", cache="spring", reason="too_large")
@@ -117,7 +120,7 @@ async def test_without_the_right_to_ask_for_a_hash(  # noqa: PLR0917  # fixtures
     await redis_client.execute_command("ACL", "SETUSER", "older", "on", ">secret", "~*", "&*", "+@all", lacks)
     where = {"redis": {"url": redis_server.url, "username": "older", "password": "secret"}}
     for number in range(50):
-        await redis_client.hset(f"spring:session:sessions:{number}", mapping={"sessionAttr:a": "x"})  # type: ignore[misc]
+        await redis_client.hset(f"spring:session:sessions:{number}", mapping={"sessionAttr:a": "x"})
     try:
         async with at_work(
             redis_server, redis_client, clock, op, {"name": "spring", "layout": "spring-session", **where}
