@@ -235,6 +235,14 @@ async def no_config(world: World) -> None:
     await world.admin.set("msal:1", "{}")
 
 
+async def renamed_config(world: World) -> None:
+    """A cache's server on which CONFIG is renamed."""
+    other = world.stack.enter_context(EmbeddedRedis(arguments=("--rename-command", "CONFIG", "")))
+    world.caches({"layout": "msal-python", "prefix": "msal:", "name": "tokens", "redis": {"url": other.url}})
+    async with redis.asyncio.Redis.from_url(other.url) as client:
+        await client.set("msal:1", "{}")
+
+
 def a_prefix_of_nothing(world: World) -> None:
     """No key begins so."""
     world.caches({"layout": "msal-python", "prefix": "other:", "name": "tokens"})
@@ -380,6 +388,7 @@ SETUPS: dict[str, tuple[Callable[[World], Any], int, Line]] = {
         (no_verification, 2, Line("settings", "", "refused", ("ssl_cert_reqs", "redis.ca_file"))),
         (no_such_ca, 2, Line("settings", "", "refused", ("redis.ca_file", "ca.crt"))),
         (no_config, 0, Line("cache tokens", "notifications", "warning", ("CONFIG", "notify-keyspace-events"))),
+        (renamed_config, 0, Line("cache tokens", "notifications", "warning", ("CONFIG", "notify-keyspace-events"))),
         (a_prefix_of_nothing, 0, Line("cache tokens", "keys", "warning", ("other:", "prefix"))),
         (encrypted_values, 0, Line("cache tokens", "values", "warning", ("encrypted (Fernet)", "register"))),
         (a_slash, 1, Line("t1", "issuer", "failed", ("trailing slash", "issuer"))),

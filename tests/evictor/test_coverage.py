@@ -9,9 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis.asyncio
 
 from receiver.bus.events import acks
 from receiver.bus.keys import Keys
+from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
 from receiver.evictor import watch
 from receiver.evictor.evict import Evictor
@@ -26,10 +28,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import redis.asyncio
-
     from receiver.bus.caches.cache_store import CacheStore
-    from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
     from tests.support.op import OP
@@ -78,6 +77,22 @@ async def test_written_after_the_last_reading(
         eviction = await world.log_out_session("s1")
         assert {"session:b"} == await world.keys()
         assert (await world.traced(eviction)).done
+
+
+async def test_renamed_config(clock: Clock, op: OP, caplog: pytest.LogCaptureFixture) -> None:
+    """A server without CONFIG, as some services are: what was written after the last reading goes before the proof."""
+    with EmbeddedRedis(arguments=("--rename-command", "CONFIG", "")) as server:
+        async with (
+            redis.asyncio.Redis.from_url(server.url) as client,
+            at_work(server, client, clock, op, FLASK) as world,
+        ):
+            await client.set("session:a", session(world, "s1"))
+            await client.set("session:b", session(world, "s2"))
+            eviction = await world.log_out_session("s1")
+            assert {"session:b"} == await world.keys()
+            assert (await world.traced(eviction)).done
+            assert 0 == world.sample("logout_cache_notified", cache="flask")
+    assert "watch.no_notifications" in {record.getMessage() for record in caplog.records}
 
 
 async def test_many_share_one_reading(
