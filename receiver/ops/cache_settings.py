@@ -166,6 +166,7 @@ def _check_template(template: str | None) -> None:
     if any(layout or conversion for _, layout, conversion in parts):
         raise ValueError("key: a field of the template is its name in braces, nothing else")
     if strange := sorted(set(names) - TEMPLATE_FIELDS):
-        raise ValueError(f"key: {{{strange[0]}}} is not one of {', '.join(sorted(TEMPLATE_FIELDS))}")
+        known = ", ".join(sorted(TEMPLATE_FIELDS))
+        raise ValueError(f"key: {{{strange[0]}}} is not one of {known}; a brace of the key itself is written twice")
     if not {"account", "sid", "sub"} & set(names):
         raise ValueError("the layout keyed needs a key that names {account}, {sub} or {sid}")

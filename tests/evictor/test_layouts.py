@@ -191,6 +191,14 @@ async def test_keyed_of_any_type(work: Work, redis_client: redis.asyncio.Redis) 
         assert {"k:u2"} == await world.keys()
 
 
+async def test_keyed_with_a_hash_tag(work: Work, redis_client: redis.asyncio.Redis) -> None:
+    """A brace of the key itself is written twice."""
+    async with work({"name": "tagged", "layout": "keyed", "key": "{{app}}:{sub}"}) as world:
+        await redis_client.mset({"{app}:u1": "x", "{app}:u2": "x"})
+        await world.log_out_user("u1")
+        assert {"{app}:u2"} == await world.keys()
+
+
 async def test_keyed(work: Work, redis_client: redis.asyncio.Redis) -> None:
     """A template names the key by what the event says; where it says less, no key is made up."""
     caches = (
