@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
+from receiver.bus.caches.cache_cluster import ClusterCacheStore, connect_cluster
 from receiver.bus.link.connection import connect
 from tests.support.evictor import start_evictor
 from tests.support.receiver import start_receiver, t1
@@ -88,3 +89,20 @@ async def test_a_cluster_s_caches_are_found_cleared_and_watched_on_every_node(
             assert await caches.exists(PREFIX + USERS[1])
     finally:
         await events.aclose()
+
+
+async def test_sessions_of_any_fields_are_measured(cluster: Cluster, caches: redis.asyncio.RedisCluster) -> None:
+    """Each hash at its own node, one that is missing too; a Cluster has no other database to look at."""
+    keys = [f"session:{number}" for number in range(20)]
+    for number, key in enumerate(keys):
+        await caches.hset(key, mapping={"a": "x" * 1000 * number, "b": "y"})
+    store = ClusterCacheStore(connect_cluster(cluster.url(), timeout_s=5.0))
+    try:
+        sizes = await store.sizes([*keys, "session:none"], None)
+        assert sizes is not None
+        assert 0 == sizes[-1]
+        assert all(1000 * number < size < 1000 * number + 6000 for number, size in enumerate(sizes[:-1]))
+        assert [] == await store.databases_with("session:*", steps=1)
+    finally:
+        await store.aclose()
+        await store._cluster.aclose()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisClusterException, ResponseError
 
 from receiver.bus.caches.cache_changes import CacheChanges, text_of
 from receiver.bus.caches.cache_store import SCAN_COUNT, CacheStore
@@ -15,7 +16,7 @@ from receiver.bus.link.trips import ClusterTrips
 from receiver.bus.link.urls import CLUSTER, RedisURL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from receiver.bus.link.connection import Options
 
@@ -70,6 +71,22 @@ class ClusterCacheStore(CacheStore):
     async def notifies(self) -> bool | None:
         """Not asked: each node has a setting of its own."""
         return None
+
+    async def databases_with(self, pattern: str, *, steps: int) -> list[int]:
+        """A Cluster has one."""
+        del pattern, steps
+        return []
+
+    async def sizes(self, keys: Sequence[str], fields: Sequence[str] | None) -> list[int] | None:
+        """As there; of all fields of a hash one by one, so that a client that finds no node for it harms no others."""
+        if fields is not None:
+            return await super().sizes(keys, fields)
+        try:
+            usages: list[Any] = [await self._cluster.memory_usage(key, samples=0) for key in keys]
+        except (RedisClusterException, ResponseError):
+            # Not granted; or Redis 6.2, which does not say where this command has its key.
+            return None
+        return [usage or 0 for usage in usages]
 
     async def delete(self, keys: Iterable[str]) -> int:
         """One by one: they are in different slots."""
