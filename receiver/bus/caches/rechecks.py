@@ -18,7 +18,6 @@ from receiver.core.layouts import foreign_json
 from receiver.errors import BadEventError, BadValueError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
 
     from receiver.bus.keys import Keys
