@@ -1,5 +1,8 @@
 # ruff: noqa: INP001, T201  # run as a text by the test pod, whose log is its output
-"""Checks an installed release through its Services: `smoke.py PUBLIC INTERNAL [evictor=…] [canary=…]`, as HOST:PORT."""
+"""Checks an installed release through its Services, each as HOST:PORT.
+
+`smoke.py PUBLIC INTERNAL [evictor=…] [watcher=…] [canary=…]`
+"""
 
 import http.client
 import json
@@ -65,8 +68,9 @@ def main(public: str, internal: str, *others: str) -> int:
         "the keys of every OP are there": (without_keys(internal, KEYS_S), {}),
         "the public Service does not carry metrics": (ask(public, "GET", "/metrics")[0], 404),
     }
-    if evictor := also.get("evictor"):
-        checks["the evictor is ready"] = (ask(evictor, "GET", "/readyz")[0], 200)
+    for name in ("evictor", "watcher"):
+        if address := also.get(name):
+            checks[f"the {name} is ready"] = (ask(address, "GET", "/readyz")[0], 200)
     if canary := also.get("canary"):
         checks["a signed logout is heard of"] = (heard(canary, CANARY_S), True)
     for behaviour, (got, wanted) in checks.items():

@@ -186,5 +186,6 @@ redis:
 {{- fail "outbox.persistence is a volume for the outbox: set outbox.enabled to true." }}
 {{- end }}
 {{- include "logout-receiver.evictor.validate" . }}
+{{- include "logout-receiver.watcher.validate" . }}
 {{- include "logout-receiver.canary.validate" . }}
 {{- end }}

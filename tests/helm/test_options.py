@@ -129,7 +129,7 @@ def test_monitors_find_both_services(production: list[Object], render: Render) -
     with pytest.raises(HelmRenderError, match="would scrape each pod twice"):
         render(both)
     [pods] = of_kind(render(with_values(metrics={"podMonitor": {"enabled": True}})), "PodMonitor")
-    assert ["receiver", "evictor", "canary"] == pods["spec"]["selector"]["matchExpressions"][0]["values"]
+    assert ["receiver", "evictor", "watcher", "canary"] == pods["spec"]["selector"]["matchExpressions"][0]["values"]
 
 
 def test_workload_identity(production: list[Object]) -> None:

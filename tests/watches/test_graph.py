@@ -34,6 +34,7 @@ from tests.watches.graph_rig import (
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     import redis.asyncio
 
@@ -99,13 +100,17 @@ async def test_tokens_are_gone_from_the_cache(
         assert (await sign_ins.ask(sign_in, skew_s=60.0)).ended
 
 
-async def test_the_command_has_no_public_listener(graph: Graph, redis_server: EmbeddedRedis, clock: Clock) -> None:
-    """`receiver watch-graph` runs the watchers, answers probes, takes no logout token, and drains."""
+async def test_the_command_has_no_public_listener(
+    graph: Graph, redis_server: EmbeddedRedis, clock: Clock, tmp_path: Path
+) -> None:
+    """`receiver watch-graph` runs the watchers, answers probes, takes no logout token, and drains; it has no outbox."""
     settings = Settings(
         public={"host": "127.0.0.1", "port": 0}, internal={"host": "127.0.0.1", "port": 0},
         redis={"url": redis_server.url}, tenants=[graph.tenant(command="watch-graph")],
+        outbox={"path": str(tmp_path / "outbox.db")},
     )  # fmt: skip
     async with running(settings, clock=clock, command="watch-graph") as server:
+        assert [] == list(tmp_path.iterdir())  # noqa: ASYNC240  # before anything else runs
         assert "input:graph:t1" in server.jobs.report()
         assert (0, True) == (server.public_port, server.internal_port > 0)
         await server.drain()
