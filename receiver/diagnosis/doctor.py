@@ -19,6 +19,7 @@ from receiver.diagnosis.cache_checks import check_cache, check_index, check_unkn
 from receiver.diagnosis.caches import LAST
 from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.databases import check_listeners, find_listeners
+from receiver.diagnosis.endpoint_checks import check_endpoint, endpoints
 from receiver.diagnosis.op import DatingFetcher, Published, fetch, find_elsewhere
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
@@ -27,6 +28,7 @@ from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, pla
 from receiver.evictor import NAME as EVICTOR
 from receiver.evictor.opening import open_caches
 from receiver.ops.redis_settings import EMBEDDED
+from receiver.outbound.fetch import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
     from receiver.diagnosis.checks import Outcome
     from receiver.ops.settings import Settings
+    from receiver.ops.tenant_settings import TenantSettings
 
 URGENCY: Mapping[Outcome, int] = {"failed": 0, "warning": 1}
 """What comes first; among hundreds of tenants nothing else would be seen."""
@@ -51,6 +54,7 @@ async def examine(settings: Settings) -> list[Check]:
             _examine_caches(settings),
             _examine_sources(settings),
             *(_examine_op(fetcher, tenant.to_tenant()) for tenant in settings.all_tenants),
+            *(_examine_endpoints(fetcher, tenant, settings.public.url) for tenant in settings.all_tenants),
         )
     finally:
         await fetcher.aclose()
@@ -122,6 +126,17 @@ async def _examine_sources(settings: Settings) -> list[Check]:
         except Failure:
             # The checks of Redis say so.
             return []
+    return checks
+
+
+async def _examine_endpoints(fetcher: DatingFetcher, settings: TenantSettings, public_url: str | None) -> list[Check]:
+    tenant, checks = settings.to_tenant(), []
+    for endpoint in endpoints(settings, tenant, public_url):
+        answer = await fetcher.call(
+            "POST", endpoint.url, b"", endpoint.media_type, tenant=tenant.name, allow_http=tenant.allow_http
+        )
+        answered = answer.reason if isinstance(answer, NoAnswer) else answer.status
+        checks.append(check_endpoint(tenant.name, endpoint, answered))
     return checks
 
 
