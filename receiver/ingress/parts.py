@@ -28,7 +28,6 @@ from receiver.ingress.keys.tenant_keys import KeyPolicy
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT
-from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
 from receiver.ops.redis_settings import EMBEDDED
 from receiver.outbound.egress import Ways, egresses_of
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.ingress.api.access import BearerTokens
+    from receiver.ingress.inputs.sources import Sources
     from receiver.ops.audit_settings import AuditSettings
     from receiver.ops.metrics import Metrics
     from receiver.ops.redis_settings import RedisSettings
@@ -127,36 +127,6 @@ def following_tenants(
     return prepare
 
 
-def noticing_sources(started: Settings) -> Callable[[Settings], Callable[[], None]]:
-    """Says that a change of what is polled or watched needs a restart; a part of `runtime.reload.Reload`.
-
-    Args:
-        started: The settings this receiver was started with.
-    """
-
-    def sources_of(settings: Settings) -> dict[str, object]:
-        return {
-            one.name: (one.ssf, one.graph, one.keycloak, one.issuer, one.client_ids)
-            for one in settings.all_tenants
-            if any(section is not None for section in (one.ssf, one.graph, one.keycloak))
-        }
-
-    def prepare(settings: Settings) -> Callable[[], None]:
-        before, now = sources_of(started), sources_of(settings)
-        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-
-        def take_over() -> None:
-            if changed:
-                emit(
-                    log, logging.WARNING, "input.restart_needed", tenants=changed,
-                    action="sources of these tenants are asked as when this receiver was started; restart it",
-                )  # fmt: skip
-
-        return take_over
-
-    return prepare
-
-
 def following_tokens(access: BearerTokens) -> Callable[[Settings], Callable[[], None]]:
     """Has the API accept the tokens that the file holds by now; a part of `runtime.reload.Reload`."""
     return lambda settings: functools.partial(access.use, settings.internal.tokens)
@@ -170,25 +140,20 @@ def open_parser(tenants: TenantDirectory, stack: AsyncExitStack) -> TokenParser:
 
 
 def make_security_events(
-    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, fetcher: Fetcher,
-    stack: AsyncExitStack, *, metrics: Metrics, clock: Callable[[], float],
+    settings: Settings, client: redis.asyncio.Redis, fetcher: Fetcher, stack: AsyncExitStack, *, metrics: Metrics,
+    clock: Callable[[], float],
 ) -> SecurityEvents:  # fmt: skip
-    """What judges the security events of the tenants that take them."""
-    transmitters = {}
-    for tenant_settings in settings.all_tenants:
-        tenant = tenants.by_name(tenant_settings.name)
-        if tenant_settings.ssf is not None and tenant is not None:
-            transmitters[tenant.name] = tenant_settings.ssf.to_transmitter(tenant)
-    issuers = TenantDirectory(tuple(transmitter.issuer for transmitter in transmitters.values()))
+    """What judges security events; of nobody yet."""
+    issuers = TenantDirectory(())
     keys = make_key_store(settings, issuers, client, fetcher, stack, metrics=metrics, clock=clock)
-    return SecurityEvents(transmitters, keys, StreamNotes(client, Keys(settings.redis.prefix)), metrics)
+    return SecurityEvents(issuers, keys, StreamNotes(client, Keys(settings.redis.prefix)), metrics)
 
 
 def following(
-    started: Settings, tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens
+    tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens, sources: Sources
 ) -> list[Callable[[Settings], Callable[[], None]]]:
     """What can change in a running receiver: the parts of its `runtime.reload.Reload`."""
-    return [checked_redis, following_tenants(tenants, key_store), following_tokens(access), noticing_sources(started)]
+    return [checked_redis, following_tenants(tenants, key_store), following_tokens(access), sources.prepare]
 
 
 def checked_redis(settings: Settings) -> Callable[[], None]:

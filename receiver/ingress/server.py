@@ -18,6 +18,7 @@ from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_jobs, input_table
 from receiver.ingress.inputs.signed_tokens import SignedTokens
+from receiver.ingress.inputs.sources import Sources
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
 from receiver.ingress.internal import State, internal_listener
@@ -26,6 +27,7 @@ from receiver.ingress.outbox import OutboxPublisher
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
 from receiver.ops.redis_settings import EMBEDDED
+from receiver.ops.sections import OutboxSettings
 from receiver.runtime import process
 from receiver.runtime.listener import Listener, open_internal
 from receiver.runtime.loop_lag import LoopLag
@@ -167,8 +169,10 @@ async def running(
         fetcher = await parts.open_fetcher(settings, stack)
         key_store = parts.make_key_store(settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock)
         key_store.show()
-        kept = "kept in the outbox" if settings.outbox.path else "answered 503"
-        outbox = await parts.open_outbox(settings.outbox, stack, metrics=metrics, clock=clock)
+        # What is watched is asked for again from where it was durable: it needs no outbox.
+        with_outbox = settings.outbox if command == "serve" else OutboxSettings()
+        outbox = await parts.open_outbox(with_outbox, stack, metrics=metrics, clock=clock)
+        kept = "kept in the outbox" if outbox else "answered 503"
         watch = RedisWatch(
             client, metrics, while_away=f"logouts are {kept}", address=address_digest(settings.redis.url),
             memory=outbox, probe=publisher.probe,
@@ -187,9 +191,8 @@ async def running(
             tenants=tenants,
             logout_tokens=verifier,
             signed_tokens=SignedTokens(parser, key_store),
-            security_events=parts.make_security_events(
-                settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock
-            ),
+            security_events=parts.make_security_events(settings, client, fetcher, stack, metrics=metrics, clock=clock),
+            push_streams={},
             fetcher=fetcher,
             sessions=parts.known_sessions(settings, client, keys, clock=clock),
             names=parts.known_names(settings, client, keys, clock=clock),
@@ -199,6 +202,7 @@ async def running(
             metrics=metrics,
             clock=clock,
         )
+        sources = Sources(resources, jobs, lambda now: input_jobs(now))  # noqa: PLW0108  # tests replace it
         dispatcher = Dispatcher(input_table(resources), intake, tenants, settings.public, metrics=metrics, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
         state = State(watch, jobs, keys=key_store, outbox=outbox)
@@ -224,7 +228,7 @@ async def running(
             state.reload = Reload(
                 settings,
                 source,
-                parts.following(settings, tenants, key_store, access),
+                parts.following(tenants, key_store, access, sources),
                 after=verifier.reread,
                 metrics=metrics,
             )
@@ -235,7 +239,7 @@ async def running(
             ("held_tokens", verifier.held.watch), ("event_feed", feed.run), ("ack_watch", ack_watch.watch),
         ):  # fmt: skip
             jobs.start(name, run, needed=False)
-        _start_inputs(jobs, resources)
+        sources.start()
         if through_outbox is not None:
             jobs.start("outbox_drain", through_outbox.run, needed=True)
         await _open_public(server, dispatcher, command)
@@ -246,13 +250,6 @@ async def running(
 async def _open_public(server: Server, dispatcher: Dispatcher, command: Command) -> None:
     if command == "serve":
         await server.open_public(dispatcher.public_server(draining=lambda: server.state.draining))
-
-
-def _start_inputs(jobs: Supervisor, resources: Resources) -> None:
-    if resources.security_events.transmitters and resources.command == "serve":
-        jobs.start("ssf_key_refresh", resources.security_events.keys.keep_fresh, needed=False)
-    for job in input_jobs(resources):
-        jobs.start(f"input:{job.name}", job.run, needed=False, ask=functools.partial(getattr, job, "problem"))
 
 
 def _advise(settings: Settings) -> None:

@@ -101,7 +101,9 @@ class SSFSettings(Section):
     push_authorization: SecretStr | None = Field(
         None, description="The whole Authorization header the transmitter must send with a push."
     )
-    push_authorization_file: Path | None = Field(None, description="File holding it; read at start.")
+    push_authorization_file: Path | None = Field(
+        None, description="File holding it; read at start, and when it changes."
+    )
     poll_endpoint: str | None = Field(
         None, description="Where events are fetched; none takes the endpoint in the stream's configuration."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class Supervisor:
         self._metrics = metrics
         self._backoff = backoff
         self._jobs: dict[str, _Job] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self.lost: asyncio.Future[StateLostError] = asyncio.get_running_loop().create_future()
 
     def start(
@@ -75,11 +77,30 @@ class Supervisor:
         self._jobs[name] = job
         self._metrics.job_restarts.labels(name)
         self._metrics.job_up.labels(name).set_function(lambda: not job.problem)
-        job.task = asyncio.create_task(self._keep_running(job), name=f"job:{name}")
+        job.task = asyncio.create_task(self._after(self._leaving.pop(name, None), job), name=f"job:{name}")
+
+    def stop(self, name: str) -> None:
+        """End a job, which is known no more; one of its name that is started then begins when this one is over."""
+        job = self._jobs.pop(name)
+        self._metrics.job_restarts.remove(name)
+        self._metrics.job_up.remove(name)
+        if job.task is not None:
+            job.task.cancel()
+            self._leaving[name] = job.task
+            job.task.add_done_callback(functools.partial(self._left, name))
 
     async def aclose(self) -> None:
         """End every job."""
-        await cancel(*(job.task for job in self._jobs.values() if job.task))
+        await cancel(*(job.task for job in self._jobs.values() if job.task), *self._leaving.values())
+
+    def _left(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._leaving.get(name) is task:
+            del self._leaving[name]
+
+    async def _after(self, before: asyncio.Task[None] | None, job: _Job) -> None:
+        if before is not None:
+            await cancel(before)
+        await self._keep_running(job)
 
     @property
     def missing(self) -> list[str]:

@@ -109,7 +109,11 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     for method, path in public:
         assert 400 == (await api.receiver.send(method.upper(), path.replace("{tenant}", "t1"))).status
     for method, path in switched_off:
-        body: Any = {"data": {"command_token": "x"}} if path.startswith("/commands") else {"json": {}}
+        body: Any = {"json": {}}
+        if path.startswith("/commands"):
+            body = {"data": {"command_token": "x"}}
+        elif path.startswith("/ssf"):
+            body = {"data": "x", "headers": {"Content-Type": "application/secevent+jwt"}}
         assert 404 == (await api.receiver.send(method.upper(), path.replace("{tenant}", "t1"), **body)).status
 
 

@@ -46,6 +46,37 @@ async def test_every_series_is_there_from_the_start() -> None:
     await jobs.aclose()
 
 
+async def test_job_that_is_stopped_and_started_again() -> None:
+    """It is known no more; one of its name begins when it is over, also where it takes its time."""
+    metrics, told = ProcessMetrics(), list[str]()
+    jobs = Supervisor(metrics, backoff=QUICK)
+    may_end = asyncio.Event()
+
+    async def slow() -> None:
+        try:
+            told.append("runs")
+            await asyncio.sleep(NEVER)
+        finally:
+            await may_end.wait()
+            told.append("over")
+
+    async def next_one() -> None:
+        told.append("next")
+        await asyncio.sleep(NEVER)
+
+    jobs.start("work", slow, needed=True)
+    await until(lambda: told)
+    jobs.stop("work")
+    assert ({}, [], None) == (jobs.report(), jobs.missing, value(metrics, "logout_job_up"))
+    jobs.start("work", next_one, needed=False)
+    assert ({"work": "ok"}, ["runs"]) == (jobs.report(), told)
+    may_end.set()
+    await until(lambda: "next" in told)
+    assert ["runs", "over", "next"] == told
+    jobs.stop("work")
+    await jobs.aclose()
+
+
 @pytest.mark.parametrize("ending", ["raises", "returns", "is cancelled"])
 async def test_any_ending_is_a_failure(ending: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whether a job raises, returns or is cancelled by something else: it is told, counted and started again."""

@@ -281,4 +281,5 @@ async def test_it_is_a_job_of_the_supervisor(
     settings = {"delivery": "poll", "access": ACCESS, "poll_endpoint": f"{transmitter.issuer}/poll"}
     async with start_receiver(redis_server.url, redis_client, clock, [t1(transmitter, ssf=settings)]) as receiver:
         assert "input:ssf-poll:t1" in receiver.server.jobs.report()
-        assert 404 == (await receiver.send("POST", "/ssf/t1", data="x")).status
+        headers = {"Content-Type": "application/secevent+jwt"}
+        assert 404 == (await receiver.send("POST", "/ssf/t1", data="x", headers=headers)).status

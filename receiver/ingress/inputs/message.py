@@ -112,9 +112,12 @@ class InputJob(ABC):
 
     Attributes:
         name: As `HttpInput.name`; the job is `input:<name>` in readiness and metrics.
+        of: The tenant whose source it asks; it is made anew when that tenant's settings change. None for what is of all
+            tenants, and is never made anew.
     """
 
     name: str
+    of: str | None = None
 
     @property
     def problem(self) -> str:

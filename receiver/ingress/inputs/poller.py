@@ -37,6 +37,7 @@ class Poller(InputJob):
 
     def __init__(self, origin: str, tenant: str | None, *, lease: Lease, interval_s: float) -> None:
         self.name = origin if tenant is None else f"{origin}:{tenant}"
+        self.of = tenant
         self._origin = origin
         self._tenant = tenant
         self._lease = lease

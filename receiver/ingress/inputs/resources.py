@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.security_events import SecurityEvents
     from receiver.ingress.inputs.signed_tokens import SignedTokens
+    from receiver.ingress.inputs.ssf_push import PushStream
     from receiver.ingress.inputs.token_verifier import TokenVerifier
     from receiver.ingress.intake import Intake
     from receiver.ops.metrics import Metrics
@@ -37,6 +38,7 @@ class Resources:
         logout_tokens: Verifies logout tokens, and keeps those without their keys at hand.
         signed_tokens: Verifies tokens of other kinds, by the rules of their kind.
         security_events: Judges security events.
+        push_streams: What a push has to be like, by the tenant's name; replaced while it runs.
         fetcher: Requests to OPs.
         sessions: Knows which sessions there are.
         names: Knows who goes by which name.
@@ -53,6 +55,7 @@ class Resources:
     logout_tokens: TokenVerifier
     signed_tokens: SignedTokens
     security_events: SecurityEvents
+    push_streams: dict[str, PushStream]
     fetcher: Fetcher
     sessions: KnownSessions
     names: Names

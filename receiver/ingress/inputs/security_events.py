@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.signals.security_event import SecurityEvent
     from receiver.core.signals.transmitter import Transmitter
+    from receiver.core.tenants import TenantDirectory
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.key_freshness import Evidence
     from receiver.errors import ReceiverError
@@ -37,22 +38,35 @@ class SecurityEvents:
     """Security events of every transmitter.
 
     Args:
-        transmitters: By the tenant's name.
-        keys: The transmitters' keys.
+        issuers: The transmitters as issuers of tokens; `use` fills it.
+        keys: Their keys.
         notes: What is known of the streams.
         metrics: Counts events that name no known user.
+
+    Attributes:
+        transmitters: By the tenant's name.
+        keys: Of all of them.
     """
 
-    def __init__(
-        self, transmitters: Mapping[str, Transmitter], keys: KeyStore, notes: StreamNotes, metrics: Metrics
-    ) -> None:
-        self.transmitters = transmitters
+    def __init__(self, issuers: TenantDirectory, keys: KeyStore, notes: StreamNotes, metrics: Metrics) -> None:
+        self.transmitters: Mapping[str, Transmitter] = {}
         self.keys = keys
+        self._issuers = issuers
         self._notes = notes
         self._metrics = metrics
-        tenants = [transmitter.tenant.name for transmitter in transmitters.values()]
+
+    def use(self, transmitters: Mapping[str, Transmitter]) -> None:
+        """Take events of these from now on, and of no other."""
+        before = self.transmitters
+        # What has not changed stays the same object: keys are found by it.
+        self.transmitters = {
+            name: before[name] if before.get(name) == transmitter else transmitter
+            for name, transmitter in transmitters.items()
+        }
+        self._issuers.use(transmitter.issuer for transmitter in self.transmitters.values())
+        self.keys.follow()
         events = {event_type.name for event_type in EVENT_TYPES.values() if event_type.ends}
-        at_zero(metrics.unmapped_events, tenants, events)
+        at_zero(self._metrics.unmapped_events, list(transmitters), events)
 
     async def read(
         self, compact: str, transmitter: Transmitter, message: Message, *, origin: str, stream_id: str | None

@@ -66,7 +66,7 @@ class PushedEvents(HttpInput):
 
     Args:
         events: Judges them.
-        streams: By the tenant's name; a tenant without one has no such address.
+        streams: By the tenant's name, and replaced while it runs; a tenant without one has no such address.
     """
 
     name = ORIGIN

@@ -14,7 +14,7 @@ from receiver.ingress.inputs.backchannel import BackChannel
 from receiver.ingress.inputs.commands import Commands
 from receiver.ingress.inputs.frontchannel import FrontChannel
 from receiver.ingress.inputs.revocation import GlobalRevocation
-from receiver.ingress.inputs.ssf_push import PushedEvents, PushStream
+from receiver.ingress.inputs.ssf_push import PushedEvents
 
 if TYPE_CHECKING:
     from receiver.ingress.inputs.message import HttpInput
@@ -71,16 +71,8 @@ def input_table(resources: Resources) -> tuple[Row, ...]:
             input=OperatorOrders(resources.tenants, resources.names), listener="api", path="/evictions",
             body=json_body.LIMITS,
         ),
-        *_pushed_events(resources, replace(form, media_type=ssf_push.MEDIA_TYPE)),
+        Row(
+            input=PushedEvents(resources.security_events, resources.push_streams), listener="public",
+            path=ssf_push.PATH, tenant_in_path="required", body=replace(form, media_type=ssf_push.MEDIA_TYPE),
+        ),
     )  # fmt: skip
-
-
-def _pushed_events(resources: Resources, body: BodyLimits) -> tuple[Row, ...]:
-    streams = {
-        tenant.name: PushStream.of(tenant.ssf.load_push_authorization(), tenant.ssf.stream_id)
-        for tenant in resources.settings.all_tenants
-        if tenant.ssf is not None and tenant.ssf.delivery == "push"
-    }
-    pushed = PushedEvents(resources.security_events, streams)
-    row = Row(input=pushed, listener="public", path=ssf_push.PATH, tenant_in_path="required", body=body)
-    return (row,) if streams else ()
