@@ -20,6 +20,9 @@ Way = Literal["sub", "sid", "home_account_id", "username", "email"]
 WAYS: tuple[Way, ...] = ("sub", "sid", "home_account_id", "username", "email")
 """How an order may name a user or a session; members of `POST /v1/evictions`."""
 
+OPTION = {"account": "home_account_id"}
+"""What a way is called on the command line, where that is shorter; a file may say either."""
+
 TIMEOUT_S = 10.0
 """Seconds one call may take."""
 
@@ -118,7 +121,7 @@ def targets_in(lines: Iterable[str]) -> list[Target]:
         way, _, value = line.strip().partition(" ")
         if not way or way.startswith("#"):
             continue
-        known = next((each for each in WAYS if each == way), None)
+        known = next((each for each in WAYS if each == OPTION.get(way, way)), None)
         if known is None or not value.strip():
             raise ConfigurationError(f"line {number} is not one of {', '.join(WAYS)}, a space, and a name")
         targets.append(Target(known, value.strip()))

@@ -98,6 +98,16 @@ async def test_home_account_id(
     assert (await sign_ins.ask(sign_in, skew_s=60)).ended
 
 
+@pytest.mark.parametrize("way", ["account", "home_account_id"])
+async def test_account_in_a_file(order: Any, receiver: Receiver, tmp_path: Path, way: str) -> None:
+    """A file may call the account as the option does, or as the API."""
+    file = tmp_path / "users"
+    file.write_text(f"{way} uid.utid\n")
+
+    assert 0 == (await order("--file", str(file))).code
+    assert ["uid.utid"] == [event["data"]["account"] for event in await receiver.events()]
+
+
 async def test_names(order: Any, receiver: Receiver, redis_client: redis.asyncio.Redis, op: OP, clock: Clock) -> None:
     """A user name is that of every subject it was registered for; one that is not known is refused."""
     names = Names(redis_client, Keys(), PLAIN, clock=clock)
