@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import msal
@@ -121,10 +122,11 @@ def tokens_in(cache: msal.SerializableTokenCache) -> int:
 
 
 @pytest.mark.parametrize("send", [logout_token, front_channel, global_revocation, security_event, command, operator])
-async def test_cache_is_emptied(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, send: Send
-) -> None:
-    """An app that has registered its sign-in, as at Entra with an account that is not the subject, lets go of it."""
+async def test_cache_is_emptied(  # noqa: PLR0917  # fixtures and a table
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, send: Send,
+    record_property: Any,
+) -> None:  # fmt: skip
+    """An app with a registered sign-in, as at Entra with an account that is not the subject, lets go; timed."""
     cache, emptied = filled_cache(), asyncio.Event()
 
     def handle(eviction: Eviction) -> None:
@@ -144,9 +146,12 @@ async def test_cache_is_emptied(
         )
         await SignIns(lambda: redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)
         before = tokens_in(cache)
-        status = await send(receiver, op)
+        began = time.monotonic()
+        sent = asyncio.ensure_future(send(receiver, op))
         async with asyncio.timeout(DEADLINE_S):
             await emptied.wait()
+        record_property("milliseconds", round((time.monotonic() - began) * 1000))
+        status = await sent
 
     assert status in {200, 202, 204}
     assert (2, 0) == (before, tokens_in(cache))
