@@ -86,7 +86,7 @@ def sign(payload: dict[str, Any], key: KeyPair, *, typ: str) -> str:
     return encode_token({"alg": "RS256", "kid": key.kid, "typ": typ}, payload, key)
 
 
-def logout_claims(issuer: str, client_id: str, *, now_s: int, **claims: Any) -> dict[str, Any]:
+def logout_claims(issuer: str, client_id: str, /, *, now_s: int, **claims: Any) -> dict[str, Any]:
     """Valid claims of a logout token (BCL §2.4), but for `sub` and `sid`: one of them is the caller's part.
 
     Args:
