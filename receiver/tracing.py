@@ -42,11 +42,15 @@ class Span:
                 self._span.set_status(trace.StatusCode.ERROR)
 
 
+def is_on() -> bool:
+    """Whether spans go anywhere: without an SDK the API makes some, too."""
+    return _INSTALLED and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 @contextlib.contextmanager
 def span(name: str, kind: Literal["SERVER", "CONSUMER"], traceparent: str | None) -> Iterator[Span]:
     """Trace what is done inside, as a part of the trace given, else as one of its own."""
-    # Without an SDK the API makes spans, too,.
-    if not _INSTALLED or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if not is_on():
         yield Span(None, traceparent)
         return
     headers = {"traceparent": traceparent} if traceparent else {}

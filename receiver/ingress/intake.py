@@ -77,24 +77,26 @@ class Intake:
         self._delivery_seconds = Children(metrics.delivery_seconds)
         self._clock = clock
 
-    async def publish(self, eviction: Eviction) -> Published:
-        """Make one eviction durable.
+    def begin(self, eviction: Eviction) -> asyncio.Future[Published]:
+        """Hand one eviction over; the future is done once it is durable, or has the PublishError.
 
         Raises:
-            PublishError: neither Redis nor an outbox took it; publishing it again is safe.
+            PublishError: too many wait.
         """
         if self._canary is not None and eviction.tenant == self._canary[0]:
-            return await self._canary[1].publish(eviction)
-        started = time.perf_counter()
-        published = await self._publisher.publish(eviction)
-        if published.entry_id == IN_OUTBOX:
-            return published
-        self._metrics.publish_seconds.observe(time.perf_counter() - started)
-        # An operator may date an order back; only a token's date is the moment its OP sent it.
-        if not published.duplicate and eviction.jti is not None:
-            late_s = max(0.0, self._clock() - eviction.logout_at)
-            self._delivery_seconds[self._metrics.tenant.of(eviction.tenant),].observe(late_s)
-        return published
+            return self._canary[1].begin(eviction)
+        return self._publisher.begin(eviction)
+
+    def taken(self, eviction: Eviction, published: Published, seconds: float) -> Accepted:
+        """What came of an eviction that was handed over so many seconds ago, counted."""
+        is_canary = self._canary is not None and eviction.tenant == self._canary[0]
+        if not is_canary and published.entry_id != IN_OUTBOX:
+            self._metrics.publish_seconds.observe(seconds)
+            # An operator may date an order back; only a token's date is the moment its OP sent it.
+            if not published.duplicate and eviction.jti is not None:
+                late_s = max(0.0, self._clock() - eviction.logout_at)
+                self._delivery_seconds[self._metrics.tenant.of(eviction.tenant),].observe(late_s)
+        return _accepted(eviction, published)
 
     async def take(self, evictions: Sequence[Eviction]) -> tuple[Accepted, ...]:
         """Make all of them durable; a return means that they are.
@@ -103,14 +105,18 @@ class Intake:
             PublishError: at least one is not. Taking all of them again is safe: those that are count as duplicates.
         """
         if len(evictions) == 1:
-            return (_accepted(evictions[0], await self.publish(evictions[0])),)
-        ends = await asyncio.gather(*map(self.publish, evictions), return_exceptions=True)
+            return (await self._take(evictions[0]),)
+        ends = await asyncio.gather(*map(self._take, evictions), return_exceptions=True)
         accepted = []
-        for eviction, end in zip(evictions, ends, strict=True):
+        for end in ends:
             if isinstance(end, BaseException):
                 raise end
-            accepted.append(_accepted(eviction, end))
+            accepted.append(end)
         return tuple(accepted)
+
+    async def _take(self, eviction: Eviction) -> Accepted:
+        started = time.perf_counter()
+        return self.taken(eviction, await self.begin(eviction), time.perf_counter() - started)
 
     async def accept(self, source: str, evictions: Sequence[Eviction]) -> tuple[Accepted, ...]:
         """Take and record one batch of a job. The job tells its source that the batch is done once this has returned.

@@ -3,6 +3,11 @@
 A client has so long to send a request's head; beyond the limit on connections those that have sent no request give way;
 a request that is answered before its body was read ends the connection, and nothing more of it is parsed. What aiohttp
 refuses by itself, in plain text that echoes the offending bytes, can be answered as everything else is.
+
+A request goes one of two ways, both behind aiohttp's parser. A POST that is there to its end waits for the end of the
+event loop's turn, and is given to `at_once` with all others that came in it, so that each step is taken for one after
+another: code that is at hand already runs twice as fast. It takes none of the task, the request and the response that
+aiohttp makes for each. Every other request, and what `at_once` leaves, is handed to aiohttp's task of the connection.
 """
 
 from __future__ import annotations
@@ -11,17 +16,28 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 from receiver.runtime.peers import Place, next_to_go, peer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from aiohttp import StreamReader
+    from multidict import MultiMapping
+    from yarl import URL
+
+    from receiver.runtime.same_response import Same
 
     Handler = Callable[[Any], Awaitable[web.StreamResponse]]
+
+AIOHTTP_KEEPALIVE_S = 86_400.0
+"""Seconds after which aiohttp would close an idle connection. It knows only of the requests it was handed, so idle
+connections are closed here, after `Limits.keepalive_s`."""
 
 LINGER_S = 0.5
 """Seconds that a connection stays half closed after its request was refused unread. In them the client can
@@ -53,6 +69,26 @@ class RefuseMalformed(Protocol):
         """The answer."""
 
 
+class Whole(NamedTuple):
+    """A POST whose head and body are there, on a connection that will be kept. Either `answer` or `leave` is called.
+
+    Attributes:
+        url: What it is for, without scheme and host.
+        headers: Its own; none of them asks for an answer in between.
+        body: As it was sent.
+        peer: The address it came from; None where the connection is gone.
+        answer: Writes its answer.
+        leave: Has the server's handler answer it instead, as if it had only come now.
+    """
+
+    url: URL
+    headers: MultiMapping[str]
+    body: bytes
+    peer: str | None
+    answer: Callable[[Same], None]
+    leave: Callable[[], None]
+
+
 class _Connection(web.RequestHandler):
     """One client connection: fresh until its first request, then busy and idle by turns, at last perhaps lingering."""
 
@@ -61,7 +97,7 @@ class _Connection(web.RequestHandler):
             server,
             loop=loop,
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp turns it off
-            keepalive_timeout=server.limits.keepalive_s,
+            keepalive_timeout=AIOHTTP_KEEPALIVE_S,
             max_line_size=server.limits.max_header_bytes,
             max_field_size=server.limits.max_header_bytes,
             # What is refused is not read on: see `finish_response`.
@@ -70,10 +106,12 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._server = server
-        # When the head that has begun has to be there; None while none has, or it is.
-        self._head_by: float | None = None
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._between_requests = True
+        # When it is closed unless the head of a request is there by then; None while a request is worked on.
+        self._close_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_has_begun = False
+        self._taken: tuple[RawRequestMessage, StreamReader] | None = None
+        self._remote: str | None = None
         self._socket: asyncio.Transport | None = None
         self.peer = ""
         self.among: dict[_Connection, Place] | None = {}
@@ -82,30 +120,93 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
         self._socket = cast("asyncio.Transport", transport)
         self.peer = peer_of((transport.get_extra_info("peername") or [None])[0])
+        address = self.peername
+        self._remote = str(address[0] if isinstance(address, tuple) else address) if address else None
         self._begin_head()
         self._server.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._server.gone(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._between_requests and self._head_by is None:
-            self._begin_head()
+        # aiohttp parses, and wakes its task where one waits for a request: here that is decided afterwards.
+        waiter, self._waiter = self._waiter, None
         super().data_received(data)
+        self._waiter = waiter
+        if self._messages:
+            self._close_at = None
+            if self._taken is None and not self._take():
+                self._wake()
+        elif self._close_at is not None and not self._head_has_begun:
+            self._begin_head()
 
     def request_arrived(self) -> None:
         """A request's head is complete."""
-        self._head_by = None
-        self._between_requests = False
+        self._close_at = None
+        self._head_has_begun = False
         self._server.busy(self)
 
     def request_answered(self) -> None:
         """The next request may come."""
-        self._between_requests = True
+        if self.transport is not None:
+            self._close_by(self._server.limits.keepalive_s)
         self._server.idle(self)
+
+    def _take(self) -> bool:
+        """Whether the one request that is there goes the short way."""
+        server = self._server
+        # aiohttp's task works on another one, or on several that came at once.
+        is_busy = (self._waiter is None and self._request_count > 1) or len(self._messages) > 1
+        if server.at_once is None or server.stopping or is_busy or self._buffer_paused or self._reading_paused:
+            return False
+        message, payload = self._messages[0]
+        if not (
+            type(message) is RawRequestMessage
+            and message.method == "POST"
+            and message.version == HttpVersion11
+            and not (message.should_close or message.upgrade or "Expect" in message.headers)
+            and payload is not EMPTY_PAYLOAD
+            and payload.is_eof()
+            and payload.exception() is None
+        ):
+            return False
+        # To read it would have aiohttp look for more at once. It is left whole, for aiohttp's task may still get it.
+        body = b"".join(payload._buffer)  # noqa: SLF001
+        self._messages.clear()
+        self._taken = (message, payload)
+        self.request_arrived()
+        server.take(Whole(message.url, message.headers, body, self._remote, self._answer, self._leave))
+        return True
+
+    def _answer(self, same: Same) -> None:
+        self._taken = None
+        self.request_answered()
+        if self.transport is None:
+            return
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._server.stopping:
+            self.transport.write(same.last())
+            self.force_close()
+            return
+        self.transport.write(same.encoded())
+        if self._messages:
+            self._wake()
+
+    def _leave(self) -> None:
+        if self._taken is None:
+            return
+        taken, self._taken = self._taken, None
+        self._messages.appendleft(taken)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Hand what is there to aiohttp's task, where it waits."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -153,19 +254,26 @@ class _Connection(web.RequestHandler):
         self._server.lingers(self)
 
     def _begin_head(self) -> None:
-        self._head_by = self._loop.time() + self._server.limits.head_timeout_s
-        # One timer for many requests: most heads are there at once, and each timer costs as much as to parse one.
-        if self._head_timer is None:
-            self._head_timer = self._loop.call_at(self._head_by, self._look_at_head)
+        self._head_has_begun = True
+        self._close_by(self._server.limits.head_timeout_s)
 
-    def _look_at_head(self) -> None:
-        self._head_timer = None
-        if self._head_by is None:
+    def _close_by(self, seconds: float) -> None:
+        self._close_at = self._loop.time() + seconds
+        # One timer for many requests, as each costs as much as to parse one: it is set anew when it was too early.
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._close_at, self._look_whether_due)
+        elif self._close_at < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._close_at, self._look_whether_due)
+
+    def _look_whether_due(self) -> None:
+        self._timer = None
+        if self._close_at is None:
             return
-        if self._loop.time() >= self._head_by:
+        if self._loop.time() >= self._close_at:
             self.force_close()
         else:
-            self._head_timer = self._loop.call_at(self._head_by, self._look_at_head)
+            self._timer = self._loop.call_at(self._close_at, self._look_whether_due)
 
 
 class HttpServer(web.Server):
@@ -176,6 +284,7 @@ class HttpServer(web.Server):
         limits: See `Limits`.
         request_factory: Makes the requests, where the handler is an aiohttp application's.
         refuse_malformed: Answers what is no HTTP request; None leaves that to aiohttp.
+        at_once: Is given whole POSTs, those of one turn of the event loop together; None leaves all to the handler.
 
     Attributes:
         stopping: Set it to have every answer close its connection.
@@ -188,11 +297,14 @@ class HttpServer(web.Server):
         limits: Limits,
         request_factory: Any = None,
         refuse_malformed: RefuseMalformed | None = None,
+        at_once: Callable[[Sequence[Whole]], None] | None = None,
     ) -> None:
         super().__init__(self._serve, request_factory=request_factory)
         self._handler = handler
         self.limits = limits
         self.refuse_malformed = refuse_malformed
+        self.at_once = at_once
+        self._taken: list[Whole] = []
         self.stopping = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -233,6 +345,12 @@ class HttpServer(web.Server):
             self.gone(victim)
             victim.drop()
 
+    def take(self, request: Whole) -> None:
+        """Have it worked on at the end of this turn of the event loop."""
+        self._taken.append(request)
+        if len(self._taken) == 1:
+            asyncio.get_running_loop().call_soon(self._work_off)
+
     def busy(self, connection: _Connection) -> None:
         """A request has begun."""
         self._move(connection, self._busy)
@@ -261,6 +379,11 @@ class HttpServer(web.Server):
         connection.among.pop(connection, None)
         connection.among = state
         state[connection] = Place(connection.peer, time.monotonic())
+
+    def _work_off(self) -> None:
+        taken, self._taken = self._taken, []
+        if self.at_once is not None:
+            self.at_once(taken)
 
     def _close_idle(self) -> None:
         for connection in [*self._fresh, *self._idle]:

@@ -73,7 +73,13 @@ class Same:
         """As HTTP/1.1 sends it now."""
         second = int(time.time())
         if second != self._second:
-            date = formatdate(second, usegmt=True)
-            head = "\r\n".join([*self._lines, f"Date: {date}", "", ""]).encode("ascii")
-            self._second, self._encoded = second, head + (self.body or b"")
+            self._second, self._encoded = second, self._written(second)
         return self._encoded
+
+    def last(self) -> bytes:
+        """The same on a connection that is closed with it."""
+        return self._written(int(time.time()), "Connection: close")
+
+    def _written(self, second: int, *more: str) -> bytes:
+        lines = [*self._lines, f"Date: {formatdate(second, usegmt=True)}", *more, "", ""]
+        return "\r\n".join(lines).encode("ascii") + (self.body or b"")

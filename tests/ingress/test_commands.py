@@ -132,7 +132,7 @@ async def test_redis_away(receiver: Receiver, op: OP, monkeypatch: pytest.Monkey
     async def away(*_: object) -> None:
         raise PublishError("away")
 
-    monkeypatch.setattr("receiver.ingress.intake.Intake.publish", away)
+    monkeypatch.setattr("receiver.ingress.intake.Intake.begin", away)
     assert (503, "publish") == ((answer := await send(receiver, op)).status, answer.code)
 
 

@@ -27,6 +27,7 @@ from receiver.core.repeats import id_of, subject_of
 from receiver.errors import EventRefusedError, PublishError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
     import redis.asyncio
@@ -169,6 +170,7 @@ class EvictionPublisher:
             max_waiting=MAX_WAITING,
             try_for_s=durability.try_for_s,
             wait_s=max(durability.try_for_s, ROUND_S),
+            too_late=self._too_late,
             on_fault=self._on_fault,
         )
 
@@ -180,11 +182,15 @@ class EvictionPublisher:
             PublishError: Redis did not acknowledge, or too few replicas did; whether it stored the event is
                 unknown, and sending the same eviction again is safe.
         """
-        try:
-            return await self._commit.submit(eviction)
-        except TimeoutError:
-            limit_s = max(self._durability.try_for_s, ROUND_S)
-            raise PublishError(f"Redis did not take the event within {limit_s:g} s") from None
+        return await self.begin(eviction)
+
+    def begin(self, eviction: Eviction) -> asyncio.Future[Published]:
+        """As `publish`, for a caller that is no task.
+
+        Raises:
+            PublishError: too many wait.
+        """
+        return self._commit.hand_in(eviction)
 
     async def probe(self) -> str:
         """Why Redis would refuse any event now; empty when it would take one."""
@@ -193,6 +199,10 @@ class EvictionPublisher:
     async def flush(self) -> None:
         """Return once everything handed to `publish` so far has its answer."""
         await self._commit.flush()
+
+    def _too_late(self) -> PublishError:
+        limit_s = max(self._durability.try_for_s, ROUND_S)
+        return PublishError(f"Redis did not take the event within {limit_s:g} s")
 
     def _on_fault(self, fault: Exception, events: int) -> None:
         log.error("publish.fault", exc_info=fault, extra={"fields": {"events": events}})

@@ -60,6 +60,7 @@ class GroupCommit(Generic[Item, Result]):
             fill the memory.
         try_for_s: Seconds from being handed in during which an item is tried again.
         wait_s: Seconds from being handed in after which the caller is told that time is up; None sets no limit.
+        too_late: Makes the error this is told with.
         on_fault: Told of a fault, once for each round, and how many callers got an error for it.
         sleep: Waits so many seconds between two rounds.
     """
@@ -73,6 +74,7 @@ class GroupCommit(Generic[Item, Result]):
         on_fault: Callable[[Exception, int], None],
         try_for_s: float = 0.0,
         wait_s: float | None = None,
+        too_late: Callable[[], Exception] = TimeoutError,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._commit = commit
@@ -82,6 +84,7 @@ class GroupCommit(Generic[Item, Result]):
         self._on_fault = on_fault
         self._try_for_s = try_for_s
         self._wait_s = wait_s
+        self._too_late = too_late
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         # All without an answer, the oldest first, and some that have theirs. One timer is enough, for the oldest.
         self._limited: deque[_Waiting[Item, Result]] = deque()
@@ -93,7 +96,7 @@ class GroupCommit(Generic[Item, Result]):
 
         Raises:
             PublishError: too many wait; the item was not committed.
-            TimeoutError: after `wait_s` seconds; whether the item was committed is unknown.
+            TimeoutError: or what `too_late` makes, after `wait_s` seconds; whether the item was committed is unknown.
             PublishFaultError: a fault; whether the item was committed is unknown.
             Exception: what `commit` gave for this item.
         """
@@ -156,7 +159,7 @@ class GroupCommit(Generic[Item, Result]):
                 if oldest.wait_until > now:
                     self._timer = loop.call_at(oldest.wait_until, self._time_is_up, loop)
                     return
-                oldest.answer.set_exception(TimeoutError())
+                oldest.answer.set_exception(self._too_late())
             self._limited.popleft()
 
     def _next(self) -> list[_Waiting[Item, Result]]:

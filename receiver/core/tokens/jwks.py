@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from jwt.algorithms import get_default_algorithms
+from typing import TYPE_CHECKING
 
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER
-from receiver.core.tokens.jwk import FAMILIES, Fault, UnusableKey, VerificationKey, read_key
+from receiver.core.tokens.jwk import Fault, UnusableKey, VerificationKey, read_key
 from receiver.core.tokens.rule import Rule, where_tenant
+from receiver.core.tokens.signatures import is_signed_by
 from receiver.errors import Code, DependencyError, LogoutTokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from receiver.core.tokens.rule import Examination
 
 MAX_KEYS = 200
 """Keys read from one set; Entra publishes about ten."""
-
-_ALGORITHMS: Mapping[str, Any] = {
-    name: get_default_algorithms()["EdDSA" if name == "Ed25519" else name] for name in FAMILIES
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +123,8 @@ def check_signature(
         LogoutTokenError: `signature`.
     """
     # BCL §2.6 step 2, RFC 7515 §5.2. BCL §4: the signature is what keeps others from signing users out.
-    # RFC 7518 §3.4: an ECDSA signature is r and s, each of full length; DER is refused, and so is r or s of zero
-    # ("psychic signatures", CVE-2022-21449). PyJWT checks the length and cryptography the range.
-    algorithm = _ALGORITHMS[supported_alg]
     for key in chosen_keys:
-        if algorithm.verify(signing_input, key.public_key, signature):
+        if is_signed_by(key.public_key, supported_alg, signing_input, signature):
             return
     raise LogoutTokenError(
         Code.SIGNATURE,

@@ -14,7 +14,7 @@ from receiver.errors import Code, MalformedRequestError
 from receiver.runtime.peers import Place, next_to_go, peer_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from aiohttp import web
 
@@ -82,22 +82,13 @@ async def read_body(
     Raises:
         MalformedRequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
     """
-    headers = request.headers
-    if (content_encoding := headers.get("Content-Encoding")) is not None:
-        _check_encoding(content_encoding)
-    # Senders disagree on the parameters of the media type (charset and the like), so only the type counts.
-    media_type = headers.get("Content-Type", "")
-    if media_type != limits.media_type and media_type.partition(";")[0].strip().lower() != limits.media_type:
-        raise MalformedRequestError(Code.MEDIA_TYPE, f"the body is not {limits.media_type}")
+    check_kind(request.headers, limits)
     if (request.content_length or 0) > limits.max_bytes:
         raise _too_large(limits)
     try:
         if request.content.is_eof():
             # It came together with the head, as most do: nothing to wait for.
-            whole = request.content.read_nowait()
-            if len(whole) > limits.max_bytes:
-                raise _too_large(limits)
-            return whole
+            return bounded(request.content.read_nowait(), limits)
         body = bytearray()
         async with among.within(limits.timeout_s, peer_of(peer)) if among else asyncio.timeout(limits.timeout_s):
             async for chunk in request.content.iter_any():
@@ -109,6 +100,31 @@ async def read_body(
     except (ClientPayloadError, web_exceptions.HTTPException, OSError, EOFError) as error:
         raise MalformedRequestError(Code.MALFORMED, "the body broke off or is badly framed") from error
     return bytes(body)
+
+
+def check_kind(headers: Mapping[str, str], limits: BodyLimits) -> None:
+    """The headers announce a body of the right kind, not compressed.
+
+    Raises:
+        MalformedRequestError: `content_encoding` or `media_type`.
+    """
+    if (content_encoding := headers.get("Content-Encoding")) is not None:
+        _check_encoding(content_encoding)
+    # Senders disagree on the parameters of the media type (charset and the like), so only the type counts.
+    media_type = headers.get("Content-Type", "")
+    if media_type != limits.media_type and media_type.partition(";")[0].strip().lower() != limits.media_type:
+        raise MalformedRequestError(Code.MEDIA_TYPE, f"the body is not {limits.media_type}")
+
+
+def bounded(body: bytes, limits: BodyLimits) -> bytes:
+    """A body that is there to its end.
+
+    Raises:
+        MalformedRequestError: `too_large`.
+    """
+    if len(body) > limits.max_bytes:
+        raise _too_large(limits)
+    return body
 
 
 def _too_large(limits: BodyLimits) -> MalformedRequestError:

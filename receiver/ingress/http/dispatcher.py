@@ -12,8 +12,10 @@ from receiver import tracing
 from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import BodiesBeingRead, read_body
+from receiver.ingress.http.in_flight import InFlight
 from receiver.ingress.http.routes import PublicRoutes
 from receiver.ingress.http.sender import Sender
+from receiver.ingress.http.together import Together
 from receiver.ingress.inputs import Message
 from receiver.runtime.http_server import HttpServer, Limits, answer_expectation
 
@@ -58,9 +60,6 @@ class Dispatcher:
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        # Asked at each scrape, so that requests pay nothing for it.
-        metrics.in_flight.set_function(lambda: self._in_flight)
-        metrics.in_flight_limit.set(settings.max_in_flight)
         self.api_rows = [row for row in rows if row.listener == "api"]
         self._routes = PublicRoutes([row for row in rows if row.listener == "public"], tenants, settings.path_prefix)
         self._intake = intake
@@ -71,7 +70,10 @@ class Dispatcher:
             "api": responses.Policy(retry_after_s=settings.retry_after_s, answers=responses.API),
         }
         self._reading = BodiesBeingRead(settings.max_reading)
-        self._in_flight = 0
+        self._in_flight = InFlight(settings.max_in_flight, metrics)
+        self._together = Together(
+            self._routes, intake, self._in_flight, settings, policy=self._policies["public"], clock=clock, told=told
+        )
         self._draining: Callable[[], bool] = lambda: False
 
     def public_server(self, *, draining: Callable[[], bool]) -> HttpServer:
@@ -88,7 +90,7 @@ class Dispatcher:
             max_header_bytes=settings.max_header_bytes,
             max_connections=settings.max_connections,
         )
-        return HttpServer(self._answer, refuse_malformed=self._refuse_malformed, limits=limits)
+        return HttpServer(self._answer, refuse_malformed=self._refuse_malformed, at_once=self._together, limits=limits)
 
     async def serve(
         self, row: Row, request: web.BaseRequest, *, path_tenant: Tenant | None = None, caller: str | None = None
@@ -101,7 +103,7 @@ class Dispatcher:
             path_tenant: The tenant the path names.
             caller: The name of the API token it came with.
         """
-        sender = Sender.of(request, self._settings.proxies)
+        sender = Sender.of(request.headers, request.remote, self._settings.proxies)
         with tracing.span(f"logout.{row.input.name}", "SERVER", sender.traceparent) as span:
             message = Message(
                 received_at=self._clock(), headers=request.headers, query=request.query, path_tenant=path_tenant,
@@ -119,17 +121,14 @@ class Dispatcher:
             if row.body is not None:
                 peer = message.sender.peer if message.sender else None
                 message.body = await read_body(request, row.body, among=self._reading, peer=peer)
-            self._begin_work()
+            self._in_flight.begin()
             try:
                 accepted = await self._intake.take(message.traced(await row.input.read(message)))
             finally:
-                self._in_flight -= 1
+                self._in_flight.end()
             response = await row.input.settle(accepted, message)
-        except ReceiverError as refusal:
-            error = refusal
-        except Exception:
-            log.exception("request.failed")
-            error = DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
+        except Exception as fault:  # noqa: BLE001  # answered in any case
+            error = told(fault)
         if error is not None:
             response = row.input.refused(error, self._policies[row.listener])
         row.input.complete(response, message)
@@ -154,19 +153,13 @@ class Dispatcher:
                 await answer_expectation(request)
             response = await self.serve(row, request, path_tenant=path_tenant)
         except MalformedRequestError as refusal:
-            sender = Sender.of(request, self._settings.proxies)
+            sender = Sender.of(request.headers, request.remote, self._settings.proxies)
             return self._refuse(_as_frontchannel(request) or refusal, row, path, sender)
         return _nameless(response)
 
     def _admit(self, request: web.BaseRequest, row: Row) -> None:
         if request.method not in row.methods:
             raise MalformedRequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
-
-    def _begin_work(self) -> None:
-        """Take room for one request that is read whole: one that is still being sent takes none."""
-        if self._in_flight >= self._settings.max_in_flight:
-            raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
-        self._in_flight += 1
 
     def _refuse_malformed(self, *, header_too_large: bool) -> web.Response:
         if header_too_large:
@@ -190,6 +183,14 @@ class Dispatcher:
             unverified_path=path if error.code is Code.NO_ROUTE else None, sender=sender,
         )  # fmt: skip
         return _nameless(response)
+
+
+def told(fault: BaseException) -> ReceiverError:
+    """What is answered; a fault of ours is logged."""
+    if isinstance(fault, ReceiverError):
+        return fault
+    log.error("request.failed", exc_info=fault)
+    return DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
 
 
 def _as_frontchannel(request: web.BaseRequest) -> MalformedRequestError | None:

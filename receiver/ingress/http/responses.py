@@ -165,9 +165,9 @@ class Policy:
         return self.unavailable_status if status == OURS.status else status
 
 
-def accepted() -> web.Response:
+def accepted() -> Same:
     """BCL §2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK"."""
-    return SameResponse(_ACCEPTED)
+    return _ACCEPTED
 
 
 def probed(*, draining: bool) -> web.Response:
@@ -183,10 +183,15 @@ def refused(error: ReceiverError, policy: Policy, *, detail: bool = False) -> we
         policy: The endpoint's.
         detail: Say the sentence of the log too; for callers who have shown a token of ours.
     """
+    return SameResponse(refusal(error, policy, detail=detail))
+
+
+def refusal(error: ReceiverError, policy: Policy, *, detail: bool = False) -> Same:
+    """What `refused` says; the arguments are the same."""
     answer, status = answer_to(error, policy.answers), policy.status_of(error)
     # A person may see this one, and it says nothing about tokens.
     said = error.message if detail or error.code is Code.FRONTCHANNEL else None
-    return SameResponse(_refusal(error.code, answer, status, policy.retry_after_s, said))
+    return _refusal(error.code, answer, status, policy.retry_after_s, said)
 
 
 @lru_cache(maxsize=MAX_REFUSALS)

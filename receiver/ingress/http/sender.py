@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.core import trace_context
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from multidict import MultiMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,17 @@ class Sender:
     traceparent: str | None
 
     @classmethod
-    def of(cls, request: web.BaseRequest, proxies: int) -> Sender:
-        """The sender of a request that came through so many proxies of ours."""
-        headers = request.headers
+    def of(cls, headers: MultiMapping[str], remote: str | None, proxies: int) -> Sender:
+        """The sender of a request that came through so many proxies of ours.
+
+        Args:
+            headers: The request's.
+            remote: The address its connection came from.
+            proxies: How many.
+        """
         traces = headers.getall("traceparent", ())
         return cls(
-            peer=(_forwarded_for(headers.getall("X-Forwarded-For", ()), proxies) if proxies else None)
-            or request.remote,
+            peer=(_forwarded_for(headers.getall("X-Forwarded-For", ()), proxies) if proxies else None) or remote,
             unverified_request_id=headers.get("X-Request-Id"),
             traceparent=trace_context.parse(traces[0]) if len(traces) == 1 else None,
         )

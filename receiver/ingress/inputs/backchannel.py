@@ -8,17 +8,14 @@ from urllib.parse import parse_qsl
 
 from receiver.errors import Code, MalformedRequestError
 from receiver.ingress.http import responses
-from receiver.ingress.inputs.message import HttpInput
+from receiver.ingress.inputs.message import PromptInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiohttp import web
-
     from receiver.core.eviction import Eviction
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_verifier import TokenVerifier
-    from receiver.ingress.intake import Accepted
 
 PATH = "/backchannel-logout"
 
@@ -29,10 +26,12 @@ MAX_FIELDS = 50
 """Form parameters read; unknown ones are ignored, as the specification demands."""
 
 
-class BackChannel(HttpInput):
+class BackChannel(PromptInput):
     """Logout tokens."""
 
     name = "backchannel"
+    # BCL §2.8: also for a duplicate.
+    answer = responses.accepted()
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
@@ -41,10 +40,9 @@ class BackChannel(HttpInput):
         """What the token orders; `logout_token_in` and `TokenVerifier.verify` say what may be wrong with it."""
         return await self._verifier.verify(logout_token_in(message.body), message)
 
-    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
-        """200 without a body, also for a duplicate (BCL §2.8)."""
-        del accepted
-        return responses.accepted()
+    def read_at_once(self, message: Message) -> Sequence[Eviction] | None:
+        """The same for a token that is not encrypted, with keys that are there."""
+        return self._verifier.verify_at_once(logout_token_in(message.body), message)
 
 
 def logout_token_in(form: bytes) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.ingress.http import responses
+from receiver.runtime.same_response import SameResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from receiver.errors import ReceiverError
     from receiver.ingress.http.sender import Sender
     from receiver.ingress.intake import Accepted
+    from receiver.runtime.same_response import Same
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,6 +107,28 @@ class HttpInput(ABC):
 
     def complete(self, response: web.Response, message: Message) -> None:  # noqa: B027  # most have nothing to add
         """Add to an answer of either kind what depends on the request."""
+
+
+class PromptInput(HttpInput):
+    """An input that most often need not wait for anything to read a message, and has one answer to all it accepts.
+
+    Its requests are worked on without a task for each. Its refusals are those of its listener, and nothing is added to
+    an answer.
+
+    Attributes:
+        answer: Once every eviction is durable.
+    """
+
+    answer: Same
+
+    @abstractmethod
+    def read_at_once(self, message: Message) -> Sequence[Eviction] | None:
+        """As `read`; None where that has to wait for something, and may be asked then. Nothing was noted so far."""
+
+    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
+        """The one answer."""
+        del accepted
+        return SameResponse(self.answer)
 
 
 class InputJob(ABC):

@@ -41,8 +41,9 @@ class TokenParser:
             LogoutTokenError: the first rule that fails.
             MalformedRequestError: `busy`, when `MAX_WAITING` encrypted tokens wait.
         """
-        if compact.count(".") != JWE_SEGMENTS - 1:
-            return lt.parse(compact, self._tenants, path_tenant)
+        parsed = self.parse_at_once(compact, path_tenant)
+        if parsed is not None:
+            return parsed
         if self._waiting >= MAX_WAITING:
             raise MalformedRequestError(Code.BUSY, f"{MAX_WAITING} encrypted tokens wait to be opened")
         self._waiting += 1
@@ -52,6 +53,12 @@ class TokenParser:
             )
         finally:
             self._waiting -= 1
+
+    def parse_at_once(self, compact: str, path_tenant: Tenant | None = None) -> tuple[UnverifiedToken, Tenant] | None:
+        """As `parse`; None for an encrypted token."""
+        if compact.count(".") == JWE_SEGMENTS - 1:
+            return None
+        return lt.parse(compact, self._tenants, path_tenant)
 
     def close(self) -> None:
         """Open no further token. One that is being opened is not waited for."""

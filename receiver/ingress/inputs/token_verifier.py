@@ -13,7 +13,7 @@ from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens import times
 from receiver.errors import PublishError
 from receiver.ingress.keys.held import HeldToken, HeldTokens
-from receiver.ingress.keys.verification import verify_with
+from receiver.ingress.keys.verification import verify_at_once, verify_with
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.jwks import KeySet
+    from receiver.core.tokens.jws import UnverifiedToken
     from receiver.core.tokens.key_freshness import Evidence
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_parser import TokenParser
@@ -111,6 +112,24 @@ class TokenVerifier:
             PublishError: it is early, and there is no outbox.
         """
         token, tenant = await self._parser.parse(compact, message.path_tenant)
+        verify, hold = self._screened(compact, token, tenant, message)
+        accepted = await verify_with(self._keys.of(tenant), verify, undecided=hold)
+        return self._evictions(accepted, tenant, message.received_at)
+
+    def verify_at_once(self, compact: str, message: Message) -> tuple[Eviction, ...] | None:
+        """As `verify`; None where the token has to be decrypted, or wait for keys."""
+        parsed = self._parser.parse_at_once(compact, message.path_tenant)
+        if parsed is None:
+            return None
+        token, tenant = parsed
+        verify, hold = self._screened(compact, token, tenant, message)
+        accepted = verify_at_once(self._keys.of(tenant), verify, undecided=hold)
+        return None if accepted is None else self._evictions(accepted, tenant, message.received_at)
+
+    def _screened(
+        self, compact: str, token: UnverifiedToken, tenant: Tenant, message: Message
+    ) -> tuple[Callable[[KeySet], lt.LogoutToken], Callable[[KeySet | None, Evidence], None]]:
+        """What is left to ask of a token once its keys are there, and what holds it until then."""
         message.token, message.tenant = token, tenant
         screened = lt.screen(token, tenant, message.received_at)
 
@@ -120,10 +139,7 @@ class TokenVerifier:
             waiting = HeldToken(token, tenant, message.received_at, known, compact, evidence)
             message.held = self.held.hold(waiting)
 
-        accepted = await verify_with(
-            self._keys.of(tenant), lambda key_set: lt.verify(screened, key_set), undecided=hold
-        )
-        return self._evictions(accepted, tenant, message.received_at)
+        return functools.partial(lt.verify, screened), hold
 
     async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Sequence[Accepted]:
         accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)

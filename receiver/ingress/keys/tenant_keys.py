@@ -93,8 +93,8 @@ class TenantKeys:
         Raises:
             JWKSUnavailableError: none known, and none to be had now.
         """
-        if self._key_set is not None and self._is_usable(self._age):
-            return self._key_set
+        if (key_set := self.at_hand) is not None:
+            return key_set
         now_s = self._clock()
         may_try = not for_held and self._age.may_try_for_a_token(now_s)
         if self._fetch is not None or may_try or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
@@ -107,19 +107,28 @@ class TenantKeys:
         """A set newer than the one a token spoke against, fetched if the cool-down allows it; else None."""
         if self._key_set is not known:
             return self._key_set
-        now_s = self._clock()
-        joins = self._fetch is not None
-        if not joins and not self._age.may_refresh_for(evidence, now_s, cooldown_s=self.tenant.key_cooldown_s):
+        if not self.may_get_newer(evidence):
             return None
-        if not joins:
-            self._age = self._age.forced(evidence, now_s)
+        if self._fetch is None:
+            self._age = self._age.forced(evidence, self._clock())
         await self._refresh(evidence.value, is_urgent=True)
         return self._key_set if self._key_set is not known else None
+
+    def may_get_newer(self, evidence: Evidence) -> bool:
+        """Whether a token that speaks against the keys at hand may wait for newer ones."""
+        return self._fetch is not None or self._age.may_refresh_for(
+            evidence, self._clock(), cooldown_s=self.tenant.key_cooldown_s
+        )
+
+    @property
+    def at_hand(self) -> KeySet | None:
+        """Keys to verify with at once; None when there are none."""
+        return self._key_set if self._is_usable(self._age) else None
 
     @property
     def has_keys(self) -> bool:
         """Whether there are keys to verify with."""
-        return self._key_set is not None and self._is_usable(self._age)
+        return self.at_hand is not None
 
     @property
     def age_s(self) -> float | None:

@@ -120,6 +120,10 @@ class OutboxPublisher:
             # Redis is there, only the outbox is not: out of order is better than lost.
             return await self._publisher.publish(eviction)
 
+    def begin(self, eviction: Eviction) -> asyncio.Future[Published]:
+        """As `publish`, for a caller that is no task."""
+        return asyncio.ensure_future(self.publish(eviction))
+
     async def run(self) -> None:
         """Publish what waits, until cancelled."""
         pause_s = FIRST_PAUSE_S

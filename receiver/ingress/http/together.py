@@ -1,0 +1,146 @@
+"""The short way from request to answer, for requests that came in together and need to wait for Redis alone.
+
+What is wrong with a request, and what takes longer, is left to the dispatcher, which knows every case: a request that
+no input reads, a body of another kind, a token to be decrypted, keys to be fetched, more work than is let in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from receiver import tracing
+from receiver.errors import MalformedRequestError, PublishError, ReceiverError
+from receiver.ingress.http import responses
+from receiver.ingress.http.body import bounded, check_kind
+from receiver.ingress.http.sender import Sender
+from receiver.ingress.inputs import Message, PromptInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from receiver.bus.events.publish import Published
+    from receiver.ingress.http.in_flight import InFlight
+    from receiver.ingress.http.routes import PublicRoutes
+    from receiver.ingress.intake import Accepted, Intake
+    from receiver.ops.sections import PublicSettings
+    from receiver.runtime.http_server import Whole
+
+
+class Together:
+    """Works on whole requests, those of one turn of the event loop in one go.
+
+    Args:
+        routes: Of the public listener.
+        intake: Takes what the inputs read.
+        in_flight: Limits them, together with those that go the dispatcher's way.
+        settings: Of the public listener.
+        policy: Of its refusals.
+        clock: NumericDate seconds.
+        told: What a sender is told of an exception, which may be a fault of ours.
+    """
+
+    def __init__(
+        self, routes: PublicRoutes, intake: Intake, in_flight: InFlight, settings: PublicSettings, *,
+        policy: responses.Policy, clock: Callable[[], float], told: Callable[[BaseException], ReceiverError],
+    ) -> None:  # fmt: skip
+        self.routes = routes
+        self.intake = intake
+        self.in_flight = in_flight
+        self.policy = policy
+        self.told = told
+        self._proxies = settings.proxies
+        self._clock = clock
+
+    def __call__(self, requests: Sequence[Whole]) -> None:
+        """Answer each now or once its eviction is durable, or leave it to the dispatcher."""
+        works = [work for request in requests if (work := self._begun(request)) is not None]
+        for work in [work for work in works if work.read()]:
+            work.hand_over()
+
+    def _begun(self, request: Whole) -> _Work | None:
+        # Where it fails the dispatcher will, too, and answers it.
+        with contextlib.suppress(Exception):
+            message = None if request.url.raw_query_string or tracing.is_on() else self._message(request)
+            if message is not None:
+                self.in_flight.begin()
+                return _Work(self, request, *message)
+        request.leave()
+        return None
+
+    def _message(self, request: Whole) -> tuple[PromptInput, Message] | None:
+        """The input it is for, and what that is given; None, or an error, where anything is unusual."""
+        row, name = self.routes.find(self.routes.own(request.url.raw_path))
+        if row.body is None or not isinstance(row.input, PromptInput):
+            return None
+        path_tenant = self.routes.tenant(name)
+        check_kind(request.headers, row.body)
+        body = bounded(request.body, row.body)
+        sender = Sender.of(request.headers, request.peer, self._proxies)
+        return row.input, Message(
+            received_at=self._clock(), headers=request.headers, query={}, body=body, path_tenant=path_tenant,
+            sender=sender,
+        )  # fmt: skip
+
+
+class _Work:
+    """One request on its way."""
+
+    __slots__ = ("_eviction", "_handed_over_at", "_input", "_message", "_request", "_shared", "_started")
+
+    def __init__(self, shared: Together, request: Whole, prompt: PromptInput, message: Message) -> None:
+        self._shared = shared
+        self._request = request
+        self._input = prompt
+        self._message = message
+        self._started = time.perf_counter()
+
+    def read(self) -> bool:
+        """Whether there is an eviction to hand over; where there is none, the request is answered or left."""
+        error: ReceiverError | None = None
+        try:
+            evictions = self._input.read_at_once(self._message)
+            if evictions is not None and len(evictions) == 1:
+                (self._eviction,) = self._message.traced(evictions)
+                return True
+        except MalformedRequestError:
+            pass
+        except Exception as fault:  # noqa: BLE001  # answered in any case
+            error = self._shared.told(fault)
+        self._shared.in_flight.end()
+        if error is None:
+            self._request.leave()
+        else:
+            self._end((), error)
+        return False
+
+    def hand_over(self) -> None:
+        """Have it published; the request is answered when that is done."""
+        self._handed_over_at = time.perf_counter()
+        try:
+            self._shared.intake.begin(self._eviction).add_done_callback(self._published)
+        except PublishError as error:
+            self._shared.in_flight.end()
+            self._end((), error)
+
+    def _published(self, publishing: asyncio.Future[Published]) -> None:
+        self._shared.in_flight.end()
+        seconds = time.perf_counter() - self._handed_over_at
+        try:
+            accepted = self._shared.intake.taken(self._eviction, publishing.result(), seconds)
+        except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001  # answered in any case
+            self._end((), self._shared.told(fault))
+        else:
+            self._end((accepted,), None)
+
+    def _end(self, accepted: tuple[Accepted, ...], error: ReceiverError | None) -> None:
+        same = self._input.answer if error is None else responses.refusal(error, self._shared.policy)
+        try:
+            self._shared.intake.record(
+                self._input.name, accepted, error, seconds=time.perf_counter() - self._started, message=self._message,
+                status=same.status,
+            )  # fmt: skip
+        finally:
+            self._request.answer(same)
