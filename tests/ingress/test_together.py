@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
 
 from receiver.ingress.http.dispatcher import Dispatcher
-from receiver.ingress.inputs.backchannel import BackChannel
+from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
 from tests.support.receiver import FORM, Receiver, start_receiver, t1
 from tests.support.waiting import DEADLINE_S, until
@@ -211,15 +211,15 @@ async def test_publishing_may_take_longer_than_idleness(
 
 
 async def test_a_fault_is_answered(known: Receiver, op: OP, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503, as everywhere; others that came with it are not touched, and the connection serves on."""
-    read, faults = BackChannel.read_at_once, [ZeroDivisionError()]
+    """503, as everywhere; the connection serves on."""
+    verify, faults = TokenVerifier.verify_together, [ZeroDivisionError()]
 
-    def read_once(*arguments: object) -> object:
+    def verify_once(verifier: TokenVerifier, asked: Any) -> Any:
         if faults:
             raise faults.pop()
-        return read(*arguments)  # type: ignore[arg-type]
+        return verify(verifier, asked)
 
-    monkeypatch.setattr(BackChannel, "read_at_once", read_once)
+    monkeypatch.setattr(TokenVerifier, "verify_together", verify_once)
     async with connected(known) as client:
         statuses = []
         for _ in range(2):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.core.tokens.jwk import VerificationKey
@@ -146,3 +146,22 @@ def enforce(rules: Iterable[Rule], examination: Examination) -> None:
     """
     for rule in rules:
         rule.check(examination)
+
+
+def enforce_together(rules: Iterable[Rule], examinations: Sequence[Examination]) -> dict[Examination, Exception]:
+    """`enforce` on each of them, rule by rule: the same code for all tokens in a row takes half the time.
+
+    Returns:
+        Those that a rule has refused, with its error.
+    """
+    failed: dict[Examination, Exception] = {}
+    for rule in rules:
+        check = rule.check
+        for examination in examinations:
+            if examination in failed:
+                continue
+            try:
+                check(examination)
+            except Exception as error:  # noqa: BLE001  # of this one alone
+                failed[examination] = error
+    return failed

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from receiver import tracing
-from receiver.errors import MalformedRequestError, PublishError, ReceiverError
+from receiver.errors import PublishError, ReceiverError
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import bounded, check_kind
 from receiver.ingress.http.sender import Sender
 from receiver.ingress.inputs import Message, PromptInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from receiver.bus.events.publish import Published
+    from receiver.core.eviction import Eviction
     from receiver.ingress.http.in_flight import InFlight
     from receiver.ingress.http.routes import PublicRoutes
     from receiver.ingress.intake import Accepted, Intake
@@ -56,9 +58,22 @@ class Together:
 
     def __call__(self, requests: Sequence[Whole]) -> None:
         """Answer each now or once its eviction is durable, or leave it to the dispatcher."""
-        works = [work for request in requests if (work := self._begun(request)) is not None]
-        for work in [work for work in works if work.read()]:
-            work.hand_over()
+        of_input: dict[PromptInput, list[_Work]] = {}
+        for request in requests:
+            work = self._begun(request)
+            if work is not None:
+                of_input.setdefault(work.input, []).append(work)
+        for prompt, works in of_input.items():
+            read = zip(works, self._read(prompt, works), strict=True)
+            for work in [work for work, outcome in read if work.is_ready(outcome)]:
+                work.hand_over()
+
+    @staticmethod
+    def _read(prompt: PromptInput, works: Sequence[_Work]) -> list[Sequence[Eviction] | Exception | None]:
+        try:
+            return prompt.read_together([work.message for work in works])
+        except Exception as fault:  # noqa: BLE001  # answered in any case
+            return [fault] * len(works)
 
     def _begun(self, request: Whole) -> _Work | None:
         # Where it fails the dispatcher will, too, and answers it.
@@ -88,32 +103,25 @@ class Together:
 class _Work:
     """One request on its way."""
 
-    __slots__ = ("_eviction", "_handed_over_at", "_input", "_message", "_request", "_shared", "_started")
+    __slots__ = ("_eviction", "_handed_over_at", "_request", "_shared", "_started", "input", "message")
 
     def __init__(self, shared: Together, request: Whole, prompt: PromptInput, message: Message) -> None:
         self._shared = shared
         self._request = request
-        self._input = prompt
-        self._message = message
+        self.input = prompt
+        self.message = message
         self._started = time.perf_counter()
 
-    def read(self) -> bool:
+    def is_ready(self, read: Sequence[Eviction] | Exception | None) -> bool:
         """Whether there is an eviction to hand over; where there is none, the request is answered or left."""
-        error: ReceiverError | None = None
-        try:
-            evictions = self._input.read_at_once(self._message)
-            if evictions is not None and len(evictions) == 1:
-                (self._eviction,) = self._message.traced(evictions)
-                return True
-        except MalformedRequestError:
-            pass
-        except Exception as fault:  # noqa: BLE001  # answered in any case
-            error = self._shared.told(fault)
+        if isinstance(read, Sequence) and len(read) == 1:
+            (self._eviction,) = self.message.traced(read)
+            return True
         self._shared.in_flight.end()
-        if error is None:
-            self._request.leave()
+        if isinstance(read, Exception):
+            self._end((), self._shared.told(read))
         else:
-            self._end((), error)
+            self._request.leave()
         return False
 
     def hand_over(self) -> None:
@@ -136,10 +144,10 @@ class _Work:
             self._end((accepted,), None)
 
     def _end(self, accepted: tuple[Accepted, ...], error: ReceiverError | None) -> None:
-        same = self._input.answer if error is None else responses.refusal(error, self._shared.policy)
+        same = self.input.answer if error is None else responses.refusal(error, self._shared.policy)
         try:
             self._shared.intake.record(
-                self._input.name, accepted, error, seconds=time.perf_counter() - self._started, message=self._message,
+                self.input.name, accepted, error, seconds=time.perf_counter() - self._started, message=self.message,
                 status=same.status,
             )  # fmt: skip
         finally:

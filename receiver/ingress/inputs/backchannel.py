@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -40,9 +41,15 @@ class BackChannel(PromptInput):
         """What the token orders; `logout_token_in` and `TokenVerifier.verify` say what may be wrong with it."""
         return await self._verifier.verify(logout_token_in(message.body), message)
 
-    def read_at_once(self, message: Message) -> Sequence[Eviction] | None:
-        """The same for a token that is not encrypted, with keys that are there."""
-        return self._verifier.verify_at_once(logout_token_in(message.body), message)
+    def read_together(self, messages: Sequence[Message]) -> list[Sequence[Eviction] | Exception | None]:
+        """The same for tokens that are not encrypted, with keys that are there."""
+        asked = []
+        for message in messages:
+            with contextlib.suppress(MalformedRequestError):  # `read` says what is wrong
+                asked.append((logout_token_in(message.body), message))
+        outcomes = zip(asked, self._verifier.verify_together(asked), strict=True)
+        read = {id(message): outcome for (_, message), outcome in outcomes}
+        return [read.get(id(message)) for message in messages]
 
 
 def logout_token_in(form: bytes) -> str:

@@ -122,8 +122,13 @@ class PromptInput(HttpInput):
     answer: Same
 
     @abstractmethod
-    def read_at_once(self, message: Message) -> Sequence[Eviction] | None:
-        """As `read`; None where that has to wait for something, and may be asked then. Nothing was noted so far."""
+    def read_together(self, messages: Sequence[Message]) -> list[Sequence[Eviction] | Exception | None]:
+        """As `read` for each of them, step by step together, and without waiting.
+
+        Returns:
+            For each what it orders, or the error; None where that has to wait for something, or is not usual, and
+            `read` shall be asked. Of such a message nothing was noted.
+        """
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
         """The one answer."""

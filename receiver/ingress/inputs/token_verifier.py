@@ -9,11 +9,12 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
+from receiver.core.tokens import jws, times
 from receiver.core.tokens import logout_token as lt
-from receiver.core.tokens import times
-from receiver.errors import PublishError
+from receiver.core.tokens.rule import enforce_together
+from receiver.errors import LogoutTokenError, PublishError
 from receiver.ingress.keys.held import HeldToken, HeldTokens
-from receiver.ingress.keys.verification import verify_at_once, verify_with
+from receiver.ingress.keys.verification import EVIDENCE, verify_with
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.jwks import KeySet
-    from receiver.core.tokens.jws import UnverifiedToken
     from receiver.core.tokens.key_freshness import Evidence
+    from receiver.core.tokens.rule import Examination, Rule
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_parser import TokenParser
     from receiver.ingress.intake import Accepted, Intake
@@ -112,34 +113,74 @@ class TokenVerifier:
             PublishError: it is early, and there is no outbox.
         """
         token, tenant = await self._parser.parse(compact, message.path_tenant)
-        verify, hold = self._screened(compact, token, tenant, message)
-        accepted = await verify_with(self._keys.of(tenant), verify, undecided=hold)
-        return self._evictions(accepted, tenant, message.received_at)
-
-    def verify_at_once(self, compact: str, message: Message) -> tuple[Eviction, ...] | None:
-        """As `verify`; None where the token has to be decrypted, or wait for keys."""
-        parsed = self._parser.parse_at_once(compact, message.path_tenant)
-        if parsed is None:
-            return None
-        token, tenant = parsed
-        verify, hold = self._screened(compact, token, tenant, message)
-        accepted = verify_at_once(self._keys.of(tenant), verify, undecided=hold)
-        return None if accepted is None else self._evictions(accepted, tenant, message.received_at)
-
-    def _screened(
-        self, compact: str, token: UnverifiedToken, tenant: Tenant, message: Message
-    ) -> tuple[Callable[[KeySet], lt.LogoutToken], Callable[[KeySet | None, Evidence], None]]:
-        """What is left to ask of a token once its keys are there, and what holds it until then."""
         message.token, message.tenant = token, tenant
         screened = lt.screen(token, tenant, message.received_at)
+        accepted = await verify_with(
+            self._keys.of(tenant),
+            functools.partial(lt.verify, screened),
+            undecided=functools.partial(self._hold, compact, message),
+        )
+        return self._evictions(accepted, tenant, message.received_at)
 
-        def hold(known: KeySet | None, evidence: Evidence) -> None:
-            if not self._can_wait and times.newest_date(token.claims) - tenant.clock_skew_s > message.received_at:
-                return  # its keys could come before it is valid
-            waiting = HeldToken(token, tenant, message.received_at, known, compact, evidence)
-            message.held = self.held.hold(waiting)
+    def verify_together(self, asked: Sequence[tuple[str, Message]]) -> list[tuple[Eviction, ...] | Exception | None]:
+        """As `verify` for each token and what it came in, rule by rule; without waiting for anything.
 
-        return functools.partial(lt.verify, screened), hold
+        Returns:
+            For each what it orders, or the error that `verify` would raise; None where it has to be decrypted, or to
+            wait for keys.
+        """
+        outcomes: list[tuple[Eviction, ...] | Exception | None] = [None] * len(asked)
+        places: dict[Examination, int] = {}
+        for place, (compact, message) in enumerate(asked):
+            examination = self._parser.examined(compact, message)
+            if examination is not None:
+                places[examination] = place
+        self._enforce(lt.PARSING, places, outcomes)
+        for examination, place in places.items():
+            message = asked[place][1]
+            message.token, message.tenant = jws.unverified(examination), examination.tenant
+        self._enforce(lt.SCREENING, places, outcomes)
+        known = {examination: self._keys.of(examination.tenant).at_hand for examination in places}
+        verified = [examination for examination, keys in known.items() if keys is not None]
+        for examination in verified:
+            examination.keys = known[examination]  # type: ignore[assignment]  # not None
+        refused = enforce_together(lt.VERIFYING, verified)
+        for examination in verified:
+            place = places[examination]
+            outcomes[place] = self._outcome(*asked[place], examination, refused.get(examination))
+        return outcomes
+
+    @staticmethod
+    def _enforce(
+        rules: Sequence[Rule], places: dict[Examination, int],
+        outcomes: list[tuple[Eviction, ...] | Exception | None],
+    ) -> None:  # fmt: skip
+        for examination, error in enforce_together(rules, list(places)).items():
+            outcomes[places.pop(examination)] = error
+
+    def _outcome(
+        self, compact: str, message: Message, found: Examination, error: Exception | None
+    ) -> tuple[Eviction, ...] | Exception | None:
+        try:
+            if error is None:
+                return self._evictions(lt.accepted(found), found.tenant, message.received_at)
+            evidence = EVIDENCE.get(error.code) if isinstance(error, LogoutTokenError) else None
+            if evidence is not None:
+                if self._keys.of(found.tenant).may_get_newer(evidence):
+                    return None
+                self._hold(compact, message, found.key_set, evidence)
+        except Exception as fault:  # noqa: BLE001  # of this one alone
+            return fault
+        return error
+
+    def _hold(self, compact: str, message: Message, known: KeySet | None, evidence: Evidence) -> None:
+        """Keep the message's token until other keys are there."""
+        token, tenant = message.token, message.tenant
+        assert token is not None  # noqa: S101  # both are set once it is taken apart
+        assert tenant is not None  # noqa: S101
+        if not self._can_wait and times.newest_date(token.claims) - tenant.clock_skew_s > message.received_at:
+            return  # its keys could come before it is valid
+        message.held = self.held.hold(HeldToken(token, tenant, message.received_at, known, compact, evidence))
 
     async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Sequence[Accepted]:
         accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)

@@ -19,32 +19,6 @@ EVIDENCE = {Code.UNKNOWN_KID: Evidence.UNKNOWN_KID, Code.SIGNATURE: Evidence.SIG
 """Refusals that may be the fault of the keys at hand: another key may have come under the same name, or without one."""
 
 
-def verify_at_once(
-    keys: TenantKeys,
-    verify: Callable[[KeySet], Verified],
-    *,
-    undecided: Callable[[KeySet | None, Evidence], None],
-) -> Verified | None:
-    """As `verify_with`; None, with nothing told, where it would have to wait for keys.
-
-    Raises:
-        LogoutTokenError: `verify` refuses it, and newer keys may not be asked for now.
-    """
-    known = keys.at_hand
-    if known is None:
-        return None
-    try:
-        return verify(known)
-    except LogoutTokenError as error:
-        evidence = EVIDENCE.get(error.code)
-        if evidence is None:
-            raise
-        if keys.may_get_newer(evidence):
-            return None
-        undecided(known, evidence)
-        raise
-
-
 async def verify_with(
     keys: TenantKeys,
     verify: Callable[[KeySet], Verified],
