@@ -9,8 +9,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from demo.signing import b64, logout_claims, sign
-from tests.support.keys import rsa_pair
+from demo.signing import KeyPair, b64, encode_token, logout_claims
+from tests.support.keys import ec_pair, rsa_pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +20,15 @@ SIGNATURE_BYTES = 256
 """Of RS256 with a 2048-bit key, so that forged tokens are as long as good ones."""
 
 
-def valid(file: Path, issuer: str, count: int) -> Path:
-    """Different, really signed RS256 tokens; signing takes about half a millisecond each, on all cores."""
-    rsa_pair(KID)  # made here, so that the children inherit it
-    share = [(issuer, count // 8 + (number < count % 8)) for number in range(8)]
+def pair(alg: str = "RS256") -> KeyPair:
+    """What tokens of this algorithm, RS256 or ES256, are signed with."""
+    return rsa_pair(KID) if alg == "RS256" else ec_pair(KID + alg)
+
+
+def valid(file: Path, issuer: str, count: int, alg: str = "RS256") -> Path:
+    """Different, really signed tokens; signing takes half a millisecond at the most each, on all cores."""
+    pair(alg)  # made here, so that the children inherit it
+    share = [(issuer, count // 8 + (number < count % 8), alg) for number in range(8)]
     with multiprocessing.get_context("fork").Pool(min(8, os.cpu_count() or 1)) as pool:
         file.write_text("".join(pool.starmap(_sign, share)))
     return file
@@ -39,8 +44,10 @@ def forged(file: Path, issuer: str, count: int) -> Path:
     return file
 
 
-def _sign(issuer: str, count: int) -> str:
-    return "".join(sign(_claims(issuer), rsa_pair(KID), typ="logout+jwt") + "\n" for _ in range(count))
+def _sign(issuer: str, count: int, alg: str) -> str:
+    key = pair(alg)
+    header = {"alg": alg, "kid": key.kid, "typ": "logout+jwt"}
+    return "".join(encode_token(header, _claims(issuer), key) + "\n" for _ in range(count))
 
 
 def _claims(issuer: str) -> dict[str, object]:
