@@ -229,6 +229,24 @@ async def test_a_fault_is_answered(known: Receiver, op: OP, monkeypatch: pytest.
     assert 1 == known.count(tenant="unknown", outcome="error", code="internal")
 
 
+async def test_a_fault_while_handing_over_is_answered(known: Receiver, op: OP, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 for that one; those that came with it are published."""
+    begin, faults = Intake.begin, [ZeroDivisionError()]
+
+    def begin_but_once(intake: Intake, eviction: Eviction) -> asyncio.Future[Published]:
+        if faults:
+            raise faults.pop()
+        return begin(intake, eviction)
+
+    monkeypatch.setattr(Intake, "begin", begin_but_once)
+    async with connected(known) as first, connected(known) as second:
+        # One turn of the loop for both: nothing is awaited between them.
+        first.writer.write(post(op.token()))
+        second.writer.write(post(op.token()))
+        assert [200, 503] == sorted([(await first.answer())[0], (await second.answer())[0]])
+    assert 0 == known.server.metrics.registry.get_sample_value("logout_in_flight")
+
+
 async def test_too_many_in_flight(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP,
     monkeypatch: pytest.MonkeyPatch,

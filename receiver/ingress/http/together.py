@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from receiver import tracing
-from receiver.errors import PublishError, ReceiverError
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import bounded, check_kind
 from receiver.ingress.http.sender import Sender
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.events.publish import Published
     from receiver.core.eviction import Eviction
+    from receiver.errors import ReceiverError
     from receiver.ingress.http.in_flight import InFlight
     from receiver.ingress.http.routes import PublicRoutes
     from receiver.ingress.intake import Accepted, Intake
@@ -129,9 +129,9 @@ class _Work:
         self._handed_over_at = time.perf_counter()
         try:
             self._shared.intake.begin(self._eviction).add_done_callback(self._published)
-        except PublishError as error:
+        except Exception as fault:  # noqa: BLE001  # answered in any case
             self._shared.in_flight.end()
-            self._end((), error)
+            self._end((), self._shared.told(fault))
 
     def _published(self, publishing: asyncio.Future[Published]) -> None:
         self._shared.in_flight.end()
