@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for base in $(sed -n 's/^ARG [A-Z]*_BASE=\([^@]*\).*/\1/p' Dockerfile); do
-  digest=$(skopeo inspect "$@" --format '{{.Digest}}' "docker://$base")
+  digest=$(skopeo inspect --no-tags "$@" --format '{{.Digest}}' "docker://$base")
   sed -i "s|^\(ARG [A-Z]*_BASE=$base\)\(@.*\)\?$|\1@$digest|" Dockerfile
   echo "$base is $digest"
 done
