@@ -18,8 +18,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
-from aiohttp.http import RawRequestMessage
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
+from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 from receiver.runtime.peers import Place, next_to_go, peer_of
@@ -27,7 +27,6 @@ from receiver.runtime.peers import Place, next_to_go, peer_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from aiohttp import StreamReader
     from multidict import MultiMapping
     from yarl import URL
 
@@ -38,6 +37,15 @@ if TYPE_CHECKING:
 AIOHTTP_KEEPALIVE_S = 86_400.0
 """Seconds after which aiohttp would close an idle connection. It knows only of the requests it was handed, so idle
 connections are closed here, after `Limits.keepalive_s`."""
+
+_INSIDES = {
+    web.RequestHandler: ("_waiter", "_messages", "_request_count", "_parser", "_buffer_paused", "_reading_paused"),
+    HttpRequestParser: ("message_consumed",),
+    StreamReader: ("_buffer",),
+}
+IS_KNOWN_AIOHTTP = all(hasattr(kind, name) for kind, names in _INSIDES.items() for name in names)
+"""Whether this aiohttp has the parts, which it does not document, that requests worked on together need. With another
+one each request is handed to aiohttp's task: slower, and otherwise the same."""
 
 LINGER_S = 0.5
 """Seconds that a connection stays half closed after its request was refused unread. In them the client can
@@ -132,6 +140,11 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._server.at_once is None:
+            if self._close_at is not None and not self._head_has_begun:
+                self._begin_head()
+            super().data_received(data)
+            return
         # aiohttp parses, and wakes its task where one waits for a request: here that is decided afterwards.
         waiter, self._waiter = self._waiter, None
         super().data_received(data)
@@ -160,7 +173,7 @@ class _Connection(web.RequestHandler):
         server = self._server
         # aiohttp's task works on another one, or on several that came at once.
         is_busy = (self._waiter is None and self._request_count > 1) or len(self._messages) > 1
-        if server.at_once is None or server.stopping or is_busy or self._buffer_paused or self._reading_paused:
+        if server.stopping or is_busy or self._buffer_paused or self._reading_paused:
             return False
         message, payload = self._messages[0]
         if not (
@@ -303,7 +316,7 @@ class HttpServer(web.Server):
         self._handler = handler
         self.limits = limits
         self.refuse_malformed = refuse_malformed
-        self.at_once = at_once
+        self.at_once = at_once if IS_KNOWN_AIOHTTP else None
         self._taken: list[Whole] = []
         self.stopping = False
         self._empty = asyncio.Event()

@@ -12,6 +12,7 @@ import pytest
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
+from receiver.runtime.http_server import IS_KNOWN_AIOHTTP
 from tests.support.receiver import FORM, Receiver, start_receiver, t1
 from tests.support.waiting import DEADLINE_S, until
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from tests.support.clock import Clock
     from tests.support.op import OP
+
+pytestmark = pytest.mark.skipif(not IS_KNOWN_AIOHTTP, reason="with this aiohttp there is no short way")
 
 REFUSED = b"GET /backchannel-logout HTTP/1.1\r\nHost: a\r\n\r\n"
 
