@@ -38,3 +38,25 @@ async def test_only_the_holder_gives_it_up(redis_client: redis.asyncio.Redis) ->
     assert 0 == await ask(redis_client, "b", "")
 
     assert b"a" == await redis_client.get(NAME)
+
+
+async def test_a_holder_that_died_before_the_clock_was_set_back(redis_client: redis.asyncio.Redis) -> None:
+    """Holds it as long as anybody may, and not until Redis's clock has caught up."""
+    # As a lease looks after a step of ten minutes.
+    await redis_client.set(NAME, "dead", px=600_000)
+
+    assert 0 == await ask(redis_client, "b", 60_000)
+
+    assert b"dead" == await redis_client.get(NAME)
+    assert 0 < await redis_client.pttl(NAME) <= 60_000
+    assert 0 == await ask(redis_client, "b", 30_000)
+    assert 0 < await redis_client.pttl(NAME) <= 30_000
+
+
+async def test_asking_again_does_not_prolong_it(redis_client: redis.asyncio.Redis) -> None:
+    """However often another one asks, the holder has to renew it."""
+    await ask(redis_client, "a", 20_000)
+    for _ in range(3):
+        assert 0 == await ask(redis_client, "b", 60_000)
+
+    assert await redis_client.pttl(NAME) <= 20_000

@@ -108,8 +108,9 @@ class Rechecks:
 
         An order that cannot be read is reported and dropped.
         """
-        keys, prefix = (self._keys.rechecks,), self._keys.rechecks
-        pause, *found = await self._trips.run(TAKE, keys, (int(LEASE_S * 1000), prefix, count, BYTES_AT_ONCE))
+        keys, prefix, lease_ms = (self._keys.rechecks,), self._keys.rechecks, int(LEASE_S * 1000)
+        last_ms = max([lease_ms, *self._pauses_ms]) + 1000
+        pause, *found = await self._trips.run(TAKE, keys, (lease_ms, prefix, count, BYTES_AT_ONCE, last_ms))
         due = []
         for name, what in zip(found[::2], found[1::2], strict=True):
             try:

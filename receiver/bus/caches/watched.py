@@ -37,8 +37,11 @@ class Watched:
 
     async def heard(self, names: Sequence[str]) -> set[str]:
         """Those of these caches of which that is said."""
-        replies = await self._trips.ask([("GET", self._keys.watched(name)) for name in names])
+        keys = [self._keys.watched(name) for name in names]
+        replies = await self._trips.ask([command for key in keys for command in (("GET", key), ("TTL", key))])
         for reply in replies:
             if isinstance(reply, Exception) and not isinstance(reply, NoPermissionError):
                 raise reply
-        return {name for name, reply in zip(names, replies, strict=True) if reply == b"1"}
+        said = zip(names, replies[::2], replies[1::2], strict=True)
+        # It lasts longer where Redis's clock was set back: then the worker may be dead since.
+        return {name for name, reply, left in said if reply == b"1" and isinstance(left, int) and left <= LASTS_S + 1}
