@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo.tls import make_certificates
+from receiver.errors import PublishError
 from receiver.ingress import server
 from receiver.ingress.inputs import input_jobs
 from tests.support.graph import Graph
 from tests.support.receiver import start_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     import redis.asyncio
 
@@ -36,6 +37,17 @@ class Watching:
         """First account, reason and `logout_at` of every event, in order."""
         events = [event["data"] for event in await self.receiver.events()]
         return [(data["accounts"][0], data["reason"], data["logout_at"]) for data in events]
+
+    @contextlib.contextmanager
+    def nothing_published(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """While Redis takes no event."""
+
+        def refuse(*_: object) -> None:
+            raise PublishError("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(self.receiver.server._publisher), "begin", refuse)
+            yield
 
 
 Watch = "Callable[..., contextlib.AbstractAsyncContextManager[Watching]]"

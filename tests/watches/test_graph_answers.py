@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.errors import PublishError
 from receiver.ingress.inputs.graph import PATIENCE_S
 from receiver.ingress.inputs.poller import LEASE_S
 from tests.support.clock import NOW
@@ -151,12 +150,7 @@ async def test_what_is_not_durable_comes_again(
         await watching.job.turn()
         graph.revoke(revoked)
         graph.enable(disabled, enabled=False)
-        with monkeypatch.context() as patch:
-
-            async def refuse(*_: object) -> None:
-                raise PublishError("away")
-
-            patch.setattr(type(watching.receiver.server._publisher), "publish", refuse)
+        with watching.nothing_published(monkeypatch):
             await watching.job.turn()
             assert watching.job.problem
         clock.advance(INTERVAL_S)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.errors import PublishError
 from receiver.ingress.inputs.poller import LEASE_S
 from receiver.ops.settings import Settings
 from receiver.outbound.keycloak import MOST
@@ -129,12 +128,7 @@ async def test_what_is_not_durable_comes_again(realm: Realm, watch: Start, monke
         await watching.job.turn()
         realm.delete(deleted)
         realm.disable(disabled)
-        with monkeypatch.context() as patch:
-
-            async def refuse(*_: object) -> None:
-                raise PublishError("away")
-
-            patch.setattr(type(watching.receiver.server._publisher), "publish", refuse)
+        with watching.nothing_published(monkeypatch):
             await watching.job.turn()
             assert watching.job.problem
         await watching.job.turn()
