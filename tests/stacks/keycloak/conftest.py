@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,18 @@ from tests.stacks.keycloak.server import Keycloak, running_keycloak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+GIVEN_UP = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""For each module: receivers give up requests when they close, and asyncio says goodbye to a server with TLS in the
+background. A test's event loop may end before Keycloak has answered that, and its sockets with it."""
+
+
+@pytest.fixture(autouse=True)
+def _given_up_requests() -> Iterator[None]:
+    """What is left of a test is found in that test, and not in one of another directory."""
+    yield
+    gc.collect()
 
 
 def free_port() -> int:

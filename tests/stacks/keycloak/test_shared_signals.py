@@ -15,7 +15,7 @@ from receiver.diagnosis import streams
 from receiver.errors import SourceError
 from receiver.ingress.server import running
 from receiver.ops.settings import Settings
-from tests.stacks.keycloak.conftest import free_port
+from tests.stacks.keycloak.conftest import GIVEN_UP, free_port
 from tests.stacks.keycloak.server import CLIENT, SECRET
 from tests.stacks.keycloak.world import CACHE, DEADLINE_S, World
 from tests.support.evictor import start_evictor
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.stacks.keycloak.server import Keycloak
 
-pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.java, pytest.mark.timeout(900), GIVEN_UP]
 
 
 @pytest.fixture(params=["push", "poll"])
