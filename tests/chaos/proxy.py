@@ -8,6 +8,9 @@ from typing import Self
 
 CHUNK_BYTES = 65_536
 
+TURNS = 3
+"""Turns of the event loop in which a connection that was just accepted is made, refused, and closed."""
+
 
 class Proxy:
     """Passes bytes on to one port of this machine, and fails when told to. Use it with `async with`.
@@ -41,8 +44,13 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        # What was accepted a moment ago is not known yet.
+        self.refusing = True
         await self.cut()
         await self._server.wait_closed()
+        # Transports close their sockets in the loop's next turns, and a test's loop ends with the test.
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
     async def cut(self) -> None:
         """Break every connection, without a goodbye."""
