@@ -49,7 +49,7 @@ class Proxy:
         await self.cut()
         await self._server.wait_closed()
         # Transports close their sockets in the loop's next turns, and a test's loop ends with the test.
-        for _ in range(TURNS):
+        for _turn in range(TURNS):
             await asyncio.sleep(0)
 
     async def cut(self) -> None:
