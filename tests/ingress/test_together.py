@@ -12,7 +12,7 @@ import pytest
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
-from receiver.runtime.http_server import IS_KNOWN_AIOHTTP
+from receiver.runtime.connection import IS_KNOWN_AIOHTTP
 from tests.support.receiver import FORM, Receiver, start_receiver, t1
 from tests.support.waiting import DEADLINE_S, until
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from receiver.ingress.http.routes import PublicRoutes
     from receiver.ingress.intake import Accepted, Intake
     from receiver.ops.sections import PublicSettings
-    from receiver.runtime.http_server import Whole
+    from receiver.runtime.connection import Whole
 
 
 class Together:
