@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from receiver.core.tokens.command_token import COMMANDS
 from receiver.diagnosis.checks import Area
 from receiver.ingress.inputs import commands, revocation, ssf_push
+from receiver.ingress.inputs.address import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +43,13 @@ def endpoints(settings: TenantSettings, tenant: Tenant, public_url: str | None) 
         return
     form, json = "application/x-www-form-urlencoded", "application/json"
     if tenant.commands is not None:
-        url = commands.endpoint_of(public_url, tenant)
+        url = address_of(public_url, commands.PATH, tenant)
         yield Endpoint(name="commands", url=url, media_type=form, answers=400, offers=f"offered: {', '.join(COMMANDS)}")
     if tenant.global_revocation is not None:
-        url = revocation.endpoint_of(public_url, tenant)
+        url = address_of(public_url, revocation.PATH, tenant)
         yield Endpoint(name="global_revocation", url=url, media_type=json, answers=401, offers="tokens name it in aud")
     if settings.ssf is not None and settings.ssf.delivery == "push":
-        url = f"{public_url.rstrip('/')}{ssf_push.PATH}/{tenant.name}"
+        url = address_of(public_url, ssf_push.PATH, tenant)
         yield Endpoint(
             name="ssf", url=url, media_type=ssf_push.MEDIA_TYPE, answers=400, offers="events are pushed there"
         )

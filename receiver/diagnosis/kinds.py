@@ -18,6 +18,7 @@ from receiver.diagnosis.judgement import LOGOUT, Asked, tenant_for
 from receiver.errors import ConfigurationError, LogoutTokenError
 from receiver.ingress.http.responses import Policy
 from receiver.ingress.inputs import commands, revocation, ssf_push
+from receiver.ingress.inputs.address import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +44,8 @@ class Case:
     Attributes:
         kind: Of token.
         asked: Its rules.
-        tenant: Whose rules are applied; None when nothing leads to a configured tenant.
-        keys_of: Whose keys it has to be signed with: the tenant's OP, or its transmitter.
+        tenant: The tenant of the rules; None when nothing leads to a configured tenant.
+        keys_of: The owner of the keys it has to be signed with: the tenant's OP, or its transmitter.
         begin: A new examination of it.
         accepted_status: What the service answers where it accepts it.
         refused_status: What it answers to this error.
@@ -119,7 +120,7 @@ def _command(tenant: Tenant, begin: Callable[[], Examination], policy: Policy, u
     def scope(found: Examination) -> Scope | None:
         return None if found.claims["command"] == "metadata" else "user"
 
-    rules = signed_token.every_rule(command_token.rules(commands.endpoint_of(url, tenant)))
+    rules = signed_token.every_rule(command_token.rules(address_of(url, commands.PATH, tenant)))
     return Case(
         kind="command", asked=Asked(parsing=PARSING, rules=rules, accept=scope), tenant=tenant, keys_of=tenant,
         begin=begin, accepted_status=lambda found: 202 if found.claims["command"] == "invalidate_async" else 200,
@@ -132,7 +133,7 @@ def _revocation(tenant: Tenant, begin: Callable[[], Examination], policy: Policy
         raise ConfigurationError(
             f"tenant {tenant.name} takes no Global Token Revocation: set global_revocation, and public.url"
         )
-    rules = signed_token.every_rule(revocation_token.rules(revocation.endpoint_of(url, tenant)))
+    rules = signed_token.every_rule(revocation_token.rules(address_of(url, revocation.PATH, tenant)))
     return Case(
         kind="revocation", asked=Asked(parsing=PARSING, rules=rules, accept=lambda _: "user"), tenant=tenant,
         keys_of=tenant, begin=begin, accepted_status=lambda _: 204,

@@ -18,6 +18,7 @@ from receiver.diagnosis.judgement import Judgement, judge
 from receiver.diagnosis.kinds import Kind, case_of, kind_of
 from receiver.errors import Code, ReceiverError
 from receiver.ingress.inputs import commands, revocation
+from receiver.ingress.inputs.address import address_of
 from receiver.ops.settings import Settings
 from tests.fuzz.strategies import absent, claim_changes, examples, header_changes, json_values
 from tests.fuzz.test_fuzz_mutations import mutations
@@ -130,8 +131,8 @@ TENANTS = TenantDirectory(tuple(tenant.to_tenant() for tenant in SETTINGS.all_te
 [TENANT] = TENANTS
 KEYS = parse_key_set(WORLD.key_set)
 OWN: dict[Kind, Any] = {
-    "command": command_token.rules(commands.endpoint_of(URL, TENANT)),
-    "revocation": revocation_token.rules(revocation.endpoint_of(URL, TENANT)),
+    "command": command_token.rules(address_of(URL, commands.PATH, TENANT)),
+    "revocation": revocation_token.rules(address_of(URL, revocation.PATH, TENANT)),
 }
 CLAIMS: dict[Kind, dict[str, Any]] = {
     "set": {

@@ -23,6 +23,7 @@ from receiver.core.tokens import command_token
 from receiver.core.tokens.command_token import COMMANDS, find_callback_endpoint, find_callback_token
 from receiver.errors import Code, DependencyError, MalformedRequestError
 from receiver.ingress.http import responses
+from receiver.ingress.inputs.address import address_of
 from receiver.ingress.inputs.backchannel import one_parameter
 from receiver.ingress.inputs.message import HttpInput
 
@@ -85,7 +86,7 @@ class Commands(HttpInput):
         if tenant is None or tenant.commands is None or self._url is None:
             raise MalformedRequestError(Code.NO_ROUTE, "off for this tenant: see commands")
         compact = one_parameter(message.body, "command_token")
-        rules = command_token.rules(endpoint_of(self._url, tenant))
+        rules = command_token.rules(address_of(self._url, PATH, tenant))
         found = await self._resources.signed_tokens.verify(compact, message, rules)
         message.examined = found
         if found.claims["command"] == "metadata":
@@ -139,7 +140,7 @@ class Commands(HttpInput):
     def _metadata(self, tenant: Tenant, iss: str, of: object, client_id: str | None) -> dict[str, object]:
         return {
             "context": {"iss": iss, **({"tenant": of} if isinstance(of, str) else {})},
-            "command_endpoint": endpoint_of(self._url or "", tenant),
+            "command_endpoint": address_of(self._url or "", PATH, tenant),
             "commands_supported": list(COMMANDS),
             "client_id": client_id,
         }
@@ -186,16 +187,6 @@ class Commands(HttpInput):
             declared=settings.apps, seen_within_s=settings.apps_seen_s,
         )  # fmt: skip
         return traced.complete
-
-
-def endpoint_of(url: str, tenant: Tenant) -> str:
-    """The address that OPs call, and that their tokens name in `aud`.
-
-    Args:
-        url: `public.url`.
-        tenant: Whose.
-    """
-    return f"{url.rstrip('/')}{PATH}/{tenant.name}"
 
 
 def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:

@@ -16,6 +16,7 @@ from receiver.core.tokens.claims import is_plain_id
 from receiver.core.tokens.strict_json import parse_object
 from receiver.errors import Code, LogoutTokenError, MalformedRequestError
 from receiver.ingress.http import responses
+from receiver.ingress.inputs.address import address_of
 from receiver.ingress.inputs.message import HttpInput
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class GlobalRevocation(HttpInput):
         tenant = message.path_tenant
         if tenant is None or tenant.global_revocation is None or self._url is None:
             raise MalformedRequestError(Code.NO_ROUTE, "off for this tenant: see global_revocation")
-        rules = revocation_token.rules(endpoint_of(self._url, tenant))
+        rules = revocation_token.rules(address_of(self._url, PATH, tenant))
         found = await self._tokens.verify(_bearer(message), message, rules)
         subject = _subject_in(message.body)
         meant = await self._subjects(subject, tenant)
@@ -120,16 +121,6 @@ class GlobalRevocation(HttpInput):
                 return known
             case _:
                 raise MalformedRequestError(Code.MALFORMED, "the subject's format is none of iss_sub, opaque, email")
-
-
-def endpoint_of(url: str, tenant: Tenant) -> str:
-    """The address that the OP calls, and that its tokens name in `aud`.
-
-    Args:
-        url: `public.url`.
-        tenant: Whose.
-    """
-    return f"{url.rstrip('/')}{PATH}/{tenant.name}"
 
 
 def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
