@@ -190,7 +190,7 @@ async def _rechecks(bench: Bench) -> None:
 
 
 async def _values(bench: Bench) -> None:
-    """Of a cache, where the time follows the size of the value: whoever writes it makes Redis copy as much."""
+    """Of a cache, where the time follows the size of the value: each write by an app makes Redis copy as much."""
     account = {"home_account_id": "a.b", "environment": "op.example", "username": "u"}
     one = json.dumps({"k0": account})[1:-1]
     for mebibytes in (1, 16):

@@ -94,7 +94,7 @@ class StreamNotes:
         """Note an event that the transmitter had for us and that was refused.
 
         Args:
-            tenant: Whose stream.
+            tenant: The tenant of the stream.
             code: Why.
             now_s: NumericDate seconds.
         """

@@ -100,7 +100,7 @@ async def find_elsewhere(fetcher: Fetcher, missing: Published | None, tenant: Te
     Args:
         fetcher: As of `fetch`.
         missing: What was looked for; nothing is asked for where it was found, or where nothing answered.
-        tenant: Whose it is.
+        tenant: The tenant of the OP.
         has: A member that such a document has.
     """
     if missing is None or missing.document is not None or not missing.is_elsewhere:

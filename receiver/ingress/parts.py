@@ -143,7 +143,7 @@ def make_security_events(
     settings: Settings, client: redis.asyncio.Redis, fetcher: Fetcher, stack: AsyncExitStack, *, metrics: Metrics,
     clock: Callable[[], float],
 ) -> SecurityEvents:  # fmt: skip
-    """What judges security events; of nobody yet."""
+    """What judges security events; of no transmitter yet."""
     issuers = TenantDirectory(())
     keys = make_key_store(settings, issuers, client, fetcher, stack, metrics=metrics, clock=clock)
     return SecurityEvents(issuers, keys, StreamNotes(client, Keys(settings.redis.prefix)), metrics)

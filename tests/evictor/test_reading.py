@@ -68,7 +68,7 @@ async def test_every_field_counts(work: Work, redis_client: redis.asyncio.Redis,
 
 
 async def test_a_hash_of_any_fields(work: Work, redis_client: redis.asyncio.Redis, reads: list[list[str]]) -> None:
-    """All fields of a session's hash count, whatever their names; one that is too large together is not read."""
+    """All fields of a session's hash count, unknown ones too; one that is too large together is not read."""
     values: dict[str, dict[Any, Any]] = {
         "small": {f"sessionAttr:{number}": b"x" * 100 for number in range(50)},
         "over": {f"sessionAttr:{number}": b" " * (MAX_BYTES // 4) for number in range(5)},

@@ -232,7 +232,7 @@ async def test_a_new_sign_in_with_encrypted_values(  # of one sign-in
         for number in range(MAX_GUESSED + 1):
             await world.put_data(key, CIPHERTEXT + b" %d" % number)
             await world.watched("web:")
-            # Whatever else looks at it in between is as patient.
+            # Every other look in between is as patient.
             await world.worker.watcher.read_all()
             assert not await world.gone(key)
         if not registered_first:

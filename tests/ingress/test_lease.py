@@ -41,7 +41,7 @@ async def test_only_the_holder_gives_it_up(redis_client: redis.asyncio.Redis) ->
 
 
 async def test_a_holder_that_died_before_the_clock_was_set_back(redis_client: redis.asyncio.Redis) -> None:
-    """Holds it as long as anybody may, and not until Redis's clock has caught up."""
+    """Holds it as long as a lease lasts, and not until Redis's clock has caught up."""
     # As a lease looks after a step of ten minutes.
     await redis_client.set(NAME, "dead", px=600_000)
 

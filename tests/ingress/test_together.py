@@ -1,4 +1,4 @@
-"""The short way from request to answer: what comes in between, and that nobody outside can tell it from the other."""
+"""The short way from request to answer: what comes in between, and that clients cannot tell it from the other."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def test_the_next_request_waits_for_the_answer(known: Receiver, op: OP, mo
 
 
 async def test_a_logout_in_two_pieces(known: Receiver, op: OP) -> None:
-    """Whichever way the first one goes, the next one on its connection can go the short way."""
+    """By both ways of the first one, the next one on its connection can go the short way."""
     request = post(op.token())
     async with connected(known) as client:
         for cut in (20, len(request) - 100):

@@ -99,7 +99,7 @@ async def memory(world: World, listener: Driver, given: argparse.Namespace) -> b
 
 
 async def in_time(work: Awaitable[object]) -> None:
-    """Whatever it takes, but not for ever."""
+    """For as long as it takes, up to a limit."""
     async with asyncio.timeout(SETTLED_WITHIN_S):
         await work
 

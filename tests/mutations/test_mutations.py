@@ -22,7 +22,7 @@ def test_one_change_each() -> None:
 
 
 def test_a_command_is_left_out() -> None:
-    """What asks Redis asks no one, and hears that there is nothing."""
+    """A question to Redis is not sent, and answered with nothing."""
     [without] = [one.text for one in mutants(SCRIPT) if NO_COMMAND in one.change]
 
     assert f"and {NO_COMMAND}('GET', KEYS[1])" in without

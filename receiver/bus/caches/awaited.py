@@ -44,7 +44,7 @@ class AwaitedSignIns:
         Args:
             places: Keys and accounts.
             iss: The user's issuer: apps that have registered sign-ins of it are likely to register this one.
-            is_likely: Whether the app is known to register its sign-ins, whatever others do.
+            is_likely: Whether the app is known to register its sign-ins, even if other apps do not.
         """
         names = [self._keys.anew(awaited_name(place)) for place in places]
         is_likely = is_likely or await self._trips.one("GET", self._keys.anew(registers_name(iss))) is not None

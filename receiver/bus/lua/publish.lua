@@ -91,7 +91,7 @@ local function mark(digest)
   local key = prefix .. ':mark:' .. digest .. suffix
   local text, noted = unpack(redis.call('MGET', key, prefix .. ':mark:anew:' .. digest .. suffix))
   local at, digits = date_of(text)
-  -- A sign-in is noted as newer than what there was, also under other names. This logout is later, whatever its date.
+  -- A sign-in is noted as newer than what there was, also under other names. This logout is later, even by an earlier date.
   local noted_at, noted_digits = date_of(noted)
   if noted_at and (not at or tonumber(noted) > tonumber(text)) then at, digits = noted_at, noted_digits end
   local count, whose = 0, source

@@ -44,7 +44,7 @@ if doubt then
   -- First of all: without the right to note it, it is not registered, and the app is told so.
   redis.call('SET', KEYS[4], newest_text, 'EX', keep_s)
   redis.call('SET', KEYS[5], newest_text, 'EX', keep_s)
-  -- A logout that comes has to be later than this, whatever its date and under whichever of its names: see publish.lua.
+  -- A further logout has to be later than this, also with an earlier date and under another of the names: see publish.lua.
   for index = 6, epoch_at - 1 do
     local key = string.gsub(KEYS[index], '(.*:mark:)', '%1anew:', 1)
     redis.call('SET', key, newest_text, 'EX', keep_s)

@@ -117,7 +117,7 @@ class Tokens implements OAuth2AccessTokenResponseClient<OAuth2AuthorizationCodeG
         }
     }
 
-    /** One for each request: MSAL4J never lets go of what a client has read, whatever becomes of it in Redis. */
+    /** One for each request: MSAL4J never lets go of what a client has read, even if it is deleted in Redis. */
     private ConfidentialClientApplication client(HttpSession session) {
         String key = (String) session.getAttribute(KEY);
         try {

@@ -40,7 +40,7 @@ public final class TokenCaches {
     }
 
     /**
-     * Also clears this client's memory, which MSAL4J keeps as long as the client lives, whatever becomes of the stored text. For a
+     * Also clears this client's memory, which MSAL4J keeps as long as the client lives, even if the stored text is deleted. For a
      * client that outlives a request, and one without a cache outside the process; one that is made for a request needs it not.
      */
     public <T extends AbstractClientApplicationBase> T attach(T client) {
