@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,11 +16,8 @@ from receiver.bus.link.trips import Trips
 from receiver.consumer import Eviction, Guard, ThreadGuard
 from receiver.consumer import knowledge as knowledge_module
 from receiver.consumer.background import PerProcess
-from receiver.consumer.health import STALE_AFTER_S
-from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, PAUSE_S, Knowledge
-from receiver.core import local_marks
 from receiver.core.marks import digest
-from receiver.core.sign_in import from_claims
+from tests.consumer.alice import ISS, LOGOUT_AT, claims, logout
 from tests.support.bad_entries import ALL
 from tests.support.published import evictions
 from tests.support.publisher import publisher_to
@@ -30,25 +27,8 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from tests.support.clock import Clock
 
-ISS = "https://op.example/t1"
-LOGOUT_AT = 1000
 DEADLINE_S = 20.0
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """An ID token's claims."""
-    return {"iss": ISS, "aud": "portal", "sub": "alice", "sid": "s1", "auth_time": 900, **changes}
-
-
-def logout(name: str = "e1", **changes: Any) -> Eviction:
-    """A logout of Alice's session s1."""
-    fields: dict[str, Any] = {
-        "id": name, "tenant": "t1", "iss": ISS, "client_id": "portal", "sub": "alice", "sid": "s1", "scope": "session",
-        "logout_at": LOGOUT_AT, "received_at": 1.0, **changes,
-    }  # fmt: skip
-    return Eviction(**fields)
 
 
 class Commands:
@@ -193,72 +173,6 @@ async def test_standing_tells_unknown_from_live(redis_server: EmbeddedRedis) -> 
     await away.stop()
 
 
-def test_redis_is_not_asked_again_at_once(clock: Clock) -> None:
-    """After a failed question an outage is remembered for a moment, then Redis is asked again."""
-    knowledge = Knowledge(clock=clock)
-    knowledge.redis_failed()
-
-    assert knowledge.redis_is_away
-    clock.advance(PAUSE_S)
-    assert not knowledge.redis_is_away
-
-
-def test_what_is_over_is_never_forgotten(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """A session that was known stays ended when its mark gives way to newer ones; one that is live is asked about."""
-    monkeypatch.setattr(local_marks, "MAX_MARKS", 10)
-    knowledge = Knowledge(clock=clock)
-    seen, unseen, live = (from_claims(claims(sub=sub, sid=f"sid-{sub}")) for sub in ("seen", "unseen", "live"))
-    for sign_in in (seen, unseen, live):
-        knowledge.learn(sign_in, asked_at=clock())
-    for sub in ("seen", "unseen"):
-        knowledge.note(logout(sub, sub=sub, sid=f"sid-{sub}"))
-    assert "ended" == knowledge.status(seen, last_read_s=clock())
-
-    for number in range(20):
-        knowledge.note(logout(f"e{number}", sub="bob", sid=f"b{number}"))
-
-    statuses = [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (seen, unseen, live)]
-    assert ["ended", "ended", "unknown"] == statuses
-
-
-def test_what_is_over_is_kept_for_weeks(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """A session that has ended is forgotten after two of the times it is kept at least, and not after one."""
-    monkeypatch.setattr(local_marks, "MAX_MARKS", 0)
-    knowledge = Knowledge(clock=clock)
-    sign_in = from_claims(claims())
-    knowledge.learn_over(sign_in)
-
-    clock.advance(KEEP_OVER_S + 1)
-    knowledge.learn_over(from_claims(claims(sub="bob")))
-    assert "ended" == knowledge.status(sign_in, last_read_s=clock())
-
-
-def test_no_answer_is_kept_while_redis_may_have_lost_its_marks(clock: Clock) -> None:
-    """After a reset Redis is asked each time, until it has an epoch or an entry was read."""
-    knowledge = Knowledge(clock=clock)
-    sign_in = from_claims(claims())
-    knowledge.forget()
-    knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
-    assert "unknown" == knowledge.status(sign_in, last_read_s=clock())
-
-    knowledge.learn(sign_in, asked_at=clock(), has_epoch=True)
-    assert "live" == knowledge.status(sign_in, last_read_s=clock())
-    knowledge.forget()
-    knowledge.note(logout(sub="bob", sid="s9"))
-    knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
-    assert "live" == knowledge.status(sign_in, last_read_s=clock())
-
-
-def test_stale_copy_is_not_believed(clock: Clock) -> None:
-    """What was asked before counts only while the process hears of evictions."""
-    knowledge = Knowledge(clock=clock)
-    knowledge.learn(from_claims(claims()), asked_at=clock())
-
-    assert "live" == knowledge.status(from_claims(claims()), last_read_s=clock())
-    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=clock() - STALE_AFTER_S)
-    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=None)
-
-
 async def test_absurd_auth_time_does_not_outlive_a_logout(guard: Guard, redis_client: redis.asyncio.Redis) -> None:
     """A session dated in milliseconds is ended like one without a date, by what was heard and by what Redis knows."""
     session = claims(auth_time=1_700_000_000_000)
@@ -279,19 +193,6 @@ async def test_logout_of_any_named_client(guard: Guard, redis_client: redis.asyn
     assert await guard.is_signed_out(both)
     *_, event = await evictions(redis_client)
     assert [("session:1",)] == [session.keys for session in event.sessions]
-
-
-def test_account_marked_without_an_event_is_asked_about_again(clock: Clock) -> None:
-    """A session under an account of its own is believed for ten seconds; one whose account is the subject for good."""
-    knowledge = Knowledge(clock=clock)
-    entra, other = from_claims(claims(), home_account_id="uid.utid"), from_claims(claims())
-    for sign_in in (entra, other):
-        knowledge.learn(sign_in, asked_at=clock())
-
-    clock.advance(ASK_AGAIN_AFTER_S - 1)
-    assert ["live", "live"] == [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (entra, other)]
-    clock.advance(1)
-    assert ["unknown", "live"] == [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (entra, other)]
 
 
 async def test_mark_of_the_evictor_ends_a_session_that_was_live(

@@ -1,0 +1,95 @@
+"""What a guard knows by itself, and for how long: no Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receiver.consumer.health import STALE_AFTER_S
+from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, PAUSE_S, Knowledge
+from receiver.core import local_marks
+from receiver.core.sign_in import from_claims
+from tests.consumer.alice import claims, logout
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.support.clock import Clock
+
+
+def test_redis_is_not_asked_again_at_once(clock: Clock) -> None:
+    """After a failed question an outage is remembered for a moment, then Redis is asked again."""
+    knowledge = Knowledge(clock=clock)
+    knowledge.redis_failed()
+
+    assert knowledge.redis_is_away
+    clock.advance(PAUSE_S)
+    assert not knowledge.redis_is_away
+
+
+def test_what_is_over_is_never_forgotten(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """A session that was known stays ended when its mark gives way to newer ones; one that is live is asked about."""
+    monkeypatch.setattr(local_marks, "MAX_MARKS", 10)
+    knowledge = Knowledge(clock=clock)
+    seen, unseen, live = (from_claims(claims(sub=sub, sid=f"sid-{sub}")) for sub in ("seen", "unseen", "live"))
+    for sign_in in (seen, unseen, live):
+        knowledge.learn(sign_in, asked_at=clock())
+    for sub in ("seen", "unseen"):
+        knowledge.note(logout(sub, sub=sub, sid=f"sid-{sub}"))
+    assert "ended" == knowledge.status(seen, last_read_s=clock())
+
+    for number in range(20):
+        knowledge.note(logout(f"e{number}", sub="bob", sid=f"b{number}"))
+
+    statuses = [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (seen, unseen, live)]
+    assert ["ended", "ended", "unknown"] == statuses
+
+
+def test_what_is_over_is_kept_for_weeks(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """A session that has ended is forgotten after two of the times it is kept at least, and not after one."""
+    monkeypatch.setattr(local_marks, "MAX_MARKS", 0)
+    knowledge = Knowledge(clock=clock)
+    sign_in = from_claims(claims())
+    knowledge.learn_over(sign_in)
+
+    clock.advance(KEEP_OVER_S + 1)
+    knowledge.learn_over(from_claims(claims(sub="bob")))
+    assert "ended" == knowledge.status(sign_in, last_read_s=clock())
+
+
+def test_no_answer_is_kept_while_redis_may_have_lost_its_marks(clock: Clock) -> None:
+    """After a reset Redis is asked each time, until it has an epoch or an entry was read."""
+    knowledge = Knowledge(clock=clock)
+    sign_in = from_claims(claims())
+    knowledge.forget()
+    knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
+    assert "unknown" == knowledge.status(sign_in, last_read_s=clock())
+
+    knowledge.learn(sign_in, asked_at=clock(), has_epoch=True)
+    assert "live" == knowledge.status(sign_in, last_read_s=clock())
+    knowledge.forget()
+    knowledge.note(logout(sub="bob", sid="s9"))
+    knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
+    assert "live" == knowledge.status(sign_in, last_read_s=clock())
+
+
+def test_stale_copy_is_not_believed(clock: Clock) -> None:
+    """What was asked before counts only while the process hears of evictions."""
+    knowledge = Knowledge(clock=clock)
+    knowledge.learn(from_claims(claims()), asked_at=clock())
+
+    assert "live" == knowledge.status(from_claims(claims()), last_read_s=clock())
+    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=clock() - STALE_AFTER_S)
+    assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=None)
+
+
+def test_account_marked_without_an_event_is_asked_about_again(clock: Clock) -> None:
+    """A session under an account of its own is believed for ten seconds; one whose account is the subject for good."""
+    knowledge = Knowledge(clock=clock)
+    entra, other = from_claims(claims(), home_account_id="uid.utid"), from_claims(claims())
+    for sign_in in (entra, other):
+        knowledge.learn(sign_in, asked_at=clock())
+
+    clock.advance(ASK_AGAIN_AFTER_S - 1)
+    assert ["live", "live"] == [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (entra, other)]
+    clock.advance(1)
+    assert ["unknown", "live"] == [knowledge.status(sign_in, last_read_s=clock()) for sign_in in (entra, other)]
