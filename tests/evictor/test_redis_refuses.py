@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.link.embedded import EmbeddedRedis
-from receiver.runtime import redis_watch
 from tests.evictor.rig import WEB, tenant
+from tests.support.asked_often import asked_often
 from tests.support.evictor import start_evictor
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRedis]:
     """A Redis of the test's own; workers ask it often."""
-    monkeypatch.setattr(redis_watch, "INTERVAL_S", 0.05)
-    monkeypatch.setattr(redis_watch, "PROBE_S", 0.0)
-    with EmbeddedRedis() as running:
+    with asked_often(monkeypatch) as running:
         yield running
 
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.runtime import redis_watch
 from tests.ingress.test_redis_down import readiness, until_ready
+from tests.support.asked_often import asked_often
 from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
 
@@ -37,9 +38,7 @@ refusals = pytest.mark.parametrize(
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRedis]:
     """A Redis of the test's own; receivers ask it often."""
-    monkeypatch.setattr(redis_watch, "INTERVAL_S", 0.05)
-    monkeypatch.setattr(redis_watch, "PROBE_S", 0.0)
-    with EmbeddedRedis() as running:
+    with asked_often(monkeypatch) as running:
         yield running
 
 

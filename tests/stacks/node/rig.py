@@ -20,6 +20,7 @@ import requests
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.op import StackOP
+from tests.stacks.program import end
 from tests.support import needed
 from tests.support.waiting import eventually
 
@@ -126,12 +127,7 @@ class Child:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.terminate()
-        try:
-            self._process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
 
 
 class World:
