@@ -1,4 +1,4 @@
-"""The kinds of token that can be explained: whose rules, which rules, and how the service answers each."""
+"""The kinds of token that can be explained: the rules of each, and how the service answers it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from receiver.errors import ConfigurationError, LogoutTokenError
 from receiver.ingress.http.responses import Policy
 from receiver.ingress.inputs import commands, revocation, ssf_push
 from receiver.ingress.inputs.address import address_of
+from receiver.ingress.inputs.sources import transmitters_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,12 +93,8 @@ def case_of(
     public = settings.public
     policy = Policy(unavailable_status=public.unavailable_status, retry_after_s=public.retry_after_s)
     if kind == "set":
-        known = {
-            one.name: one.ssf.to_transmitter(tenant)
-            for one in settings.all_tenants
-            if one.ssf is not None and (tenant := tenants.by_name(one.name)) is not None
-        }
-        return _security_event(compact, _transmitter(compact, known, path_tenant), policy, now_s=now_s)
+        transmitter = _transmitter(compact, transmitters_of(settings, tenants), path_tenant)
+        return _security_event(compact, transmitter, policy, now_s=now_s)
     begin = functools.partial(Examination.of_text, compact, tenants, now_s=now_s)
     tenant = tenant_for(compact, tenants, path_tenant)
     if kind == "logout":

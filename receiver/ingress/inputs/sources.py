@@ -1,4 +1,4 @@
-"""What is polled and watched, and whose events are taken: as the settings in force say, also while a receiver runs."""
+"""What is polled and watched, and which transmitters are heard, by the settings in force, also while it runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ from receiver.ingress.inputs.ssf_push import PushStream
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from receiver.core.signals.transmitter import Transmitter
+    from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.message import InputJob
     from receiver.ingress.inputs.resources import Resources
     from receiver.ops.settings import Settings
     from receiver.ops.tenant_settings import TenantSettings
     from receiver.runtime.supervisor import Supervisor
+
+
+def transmitters_of(settings: Settings, tenants: TenantDirectory) -> dict[str, Transmitter]:
+    """Senders of security events, by the name of their tenant."""
+    return {
+        one.name: one.ssf.to_transmitter(tenant)
+        for one in settings.all_tenants
+        if one.ssf is not None and (tenant := tenants.by_name(one.name)) is not None
+    }
 
 
 class Sources:
@@ -58,11 +69,7 @@ class Sources:
 
     def _take_over(self, settings: Settings, streams: Mapping[str, PushStream]) -> None:
         resources = self._resources
-        transmitters = {
-            one.name: one.ssf.to_transmitter(tenant)
-            for one in settings.all_tenants
-            if one.ssf is not None and (tenant := resources.tenants.by_name(one.name)) is not None
-        }
+        transmitters = transmitters_of(settings, resources.tenants)
         resources.security_events.use(transmitters)
         resources.push_streams.clear()
         resources.push_streams.update(streams)
