@@ -57,6 +57,12 @@ class Process:
         return sum(time.clock_gettime(~pid << 3 | 2) for pid in _family(self.pid))
 
     @property
+    def queued_s(self) -> float:
+        """Seconds in which its own threads were ready to run while other processes had the CPU."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text(encoding="ascii").split()[1]) for task in tasks) / 1e9
+
+    @property
     def rss_mib(self) -> float:
         """Resident memory."""
         fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
@@ -74,7 +80,7 @@ def _family(pid: int) -> Iterator[int]:
 def receiver(
     directory: Path, redis_url: str, *tenants: dict[str, Any], start_s: float = START_S, **sections: Any
 ) -> Iterator[Process]:
-    """`receiver serve` as anybody would run it, its log in a file."""
+    """`receiver serve` with its defaults, its log in a file."""
     config = directory / "config.json"
     config.write_text(
         json.dumps(
