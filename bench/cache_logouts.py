@@ -33,7 +33,7 @@ class Logouts:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+        await self._pubsub.aclose()
         await self._client.aclose()
 
     async def publish(self, number: int) -> float:

@@ -162,7 +162,7 @@ async def run(many: int) -> int:
                 for number in numbers:
                     for app in apps:
                         [(names, rest)] = register_calls(KEYS, sign_in(number, app), now_s=NOW_S, lifetime_s=LIFETIME_S)
-                        pipeline.evalsha(REGISTER.sha, len(names), *names, *rest)  # type: ignore[arg-type]
+                        pipeline.evalsha(REGISTER.sha, len(names), *names, *rest)
                 if not all(pipeline.execute()):
                     raise RuntimeError("a session was refused")
 

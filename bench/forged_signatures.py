@@ -69,10 +69,9 @@ def forge(url: str, claims: dict[str, Any], kid: str, rate: float, counts: Any) 
         loop = asyncio.get_running_loop()
         began = loop.time()
         due = (began + number / rate for number in itertools.count())
+        host, port = str(parts.hostname), int(parts.port or 80)
         for _ in range(CONNECTIONS):
-            await loop.create_connection(
-                lambda: PacedConnection(head_of(url), tokens, statuses, due), parts.hostname, parts.port
-            )
+            await loop.create_connection(lambda: PacedConnection(head_of(url), tokens, statuses, due), host, port)
         while True:
             await asyncio.sleep(0.05)
             counts[0], counts[1] = statuses[str(REFUSED)], statuses.total()
@@ -110,7 +109,7 @@ async def measure(rate: float, rotations: int) -> tuple[list[list[float]], list[
     pair = rsa_pair("pair3")
     async with OP(clock, path="/attacked") as attacked, OP(clock, path="/other", signing_key=pair) as other:
         claims = attacked.claims(exp=int(clock()) + 3600)
-        tenants = [
+        tenants: list[dict[str, Any]] = [
             {"name": "attacked", "issuer": attacked.issuer, "client_ids": ["c1"]},
             {"name": "other", "issuer": other.issuer, "client_ids": ["c1"], "key_cooldown_s": COOLDOWN_S},
         ]
@@ -132,7 +131,7 @@ async def measure(rate: float, rotations: int) -> tuple[list[list[float]], list[
                 loud = await rotate(other, process.url, rotations)
             finally:
                 seconds, cpu_s = time.monotonic() - began, process.cpu_s - used_s - 2 * quiet_s
-                sent = list(counts)
+                sent = counts[:]
                 forger.terminate()
                 forger.join()
     return [*quiet, *loud], sent, seconds, cpu_s

@@ -110,8 +110,9 @@ async def send(url: str, tokens: list[bytes], connections: int) -> dict[str, obj
     rest = iter(tokens)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
+    host, port = str(parts.hostname), int(parts.port or 80)
     opened = [
-        (await loop.create_connection(lambda: Connection(head, rest, statuses), parts.hostname, parts.port))[1]
+        (await loop.create_connection(lambda: Connection(head, rest, statuses), host, port))[1]
         for _ in range(connections)
     ]
     await asyncio.gather(*(connection.done for connection in opened))

@@ -145,7 +145,7 @@ async def measure(count: int, kind: str, every_s: float) -> Result:
     finally:
         op.terminate()
         op.join()
-    result.asked, result.limited = counts
+    result.asked, result.limited = counts[:]
     return result
 
 

@@ -177,7 +177,7 @@ async def run(count: int, logouts: int, seed: int) -> int:
 
 
 async def _now(client: redis.asyncio.Redis, name: str, key: Key) -> Any:
-    return await (client.hget(name, "data") if isinstance(key.value, dict) else client.get(name))  # type: ignore[misc]
+    return await (client.hget(name, "data") if isinstance(key.value, dict) else client.get(name))
 
 
 def main() -> int:

@@ -160,9 +160,8 @@ def _foreign(number: int, users: int, chosen: random.Random) -> tuple[str, Key]:
         json.dumps([ISS, account(user)]).encode(), json.dumps({"AccessToken": {}, "n": {"x": {}}}).encode(),
     ]  # fmt: skip
     text = chosen.choice(texts)
-    value: bytes | dict[str, bytes] | set[bytes] = chosen.choice(
-        [text, text, text, {"data": text, "n": b"1"}, {text or b"x"}]
-    )
+    values: list[bytes | dict[str, bytes] | set[bytes]] = [text, text, text, {"data": text, "n": b"1"}, {text or b"x"}]
+    value = chosen.choice(values)
     return f"{prefix}{name}/{number}", Key(value, [Part(None)])
 
 

@@ -154,7 +154,7 @@ def _startup_line(child: subprocess.Popen[bytes], log: Path, start_s: float) -> 
                 if record.get("event") == "startup":
                     return dict(record)
         time.sleep(0.05)
-    raise RuntimeError(f"{child.args} did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
+    raise RuntimeError(f"{child.args!r} did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
 
 
 @dataclass(frozen=True)

@@ -235,9 +235,9 @@ class Quiet:
         self._client = redis.Redis.from_url(url)
 
     def begin(self) -> None:
-        """Publish somebody else's logout: from the first eviction heard on, a process knows that it hears."""
+        """Publish another user's logout: from the first eviction heard on, a process knows that it hears."""
         eviction = Eviction(
-            id="e1", tenant="t1", iss=CLAIMS["iss"], sub="bob", scope="user", logout_at=1000, received_at=1.0
+            id="e1", tenant="t1", iss=str(CLAIMS["iss"]), sub="bob", scope="user", logout_at=1000, received_at=1.0
         )  # fmt: skip
         self._client.xadd(Keys().events, {"event": eviction.to_json(), "n": 1})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import hashlib
 import json
 import sys
@@ -182,10 +183,9 @@ async def _rechecks(bench: Bench) -> None:
 
     for count, places in ((PUT_AT_ONCE, 1), (20, 256)):
         size = f"{count} of {places} places"
-        await bench.measure(f"put_recheck, {size}", nothing, lambda of=(count, places): put(*of))
-        await bench.measure(
-            f"take_recheck, {size}", lambda of=(count, places): put(*of), lambda: orders.take(rechecker.AT_ONCE)
-        )
+        put_them = functools.partial(put, count, places)
+        await bench.measure(f"put_recheck, {size}", nothing, put_them)
+        await bench.measure(f"take_recheck, {size}", put_them, lambda: orders.take(rechecker.AT_ONCE))
     await trips.aclose()
 
 
@@ -235,7 +235,8 @@ async def _groups(bench: Bench) -> None:
         await client.xreadgroup("g", "w", {KEYS.events: ">"}, count=HELD)
 
     async def keep() -> None:
-        await member.keep([entry[0].decode() for entry in await client.xrange(KEYS.events)])
+        entries: Any = await client.xrange(KEYS.events)
+        await member.keep([entry_id.decode() for entry_id, _ in entries])
 
     await bench.measure("read_group, 100 of 60 KB", lambda: events(100, 60_000), lambda: member.read(100))
     await bench.measure("read_group, 100 of 1 KB", lambda: events(100, 1000), lambda: member.read(100))

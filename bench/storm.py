@@ -248,7 +248,7 @@ def slow_cache(storm: Storm) -> None:
 def lone_order(storm: Storm) -> None:
     """Published when a third of the storm is done; the control is one while nothing else is to be done."""
     head("a lone order", "seconds in the middle of a storm", "seconds at rest")
-    kinds = {
+    kinds: dict[str, Callable[[int], Eviction]] = {
         "of the same tenant": logout,
         "of the same tenant, by hand": lambda user: replace(logout(user), input="admin", reason="lost laptop"),
         "of another tenant": lambda user: replace(logout(user), tenant="other", iss=TENANTS[1][1]),

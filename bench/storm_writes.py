@@ -77,8 +77,9 @@ def watching(storm: Storm, workers: Callable[[], contextlib.AbstractContextManag
         with _writing(storm):
             rate = storm.rate_of(one, other)
         cpu_ms = [(now - then) / storm.logouts * 1000 for now, then in zip((one.cpu_s, other.cpu_s), cpu, strict=True)]
-        done = Counter(line.split()[2] for line in storm.at.client.lrange(KEYS.acks, 0, -1))
-        watcher = sum(count for name, count in done.items() if f"-{one.pid}-" in name.decode())
+        lines: Any = storm.at.client.lrange(KEYS.acks, 0, -1)
+        done = Counter(line.split()[2].decode() for line in lines)
+        watcher = sum(count for name, count in done.items() if f"-{one.pid}-" in name)
         after = storm.rate_of(one, other)
     head(
         f"{WRITES_S} writes a second, two workers", "rate : without writes", "logouts by the one that watches",
