@@ -1,17 +1,18 @@
-"""The Spring Boot starter: an app with nothing but oauth2Login, signed out at its OP."""
+"""The Spring Boot starter: an app with nothing but oauth2Login, signed out at its OP, with each Spring Boot."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from tests.stacks.java.maven import classpath_of_tests
+from tests.stacks.java.maven import SPRING_BOOTS, classpath_with
 from tests.stacks.java.portal import START_S, trust_store
 from tests.stacks.java.world import TOKEN, World, running_world
 from tests.stacks.program import Program
@@ -19,17 +20,17 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
+pytestmark = [pytest.mark.java, pytest.mark.timeout(450), pytest.mark.usefixtures("modules")]
 
+APP = Path(__file__).parent / "shop"
 PAGE = {"Accept": "text/html, */*;q=0.8"}
 
 
 class Shop:
     """The app in a process of its own, and browsers. Start it with `with`."""
 
-    def __init__(self, modules: Path, world: World, directory: Path) -> None:
+    def __init__(self, spring_boot: str, world: World, directory: Path) -> None:
         self.world, self.op = world, world.ops["oidc"]
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -38,8 +39,7 @@ class Shop:
         command = ["java", "-XX:TieredStopAtLevel=1", "-Xmx256m"]
         command += [f"-Djavax.net.ssl.trustStore={trust_store(self.op.ca_file, directory)}"]
         command += ["-Djavax.net.ssl.trustStorePassword=changeit", "-cp"]
-        command += [classpath_of_tests(modules / "spring-boot-starter")]
-        command += ["org.logoutreceiver.listener.spring.ShopApplication", f"--server.port={port}"]
+        command += [classpath_with(APP, spring_boot), "com.example.shop.ShopApplication", f"--server.port={port}"]
         command += ["--spring.application.name=shop", f"--spring.data.redis.url={world.redis_url}"]
         command += [f"{oauth2}.registration.op.client-id=portal", f"{oauth2}.registration.op.client-secret=secret"]
         command += [f"{oauth2}.registration.op.scope=openid", f"{oauth2}.provider.op.issuer-uri={self.op.issuer}"]
@@ -73,12 +73,12 @@ class Shop:
         return parse_qs(urlsplit(to_op).query)
 
 
-@pytest.fixture(scope="module")
-def shop(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+@pytest.fixture(scope="module", params=SPRING_BOOTS)
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The app, a receiver and an OP."""
     directory = tmp_path_factory.mktemp("spring")
     for world in running_world(directory, evictor=False):
-        with Shop(modules, world, directory) as running:
+        with Shop(request.param, world, directory) as running:
             yield running
 
 

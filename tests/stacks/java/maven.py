@@ -1,9 +1,11 @@
-"""Build the driver and the example with Maven: once, and again only when a source has changed."""
+"""Build the driver and the apps with Maven: once, and again only when a source has changed."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +19,9 @@ LISTENER = HERE.parents[2] / "clients" / "java"
 
 OLD_MSAL4J = "1.17.2"
 """Replaces its memory by what it reads, as all did before 1.23; later ones add to it."""
+
+SPRING_BOOTS = ("3.5.16", "4.0.9", "4.1.2")
+"""The versions the starter is tried with; its page names them."""
 
 DOWNLOAD_S = 400
 """Seconds the first build may take, which downloads everything."""
@@ -54,6 +59,43 @@ def classpath_of_example() -> str:
     installed_listener()
     _build(EXAMPLE, [EXAMPLE / "src", *_sources_of_the_listener()], "target/classpath.txt")
     return _classpath(EXAMPLE, "target/classpath.txt")
+
+
+def classpath_of_example_on_3() -> str:
+    """The example app with Spring Boot 3.5, changed as its page says."""
+    return classpath_with(
+        EXAMPLE,
+        SPRING_BOOTS[0],
+        ("<artifactId>spring-boot-starter-webmvc<", "<artifactId>spring-boot-starter-web<"),
+        (
+            "<groupId>org.springframework.boot</groupId>\n      <artifactId>spring-boot-starter-session-data-redis<",
+            "<groupId>org.springframework.session</groupId>\n      <artifactId>spring-session-data-redis<",
+        ),
+        ("spring.session.data.redis.", "spring.session.redis."),
+    )
+
+
+def classpath_with(project: Path, spring_boot: str, *replaced: tuple[str, str]) -> str:
+    """An app built with another version of Spring Boot.
+
+    Args:
+        project: Its directory.
+        spring_boot: The version of the parent of its project file.
+        replaced: Texts of the project file or the app's properties, and what takes their place.
+    """
+    installed_listener()
+    copy = project / "target" / f"spring-boot-{spring_boot}"
+    shutil.copytree(project / "src", copy / "src", dirs_exist_ok=True)
+    version = re.compile(r"(?<=<artifactId>spring-boot-starter-parent</artifactId>\n    <version>)[^<]+")
+    written, changes = version.subn(spring_boot, (project / "pom.xml").read_text())
+    assert changes == 1
+    (copy / "pom.xml").write_text(written)
+    for old, new in replaced:
+        files = [copy / "pom.xml", *copy.glob("src/main/resources/*.properties")]
+        [file] = [file for file in files if old in file.read_text()]
+        file.write_text(file.read_text().replace(old, new))
+    _build(copy, [copy / "src", *_sources_of_the_listener()], "target/classpath.txt")
+    return _classpath(copy, "target/classpath.txt")
 
 
 def _classpath(project: Path, file: str) -> str:

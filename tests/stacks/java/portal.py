@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tests.stacks.java.maven import classpath_of_example
+from tests.stacks.java.maven import classpath_of_example, classpath_of_example_on_3
 from tests.stacks.program import Program
 
 if TYPE_CHECKING:
@@ -36,10 +36,19 @@ class Portal:
         shape: Of its OP: `entra`, or `oidc`, for which msal4j has no accounts.
         hears: Whether it hears of sign-outs; else it runs without the listener.
         evicted: Whether there is an evictor.
+        spring_boot_3: Whether it runs on Spring Boot 3.5; else on the version its project names.
     """
 
     def __init__(
-        self, name: str, world: World, directory: Path, *, shape: str = "entra", hears: bool, evicted: bool
+        self,
+        name: str,
+        world: World,
+        directory: Path,
+        *,
+        shape: str = "entra",
+        hears: bool,
+        evicted: bool,
+        spring_boot_3: bool = False,
     ) -> None:
         self.name = name
         self.is_evicted = evicted
@@ -56,7 +65,7 @@ class Portal:
                 f"-Djavax.net.ssl.trustStore={trust_store(self.op.ca_file, directory)}",
                 "-Djavax.net.ssl.trustStorePassword=changeit",
                 "-cp",
-                classpath_of_example(),
+                classpath_of_example_on_3() if spring_boot_3 else classpath_of_example(),
                 "com.example.portal.PortalApplication",
             ],
             directory / "portal.log",
@@ -67,7 +76,7 @@ class Portal:
                 "CLIENT_SECRET": "secret",
                 "API_SCOPES": "orders.read",
                 "PORT": str(port),
-                "SPRING_SESSION_REDIS_NAMESPACE": name,
+                f"SPRING_SESSION_{'' if spring_boot_3 else 'DATA_'}REDIS_NAMESPACE": name,
                 "TOKENS_PREFIX": f"{name}:msal:",
                 "SIGNOUT_ENABLED": str(hears).lower(),
             },

@@ -41,7 +41,15 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield app
 
 
-@pytest.fixture(params=["hearing", "unchanged", "both"])
+@pytest.fixture(scope="session")
+def both_on_3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """With the listener and the evictor, on Spring Boot 3.5."""
+    world, directory = request.getfixturevalue("world"), tmp_path_factory.mktemp("portal")
+    with Portal("portal-both-on-3", world, directory, hears=True, evicted=True, spring_boot_3=True) as app:
+        yield app
+
+
+@pytest.fixture(params=["hearing", "unchanged", "both", "both_on_3"])
 def portal(request: pytest.FixtureRequest) -> Portal:
     """Each of them."""
     app: Portal = request.getfixturevalue(request.param)
@@ -90,7 +98,7 @@ def test_a_logout_addressed_to_another_client_counts_too(
     eventually(lambda: not alice.is_signed_in())
 
 
-@pytest.mark.parametrize("portal", ["unchanged", "both"], indirect=True)
+@pytest.mark.parametrize("portal", ["unchanged", "both", "both_on_3"], indirect=True)
 def test_a_request_in_flight_does_not_bring_the_user_back(
     portal: Portal, browse: Callable[[Portal, str], Browser], names: tuple[str, str]
 ) -> None:

@@ -32,6 +32,8 @@ CACHES: list[dict[str, Any]] = [
     {"name": "plain-sessions", "layout": "spring-session", "prefix": "portal-plain:"},
     {"name": "both-tokens", "layout": "msal4j", "prefix": "portal-both:msal:"},
     {"name": "both-sessions", "layout": "spring-session", "prefix": "portal-both:"},
+    {"name": "both-on-3-tokens", "layout": "msal4j", "prefix": "portal-both-on-3:msal:"},
+    {"name": "both-on-3-sessions", "layout": "spring-session", "prefix": "portal-both-on-3:"},
 ]
 """What the evictor is told of."""
 

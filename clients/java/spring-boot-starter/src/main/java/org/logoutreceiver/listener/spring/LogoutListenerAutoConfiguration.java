@@ -5,6 +5,8 @@ import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.binder.MeterBinder;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import org.logoutreceiver.listener.Health;
 import org.logoutreceiver.listener.ListenerOptions;
@@ -13,16 +15,11 @@ import org.logoutreceiver.listener.redis.LettuceConnector;
 import org.logoutreceiver.listener.redis.RedisConnector;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.beans.factory.annotation.Value;
-import org.springframework.boot.actuate.health.HealthIndicator;
-import org.springframework.boot.actuate.health.Status;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnWebApplication;
-import org.springframework.boot.autoconfigure.data.redis.RedisAutoConfiguration;
-import org.springframework.boot.autoconfigure.security.oauth2.client.OAuth2ClientAutoConfiguration;
-import org.springframework.boot.autoconfigure.security.oauth2.client.servlet.OAuth2ClientWebSecurityAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
@@ -32,8 +29,17 @@ import org.springframework.security.oauth2.client.web.OAuth2AuthorizationRequest
 
 /** The listener, started with the app, and what oauth2Login needs of it. {@code logout-listener.enabled=false} leaves it out. */
 @AutoConfiguration(
-        after = {RedisAutoConfiguration.class, OAuth2ClientAutoConfiguration.class},
-        before = OAuth2ClientWebSecurityAutoConfiguration.class)
+        // By name, for Spring Boot 3 and 4 have them in different packages.
+        afterName = {
+            "org.springframework.boot.autoconfigure.data.redis.RedisAutoConfiguration",
+            "org.springframework.boot.autoconfigure.security.oauth2.client.OAuth2ClientAutoConfiguration",
+            "org.springframework.boot.data.redis.autoconfigure.DataRedisAutoConfiguration",
+            "org.springframework.boot.security.oauth2.client.autoconfigure.OAuth2ClientAutoConfiguration"
+        },
+        beforeName = {
+            "org.springframework.boot.autoconfigure.security.oauth2.client.servlet.OAuth2ClientWebSecurityAutoConfiguration",
+            "org.springframework.boot.security.oauth2.client.autoconfigure.servlet.OAuth2ClientWebSecurityAutoConfiguration"
+        })
 @ConditionalOnWebApplication(type = ConditionalOnWebApplication.Type.SERVLET)
 @ConditionalOnProperty(name = "logout-listener.enabled", matchIfMissing = true)
 @EnableConfigurationProperties(LogoutListenerProperties.class)
@@ -78,19 +84,41 @@ public class LogoutListenerAutoConfiguration {
     }
 
     @Configuration(proxyBeanMethods = false)
-    @ConditionalOnClass(HealthIndicator.class)
-    static class OfActuator {
+    @ConditionalOnClass(org.springframework.boot.actuate.health.HealthIndicator.class)
+    static class OfActuator3 {
         @Bean
-        HealthIndicator logoutListenerHealthIndicator(LogoutListener listener) {
-            return () -> {
-                Health said = listener.health();
-                var shown = org.springframework.boot.actuate.health.Health.status(said.hears() ? Status.UP : Status.DOWN)
-                        .withDetail("heard", said.heard())
-                        .withDetail("skipped", said.skipped())
-                        .withDetail("resets", said.resets());
-                return (said.lastError() == null ? shown : shown.withDetail("lastError", said.lastError())).build();
-            };
+        org.springframework.boot.actuate.health.HealthIndicator logoutListenerHealthIndicator(LogoutListener listener) {
+            return () -> (listener.health().hears()
+                            ? org.springframework.boot.actuate.health.Health.up()
+                            : org.springframework.boot.actuate.health.Health.down())
+                    .withDetails(details(listener))
+                    .build();
         }
+    }
+
+    @Configuration(proxyBeanMethods = false)
+    @ConditionalOnClass(org.springframework.boot.health.contributor.HealthIndicator.class)
+    static class OfActuator4 {
+        @Bean
+        org.springframework.boot.health.contributor.HealthIndicator logoutListenerHealthIndicator(LogoutListener listener) {
+            return () -> (listener.health().hears()
+                            ? org.springframework.boot.health.contributor.Health.up()
+                            : org.springframework.boot.health.contributor.Health.down())
+                    .withDetails(details(listener))
+                    .build();
+        }
+    }
+
+    private static Map<String, Object> details(LogoutListener listener) {
+        Health said = listener.health();
+        Map<String, Object> shown = new LinkedHashMap<>();
+        shown.put("heard", said.heard());
+        shown.put("skipped", said.skipped());
+        shown.put("resets", said.resets());
+        if (said.lastError() != null) {
+            shown.put("lastError", said.lastError());
+        }
+        return shown;
     }
 
     @Configuration(proxyBeanMethods = false)

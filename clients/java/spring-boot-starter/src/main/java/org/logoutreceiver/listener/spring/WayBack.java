@@ -2,7 +2,10 @@ package org.logoutreceiver.listener.spring;
 
 import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpSession;
+import java.lang.reflect.Method;
 import java.time.Duration;
+import java.util.Map;
+import java.util.function.Consumer;
 import org.springframework.security.oauth2.client.registration.ClientRegistrationRepository;
 import org.springframework.security.oauth2.client.web.DefaultOAuth2AuthorizationRequestResolver;
 import org.springframework.security.oauth2.client.web.OAuth2AuthorizationRequestRedirectFilter;
@@ -13,6 +16,9 @@ import org.springframework.security.oauth2.core.endpoint.OAuth2AuthorizationRequ
 public final class WayBack implements OAuth2AuthorizationRequestResolver {
     /** In the session of a user who was refused, until a sign-in lives. */
     private static final String REFUSED = "logout-listener.refused";
+
+    /** Looked up, for what it returns differs between Spring Security 6 and 7: a call compiled with one fails with the other. */
+    private static final Method ADDITIONAL_PARAMETERS = additionalParameters();
 
     private final OAuth2AuthorizationRequestResolver requests;
     private final Duration maxAge;
@@ -44,14 +50,30 @@ public final class WayBack implements OAuth2AuthorizationRequestResolver {
         if (request == null) {
             return null;
         }
-        return OAuth2AuthorizationRequest.from(request)
-                .additionalParameters(more -> {
-                    more.putIfAbsent("max_age", maxAge.toSeconds());
-                    if (isAsked(session)) {
-                        more.put("prompt", "login");
-                    }
-                })
-                .build();
+        return with(request, more -> {
+            more.putIfAbsent("max_age", maxAge.toSeconds());
+            if (isAsked(session)) {
+                more.put("prompt", "login");
+            }
+        });
+    }
+
+    private static OAuth2AuthorizationRequest with(OAuth2AuthorizationRequest request, Consumer<Map<String, Object>> more) {
+        OAuth2AuthorizationRequest.Builder builder = OAuth2AuthorizationRequest.from(request);
+        try {
+            ADDITIONAL_PARAMETERS.invoke(builder, more);
+        } catch (ReflectiveOperationException impossible) {
+            throw new IllegalStateException(impossible);
+        }
+        return builder.build();
+    }
+
+    private static Method additionalParameters() {
+        try {
+            return OAuth2AuthorizationRequest.Builder.class.getMethod("additionalParameters", Consumer.class);
+        } catch (NoSuchMethodException otherVersion) {
+            throw new IllegalStateException("this Spring Security is neither 6 nor 7", otherVersion);
+        }
     }
 
     static void ask(HttpSession session) {

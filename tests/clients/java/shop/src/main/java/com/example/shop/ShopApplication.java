@@ -1,4 +1,4 @@
-package org.logoutreceiver.listener.spring;
+package com.example.shop;
 
 import java.util.Map;
 import org.springframework.boot.SpringApplication;
