@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -33,6 +34,9 @@ from receiver.ops.sections import Section, TenantOutboundSettings
 from receiver.ops.ssf_settings import SSFSettings
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_OF_TENANT = {field.name for field in fields(Tenant)}
+"""Settings that are the tenant's own fields: such a setting needs no line here but its declaration."""
 
 TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
@@ -207,26 +211,9 @@ class TenantSettings(Section):
         Raises:
             ConfigurationError: the decryption key cannot be read.
         """
-        given = self.model_dump(
-            exclude={
-                "name",
-                "issuer",
-                "client_ids",
-                "preset",
-                "decryption_key_file",
-                "revocation",
-                "ssf",
-                "frontchannel",
-                "commands",
-                "global_revocation",
-                "graph",
-                "keycloak",
-                "outbound",
-            },
-            exclude_none=True,
-        )
-        merged: dict[str, Any] = {**PRESETS[self.preset], **given}
+        merged: dict[str, Any] = {**PRESETS[self.preset], **self.model_dump(include=_OF_TENANT, exclude_none=True)}
         for name in (
+            "client_ids",
             "allowed_tenant_ids",
             "algorithms",
             "key_management_algorithms",
@@ -249,7 +236,7 @@ class TenantSettings(Section):
             merged["commands"] = CommandRules(**{**self.commands.model_dump(), "callback_origins": origins})
         if self.global_revocation is not None:
             merged["global_revocation"] = GlobalRevocationRules(unknown_status=self.global_revocation.unknown_status)
-        return Tenant(name=self.name, issuer=self.issuer, client_ids=frozenset(self.client_ids), **merged)
+        return Tenant(**merged)
 
 
 def _check_address(name: str, url: str, *, allow_http: bool) -> None:
