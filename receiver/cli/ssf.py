@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from receiver.cli.base import CHECK_FAILED, GOOD, complain, load_settings, show
-from receiver.errors import ConfigurationError, ReceiverError
 
 if TYPE_CHECKING:
     import argparse
@@ -86,19 +85,13 @@ def _delete(settings: Settings, options: argparse.Namespace) -> int:
 def _print(
     work: Coroutine[Any, Any, dict[str, Any]], *, good: str | None = None, needs_no_hints: bool = False
 ) -> int:  # fmt: skip
-    """Print the report as JSON; exit 1 where the transmitter or Redis does not do it, or `good` is not true in it.
+    """Print the report as JSON; exit 1 where `good` is not true in it.
 
     Where the stream needs no hints, exit 1 for those there are as well, each in a line on stderr.
     """
     from receiver.diagnosis.terminal import dump
 
-    try:
-        report = asyncio.run(work)
-    except ConfigurationError:
-        raise
-    except ReceiverError as error:
-        complain(error.message)
-        return CHECK_FAILED
+    report = asyncio.run(work)
     show(dump(report, indent=2))
     hints = report["hints"] if needs_no_hints else []
     for hint in hints:
