@@ -13,11 +13,11 @@ from receiver.core.verdict import Marks, Verdict, judge, means
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from receiver.bus.caches.removals import Remembered
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.layouts.layout import Raw, Value
     from receiver.core.layouts.msal_cache import Holder
+    from receiver.core.remembered import Remembered
 
 MAX_LATE = 10
 """Times a day a sign-in without `auth_time` is removed again that came back later than anything is in flight, although

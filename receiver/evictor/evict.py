@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus.caches.cache_index import CacheKey, account_digest
 from receiver.bus.caches.rechecks import Recheck
-from receiver.bus.caches.removals import suffix_of
 from receiver.bus.link.connection import Failure
+from receiver.core.cached_marks import suffix_of
 from receiver.core.layouts.layout import WHOLE
 from receiver.core.marks import digest
 from receiver.core.verdict import sid_digest

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from receiver.bus.caches.awaited import AwaitedSignIns
     from receiver.bus.caches.cache_index import CacheIndex
-    from receiver.bus.caches.removals import Remembered, Removals
+    from receiver.bus.caches.removals import Removals
     from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.layouts.layout import Value
+    from receiver.core.remembered import Remembered
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.clear import Cleared

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.bus.caches.cache_index import CacheKey, notes
-from receiver.bus.caches.removals import _marks_of
+from receiver.core.cached_marks import marks_of
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import LAYOUTS, Layout
 from receiver.core.verdict import Marks, means
@@ -89,7 +89,7 @@ def test_any_value(raw: bytes) -> None:
         value = layout.open(stored(raw, layout))
         for sign_in in value.sign_ins:
             means(EVICTION, sign_in, accounts={"u1"}, whole_user=True)
-            _marks_of(sign_in, ["https://op.example"])
+            marks_of(sign_in, ["https://op.example"])
             names_of(sign_in, by_user=layout.account_links)
         notes(value.sign_ins, CacheKey("web", "key"))
         marks = {sign_in: Marks(9, 9) for sign_in in value.sign_ins}

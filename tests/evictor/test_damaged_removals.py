@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.caches.removals import Remembered, Removals
+from receiver.bus.caches.removals import Removals
 from receiver.bus.keys import Keys
 from receiver.bus.link.trips import Trips
 from receiver.core.layouts.cached_sign_in import CachedSignIn
 from receiver.core.marks import digest
+from receiver.core.remembered import Remembered
 from receiver.core.verdict import Marks, Removal
 from tests.support.clock import NOW
 

@@ -8,9 +8,11 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus import callbacks
-from receiver.bus.caches import cache_index, rechecks, removals
+from receiver.bus.caches import cache_index, rechecks
 from receiver.bus.caches.cache_index import CacheKey, notes
 from receiver.consumer.session_layouts import find_account, find_claims
+from receiver.core import remembered
+from receiver.core.cached_marks import marks_of
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import LAYOUTS
 from receiver.core.sign_in import from_claims
@@ -53,7 +55,7 @@ def play_of(layout: Layout) -> Callable[[bytes], None]:
         for sign_in in value.sign_ins:
             means(EVICTION, sign_in, accounts={"u1"}, whole_user=True)
             names_of(sign_in, by_user=layout.account_links)
-            removals._marks_of(sign_in, [ISS])
+            marks_of(sign_in, [ISS])
         for note in notes(value.sign_ins, CacheKey("web", "key"), of_accounts=layout.account_links):
             assert "," not in note.member
             note.member.encode()
@@ -121,7 +123,7 @@ def play_removal(data: bytes) -> None:
     fields = dict(zip(names, data.split(SEPARATOR), strict=False))
     if len(names) < data.count(SEPARATOR):
         fields[b"sid " + data.split(SEPARATOR)[-1]] = b""
-    found, _ = removals.read(fields, 5.0)
+    found, _ = remembered.read(fields, 5.0)
     if found is not None:
         assert found.again >= 0
         assert found.unsure >= 0

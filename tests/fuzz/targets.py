@@ -185,7 +185,7 @@ TARGETS: dict[str, Target] = {
         seeds=[
             cached_values.SEPARATOR.join(parts) for parts in ((b"5", b"9", b"1", b"0"), (b"x",), (b"1e999", b"nan"))
         ],
-        parsers=("receiver.bus.caches.removals:read",),
+        parsers=("receiver.core.remembered:read",),
     ),
     "app-session": Target(
         play=cached_values.play_app_session,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from receiver.bus.link.connection import Failure
@@ -12,19 +11,21 @@ from receiver.bus.link.group_commit import GroupCommit
 from receiver.bus.link.pieces import pieces
 from receiver.bus.link.trips import pairs_of
 from receiver.bus.lua import Script
-from receiver.core.layouts.cached_sign_in import seconds
-from receiver.core.marks import anew_name, client_suffix, digest, mark_names, read_mark, write_mark
-from receiver.core.verdict import Marks, Removal
+from receiver.core import remembered
+from receiver.core.cached_marks import anew_names, marks_of, suffix_of, what_they_say
+from receiver.core.marks import digest, read_mark, write_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from receiver.bus.keys import Keys
     from receiver.bus.link.trips import Trips
     from receiver.bus.lua import Argument
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
-    from receiver.core.marks import Mark, MarkNames, Name
+    from receiver.core.marks import Mark
+    from receiver.core.remembered import Remembered
+    from receiver.core.verdict import Marks
 
 log = logging.getLogger("receiver.evictor")
 
@@ -51,28 +52,6 @@ MARKS_AT_ONCE = 256
 
 MAX_WAITING = 100_000
 """Notes that may wait; a worker has fewer logouts in hand."""
-
-SUBJECT_AND_ACCOUNT = 2
-"""Names a user has who is known by both; then what is marked under the one has to be under the other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """What is remembered of one account or key.
-
-    Attributes:
-        removal: For `core.verdict.judge`.
-        fresh: Whether what was in flight then may still write it back.
-        again: How often it was removed again since.
-        unsure: How often of these nothing proved that it was the old one.
-        since_unsure_s: Seconds since the last of these.
-    """
-
-    removal: Removal
-    fresh: bool
-    again: int
-    unsure: int
-    since_unsure_s: float = float("inf")
 
 
 class _Note(NamedTuple):
@@ -161,10 +140,10 @@ class Removals:
         return [self._remembered(pairs_of(fields)) for fields in found]
 
     def _remembered(self, fields: dict[bytes, bytes]) -> Remembered | None:
-        remembered, damaged = read(fields, self._clock())
+        found, damaged = remembered.read(fields, self._clock())
         if damaged:
             self._report("removal", "shape")
-        return remembered
+        return found
 
     async def mark_accounts(self, eviction: Eviction, accounts: Iterable[str]) -> None:
         """Mark accounts that were found for a user's logout, as the publisher marks those it knows."""
@@ -196,35 +175,20 @@ class Removals:
             sign_ins: Found in caches.
             issuers: Issuers the accounts may belong to where a sign-in names none.
         """
-        asked = [_marks_of(sign_in, issuers) for sign_in in sign_ins]
-        anew = [[self._keys.anew(name) for name in _anew_names(sign_in)] for sign_in in sign_ins]
+        asked = [marks_of(sign_in, issuers) for sign_in in sign_ins]
+        anew = [[self._keys.anew(name) for name in anew_names(sign_in)] for sign_in in sign_ins]
         marked = [[self._keys.mark(*name) for names in both for name in names] for both in asked]
         keys = [key for group in (*anew, *marked) for key in group]
         found: Any = await self._trips.one("MGET", *keys) if keys else []
         answer = {key: self._read(text) for key, text in zip(keys, found, strict=True)}
         return [
-            self._judge(names, [mark for key in noted if (mark := answer[key]) is not None], answer)
+            what_they_say(
+                names,
+                of=lambda name: answer[self._keys.mark(*name)],
+                newer_than=[mark for key in noted if (mark := answer[key]) is not None],
+            )
             for names, noted in zip(asked, anew, strict=True)
         ]
-
-    def _judge(self, names: MarkNames, noted: Sequence[Mark], answer: Mapping[str, Mark | None]) -> Marks:
-        newer_than = max((mark.value for mark in noted), default=float("-inf"))
-
-        def those(some: Sequence[Name]) -> list[Mark]:
-            marks = (answer[self._keys.mark(*name)] for name in some)
-            return [mark for mark in marks if mark is not None and mark.value > newer_than]
-
-        def latest(marks: Sequence[Mark]) -> float | None:
-            return max((mark.at for mark in marks), default=None)
-
-        of_user, of_session = those(names.of_user), those(names.of_session)
-        return Marks(
-            latest([mark for mark in of_user if not mark.source]),
-            latest([mark for mark in of_session if not mark.source]),
-            order_at=latest([mark for mark in (*of_user, *of_session) if mark.source]),
-            anew=bool(noted) and not of_user and not of_session,
-            only_subject=_only_of_subject(names.of_user, those),
-        )
 
     def _read(self, text: bytes | None) -> Mark | None:
         mark = read_mark(text)
@@ -235,70 +199,3 @@ class Removals:
 
 def _log_fault(error: Exception, count: int) -> None:
     log.error("%s notes of removals failed; please report this", count, exc_info=error)
-
-
-def suffix_of(eviction: Eviction) -> str:
-    """Of the names under which a logout is remembered that counts for one client only; else empty."""
-    return client_suffix(eviction.client_id) if eviction.applies_to == "client" and eviction.client_id else ""
-
-
-def _marks_of(sign_in: CachedSignIn, issuers: Iterable[str]) -> MarkNames:
-    """The marks that may end this sign-in."""
-    iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
-    others = []
-    if account is not None and iss is None:
-        # An account is the subject itself where the OP sends no client_info.
-        others = [digest(kind, issuer, account) for issuer in issuers for kind in ("account", "sub")]
-    elif account is not None and iss is not None and account != sub:
-        others = [digest("account", iss, account)]
-    return mark_names(
-        user=digest("sub", iss, sub) if iss and sub else "",
-        others=others,
-        session=digest("sid", iss, sign_in.sid) if iss and sign_in.sid else "",
-        client_ids=sign_in.client_ids,
-    )
-
-
-def _anew_names(sign_in: CachedSignIn) -> list[str]:
-    """As what the sign-in may be noted as newer than its marks."""
-    iss, sub = sign_in.iss, sign_in.sub
-    if iss is None or sub is None:
-        return []
-    return [
-        anew_name(iss, client_id=client_id, sub=sub, sid=sign_in.sid, auth_time=sign_in.auth_time)
-        for client_id in sign_in.client_ids
-    ]
-
-
-def _only_of_subject(of_user: Sequence[Name], those: Callable[[Sequence[Name]], list[Mark]]) -> str | None:
-    wide = [name for name in of_user if not name[1]]
-    if len(wide) != SUBJECT_AND_ACCOUNT:
-        return None
-    subject, account = those(wide[:1]), those(wide[1:])
-    if not subject or (account and account[0].value >= subject[0].value):
-        return None
-    return subject[0].text
-
-
-def read(fields: dict[bytes, bytes], now_s: float) -> tuple[Remembered | None, bool]:
-    """What is remembered, and whether some of it is damaged: that counts as absent.
-
-    Args:
-        fields: As removed.lua writes them.
-        now_s: NumericDate seconds.
-    """
-    names = (b"at", b"until", b"again", b"unsure", b"unsure_at")
-    numbers = {name: _number(fields[name]) for name in names if name in fields}
-    damaged = None in numbers.values()
-    at = numbers.get(b"at")
-    if at is None:
-        return None, damaged
-    sids = frozenset(name[4:].decode("ascii", "replace") for name in fields if name.startswith(b"sid "))
-    fresh = now_s < (numbers.get(b"until") or 0)
-    again, unsure = (int(numbers.get(name) or 0) for name in (b"again", b"unsure"))
-    since_unsure_s = now_s - (numbers.get(b"unsure_at") or float("-inf"))
-    return Remembered(Removal(at, sids), fresh, again, unsure, since_unsure_s=since_unsure_s), damaged
-
-
-def _number(value: bytes) -> float | None:
-    return seconds(value.decode("ascii", "replace"))
