@@ -169,7 +169,7 @@ def _config_schema(_: argparse.Namespace) -> int:
 
 
 def _redacted(settings: Settings) -> dict[str, dict[str, object]]:
-    from receiver.ops.settings import redacted
+    from receiver.ops.redaction import redacted
 
     return redacted(settings)
 

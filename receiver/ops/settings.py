@@ -8,27 +8,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from receiver.bus.link.urls import RedisURL
 from receiver.errors import ConfigurationError
 from receiver.ops.audit_settings import AuditSettings
 from receiver.ops.cache_settings import CacheSettings, EvictorSettings
+from receiver.ops.listener_settings import InternalSettings, PublicSettings
 from receiver.ops.redis_settings import EMBEDDED, RedisSettings
 from receiver.ops.sections import (
     CanarySettings,
     EventSettings,
-    InternalSettings,
     KeySettings,
     LogSettings,
     MetricsSettings,
     OutboundSettings,
     OutboxSettings,
-    PublicSettings,
     ReloadSettings,
     ShutdownSettings,
     TracingSettings,
@@ -224,35 +221,6 @@ def load(config: Path | None = None, overrides: list[str] | None = None) -> Sett
     finally:
         _FileSource.values = {}
     return settings
-
-
-def redacted(settings: Settings) -> dict[str, Any]:
-    """The settings in force as plain data, secrets hidden: passwords of URLs, and every query, which may hold one."""
-    shown = settings.model_dump(mode="json")
-    for place in (shown, *shown["caches"]):
-        if place["redis"] and place["redis"]["url"] != EMBEDDED:
-            place["redis"]["url"] = RedisURL.parse(place["redis"]["url"]).without_secrets
-    for place in (shown, *shown["tenants"]):
-        if place["outbound"]["proxy_url"]:
-            place["outbound"]["proxy_url"] = _without_secrets(place["outbound"]["proxy_url"])
-    for tenant in shown["tenants"]:
-        for name in ("discovery_url", "jwks_uri"):
-            if tenant[name]:
-                # The query says which of an OP's keys are meant, and is no secret there.
-                tenant[name] = _without_password(tenant[name])
-    return shown
-
-
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(_without_password(url))
-    return urlunsplit(parts._replace(query="***" if parts.query else ""))
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _tenants_in(path: Path) -> list[Any]:

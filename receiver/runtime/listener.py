@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AsyncExitStack
 
-    from receiver.ops.sections import InternalSettings
+    from receiver.ops.listener_settings import InternalSettings
 
 KEEPALIVE_S = 60.0
 """Seconds an idle connection to the internal listener is kept; longer than a usual scrape interval."""

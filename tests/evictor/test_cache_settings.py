@@ -11,7 +11,8 @@ import yaml
 from receiver.core.layouts import LAYOUTS
 from receiver.errors import ConfigurationError
 from receiver.evictor.opening import open_caches
-from receiver.ops.settings import Settings, load, redacted
+from receiver.ops.redaction import redacted
+from receiver.ops.settings import Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,9 @@ import yaml
 
 from receiver.bus.link.connection import connect
 from receiver.errors import ConfigurationError
+from receiver.ops.redaction import redacted
 from receiver.ops.redis_settings import EMBEDDED
-from receiver.ops.settings import load, redacted
+from receiver.ops.settings import load
 
 if TYPE_CHECKING:
     from pathlib import Path

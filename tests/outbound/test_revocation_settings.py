@@ -10,7 +10,8 @@ import yaml
 
 from receiver.cli import main
 from receiver.errors import ConfigurationError
-from receiver.ops.settings import Settings, load, redacted
+from receiver.ops.redaction import redacted
+from receiver.ops.settings import Settings, load
 from receiver.outbound.revocation import revocations_of
 from tests.docs.pages import blocks, read, section
 from tests.outbound.rig import SECRET

@@ -12,7 +12,8 @@ from receiver.bus.link.connection import check_url, connect
 from receiver.bus.link.primary import Primary, cluster_question
 from receiver.bus.link.urls import RedisURL
 from receiver.errors import ConfigurationError
-from receiver.ops.settings import Settings, redacted
+from receiver.ops.redaction import redacted
+from receiver.ops.settings import Settings
 from tests.docs.pages import blocks, read
 
 PARSES_PROTOCOL = tuple(map(int, redis.__version__.split(".")[:2])) >= (6, 3)

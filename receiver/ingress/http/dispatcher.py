@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ingress.inputs import Row
     from receiver.ingress.intake import Accepted, Intake
+    from receiver.ops.listener_settings import PublicSettings
     from receiver.ops.metrics import Metrics
-    from receiver.ops.sections import PublicSettings
 
 log = logging.getLogger("receiver.request")
 

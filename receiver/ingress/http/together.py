@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from receiver.ingress.http.in_flight import InFlight
     from receiver.ingress.http.routes import PublicRoutes
     from receiver.ingress.intake import Accepted, Intake
-    from receiver.ops.sections import PublicSettings
+    from receiver.ops.listener_settings import PublicSettings
     from receiver.runtime.connection import Whole
 
 
