@@ -3,10 +3,11 @@
 Needs `redis` only. `receiver.consumer.msal_cache` works on MSAL Python caches.
 """
 
-from receiver.consumer.group import GroupSubscriber, ThreadGroupSubscriber
+from receiver.consumer.group import GroupSubscriber
 from receiver.consumer.guard import Guard, ThreadGuard
 from receiver.consumer.sessions import Sessions, SyncSessions, ThreadSessions
-from receiver.consumer.subscriber import Subscriber, ThreadSubscriber
+from receiver.consumer.subscriber import Subscriber
+from receiver.consumer.threads import ThreadGroupSubscriber, ThreadSubscriber
 from receiver.core.eviction import Eviction
 
 __all__ = [

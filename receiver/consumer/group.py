@@ -16,11 +16,9 @@ from receiver.bus.events.groups import GroupMember
 from receiver.bus.events.stream import NO_NUMBER
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
-from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
 from receiver.consumer.jobs import Job
 from receiver.consumer.reader import LOOKBACK_S, Reader
-from receiver.consumer.reader_thread import ReaderThread
 from receiver.errors import BadEventError, ConfigurationError, UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -280,34 +278,3 @@ class GroupSubscriber(Reader):
             await self._member.leave()
         except connection.Failure:
             return
-
-
-class ThreadGroupSubscriber(ReaderThread[GroupSubscriber]):
-    """A `GroupSubscriber` in a daemon thread, for workers without an event loop.
-
-    Takes the same arguments; handler and `on_reset` are plain and run in a thread of their own, one call at
-    a time, and may take as long as they like. Start it once per process, after a fork.
-    """
-
-    def __init__(
-        self,
-        redis_url: str,
-        handler: Callable[[Eviction], None],
-        *,
-        app: str,
-        group: str | None = None,
-        on_reset: Callable[[], None] | None = None,
-        prefix: str = DEFAULT_PREFIX,
-        lookback_s: float = LOOKBACK_S,
-        max_tries: int = MAX_TRIES,
-        min_idle_s: float = MIN_IDLE_S,
-        retry_s: float = RETRY_S,
-        acknowledge: bool = True,
-        **redis_options: Unpack[RedisOptions],
-    ) -> None:
-        reset = off_loop(on_reset) if on_reset else None
-        subscriber = GroupSubscriber(
-            redis_url, off_loop(handler), app=app, group=group, on_reset=reset, prefix=prefix, lookback_s=lookback_s,
-            max_tries=max_tries, min_idle_s=min_idle_s, retry_s=retry_s, acknowledge=acknowledge, **redis_options,
-        )  # fmt: skip
-        super().__init__(subscriber, name=f"evictions-{app}-{group or app}")

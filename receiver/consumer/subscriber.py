@@ -1,4 +1,4 @@
-"""Hear every eviction in every process: the async subscriber, and a thread that runs it for sync apps.
+"""Hear every eviction in every process.
 
 Delivery is at least once and in order; handlers must be idempotent by `Eviction.id`. A subscriber that
 missed entries (trimmed while it was away, or lost by Redis) is told so by `on_reset` and should drop
@@ -18,10 +18,8 @@ from redis.backoff import EqualJitterBackoff
 from receiver.bus.events import stream
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
-from receiver.consumer.background import off_loop
 from receiver.consumer.health import BLOCK_S
 from receiver.consumer.reader import LOOKBACK_S, Reader
-from receiver.consumer.reader_thread import ReaderThread
 from receiver.core.cursor import order
 from receiver.errors import BadEventError
 
@@ -41,7 +39,7 @@ READ_COUNT = 100
 RESET_BACKOFF = EqualJitterBackoff(cap=60.0, base=1.0)
 """Pauses before `on_reset` is called again, seconds; after `n` failures up to twice as long as after `n - 1`."""
 
-__all__ = ["BLOCK_S", "LOOKBACK_S", "Subscriber", "ThreadSubscriber"]
+__all__ = ["BLOCK_S", "LOOKBACK_S", "Subscriber"]
 
 
 class Subscriber(Reader):
@@ -193,44 +191,3 @@ class _DueReset:
     why: str
     at: float
     failures: int = 0
-
-
-class ThreadSubscriber(ReaderThread[Subscriber]):
-    """A `Subscriber` in a daemon thread, for Flask, Django and other apps without an event loop.
-
-    Takes the same arguments; handler and `on_reset` run in a thread of their own, one call at a time. Start it once per
-    process, after a fork, or use `with`.
-    """
-
-    def __init__(
-        self,
-        redis_url: str,
-        handler: Callable[[Eviction], None],
-        *,
-        app: str,
-        on_reset: Callable[[], None] | None = None,
-        prefix: str = DEFAULT_PREFIX,
-        lookback_s: float = LOOKBACK_S,
-        acknowledge: bool = True,
-        **redis_options: Unpack[RedisOptions],
-    ) -> None:
-        reset = off_loop(on_reset) if on_reset else None
-        subscriber = Subscriber(
-            redis_url, off_loop(handler), app=app, on_reset=reset, prefix=prefix, lookback_s=lookback_s,
-            acknowledge=acknowledge, **redis_options,
-        )  # fmt: skip
-        super().__init__(subscriber, name=f"evictions-{app}")
-
-    @property
-    def last_read_s(self) -> float | None:
-        """As `Subscriber.last_read_s`."""
-        return self._reader.last_read_s
-
-    def caught_up(self, timeout_s: float) -> None:
-        """As `Subscriber.caught_up`, for so many seconds; then TimeoutError."""
-
-        async def wait() -> None:
-            async with asyncio.timeout(timeout_s):
-                await self._reader.caught_up()
-
-        self._loop.run(wait())
