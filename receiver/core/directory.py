@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from receiver.core.eviction import LATEST
+from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.tenants import GUID
 
 
@@ -86,4 +86,4 @@ def _date(text: object) -> int | None:
         raise ValueError("a date without a time zone")
     # The year 1 stands for no date.
     seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
-    return seconds if 0 <= seconds <= LATEST else None
+    return seconds if 0 <= seconds <= MAX_NUMERIC_DATE else None

@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from json.encoder import encode_basestring as encode_text
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
+from receiver.core import event_members as members
 from receiver.core import trace_context
 from receiver.core.marks import Source
 from receiver.core.numeric_date import rfc3339
@@ -34,9 +34,6 @@ MAX_ID_CHARS = 512
 """Characters of the longest name: a `sub`, `sid`, `jti`, account or client that comes in a token, a call or a cache.
 Each may become part of an event, which every app reads. Core §2 caps `sub` at 255 ASCII characters; some OPs are more
 generous. What is longer is refused in tokens and calls, and not taken from caches: larger lets events grow with it."""
-
-LATEST = 253_402_300_799
-"""The latest NumericDate accepted, the end of the year 9999: beyond it dates and floats overflow."""
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -143,22 +140,7 @@ class Eviction:
         `sid` alone is that session, `sub` alone every session of the user (BCL §2.7); for both the tenant decides.
         Where MSAL's account key is the `sub`, the account is known from it.
 
-        Args:
-            tenant: The subject's tenant.
-            id: This and the others are the attributes of those names; at least one of `sub` and `sid` is given.
-            iss: See there.
-            sub: See there.
-            sid: See there.
-            logout_at: See there.
-            received_at: See there.
-            input: See there.
-            applies_to: See there.
-            client_id: See there.
-            jti: See there.
-            origin: See there.
-            reason: See there.
-            reauthenticate: See there.
-            not_before: See there.
+        The arguments after the tenant are the attributes of those names; at least one of `sub` and `sid` is given.
         """
         return cls(
             id=id,
@@ -229,35 +211,32 @@ class Eviction:
         """
         try:
             event = json.loads(text if isinstance(text, str) else text.decode())
-            if _text(event["type"]) != EVENT_TYPE:
+            if members.text(event["type"]) != EVENT_TYPE:
                 raise UnknownEventTypeError
             data = event["data"]
-            sub, sid = _optional(data["sub"]), _optional(data["sid"])
+            sub, sid = members.optional(data["sub"]), members.optional(data["sid"])
             return cls(
-                id=_text(event["id"]),
-                tenant=_text(data["tenant"]),
-                iss=_text(data["iss"]),
-                client_id=_optional(data["client_id"]),
+                id=members.text(event["id"]),
+                tenant=members.text(data["tenant"]),
+                iss=members.text(data["iss"]),
+                client_id=members.optional(data["client_id"]),
                 sub=sub,
                 sid=sid,
-                jti=_optional(data["jti"]),
-                scope=_scope(_text(data["scope"]), sub, sid),
-                applies_to="client" if _text(data.get("applies_to", "tenant")) == "client" else "tenant",
-                logout_at=_moment(data["logout_at"]),
-                received_at=_seconds(event["time"]),
-                input=_text(data["input"]),
-                origin=_optional(data.get("origin")),
-                reason=_optional(data.get("reason")),
-                account=_optional(data.get("account")),
+                jti=members.optional(data["jti"]),
+                scope=_scope(members.text(data["scope"]), sub, sid),
+                applies_to="client" if members.text(data.get("applies_to", "tenant")) == "client" else "tenant",
+                logout_at=members.moment(data["logout_at"]),
+                received_at=members.seconds(event["time"]),
+                input=members.text(data["input"]),
+                origin=members.optional(data.get("origin")),
+                reason=members.optional(data.get("reason")),
+                account=members.optional(data.get("account")),
                 traceparent=trace_context.parse(event.get("traceparent")),
                 # What says neither asks for the stricter.
                 reauthenticate=data.get("reauthenticate") is not False,
-                accounts=tuple(_text(account) for account in _array(data["accounts"])),
-                sessions=tuple(
-                    SessionKeys(_text(session["client_id"]), tuple(_text(key) for key in _array(session["keys"])))
-                    for session in _array(data.get("sessions", []))
-                ),
-                beyond=_moment(data.get("beyond", 0)),
+                accounts=tuple(members.text(account) for account in members.array(data["accounts"])),
+                sessions=tuple(_session_keys(session) for session in members.array(data.get("sessions", []))),
+                beyond=members.moment(data.get("beyond", 0)),
             )
         except KeyError as error:
             raise BadEventError(f"not an eviction event: it has no {error.args[0]}") from error
@@ -269,43 +248,9 @@ def _or_null(value: str | None) -> str:
     return "null" if value is None else encode_text(value)
 
 
-def _seconds(text: str) -> float:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        # Without an offset it would be read in the reader's time zone.
-        raise ValueError
-    seconds = moment.astimezone(UTC).timestamp()
-    if seconds > LATEST:
-        # The last microseconds of the year 9999 are rounded up, and no date is after it.
-        raise OverflowError
-    # A moment before 1970 is none of ours, and could not be written again. Nothing depends on it.
-    return max(seconds, 0.0)
-
-
-def _array(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    # Half a surrogate pair is a string to Python and cannot be sent to Redis or a browser.
-    value.encode()
-    return value
-
-
-def _optional(value: object) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _moment(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError
-    if not 0 <= value <= LATEST:
-        raise OverflowError
-    return value
+def _session_keys(session: dict[str, object]) -> SessionKeys:
+    keys = tuple(members.text(key) for key in members.array(session["keys"]))
+    return SessionKeys(members.text(session["client_id"]), keys)
 
 
 def _scope(stated: str, sub: str | None, sid: str | None) -> Scope:

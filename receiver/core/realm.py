@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from receiver.core.eviction import LATEST
+from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.tokens.claims import is_plain_id
 
 What = Literal["realm logged out", "account deleted", "account changed", "other"]
@@ -66,7 +66,7 @@ def _objects(answer: object) -> list[dict[str, object]]:
 
 def _event(found: dict[str, object]) -> AdminEvent:
     at_ms, operation, path = found.get("time"), found.get("operationType"), found.get("resourcePath")
-    if not isinstance(at_ms, int) or isinstance(at_ms, bool) or not 0 <= at_ms <= LATEST * 1000:
+    if not isinstance(at_ms, int) or isinstance(at_ms, bool) or not 0 <= at_ms <= MAX_NUMERIC_DATE * 1000:
         raise ValueError("an event without a time")
     place = path if isinstance(path, str) else ""
     name = found.get("id")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus.sign_ins import names
 from receiver.core.directory import read_page
-from receiver.core.eviction import LATEST, Eviction
+from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
+from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.realm import read_admin_events, read_users
 from receiver.core.tenants import GUID, Tenant
 from receiver.core.tokens.discovery import endpoint_in
@@ -85,7 +86,7 @@ def play_directory_page(text: bytes) -> None:
         return
     for user in page.users:
         assert GUID.fullmatch(user.id)
-        assert all(date is None or 0 <= date <= LATEST for date in (user.valid_from, user.deleted_at))
+        assert all(date is None or 0 <= date <= MAX_NUMERIC_DATE for date in (user.valid_from, user.deleted_at))
 
 
 DIRECTORY_USERS = ("6ea91a8d-e32e-41a1-b7bd-d2d185eed0e0", "6EA91A8D-E32E-41A1-B7BD-D2D185EED0E0", "x")

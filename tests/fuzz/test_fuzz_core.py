@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receiver.core.eviction import LATEST, AppliesTo, Eviction, Input, Scope, SessionKeys
+from receiver.core.eviction import AppliesTo, Eviction, Input, Scope, SessionKeys
+from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.tokens.jwks import parse_key_set
 from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
 from receiver.errors import BadEventError, Code, LogoutTokenError
@@ -114,7 +115,7 @@ def _evictions(scope: Scope, **named: st.SearchStrategy[str]) -> st.SearchStrate
         jti=optional_texts,
         scope=st.just(scope),
         applies_to=st.sampled_from(get_args(AppliesTo)),
-        logout_at=st.integers(0, LATEST),
+        logout_at=st.integers(0, MAX_NUMERIC_DATE),
         received_at=st.integers(0, 4_102_444_800_000).map(lambda milliseconds: milliseconds / 1000),
         input=st.sampled_from(get_args(Input)) | texts,
         origin=optional_texts,
@@ -168,8 +169,8 @@ def _expected(data: dict[str, Any]) -> dict[str, Any]:
 @example(wire=USER, place=("time",), value="2026-11-20T12:00:00")
 @example(wire=USER, place=("data", "logout_at"), value=True)
 @example(wire=USER, place=("data", "logout_at"), value=-1)
-@example(wire=USER, place=("data", "logout_at"), value=LATEST)
-@example(wire=USER, place=("data", "logout_at"), value=LATEST + 1)
+@example(wire=USER, place=("data", "logout_at"), value=MAX_NUMERIC_DATE)
+@example(wire=USER, place=("data", "logout_at"), value=MAX_NUMERIC_DATE + 1)
 @example(wire=USER, place=("data", "accounts"), value="abc")
 @example(wire=USER, place=("data", "accounts"), value={"abc": 1})
 @example(wire=USER, place=("data", "sessions"), value={})
@@ -191,7 +192,7 @@ def test_entry_with_any_member_changed_is_read_or_refused(wire: str, place: tupl
     except BadEventError:
         return
     assert json.loads(eviction.to_json())["data"] == _expected(entry["data"])
-    assert 0 <= eviction.logout_at <= LATEST
+    assert 0 <= eviction.logout_at <= MAX_NUMERIC_DATE
     assert datetime.fromisoformat(str(entry["time"])).tzinfo is not None
 
 
