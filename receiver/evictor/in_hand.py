@@ -1,4 +1,8 @@
-"""How many evictions a worker has in hand: more while the processor has nothing to do, fewer when it falls behind."""
+"""How many evictions a worker works on at once: more while the processor has nothing to do, fewer when it falls behind.
+
+Each waits for the processor at each of its steps, behind all others. So where the processor is busy, more of them do
+not make it faster: each only takes longer, a lone order too.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LEAST, MOST = 128, 2048
-"""Evictions in hand: at least, and at most. A worker that is killed leaves so many to others, `take_over_s` later."""
+LEAST, MOST = 64, 2048
+"""Evictions worked on at once: at least, and at most."""
 
-IDLE_LAG_S, BUSY_LAG_S = 0.004, 0.015
-"""Seconds by which a tick is late: below the first the processor has nothing to do, above the second too much."""
+SPARE = 64
+"""Further ones in hand, so that one is there when another one is done. More in hand only wait; fewer leave the worker
+without work while it reads. A worker that is killed leaves all it has in hand to others, `take_over_s` later."""
 
-IDLE = 0.75
-"""Share of the time below which the processor has nothing to do, although ticks are late: over a network, what is done
-side by side comes in bursts, and rests in between."""
+LATE_S = 0.015
+"""Seconds by which a tick is late, above which the processor has too much to do, whatever the system tells of it."""
+
+IDLE, BUSY = 0.75, 0.92
+"""Shares of the time with something to do: below the first, as over a network, the processor has time for more at
+once, above the second it has too much."""
 
 WINDOW_S = 0.1
-"""Seconds over which that share is taken."""
+"""Seconds over which that share is taken; more are worked on once in each."""
 
 _SCHEDULER = Path("/proc/self/schedstat")
 
 
 class InHand:
-    """How many evictions may be in hand.
+    """How many evictions may be worked on at once.
 
     Attributes:
         limit: So many.
@@ -36,17 +44,17 @@ class InHand:
     def __init__(self) -> None:
         self.limit = LEAST
 
-    def observe(self, *, lag_s: float, busy: float, used: int) -> None:
+    def observe(self, *, lag_s: float, busy: float | None, used: int) -> None:
         """Follow the processor.
 
         Args:
             lag_s: Seconds by which the event loop was late.
-            busy: Share of the time in which there was something to do.
-            used: Evictions in hand.
+            busy: Share of the time in which there was something to do; None where nothing new is known of it.
+            used: Evictions worked on.
         """
-        if lag_s > BUSY_LAG_S:
+        if lag_s > LATE_S or (busy is not None and busy > BUSY):
             self.limit = max(LEAST, self.limit * 3 // 4)
-        elif (lag_s < IDLE_LAG_S or busy < IDLE) and used >= self.limit * 3 // 4:
+        elif busy is not None and busy < IDLE and used >= self.limit * 3 // 4:
             self.limit = min(MOST, self.limit * 2)
 
 
@@ -63,16 +71,16 @@ class Busy:
     def __init__(self, clock: Callable[[], float] = time.monotonic, worked: Callable[[], float] | None = None) -> None:
         self._clock, self._worked = clock, worked or worked_s
         self._began_s, self._worked_s = clock(), self._worked()
-        self._share = 1.0
 
-    def share(self) -> float:
-        """Of the last whole window; 1 before the first."""
+    def share(self) -> float | None:
+        """Of the window that has just ended; None while it lasts."""
         now_s = self._clock()
-        if now_s - self._began_s >= WINDOW_S:
-            worked_s = self._worked()
-            self._share = (worked_s - self._worked_s) / (now_s - self._began_s)
-            self._began_s, self._worked_s = now_s, worked_s
-        return self._share
+        if now_s - self._began_s < WINDOW_S:
+            return None
+        worked_s = self._worked()
+        share = (worked_s - self._worked_s) / (now_s - self._began_s)
+        self._began_s, self._worked_s = now_s, worked_s
+        return share
 
 
 def worked_s() -> float:

@@ -1,7 +1,8 @@
 """One worker's share of the evictions: read from the stream, worked on side by side, told to Redis when they are done.
 
-How many are in hand at once follows from where the time goes (`in_hand`). While the processor has nothing to do, as a
-network or a cache is slow, more are taken in hand; when it has, each further one would only make the others wait.
+How many are worked on at once follows from where the time goes (`in_hand`). While the processor has nothing to do, as a
+network or a cache is slow, more are; when it has, each further one would only make the others wait. When one is done,
+the next one begins at once: reading, and telling Redis, take their time beside that.
 
 While there is a backlog, the stream is also read ahead of what is given to workers, and lone orders in it are done at
 once (`flows`). The group is not told: what was done ahead is acknowledged when it is given to this worker. When it is
@@ -24,7 +25,7 @@ from receiver.consumer.health import BLOCK_S
 from receiver.core.cursor import order
 from receiver.errors import BadEventError
 from receiver.evictor.flows import Flows, outline
-from receiver.evictor.in_hand import Busy, InHand
+from receiver.evictor.in_hand import SPARE, Busy, InHand
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ TICK_S = 0.005
 FINISH, FINISH_S = 64, 0.05
 """Done evictions told to Redis together, and seconds one waits for others at most."""
 
-LOOK_AHEAD, LOOK_AT_ONCE = 50_000, 1000
-"""Evictions known ahead of those given to any worker, and read at once. Each takes some 500 bytes."""
+LOOK_AHEAD, LOOK_AT_ONCE, LOOK_S = 100_000, 1000, 0.05
+"""Evictions known ahead of those given to any worker, how many are read at once, and seconds between two readings.
+Each that is known takes some 550 bytes. A lone order further behind waits until so many are left before it."""
 
 
 class Share(GroupSubscriber):
@@ -73,6 +75,7 @@ class Share(GroupSubscriber):
         self._given = "0-0"
         self._news: asyncio.Task[None] | None = None
         self._ahead: deque[str] = deque()
+        self._next_look = 0.0
         self._done_ahead: set[str] = set()
         self._parsed: dict[str, Eviction] = {}
 
@@ -94,22 +97,25 @@ class Share(GroupSubscriber):
         self._behind = True
 
     async def _read(self) -> str:
-        room = self._limit() - self._flows.in_hand
-        if room * 4 >= self._in_hand.limit and self._has_news():
-            batch = await self._take(room)
-            self._behind = len(batch.entries) == room
+        if self._has_room() and self._has_news():
+            batch = await self._take(self._room())
+            # A batch may be smaller than its room, and something is left all the same.
+            self._behind = bool(batch.entries)
             self._given = batch.given
             await self._place_new()
+            self._forget_given()
+        if self._behind and not self._has_room() and time.monotonic() >= self._next_look:
             await self._look_ahead()
-        while self._flows.in_hand + len(self._new) < self._limit() and await self._take_over():
+        while len(self._new) < self._room() and await self._take_over():
             continue
-        await self._begin()
+        await self._place_new()
+        self._begin()
         if len(self._done) >= FINISH or (self._done and time.monotonic() - self._done_since >= FINISH_S):
             await self._finish()
         if self._tasks:
             began = time.monotonic()
             await asyncio.sleep(TICK_S)
-            lag_s, used = time.monotonic() - began - TICK_S, self._flows.in_hand - self.idle()
+            lag_s, used = time.monotonic() - began - TICK_S, len(self._tasks) - self.idle()
             self._in_hand.observe(lag_s=lag_s, busy=self._busy.share(), used=used)
         elif not self._behind:
             await self._finish()
@@ -119,6 +125,13 @@ class Share(GroupSubscriber):
 
     def _limit(self) -> int:
         return self._in_hand.limit + min(self.idle(), MOST_IDLE)
+
+    def _room(self) -> int:
+        """How many more may be taken in hand."""
+        return self._limit() + SPARE - self._flows.in_hand
+
+    def _has_room(self) -> bool:
+        return self._room() * 2 >= SPARE
 
     def _has_news(self) -> bool:
         """Whether a read may give something."""
@@ -143,9 +156,8 @@ class Share(GroupSubscriber):
         else:
             self._new.append(self._held[entry.entry_id])
 
-    async def _begin(self) -> None:
+    def _begin(self) -> None:
         """Begin with those that are next."""
-        await self._place_new()
         while len(self._tasks) < self._limit() and (turn := self._flows.take()) is not None:
             entry_id, in_hand = turn
             self._start(entry_id, self._work(self._held[entry_id]) if in_hand else self._work_ahead(entry_id))
@@ -194,6 +206,7 @@ class Share(GroupSubscriber):
             self._flows.done([entry_id])
         if entry_id in self._held:
             heapq.heappush(self._again, (held.due, entry_id))
+        self._begin()
 
     async def _work_ahead(self, entry_id: str) -> None:
         handled = False
@@ -214,21 +227,26 @@ class Share(GroupSubscriber):
                 if handled:
                     self._done_ahead.add(entry_id)
                 self._new.append(held)
+        self._begin()
 
-    async def _look_ahead(self) -> None:
-        """Read on behind what is given, while there is a backlog."""
+    def _forget_given(self) -> None:
+        """Of those that were ahead, what other workers were given meanwhile."""
         given, others = order(self._given), []
         while self._ahead and order(self._ahead[0]) <= given:
             entry_id = self._ahead.popleft()
             if entry_id not in self._held:
                 others.append(entry_id)
-        # They were given to another worker.
         self._done_ahead.difference_update(others)
         self._flows.done(entry_id for entry_id in others if entry_id not in self._tasks)
-        if not self._behind or len(self._ahead) >= LOOK_AHEAD:
+
+    async def _look_ahead(self) -> None:
+        """Read on behind what is given and known."""
+        self._next_look = time.monotonic() + LOOK_S
+        count = min(LOOK_AT_ONCE, LOOK_AHEAD - len(self._ahead))
+        if count <= 0:
             return
         after = self._ahead[-1] if self._ahead else self._given
-        found: Any = await self._client.xrange(self._keys.events, f"({after}", "+", count=LOOK_AT_ONCE)
+        found: Any = await self._client.xrange(self._keys.events, f"({after}", "+", count=count)
         for entry in (stream.to_entry(*pair) for pair in found):
             self._ahead.append(entry.entry_id)
             found_in = outline(entry.event)
@@ -237,5 +255,7 @@ class Share(GroupSubscriber):
                 self._flows.add_outline(entry.entry_id, *found_in, in_hand=False)
 
     async def _leave(self) -> None:
+        # One that is done in this moment begins with no other.
+        self._flows = Flows()
         await cancel(*self._tasks.values(), *([self._news] if self._news is not None else []))
         await super()._leave()

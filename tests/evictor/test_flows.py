@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +46,36 @@ def test_flows_take_turns() -> None:
     for name, eviction in others.items():
         turns.add(name, eviction, in_hand=True)
     assert ["storm0", *others, "storm1"] == all_turns(turns)[: len(others) + 2]
+
+
+def test_turns_go_round_at_each_step() -> None:
+    """A storm of many clients and seconds is one storm: it holds up no other tenant, and no other input of its own."""
+    turns = Flows()
+    for number in range(300):
+        storm = of(f"u{number}", client_id=f"c{number % 3}", received_at=1000.0 + number)
+        turns.add(f"storm{number}", storm, in_hand=number < 30)
+    turns.add("tenant", of("a", tenant="t2"), in_hand=True)
+    turns.add("input", of("b", input="admin"), in_hand=True)
+    turns.add("ahead", of("c", tenant="t2"), in_hand=False)
+    turns.add("input ahead", of("d", input="admin", received_at=2000.0), in_hand=False)
+    assert {"tenant", "input", "ahead", "input ahead"} <= set(all_turns(turns)[: 4 * (IN_HAND_TURNS + 1)])
+
+
+def test_room_for_those_ahead() -> None:
+    """What is known of each is small: a hundred thousand may be ahead."""
+    turns = Flows()
+    events = [of(f"u{number}", sid=f"s{number}").to_json().encode() for number in range(2000)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number, event in enumerate(events):
+            found = outline(event)
+            assert found is not None
+            turns.add_outline(f"1700000000000-{number}", *found, in_hand=False)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / len(events) < 800
 
 
 def test_order_within_a_flow() -> None:

@@ -7,12 +7,15 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from receiver.bus.events import acks
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import Keys
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, DependencyError
-from receiver.evictor.in_hand import LEAST, MOST
+from receiver.evictor.flows import IN_HAND_TURNS
+from receiver.evictor.in_hand import LEAST, MOST, SPARE, InHand
 from receiver.evictor.share import Share
 from tests.evictor.rig import GROUP
 from tests.support.waiting import until
@@ -20,14 +23,14 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-    import pytest
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
 
 KEYS = Keys()
-LONE_TURN = LEAST
-"""Among those that are in hand first: one turn in four is for what is ahead, which has to be read first."""
+LONE_TURN = 2 * (LEAST + SPARE)
+"""Among those that are in hand first: one turn in four is for what is ahead. It is read as a whole then, and a handler
+that takes no time does all the others meanwhile."""
 
 
 def order(number: int, **changes: object) -> Eviction:
@@ -57,7 +60,7 @@ async def is_done(client: redis.asyncio.Redis) -> bool:
 
 async def test_a_lone_order_behind_a_storm(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
     """It is done among the first, long before its place in the stream, and once; so is all of the storm."""
-    storm = [order(number) for number in range(LEAST * 4)]
+    storm = [order(number) for number in range(LONE_TURN * 2)]
     await publish(redis_client, [*storm, order(-1, input="admin")])
     handled: list[str] = []
 
@@ -71,6 +74,74 @@ async def test_a_lone_order_behind_a_storm(redis_server: EmbeddedRedis, redis_cl
     assert {*(eviction.id for eviction in storm), "e-1"} == set(handled)
     assert {1} == set(Counter(handled).values())
     assert 1 == await redis_client.hlen(KEYS.acks_of("e-1"))
+
+
+@pytest.mark.parametrize("reason", [None, "x" * 4000])
+async def test_a_lone_order_while_there_is_no_room(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch, reason: str | None
+) -> None:
+    """The stream is read on all the same; the lone order begins when a few others are done.
+
+    Of large events fewer are read at once than there is room for, and more are behind them.
+    """
+    monkeypatch.setattr(InHand, "observe", lambda *_, **__: None)
+    await publish(redis_client, [order(number, reason=reason) for number in range(LEAST * 4)])
+    begun: list[str] = []
+    gate = asyncio.Semaphore(0)
+
+    async def handle(eviction: Eviction) -> None:
+        begun.append(eviction.id)
+        await gate.acquire()
+
+    async def looks() -> int:
+        stats = await redis_client.info("commandstats")
+        return int(stats.get("cmdstat_xrange", {"calls": 0})["calls"])
+
+    async def looked_since(before: int) -> bool:
+        return await looks() >= before + 2
+
+    async with working(redis_server, handle):
+        await until(lambda: len(begun) == LEAST)
+        await publish(redis_client, [order(-1, input="admin")])
+        before = await looks()
+        await until(lambda: looked_since(before))
+        for done in range(IN_HAND_TURNS + 1):
+            gate.release()
+            await until(lambda done=done: len(begun) > LEAST + done)  # type: ignore[misc]  # bound at once
+        assert "e-1" in begun
+        for _ in range(LEAST * 4 + 1):
+            gate.release()
+        await until(lambda: is_done(redis_client))
+    assert LEAST * 4 + 1 == len(begun)
+
+
+async def test_the_next_begins_at_once(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis is told what was done, spare ones in hand are worked on."""
+    gate, acknowledge = asyncio.Event(), acks.acknowledge
+
+    async def held(*arguments: Any, **named: Any) -> None:
+        await gate.wait()
+        await acknowledge(*arguments, **named)
+
+    monkeypatch.setattr(acks, "acknowledge", held)
+    await publish(redis_client, map(order, range(LEAST * 4)))
+    begun: list[str] = []
+    first = asyncio.Semaphore(0)
+
+    async def handle(eviction: Eviction) -> None:
+        begun.append(eviction.id)
+        await first.acquire()
+
+    async with working(redis_server, handle):
+        await until(lambda: len(begun) == LEAST)
+        for _ in range(LEAST * 4):
+            first.release()
+        await until(lambda: len(begun) >= LEAST + SPARE)
+        gate.set()
+        await until(lambda: is_done(redis_client))
+    assert {1} == set(Counter(begun).values())
 
 
 async def test_what_fails_is_tried_again(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
@@ -187,6 +258,25 @@ async def test_two_workers(redis_server: EmbeddedRedis, redis_client: redis.asyn
     assert {"e-1"} >= handled[0].keys() & handled[1].keys()
     assert LEAST * 6 + 1 == len(handled[0] + handled[1])
     assert min(map(len, handled)) >= LEAST
+
+
+async def test_no_other_begins_while_it_stops(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """One that is done in that moment has no successor: what is handed back is worked on by another worker."""
+    await publish(redis_client, map(order, range(LEAST * 4)))
+    begun: list[str] = []
+    is_over = False
+
+    async def handle(eviction: Eviction) -> None:
+        assert not is_over
+        begun.append(eviction.id)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async with working(redis_server, handle):
+        await until(lambda: len(begun) >= LEAST)
+    is_over = True
+    await asyncio.sleep(0)
+    assert LEAST == len(begun)
 
 
 async def test_it_stops_in_the_middle(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
