@@ -1,19 +1,22 @@
 // Express and connect: put it right after the session middleware.
 
 import { check } from './options.js';
-import { RULES, findAccount, findClaims, isExempt, refusal, rememberWayBack } from './requests.js';
+import { RULES, findAccount, findClaims, isExempt, noticesMissingSession, refusal, rememberWayBack } from './requests.js';
 
 /**
  * @param {import('./listener.js').LogoutListener} listener
  * @param {any} options
  */
 export function connectMiddleware(listener, options) {
+  if (typeof options?.originalUrl === 'string' || options?.socket) throw new TypeError('express makes the middleware: app.use(logout.express())');
   check(options, RULES, []);
   const { claims, account, loginUrl, exempt = [] } = options;
+  const notice = noticesMissingSession(listener.log);
   return async (/** @type {any} */ request, /** @type {any} */ response, /** @type {(error?: unknown) => void} */ next) => {
     try {
       const path = (request.originalUrl ?? request.url).split('?')[0];
       if (isExempt(path, exempt)) return next();
+      if (!claims) notice(request.session);
       const found = claims ? claims(request) : findClaims(request.session);
       if (!found) return next();
       const status = await listener.status(found, { account: account ? account(request) : findAccount(request.session) });

@@ -1,19 +1,22 @@
 // Fastify: register it after the session plugin (@fastify/session, @fastify/secure-session, @fastify/cookie with your own).
 
 import { check } from './options.js';
-import { RULES, findAccount, findClaims, isExempt, refusal, rememberWayBack } from './requests.js';
+import { RULES, findAccount, findClaims, isExempt, noticesMissingSession, refusal, rememberWayBack } from './requests.js';
 
 /** @param {import('./listener.js').LogoutListener} listener */
 export function fastifyPlugin(listener) {
   /** @param {any} fastify @param {any} options */
   async function plugin(fastify, options) {
+    if (typeof fastify?.addHook !== 'function') throw new TypeError('fastify is the plugin itself: app.register(logout.fastify, { … })');
     const { prefix: _prefix, ...given } = options;
     check(given, RULES, []);
     const { claims, account, loginUrl, exempt = [] } = given;
+    const notice = noticesMissingSession(listener.log);
     fastify.addHook('preHandler', async (/** @type {any} */ request, /** @type {any} */ reply) => {
       const path = request.raw.url.split('?')[0];
       if (isExempt(path, exempt)) return undefined;
       const data = dataOf(request.session);
+      if (!claims) notice(request.session);
       const found = claims ? claims(request) : findClaims(data);
       if (!found) return undefined;
       const status = await listener.status(found, { account: account ? account(request) : findAccount(data) });

@@ -9,7 +9,7 @@ import { Knowledge } from './knowledge.js';
 import { toSession } from './marks.js';
 import { guardedCache } from './msal.js';
 import { WatchedClient } from './msal-memory.js';
-import { withDefaults } from './options.js';
+import { START_RULES, check, withDefaults } from './options.js';
 import { Questions } from './questions.js';
 import { Registration } from './registration.js';
 import { authorizationParams } from './requests.js';
@@ -72,7 +72,9 @@ export class LogoutListener {
    * @param {{ signal?: AbortSignal, withinMs?: number }} [how] `signal` stops it; `withinMs`: longest wait for the first read
    * @returns {Promise<boolean>} whether it has read: false when the time is over and Redis is still away, which is waited out
    */
-  async start({ signal, withinMs = 10_000 } = {}) {
+  async start(how = {}) {
+    check(how, START_RULES, []);
+    const { signal, withinMs = 10_000 } = how;
     signal?.throwIfAborted();
     if (this.#running !== undefined) throw new Error('this listener was started already');
     const { app, whenUnknown, log } = this.#options;

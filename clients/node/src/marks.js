@@ -44,8 +44,8 @@ export function clientSuffix(/** @type {string} */ clientId) {
  * @throws {TypeError} the claims have no `iss`, `sub` or `aud`
  */
 export function toSession(claims, { account, clientId, isCached = false } = {}) {
-  const { iss, sub, sid, azp } = claims;
-  const clients = clientsOf(azp, claims.aud, clientId);
+  const { iss, sub, sid, azp, aud } = claims ?? {};
+  const clients = clientsOf(azp, aud, clientId);
   if (typeof iss !== 'string' || typeof sub !== 'string' || clients.length === 0) {
     throw new TypeError("claims need iss, sub and aud; pass the ID token's claims");
   }

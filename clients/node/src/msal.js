@@ -14,6 +14,9 @@ const SECTIONS = ['AccessToken', 'RefreshToken', 'IdToken', 'Account'];
  * @param {{ get(key: string): Promise<any>, set(key: string, value: string): Promise<any> }} client
  */
 export function guardedCache(listener, client) {
+  if (typeof client?.get !== 'function' || typeof client.set !== 'function') {
+    throw new TypeError('msalCache takes the cache client that DistributedCachePlugin is given: an object with get and set');
+  }
   return {
     get: async (/** @type {string} */ key) => {
       const text = await client.get(key);

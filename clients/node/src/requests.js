@@ -11,7 +11,7 @@ export const RULES = {
   claims: [(value) => typeof value === 'function', 'a function of the request that returns the ID token claims, or undefined'],
   account: [(value) => typeof value === 'function', "a function of the request that returns MSAL's home account id, or undefined"],
   loginUrl: [(value) => typeof value === 'string' && value !== '', 'a text: where a refused browser is sent'],
-  exempt: [(value) => Array.isArray(value) && value.every((path) => typeof path === 'string'), 'an array of paths: exact, or with all below where they end in /'],
+  exempt: [(value) => Array.isArray(value) && value.every((path) => typeof path === 'string' && path.startsWith('/')), 'an array of paths that begin with /: exact, or with all below where they end in /'],
 };
 
 /**
@@ -26,6 +26,19 @@ export function findClaims(/** @type {any} */ session) {
 
 /** @returns {string | undefined} */
 export const findAccount = (/** @type {any} */ session) => session?.account?.homeAccountId;
+
+/**
+ * Warns once of requests in which no session can be: all of them are let through.
+ * @returns {(session: unknown) => void}
+ */
+export function noticesMissingSession(/** @type {import('./types.js').Logger} */ log) {
+  let isSaid = false;
+  return (session) => {
+    if (session !== undefined || isSaid) return;
+    isSaid = true;
+    log.warn('a request had no session to check: put this after the session middleware, or give the option claims');
+  };
+}
 
 /** Whether requests for this path are not checked. A path that is not in its plain form is checked. */
 export function isExempt(/** @type {string} */ path, /** @type {string[]} */ exempt) {

@@ -112,6 +112,28 @@ for (const [name, start] of Object.entries(apps)) {
   });
 }
 
+describe('put in the wrong way', () => {
+  it('the middleware uncalled, the plugin called: a sentence', async () => {
+    const logout = await listening();
+    const app = express();
+    app.use(logout.express.bind(logout), (error, _request, response, _next) => response.json({ error: error.message }));
+    const server = app.listen(0);
+    await once(server, 'listening');
+    closing.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
+    const { body } = await browser(`http://127.0.0.1:${server.address().port}`)('/');
+    assert.match(body.error, /app\.use\(logout\.express\(\)\)/);
+    await assert.rejects(logout.fastify(), /app\.register\(logout\.fastify/);
+  });
+
+  it('before the sessions: said once', async () => {
+    const said = [];
+    const logout = await listening({ log: { warn: (line) => said.push(line), error() {} } });
+    const base = await expressApp((_request, _response, next) => next(), logout, {});
+    for (let times = 0; times < 2; times++) await browser(base)('/open/x');
+    assert.deepEqual(said.filter((line) => line.includes('after the session middleware')).length, 1);
+  });
+});
+
 describe('exempt paths', () => {
   it('are exact, or all below, and never in a disguise', () => {
     const exempt = ['/healthz', '/static/'];

@@ -25,19 +25,32 @@ describe('options', () => {
     [{ onEviction: true }, /onEviction must be a function/],
     [{ api: { url: 'receiver', token: 't' } }, /api must be { url, token }/],
     [{ api: { url: 'http://receiver' } }, /api must be { url, token }/],
+    [{ app: ' ' }, /app must be a text/],
+    [{ api: { url: 'http://receiver', token: 'read from a file\n' } }, /without spaces or line breaks/],
+    [{ api: { url: 'http://receiver', token: 't', scope: 'sessions' } }, /api must be { url, token }/],
     [{ log: {} }, /log must be an object with warn and error/],
   ];
   for (const [options, message] of wrong) {
     it(`${JSON.stringify(options)} is refused with a sentence`, () => {
-      const own = options === 'no app' ? { redis } : options && !('redis' in options) && Object.keys(options).length > 0 && !('app' in options) ? { redis, app: 'a', ...options } : options;
+      const own = options === 'no app' ? { redis } : options && !('redis' in options) && Object.keys(options).length > 0 && (!('app' in options) || options.app === ' ') ? { redis, app: 'a', ...options } : options;
       assert.throws(() => createListener(own), { name: 'TypeError', message });
     });
   }
 
+  it('of start are checked too, and claims', async () => {
+    const logout = createListener({ redis, app: 'a' });
+    await assert.rejects(logout.start({ within: 5 }), /no option within; there are signal, withinMs/);
+    await assert.rejects(logout.start({ signal: new AbortController() }), /signal must be an AbortSignal/);
+    await assert.rejects(logout.status(undefined), /pass the ID token's claims/);
+    await assert.rejects(logout.signIn(null), /pass the ID token's claims/);
+  });
+
   it('of a middleware are checked too', async () => {
     const logout = await listening();
     assert.throws(() => logout.express({ login: '/x' }), /no option login/);
+    assert.throws(() => logout.express({ exempt: ['healthz'] }), /exempt must be an array of paths that begin with/);
     assert.throws(() => logout.msalClient({}), /ConfidentialClientApplication/);
+    assert.throws(() => logout.msalCache(redis.get), /an object with get and set/);
   });
 });
 

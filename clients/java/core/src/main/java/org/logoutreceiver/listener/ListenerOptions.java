@@ -1,7 +1,6 @@
 package org.logoutreceiver.listener;
 
 import java.time.Duration;
-import java.util.Objects;
 
 /**
  * Of a listener; checked at once. Begin with {@link #of}.
@@ -19,8 +18,7 @@ public record ListenerOptions(String app, String clientId, String prefix, boolea
                 "app must be a name of 1 to 200 characters without a slash");
         check(clientId == null || !clientId.isBlank(), "clientId must be a text, or left out");
         check(prefix != null && !prefix.isBlank(), "prefix must be the receiver's redis.prefix");
-        Objects.requireNonNull(readWait, "readWait");
-        check(readWait.toMillis() >= 100 && readWait.toMillis() <= 60_000, "readWait must be 0.1 to 60 seconds");
+        check(readWait != null && readWait.toMillis() >= 100 && readWait.toMillis() <= 60_000, "readWait must be 0.1 to 60 seconds");
     }
 
     /** The defaults: prefix {@code {logout}}, sessions that cannot be told are served, 5 seconds of wait. */

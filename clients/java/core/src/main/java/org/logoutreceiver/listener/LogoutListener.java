@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -48,7 +49,8 @@ public final class LogoutListener implements AutoCloseable {
 
     /** One that is not started yet. */
     public LogoutListener(RedisConnector redis, ListenerOptions options) {
-        this.options = options;
+        Objects.requireNonNull(redis, "a RedisConnector is needed: new LettuceConnector(client)");
+        this.options = Objects.requireNonNull(options, "options are needed: ListenerOptions.of(\"shop\")");
         Duration silence = options.readWait().multipliedBy(2);
         asking = new Link(redis);
         questions = new Questions(asking, options.prefix(), log);
@@ -70,13 +72,13 @@ public final class LogoutListener implements AutoCloseable {
      * 30 seconds each; when all have returned the eviction is acknowledged. Register before {@link #start}.
      */
     public LogoutListener onEviction(Consumer<Eviction> handler) {
-        onEviction.add(handler);
+        onEviction.add(Objects.requireNonNull(handler, "handler"));
         return this;
     }
 
     /** Evictions were missed: drop tokens whose owner cannot be asked about. Sessions are asked about by themselves. */
     public LogoutListener onReset(Consumer<String> handler) {
-        onReset.add(handler);
+        onReset.add(Objects.requireNonNull(handler, "handler"));
         return this;
     }
 
@@ -85,8 +87,13 @@ public final class LogoutListener implements AutoCloseable {
      *
      * @param within longest wait for the first read
      * @return whether it has read; false: Redis is still away, which is waited out
+     * @throws IllegalStateException it was started already
      */
     public boolean start(Duration within) throws InterruptedException {
+        Objects.requireNonNull(within, "within");
+        if (listeningSince != null) {
+            throw new IllegalStateException("this listener was started already");
+        }
         say(Level.INFO, "listening for logouts; sessions that cannot be told are "
                 + (options.refuseUnknown() ? "refused" : "served"));
         listeningSince = Instant.now();

@@ -38,9 +38,12 @@ public record Session(
      * @param claims as any JSON library or Spring Security gives them
      * @param account MSAL's home account id, or null
      * @param ownClientId the app's client id, or null
-     * @throws IllegalArgumentException the claims have no {@code iss}, {@code sub} or {@code aud}
+     * @throws IllegalArgumentException there are no claims, or they have no {@code iss}, {@code sub} or {@code aud}
      */
     static Session of(Map<String, ?> claims, String account, String ownClientId) {
+        if (claims == null) {
+            throw new IllegalArgumentException("there are no claims; pass the ID token's claims");
+        }
         String iss = claims.get("iss") == null ? null : text(claims.get("iss").toString());
         String sub = text(claims.get("sub"));
         List<String> clients = clients(text(claims.get("azp")), claims.get("aud"), ownClientId);

@@ -2,6 +2,7 @@ package org.logoutreceiver.listener.redis;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -20,8 +21,8 @@ public final class JedisConnector implements RedisConnector {
     private final JedisClientConfig config;
 
     public JedisConnector(HostAndPort address, JedisClientConfig config) {
-        this.address = address;
-        this.config = config;
+        this.address = Objects.requireNonNull(address, "the address of Redis is needed");
+        this.config = Objects.requireNonNull(config, "a JedisClientConfig is needed");
     }
 
     @Override

@@ -15,6 +15,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -25,7 +26,7 @@ public final class LettuceConnector implements RedisConnector {
 
     /** @param client made with a URI; it stays the app's to shut down */
     public LettuceConnector(RedisClient client) {
-        this.client = client;
+        this.client = Objects.requireNonNull(client, "a RedisClient is needed");
     }
 
     @Override

@@ -47,10 +47,14 @@ public class LogoutListenerAutoConfiguration {
     @Bean
     @ConditionalOnMissingBean
     RedisConnector logoutRedisConnector(LogoutListenerProperties settings, ObjectProvider<LettuceConnectionFactory> spring) {
-        RedisClient client = settings.redisUrl() == null
-                ? (RedisClient) spring.getObject().getRequiredNativeClient()
-                : RedisClient.create(settings.redisUrl());
-        return new LettuceConnector(client);
+        if (settings.redisUrl() != null) {
+            return new LettuceConnector(RedisClient.create(settings.redisUrl()));
+        }
+        LettuceConnectionFactory factory = spring.getIfAvailable();
+        if (factory != null && factory.getRequiredNativeClient() instanceof RedisClient client) {
+            return new LettuceConnector(client);
+        }
+        throw new IllegalStateException("Spring's Redis is not one server by Lettuce: set logout-listener.redis-url, or add a bean RedisConnector");
     }
 
     @Bean(destroyMethod = "close")
