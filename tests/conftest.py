@@ -19,6 +19,7 @@ from tests import deep
 from tests.support.clock import Clock
 from tests.support.needed import LackingError
 from tests.support.op import OP
+from tests.support.pace import quicken
 from tests.support.receiver import Receiver, start_receiver, t1
 
 # How long an example takes is a matter of the machine.
@@ -89,6 +90,11 @@ def _logs_as_before() -> Iterator[None]:
         for handler in logger.handlers[:]:
             if isinstance(handler.formatter, JsonFormatter):
                 logger.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def _jobs_look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    quicken(monkeypatch)
 
 
 @pytest.fixture

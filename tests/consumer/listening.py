@@ -48,6 +48,6 @@ async def told(*readers: Reader) -> None:
 
 
 def owes(reader: Reader) -> bool:
-    """Whether a handler has returned and Redis does not know it yet."""
+    """Whether a handler has returned, Redis does not know it yet, and nothing keeps it from being told."""
     handled = reader._done if isinstance(reader, GroupSubscriber) else []
-    return bool(handled or (reader._acks and reader._acks._waiting))
+    return bool(handled or (reader._acks and reader._acks._waiting and not reader._acks.problem))

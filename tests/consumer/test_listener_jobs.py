@@ -9,10 +9,10 @@ import pytest
 from receiver.bus.events import acks
 from receiver.bus.events.groups import GroupMember
 from receiver.bus.events.stream import StreamReader
-from receiver.consumer import GroupSubscriber, Subscriber, jobs, reader
+from receiver.consumer import GroupSubscriber, Subscriber, reader
 from receiver.consumer.clearing import RefusingSubscriber
 from tests.consumer.listening import eviction
-from tests.runtime.faults import QUICK, Fault
+from tests.runtime.faults import Fault
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
@@ -54,7 +54,6 @@ async def test_each_job_of_a_listener(
 ) -> None:  # fmt: skip
     """A job that fails is named with its reason and without what it worked on, started again, and loses nothing."""
     kind, job = case
-    monkeypatch.setattr(jobs, "RESTART", QUICK)
     heard: list[str] = []
 
     def handle(event: Eviction) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 20.0
 
+SOON = {"publish_timeout_s": 0.5}
+"""An answer comes soon where there is no Redis."""
+
 
 async def readiness(receiver: Receiver) -> tuple[int, dict[str, object]]:
     """What `/readyz` says."""
@@ -42,7 +45,7 @@ async def test_redis_down_at_start_and_back(clock: Clock, op: OP, caplog: pytest
     caplog.set_level(logging.INFO, "receiver")
     server = EmbeddedRedis()
     client = redis.asyncio.Redis.from_url(server.url)
-    async with start_receiver(server.url, client, clock, [t1(op)]) as receiver:
+    async with start_receiver(server.url, client, clock, [t1(op)], redis=SOON) as receiver:
         token = op.token()
 
         status, body = await readiness(receiver)
@@ -72,7 +75,7 @@ async def test_redis_lost_in_the_middle(clock: Clock, op: OP) -> None:
     await asyncio.to_thread(server.start)
     client = redis.asyncio.Redis.from_url(server.url)
     try:
-        async with start_receiver(server.url, client, clock, [t1(op)]) as receiver:
+        async with start_receiver(server.url, client, clock, [t1(op)], redis=SOON) as receiver:
             assert 200 == (await receiver.post(op.token())).status
             token = op.token()
             await asyncio.to_thread(server.kill)
@@ -97,7 +100,7 @@ async def test_with_an_outbox(clock: Clock, op: OP, tmp_path: Path, caplog: pyte
     await asyncio.to_thread(server.start)
     client = redis.asyncio.Redis.from_url(server.url)
     outbox = {"path": str(tmp_path / "outbox.db")}
-    async with client, start_receiver(server.url, client, clock, [t1(op)], outbox=outbox) as receiver:
+    async with client, start_receiver(server.url, client, clock, [t1(op)], redis=SOON, outbox=outbox) as receiver:
         await until_ready(receiver, 200)
         await asyncio.to_thread(server.stop)
         async with asyncio.timeout(DEADLINE_S):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
+from receiver.ingress import epoch_watch
 from receiver.runtime import redis_watch
 from tests.ingress.test_redis_down import readiness, until_ready
 from tests.support.asked_often import asked_often
@@ -121,6 +122,7 @@ async def test_a_probe_only_now_and_then(
 ) -> None:
     """A Redis that takes events is not written to at every look, and nothing stays behind."""
     monkeypatch.setattr(redis_watch, "PROBE_S", 3600.0)
+    monkeypatch.setattr(epoch_watch, "INTERVAL_S", 3600.0)
     async with start_receiver(server.url, client, clock, [t1(op)]) as receiver:
         before: Any = await client.info("commandstats")
         await receiver.server.state.redis.check()

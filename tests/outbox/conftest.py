@@ -48,7 +48,12 @@ async def start(own_redis: EmbeddedRedis, path: Path, clock: Clock, op: OP) -> A
 
     @contextlib.asynccontextmanager
     async def run(*, sections: dict[str, Any] | None = None, **outbox: Any) -> AsyncIterator[Receiver]:
-        given = {"outbox": {"path": str(path), **outbox}, "shutdown": {"drain_s": 5.0}, **(sections or {})}
+        given = {
+            "outbox": {"path": str(path), **outbox},
+            "shutdown": {"drain_s": 5.0},
+            "redis": {"publish_timeout_s": 0.5},
+            **(sections or {}),
+        }
         async with start_receiver(own_redis.url, client, clock, [t1(op)], **given) as receiver:
             yield receiver
 

@@ -6,7 +6,6 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from receiver.tasks import Backoff
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     import pytest
 
     from receiver.ops.process_metrics import ProcessMetrics
-
-QUICK = Backoff(first_s=0.02, longest_s=0.05)
-"""Pauses short enough for a test."""
 
 
 class Fault:

@@ -18,10 +18,9 @@ from receiver.bus.events.feed import EventLog
 from receiver.bus.events.groups import GroupMember
 from receiver.bus.link.lease import Lease
 from receiver.canary import Probe, probing
+from receiver.consumer import acks as consumer_acks
 from receiver.evictor.worker import working
-from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.audit import File
-from receiver.ingress.audit import log as audit_log
 from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.inputs import callbacks
 from receiver.ingress.inputs.callbacks import CallbackCalls
@@ -29,24 +28,21 @@ from receiver.ingress.inputs.graph import GraphWatch
 from receiver.ingress.inputs.keycloak import KeycloakWatch
 from receiver.ingress.inputs.message import InputJob
 from receiver.ingress.inputs.ssf_poll import PolledEvents
-from receiver.ingress.keys import held
-from receiver.ingress.keys import key_store as keys
 from receiver.ingress.keys.held import HeldTokens
 from receiver.ingress.keys.tenant_keys import TenantKeys
 from receiver.ingress.outbox import Outbox
-from receiver.ingress.outbox import publisher as outbox_publisher
 from receiver.ingress.server import running
 from receiver.ops.settings import Settings
 from receiver.ops.settings_source import SettingsSource
 from receiver.outbound.revocation import _Lane
-from receiver.runtime import loop_lag, redis_watch
 from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.reload import Reload
 from tests.canary.test_canary import settings_of
 from tests.docs.pages import names, read, rows, section
-from tests.runtime.faults import QUICK, Fault, Process, fails_and_comes_back
+from tests.runtime.faults import Fault, Process, fails_and_comes_back
 from tests.support.graph import Graph
+from tests.support.pace import QUICK
 from tests.support.realm import Realm
 from tests.support.receiver import t1
 from tests.support.transmitter import CLIENT, POLL, SECRET, Transmitter
@@ -104,13 +100,9 @@ CANARY: dict[str, tuple[Any, str, bool]] = {
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs look often: what fails beneath them is called soon."""
-    for module, name in (
-        (redis_watch, "INTERVAL_S"), (loop_lag, "INTERVAL_S"), (epoch_watch, "INTERVAL_S"),
-        (keys, "TICK_S"), (held, "TICK_S"), (ack_watch, "TAKE_EVERY_S"),
-        (outbox_publisher, "TICK_S"), (audit_log, "TICK_S"), (callbacks, "LOOK_S"),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, 0.02)
+    """What has a pause of its own looks soon, too."""
+    monkeypatch.setattr(consumer_acks, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(callbacks, "LOOK_S", 0.05)
 
 
 @pytest.fixture

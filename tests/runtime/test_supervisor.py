@@ -10,7 +10,7 @@ from receiver.errors import Code, DependencyError, StateLostError
 from receiver.ops.process_metrics import ProcessMetrics
 from receiver.runtime.supervisor import Supervisor
 from receiver.tasks import Backoff
-from tests.runtime.faults import QUICK
+from tests.support.pace import QUICK
 from tests.support.waiting import until
 
 NEVER = 3600.0

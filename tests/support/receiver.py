@@ -10,6 +10,7 @@ import aiohttp
 
 from receiver.ingress.server import Server, running
 from receiver.ops.settings import Settings
+from tests.support.pace import QUICK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,5 +94,5 @@ async def start_receiver(
         tenants=tenants,
         **sections,
     )
-    async with running(settings, clock=clock) as server, aiohttp.ClientSession() as http:
+    async with running(settings, clock=clock, backoff=QUICK) as server, aiohttp.ClientSession() as http:
         yield Receiver(server, http, redis)
