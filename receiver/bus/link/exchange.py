@@ -82,7 +82,8 @@ async def _round_trip(connection: Any, packed: bytes, count: int) -> list[Any]:
     replies: list[Any] = []
     try:
         async with asyncio.timeout(connection.socket_timeout):
-            await connection.send_packed_command(packed, check_health=False)
+            # Its own way to send waits, in a task, until the bytes are out. Here that is told by the replies.
+            connection._writer.write(packed)  # noqa: SLF001
             while len(replies) < count:
                 parser.feed(await _read(connection))
                 while (reply := parser.gets(False)) is not _PENDING:

@@ -55,6 +55,7 @@ class Together:
         self.told = told
         self._proxies = settings.proxies
         self._clock = clock
+        self._ended: list[_Work] = []
 
     def __call__(self, requests: Sequence[Whole]) -> None:
         """Answer each now or once its eviction is durable, or leave it to the dispatcher."""
@@ -67,6 +68,21 @@ class Together:
             read = zip(works, self._read(prompt, works), strict=True)
             for work in [work for work, outcome in read if work.is_ready(outcome)]:
                 work.hand_over()
+
+    def ended(self, work: _Work) -> None:
+        """Have it recorded and answered at the end of this turn of the event loop."""
+        self._ended.append(work)
+        if len(self._ended) == 1:
+            asyncio.get_running_loop().call_soon(self._answer)
+
+    def _answer(self) -> None:
+        ended, self._ended = self._ended, []
+        try:
+            for work in ended:
+                work.record()
+        finally:
+            for work in ended:
+                work.answer()
 
     @staticmethod
     def _read(prompt: PromptInput, works: Sequence[_Work]) -> list[Sequence[Eviction] | Exception | None]:
@@ -103,7 +119,10 @@ class Together:
 class _Work:
     """One request on its way."""
 
-    __slots__ = ("_eviction", "_handed_over_at", "_request", "_shared", "_started", "input", "message")
+    __slots__ = (
+        "_accepted", "_error", "_eviction", "_handed_over_at", "_request", "_same", "_shared", "_started", "input",
+        "message",
+    )  # fmt: skip
 
     def __init__(self, shared: Together, request: Whole, prompt: PromptInput, message: Message) -> None:
         self._shared = shared
@@ -144,11 +163,17 @@ class _Work:
             self._end((accepted,), None)
 
     def _end(self, accepted: tuple[Accepted, ...], error: ReceiverError | None) -> None:
-        same = self.input.answer if error is None else responses.refusal(error, self._shared.policy)
-        try:
-            self._shared.intake.record(
-                self.input.name, accepted, error, seconds=time.perf_counter() - self._started, message=self.message,
-                status=same.status,
-            )  # fmt: skip
-        finally:
-            self._request.answer(same)
+        self._accepted, self._error = accepted, error
+        self._same = self.input.answer if error is None else responses.refusal(error, self._shared.policy)
+        self._shared.ended(self)
+
+    def record(self) -> None:
+        """Count, log and audit its end."""
+        self._shared.intake.record(
+            self.input.name, self._accepted, self._error, seconds=time.perf_counter() - self._started,
+            message=self.message, status=self._same.status,
+        )  # fmt: skip
+
+    def answer(self) -> None:
+        """Write its answer."""
+        self._request.answer(self._same)
