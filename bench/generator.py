@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
+import itertools
 import json
 import sys
 import time
@@ -30,6 +32,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._sent_at = 0.0
         self._transport: asyncio.Transport | None = None
+        self.unanswered: bytes | None = None
         self.seconds: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -69,6 +72,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         body = b"logout_token=" + token
+        self.unanswered = token
         self._sent_at = time.perf_counter()
         self._transport.write(self._head + str(len(body)).encode() + b"\r\n\r\n" + body)
 
@@ -111,13 +115,29 @@ async def send(url: str, tokens: list[bytes], connections: int) -> dict[str, obj
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     host, port = str(parts.hostname), int(parts.port or 80)
-    opened = [
-        (await loop.create_connection(lambda: Connection(head, rest, statuses), host, port))[1]
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*(connection.done for connection in opened))
+    times: list[float] = []
+
+    async def keep_sending() -> None:
+        own = rest
+        while True:
+            make = functools.partial(Connection, head, own, statuses)
+            _, connection = await loop.create_connection(make, host, port)
+            try:
+                await connection.done
+            except ConnectionError:
+                # Apache ends processes it does not need, and with them connections at rest: their next request is sent
+                # again, as clients do. One that answers nothing has failed.
+                if not connection.seconds or connection.unanswered is None:
+                    raise
+                own = itertools.chain([connection.unanswered], rest)
+            else:
+                return
+            finally:
+                times.extend(connection.seconds)
+
+    await asyncio.gather(*(keep_sending() for _ in range(connections)))
     seconds = time.perf_counter() - started
-    times = sorted(second for connection in opened for second in connection.seconds)
+    times.sort()
     return {
         "requests": len(times),
         "seconds": seconds,
