@@ -14,6 +14,7 @@ from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
+from receiver.runtime.heads import Head
 from receiver.runtime.peers import peer_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,16 @@ AIOHTTP_KEEPALIVE_S = 86_400.0
 connections are closed here, after `Limits.keepalive_s`."""
 
 _INSIDES = {
-    web.RequestHandler: ("_waiter", "_messages", "_request_count", "_parser", "_buffer_paused", "_reading_paused"),
+    web.RequestHandler: (
+        "_waiter",
+        "_messages",
+        "_request_count",
+        "_parser",
+        "_buffer_paused",
+        "_reading_paused",
+        "_close",
+        "_force_close",
+    ),
     HttpRequestParser: ("message_consumed",),
     StreamReader: ("_buffer",),
 }
@@ -87,6 +97,10 @@ class Connection(web.RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._head_has_begun = False
         self._taken: tuple[RawRequestMessage, StreamReader] | None = None
+        # The request that is worked on and was not parsed, for its head was known, and what came behind it.
+        self._unparsed = self._behind = b""
+        # Whether what comes next begins a request, for aiohttp's parser as for us.
+        self._is_between = True
         self._remote: str | None = None
         self._socket: asyncio.Transport | None = None
         self.peer = ""
@@ -116,16 +130,34 @@ class Connection(web.RequestHandler):
                 self._begin_head()
             super().data_received(data)
             return
-        # aiohttp parses, and wakes its task where one waits for a request: here that is decided afterwards.
+        if self._unparsed:
+            # Its answer comes first, and nothing more is read until then.
+            self._behind += data
+            self._reading(on=False)
+            return
+        is_next = self._is_between and self._taken is None and not (self._force_close or self._close)
+        known = self._server.heads.split(data) if is_next and not self._server.stopping else None
+        if known is not None:
+            self._unparsed = data
+            self._take(*known)
+            return
+        self._parse(data)
+        if not self._messages:
+            self._is_between = False
+            if self._close_at is not None and not self._head_has_begun:
+                self._begin_head()
+            return
+        self._close_at = None
+        if self._taken is not None:
+            self._is_between = False
+        elif not self._take_parsed(data):
+            self._hand_over()
+
+    def _parse(self, data: bytes) -> None:
+        # aiohttp wakes its task where one waits for a request: here that is decided afterwards.
         waiter, self._waiter = self._waiter, None
         super().data_received(data)
         self._waiter = waiter
-        if self._messages:
-            self._close_at = None
-            if self._taken is None and not self._take():
-                self._wake()
-        elif self._close_at is not None and not self._head_has_begun:
-            self._begin_head()
 
     def request_arrived(self) -> None:
         """A request's head is complete."""
@@ -139,8 +171,12 @@ class Connection(web.RequestHandler):
             self._close_by(self._server.limits.keepalive_s)
         self._server.idle(self)
 
-    def _take(self) -> bool:
-        """Whether the one request that is there goes the short way."""
+    def _take(self, head: Head, body: bytes) -> None:
+        self.request_arrived()
+        self._server.take(Whole(head.url, head.headers, body, self._remote, self._answer, self._leave))
+
+    def _take_parsed(self, data: bytes) -> bool:
+        """Whether the one request that is there goes the short way; `data` is what came in last."""
         server = self._server
         # aiohttp's task works on another one, or on several that came at once.
         is_busy = (self._waiter is None and self._request_count > 1) or len(self._messages) > 1
@@ -161,36 +197,50 @@ class Connection(web.RequestHandler):
         body = b"".join(payload._buffer)  # noqa: SLF001
         self._messages.clear()
         self._taken = (message, payload)
-        self.request_arrived()
-        server.take(Whole(message.url, message.headers, body, self._remote, self._answer, self._leave))
+        head = Head(message.url, message.headers, len(body))
+        self._is_between = self._is_between and server.heads.note(data, head)
+        self._take(head, body)
         return True
 
     def _answer(self, same: Same) -> None:
-        self._taken = None
+        was_parsed = self._taken is not None
+        self._taken, self._unparsed = None, b""
         self.request_answered()
         if self.transport is None:
             return
-        if self._parser is not None:
+        if was_parsed and self._parser is not None:
             self._parser.message_consumed()
         if self._server.stopping:
             self.transport.write(same.last())
             self.force_close()
             return
         self.transport.write(same.encoded())
-        if self._messages:
-            self._wake()
+        if self._behind:
+            behind, self._behind = self._behind, b""
+            self._reading(on=True)
+            self.data_received(behind)
+        elif self._messages:
+            self._hand_over()
 
     def _leave(self) -> None:
-        if self._taken is None:
-            return
-        taken, self._taken = self._taken, None
-        self._messages.appendleft(taken)
-        self._wake()
+        if self._taken is not None:
+            self._messages.appendleft(self._taken)
+        elif self._unparsed and self.transport is not None:
+            if self._behind:
+                self._reading(on=True)
+            self._parse(self._unparsed + self._behind)
+        self._taken, self._unparsed, self._behind = None, b"", b""
+        self._hand_over()
 
-    def _wake(self) -> None:
-        """Hand what is there to aiohttp's task, where it waits."""
+    def _hand_over(self) -> None:
+        """Leave what is there to aiohttp's task: wake it where it waits."""
+        self._is_between = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _reading(self, *, on: bool) -> None:
+        if self._socket is not None and not self._socket.is_closing():
+            (self._socket.resume_reading if on else self._socket.pause_reading)()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

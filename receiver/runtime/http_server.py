@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from aiohttp import web
 
 from receiver.runtime.connection import IS_KNOWN_AIOHTTP, Connection
+from receiver.runtime.heads import Heads
 from receiver.runtime.peers import Place, next_to_go
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class HttpServer(web.Server):
 
     Attributes:
         stopping: Set it to have every answer close its connection.
+        heads: Of requests that went the short way.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class HttpServer(web.Server):
         self.refuse_malformed = refuse_malformed
         self.at_once = at_once if IS_KNOWN_AIOHTTP else None
         self._taken: list[Whole] = []
+        self.heads = Heads()
         self.stopping = False
         self._empty = asyncio.Event()
         self._empty.set()

@@ -12,7 +12,8 @@ import pytest
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
-from receiver.runtime.connection import IS_KNOWN_AIOHTTP
+from receiver.runtime.connection import IS_KNOWN_AIOHTTP, Connection
+from receiver.runtime.heads import MAX_HEADS, Head, Heads
 from tests.support.receiver import FORM, Receiver, start_receiver, t1
 from tests.support.waiting import DEADLINE_S, until
 
@@ -96,10 +97,23 @@ class Held:
         self._gate.set()
 
 
-@pytest.fixture
-async def known(receiver: Receiver, op: OP) -> Receiver:
-    """A receiver that has the OP's keys: without them a request goes the other way."""
+async def remember(receiver: Receiver, token: str) -> None:
+    """Have a request with the same head come in, and be refused."""
+    async with connected(receiver) as client:
+        client.writer.write(post("a" * len(token)))
+        assert 400 == (await client.answer())[0]
+
+
+@pytest.fixture(params=[False, True], ids=["new head", "known head"])
+async def known(
+    receiver: Receiver, op: OP, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Receiver:
+    """A receiver that has the OP's keys: without them a request goes the other way. Heads are parsed, or known."""
     assert 200 == (await receiver.post(op.token())).status
+    if request.param:
+        await remember(receiver, op.token())
+    else:
+        monkeypatch.setattr(Heads, "split", lambda *_: None)
     return receiver
 
 
@@ -268,3 +282,56 @@ async def test_too_many_in_flight(
             assert 200 == (await first.answer())[0]
             second.writer.write(post(op.token()))
             assert 200 == (await second.answer())[0]
+
+
+async def test_a_known_head_is_not_parsed(receiver: Receiver, op: OP, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is in its body is looked at; one with another length is parsed once."""
+    assert 200 == (await receiver.post(op.token())).status
+    await remember(receiver, op.token())
+    parse, parsed = Connection._parse, list[bytes]()  # what must not be asked
+
+    def noted(connection: Connection, data: bytes) -> None:
+        parsed.append(data)
+        parse(connection, data)
+
+    monkeypatch.setattr(Connection, "_parse", noted)
+    longer = [op.token(extra="x") for _ in range(2)]
+    async with connected(receiver) as client:
+        for token in (op.token(), *longer, op.token()):
+            client.writer.write(post(token))
+            assert 200 == (await client.answer())[0]
+    assert [post(longer[0])] == parsed
+
+
+async def test_a_known_head_before_a_token_that_has_to_wait(receiver: Receiver, op: OP) -> None:
+    """It is left to the dispatcher with all its bytes, and the connection serves on."""
+    assert 200 == (await receiver.post(op.token())).status
+    unknown = op.token(header={"kid": "another"})
+    await remember(receiver, unknown)
+    fetches = op.jwks_fetches
+    async with connected(receiver) as client:
+        for token, status in ((unknown, 400), (op.token(), 200), (op.token(), 200)):
+            client.writer.write(post(token))
+            assert status == (await client.answer())[0]
+    assert fetches + 1 == op.jwks_fetches
+    assert 1 == receiver.count(outcome="rejected", code="unknown_kid")
+
+
+async def test_bytes_after_a_request_with_a_known_head(known: Receiver, op: OP) -> None:
+    """They begin the next request, whatever they are: here its first half, and then the rest."""
+    following = post(op.token())
+    async with connected(known) as client:
+        client.writer.write(post(op.token()) + following[:50])
+        assert 200 == (await client.answer())[0]
+        client.writer.write(following[50:] + post(op.token()))
+        assert [200, 200] == [(await client.answer())[0] for _ in range(2)]
+
+
+def test_heads_are_bounded() -> None:
+    """A sender with a new head in each request leaves no more than so many."""
+    heads, head = Heads(), Head(None, None, 1)  # type: ignore[arg-type]  # what it says is not looked at
+    for number in range(MAX_HEADS + 1):
+        assert heads.note(b"POST /%d\r\n\r\nb" % number, head)
+    assert heads.split(b"POST /0\r\n\r\nb") is None
+    assert heads.split(b"POST /%d\r\n\r\nb" % MAX_HEADS) == (head, b"b")
+    assert not heads.note(b"POST /\r\n\r\nbb", head)
