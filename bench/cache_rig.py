@@ -19,7 +19,7 @@ import redis
 
 from bench.cache_values import ISS, KEEP_S, TENANT, WEB
 from bench.processes import Process, end
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link import embedded
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bench.cache_values import Kind, Value
 
-KEYS = Keys()
+KEYS = KeyNames()
 OURS = "bench"
 """Name of our own connection that listens."""
 

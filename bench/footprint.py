@@ -14,7 +14,7 @@ import redis
 import redis.asyncio
 
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link import embedded
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction, eviction_id
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
 ISS = "https://login.example.com/realms/main"
-KEYS = Keys()
+KEYS = KeyNames()
 FEW = 10_000
 BATCH = 250
 """Operations per round trip."""

@@ -18,7 +18,7 @@ from bench import cache_values
 from bench.cache_values import ISS, OTHER_WEB, TENANT, WEB, account, logout
 from bench.precision_values import CACHES, Key, Part, keys, session_id
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.evictor.worker import working
 from receiver.ops.settings import Settings
@@ -150,7 +150,7 @@ async def run(count: int, logouts: int, seed: int) -> int:
         )  # fmt: skip
         async with working(settings) as worker:
             await worker.watcher.read_all()
-            publisher = EvictionPublisher(client, Keys(), Retention())
+            publisher = EvictionPublisher(client, KeyNames(), Retention())
             await asyncio.gather(*(publisher.publish(eviction) for eviction, _ in orders))
             began = time.monotonic()
             while await client.exists(*(f"{{logout}}:acks:{eviction.id}" for eviction, _ in orders)) < len(orders):

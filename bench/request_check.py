@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
 
@@ -239,7 +239,7 @@ class Quiet:
         eviction = Eviction(
             id="e1", tenant="t1", iss=str(CLAIMS["iss"]), sub="bob", scope="user", logout_at=1000, received_at=1.0
         )  # fmt: skip
-        self._client.xadd(Keys().events, {"event": eviction.to_json(), "n": 1})
+        self._client.xadd(KeyNames().events, {"event": eviction.to_json(), "n": 1})
 
     def asked(self) -> int:
         """Questions put to Redis so far."""

@@ -18,7 +18,7 @@ from receiver.bus.caches.cache_index import CacheKey
 from receiver.bus.caches.rechecks import PUT_AT_ONCE, Recheck, Rechecks
 from receiver.bus.events import acks, groups
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.link.trips import Trips
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.lua import Argument, Script
 
-KEYS = Keys()
+KEYS = KeyNames()
 ISS = "https://op.example"
 NOW_S = 1_795_176_000
 HELD = 200

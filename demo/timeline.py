@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.eviction import eviction_id
 from receiver.errors import BadEventError
 
@@ -65,7 +65,7 @@ def report(client: redis.Redis, kind: Happened, **data: object) -> None:
     client.xadd(STREAM, fields(kind, data), maxlen=MAX_ENTRIES)
 
 
-def read_all(client: redis.Redis, keys: Keys | None = None) -> list[Entry]:
+def read_all(client: redis.Redis, keys: KeyNames | None = None) -> list[Entry]:
     """Everything that happened so far, oldest first: the demo's entries and the receiver's published events."""
     ours = [
         Entry(Happened(raw[b"kind"].decode()), float(raw[b"at"]), json.loads(raw[b"data"]))
@@ -77,7 +77,7 @@ def read_all(client: redis.Redis, keys: Keys | None = None) -> list[Entry]:
         if entry.kind is Happened.LOGOUT_POSTED
     }
     published = []
-    for entry_id, raw in _range(client, (keys or Keys()).events):
+    for entry_id, raw in _range(client, (keys or KeyNames()).events):
         try:
             data = _eviction_data(stream.to_entry(entry_id, raw).eviction())
         except BadEventError:

@@ -2,7 +2,7 @@
 
 A logout that gets lost is silent everywhere else. The canary is an OP of its own, with a key that lives as long as the
 process, and a tenant of its own (`canary.tenant`). The receiver publishes that tenant's logouts below a prefix of their
-own (`Keys.of_canary`), so no app, evictor or session ever meets one.
+own (`KeyNames.of_canary`), so no app, evictor or session ever meets one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 from prometheus_client import Counter, Gauge, Histogram
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Subscriber
 from receiver.core.tokens.claims import BACKCHANNEL_LOGOUT_EVENT
 from receiver.errors import ConfigurationError
@@ -128,7 +128,7 @@ class Probe:
         redis = self._settings.redis
         async with (
             Subscriber(
-                redis.url, self._hear, app="canary", prefix=Keys(redis.prefix).of_canary.prefix, acknowledge=False,
+                redis.url, self._hear, app="canary", prefix=KeyNames(redis.prefix).of_canary.prefix, acknowledge=False,
                 **redis.options,
             ),
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._settings.canary.deadline_s)) as http,

@@ -115,8 +115,8 @@ class RequestRejectedError(ReceiverError):
     """The sender's message is wrong, and stays wrong when it is sent again."""
 
 
-class MalformedRequestError(RequestRejectedError):
-    """The HTTP request is not a logout request (BCL §2.5)."""
+class RequestError(RequestRejectedError):
+    """The HTTP request is not of the form asked for (BCL §2.5), lacks a right, or comes at a bad time."""
 
 
 class LogoutTokenError(RequestRejectedError):

@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 from hypothesis import HealthCheck, settings
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.ops.logs import JsonFormatter
 from tests import deep
@@ -113,7 +113,7 @@ async def redis_client(redis_server: EmbeddedRedis) -> AsyncIterator[redis.async
     """A client of the suite's Redis, emptied for each test, but in use: it is not one that has lost its logouts."""
     client = redis.asyncio.Redis.from_url(redis_server.url)
     await client.flushall()
-    await client.set(Keys().epoch, 0)
+    await client.set(KeyNames().epoch, 0)
     yield client
     await client.aclose()
 

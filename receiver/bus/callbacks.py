@@ -13,7 +13,7 @@ from receiver.errors import BadEventError, BadValueError
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def read_callback(text: bytes) -> Callback:
 class Callbacks:
     """What is kept of all tenants. Every method may raise what `connection.Failure` names."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: KeyNames) -> None:
         self._client = client
         self._keys = keys
 

@@ -11,7 +11,7 @@ DEFAULT_PREFIX = "{logout}"
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KeyNames:
     """Key names under one prefix.
 
     Attributes:
@@ -21,9 +21,9 @@ class Keys:
     prefix: str = DEFAULT_PREFIX
 
     @property
-    def of_canary(self) -> Keys:
+    def of_canary(self) -> KeyNames:
         """The keys of the canary's logouts, which nothing but the canary reads: a stream, and all that goes with it."""
-        return Keys(f"{self.prefix}:canary")
+        return KeyNames(f"{self.prefix}:canary")
 
     @property
     def events(self) -> str:

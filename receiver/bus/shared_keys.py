@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class StoredKeys:
     document: dict[str, object]
 
 
-class SharedKeys:
+class SharedKeySets:
     """Best effort: when Redis is away, `load` finds nothing and `store` does nothing."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, keep_s: float) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: KeyNames, *, keep_s: float) -> None:
         self._client = client
         self._keys = keys
         self._keep_s = int(keep_s)
@@ -61,7 +61,7 @@ class SharedKeys:
 
 
 def read(text: bytes | str) -> StoredKeys | None:
-    """What is stored; None for anything that is not as `SharedKeys.store` writes it."""
+    """What is stored; None for anything that is not as `SharedKeySets.store` writes it."""
     try:
         stored = json.loads(text)
     except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 ASKED, VERIFIED = "asked", "verified"
 
@@ -44,7 +44,7 @@ class StreamNote:
 class StreamNotes:
     """The notes on all streams. Every method may raise what `connection.Failure` names."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: KeyNames) -> None:
         self._client = client
         self._keys = keys
 

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Watermark:
     """How far one source was taken in. All dates are NumericDate seconds; 0 means never.
 
     Attributes:
@@ -53,17 +53,17 @@ class Watch:
         name: Of the source, as `graph:<tenant>`.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, name: str) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: KeyNames, name: str) -> None:
         self._client = client
         self._position = keys.watch(name)
         self._off = keys.watch_off(name)
 
-    async def position(self) -> Position:
+    async def position(self) -> Watermark:
         """How far it has come."""
         stored: dict[Any, Any] = await self._client.hgetall(self._position)
-        return Position.read(stored)
+        return Watermark.read(stored)
 
-    async def move(self, position: Position) -> None:
+    async def move(self, position: Watermark) -> None:
         """Go on from there next time."""
         await self._client.hset(self._position, items=[part for pair in asdict(position).items() for part in pair])
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.events.stream import Entry
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
@@ -61,7 +61,7 @@ class Acknowledger:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, listener: acks.Listener, *, reads: Callable[[], bool]
+        self, client: redis.asyncio.Redis, keys: KeyNames, listener: acks.Listener, *, reads: Callable[[], bool]
     ) -> None:
         self._reads = reads
         self._client = client

@@ -165,7 +165,7 @@ class Checkpoint:
                     self._recognised.popitem(last=False)
         return visit
 
-    def settle(self, session: SessionLike | None, visit: Visit) -> None:
+    def registered(self, session: SessionLike | None, visit: Visit) -> None:
         """Remember that the sign-in was registered."""
         if session is not None:
             session[MARKER] = list(visit._marker)  # noqa: SLF001

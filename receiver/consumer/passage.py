@@ -215,7 +215,7 @@ class Passage:
         self.status = status
         self._ended = self._ended or status == "ended"
         if status == "live" and not visit.registered:
-            self._checkpoint.settle(session, visit)
+            self._checkpoint.registered(session, visit)
             if session is not None:
                 anew.forget(session)
         return status

@@ -17,7 +17,7 @@ from redis.backoff import EqualJitterBackoff
 from receiver import tracing
 from receiver.bus.events import stream
 from receiver.bus.events.acks import Listener
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link import connection
 from receiver.consumer.acks import Acknowledger, worker_name
 from receiver.consumer.health import BLOCK_S, STALE_AFTER_S, Pulse, place_of
@@ -88,7 +88,7 @@ class Reader(ABC):
         self._on_reset = on_reset
         self._app = app
         self._group = group
-        self._keys = Keys(prefix)
+        self._keys = KeyNames(prefix)
         self._acknowledge = acknowledge
         self._acks: Acknowledger | None = None
         self._pulse = Pulse()

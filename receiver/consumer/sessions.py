@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 
-from receiver.bus.keys import DEFAULT_PREFIX, Keys
+from receiver.bus.keys import DEFAULT_PREFIX, KeyNames
 from receiver.bus.link import connection
 from receiver.bus.link.connection import Options as RedisOptions
 from receiver.bus.sign_ins.names import name_digest, note
@@ -72,7 +72,7 @@ class Registry:
     def __init__(self, client: Callable[[], redis.asyncio.Redis], **options: Unpack[RegistryOptions]) -> None:
         self._client = client
         self._questions = Questions(client)
-        self._keys = Keys(options.get("prefix", DEFAULT_PREFIX))
+        self._keys = KeyNames(options.get("prefix", DEFAULT_PREFIX))
         self._sign_ins = SignIns(client, self._keys, clock=time.time, mget=self._questions.mget)
         self._lifetime_s = options.get("lifetime_s", DEFAULT_LIFETIME_S)
         self._client_id = options.get("client_id")

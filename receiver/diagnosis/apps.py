@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.events import acks, apps
 from receiver.bus.events.trace import LIVE_S
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure, describe
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain, widths
@@ -106,6 +106,6 @@ def to_text(known: list[App]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _redis(settings: Settings) -> AsyncIterator[tuple[redis.asyncio.Redis, Keys]]:
+async def _redis(settings: Settings) -> AsyncIterator[tuple[redis.asyncio.Redis, KeyNames]]:
     async with settings.redis.opened() as client:
-        yield client, Keys(settings.redis.prefix)
+        yield client, KeyNames(settings.redis.prefix)

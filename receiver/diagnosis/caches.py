@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.caches.watched import Watched
 from receiver.bus.events import groups
 from receiver.bus.events.unknown import unknown
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure, describe
 from receiver.bus.link.trips import Trips
 from receiver.core.pace import Paces, room_used
@@ -46,7 +46,7 @@ class CacheSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class CachesReport:
     """What the evictor does.
 
     Attributes:
@@ -68,7 +68,7 @@ class Seen:
     caches: tuple[CacheSeen, ...] = ()
 
 
-async def look(settings: Settings) -> Seen:
+async def look(settings: Settings) -> CachesReport:
     """Look twice, a second apart; changes nothing.
 
     Raises:
@@ -77,7 +77,7 @@ async def look(settings: Settings) -> Seen:
     """
     names = [cache.name for cache in settings.caches]
     async with settings.redis.opened() as client:
-        keys, trips = Keys(settings.redis.prefix), Trips(client)
+        keys, trips = KeyNames(settings.redis.prefix), Trips(client)
         try:
             heard = await Watched(trips, keys).heard(names)
             in_part = await unknown(client, keys, app=EVICTOR, last=LAST)
@@ -92,12 +92,12 @@ async def look(settings: Settings) -> Seen:
             await trips.aclose()
     caches = tuple(CacheSeen(name=name, watched=name in heard, unknown=in_part.by_cache.get(name, 0)) for name in names)
     if before is None or group is None:
-        return Seen(waiting=None, looked_at=in_part.looked_at, caches=caches)
+        return CachesReport(waiting=None, looked_at=in_part.looked_at, caches=caches)
     paces, events = Paces(), settings.events
     paces.look(EVICTOR, waiting=before.lag, handled=before.handled, now_s=0.0)
     pace = paces.look(EVICTOR, waiting=group.lag, handled=group.handled, now_s=took_s)
     used = room_used(waiting=group.lag, waits_s=group.waits_s, max_events=events.max_events, max_age_s=events.max_age_s)
-    return Seen(
+    return CachesReport(
         waiting=group.lag,
         per_s=round(pace.per_s, 1),
         left_s=None if pace.left_s == float("inf") else round(pace.left_s, 1),
@@ -108,16 +108,16 @@ async def look(settings: Settings) -> Seen:
     )
 
 
-async def _progress(client: redis.asyncio.Redis, keys: Keys) -> groups.Progress | None:
+async def _progress(client: redis.asyncio.Redis, keys: KeyNames) -> groups.Progress | None:
     return next((group for group in await groups.progress(client, keys) if group.name == EVICTOR), None)
 
 
-def to_json(seen: Seen) -> str:
+def to_json(seen: CachesReport) -> str:
     """One object."""
     return dump(asdict(seen), indent=2)
 
 
-def to_text(seen: Seen) -> str:
+def to_text(seen: CachesReport) -> str:
     """A line on the evictions, and one for each cache."""
     rows = [
         (
@@ -132,7 +132,7 @@ def to_text(seen: Seen) -> str:
     return "\n".join(map(plain, [_evictions(seen), *lines]))
 
 
-def _evictions(seen: Seen) -> str:
+def _evictions(seen: CachesReport) -> str:
     if seen.waiting is None:
         return "No evictor has ever read the evictions."
     left = "nothing moves" if seen.left_s is None else f"{seen.left_s:.0f} s left"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.diagnosis.checks import Check
 
 MAX_APPS = 5
@@ -38,7 +38,7 @@ class Listeners:
     elsewhere: Mapping[int, frozenset[str]]
 
 
-async def find_listeners(client: redis.asyncio.Redis, keys: Keys) -> Listeners:
+async def find_listeners(client: redis.asyncio.Redis, keys: KeyNames) -> Listeners:
     """Look at every database; what this user may not see is left out. Never raises for Redis."""
     elsewhere = {}
     try:
@@ -55,7 +55,7 @@ async def find_listeners(client: redis.asyncio.Redis, keys: Keys) -> Listeners:
     return Listeners(own=databases.number_of(client), here=here, elsewhere=apps)
 
 
-async def _listening(client: redis.asyncio.Redis, keys: Keys) -> frozenset[str]:
+async def _listening(client: redis.asyncio.Redis, keys: KeyNames) -> frozenset[str]:
     seconds, _ = await client.time()
     heard_ms = (int(seconds) - LIVE_S) * 1000
     return frozenset(one.app for one in await acks.instances(client, keys) if one.last_seen_ms >= heard_ms)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.bus.events.unknown import Unknown, unknown
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure
 from receiver.bus.link.inspect import inspect, inspect_standbys
 from receiver.bus.streams import StreamNotes
@@ -20,7 +20,7 @@ from receiver.diagnosis.caches import LAST
 from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.databases import check_listeners, find_listeners
 from receiver.diagnosis.endpoint_checks import check_endpoint, endpoints
-from receiver.diagnosis.op import DatingFetcher, Published, fetch, find_elsewhere
+from receiver.diagnosis.op import DatingFetcher, OpDocument, fetch, find_elsewhere
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.source_checks import SourceFacts, check_sources
@@ -82,11 +82,11 @@ async def _examine_redis(settings: Settings) -> list[Check]:
         return [Area("redis").warning("reachable", text, "Set redis.url to the Redis your apps share.")]
     async with settings.redis.opened() as client:
         wait = settings.redis.wait_replicas
-        facts = await inspect(client, Keys(settings.redis.prefix), wait_replicas=wait)
+        facts = await inspect(client, KeyNames(settings.redis.prefix), wait_replicas=wait)
         checks = list(check_redis(facts, wait_replicas=wait))
         if not facts.problem:
             checks += check_standbys(await inspect_standbys(client))
-            checks += check_listeners(await find_listeners(client, Keys(settings.redis.prefix)), settings.apps)
+            checks += check_listeners(await find_listeners(client, KeyNames(settings.redis.prefix)), settings.apps)
         return checks
 
 
@@ -98,7 +98,7 @@ async def _examine_caches(settings: Settings) -> list[Check]:
         caches = await open_caches(settings, client, stack)
         found = await asyncio.gather(*(sample(cache, caches) for cache in caches))
         try:
-            in_part = await unknown(client, Keys(settings.redis.prefix), app=EVICTOR, last=LAST)
+            in_part = await unknown(client, KeyNames(settings.redis.prefix), app=EVICTOR, last=LAST)
         except Failure:
             # The checks of Redis say so.
             in_part = Unknown(0, {})
@@ -111,7 +111,7 @@ async def _examine_sources(settings: Settings) -> list[Check]:
     tenants = [one for one in settings.all_tenants if any((one.ssf, one.graph, one.keycloak))]
     if not tenants or settings.redis.url == EMBEDDED:
         return []
-    keys, checks = Keys(settings.redis.prefix), []
+    keys, checks = KeyNames(settings.redis.prefix), []
     async with settings.redis.opened() as client:
         notes = StreamNotes(client, keys)
         try:
@@ -141,7 +141,7 @@ async def _examine_endpoints(fetcher: DatingFetcher, settings: TenantSettings, p
 
 
 async def _examine_op(fetcher: DatingFetcher, tenant: Tenant) -> list[Check]:
-    metadata: Published | None = None
+    metadata: OpDocument | None = None
     jwks_uri: object = tenant.jwks_uri
     if jwks_uri is None:
         metadata = await fetch(fetcher, address_of(tenant), tenant)

@@ -15,7 +15,7 @@ from receiver.core.tokens.logout_token import accepted
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge
 from receiver.diagnosis.kinds import case_of, kind_of
-from receiver.diagnosis.known_keys import Verdict, judge_as_the_service
+from receiver.diagnosis.known_keys import JudgementWithKeys, judge_as_the_service
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
 from receiver.errors import ConfigurationError, PublishError
 from receiver.ingress.inputs.token_verifier import check_valid_now
@@ -126,9 +126,9 @@ async def explain(
         return judge(examination, case.tenant, show_subject=show_subject, asked=case.asked)
 
     if jwks is not None:
-        verdict = Verdict(judged_by(read_key_set(jwks)), str(jwks))
+        verdict = JudgementWithKeys(judged_by(read_key_set(jwks)), str(jwks))
     elif case.keys_of is None:
-        verdict = Verdict(judged_by(None))
+        verdict = JudgementWithKeys(judged_by(None))
     else:
         verdict = await judge_as_the_service(settings, case.keys_of, judged_by)
     judgement, wait_s = verdict.judgement, 0.0

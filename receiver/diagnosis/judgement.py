@@ -70,7 +70,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class KindRules:
     """What is asked of one kind of token.
 
     Attributes:
@@ -90,7 +90,7 @@ def _scope_of_logout(examination: Examination) -> Scope:
     return eviction.scope
 
 
-LOGOUT = Asked(parsing=PARSING, rules=RULES, accept=_scope_of_logout)
+LOGOUT = KindRules(parsing=PARSING, rules=RULES, accept=_scope_of_logout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def tenant_for(compact: str, tenants: TenantDirectory, path_tenant: Tenant | Non
 
 
 def judge(
-    examination: Examination, tenant: Tenant | None, *, show_subject: bool = False, asked: Asked = LOGOUT
+    examination: Examination, tenant: Tenant | None, *, show_subject: bool = False, asked: KindRules = LOGOUT
 ) -> Judgement:  # fmt: skip
     """Ask every rule that can be asked.
 

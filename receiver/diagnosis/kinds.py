@@ -14,7 +14,7 @@ from receiver.core.tokens import command_token, revocation_token, signed_token
 from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.logout_token import PARSING
 from receiver.core.tokens.rule import Examination
-from receiver.diagnosis.judgement import LOGOUT, Asked, tenant_for
+from receiver.diagnosis.judgement import LOGOUT, KindRules, tenant_for
 from receiver.errors import ConfigurationError, LogoutTokenError
 from receiver.ingress.http.responses import Policy
 from receiver.ingress.inputs import commands, revocation, ssf_push
@@ -53,7 +53,7 @@ class Case:
     """
 
     kind: Kind
-    asked: Asked
+    asked: KindRules
     tenant: Tenant | None
     keys_of: Tenant | None
     begin: Callable[[], Examination]
@@ -119,7 +119,7 @@ def _command(tenant: Tenant, begin: Callable[[], Examination], policy: Policy, u
 
     rules = signed_token.every_rule(command_token.rules(address_of(url, commands.PATH, tenant)))
     return Case(
-        kind="command", asked=Asked(parsing=PARSING, rules=rules, accept=scope), tenant=tenant, keys_of=tenant,
+        kind="command", asked=KindRules(parsing=PARSING, rules=rules, accept=scope), tenant=tenant, keys_of=tenant,
         begin=begin, accepted_status=lambda found: 202 if found.claims["command"] == "invalidate_async" else 200,
         refused_status=lambda error: commands.refusal(error, policy).status,
     )  # fmt: skip
@@ -132,7 +132,7 @@ def _revocation(tenant: Tenant, begin: Callable[[], Examination], policy: Policy
         )
     rules = signed_token.every_rule(revocation_token.rules(address_of(url, revocation.PATH, tenant)))
     return Case(
-        kind="revocation", asked=Asked(parsing=PARSING, rules=rules, accept=lambda _: "user"), tenant=tenant,
+        kind="revocation", asked=KindRules(parsing=PARSING, rules=rules, accept=lambda _: "user"), tenant=tenant,
         keys_of=tenant, begin=begin, accepted_status=lambda _: 204,
         refused_status=lambda error: revocation.refusal(error, policy).status,
     )  # fmt: skip
@@ -155,7 +155,7 @@ def _security_event(compact: str, transmitter: Transmitter, policy: Policy, *, n
         return evictions[0].scope if evictions else None
 
     return Case(
-        kind="set", asked=Asked(parsing=se.PARSING, rules=se.RULES, accept=accept), tenant=transmitter.tenant,
+        kind="set", asked=KindRules(parsing=se.PARSING, rules=se.RULES, accept=accept), tenant=transmitter.tenant,
         keys_of=transmitter.issuer, begin=begin, accepted_status=lambda _: 202,
         refused_status=lambda error: ssf_push.refusal(error, policy).status,
     )  # fmt: skip

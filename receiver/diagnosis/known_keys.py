@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.keys import Keys
-from receiver.bus.shared_keys import SharedKeys
+from receiver.bus.keys import KeyNames
+from receiver.bus.shared_keys import SharedKeySets
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.op import DatingFetcher, fetch_key_set
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class JudgementWithKeys:
     """A judgement, and the keys it was made with.
 
     Attributes:
@@ -47,7 +47,7 @@ class Verdict:
         return error is not None and error.code in EVIDENCE
 
 
-async def judge_as_the_service(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> Verdict:
+async def judge_as_the_service(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> JudgementWithKeys:
     """Judge by the copy that receivers share in Redis. Where there is none, or it speaks against the token, ask the OP.
 
     Args:
@@ -62,26 +62,28 @@ async def judge_as_the_service(settings: Settings, tenant: Tenant, judged_by: Ju
         address, at_op = await _fetch(settings, tenant)
     except JWKSUnavailableError as error:
         if by_copy is None:
-            return Verdict(judged_by(error))
-        return Verdict(by_copy.judgement, by_copy.keys_from, f"the OP cannot be asked for newer keys: {error.message}")
-    by_op = Verdict(judged_by(at_op), address)
+            return JudgementWithKeys(judged_by(error))
+        return JudgementWithKeys(
+            by_copy.judgement, by_copy.keys_from, f"the OP cannot be asked for newer keys: {error.message}"
+        )
+    by_op = JudgementWithKeys(judged_by(at_op), address)
     if by_copy is None:
         return by_op
     if by_op.speaks_against_keys:
-        return Verdict(by_copy.judgement, by_copy.keys_from, "the OP has no key for this token either")
-    return Verdict(
+        return JudgementWithKeys(by_copy.judgement, by_copy.keys_from, "the OP has no key for this token either")
+    return JudgementWithKeys(
         by_op.judgement, address,
         f"the OP has another key than {by_copy.keys_from}. The service fetches it when such a token comes; within the "
         "cool-down (key_cooldown_s) after another one it answers 400, holds the token, and publishes it afterwards",
     )  # fmt: skip
 
 
-async def _by_copy(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> Verdict | None:
+async def _by_copy(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> JudgementWithKeys | None:
     """None where Redis has no copy, or cannot be asked."""
     if settings.redis.url == EMBEDDED:
         return None
     async with settings.redis.opened() as client:
-        shared = SharedKeys(client, Keys(settings.redis.prefix), keep_s=settings.keys.max_stale_s)
+        shared = SharedKeySets(client, KeyNames(settings.redis.prefix), keep_s=settings.keys.max_stale_s)
         try:
             stored = await shared.load(shared_name(tenant))
             key_set = parse_key_set(stored.document) if stored is not None else None
@@ -89,7 +91,7 @@ async def _by_copy(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> V
             return None
     if stored is None or key_set is None or not key_set.keys:
         return None
-    return Verdict(judged_by(key_set), f"the service's copy of {instant(stored.fetched_at)}")
+    return JudgementWithKeys(judged_by(key_set), f"the service's copy of {instant(stored.fetched_at)}")
 
 
 async def _fetch(settings: Settings, tenant: Tenant) -> tuple[str, KeySet]:

@@ -68,7 +68,7 @@ def clock_ahead(date: str | None, age: str | None, now_s: float) -> float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class OpDocument:
     """A document of the OP, or why it cannot be had.
 
     Attributes:
@@ -84,15 +84,17 @@ class Published:
     is_elsewhere: bool = False
 
 
-async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> Published:
+async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> OpDocument:
     """The document at `url`, or the reason in words; never raises for what the network does."""
     try:
-        return Published(url, await _get(fetcher, url, tenant))
+        return OpDocument(url, await _get(fetcher, url, tenant))
     except FetchError as error:
-        return Published(url, None, error.message, is_elsewhere=bool(NOT_HERE.search(error.message)))
+        return OpDocument(url, None, error.message, is_elsewhere=bool(NOT_HERE.search(error.message)))
 
 
-async def find_elsewhere(fetcher: Fetcher, missing: Published | None, tenant: Tenant, *, has: str) -> Published | None:
+async def find_elsewhere(
+    fetcher: Fetcher, missing: OpDocument | None, tenant: Tenant, *, has: str
+) -> OpDocument | None:
     """The document below another path prefix of the same host, where the one asked for is not what was found there.
 
     A proxy may add or take away a prefix, and an OP be set up with one or without.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jwk import UnusableKey
     from receiver.core.tokens.jwks import KeySet
     from receiver.diagnosis.checks import Check
-    from receiver.diagnosis.op import Document, Published
+    from receiver.diagnosis.op import Document, OpDocument
 
 DATE_RESOLUTION_S = 1.0
 """A `Date` header has whole seconds, so a difference of one says nothing."""
@@ -39,11 +39,11 @@ class OPFacts:
     """
 
     tenant: Tenant
-    metadata: Published | None
-    jwks: Published | None
+    metadata: OpDocument | None
+    jwks: OpDocument | None
     ahead_s: float | None
-    metadata_elsewhere: Published | None = None
-    jwks_elsewhere: Published | None = None
+    metadata_elsewhere: OpDocument | None = None
+    jwks_elsewhere: OpDocument | None = None
 
 
 def check_op(facts: OPFacts) -> Iterator[Check]:
@@ -69,7 +69,7 @@ def check_op(facts: OPFacts) -> Iterator[Check]:
     )  # fmt: skip
 
 
-def _missing_discovery(area: Area, tenant: Tenant, missing: Published, elsewhere: Published | None) -> Check:
+def _missing_discovery(area: Area, tenant: Tenant, missing: OpDocument, elsewhere: OpDocument | None) -> Check:
     document = elsewhere.document if elsewhere else None
     if elsewhere is None or document is None:
         return area.failed("discovery", missing.problem, "Check the tenant's issuer and discovery_url.")

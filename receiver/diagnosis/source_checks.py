@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from receiver.bus.streams import StreamNote
-    from receiver.bus.watches import Position
+    from receiver.bus.watches import Watermark
     from receiver.diagnosis.checks import Check
     from receiver.ops.tenant_settings import TenantSettings
 
@@ -34,8 +34,8 @@ class SourceFacts:
     """
 
     stream: StreamNote
-    graph: Position
-    realm: Position
+    graph: Watermark
+    realm: Watermark
     now_s: float
 
 
@@ -80,7 +80,7 @@ def _stream(area: Area, tenant: str, note: StreamNote) -> Check:
     return area.ok("stream", "the transmitter's verification has come")
 
 
-def _watched(area: Area, name: str, position: Position, text: str, *, now_s: float, sweep_s: float) -> Check:
+def _watched(area: Area, name: str, position: Watermark, text: str, *, now_s: float, sweep_s: float) -> Check:
     at = max(position.dates_at, position.ended_at)
     fix = f"See why in the job input:{name}:<tenant> of /readyz, and input.failed in the log."
     if not at:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure, describe
 from receiver.bus.streams import StreamNotes
 from receiver.core.signals.delivery import POLL, PUSH, delivery_of, is_method, is_reachable
@@ -201,6 +201,6 @@ async def _open(settings: Settings, name: str) -> AsyncIterator[Stream]:
 async def _notes(settings: Settings) -> AsyncIterator[StreamNotes]:
     async with settings.redis.opened() as client:
         try:
-            yield StreamNotes(client, Keys(settings.redis.prefix))
+            yield StreamNotes(client, KeyNames(settings.redis.prefix))
         except Failure as error:
             raise RedisUnavailableError(f"Redis did not answer: {describe(error)}") from error

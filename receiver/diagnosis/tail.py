@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.events.stream import END, NO_NUMBER, StreamReader
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.cursor import Cursor
 from receiver.diagnosis.claim_text import instant
@@ -84,7 +84,7 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncGenera
     """Every entry published from now on; `warn` gets one line for each outage."""
     away = False
     async with settings.redis.opened(timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000) as client:
-        stream = StreamReader(client, Keys(settings.redis.prefix))
+        stream = StreamReader(client, KeyNames(settings.redis.prefix))
         while True:
             leave_if_cancelled()
             try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.events import trace as bus
 from receiver.bus.events.event_search import NotFound, find
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
 
@@ -28,7 +28,7 @@ async def trace(settings: Settings, text: str) -> Trace | None:
         ConfigurationError: the settings name no Redis that others could publish to.
         RedisUnavailableError: Redis cannot be read.
     """
-    keys = Keys(settings.redis.prefix)
+    keys = KeyNames(settings.redis.prefix)
     issuers = [issuer for tenant in settings.all_tenants for issuer in tenant.to_tenant().issuers]
     async with settings.redis.opened() as client:
         found = await find(client, keys, text, issuers)

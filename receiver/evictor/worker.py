@@ -16,7 +16,7 @@ from receiver.bus.caches.cache_index import CacheIndex
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.caches.removals import Removals
 from receiver.bus.caches.watched import Watched
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure, describe
 from receiver.bus.link.inspect import probe_clearing
 from receiver.bus.link.lease import Lease
@@ -158,7 +158,7 @@ async def working(
     _check(settings)
     async with contextlib.AsyncExitStack() as stack:
         metrics = EvictorMetrics()
-        keys = Keys(settings.redis.prefix)
+        keys = KeyNames(settings.redis.prefix)
         client = await stack.enter_async_context(settings.redis.opened(timeout_s=TIMEOUT_S))
         caches = await open_caches(settings, client, stack)
         for cache in caches:

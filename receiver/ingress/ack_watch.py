@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.events.publish import Retention
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.acks")
@@ -54,8 +54,8 @@ class AckWatch:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, metrics: Metrics, *, declared: Collection[str], seen_s: float,
-        retention: Retention,
+        self, client: redis.asyncio.Redis, keys: KeyNames, metrics: Metrics, *, declared: Collection[str],
+        seen_s: float, retention: Retention,
     ) -> None:  # fmt: skip
         self._client = client
         self._keys = keys
@@ -115,7 +115,7 @@ class AckWatch:
         found = await groups.progress(self._client, self._keys)
         self._groups.show(found[:MAX_APPS], now_s=time.monotonic())
 
-    def _show_apps(self, heard: acks.Heard) -> None:
+    def _show_apps(self, heard: acks.LastHeard) -> None:
         metrics = self._metrics
         lately = {app: at for app, at in heard.at.items() if at >= heard.now_s - self._seen_s}
         last_seen: dict[str, float] = {}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 log = logging.getLogger("receiver.redis")
 
@@ -44,7 +44,7 @@ class EpochWatch:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, in_use: Iterable[str], *, clock: Callable[[], float],
+        self, client: redis.asyncio.Redis, keys: KeyNames, in_use: Iterable[str], *, clock: Callable[[], float],
         newest: Callable[[], str | None] = lambda: None,
     ) -> None:  # fmt: skip
         self._client = client

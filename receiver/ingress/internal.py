@@ -23,7 +23,7 @@ NEVER_ANSWERED = (
 
 
 @dataclass(slots=True, kw_only=True)
-class State(Readiness):
+class ReceiverState(Readiness):
     """The state of a receiver.
 
     Attributes:
@@ -64,7 +64,7 @@ class State(Readiness):
         }
 
 
-def internal_listener(state: State, metrics: Metrics, api: web.Application) -> web.Application:
+def internal_listener(state: ReceiverState, metrics: Metrics, api: web.Application) -> web.Application:
     """`/livez`, `/readyz`, `/metrics`, and the API under `/v1`."""
     app = web.Application()
     add_probes(app, state, metrics.registry)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from receiver.bus.events.feed import EventLog
 from receiver.bus.events.known_sessions import KnownSessions
 from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
-from receiver.bus.shared_keys import SharedKeys
+from receiver.bus.shared_keys import SharedKeySets
 from receiver.bus.sign_ins.names import Names
 from receiver.bus.streams import StreamNotes
 from receiver.core.index_names import IndexNames
@@ -97,7 +97,7 @@ def make_key_store(
     store = KeyStore(
         tenants,
         fetcher=fetcher,
-        shared=SharedKeys(client, Keys(settings.redis.prefix), keep_s=settings.keys.max_stale_s),
+        shared=SharedKeySets(client, KeyNames(settings.redis.prefix), keep_s=settings.keys.max_stale_s),
         policy=KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s),
         metrics=metrics,
         clock=clock,
@@ -146,7 +146,7 @@ def make_security_events(
     """What judges security events; of no transmitter yet."""
     issuers = TenantDirectory(())
     keys = make_key_store(settings, issuers, client, fetcher, stack, metrics=metrics, clock=clock)
-    return SecurityEvents(issuers, keys, StreamNotes(client, Keys(settings.redis.prefix)), metrics)
+    return SecurityEvents(issuers, keys, StreamNotes(client, KeyNames(settings.redis.prefix)), metrics)
 
 
 def following(
@@ -174,7 +174,7 @@ def retention(settings: Settings) -> Retention:
 
 
 def make_publisher(
-    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics,
+    settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, keys: KeyNames, *, metrics: Metrics,
     clock: Callable[[], float],
 ) -> EvictionPublisher:  # fmt: skip
     """What appends to the stream."""
@@ -200,7 +200,7 @@ def make_publisher(
 
 
 def make_canary(
-    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]
+    settings: Settings, client: redis.asyncio.Redis, keys: KeyNames, *, clock: Callable[[], float]
 ) -> tuple[str, EvictionPublisher] | None:
     """The tenant of the canary, and what appends its logouts; None where there is no canary."""
     if settings.canary.tenant is None:
@@ -211,13 +211,15 @@ def make_canary(
 
 
 def known_sessions(
-    settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]
+    settings: Settings, client: redis.asyncio.Redis, keys: KeyNames, *, clock: Callable[[], float]
 ) -> KnownSessions:
     """What knows which sessions there are."""
     return KnownSessions(client, keys, IndexNames(settings.evictor.index_secrets), clock=clock)
 
 
-def known_names(settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, clock: Callable[[], float]) -> Names:
+def known_names(
+    settings: Settings, client: redis.asyncio.Redis, keys: KeyNames, *, clock: Callable[[], float]
+) -> Names:
     """What knows who goes by which name."""
     return Names(client, keys, IndexNames(settings.evictor.index_secrets), clock=clock)
 
@@ -260,7 +262,7 @@ async def open_audit(
     return audit
 
 
-def make_feed(settings: Settings, client: redis.asyncio.Redis, keys: Keys, *, metrics: Metrics) -> EventFeed:
+def make_feed(settings: Settings, client: redis.asyncio.Redis, keys: KeyNames, *, metrics: Metrics) -> EventFeed:
     """The event feeds of the internal listener."""
     log = EventLog(client, keys, timeout_s=settings.redis.timeout_s)
     return EventFeed(log, max_clients=settings.internal.feed_clients, metrics=metrics)

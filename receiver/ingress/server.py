@@ -9,11 +9,11 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
-from receiver.ingress.api import Backing, BearerTokens, compose
+from receiver.ingress.api import ApiDependencies, BearerTokens, compose
 from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_jobs, input_table
@@ -21,7 +21,7 @@ from receiver.ingress.inputs.signed_tokens import SignedTokens
 from receiver.ingress.inputs.sources import Sources
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
-from receiver.ingress.internal import State, internal_listener
+from receiver.ingress.internal import ReceiverState, internal_listener
 from receiver.ingress.keys.tenant_keys import shared_name
 from receiver.ingress.outbox import OutboxPublisher
 from receiver.ops.logs import emit
@@ -91,7 +91,7 @@ class Server:
     """
 
     def __init__(
-        self, settings: Settings, *, state: State, metrics: Metrics, publisher: EvictionPublisher,
+        self, settings: Settings, *, state: ReceiverState, metrics: Metrics, publisher: EvictionPublisher,
         through_outbox: OutboxPublisher | None, feed: EventFeed, tenants: TenantDirectory,
     ) -> None:  # fmt: skip
         self._settings = settings
@@ -156,7 +156,7 @@ async def running(
     """
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics(settings.metrics.tenant_series)
-        keys = Keys(settings.redis.prefix)
+        keys = KeyNames(settings.redis.prefix)
         jobs = Supervisor(metrics, backoff=backoff)
         client = await parts.open_redis(settings.redis, stack, jobs)
         audit = await parts.open_audit(settings.audit, stack, jobs, metrics=metrics, clock=clock)
@@ -205,13 +205,13 @@ async def running(
         sources = Sources(resources, jobs, lambda now: input_jobs(now))  # noqa: PLW0108  # tests replace it
         dispatcher = Dispatcher(input_table(resources), intake, tenants, settings.public, metrics=metrics, clock=clock)
         feed = parts.make_feed(settings, client, keys, metrics=metrics)
-        state = State(watch, jobs, keys=key_store, outbox=outbox)
+        state = ReceiverState(watch, jobs, keys=key_store, outbox=outbox)
         server = Server(
             settings, state=state, metrics=metrics, publisher=publisher, through_outbox=through_outbox, feed=feed,
             tenants=tenants,
         )  # fmt: skip
         access = BearerTokens(settings.internal.tokens)
-        backing = Backing(
+        backing = ApiDependencies(
             tenants=tenants, access=access, dispatcher=dispatcher, client=client, keys=keys, feed=feed,
             names=resources.names,
         )  # fmt: skip

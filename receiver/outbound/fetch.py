@@ -15,7 +15,7 @@ from yarl import URL
 from receiver import __version__
 from receiver.errors import FetchError
 from receiver.outbound.egress import Ways
-from receiver.outbound.turns import PauseError, Turns, Urgency, retry_after_s
+from receiver.outbound.turns import HostTurns, PauseError, Urgency, retry_after_s
 from receiver.outbound.unreachable import LOOK_AT, explain_unreachable
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Fetcher:
         self._per_host = limits.per_host
         self._ways = Ways(egresses)
         self._monotonic = monotonic
-        self._turns: dict[tuple[str, str | None, int | None], Turns] = {}
+        self._turns: dict[tuple[str, str | None, int | None], HostTurns] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -227,14 +227,14 @@ class Fetcher:
                     found += chunk
             return Answer(response.status, response.headers.get("Retry-After"), bytes(found[: self._max_bytes]))
 
-    def _turns_at(self, url: str) -> Turns:
+    def _turns_at(self, url: str) -> HostTurns:
         try:
             origin = _origin(url)
         except ValueError:
             # Not an address, which is said when it is asked for.
             origin = ("", None, None)
         if origin not in self._turns:
-            self._turns[origin] = Turns(self._per_host, clock=self._monotonic)
+            self._turns[origin] = HostTurns(self._per_host, clock=self._monotonic)
         return self._turns[origin]
 
     async def _get(self, url: str, way: Way, *, allow_http: bool) -> bytes:

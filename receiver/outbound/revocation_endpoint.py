@@ -45,7 +45,7 @@ class TenantRevocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EndpointFound:
     """The answer to "where?".
 
     Attributes:
@@ -66,38 +66,38 @@ class RevocationEndpoint:
         self._tenant = tenant
         self._fetcher = fetcher
         self._clock = clock
-        self._found: Found | None = None
+        self._found: EndpointFound | None = None
         self._until_s = 0.0
         self._one_at_a_time = asyncio.Lock()
 
-    async def find(self) -> Found:
+    async def find(self) -> EndpointFound:
         """Where to revoke now. An OP that cannot be reached does not make us forget where it was."""
         if self._tenant.endpoint is not None:
-            return Found(self._tenant.endpoint)
+            return EndpointFound(self._tenant.endpoint)
         async with self._one_at_a_time:
             if self._found is None or self._clock() >= self._until_s:
                 return await self._discover()
             return self._found
 
-    async def _discover(self) -> Found:
+    async def _discover(self) -> EndpointFound:
         url = self._tenant.metadata_url
         try:
             metadata = await self._fetcher.get_json(url, tenant=self._tenant.tenant, allow_http=self._tenant.allow_http)
         except FetchError as error:
             if self._found is None or self._found.url is None:
-                return Found(None, error.message, is_final=False)
+                return EndpointFound(None, error.message, is_final=False)
             self._until_s = self._clock() + DISCOVERY_RETRY_S
             return self._found
         self._found = self._read(metadata)
         self._until_s = self._clock() + DISCOVERY_KEEP_S
         return self._found
 
-    def _read(self, metadata: Mapping[str, object]) -> Found:
+    def _read(self, metadata: Mapping[str, object]) -> EndpointFound:
         url = self._tenant.metadata_url
         try:
             endpoint = endpoint_in(metadata, "revocation_endpoint", issuer=self._tenant.issuer, url=url)
         except FetchError as error:
-            return Found(None, error.message)
+            return EndpointFound(None, error.message)
         if not is_acceptable(endpoint, allow_http=self._tenant.allow_http):
-            return Found(None, f"{url}: its revocation_endpoint is not https")
-        return Found(endpoint)
+            return EndpointFound(None, f"{url}: its revocation_endpoint is not https")
+        return EndpointFound(endpoint)

@@ -86,7 +86,7 @@ class RevocationRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RevocationAnswer:
     """What an answer means.
 
     Attributes:
@@ -122,7 +122,7 @@ def build_request(client_id: str, client: RevocationClient, refresh_token: str) 
             return RevocationRequest({**form, "client_id": client_id}, None)
 
 
-def judge(answer: Answer, now_s: float) -> Verdict:
+def judge(answer: Answer, now_s: float) -> RevocationAnswer:
     """What the OP's answer means (RFC 7009 §2.2): done, refused for good, or worth another try.
 
     Args:
@@ -131,11 +131,11 @@ def judge(answer: Answer, now_s: float) -> Verdict:
     """
     status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004  # HTTP; some OPs send 204
-        return Verdict(Outcome.OK)
+        return RevocationAnswer(Outcome.OK)
     if status == 429 or status >= 500:  # noqa: PLR2004  # HTTP
-        return Verdict(None, f"http_{status}", wait_s=_retry_after_s(answer.retry_after, now_s))
+        return RevocationAnswer(None, f"http_{status}", wait_s=_retry_after_s(answer.retry_after, now_s))
     error = _error(answer)
-    return Verdict(Outcome.REFUSED, error, _ACTIONS.get(error, _OTHER_ACTION))
+    return RevocationAnswer(Outcome.REFUSED, error, _ACTIONS.get(error, _OTHER_ACTION))
 
 
 def _error(answer: Answer) -> str:

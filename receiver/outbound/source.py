@@ -32,7 +32,7 @@ class Tokens(Protocol):
         """This one was refused."""
 
 
-class Source:
+class WatchedSource:
     """One source.
 
     Args:

@@ -65,7 +65,7 @@ class PauseError(Exception):
         self.seconds = seconds
 
 
-class Turns:
+class HostTurns:
     """The requests to one host.
 
     A host that asks for a pause gets half as many requests a second from then on, slowly more again, and urgent ones

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.ingress import epoch_watch
 from receiver.ingress.api import feed as event_feed
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
     from tests.support.op import OP
 
-STREAM = Keys().events
+STREAM = KeyNames().events
 
 
 def subjects(blocks: list[Block]) -> list[str]:
@@ -73,7 +73,7 @@ async def test_no_gap_and_no_duplicate_between_catch_up_and_live(api: Api) -> No
     """Feeds that resume far behind, while events go on coming, get each exactly once and in order."""
     for number in range(250):
         await api.receiver.redis.xadd(STREAM, {"event": _event(f"u{number}"), "n": number + 1})
-    await api.receiver.redis.set(Keys().sequence, 250)
+    await api.receiver.redis.set(KeyNames().sequence, 250)
     expected = [f"u{number}" for number in range(300)]
 
     async def publish() -> None:
@@ -145,7 +145,7 @@ async def test_stream_whose_clock_went_back_is_heard(api: Api) -> None:
         await feed.event()
         await api.receiver.redis.flushall()
         await api.receiver.redis.xadd(STREAM, {"event": _event("new"), "n": 1}, id="1000-0")
-        await api.receiver.redis.set(Keys().sequence, 1)
+        await api.receiver.redis.set(KeyNames().sequence, 1)
         await api.receiver.redis.xadd(STREAM, {"event": _event("newer"), "n": 2}, id="1001-0")
         blocks = await feed.events(3)
     assert ["reset", "new", "newer"] == subjects(blocks)
@@ -191,7 +191,7 @@ async def _restore(server: EmbeddedRedis, more: int) -> None:
     client = redis.asyncio.Redis.from_url(server.url)
     assert 3 == await client.xlen(STREAM)
     for number in range(more):
-        await client.xadd(STREAM, {"event": _event(f"new{number}"), "n": await client.incr(Keys().sequence)})
+        await client.xadd(STREAM, {"event": _event(f"new{number}"), "n": await client.incr(KeyNames().sequence)})
     await client.aclose()
 
 
@@ -280,7 +280,7 @@ async def test_redis_away_and_back(clock: Clock, op: OP) -> None:
                 await asyncio.to_thread(server.start)
                 # By another receiver, the moment Redis is back.
                 other = redis.asyncio.Redis.from_url(server.url)
-                await other.xadd(STREAM, {"event": _event("after"), "n": await other.incr(Keys().sequence)})
+                await other.xadd(STREAM, {"event": _event("after"), "n": await other.incr(KeyNames().sequence)})
                 await other.aclose()
                 assert ["after"] == subjects([await feed.event()])
             assert 0 == api.metric("logout_sse_resets_total")

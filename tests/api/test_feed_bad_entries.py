@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from tests.support.bad_entries import ALL, IN_BETWEEN, OTHER_TYPE, TOLERATED, Bad
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def test_a_gap_behind_such_entries_is_told(api: Api) -> None:
     first = await api.evict("first")
     bad = next(bad for bad in ALL if bad.heard and bad.uses_number)
     await bad.add(api.receiver.redis)
-    await api.receiver.redis.incr(Keys().sequence)
+    await api.receiver.redis.incr(KeyNames().sequence)
     await api.evict("after")
     async with api.feed(first["entry_id"]) as feed:
         assert ["eviction", "reset", "eviction"] == [block.event for block in await feed.events(3)]
@@ -57,8 +57,8 @@ async def test_a_gap_behind_such_entries_is_told(api: Api) -> None:
 
 async def test_a_damaged_sequence(api: Api) -> None:
     """A feed opens also where the last number given cannot be read."""
-    await api.receiver.redis.set(Keys().sequence, "abc")
+    await api.receiver.redis.set(KeyNames().sequence, "abc")
     async with api.feed() as feed:
-        await api.receiver.redis.set(Keys().sequence, 6)
+        await api.receiver.redis.set(KeyNames().sequence, 6)
         ordered = await api.evict("after")
         assert ordered["entry_id"] == (await feed.event()).id

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from receiver.core.tenants import TenantDirectory
-from receiver.ingress.api import Backing, BearerTokens, compose
+from receiver.ingress.api import ApiDependencies, BearerTokens, compose
 from receiver.ingress.api.names import Erasure
-from receiver.ingress.api.sessions import Identity, Registration
+from receiver.ingress.api.sessions import Registration, SessionIdentity
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_table
 from receiver.ingress.inputs.admin import Order
@@ -43,7 +43,7 @@ OPERATIONS = {
 
 
 SCHEMAS: dict[type[JsonBody], str] = {
-    Order: "Order", Identity: "SessionIdentity", Registration: "SignIn", Erasure: "Erasure",
+    Order: "Order", SessionIdentity: "Identity", Registration: "SignIn", Erasure: "Erasure",
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     dispatcher = Dispatcher(
         input_table(resources), nothing, nothing, settings.public, clock=time.time, metrics=Metrics()
     )
-    backing = Backing(
+    backing = ApiDependencies(
         tenants=TenantDirectory(()), access=BearerTokens(settings.internal.tokens), dispatcher=dispatcher,
         client=nothing, keys=nothing, feed=nothing, names=nothing,
     )  # fmt: skip
@@ -125,7 +125,7 @@ async def test_answers_are_as_described(api: Api, op: OP) -> None:
     schema("Ordered").validate(ordered)
     schema("Trace").validate((await api.call("GET", f"/evictions/{ordered['id']}"))[1])
     sign_in = {"iss": op.issuer, "client_id": "c1", "sub": "u2", "sid": "s", "auth_time": NOW, "iat": NOW}
-    schema("SessionIdentity").validate(sign_in)
+    schema("Identity").validate(sign_in)
     sign_in |= {"home_account_id": "a.b", "keys": ["k"], "lifetime_s": 60}
     schema("SignIn").validate(sign_in)
     assert 200 == (await api.call("PUT", "/sessions", sign_in))[0]

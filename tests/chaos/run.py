@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from tests.chaos.notes import Notes, Read
 from tests.chaos.plan import KILLS, NETWORK
 from tests.chaos.sender import Sender
@@ -222,7 +222,7 @@ class Chaos:
         """Event ids in the stream to how often they are there."""
         client = redis.Redis.from_url(self._world.redis.url)
         try:
-            entries: Any = client.xrange(Keys().events)
+            entries: Any = client.xrange(KeyNames().events)
         finally:
             client.close()
         return Counter(json.loads(fields[b"event"])["id"] for _, fields in entries)

@@ -12,7 +12,7 @@ import redis.asyncio
 import receiver.consumer.acks
 import receiver.consumer.reader
 from receiver.bus.events import acks
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadSubscriber
 from tests.consumer.listening import eviction, running
@@ -23,7 +23,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher
 
-KEYS = Keys()
+KEYS = KeyNames()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from receiver.bus.events.groups import HANDED_BACK
 from receiver.bus.events.stream import Entry
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
 from receiver.consumer.group import MAX_HAND_OVERS
 from tests.consumer.listening import eviction, running, told
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.bus.link.embedded import EmbeddedRedis
 
-KEYS = Keys()
+KEYS = KeyNames()
 KINDS = [Subscriber, ThreadSubscriber, GroupSubscriber, ThreadGroupSubscriber]
 LISTENERS = [Subscriber, ThreadSubscriber]
 GROUPS = [GroupSubscriber, ThreadGroupSubscriber]

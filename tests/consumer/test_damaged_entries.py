@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, Sessions
 from receiver.core.eviction import SessionKeys
 from receiver.core.marks import digest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
 
 ISS = "https://op.example/t1"
-KEYS = Keys()
+KEYS = KeyNames()
 ALICE = digest("sub", ISS, "alice")
 HOME = digest("account", ISS, "home")
 CLAIMS = {"iss": ISS, "aud": "portal", "sub": "alice", "sid": "s1", "auth_time": 900}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, GroupSubscriber, ThreadGroupSubscriber
 from receiver.errors import ConfigurationError
 from receiver.tasks import cancel
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.bus.link.embedded import EmbeddedRedis
 
-EVENTS = Keys().events
+EVENTS = KeyNames().events
 
 DOOMED = """
 import asyncio, sys
@@ -166,7 +166,7 @@ async def test_poison_is_set_aside(
             raise RuntimeError("the app's fault")
 
     async def set_aside() -> bool:
-        return bool(await redis_client.llen(Keys().dead_letters("portal"))) and "dead letter" in caplog.text
+        return bool(await redis_client.llen(KeyNames().dead_letters("portal"))) and "dead letter" in caplog.text
 
     async with running(
         GroupSubscriber(redis_server.url, handler, app="portal", max_tries=3, retry_s=0.3, min_idle_s=1)
@@ -177,7 +177,7 @@ async def test_poison_is_set_aside(
 
     assert ["bad", "good", "better"] == heard[:3]
     assert ["bad", "bad"] == heard[3:]
-    [aside] = await redis_client.lrange(Keys().dead_letters("portal"), 0, -1)
+    [aside] = await redis_client.lrange(KeyNames().dead_letters("portal"), 0, -1)
     kept = json.loads(aside)
     assert ("bad", 3, "the handler raised", 1) == (
         Eviction.from_json(kept["event"]).id, kept["tries"], kept["error"], kept["n"],
@@ -205,7 +205,7 @@ async def test_a_killer_is_set_aside_alone(
     async with running(reader):
         await until(lambda: heard == ["first", "neighbour"])
 
-    [aside] = await redis_client.lrange(Keys().dead_letters("portal"), 0, -1)
+    [aside] = await redis_client.lrange(KeyNames().dead_letters("portal"), 0, -1)
     assert "workers died handling it" == json.loads(aside)["error"]
 
 
@@ -272,7 +272,7 @@ async def test_an_entry_trimmed_in_a_dead_workers_hands(
         await until(lambda: heard == ["first"])
     await publisher.publish(eviction("lost"))
     await redis_client.xreadgroup("portal", "dead", {EVENTS: ">"})
-    await redis_client.hset(Keys().group("portal"), "n", 2)
+    await redis_client.hset(KeyNames().group("portal"), "n", 2)
     await redis_client.xtrim(EVENTS, maxlen=0, approximate=False)
 
     async with running(reader):
@@ -302,7 +302,7 @@ async def test_a_failing_reset_is_asked_for_again(
         await until(lambda: heard.count("reset") == 2)
 
         async def settled() -> bool:
-            return not await redis_client.hexists(Keys().group("portal"), "reset")
+            return not await redis_client.hexists(KeyNames().group("portal"), "reset")
 
         await until(settled)
     assert 2 == heard.count("reset")
@@ -342,7 +342,7 @@ async def test_a_group_made_anew_by_others_means_reset(
             steps.flushall()
             steps.xadd(EVENTS, {"event": eviction("unread").to_json(), "n": 1})
             steps.xgroup_create(EVENTS, "portal", id="$")
-            steps.hset(Keys().group("portal"), mapping={"generation": "other", "n": 50})
+            steps.hset(KeyNames().group("portal"), mapping={"generation": "other", "n": 50})
             await pipeline.execute()
         await redis_client.xadd(EVENTS, {"event": eviction("after").to_json(), "n": 51})
         await until(lambda: "after" in heard)

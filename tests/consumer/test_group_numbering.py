@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receiver.bus.events.groups import BATCH_BYTES, READ
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.cursor import Cursor, Seen, View, read_number
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
 
-KEYS = Keys()
+KEYS = KeyNames()
 OLDER = Path(__file__).with_name("read_group-1677f72.lua").read_text(encoding="utf-8")
 """The script of an older release, whose workers may be in the same group. It begins at a time."""
 STATE = KEYS.group("g")

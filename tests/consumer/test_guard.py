@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.bus.caches.removals import Removals
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.link.trips import Trips
 from receiver.consumer import Eviction, Guard, ThreadGuard
@@ -106,7 +106,7 @@ async def test_logout_before_the_process_started(
 ) -> None:
     """A logout older than what the process reads is found by asking Redis."""
     await publisher_to(redis_client).publish(logout())
-    await redis_client.xtrim(Keys().events, maxlen=0, approximate=False)
+    await redis_client.xtrim(KeyNames().events, maxlen=0, approximate=False)
     guard = Guard(redis_server.url, app="portal")
     await guard.start()
 
@@ -205,7 +205,7 @@ async def test_mark_of_the_evictor_ends_a_session_that_was_live(
     assert "live" == await guard.status(session, home_account_id=account)
 
     removals = Removals(
-        Trips(redis_client), Keys(), in_flight_s=1, mark_s=60, clock=lambda: float(LOGOUT_AT), report=print
+        Trips(redis_client), KeyNames(), in_flight_s=1, mark_s=60, clock=lambda: float(LOGOUT_AT), report=print
     )
     await removals.mark_accounts(logout(sub="pairwise-of-orders", sid=None, scope="user"), [account])
 
@@ -216,7 +216,7 @@ async def test_account_is_part_of_the_question(guard: Guard, redis_client: redis
     """That a session is live without its account says nothing of the same session with it."""
     await until_heard(guard)
     assert "live" == await guard.status(claims())
-    await redis_client.set(Keys().mark(digest("account", ISS, "uid.utid")), LOGOUT_AT)
+    await redis_client.set(KeyNames().mark(digest("account", ISS, "uid.utid")), LOGOUT_AT)
 
     assert "ended" == await guard.status(claims(), home_account_id="uid.utid")
 

@@ -9,7 +9,7 @@ import pytest
 
 from receiver.bus.events.event_search import look_up
 from receiver.bus.events.publish import MAX_EVENT_BYTES, Published
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, Sessions, Subscriber
 from tests.support.published import entries
 from tests.support.publisher import publisher_to
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ISS = "https://op.example/t1"
 
-KEYS = Keys()
+KEYS = KeyNames()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction, SessionKeys
 from receiver.core.sign_in import SignIn
@@ -31,14 +31,15 @@ async def register(
     sign_in = SignIn(
         iss=ISS, client_ids=(app,), sub=sub, sid="s1", auth_time=900, home_account_id="uid.utid", keys=(f"{app}:1",)
     )
-    [(names, arguments)] = register_calls(Keys(), sign_in, now_s=NOW_S, lifetime_s=lifetime_s)
+    [(names, arguments)] = register_calls(KeyNames(), sign_in, now_s=NOW_S, lifetime_s=lifetime_s)
     run: Any = client.eval(script, len(names), *names, *arguments)
     assert 1 == await run
 
 
 async def tidy(client: redis.asyncio.Redis, *, now_s: float) -> None:
     """What happens to buckets by and by: fields that are over are removed when a sixteenth is added."""
-    for bucket in [name async for name in client.scan_iter(f"{Keys().prefix}:*") if await client.type(name) == b"hash"]:
+    every = client.scan_iter(f"{KeyNames().prefix}:*")
+    for bucket in [name async for name in every if await client.type(name) == b"hash"]:
         fields: dict[Any, Any] = await client.hgetall(bucket)
         for field, value in fields.items():
             if int(value.split(b",")[0]) <= now_s:
@@ -73,7 +74,7 @@ async def test_same_client_and_name_with_two_lifetimes(redis_client: redis.async
     for lifetime_s in (14 * DAY_S, DAY_S):
         await register(redis_client, "portal", lifetime_s)
 
-    [name] = [name async for name in redis_client.scan_iter(f"{Keys().prefix}:user:*")]
+    [name] = [name async for name in redis_client.scan_iter(f"{KeyNames().prefix}:user:*")]
     kept: Any = await redis_client.get(name)
     assert f"{NOW_S + 14 * DAY_S}".encode() == kept.split(b"\t")[0]
 

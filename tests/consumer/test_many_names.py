@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, Sessions
 from receiver.core.marks import digest
 from tests.support.published import evictions
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
 
 ISS = "https://op.example/t1"
-KEYS = Keys()
+KEYS = KeyNames()
 ALICE = digest("sub", ISS, "alice")
 FAR = 9_999_999_999
 HOMES, USERS = 256, 256

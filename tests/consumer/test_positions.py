@@ -13,7 +13,7 @@ from redis.backoff import ConstantBackoff
 
 import receiver.consumer.subscriber
 from receiver.bus.events import acks
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber, ThreadSubscriber
 from tests.consumer.listening import DEADLINE_S, eviction, running
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.core.eviction import Eviction
 
-KEYS = Keys()
+KEYS = KeyNames()
 KINDS = [Subscriber, GroupSubscriber]
 
 

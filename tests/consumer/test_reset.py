@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 
 import receiver.consumer.subscriber
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Subscriber
 from tests.consumer.listening import eviction, running
@@ -19,7 +19,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EVENTS = Keys().events
+EVENTS = KeyNames().events
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber
 from tests.consumer.listening import eviction, running
@@ -20,7 +20,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KEYS = Keys()
+KEYS = KeyNames()
 KINDS = {"listener": Subscriber, "worker": GroupSubscriber}
 
 

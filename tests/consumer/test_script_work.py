@@ -8,7 +8,7 @@ import pytest
 
 from receiver.bus.events import groups
 from receiver.bus.events.groups import GroupMember
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction
 from receiver.core.sign_in import SignIn
@@ -18,7 +18,7 @@ from tests.support.publisher import publisher_to
 if TYPE_CHECKING:
     import redis.asyncio
 
-KEYS = Keys()
+KEYS = KeyNames()
 GROUP = "portal"
 NOW_S = 1_000_000
 LARGE = 60_000

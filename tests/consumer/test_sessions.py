@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.names import Names
 from receiver.consumer import Eviction, Sessions, ThreadSessions
 from receiver.core.eviction import SessionKeys
@@ -248,7 +248,7 @@ async def test_everything_but_the_stream_expires(world: World) -> None:
     await world.logout(sid="s1")
 
     kept = {name.decode() async for name in world.client.scan_iter() if await world.client.ttl(name) == -1}
-    assert {Keys().events, Keys().sequence, Keys().epoch} == kept
+    assert {KeyNames().events, KeyNames().sequence, KeyNames().epoch} == kept
 
 
 async def test_script_is_reloaded(world: World) -> None:
@@ -300,7 +300,7 @@ async def test_names_that_an_app_notes(redis_server: EmbeddedRedis, redis_client
         with pytest.raises(ValueError, match="iss and sub"):
             await sessions.note_names({"email": "carol@example.com", "email_verified": True})
 
-    found = Names(redis_client, Keys(), IndexNames(["0123456789abcdef0123456789abcdef"]), clock=time.time)
+    found = Names(redis_client, KeyNames(), IndexNames(["0123456789abcdef0123456789abcdef"]), clock=time.time)
     asked: list[tuple[NameKind, str]] = [
         ("email", "alice@example.com"), ("username", "ALICE"), ("email", "bob@example.com"),
     ]  # fmt: skip

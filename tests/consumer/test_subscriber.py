@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
 from receiver.tasks import cancel
 from tests.support.publisher import publisher_to
@@ -89,7 +89,7 @@ async def test_missed_entries_are_told(
     await cancel(task)
     for name in ("lost", "last"):
         await publisher.publish(eviction(name))
-    await redis_client.xtrim(Keys().events, maxlen=1, approximate=False)
+    await redis_client.xtrim(KeyNames().events, maxlen=1, approximate=False)
 
     task = asyncio.create_task(subscriber.run())
     await until(lambda: "last" in heard)

@@ -13,7 +13,7 @@ import pytest
 import redis.asyncio
 
 from receiver.bus.events.groups import GroupMember
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber
 from tests.consumer.listening import eviction, running
@@ -23,7 +23,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-KEYS = Keys()
+KEYS = KeyNames()
 GROUP = "portal"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis.asyncio
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import GroupSubscriber, Subscriber
 from receiver.ingress.epoch_watch import EpochWatch
 from tests.chaos.children import RedisChild
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.consumer.reader import Reader
 
-KEYS = Keys()
+KEYS = KeyNames()
 LOOKBACK_S = 3600.0
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.registry import mark_keys
 from receiver.core.marks import client_suffix, digest
 from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
@@ -62,10 +62,10 @@ def test_client(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("aud", [["orders", "portal"], ["portal", "orders"]])
 def test_order_of_an_audience_means_nothing(aud: list[str]) -> None:
     """Without `azp` and without the app's own client a logout of any named client ends the session."""
-    keys = set(mark_keys(Keys(), from_claims(claims(aud=aud))))
+    keys = set(mark_keys(KeyNames(), from_claims(claims(aud=aud))))
 
     session = digest("sid", ISS, "s1")
-    assert {Keys().mark(session, client_suffix(client)) for client in ("orders", "portal")} < keys
+    assert {KeyNames().mark(session, client_suffix(client)) for client in ("orders", "portal")} < keys
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_unusable_claims(changes: dict[str, Any]) -> None:
 def test_marks_of_the_user_and_of_the_session() -> None:
     """A user's mark is held against `iat` where `auth_time` is missing, a session's is not."""
     sign_in = from_claims(claims(auth_time=None), home_account_id="uid.utid")
-    nothing: list[bytes | None] = [None] * len(mark_keys(Keys(), sign_in))
+    nothing: list[bytes | None] = [None] * len(mark_keys(KeyNames(), sign_in))
     of_user, of_session = list(nothing), list(nothing)
     of_user[0], of_session[-2] = b"949", b"1"
 
@@ -97,7 +97,7 @@ def test_mark_that_is_no_date(mark: bytes) -> None:
     """What something else wrote in a mark's place ends no session and no request."""
     sign_in = from_claims(claims())
 
-    assert not sign_in.is_ended_by([mark] * len(mark_keys(Keys(), sign_in)))
+    assert not sign_in.is_ended_by([mark] * len(mark_keys(KeyNames(), sign_in)))
 
 
 def test_account_that_is_the_subject() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import ThreadSubscriber
 from tests.support.keys import ec_pair, rsa_pair
@@ -237,14 +237,14 @@ async def apps_in_another_database(world: World) -> None:
     url = world.master.url.removesuffix("/0") + "/3"
     world.stack.enter_context(ThreadSubscriber(url, lambda _: None, app="shop"))
     async with redis.asyncio.Redis.from_url(url) as there:
-        await until(lambda: there.exists(Keys().instances))
+        await until(lambda: there.exists(KeyNames().instances))
 
 
 async def one_app_in_another_database(world: World) -> None:
     """One of two apps that are declared."""
     await apps_in_another_database(world)
     world.stack.enter_context(ThreadSubscriber(world.master.url, lambda _: None, app="portal"))
-    await until(lambda: world.admin.exists(Keys().instances))
+    await until(lambda: world.admin.exists(KeyNames().instances))
     world.settings["apps"] = ["portal", "shop"]
 
 

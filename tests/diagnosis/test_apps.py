@@ -10,7 +10,7 @@ import pytest
 from receiver.bus.events import acks
 from receiver.bus.events.event_search import NotFound, find
 from receiver.bus.events.trace import LIVE_S, trace
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from tests.consumer.listening import eviction
 from tests.diagnosis.conftest import write_config
 from tests.support.publisher import publisher_to
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
-KEYS = Keys()
+KEYS = KeyNames()
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from receiver.bus.events import acks
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.diagnosis import caches, doctor
-from receiver.diagnosis.caches import CacheSeen, Seen
+from receiver.diagnosis.caches import CacheSeen, CachesReport
 from receiver.ops.settings import Settings
 from tests.consumer.listening import eviction
 from tests.diagnosis.conftest import write_config
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
-KEYS = Keys()
+KEYS = KeyNames()
 CACHES = [
     {"name": "web", "layout": "microsoft-identity-web", "prefix": "web:"},
     {"name": "flask", "layout": "flask-session"},
@@ -55,7 +55,7 @@ async def test_in_the_middle_of_a_storm(
     looks = 0
     progress = caches._progress
 
-    async def looked(client: redis.asyncio.Redis, keys: Keys) -> object:
+    async def looked(client: redis.asyncio.Redis, keys: KeyNames) -> object:
         nonlocal looks
         looks += 1
         if looks == 2:
@@ -88,7 +88,7 @@ async def test_the_command(
 
 def test_nothing_moves() -> None:
     """No time is told then."""
-    text = caches.to_text(Seen(waiting=5, left_s=None, room_used=0.5))
+    text = caches.to_text(CachesReport(waiting=5, left_s=None, room_used=0.5))
     assert "nothing moves" in text
     assert "50%" in text
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import connect
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.link.inspect import RedisFacts, inspect
@@ -62,7 +62,7 @@ async def facts_as(durable: EmbeddedRedis, admin: redis.asyncio.Redis, *rules: s
     await admin.execute_command("ACL", "SETUSER", "receiver", "reset", "on", ">secret", *rules)
     client = connect(durable.url, timeout_s=5, username="receiver", password="secret")
     try:
-        return await inspect(client, Keys())
+        return await inspect(client, KeyNames())
     finally:
         await client.aclose()
 
@@ -142,7 +142,7 @@ async def test_durable_redis(durable: EmbeddedRedis) -> None:
 
 async def test_redis_that_forgets(redis_client: redis.asyncio.Redis) -> None:
     """A real Redis without any persistence fails: what we acknowledge would be lost."""
-    facts = await inspect(redis_client, Keys())
+    facts = await inspect(redis_client, KeyNames())
 
     persistence = next(check for check in check_redis(facts) if check.name == "persistence")
     assert "failed" == persistence.outcome
@@ -153,7 +153,7 @@ async def test_looking_changes_nothing(admin: redis.asyncio.Redis) -> None:
     """The probe leaves the stream, its counter and the jti marks alone; its own keys expire."""
     binary = redis.asyncio.Redis(connection_pool=admin.connection_pool)
 
-    await inspect(binary, Keys())
+    await inspect(binary, KeyNames())
 
     left: Any = await admin.keys("*")
     assert all(key.startswith("{logout}:probe:") for key in left)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.streams import StreamNote
-from receiver.bus.watches import Position, Watch
+from receiver.bus.watches import Watch, Watermark
 from receiver.diagnosis import doctor
 from receiver.diagnosis.source_checks import REFUSED_S, SILENT_S, SourceFacts, check_sources
 from receiver.ops.tenant_settings import TenantSettings
@@ -26,13 +26,13 @@ GUID = "11111111-2222-3333-4444-555555555555"
 GRAPH = {"graph": {"client_id": "c", "client_secret": "s", "tenant_id": GUID}}
 REALM: dict[str, Any] = {"keycloak": {"access": {"token": "t"}, "admin_url": "https://op.example/admin/realms/main"}}
 SSF: dict[str, Any] = {"ssf": {}}
-RECENT = Position(dates_at=NOW - 5.0, ended_at=NOW - 5.0)
+RECENT = Watermark(dates_at=NOW - 5.0, ended_at=NOW - 5.0)
 
 
 def judged(section: dict[str, Any], **facts: Any) -> list[tuple[str, str]]:
     """Name and outcome of each check."""
     tenant = TenantSettings(name="t1", issuer="https://op.example", client_ids=["c1"], **section)
-    known = {"stream": StreamNote(), "graph": Position(), "realm": Position(), "now_s": float(NOW), **facts}
+    known = {"stream": StreamNote(), "graph": Watermark(), "realm": Watermark(), "now_s": float(NOW), **facts}
     return [(check.name, check.outcome) for check in check_sources(tenant, SourceFacts(**known))]
 
 
@@ -52,8 +52,8 @@ def judged(section: dict[str, Any], **facts: Any) -> list[tuple[str, str]]:
         (SSF, {"stream": StreamNote(verified_at=1.0, refused_at=NOW - REFUSED_S - 1)}, [("stream", "ok")]),
         (GRAPH, {}, [("graph", "warning")]),
         (GRAPH, {"graph": RECENT}, [("graph", "ok")]),
-        (GRAPH, {"graph": Position(dates_at=NOW - SILENT_S - 1)}, [("graph", "warning")]),
-        (GRAPH, {"graph": Position(dates_at=NOW - 3600.0, ended_at=NOW - 5.0, dates_by="delta")}, [("graph", "ok")]),
+        (GRAPH, {"graph": Watermark(dates_at=NOW - SILENT_S - 1)}, [("graph", "warning")]),
+        (GRAPH, {"graph": Watermark(dates_at=NOW - 3600.0, ended_at=NOW - 5.0, dates_by="delta")}, [("graph", "ok")]),
         (REALM, {"realm": RECENT}, [("keycloak", "ok")]),
         (REALM, {"graph": RECENT}, [("keycloak", "warning")]),
     ],
@@ -69,8 +69,8 @@ def test_how_the_directory_answers(by: str) -> None:
     tenant = TenantSettings(name="t1", issuer="https://op.example", client_ids=["c1"], **GRAPH)
     texts = {}
     for way in ("", "delta", "filter", "pages"):
-        graph = Position(dates_at=NOW - 5.0, dates_by=way)
-        facts = SourceFacts(stream=StreamNote(), graph=graph, realm=Position(), now_s=NOW)
+        graph = Watermark(dates_at=NOW - 5.0, dates_by=way)
+        facts = SourceFacts(stream=StreamNote(), graph=graph, realm=Watermark(), now_s=NOW)
         [check] = check_sources(tenant, facts)
         texts[way] = check.text
     assert 1 == list(texts.values()).count(texts[by])
@@ -78,7 +78,7 @@ def test_how_the_directory_answers(by: str) -> None:
 
 async def test_it_is_read_from_redis(op: OP, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
     """What a receiver has noted is what doctor says."""
-    await Watch(redis_client, Keys(), "keycloak:t1").move(Position(dates_at=time.time()))
+    await Watch(redis_client, KeyNames(), "keycloak:t1").move(Watermark(dates_at=time.time()))
     settings = settings_for(op, redis_url=redis_server.url, **REALM, **SSF)
     found = {check.name: check.outcome for check in await doctor.examine(settings) if check.area == "t1"}
     assert ("ok", "warning") == (found["keycloak"], found["stream"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.names import Names
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.consumer import Subscriber
@@ -84,7 +84,7 @@ async def test_home_account_id(
     order: Any, receiver: Receiver, redis_client: redis.asyncio.Redis, op: OP, clock: Clock
 ) -> None:
     """An order for an account ends what is registered for it, under every subject, and marks it."""
-    sign_ins = SignIns(lambda: redis_client, Keys(), clock=clock)
+    sign_ins = SignIns(lambda: redis_client, KeyNames(), clock=clock)
     sign_in = SignIn(
         iss=op.issuer, client_ids=("c1",), sub="pairwise", auth_time=NOW - 60, home_account_id="uid.utid", keys=("k1",)
     )
@@ -110,7 +110,7 @@ async def test_account_in_a_file(order: Any, receiver: Receiver, tmp_path: Path,
 
 async def test_names(order: Any, receiver: Receiver, redis_client: redis.asyncio.Redis, op: OP, clock: Clock) -> None:
     """A user name is that of every subject it was registered for; one that is not known is refused."""
-    names = Names(redis_client, Keys(), PLAIN, clock=clock)
+    names = Names(redis_client, KeyNames(), PLAIN, clock=clock)
     for sub in ("u1", "u2"):
         await names.note("username", "Alice", iss=op.issuer, sub=sub, lifetime_s=600)
 
@@ -213,7 +213,7 @@ async def test_erase_a_name(
     command: Command, receiver: Receiver, redis_client: redis.asyncio.Redis, op: OP, tmp_path: Path
 ) -> None:
     """A name that is erased is not known any more: exit 0 the first time, 1 the second."""
-    names = Names(redis_client, Keys(), PLAIN, clock=op.clock)
+    names = Names(redis_client, KeyNames(), PLAIN, clock=op.clock)
     await names.note("email", "alice@example.com", iss=op.issuer, sub="u1", lifetime_s=600)
     token_file = tmp_path / "token"
     token_file.write_text(TOKEN)

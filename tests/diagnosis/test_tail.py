@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.events.stream import Entry
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.cursor import Cursor
@@ -145,10 +145,10 @@ async def test_goes_on_after_any_entry(
     lines = tail.follow(settings, print)
     started = asyncio.ensure_future(anext(lines))
     await publish_until_seen(redis_client, started)
-    await redis_client.set(Keys().sequence, 1000)
-    await redis_client.xadd(Keys().events, {"event": eviction().to_json(), "n": 1000})
+    await redis_client.set(KeyNames().sequence, 1000)
+    await redis_client.xadd(KeyNames().events, {"event": eviction().to_json(), "n": 1000})
     entry_id = await bad.add(redis_client)
-    await redis_client.xadd(Keys().events, {"event": eviction(id="after").to_json(), "n": 1001 + bad.uses_number})
+    await redis_client.xadd(KeyNames().events, {"event": eviction(id="after").to_json(), "n": 1001 + bad.uses_number})
     async with asyncio.timeout(20):
         while (line := await anext(lines)).entry.entry_id != entry_id:
             pass
@@ -169,7 +169,7 @@ async def publish_until_seen(client: redis.asyncio.Redis, seen: asyncio.Future[A
     while not seen.done():
         number += 1
         with contextlib.suppress(*Failure):
-            await client.xadd(Keys().events, {"event": eviction().to_json(), "n": number})
+            await client.xadd(KeyNames().events, {"event": eviction().to_json(), "n": number})
         await asyncio.wait([seen], timeout=0.02)
 
 
@@ -177,7 +177,7 @@ async def test_only_what_is_published_from_now_on(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis
 ) -> None:
     """Evictions already in the stream are not printed, later ones are."""
-    await redis_client.xadd(Keys().events, {"event": eviction(tenant="old").to_json(), "n": 0})
+    await redis_client.xadd(KeyNames().events, {"event": eviction(tenant="old").to_json(), "n": 0})
     lines = tail.follow(Settings(redis={"url": redis_server.url}), pytest.fail)
 
     first = asyncio.ensure_future(anext(lines))

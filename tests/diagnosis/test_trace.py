@@ -12,7 +12,7 @@ import pytest
 from receiver.bus.events import acks
 from receiver.bus.events.event_search import NotFound, find
 from receiver.bus.events.trace import LIVE_S, Trace, trace
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import Subscriber
 from receiver.diagnosis.trace import to_text
 from tests.consumer.listening import eviction, running
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
-KEYS = Keys()
+KEYS = KeyNames()
 DAY_S = 86_400
 
 

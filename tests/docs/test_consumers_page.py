@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from receiver.bus.keys import DEFAULT_PREFIX, Keys
+from receiver.bus.keys import DEFAULT_PREFIX, KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import (
     Eviction,
@@ -59,7 +59,7 @@ def run(code: str) -> dict[str, Any]:
 
 async def publish(client: redis.asyncio.Redis, eviction: Eviction, number: int) -> None:
     """Append an entry as the receiver does."""
-    await client.xadd(Keys().events, {"event": eviction.to_json(), "n": number})
+    await client.xadd(KeyNames().events, {"event": eviction.to_json(), "n": number})
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
@@ -187,7 +187,7 @@ async def test_registering_example(redis_server: EmbeddedRedis, redis_client: re
     assert sessions.is_over({**undated, "sid": "s2", "iat": 101})
     assert not sessions.is_over({**undated, "sid": "s2", "iat": 101, "auth_time": 101})
     sessions._sessions.close()
-    entries: Any = await redis_client.xrange(Keys().events)
+    entries: Any = await redis_client.xrange(KeyNames().events)
     [(_, entry), _] = entries
     assert (SessionKeys("portal", ("session:1",)),) == Eviction.from_json(entry[b"event"]).sessions
 

@@ -17,9 +17,9 @@ import yaml
 from receiver.bus.events.event_search import NotFound, find
 from receiver.bus.events.publish import Retention
 from receiver.bus.events.trace import trace
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
-from receiver.bus.shared_keys import SharedKeys, StoredKeys
+from receiver.bus.shared_keys import SharedKeySets, StoredKeys
 from receiver.bus.streams import StreamNotes
 from receiver.consumer import Eviction, GroupSubscriber, Sessions, Subscriber
 from receiver.core.eviction import SessionKeys, eviction_id
@@ -115,22 +115,23 @@ def test_every_member_is_described() -> None:
 def test_every_key_is_described() -> None:
     """The table of keys names every key the code can make."""
     described = {names(row[0])[0] for row in rows(section(PAGE, "Keys"))}
-    kinds = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
+    kinds = {name for name in vars(KeyNames) if not name.startswith("_") and name != "prefix"}
+    keys = KeyNames()
 
     assert len(kinds) == len(described)
     assert described == {
-        Keys().events, Keys().of_canary.events, Keys().sequence, Keys().jti("<event id>"), Keys().logout("<digest>"),
-        Keys().further("<event id>"),
-        Keys().jwks("<tenant>"), Keys().mark("<digest>"), Keys().anew("<digest>"), Keys().epoch, Keys().full_buckets,
-        Keys().stream("<tenant>"), Keys().stream_state("<tenant>", "<state>"), Keys().poller("<name>"),
-            Keys().callbacks, Keys().callback_endpoints, Keys().watch("<name>"), Keys().watch_off("<name>"),
-        Keys().user("<digest>"), Keys().session_bucket("xx0").replace("xx0", "<bucket>"),
-        Keys().account_bucket("xx0").replace("xx0", "<bucket>"),
-        Keys().index_bucket("xx0").replace("xx0", "<bucket>"), Keys().places_bucket("xx0").replace("xx0", "<bucket>"),
-        Keys().name("<digest>"), Keys().removal("<digest>"), Keys().watched("<cache>"),
-        Keys().rechecks, Keys().recheck("<event id>"), Keys().watcher,
-        Keys().acks, Keys().acks_of("<event id>"), Keys().instances, Keys().instances_since,
-        Keys().group("<group>"), Keys().dead_letters("<group>"),
+        keys.events, keys.of_canary.events, keys.sequence, keys.jti("<event id>"), keys.logout("<digest>"),
+        keys.further("<event id>"),
+        keys.jwks("<tenant>"), keys.mark("<digest>"), keys.anew("<digest>"), keys.epoch, keys.full_buckets,
+        keys.stream("<tenant>"), keys.stream_state("<tenant>", "<state>"), keys.poller("<name>"),
+            keys.callbacks, keys.callback_endpoints, keys.watch("<name>"), keys.watch_off("<name>"),
+        keys.user("<digest>"), keys.session_bucket("xx0").replace("xx0", "<bucket>"),
+        keys.account_bucket("xx0").replace("xx0", "<bucket>"),
+        keys.index_bucket("xx0").replace("xx0", "<bucket>"), keys.places_bucket("xx0").replace("xx0", "<bucket>"),
+        keys.name("<digest>"), keys.removal("<digest>"), keys.watched("<cache>"),
+        keys.rechecks, keys.recheck("<event id>"), keys.watcher,
+        keys.acks, keys.acks_of("<event id>"), keys.instances, keys.instances_since,
+        keys.group("<group>"), keys.dead_letters("<group>"),
     }  # fmt: skip
 
 
@@ -190,8 +191,8 @@ async def test_rights_are_enough_for_both_sides(guarded: EmbeddedRedis, clock: C
         assert 200 == (await receiver.post(op.token(jti="j1"))).status
         assert 200 == (await receiver.post(op.token(jti="j1"))).status
         assert 200 == (await receiver.post(op.token(jti="j2", sid=None))).status
-        await SharedKeys(client, Keys(), keep_s=60).store("t2", StoredKeys(1.0, {"keys": []}))
-        assert await SharedKeys(client, Keys(), keep_s=60).load("t2") is not None
+        await SharedKeySets(client, KeyNames(), keep_s=60).store("t2", StoredKeys(1.0, {"keys": []}))
+        assert await SharedKeySets(client, KeyNames(), keep_s=60).load("t2") is not None
         async with asyncio.timeout(DEADLINE_S):
             assert ["j1", "j2"] == [(await heard.get()).jti for _ in range(2)]
     await cancel(listening)
@@ -210,12 +211,12 @@ async def test_rights_are_enough_for_security_events(guarded: EmbeddedRedis, clo
             start_receiver(as_user(guarded, "receiver"), client, clock, tenants) as receiver,
             asyncio.timeout(DEADLINE_S),
         ):
-            state = await StreamNotes(client, Keys()).ask("t1")
+            state = await StreamNotes(client, KeyNames()).ask("t1")
             for about in ((VERIFICATION, {"state": state}), (UPDATED, {"status": "enabled"})):
                 compact = transmitter.a_set(**transmitter.stream_event(*about))
                 assert (202, None) == await transmitter.push(receiver.http, f"{receiver.public}/ssf/t1", compact)
-            assert await StreamNotes(client, Keys()).is_verified("t1", state)
-            assert "enabled" == (await StreamNotes(client, Keys()).read("t1")).status
+            assert await StreamNotes(client, KeyNames()).is_verified("t1", state)
+            assert "enabled" == (await StreamNotes(client, KeyNames()).read("t1")).status
             while not transmitter.acknowledged:
                 await asyncio.sleep(0.01)
 
@@ -244,7 +245,7 @@ async def test_rights_to_register_are_enough(guarded: EmbeddedRedis, clock: Cloc
 
 async def read_all(client: redis.asyncio.Redis) -> Any:
     """Every entry of the stream, in the shape of RESP2."""
-    answer: Any = await client.xread({Keys().events: "0"})
+    answer: Any = await client.xread({KeyNames().events: "0"})
     if isinstance(answer, dict):
         return [(name, found[0] if isinstance(found[0], list) else found) for name, found in answer.items()]
     return answer
@@ -273,14 +274,14 @@ async def test_group_rights_are_enough(
         for jti in ("good", "bad"):
             assert 200 == (await receiver.post(op.token(jti=jti))).status
         assert ["good", "bad", "bad"] == [await heard.get() for _ in range(3)]
-        while not await client.llen(Keys().dead_letters("portal")):
+        while not await client.llen(KeyNames().dead_letters("portal")):
             await asyncio.sleep(0.01)
         good = eviction_id(op.issuer, "good")
-        place = await find(client, Keys(), good, ())
+        place = await find(client, KeyNames(), good, ())
         assert not isinstance(place, NotFound)
-        while not (await trace(client, Keys(), place, now_s=clock(), declared=(), seen_within_s=60)).complete:
+        while not (await trace(client, KeyNames(), place, now_s=clock(), declared=(), seen_within_s=60)).complete:
             await asyncio.sleep(0.01)
-        watch = AckWatch(client, Keys(), Metrics(), declared=(), seen_s=60, retention=Retention())
+        watch = AckWatch(client, KeyNames(), Metrics(), declared=(), seen_s=60, retention=Retention())
         await watch.take()
         await watch.sample()
         await cancel(working)
@@ -291,12 +292,12 @@ async def test_group_rights_are_enough(
 @pytest.mark.parametrize(
     "command",
     [
-        ("XADD", Keys().events, "*", "event", "{}", "n", "1"),
-        ("XTRIM", Keys().events, "MAXLEN", "0"),
-        ("DEL", Keys().events),
-        ("GET", Keys().jwks("t1")),
-        ("SET", Keys().jwks("t1"), "{}"),
-        ("SET", Keys().jti("1"), "1"),
+        ("XADD", KeyNames().events, "*", "event", "{}", "n", "1"),
+        ("XTRIM", KeyNames().events, "MAXLEN", "0"),
+        ("DEL", KeyNames().events),
+        ("GET", KeyNames().jwks("t1")),
+        ("SET", KeyNames().jwks("t1"), "{}"),
+        ("SET", KeyNames().jti("1"), "1"),
         ("FLUSHALL",),
     ],
     ids=lambda command: " ".join(command[:2]),

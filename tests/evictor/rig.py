@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from receiver.bus.events import trace
-from receiver.bus.events.event_search import Found
+from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.events.stream import to_entry
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
@@ -89,9 +89,9 @@ class World:
     async def traced(self, eviction: Eviction) -> trace.AppTrace:
         """What the evictor says of an event."""
         found = [to_entry(*pair) for pair in await entries(self.redis)]
-        events = [Found(entry.entry_id, entry.eviction()) for entry in found]
+        events = [FoundEvent(entry.entry_id, entry.eviction()) for entry in found]
         mine = [one for one in events if one.eviction.id == eviction.id]
-        told = await trace.trace(self.redis, Keys(), mine, now_s=self.now, declared=["evictor"], seen_within_s=1e9)
+        told = await trace.trace(self.redis, KeyNames(), mine, now_s=self.now, declared=["evictor"], seen_within_s=1e9)
         return told.apps[0]
 
     async def read(self, key: str) -> bytes | None:
@@ -203,5 +203,5 @@ async def another_worker(
 async def register(world: World, *keys: str, sub: str = "u1", **changes: Any) -> None:
     """A sign-in, as an app registers it."""
     sign_in = SignIn(iss=world.op.issuer, client_ids=("c1",), sub=sub, keys=keys, **changes)
-    [call] = register_calls(Keys(), sign_in, now_s=world.clock(), lifetime_s=3600)
+    [call] = register_calls(KeyNames(), sign_in, now_s=world.clock(), lifetime_s=3600)
     assert await REGISTER.run(world.redis, *call)

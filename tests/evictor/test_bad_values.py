@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.caches.cache_index import account_digest
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.layouts import msal_cache
 from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.core.layouts.msal_cache import MAX_ENTRIES
@@ -147,7 +147,7 @@ async def test_one_odd_member(work: Work, redis_client: redis.asyncio.Redis, op:
 async def test_what_was_kept_for_the_evictor(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
     """Damaged notes of its own in Redis are counted and passed over; what is sound beside them is used."""
     user, place = digest("sub", op.issuer, "u1"), account_digest("home.u1")
-    keys = Keys()
+    keys = KeyNames()
     await redis_client.hset(keys.index_bucket(user), user, b'9999999999,AAAA "home.u1"')
     await redis_client.hset(keys.places_bucket(place), place, b'9999999999,node [,node 5,\xff "k",node "node:u1"')
     await redis_client.hset(keys.removal(place), mapping={"at": "x", "until": "y", b"sid \xff": ""})

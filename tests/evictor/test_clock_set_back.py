@@ -8,7 +8,7 @@ import pytest
 
 from receiver.bus.caches.rechecks import LEASE_S, Recheck, Rechecks
 from receiver.bus.caches.watched import LASTS_S, Watched
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.trips import Trips
 from receiver.core.eviction import Eviction
 from tests.support.clock import NOW
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-KEYS = Keys()
+KEYS = KeyNames()
 STEP_S = 600
 DELAYS_S = [2.0, 10.0, 60.0]
 

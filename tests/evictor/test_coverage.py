@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 
 from receiver.bus.events import acks
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
 from receiver.evictor import watch
@@ -288,7 +288,7 @@ async def test_an_answer_in_part(redis_client: redis.asyncio.Redis) -> None:
     """It takes the place of no answer, and gives the receivers no time to count."""
     listener = acks.Listener("evictor", "w1", "evictor", 0.0)
     parts = [acks.Ack("e1", "1-0", 1.0, 1.0, "web,api"), acks.Ack("e2", "2-0", 1.0, 1.0)]
-    await acks.acknowledge(redis_client, Keys(), listener, parts, now=1.0)
+    await acks.acknowledge(redis_client, KeyNames(), listener, parts, now=1.0)
     assert b"unknown web,api" == await redis_client.hget("{logout}:acks:e1", "evictor/@evictor")
     measured: Any = await redis_client.hget("{logout}:acks:e2", "evictor/@evictor")
     assert acks.is_milliseconds(measured)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.caches.removals import Removals
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.trips import Trips
 from receiver.core.layouts.cached_sign_in import CachedSignIn
 from receiver.core.marks import digest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 ISS = "https://op.example"
-KEY = Keys().removal("name")
+KEY = KeyNames().removal("name")
 DAMAGE = (b"", b"x", b"-1", b"1.5e9.", b"nan", b"inf", b"9" * 30, b"\xff")
 
 
@@ -33,7 +33,7 @@ def reported() -> list[tuple[str, str]]:
 def removals(redis_client: redis.asyncio.Redis, reported: list[tuple[str, str]]) -> Removals:
     """Removals at a fixed time."""
     return Removals(
-        Trips(redis_client), Keys(), in_flight_s=60, mark_s=600, clock=lambda: float(NOW),
+        Trips(redis_client), KeyNames(), in_flight_s=60, mark_s=600, clock=lambda: float(NOW),
         report=lambda what, why: reported.append((what, why)),
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ async def test_a_damaged_mark_is_dated_anew(
     """An account found for a logout is marked, no matter what was there."""
     sign_in = CachedSignIn(iss=ISS, sub="u1", account="a.b")
     await removals.mark_account(ISS, "a.b", "9")
-    await redis_client.set(Keys().mark(digest("account", ISS, "a.b")), damage)
+    await redis_client.set(KeyNames().mark(digest("account", ISS, "a.b")), damage)
 
     await removals.mark_account(ISS, "a.b", "9")
 

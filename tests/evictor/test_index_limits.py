@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.caches.cache_index import LEARN, MAX_BYTES, MAX_MEMBERS, MAX_NAMES, CacheIndex, Note
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.trips import Trips
 from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 ISS = "https://op.example"
-BUCKET = Keys().index_bucket("000")
-FULL = Keys().full_buckets
+BUCKET = KeyNames().index_bucket("000")
+FULL = KeyNames().full_buckets
 KEEP_S = 1000
 LIVE = f'{NOW + 9000},web "live"'
 OVER = f'{NOW},web "over"'
@@ -40,7 +40,7 @@ def index(redis_client: redis.asyncio.Redis, reported: Counter[tuple[str, str]])
     def report(what: str, reason: str) -> None:
         reported[what, reason] += 1
 
-    return CacheIndex(Trips(redis_client), Keys(), keep_s=KEEP_S, clock=lambda: float(NOW), report=report)
+    return CacheIndex(Trips(redis_client), KeyNames(), keep_s=KEEP_S, clock=lambda: float(NOW), report=report)
 
 
 async def fill(client: redis.asyncio.Redis, bucket: str, **entries: str) -> None:
@@ -141,7 +141,7 @@ async def test_what_has_expired_is_removed_while_a_bucket_grows(
 def a_registration(session: str) -> tuple[Any, Any]:
     """Keys and arguments of register.lua for one session."""
     sign_in = SignIn(iss="https://op.example", sub="u1", client_ids=("c1",), sid=session, keys=("k",))
-    [call] = register_calls(Keys(), sign_in, now_s=NOW, lifetime_s=KEEP_S)
+    [call] = register_calls(KeyNames(), sign_in, now_s=NOW, lifetime_s=KEEP_S)
     return call
 
 

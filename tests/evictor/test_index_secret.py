@@ -9,7 +9,7 @@ import pytest
 
 from receiver.bus.caches.cache_index import CacheIndex, CacheKey, Note
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.trips import Trips
 from receiver.core.eviction import Eviction
 from receiver.core.index_names import IndexNames
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.support.op import OP
 
 ISS = "https://op.example/t1"
-KEYS = Keys()
+KEYS = KeyNames()
 OLD, NEW = "o" * 32, "n" * 32
 USER, SESSION, HOME = digest("sub", ISS, "alice"), digest("sid", ISS, "s1"), digest("account", ISS, "a.b")
 LEARNT = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.core.eviction import Eviction
 from receiver.core.sign_in import SignIn
@@ -30,7 +30,7 @@ async def order(world: World, **changes: Any) -> None:
         id=f"order{next(NUMBERS)}", tenant="t1", iss=world.op.issuer, sub="u1", scope="user", logout_at=world.now,
         received_at=world.clock(), input="admin", **{"accounts": ("u1",), **changes},
     )  # fmt: skip
-    await EvictionPublisher(world.redis, Keys(), Retention(), clock=world.clock).publish(eviction)
+    await EvictionPublisher(world.redis, KeyNames(), Retention(), clock=world.clock).publish(eviction)
     await until(lambda: world.is_handled(eviction))
 
 
@@ -88,7 +88,7 @@ async def test_authenticated_anew(work: Work, op: OP) -> None:
         sign_in = SignIn(
             iss=op.issuer, client_ids=("c1",), sub="u1", sid="s1", auth_time=auth_time, began_at=float(world.now)
         )
-        registry = SignIns(lambda: world.redis, Keys(), clock=world.clock)
+        registry = SignIns(lambda: world.redis, KeyNames(), clock=world.clock)
         assert not (await registry.register(sign_in, lifetime_s=600, anew=True)).ended
 
         blob = tokens(op.issuer, cached_at=world.now, iat=world.now + 9, sid="s1", auth_time=auth_time)

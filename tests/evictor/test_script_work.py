@@ -12,7 +12,7 @@ from receiver.bus.caches import cache_index, rechecks, removals
 from receiver.bus.caches.cache_index import CacheIndex, CacheKey, Note
 from receiver.bus.caches.rechecks import Recheck, Rechecks
 from receiver.bus.caches.removals import Removals
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.pieces import pieces
 from receiver.bus.link.trips import Trips
 from receiver.core.eviction import Eviction
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-KEYS = Keys()
+KEYS = KeyNames()
 UNBOUNDED = 10**9
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from receiver.bus.events import acks
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, DependencyError
 from receiver.evictor.flows import IN_HAND_TURNS
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
 
-KEYS = Keys()
+KEYS = KeyNames()
 LONE_TURN = 2 * (LEAST + SPARE)
 """Among those that are in hand first: one turn in four is for what is ahead. It is read as a whole then, and a handler
 that takes no time does all the others meanwhile."""

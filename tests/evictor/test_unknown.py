@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches import cache_index
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.marks import digest
 from tests.evictor.rig import FLASK, NODE, WEB
 from tests.evictor.written import dumped, id_token, tokens
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from tests.evictor.rig import Work, World
 
-KEYS = Keys()
+KEYS = KeyNames()
 BLIND = {"name": "blind", "layout": "flask-session", "prefix": "blind:", "index": False}
 HOMES = 16
 """Accounts of a user whose subjects one logout looks up."""

@@ -13,7 +13,7 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.docs.pages import blocks, read
 from tests.support.evictor import start_evictor
@@ -143,7 +143,7 @@ class World(NamedTuple):
 
     async def is_checked(self) -> bool:
         """Whether every check that was ordered is done."""
-        return not await self.events.exists(Keys().rechecks)
+        return not await self.events.exists(KeyNames().rechecks)
 
 
 @contextlib.asynccontextmanager
@@ -219,12 +219,12 @@ async def test_without_config_the_checks_do_it(
 @pytest.mark.parametrize(
     "command",
     [
-        ("XADD", Keys().events, "*", "event", "{}", "n", "1"),
-        ("XTRIM", Keys().events, "MAXLEN", "0"),
-        ("GET", Keys().jwks("t1")),
-        ("SET", Keys().jwks("t1"), "{}"),
-        ("SET", Keys().jti("1"), "1"),
-        ("GET", Keys().user("1")),
+        ("XADD", KeyNames().events, "*", "event", "{}", "n", "1"),
+        ("XTRIM", KeyNames().events, "MAXLEN", "0"),
+        ("GET", KeyNames().jwks("t1")),
+        ("SET", KeyNames().jwks("t1"), "{}"),
+        ("SET", KeyNames().jti("1"), "1"),
+        ("GET", KeyNames().user("1")),
         ("GET", "webapps:alice"),
         ("FLUSHALL",),
     ],

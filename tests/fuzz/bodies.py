@@ -13,8 +13,8 @@ from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.realm import read_admin_events, read_users
 from receiver.core.tenants import GUID, Tenant
 from receiver.core.tokens.discovery import endpoint_in
-from receiver.errors import FetchError, LogoutTokenError, MalformedRequestError
-from receiver.ingress.api.sessions import Identity, Registration
+from receiver.errors import FetchError, LogoutTokenError, RequestError
+from receiver.ingress.api.sessions import Registration, SessionIdentity
 from receiver.ingress.http.json_body import parse_body
 from receiver.ingress.inputs import revocation
 from receiver.ingress.inputs.admin import Order, eviction_of
@@ -32,18 +32,18 @@ def play_order(body: bytes) -> None:
     """Any order: refused, or an eviction that can be read."""
     try:
         eviction = eviction_of(parse_body(body, Order), TENANT, NOW)
-    except (MalformedRequestError, LogoutTokenError):
+    except (RequestError, LogoutTokenError):
         return
     assert Eviction.from_json(eviction.to_json()) == eviction
 
 
 def play_registration(body: bytes) -> None:
     """Any registration, and any question whether a session is over: refused, or names that Redis can hold."""
-    models: tuple[type[JsonBody], ...] = (Registration, Identity)
+    models: tuple[type[JsonBody], ...] = (Registration, SessionIdentity)
     for model in models:
         try:
             call = parse_body(body, model)
-        except (MalformedRequestError, LogoutTokenError):
+        except (RequestError, LogoutTokenError):
             continue
         json.dumps(call.model_dump()).encode()
 
@@ -53,7 +53,7 @@ def play_revocation_call(body: bytes) -> None:
     try:
         subject = revocation._subject_in(body)
         name = revocation._text(subject.get("id"))
-    except MalformedRequestError:
+    except RequestError:
         return
     assert digest("sub", TENANT.issuer, name)
 

@@ -23,7 +23,7 @@ from receiver.core.signals.transmitter import Transmitter
 from receiver.core.tenants import TenantDirectory
 from receiver.core.tokens import jwks, logout_token
 from receiver.core.tokens.jwk import FAMILIES, VerificationKey
-from receiver.errors import LogoutTokenError, MalformedRequestError
+from receiver.errors import LogoutTokenError, RequestError
 from receiver.ingress.http.body import FORM, BodyLimits, read_body
 from receiver.ingress.inputs.backchannel import logout_token_in
 from receiver.ingress.inputs.security_events import stream_status
@@ -81,7 +81,7 @@ def play_body(body: bytes) -> None:
     request = cast("web.Request", Request(body, {"Content-Type": FORM}))
     try:
         token = logout_token_in(LOOP.run_until_complete(read_body(request, LIMITS)))
-    except MalformedRequestError:
+    except RequestError:
         return
     judge(token)
 
@@ -91,7 +91,7 @@ def play_content_type(value: bytes) -> None:
     request = Request(b"logout_token=t", {"Content-Type": value.decode("latin-1")})
     try:
         LOOP.run_until_complete(read_body(cast("web.Request", request), LIMITS))
-    except MalformedRequestError:
+    except RequestError:
         return
     assert value.decode("latin-1").lower().strip().startswith(FORM)
 

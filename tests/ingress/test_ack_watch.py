@@ -10,7 +10,7 @@ import pytest
 
 from receiver.bus.events import acks
 from receiver.bus.events.publish import Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import GroupSubscriber
 from receiver.ingress import ack_watch
 from receiver.ingress.ack_watch import AckWatch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
     from tests.support.op import OP
 
-KEYS = Keys()
+KEYS = KeyNames()
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

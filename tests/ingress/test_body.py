@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http.body import FORM, BodyLimits, read_body
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 LIMITS = BodyLimits(media_type=FORM, max_bytes=100, timeout_s=5.0)
 
 
-async def refusal(content_encoding: str) -> MalformedRequestError:
+async def refusal(content_encoding: str) -> RequestError:
     """Why a request with this header is refused."""
     request = SimpleNamespace(headers={"Content-Type": FORM, "Content-Encoding": content_encoding})
-    with pytest.raises(MalformedRequestError) as caught:
+    with pytest.raises(RequestError) as caught:
         await read_body(cast("web.BaseRequest", request), LIMITS)
     return caught.value
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from receiver.bus.caches.cache_index import CacheIndex, Note
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.trips import Trips
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.core.index_names import IndexNames
@@ -57,7 +57,7 @@ async def register(redis_client: redis.asyncio.Redis, op: OP, clock: Clock, **me
     """An app registers a sign-in of u1 in the session s1."""
     given = {"iss": op.issuer, "client_ids": ("c1",), "sub": "u1", "sid": "s1", "home_account_id": "a.b"}
     sign_in = SignIn(**{**given, "auth_time": NOW - 60, "keys": ("k1",), **members})
-    assert not (await SignIns(lambda: redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)).ended
+    assert not (await SignIns(lambda: redis_client, KeyNames(), clock=clock).register(sign_in, lifetime_s=600)).ended
 
 
 async def call(receiver: Receiver, query: dict[str, str] | str = "sid=s1", tenant: str = "t1") -> Answer:
@@ -84,7 +84,7 @@ async def test_registered_session_ends(receiver: Receiver, redis_client: Any, op
 async def test_session_found_in_a_cache_ends(receiver: Receiver, redis_client: Any, op: OP, clock: Clock) -> None:
     """A session the evictor has seen is known as well, under names keyed with its secret."""
     names = IndexNames([SECRET])
-    index = CacheIndex(Trips(redis_client), Keys(), names=names, keep_s=600, clock=clock, report=lambda _, __: None)
+    index = CacheIndex(Trips(redis_client), KeyNames(), names=names, keep_s=600, clock=clock, report=lambda _, __: None)
     await index.learn([Note("index", digest("sid", op.issuer, "s7"), f'{digest("account", op.issuer, "a.b")} "a.b"')])
 
     await call(receiver, "sid=s7")
@@ -95,7 +95,7 @@ async def test_session_found_in_a_cache_ends(receiver: Receiver, redis_client: A
 @pytest.mark.parametrize("place", ["index", "places"])
 async def test_note_that_has_expired(receiver: Receiver, redis_client: Any, op: OP, clock: Clock, place: Any) -> None:
     """What is no longer remembered is not known, though its entry is still there."""
-    index = CacheIndex(Trips(redis_client), Keys(), keep_s=600, clock=clock, report=lambda _, __: None)
+    index = CacheIndex(Trips(redis_client), KeyNames(), keep_s=600, clock=clock, report=lambda _, __: None)
     await index.learn([Note(place, digest("sid", op.issuer, "s7"), 'x "k"')])
     clock.advance(601)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msal
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.consumer import Subscriber
 from receiver.consumer.msal_cache import forget_account
@@ -144,7 +144,7 @@ async def test_cache_is_emptied(  # noqa: PLR0917  # fixtures and a table
         sign_in = SignIn(
             iss=op.issuer, client_ids=("c1",), sub="u1", sid="s1", auth_time=NOW - 60, home_account_id="uid.utid"
         )
-        await SignIns(lambda: redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)
+        await SignIns(lambda: redis_client, KeyNames(), clock=clock).register(sign_in, lifetime_s=600)
         before = tokens_in(cache)
         began = time.monotonic()
         sent = asyncio.ensure_future(send(receiver, op))

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from receiver.core.eviction import Eviction, eviction_id
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress import server
 from receiver.ingress.http.body import JSON, BodyLimits
 from receiver.ingress.http.responses import refused
@@ -59,7 +59,7 @@ class Bulletin(HttpInput):
         try:
             subjects = [str(subject) for subject in json.loads(message.body)["left"]]
         except (ValueError, KeyError) as error:
-            raise MalformedRequestError(Code.MALFORMED, "not a bulletin") from error
+            raise RequestError(Code.MALFORMED, "not a bulletin") from error
         return [left(tenant, subject, message.received_at, self.name) for subject in subjects]
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.names import MAX_SUBJECTS, Names
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.core.index_names import PLAIN
@@ -158,7 +158,7 @@ async def test_address_is_erased(receiver: Receiver, op: OP) -> None:
 
 async def test_names_expire_and_are_bounded(redis_client: redis.asyncio.Redis, clock: Clock) -> None:
     """A name is forgotten after its lifetime, each subject by itself, and is that of a bounded number of them."""
-    names = Names(redis_client, Keys(), PLAIN, clock=clock)
+    names = Names(redis_client, KeyNames(), PLAIN, clock=clock)
     await names.note("username", "alice", iss="i", sub="u1", lifetime_s=100)
     await names.note("username", "alice", iss="i", sub="u2", lifetime_s=300)
     clock.advance(200)
@@ -171,9 +171,9 @@ async def test_names_expire_and_are_bounded(redis_client: redis.asyncio.Redis, c
 
 async def test_damaged_names(redis_client: Any, clock: Clock) -> None:
     """Entries that are not as this service writes them name no user, and the others are found."""
-    names = Names(redis_client, Keys(), PLAIN, clock=clock)
+    names = Names(redis_client, KeyNames(), PLAIN, clock=clock)
     await names.note("username", "alice", iss="i", sub="u1", lifetime_s=100)
-    [key] = await redis_client.keys(Keys().name("*"))
+    [key] = await redis_client.keys(KeyNames().name("*"))
     damaged = {b"u2": b"9" * 11, b'"u3"': b"soon", b'["u4"]': b"9" * 11, b'""': b"9" * 11, b'"u5"': b"9" * 500}
     await redis_client.hset(key, mapping=damaged)
 
@@ -188,7 +188,7 @@ async def test_unknown_user_is_marked(receiver: Receiver, redis_client: Any, op:
     answer = await revoke(receiver, caller_token(op), of(op))
 
     sign_in = SignIn(iss=op.issuer, client_ids=("c1",), sub="u1", auth_time=NOW - 60)
-    assert (await SignIns(lambda: redis_client, Keys(), clock=clock).register(sign_in, lifetime_s=600)).ended
+    assert (await SignIns(lambda: redis_client, KeyNames(), clock=clock).register(sign_in, lifetime_s=600)).ended
     assert (404, 1) == (answer.status, len(await receiver.events()))
 
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
 from tests.support.publisher import publisher_to
@@ -93,7 +93,7 @@ class World:
 
     def last_event(self) -> Eviction:
         """The newest event, with what the registry added."""
-        entries: Any = self.store.xrevrange(Keys().events, count=1)
+        entries: Any = self.store.xrevrange(KeyNames().events, count=1)
         [(_, fields)] = entries
         return Eviction.from_json(fields[b"event"])
 
@@ -103,7 +103,7 @@ def world(redis_server: EmbeddedRedis) -> Iterator[World]:
     """The suite's Redis, emptied."""
     with redis.Redis.from_url(redis_server.url) as store:
         store.flushall()
-        store.set(Keys().epoch, 0)
+        store.set(KeyNames().epoch, 0)
         yield World(redis_server.url, store)
 
 

@@ -17,7 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import asgi, knowledge
 from receiver.consumer.asgi import SignOut
 from receiver.core.marks import digest
@@ -201,7 +201,7 @@ def test_open_websocket_of_an_account_that_is_marked_later(world: World, monkeyp
     app = build(world, account=lambda found: f"{found['sub']}.utid")
     with browser(app) as alice, alice.websocket_connect("/chat") as socket:
         assert "alice" == socket.receive_text()
-        world.store.set(Keys().mark(digest("account", ISS, "alice.utid")), LOGOUT_AT)
+        world.store.set(KeyNames().mark(digest("account", ISS, "alice.utid")), LOGOUT_AT)
 
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_text()

@@ -80,7 +80,7 @@ def test_marker_survives_json() -> None:
     """A session that went through JSON is recognised, also under an account that was found once."""
     checkpoint = Checkpoint({"account": lambda found: f"{found['sub']}.utid"})
     session: dict[str, Any] = {}
-    checkpoint.settle(session, checkpoint.recognise(session, ALICE, ["session:1"]))
+    checkpoint.registered(session, checkpoint.recognise(session, ALICE, ["session:1"]))
     session = json.loads(json.dumps(session))
 
     assert checkpoint.recognise(session, ALICE, ["session:1"]).registered

@@ -10,7 +10,7 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.tokens.key_freshness import ASKED_S, RETRY_S
 from tests.keys.rig import Rig, start_rig
 from tests.support.clock import Clock
@@ -122,6 +122,6 @@ async def test_any_sequence_of_events(redis_server: EmbeddedRedis, steps: list[t
                 for step, value in steps:
                     await world.play(step, value)
                 accepted = rig.receiver.count(outcome="ok", code="ok") + rig.held("accepted")
-                assert accepted == int(await client.get(Keys().sequence) or 0)
+                assert accepted == int(await client.get(KeyNames().sequence) or 0)
     finally:
         await client.aclose()

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from tests.listeners.vectors import session_vectors
 from tests.listeners.world import check
 
@@ -51,12 +51,12 @@ async def marks(kit: Kit) -> None:
     """Marks planted by name and date, without an event: names, digests and dates are the contract's."""
     vectors = session_vectors()
     # A logout there was: this Redis is in use, and the receiver lets its epoch be.
-    await kit.world.redis.set(Keys().sequence, 1)
+    await kit.world.redis.set(KeyNames().sequence, 1)
     await kit.start()
     await kit.listens()
     wrong = []
     for vector in vectors:
-        planted = {Keys().epoch: "0", **{Keys().mark(name): date for name, date in vector["marks"].items()}}
+        planted = {KeyNames().epoch: "0", **{KeyNames().mark(name): date for name, date in vector["marks"].items()}}
         await kit.world.redis.mset(planted)
         answer = await kit.ask(vector["claims"], account=vector["account"])
         if answer != ("ended" if vector["over"] else "live"):
@@ -73,7 +73,7 @@ async def overtaken(kit: Kit) -> None:
     session = kit.world.session("eve")
     await kit.world.logout("eve", session["sid"])
     # Only its mark is left.
-    await kit.world.redis.xtrim(Keys().events, maxlen=0, approximate=False)
+    await kit.world.redis.xtrim(KeyNames().events, maxlen=0, approximate=False)
     check(await kit.sign_in(session) == "ended", "a session that was signed out before it began has begun")
 
 

@@ -6,14 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from tests.listeners.kit import LATE_S, WAIT_S
 from tests.listeners.world import check
 
 if TYPE_CHECKING:
     from tests.listeners.kit import Kit
 
-KEYS = Keys()
+KEYS = KeyNames()
 
 AHEAD_S = 600
 """Seconds Redis's clock is fast for a while."""

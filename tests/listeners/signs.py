@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from tests.listeners.kit import APP, LATE_S, SOON_S, WAIT_S
 from tests.listeners.world import check
 from tests.support.bad_entries import ALL
@@ -13,7 +13,7 @@ from tests.support.bad_entries import ALL
 if TYPE_CHECKING:
     from tests.listeners.kit import Kit
 
-KEYS = Keys()
+KEYS = KeyNames()
 
 LISTENER = (
     "~{logout}:events ~{logout}:sequence ~{logout}:acks ~{logout}:acks:* ~{logout}:instances "

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from receiver.bus.keys import Keys
-from receiver.bus.sign_ins.registry import Question, mark_keys
+from receiver.bus.keys import KeyNames
+from receiver.bus.sign_ins.registry import StatusQuestion, mark_keys
 from receiver.core.cursor import Cursor, read_number
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import msal_cache
@@ -52,9 +52,9 @@ def _session(number: int, case: cases.Session) -> dict[str, Any]:
     for mark, date in case.marks.items():
         name, _, client = mark.partition(" for ")
         marks[names[name] + (client_suffix(client) if client else "")] = str(date)
-    keys = mark_keys(Keys(), sign_in)
-    question = Question(Keys(), sign_in, skew_s=CLOCK_SKEW_S)
-    dates = [marks.get(key.removeprefix(Keys().mark(""))) for key in question.keys]
+    keys = mark_keys(KeyNames(), sign_in)
+    question = StatusQuestion(KeyNames(), sign_in, skew_s=CLOCK_SKEW_S)
+    dates = [marks.get(key.removeprefix(KeyNames().mark(""))) for key in question.keys]
     return {
         "name": case.name, "claims": claims, "account": account, "marks": marks, "keys": keys,
         "anew": [key for key in question.keys if key not in keys], "over": question.answer(dates).ended,

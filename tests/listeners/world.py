@@ -15,7 +15,7 @@ from urllib.parse import quote
 import redis.asyncio
 
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.core.eviction import Eviction
 from tests.chaos.children import stepping_clock
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-KEYS = Keys()
+KEYS = KeyNames()
 CLIENT = "c1"
 
 TOKEN = "a-token-of-the-kit"

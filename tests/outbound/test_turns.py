@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from receiver.outbound.turns import PAUSE_MAX_S, PauseError, Turns, Urgency, retry_after_s
+from receiver.outbound.turns import PAUSE_MAX_S, HostTurns, PauseError, Urgency, retry_after_s
 from tests.support.clock import NOW
 
 
@@ -20,7 +20,7 @@ class Line:
 
     def __init__(self, at_once: int) -> None:
         self.now = 100.0
-        self.turns = Turns(at_once, clock=lambda: self.now)
+        self.turns = HostTurns(at_once, clock=lambda: self.now)
         self.begun: list[str] = []
         self._ends: dict[str, asyncio.Event] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.eviction import eviction_id
 from tests.outbox.waiting import jtis, metric, readiness, waiting
 from tests.support.waiting import until
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def refuse(receiver: Receiver, op: OP, jti: str) -> str:
     """Make Redis refuse the event of this token: the key that remembers its id is of a kind the script cannot read."""
-    key = Keys().jti(eviction_id(op.issuer, jti))
+    key = KeyNames().jti(eviction_id(op.issuer, jti))
     await receiver.redis.rpush(key, "no text")
     return key
 

@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio
 
 from receiver.bus.events.publish import Durability, EvictionPublisher, Published, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, PublishError, PublishFaultError
 from receiver.ingress.http.responses import BACKCHANNEL
@@ -40,7 +40,7 @@ UNWRITABLE = replace(eviction("bad"), sub="\ud800")
 """No text that UTF-8 can carry, so the client fails on it before Redis sees anything of the batch."""
 
 
-UNSPEAKABLE = Keys("\ud800")
+UNSPEAKABLE = KeyNames("\ud800")
 """Key names that cannot be sent either, so that every event fails."""
 
 
@@ -49,7 +49,7 @@ async def test_one_bad_event_takes_no_other_down(
 ) -> None:
     """Events that share a round trip with one that cannot be sent are published; that one is answered 503 and told."""
     metrics = Metrics()
-    publisher = EvictionPublisher(redis_client, Keys(), Retention(), on_fault=metrics.publish_faults.inc)
+    publisher = EvictionPublisher(redis_client, KeyNames(), Retention(), on_fault=metrics.publish_faults.inc)
     results = await asyncio.gather(
         *(publisher.publish(one) for one in (eviction("a"), UNWRITABLE, eviction("b"))), return_exceptions=True
     )
@@ -101,7 +101,7 @@ async def test_redis_that_hangs_is_given_up_in_time(own_redis: EmbeddedRedis) ->
     """The time limit holds although the round trip that was begun is not over."""
     client = redis.asyncio.Redis.from_url(own_redis.url, socket_timeout=30.0)
     async with client:
-        publisher = EvictionPublisher(client, Keys(), Retention(), durability=Durability(try_for_s=1.0))
+        publisher = EvictionPublisher(client, KeyNames(), Retention(), durability=Durability(try_for_s=1.0))
         await publisher.publish(eviction("warm"))
         await client.execute_command("CLIENT", "PAUSE", 3000, "WRITE")
         began = asyncio.get_running_loop().time()

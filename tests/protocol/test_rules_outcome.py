@@ -14,8 +14,8 @@ from receiver.errors import (
     DependencyError,
     JWKSUnavailableError,
     LogoutTokenError,
-    MalformedRequestError,
     PublishError,
+    RequestError,
 )
 from receiver.ingress.http import responses
 from tests.protocol.asked import accepted
@@ -89,7 +89,7 @@ def test_everything_wrong_with_a_token_is_400(code: Code) -> None:
 )
 def test_http_faults_have_their_own_status(code: Code, status: int) -> None:
     """What is wrong with the request rather than the token gets the status HTTP has for it."""
-    answer = responses.refused(MalformedRequestError(code, "for the log only"), responses.Policy(retry_after_s=7))
+    answer = responses.refused(RequestError(code, "for the log only"), responses.Policy(retry_after_s=7))
 
     assert (status, "no-store") == (answer.status, answer.headers["Cache-Control"])
     assert ("POST" if status == 405 else None) == answer.headers.get("Allow")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.streams import StreamNotes
 from tests.support.receiver import Receiver, start_receiver, t1
 from tests.support.transmitter import Transmitter
@@ -29,7 +29,7 @@ async def transmitter(clock: Clock) -> AsyncIterator[Transmitter]:
 
 @pytest.fixture
 def notes(redis_client: redis.asyncio.Redis) -> StreamNotes:
-    return StreamNotes(redis_client, Keys())
+    return StreamNotes(redis_client, KeyNames())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.streams import StreamNotes
 from receiver.diagnosis import streams
 from receiver.ingress import server
@@ -112,7 +112,7 @@ async def suite(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "input_jobs", jobs)
         async with start_receiver(redis_server.url, redis_client, clock, tenants) as receiver:
-            notes = StreamNotes(redis_client, Keys())
+            notes = StreamNotes(redis_client, KeyNames())
             yield Suite(transmitter, receiver, settings, notes, made[0] if made else None)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver.bus.events.publish import EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.consumer import sessions
 from tests.stateful.oracle import USERS, Login, Logout, User
 from tests.stateful.world import World, eviction
@@ -161,7 +161,7 @@ async def test_clocks_disagree(
 ) -> None:
     """Five minutes between OP, receiver and app change nothing: only the OP's dates are compared."""
     monkeypatch.setattr(sessions, "time", SimpleNamespace(time=lambda: time.time() + app_skew))
-    publisher = EvictionPublisher(world._client, Keys(), Retention(), clock=lambda: time.time() + receiver_skew)
+    publisher = EvictionPublisher(world._client, KeyNames(), Retention(), clock=lambda: time.time() + receiver_skew)
     before, after = login(auth_time=AT - 1), login(auth_time=AT + 1, sid="s2")
     assert await world.apps["portal"].sign_in(before)
     assert await world.apps["portal"].sign_in(after)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link import connection
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.stateful.oracle import Login, Logout
 
-KEYS = Keys()
+KEYS = KeyNames()
 
 
 class World:
@@ -42,7 +42,7 @@ class World:
         """Empty Redis, new processes."""
         self._start_receiver()
         await self._client.flushall()
-        await self._client.set(Keys().epoch, 0)
+        await self._client.set(KeyNames().epoch, 0)
         for app in self.apps.values():
             await app.start()
 

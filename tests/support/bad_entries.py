@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.eviction import Eviction
 
 if TYPE_CHECKING:
     import redis.asyncio
 
-KEYS = Keys()
+KEYS = KeyNames()
 IN_BETWEEN = "between"
 """Id of the event in those entries whose number is bad and whose event is good."""
 

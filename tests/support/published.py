@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.eviction import Eviction
 
 if TYPE_CHECKING:
     import redis.asyncio
 
-EVENTS = Keys().events
+EVENTS = KeyNames().events
 
 
 async def entries(client: redis.asyncio.Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -16,4 +16,4 @@ PATIENT = Durability(try_for_s=20.0)
 
 def publisher_to(client: redis.asyncio.Redis) -> EvictionPublisher:
     """With the usual prefix and the usual retention."""
-    return EvictionPublisher(client, Keys(), Retention(), durability=PATIENT)
+    return EvictionPublisher(client, KeyNames(), Retention(), durability=PATIENT)

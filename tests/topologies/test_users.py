@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import connect, ping
 from receiver.consumer import Sessions, Subscriber, ThreadSessions
 from receiver.tasks import cancel
@@ -48,7 +48,7 @@ async def test_documented_rights_are_enough(topology: SentinelSetUp | Cluster, c
     client = connect(topology.url(), timeout_s=2)
     try:
         # A receiver of another test may have found an empty server, and ended all sessions from before.
-        await client.delete(Keys().epoch)
+        await client.delete(KeyNames().epoch)
         assert await sessions.register(claims, home_account_id="uid.utid", keys=["k1"])
         assert await asyncio.to_thread(sync_sessions.register, claims | {"sid": "s2"})
         async with start_receiver(
@@ -65,7 +65,7 @@ async def test_documented_rights_are_enough(topology: SentinelSetUp | Cluster, c
         assert (jtis[0], True) == (first.jti, "uid.utid" in first.accounts)
         assert await sessions.is_signed_out(claims)
         assert await asyncio.to_thread(sync_sessions.is_signed_out, claims)
-        await client.delete(Keys().events, Keys().sequence)
+        await client.delete(KeyNames().events, KeyNames().sequence)
     finally:
         await cancel(listening)
         await sessions.aclose()

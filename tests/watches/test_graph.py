@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.consumer import Subscriber
 from receiver.consumer.msal_cache import forget_account
@@ -87,7 +87,7 @@ async def test_tokens_are_gone_from_the_cache(
         iss=graph.tenant()["issuer"], client_ids=("c1",), sub="pairwise", sid="s1", auth_time=NOW - 60,
         home_account_id=account(user),
     )  # fmt: skip
-    sign_ins = SignIns(lambda: redis_client, Keys(), clock=clock)
+    sign_ins = SignIns(lambda: redis_client, KeyNames(), clock=clock)
     async with watch(graph.tenant()) as watching, Subscriber(redis_server.url, handle, app="shop"):
         await sign_ins.register(sign_in, lifetime_s=600)
         await watching.job.turn()

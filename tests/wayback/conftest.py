@@ -16,7 +16,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from receiver.bus.keys import Keys
+from receiver.bus.keys import KeyNames
 from receiver.core.eviction import Eviction
 from tests.support.publisher import publisher_to
 from tests.wayback.op import SessionOP
@@ -54,7 +54,7 @@ class Town:
         async with redis.asyncio.Redis.from_url(self.redis_url) as client:
             await publisher_to(client).publish(eviction)
             async with asyncio.timeout(DEADLINE_S):
-                while not await client.exists(Keys().acks_of(eviction.id)):
+                while not await client.exists(KeyNames().acks_of(eviction.id)):
                     await asyncio.sleep(0.01)
 
 

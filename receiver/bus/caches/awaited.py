@@ -14,7 +14,7 @@ from receiver.core.numeric_date import numeric_date
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.link.trips import Trips
 
 LIKELY, UNLIKELY = "0", "-"
@@ -33,7 +33,7 @@ class AwaitedSignIns:
         in_flight_s: Seconds in which something removed may be written back by what was in flight.
     """
 
-    def __init__(self, trips: Trips, keys: Keys, *, in_flight_s: float) -> None:
+    def __init__(self, trips: Trips, keys: KeyNames, *, in_flight_s: float) -> None:
         self._trips = trips
         self._keys = keys
         self._keep_s = int(in_flight_s) + LATE_S

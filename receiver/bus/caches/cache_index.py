@@ -26,7 +26,7 @@ from receiver.errors import BadValueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.link.exchange import Command
     from receiver.bus.link.trips import Trips
     from receiver.core.eviction import Eviction
@@ -125,7 +125,7 @@ class CacheIndex:
     def __init__(
         self,
         trips: Trips,
-        keys: Keys,
+        keys: KeyNames,
         *,
         names: IndexNames = PLAIN,
         keep_s: int,

@@ -20,7 +20,7 @@ from receiver.errors import BadEventError, BadValueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.link.trips import Trips
 
 log = logging.getLogger("receiver.evictor")
@@ -83,7 +83,7 @@ class Rechecks:
     """
 
     def __init__(
-        self, trips: Trips, keys: Keys, *, delays_s: Sequence[float], report: Callable[[str, str], None]
+        self, trips: Trips, keys: KeyNames, *, delays_s: Sequence[float], report: Callable[[str, str], None]
     ) -> None:
         self._trips = trips
         self._keys = keys

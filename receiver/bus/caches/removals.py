@@ -18,7 +18,7 @@ from receiver.core.marks import digest, read_mark, write_mark
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.link.trips import Trips
     from receiver.bus.lua import Argument
     from receiver.core.eviction import Eviction
@@ -91,7 +91,7 @@ class Removals:
     def __init__(
         self,
         trips: Trips,
-        keys: Keys,
+        keys: KeyNames,
         *,
         in_flight_s: float,
         mark_s: int,

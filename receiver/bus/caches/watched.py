@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.link.trips import Trips
 
 LASTS_S = 5
@@ -26,7 +26,7 @@ class Watched:
         keys: Key names.
     """
 
-    def __init__(self, trips: Trips, keys: Keys) -> None:
+    def __init__(self, trips: Trips, keys: KeyNames) -> None:
         self._trips = trips
         self._keys = keys
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 log = logging.getLogger("receiver.acks")
 
@@ -113,7 +113,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LastHeard:
     """Who was heard of, and when.
 
     Attributes:
@@ -142,7 +142,7 @@ def split(member: str) -> tuple[str, str]:
 
 
 async def acknowledge(
-    client: redis.asyncio.Redis, keys: Keys, listener: Listener, acks: Sequence[Ack], *, now: float
+    client: redis.asyncio.Redis, keys: KeyNames, listener: Listener, acks: Sequence[Ack], *, now: float
 ) -> None:
     """Record that this listener lives and has acted on these events, in one round trip.
 
@@ -180,7 +180,7 @@ async def acknowledge(
             await pipeline.execute()
 
 
-async def leave(client: redis.asyncio.Redis, keys: Keys, listener: Listener) -> None:
+async def leave(client: redis.asyncio.Redis, keys: KeyNames, listener: Listener) -> None:
     """Say goodbye: this process holds no session any more. A group stays, for others of it listen on."""
     if listener.group is None:
         member = f"{listener.app}/{listener.instance}"
@@ -190,7 +190,7 @@ async def leave(client: redis.asyncio.Redis, keys: Keys, listener: Listener) -> 
             await pipeline.execute()
 
 
-async def instances(client: redis.asyncio.Redis, keys: Keys) -> list[Instance]:
+async def instances(client: redis.asyncio.Redis, keys: KeyNames) -> list[Instance]:
     """Everybody heard of lately."""
     async with client.pipeline(transaction=False) as pipeline:
         pipeline.zrange(keys.instances, 0, -1, withscores=True)  # type: ignore[unused-awaitable]  # queued
@@ -202,7 +202,7 @@ async def instances(client: redis.asyncio.Redis, keys: Keys) -> list[Instance]:
     return [Instance(*split(member), since.get(member, seen), seen) for member, seen in last_seen.items()]
 
 
-async def last_heard(client: redis.asyncio.Redis, keys: Keys, *, forget_after_s: float) -> Heard:
+async def last_heard(client: redis.asyncio.Redis, keys: KeyNames, *, forget_after_s: float) -> LastHeard:
     """When each app was last heard of; instances silent for longer than `forget_after_s` are forgotten.
 
     Raises:
@@ -222,10 +222,10 @@ async def last_heard(client: redis.asyncio.Redis, keys: Keys, *, forget_after_s:
             heard[instance.app] = max(instance.last_seen_ms / 1000, heard.get(instance.app, 0.0))
     except Failure as error:
         raise RedisUnavailableError(f"cannot read who is listening: {describe(error)}") from error
-    return Heard(now_s, heard)
+    return LastHeard(now_s, heard)
 
 
-async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[Observed]:
+async def take(client: redis.asyncio.Redis, keys: KeyNames, *, count: int) -> list[Observed]:
     """Up to `count` acknowledgements that no receiver has taken yet; each is taken once, by one receiver.
 
     Those who take them see to it that they expire, `KEEP_S` seconds from now. One that cannot be read is named in the
@@ -245,7 +245,7 @@ async def take(client: redis.asyncio.Redis, keys: Keys, *, count: int) -> list[O
     return [observed for _, observed in readable]
 
 
-async def overflowed(client: redis.asyncio.Redis, keys: Keys) -> bool:
+async def overflowed(client: redis.asyncio.Redis, keys: KeyNames) -> bool:
     """Whether the list is as long as it may be, so that lines may have left it before a receiver took them.
 
     Raises:
@@ -257,7 +257,7 @@ async def overflowed(client: redis.asyncio.Redis, keys: Keys) -> bool:
         raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
 
 
-async def expire_all(client: redis.asyncio.Redis, keys: Keys) -> None:
+async def expire_all(client: redis.asyncio.Redis, keys: KeyNames) -> None:
     """Let the acknowledgements of every event in the stream expire, `KEEP_S` seconds from now.
 
     For those that left the list before a receiver took them: what an app writes has no lifetime of its own.
@@ -277,7 +277,7 @@ async def expire_all(client: redis.asyncio.Redis, keys: Keys) -> None:
         raise RedisUnavailableError(f"cannot read the stream: {describe(error)}") from error
 
 
-async def _expire(client: redis.asyncio.Redis, keys: Keys, event_ids: set[str]) -> None:
+async def _expire(client: redis.asyncio.Redis, keys: KeyNames, event_ids: set[str]) -> None:
     if event_ids:
         async with client.pipeline(transaction=False) as pipeline:
             for event_id in event_ids:

@@ -11,10 +11,10 @@ from receiver.errors import RedisUnavailableError
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 
-async def forget(client: redis.asyncio.Redis, keys: Keys, app: str, *, silent_for_s: float) -> list[acks.Instance]:
+async def forget(client: redis.asyncio.Redis, keys: KeyNames, app: str, *, silent_for_s: float) -> list[acks.Instance]:
     """Forget an app's instances that have been silent for so long; the ones that are left, and listen, are returned.
 
     What they acknowledged stays on record. An instance that speaks again is known again.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.core.eviction import Eviction
 
 CHUNK = 200
@@ -24,7 +24,7 @@ CHUNK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEvent:
     """An event and its place.
 
     Attributes:
@@ -49,7 +49,9 @@ class NotFound:
     complete: bool
 
 
-async def find(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> list[Found] | NotFound:
+async def find(
+    client: redis.asyncio.Redis, keys: KeyNames, text: str, issuers: Sequence[str]
+) -> list[FoundEvent] | NotFound:
     """The event with this id, or those with this `jti`, by `look_up` or else by `search` through the whole stream.
 
     Raises:
@@ -58,7 +60,7 @@ async def find(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequ
     return await look_up(client, keys, text, issuers) or await search(client, keys, text)
 
 
-async def look_up(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> list[Found]:
+async def look_up(client: redis.asyncio.Redis, keys: KeyNames, text: str, issuers: Sequence[str]) -> list[FoundEvent]:
     """The event with this id, or those with this `jti`, as far as their places are remembered (`events.dedupe_s`).
 
     Args:
@@ -80,15 +82,15 @@ async def look_up(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: S
             for entry_id, fields in entries:
                 eviction = _read(entry_id, fields)
                 if eviction is not None and eviction.id == event_id:
-                    found.append(Found(entry_id.decode(), eviction))
+                    found.append(FoundEvent(entry_id.decode(), eviction))
     except Failure as error:
         raise RedisUnavailableError(f"cannot read the event stream: {describe(error)}") from error
     return found
 
 
 async def search(
-    client: redis.asyncio.Redis, keys: Keys, text: str, *, most: int | None = None
-) -> list[Found] | NotFound:
+    client: redis.asyncio.Redis, keys: KeyNames, text: str, *, most: int | None = None
+) -> list[FoundEvent] | NotFound:
     """The newest event with this id, or those with this `jti`, by reading the stream from its end.
 
     Args:
@@ -104,7 +106,7 @@ async def search(
         RedisUnavailableError: Redis cannot be read.
     """
     searched, wanted, complete = 0, text.encode(), True
-    found: list[Found] = []
+    found: list[FoundEvent] = []
     try:
         async for entry_id, fields in _newest_first(client, keys):
             if searched == most:
@@ -116,7 +118,7 @@ async def search(
             if wanted in event or b"\\" in event:
                 eviction = _read(entry_id, fields)
                 if eviction is not None and text in {eviction.id, eviction.jti}:
-                    found.append(Found(entry_id.decode(), eviction))
+                    found.append(FoundEvent(entry_id.decode(), eviction))
                     if eviction.id == text:
                         break
     except Failure as error:
@@ -124,13 +126,13 @@ async def search(
     return found or NotFound(searched, complete=complete)
 
 
-async def _ids(client: redis.asyncio.Redis, keys: Keys, text: str, issuers: Sequence[str]) -> list[str]:
+async def _ids(client: redis.asyncio.Redis, keys: KeyNames, text: str, issuers: Sequence[str]) -> list[str]:
     first = [eviction_id(issuer, text) for issuer in issuers]
     further: Any = await client.mget([keys.further(event_id) for event_id in first]) if first else []
     return [text, *first, *(other.decode(errors="replace") for line in further if line for other in line.split())]
 
 
-async def _places(client: redis.asyncio.Redis, keys: Keys, event_ids: list[str]) -> list[tuple[bytes, str]]:
+async def _places(client: redis.asyncio.Redis, keys: KeyNames, event_ids: list[str]) -> list[tuple[bytes, str]]:
     """Where these events stand, as far as that is remembered, the newest first."""
     places: Any = await client.mget([keys.jti(event_id) for event_id in event_ids])
     there = [
@@ -141,7 +143,7 @@ async def _places(client: redis.asyncio.Redis, keys: Keys, event_ids: list[str])
     return sorted(there, key=lambda pair: order(pair[0].decode()), reverse=True)
 
 
-async def _newest_first(client: redis.asyncio.Redis, keys: Keys) -> AsyncIterator[tuple[bytes, dict[bytes, bytes]]]:
+async def _newest_first(client: redis.asyncio.Redis, keys: KeyNames) -> AsyncIterator[tuple[bytes, dict[bytes, bytes]]]:
     before = "+"
     while True:
         entries: Any = await client.xrevrange(keys.events, before, "-", count=CHUNK)

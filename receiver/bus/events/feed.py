@@ -13,7 +13,7 @@ from receiver.errors import Code, DependencyError
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 PAGE = 100
 """Entries read at once while a reader catches up; bounds what one reader holds in memory."""
@@ -41,7 +41,7 @@ class EventLog:
         timeout_s: The client's socket timeout; a wait for news ends well before it.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, timeout_s: float) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: KeyNames, *, timeout_s: float) -> None:
         self._client = client
         self._keys = keys
         self._block_ms = max(1, int(timeout_s * 500))

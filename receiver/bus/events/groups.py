@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 READ = Script.read("read_group")
 CLAIM = Script.read("claim")
@@ -103,7 +103,7 @@ class Progress:
     waits_s: float = 0.0
 
 
-async def progress(client: redis.asyncio.Redis, keys: Keys) -> list[Progress]:
+async def progress(client: redis.asyncio.Redis, keys: KeyNames) -> list[Progress]:
     """Every group of the event stream, by name.
 
     Raises:
@@ -161,7 +161,7 @@ class GroupMember:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        keys: Keys,
+        keys: KeyNames,
         *,
         group: str,
         worker: str,

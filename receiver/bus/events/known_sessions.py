@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.core.index_names import IndexNames
 
 
@@ -28,7 +28,7 @@ class KnownSessions:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, names: IndexNames, *, clock: Callable[[], float]
+        self, client: redis.asyncio.Redis, keys: KeyNames, names: IndexNames, *, clock: Callable[[], float]
     ) -> None:
         self._client = client
         self._keys = keys

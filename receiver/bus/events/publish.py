@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.link.exchange import Command
     from receiver.core.eviction import Eviction
     from receiver.core.index_names import IndexNames
@@ -140,7 +140,7 @@ class EvictionPublisher:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        keys: Keys,
+        keys: KeyNames,
         retention: Retention,
         *,
         durability: Durability = Durability(),

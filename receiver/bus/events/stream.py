@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 END = "+"
 """As a position: behind the last entry there is."""
@@ -71,7 +71,7 @@ class StreamReader:
         cursor: Behind what the caller has taken; None before `start`.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: KeyNames) -> None:
         self._client = client
         self._keys = keys
         self._checked = False
@@ -143,7 +143,7 @@ class StreamReader:
 
 
 async def read_after(
-    client: redis.asyncio.Redis, keys: Keys, entry_id: str, *, block_ms: int, count: int = 100
+    client: redis.asyncio.Redis, keys: KeyNames, entry_id: str, *, block_ms: int, count: int = 100
 ) -> list[Entry]:
     """Entries after `entry_id`, oldest first; empty when none came within `block_ms` milliseconds.
 
@@ -153,13 +153,13 @@ async def read_after(
     return [to_entry(found_id, fields) for found_id, fields in entries_of(reply)]
 
 
-async def newest_id(client: redis.asyncio.Redis, keys: Keys) -> str | None:
+async def newest_id(client: redis.asyncio.Redis, keys: KeyNames) -> str | None:
     """Id of the last entry; None when there is none."""
     found: Any = await client.xrevrange(keys.events, count=1)
     return found[0][0].decode() if found else None
 
 
-async def is_still_there(client: redis.asyncio.Redis, keys: Keys, entry_id: str) -> bool:
+async def is_still_there(client: redis.asyncio.Redis, keys: KeyNames, entry_id: str) -> bool:
     """Whether this entry is in the stream, or was trimmed; else Redis has gone back to before it.
 
     Trimming takes the oldest first, so where older entries are left this one must be.

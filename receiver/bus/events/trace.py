@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.events.acks import Instance
-    from receiver.bus.events.event_search import Found
-    from receiver.bus.keys import Keys
+    from receiver.bus.events.event_search import FoundEvent
+    from receiver.bus.keys import KeyNames
     from receiver.core.eviction import Eviction
 
 LIVE_S = 30.0
@@ -119,8 +119,8 @@ class Trace:
 
 async def trace(
     client: redis.asyncio.Redis,
-    keys: Keys,
-    found: Sequence[Found],
+    keys: KeyNames,
+    found: Sequence[FoundEvent],
     *,
     now_s: float,
     declared: Collection[str],
@@ -146,7 +146,7 @@ async def trace(
 
 
 async def _trace(
-    client: redis.asyncio.Redis, keys: Keys, found: Found, *, now_s: float, declared: Collection[str],
+    client: redis.asyncio.Redis, keys: KeyNames, found: FoundEvent, *, now_s: float, declared: Collection[str],
     seen_within_s: float,
 ) -> Trace:  # fmt: skip
     try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 
 class Unknown(NamedTuple):
@@ -28,7 +28,7 @@ class Unknown(NamedTuple):
     by_cache: Mapping[str, int]
 
 
-async def unknown(client: redis.asyncio.Redis, keys: Keys, *, app: str, last: int) -> Unknown:
+async def unknown(client: redis.asyncio.Redis, keys: KeyNames, *, app: str, last: int) -> Unknown:
     """Of the latest evictions, as the workers of this app have acknowledged them.
 
     May raise what `connection.Failure` names.

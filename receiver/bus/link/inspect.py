@@ -16,7 +16,7 @@ from receiver.bus.lua import Script
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 PROBE_CLEARING = Script.read("probe_clearing")
 
@@ -78,7 +78,7 @@ class RedisFacts:
     publish_problem: str = ""
 
 
-async def inspect(client: redis.asyncio.Redis, keys: Keys, *, wait_replicas: int = 0) -> RedisFacts:
+async def inspect(client: redis.asyncio.Redis, keys: KeyNames, *, wait_replicas: int = 0) -> RedisFacts:
     """Ask a Redis for everything that decides whether an acknowledged eviction is safe in it; never raises.
 
     Args:
@@ -135,7 +135,7 @@ async def _look(client: redis.asyncio.Redis, publish_problem: str = "") -> Redis
     )
 
 
-async def probe_publish(client: redis.asyncio.Redis, keys: Keys, *, wait_replicas: int = 0) -> str:
+async def probe_publish(client: redis.asyncio.Redis, keys: KeyNames, *, wait_replicas: int = 0) -> str:
     """Why the publish script would refuse any event; empty when it would not. Nothing stays behind."""
     scratch = f"{keys.prefix}:probe:{secrets.token_hex(8)}"
     try:
@@ -148,7 +148,7 @@ async def probe_publish(client: redis.asyncio.Redis, keys: Keys, *, wait_replica
     return ""
 
 
-async def probe_clearing(client: redis.asyncio.Redis, keys: Keys, *, group: str) -> str:
+async def probe_clearing(client: redis.asyncio.Redis, keys: KeyNames, *, group: str) -> str:
     """Why Redis would refuse what a worker that clears caches notes of an eviction; empty when it would not.
 
     Nothing stays behind, and no entry of the group changes.

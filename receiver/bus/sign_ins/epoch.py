@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
 
 EPOCH = Script.read("epoch")
 
 
 async def begin_if_lost(
-    client: redis.asyncio.Redis, keys: Keys, *, now_s: float, in_use: Iterable[str] = ()
+    client: redis.asyncio.Redis, keys: KeyNames, *, now_s: float, in_use: Iterable[str] = ()
 ) -> int | None:
     """Write an epoch where stream, numbering and epoch are all gone; may raise what `connection.Failure` names.
 

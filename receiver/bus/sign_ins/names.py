@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.core.index_names import IndexNames
 
 NameKind = Literal["email", "username"]
@@ -35,7 +35,9 @@ def name_digest(kind: NameKind, iss: str, value: str) -> str:
     return digest(kind, iss, value.strip().casefold())
 
 
-async def note(client: redis.asyncio.Redis, keys: Keys, name: str, sub: str, *, now_s: float, lifetime_s: int) -> None:
+async def note(
+    client: redis.asyncio.Redis, keys: KeyNames, name: str, sub: str, *, now_s: float, lifetime_s: int
+) -> None:
     """Note that a subject goes by a name. May raise what `connection.Failure` names.
 
     Args:
@@ -72,7 +74,7 @@ class Names:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, digests: IndexNames, *, clock: Callable[[], float]
+        self, client: redis.asyncio.Redis, keys: KeyNames, digests: IndexNames, *, clock: Callable[[], float]
     ) -> None:
         self._client = client
         self._keys = keys

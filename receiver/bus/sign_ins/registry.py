@@ -15,7 +15,7 @@ from receiver.core.marks import CLOCK_SKEW_S, awaited_name, read_mark, registers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.core.sign_in import SignIn
 
 REGISTER = Script.read("register", "date", "lines")
@@ -40,7 +40,7 @@ class Look(NamedTuple):
 
 
 def register_calls(
-    keys: Keys, sign_in: SignIn, *, now_s: float, lifetime_s: int, skew_s: float = CLOCK_SKEW_S, anew: bool = False
+    keys: KeyNames, sign_in: SignIn, *, now_s: float, lifetime_s: int, skew_s: float = CLOCK_SKEW_S, anew: bool = False
 ) -> list[tuple[Sequence[str], Sequence[str | int]]]:
     """Keys and arguments of register.lua, once for each client the sign-in may be of.
 
@@ -88,12 +88,12 @@ def register_calls(
     ]
 
 
-def mark_keys(keys: Keys, sign_in: SignIn) -> list[str]:
+def mark_keys(keys: KeyNames, sign_in: SignIn) -> list[str]:
     """Every mark that could end this session, and the epoch, in the order of `SignIn.is_ended_by`."""
     return [*(keys.mark(*name) for names in sign_in.marks for name in names), keys.epoch]
 
 
-class Question:
+class StatusQuestion:
     """Whether a session is over: what is to be read, and what the answer says.
 
     Args:
@@ -105,7 +105,7 @@ class Question:
         keys: To be read with one MGET.
     """
 
-    def __init__(self, keys: Keys, sign_in: SignIn, *, skew_s: float) -> None:
+    def __init__(self, keys: KeyNames, sign_in: SignIn, *, skew_s: float) -> None:
         self._sign_in, self._skew_s = sign_in, skew_s
         self._anew = [keys.anew(sign_in.anew_names(client_id)[0]) for client_id in sign_in.client_ids]
         self.keys = [*self._anew, *mark_keys(keys, sign_in)]

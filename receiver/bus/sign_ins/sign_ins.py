@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.bus.sign_ins.registry import NEWER, REGISTER, SIGNED_OUT, Look, Question, register_calls
+from receiver.bus.sign_ins.registry import NEWER, REGISTER, SIGNED_OUT, Look, StatusQuestion, register_calls
 from receiver.core.marks import CLOCK_SKEW_S
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.core.sign_in import SignIn
 
 
@@ -30,7 +30,7 @@ class SignIns:
     def __init__(
         self,
         client: Callable[[], redis.asyncio.Redis],
-        keys: Keys,
+        keys: KeyNames,
         *,
         clock: Callable[[], float],
         loads_scripts: bool = False,
@@ -61,6 +61,6 @@ class SignIns:
 
     async def ask(self, sign_in: SignIn, *, skew_s: float) -> Look:
         """Whether a logout has ended this session, by what is noted; `skew_s` as for `register`."""
-        question = Question(self._keys, sign_in, skew_s=skew_s)
+        question = StatusQuestion(self._keys, sign_in, skew_s=skew_s)
         found = await (self._client().mget(question.keys) if self._mget is None else self._mget(question.keys))
         return question.answer(found)

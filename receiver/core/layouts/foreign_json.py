@@ -91,7 +91,7 @@ def parse_at(text: str, begin: int) -> tuple[Any, int]:
     return value, end
 
 
-class Cut(NamedTuple):
+class Shortened(NamedTuple):
     """A JSON text without some members.
 
     Attributes:
@@ -132,7 +132,7 @@ def objects_in(text: str, names: Collection[str]) -> Iterator[tuple[str, list[Me
         raise BadValueError("not_json") from error
 
 
-def without_members(serialised: str | bytes, objects: Iterable[Sequence[Member]], gone: Collection[int]) -> Cut:
+def without_members(serialised: str | bytes, objects: Iterable[Sequence[Member]], gone: Collection[int]) -> Shortened:
     """The same JSON text without some members of these objects.
 
     Args:
@@ -157,7 +157,9 @@ def without_members(serialised: str | bytes, objects: Iterable[Sequence[Member]]
             left.append(text[begin : members[index].end])
         written = members[-1].end
     whole = "".join(left) + text[written:]
-    return Cut(whole.encode(encoding, "surrogatepass"), [piece.encode(encoding, "surrogatepass") for piece in pieces])
+    return Shortened(
+        whole.encode(encoding, "surrogatepass"), [piece.encode(encoding, "surrogatepass") for piece in pieces]
+    )
 
 
 def _members(text: str, begin: int) -> tuple[list[Member], int]:

@@ -7,7 +7,7 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,13 +43,13 @@ class BearerTokens:
         """Name and scopes of the token the header holds; takes the same time whichever it is.
 
         Raises:
-            MalformedRequestError: `unauthorized`.
+            RequestError: `unauthorized`.
         """
         scheme, _, value = (authorization or "").partition(" ")
         given = _digest(value.strip(" ").encode("utf-8", "surrogateescape"))
         matches = [token for known, token in self._tokens if hmac.compare_digest(given, known)]
         if scheme.lower() != "bearer" or not matches:
-            raise MalformedRequestError(Code.UNAUTHORIZED, "no bearer token, or not one of internal.token")
+            raise RequestError(Code.UNAUTHORIZED, "no bearer token, or not one of internal.token")
         return matches[0]
 
 
@@ -57,10 +57,10 @@ def check_scope(token: ApiToken, scope: Scope) -> None:
     """The token has the scope.
 
     Raises:
-        MalformedRequestError: `insufficient_scope`.
+        RequestError: `insufficient_scope`.
     """
     if scope not in token.scopes:
-        raise MalformedRequestError(Code.INSUFFICIENT_SCOPE, f"this call needs a token with the scope {scope}")
+        raise RequestError(Code.INSUFFICIENT_SCOPE, f"this call needs a token with the scope {scope}")
 
 
 def _digest(token: bytes) -> bytes:

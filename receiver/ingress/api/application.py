@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from receiver.bus.sign_ins.sign_ins import SignIns
-from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
+from receiver.errors import Code, DependencyError, ReceiverError, RequestError
 from receiver.ingress.api.access import BearerTokens, check_scope
 from receiver.ingress.api.events import EventCalls
 from receiver.ingress.api.names import NameCalls
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.sign_ins.names import Names
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.api.feed import EventFeed
@@ -113,7 +113,7 @@ class Api:
         headers = {}
         try:
             if not self._tokens:
-                raise MalformedRequestError(Code.NO_ROUTE, "the API is off: set internal.token_file")  # noqa: TRY301
+                raise RequestError(Code.NO_ROUTE, "the API is off: set internal.token_file")  # noqa: TRY301
             self._admit(request)
             answer = await handler(request)
         except ReceiverError as refusal:
@@ -161,7 +161,7 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backing:
+class ApiDependencies:
     """What the calls of the API work on.
 
     Attributes:
@@ -178,12 +178,14 @@ class Backing:
     access: BearerTokens
     dispatcher: Dispatcher
     client: redis.asyncio.Redis
-    keys: Keys
+    keys: KeyNames
     feed: EventFeed
     names: Names
 
 
-def compose(settings: Settings, backing: Backing, metrics: Metrics, *, clock: Callable[[], float]) -> web.Application:
+def compose(
+    settings: Settings, backing: ApiDependencies, metrics: Metrics, *, clock: Callable[[], float]
+) -> web.Application:
     """The API as it is configured."""
     tenants, client, keys = backing.tenants, backing.client, backing.keys
     traces = EvictionTraces(
@@ -215,8 +217,8 @@ def _route(request: web.Request) -> str:
 def _as_refusal(http: web.HTTPException) -> ReceiverError:
     match http.status:
         case 405:
-            return MalformedRequestError(Code.METHOD, "this path is not called with this method; see docs/api.md")
+            return RequestError(Code.METHOD, "this path is not called with this method; see docs/api.md")
         case 404:
-            return MalformedRequestError(Code.NO_ROUTE, "no such path; see docs/api.md")
+            return RequestError(Code.NO_ROUTE, "no such path; see docs/api.md")
         case _:
-            return MalformedRequestError(Code.MALFORMED, f"bad request: {http.reason}")
+            return RequestError(Code.MALFORMED, f"bad request: {http.reason}")

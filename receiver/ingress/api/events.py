@@ -12,14 +12,14 @@ from aiohttp import web
 
 from receiver.bus.events.stream import NO_NUMBER
 from receiver.core.cursor import BEGINNING, order
-from receiver.errors import BadEventError, Code, MalformedRequestError, UnknownEventTypeError
+from receiver.errors import BadEventError, Code, RequestError, UnknownEventTypeError
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
     from receiver.bus.events.stream import Entry
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import TenantDirectory
-    from receiver.ingress.api.feed import Delivery, EventFeed, Reader
+    from receiver.ingress.api.feed import Delivery, EventFeed, FeedReader
     from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.api")
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilter:
     """Which events a client wants.
 
     Attributes:
@@ -58,13 +58,13 @@ class Wanted:
         """What the query asks for.
 
         Raises:
-            MalformedRequestError: `tenant`, or `malformed` for an empty `client_id`.
+            RequestError: `tenant`, or `malformed` for an empty `client_id`.
         """
         tenant, client_id = request.query.get("tenant"), request.query.get("client_id")
         if tenant is not None and tenants.by_name(tenant) is None:
-            raise MalformedRequestError(Code.TENANT, "tenant is not the name of a configured tenant")
+            raise RequestError(Code.TENANT, "tenant is not the name of a configured tenant")
         if client_id == "":
-            raise MalformedRequestError(Code.MALFORMED, "client_id is empty")
+            raise RequestError(Code.MALFORMED, "client_id is empty")
         return cls(tenant, client_id)
 
     def takes(self, eviction: Eviction) -> bool:
@@ -94,10 +94,10 @@ class EventCalls:
         router.add_get("/events", self._events, allow_head=False)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        wanted, after = Wanted.of(request, self._tenants), resume_point(request)
+        wanted, after = EventFilter.of(request, self._tenants), resume_point(request)
         transport = request.transport
         if transport is None:
-            raise MalformedRequestError(Code.MALFORMED, "the client is gone")
+            raise RequestError(Code.MALFORMED, "the client is gone")
         with self._feed.slot():
             reader = await self._feed.open(after, transport.abort)
             response = web.StreamResponse(headers=HEADERS)
@@ -116,7 +116,12 @@ class EventCalls:
         return response
 
     async def _follow(
-        self, reader: Reader, wanted: Wanted, after: str | None, request: web.Request, response: web.StreamResponse
+        self,
+        reader: FeedReader,
+        wanted: EventFilter,
+        after: str | None,
+        request: web.Request,
+        response: web.StreamResponse,
     ) -> None:
         """Send until the client is gone or the receiver stops."""
         passed = after if after and reader.position == BEGINNING else reader.position
@@ -133,7 +138,7 @@ class EventCalls:
                 await _write(response, frames)
                 last_write = time.monotonic()
 
-    def _frame(self, delivery: Delivery, wanted: Wanted) -> bytes:
+    def _frame(self, delivery: Delivery, wanted: EventFilter) -> bytes:
         entry = delivery.entry
         reset = self._reset(needed=delivery.missed)
         if entry is None or not self._is_for(wanted, entry):
@@ -142,7 +147,7 @@ class EventCalls:
         data = b" ".join(entry.event.splitlines())
         return reset + b"id: %b\nevent: eviction\ndata: %b\n\n" % (entry.entry_id.encode(), data)
 
-    def _is_for(self, wanted: Wanted, entry: Entry) -> bool:
+    def _is_for(self, wanted: EventFilter, entry: Entry) -> bool:
         try:
             eviction = entry.eviction()
         except UnknownEventTypeError:
@@ -168,7 +173,7 @@ def resume_point(request: web.Request) -> str | None:
     The header wins: a browser repeats the address it was given and puts what it really saw into the header.
 
     Raises:
-        MalformedRequestError: `malformed`.
+        RequestError: `malformed`.
     """
     given = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     if not given:
@@ -176,7 +181,7 @@ def resume_point(request: web.Request) -> str | None:
     try:
         milliseconds, counter = order(given)
     except ValueError as error:
-        raise MalformedRequestError(Code.MALFORMED, f"the last event id is {error}") from error
+        raise RequestError(Code.MALFORMED, f"the last event id is {error}") from error
     return f"{milliseconds}-{counter}"
 
 

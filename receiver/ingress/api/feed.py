@@ -54,7 +54,7 @@ class Delivery:
     missed: bool
 
 
-class Reader:
+class FeedReader:
     """One client's place in the stream.
 
     Attributes:
@@ -140,7 +140,7 @@ class EventFeed:
         self._max_clients = max_clients
         self._metrics = metrics
         self._clients = 0
-        self._live: set[Reader] = set()
+        self._live: set[FeedReader] = set()
         self._cursor = Cursor()
         self._listened = asyncio.Event()
         self._known: OrderedDict[str, Cursor] = OrderedDict()
@@ -164,7 +164,7 @@ class EventFeed:
             self._clients -= 1
             self._metrics.sse_clients.set(self._clients)
 
-    async def open(self, after: str | None, on_drop: Callable[[], None]) -> Reader:
+    async def open(self, after: str | None, on_drop: Callable[[], None]) -> FeedReader:
         """A reader that goes on after the entry `after`, or now; give it back to `leave`.
 
         Raises:
@@ -172,13 +172,13 @@ class EventFeed:
         """
         start = await (self._log.tail() if after is None else self._log.position(after, self._known.get(after)))
         self._remember(start.cursor)
-        return Reader(start, on_drop)
+        return FeedReader(start, on_drop)
 
-    def leave(self, reader: Reader) -> None:
+    def leave(self, reader: FeedReader) -> None:
         """The client of this reader is gone."""
         self._live.discard(reader)
 
-    async def next(self, reader: Reader, timeout_s: float) -> list[Delivery]:
+    async def next(self, reader: FeedReader, timeout_s: float) -> list[Delivery]:
         """What comes next for a reader; empty when nothing did within `timeout_s`, Redis away or not."""
         if reader not in self._live and not reader.dropped:
             if waiting := reader.taken():
@@ -240,14 +240,14 @@ class EventFeed:
             reader.restart()
         self._live.clear()
 
-    def _catch_up(self, reader: Reader, entries: Iterable[Entry]) -> Iterator[Delivery]:
+    def _catch_up(self, reader: FeedReader, entries: Iterable[Entry]) -> Iterator[Delivery]:
         for entry in entries:
             delivery = reader.take(entry)
             self._remember(reader.cursor)
             if delivery:
                 yield delivery
 
-    def _join(self, reader: Reader) -> bool:
+    def _join(self, reader: FeedReader) -> bool:
         if not self._listened.is_set():
             self._cursor = reader.cursor
             self._listened.set()

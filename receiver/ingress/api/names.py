@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http.body import read_body
 from receiver.ingress.http.json_body import LIMITS, JsonBody, Text, parse_body
 from receiver.ingress.http.responses import NO_STORE
@@ -40,9 +40,9 @@ class NameCalls:
         call = parse_body(await read_body(request, LIMITS), Erasure)
         tenant = self._tenants.by_name(call.tenant)
         if tenant is None:
-            raise MalformedRequestError(Code.TENANT, "tenant is not the name of a configured tenant")
+            raise RequestError(Code.TENANT, "tenant is not the name of a configured tenant")
         if (call.email is None) == (call.username is None):
-            raise MalformedRequestError(Code.MALFORMED, "give email or username, one of them")
+            raise RequestError(Code.MALFORMED, "give email or username, one of them")
         if call.email is not None:
             erased = await self._names.erase("email", call.email, tenant.issuers)
         else:

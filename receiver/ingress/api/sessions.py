@@ -10,7 +10,7 @@ from pydantic import Field
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.sign_in import SignIn
-from receiver.errors import Code, DependencyError, MalformedRequestError
+from receiver.errors import Code, DependencyError, RequestError
 from receiver.ingress.http.body import read_body
 from receiver.ingress.http.json_body import LIMITS, Date, Flag, JsonBody, Text, otherwise, parse_body
 from receiver.ingress.http.responses import NO_STORE
@@ -36,7 +36,7 @@ KEYS = f"is not a list of at most {MAX_KEYS} strings of 1 to {MAX_ID_CHARS} plai
 LIFETIME = f"is not a whole number from {MIN_LIFETIME_S} to {MAX_LIFETIME_S}"
 
 
-class Identity(JsonBody):
+class SessionIdentity(JsonBody):
     """Which session it is: claims of the ID token received at sign-in."""
 
     iss: Text
@@ -47,7 +47,7 @@ class Identity(JsonBody):
     iat: Date | None = None
 
 
-class Registration(Identity):
+class Registration(SessionIdentity):
     """The same, and what the app keeps for it."""
 
     home_account_id: Text | None = None
@@ -96,14 +96,14 @@ class SessionCalls:
         return web.json_response(signed_out, status=409, headers=NO_STORE)
 
     async def _check(self, request: web.Request) -> web.Response:
-        sign_in, tenant = self._sign_in(parse_body(await read_body(request, LIMITS), Identity))
+        sign_in, tenant = self._sign_in(parse_body(await read_body(request, LIMITS), SessionIdentity))
         said = await _answer(self._sign_ins.ask(sign_in, skew_s=tenant.clock_skew_s))
         return web.json_response({"signed_out": said.ended}, headers=NO_STORE)
 
-    def _sign_in(self, call: Identity) -> tuple[SignIn, Tenant]:
+    def _sign_in(self, call: SessionIdentity) -> tuple[SignIn, Tenant]:
         tenant = self._tenants.by_issuer(call.iss, call.client_id)
         if tenant is None:
-            raise MalformedRequestError(Code.ISSUER, "iss is no configured tenant's issuer, byte for byte")
+            raise RequestError(Code.ISSUER, "iss is no configured tenant's issuer, byte for byte")
         kept = call if isinstance(call, Registration) else None
         home_account_id = kept.home_account_id if kept else None
         sign_in = SignIn(

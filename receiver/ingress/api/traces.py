@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from receiver.bus.events.event_search import Found, NotFound, look_up, search
+from receiver.bus.events.event_search import FoundEvent, NotFound, look_up, search
 from receiver.bus.events.trace import trace
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http.responses import NO_STORE
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.core.tenants import TenantDirectory
 
 
@@ -44,7 +44,7 @@ class EvictionTraces:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        keys: Keys,
+        keys: KeyNames,
         *,
         declared: Collection[str],
         seen_within_s: float,
@@ -71,15 +71,15 @@ class EvictionTraces:
     async def _by_jti(self, request: web.Request) -> web.Response:
         jti = request.query.get("jti", "")
         if not jti:
-            raise MalformedRequestError(Code.MALFORMED, "name an eviction: /v1/evictions/{id} or ?jti=")
+            raise RequestError(Code.MALFORMED, "name an eviction: /v1/evictions/{id} or ?jti=")
         return await self._trace(jti, self._tenants.issuers)
 
     async def _trace(self, text: str, issuers: Sequence[str]) -> web.Response:
         found = await self._find(text, issuers)
         if isinstance(found, NotFound):
             if found.complete:
-                raise MalformedRequestError(Code.UNKNOWN_EVENT, "no such eviction, or it is no longer in the stream")
-            raise MalformedRequestError(
+                raise RequestError(Code.UNKNOWN_EVENT, "no such eviction, or it is no longer in the stream")
+            raise RequestError(
                 Code.SEARCH_LIMIT,
                 f"not among the newest {found.searched} events; the stream holds more, and `receiver trace` reads all",
             )
@@ -89,11 +89,11 @@ class EvictionTraces:
         )  # fmt: skip
         return web.json_response(traced.to_json(), headers=NO_STORE)
 
-    async def _find(self, text: str, issuers: Sequence[str]) -> list[Found] | NotFound:
+    async def _find(self, text: str, issuers: Sequence[str]) -> list[FoundEvent] | NotFound:
         if found := await look_up(self._client, self._keys, text, issuers):
             return found
         if self._waiting >= MAX_WAITING:
-            raise MalformedRequestError(Code.BUSY, "too many searches through the stream wait already")
+            raise RequestError(Code.BUSY, "too many searches through the stream wait already")
         self._waiting += 1
         try:
             async with self._searching:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ClientPayloadError, web_exceptions
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.runtime.peers import Place, next_to_go, peer_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def read_body(
         peer: The address of its sender, where it is known.
 
     Raises:
-        MalformedRequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
+        RequestError: `content_encoding`, `media_type`, `too_large`, `timeout` or `malformed`.
     """
     check_kind(request.headers, limits)
     if (request.content_length or 0) > limits.max_bytes:
@@ -96,9 +96,9 @@ async def read_body(
                 if len(body) > limits.max_bytes:
                     raise _too_large(limits)
     except TimeoutError as error:
-        raise MalformedRequestError(Code.TIMEOUT, f"the body did not arrive within {limits.timeout_s:g} s") from error
+        raise RequestError(Code.TIMEOUT, f"the body did not arrive within {limits.timeout_s:g} s") from error
     except (ClientPayloadError, web_exceptions.HTTPException, OSError, EOFError) as error:
-        raise MalformedRequestError(Code.MALFORMED, "the body broke off or is badly framed") from error
+        raise RequestError(Code.MALFORMED, "the body broke off or is badly framed") from error
     return bytes(body)
 
 
@@ -106,29 +106,29 @@ def check_kind(headers: Mapping[str, str], limits: BodyLimits) -> None:
     """The headers announce a body of the right kind, not compressed.
 
     Raises:
-        MalformedRequestError: `content_encoding` or `media_type`.
+        RequestError: `content_encoding` or `media_type`.
     """
     if (content_encoding := headers.get("Content-Encoding")) is not None:
         _check_encoding(content_encoding)
     # Senders disagree on the parameters of the media type (charset and the like), so only the type counts.
     media_type = headers.get("Content-Type", "")
     if media_type != limits.media_type and media_type.partition(";")[0].strip().lower() != limits.media_type:
-        raise MalformedRequestError(Code.MEDIA_TYPE, f"the body is not {limits.media_type}")
+        raise RequestError(Code.MEDIA_TYPE, f"the body is not {limits.media_type}")
 
 
 def bounded(body: bytes, limits: BodyLimits) -> bytes:
     """A body that is there to its end.
 
     Raises:
-        MalformedRequestError: `too_large`.
+        RequestError: `too_large`.
     """
     if len(body) > limits.max_bytes:
         raise _too_large(limits)
     return body
 
 
-def _too_large(limits: BodyLimits) -> MalformedRequestError:
-    return MalformedRequestError(Code.TOO_LARGE, f"the body is larger than {limits.max_bytes} bytes")
+def _too_large(limits: BodyLimits) -> RequestError:
+    return RequestError(Code.TOO_LARGE, f"the body is larger than {limits.max_bytes} bytes")
 
 
 def _check_encoding(content_encoding: str) -> None:
@@ -136,10 +136,10 @@ def _check_encoding(content_encoding: str) -> None:
     named = {coding.strip().lower() for coding in content_encoding.split(",")} - {"identity", ""}
     if named & CONTENT_CODINGS:
         coding = min(named & CONTENT_CODINGS)
-        raise MalformedRequestError(Code.ENCODING, f"the body is compressed ({coding}); send it plain")
+        raise RequestError(Code.ENCODING, f"the body is compressed ({coding}); send it plain")
     if named:
         # Some clients put a charset there, as in "Content-Encoding: UTF-8".
-        raise MalformedRequestError(
+        raise RequestError(
             Code.ENCODING,
             "Content-Encoding names no compression; leave the header out, a charset belongs into Content-Type",
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver import tracing
-from receiver.errors import Code, DependencyError, MalformedRequestError, ReceiverError
+from receiver.errors import Code, DependencyError, ReceiverError, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import BodiesBeingRead, read_body
 from receiver.ingress.http.in_flight import InFlight
@@ -126,7 +126,7 @@ class Dispatcher:
                 accepted = await self._intake.take(message.traced(await row.input.read(message)))
             finally:
                 self._in_flight.end()
-            response = await row.input.settle(accepted, message)
+            response = await row.input.conclude(accepted, message)
         except Exception as fault:  # noqa: BLE001  # answered in any case
             error = told(fault)
         if error is not None:
@@ -152,25 +152,23 @@ class Dispatcher:
             if row.body is not None:
                 await answer_expectation(request)
             response = await self.serve(row, request, path_tenant=path_tenant)
-        except MalformedRequestError as refusal:
+        except RequestError as refusal:
             sender = Sender.of(request.headers, request.remote, self._settings.proxies)
             return self._refuse(_as_frontchannel(request) or refusal, row, path, sender)
         return _nameless(response)
 
     def _admit(self, request: web.BaseRequest, row: Row) -> None:
         if request.method not in row.methods:
-            raise MalformedRequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
+            raise RequestError(Code.METHOD, f"only {', '.join(row.methods)} is answered here")
 
     def _refuse_malformed(self, *, header_too_large: bool) -> web.Response:
         if header_too_large:
             text = f"the request line or a header is longer than {self._settings.max_header_bytes} bytes"
-            return self._refuse(MalformedRequestError(Code.HEADER_TOO_LARGE, f"{text}: public.max_header_bytes"))
-        return self._refuse(
-            MalformedRequestError(Code.MALFORMED, "not an HTTP request: bad request line, header or framing")
-        )
+            return self._refuse(RequestError(Code.HEADER_TOO_LARGE, f"{text}: public.max_header_bytes"))
+        return self._refuse(RequestError(Code.MALFORMED, "not an HTTP request: bad request line, header or framing"))
 
     def _refuse(
-        self, error: MalformedRequestError, row: Row | None = None, path: str | None = None,
+        self, error: RequestError, row: Row | None = None, path: str | None = None,
         sender: Sender | None = None,
     ) -> web.Response:  # fmt: skip
         """Answer and record a request no input has read."""
@@ -193,11 +191,11 @@ def told(fault: BaseException) -> ReceiverError:
     return DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
 
 
-def _as_frontchannel(request: web.BaseRequest) -> MalformedRequestError | None:
+def _as_frontchannel(request: web.BaseRequest) -> RequestError | None:
     """A browser that an OP sent here to sign its user out says so by its query (Front-Channel Logout 1.0 §2)."""
     if request.method != "GET" or not request.query.keys() & {"iss", "sid"}:
         return None
-    return MalformedRequestError(
+    return RequestError(
         Code.FRONTCHANNEL,
         "a front-channel logout: an OP had a browser open this address with iss or sid. Logouts are taken in by "
         "back-channel here: register the address as backchannel_logout_uri. For an OP that knows front-channel only, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 
 if TYPE_CHECKING:
     from receiver.ops.metrics import Metrics
@@ -29,10 +29,10 @@ class InFlight:
         """Take room for one.
 
         Raises:
-            MalformedRequestError: `busy`.
+            RequestError: `busy`.
         """
         if self._count >= self._limit:
-            raise MalformedRequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
+            raise RequestError(Code.BUSY, "more requests in flight than public.max_in_flight")
         self._count += 1
 
     def end(self) -> None:

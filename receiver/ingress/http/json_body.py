@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
 from receiver.core.tokens.strict_json import parse_object
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http.body import JSON, BodyLimits
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def parse_body(body: bytes, model: type[Body]) -> Body:
     """The call in a body.
 
     Raises:
-        MalformedRequestError: `malformed`, naming the first member that is wrong, and never its value.
+        RequestError: `malformed`, naming the first member that is wrong, and never its value.
         LogoutTokenError: `malformed` or `duplicate_member` for what is not one JSON object.
     """
     members = {name: value for name, value in parse_object(body, "body").items() if value is not None}
@@ -72,7 +72,7 @@ def parse_body(body: bytes, model: type[Body]) -> Body:
     except ValidationError as error:
         # The input is left out: it may be anything, and what is said is logged.
         problem = error.errors(include_input=False, include_url=False)[0]
-        raise MalformedRequestError(Code.MALFORMED, _sentence(problem, model)) from error
+        raise RequestError(Code.MALFORMED, _sentence(problem, model)) from error
 
 
 def _sentence(problem: Any, model: type[JsonBody]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,7 @@ class PublicRoutes:
             path: As `own` returns it.
 
         Raises:
-            MalformedRequestError: `no_route`.
+            RequestError: `no_route`.
         """
         row = self._rows.get(path)
         if row is not None and row.tenant_in_path != "required":
@@ -49,18 +49,18 @@ class PublicRoutes:
         head, _, name = path.rpartition("/")
         row = self._rows.get(head)
         if row is None or row.tenant_in_path == "none":
-            raise MalformedRequestError(Code.NO_ROUTE, "no such path; register .../backchannel-logout at the OP")
+            raise RequestError(Code.NO_ROUTE, "no such path; register .../backchannel-logout at the OP")
         return row, name
 
     def tenant(self, name: str | None) -> Tenant | None:
         """The tenant of that name; None for None.
 
         Raises:
-            MalformedRequestError: `no_route`.
+            RequestError: `no_route`.
         """
         if name is None:
             return None
         tenant = self._tenants.by_name(name)
         if tenant is None:
-            raise MalformedRequestError(Code.NO_ROUTE, "the path names no configured tenant")
+            raise RequestError(Code.NO_ROUTE, "the path names no configured tenant")
         return tenant

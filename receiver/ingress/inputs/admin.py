@@ -10,7 +10,7 @@ from aiohttp import web
 
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens.claims import check_subject
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.http.json_body import Date, Flag, JsonBody, Text, parse_body
 from receiver.ingress.inputs.message import HttpInput
@@ -62,14 +62,14 @@ class OperatorOrders(HttpInput):
         """What the JSON body orders: one eviction, or one for each subject who goes by the name it gives.
 
         Raises:
-            MalformedRequestError: `tenant`, `unknown_user`, or as `eviction_of`.
+            RequestError: `tenant`, `unknown_user`, or as `eviction_of`.
             LogoutTokenError: as `eviction_of`.
             DependencyError: `redis`.
         """
         order = parse_body(message.body, Order)
         tenant = self._tenants.by_name(order.tenant)
         if tenant is None:
-            raise MalformedRequestError(Code.TENANT, "tenant is not the name of a configured tenant")
+            raise RequestError(Code.TENANT, "tenant is not the name of a configured tenant")
         message.tenant, message.unverified_sub, message.unverified_sid = tenant, order.sub, order.sid
         return [eviction_of(one, tenant, message.received_at) for one in await self._by_subject(order, tenant)]
 
@@ -77,7 +77,7 @@ class OperatorOrders(HttpInput):
         """The order itself, or with the subject of each who goes by the name it gives."""
         ways = [order.sub or order.sid, order.home_account_id, order.username, order.email]
         if sum(way is not None for way in ways) > 1:
-            raise MalformedRequestError(
+            raise RequestError(
                 Code.MALFORMED, "name the user in one way: sub and sid, home_account_id, username or email"
             )
         kind: NameKind = "username" if order.username is not None else "email"
@@ -87,7 +87,7 @@ class OperatorOrders(HttpInput):
         issuers = tenant.issuers if order.iss is None else (order.iss,)
         known = await self._names.subjects(kind, value, issuers)
         if not known:
-            raise MalformedRequestError(Code.UNKNOWN_USER, f"no app has registered this {kind}: see docs/api.md")
+            raise RequestError(Code.UNKNOWN_USER, f"no app has registered this {kind}: see docs/api.md")
         return [
             order.model_copy(update={"iss": iss, "sub": sub, "username": None, "email": None}) for iss, sub in known
         ]
@@ -115,7 +115,7 @@ def eviction_of(order: Order, tenant: Tenant, now_s: float) -> Eviction:
         now_s: NumericDate seconds.
 
     Raises:
-        MalformedRequestError: `malformed`, `issuer` or `audience`.
+        RequestError: `malformed`, `issuer` or `audience`.
         LogoutTokenError: `no_subject`.
     """
     iss = _issuer(order.iss, tenant)
@@ -124,9 +124,9 @@ def eviction_of(order: Order, tenant: Tenant, now_s: float) -> Eviction:
     # What the tenant demands of its OP's tokens, an operator need not know.
     sub, sid = check_subject({"sub": sub, "sid": order.sid}, replace(tenant, require_sid=False))
     if order.client_id is not None and order.client_id not in tenant.client_ids:
-        raise MalformedRequestError(Code.AUDIENCE, "client_id is none of this tenant's client_ids")
+        raise RequestError(Code.AUDIENCE, "client_id is none of this tenant's client_ids")
     if order.logout_at is not None and order.logout_at > now_s + tenant.clock_skew_s:
-        raise MalformedRequestError(Code.MALFORMED, "logout_at is in the future; sign-ins until then would be refused")
+        raise RequestError(Code.MALFORMED, "logout_at is in the future; sign-ins until then would be refused")
     eviction = Eviction.for_subject(
         tenant,
         id=_id(order, iss),
@@ -159,7 +159,7 @@ def _id(order: Order, iss: str) -> str:
 def _issuer(iss: str | None, tenant: Tenant) -> str:
     known = tenant.issuers
     if iss is None and len(known) > 1:
-        raise MalformedRequestError(Code.ISSUER, "this tenant has several issuers: name one as iss")
+        raise RequestError(Code.ISSUER, "this tenant has several issuers: name one as iss")
     if iss is not None and iss not in known:
-        raise MalformedRequestError(Code.ISSUER, "iss is not this tenant's issuer, byte for byte")
+        raise RequestError(Code.ISSUER, "iss is not this tenant's issuer, byte for byte")
     return iss or known[0]

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.message import PromptInput
 
@@ -45,7 +45,7 @@ class BackChannel(PromptInput):
         """The same for tokens that are not encrypted, with keys that are there."""
         asked = []
         for message in messages:
-            with contextlib.suppress(MalformedRequestError):  # `read` says what is wrong
+            with contextlib.suppress(RequestError):  # `read` says what is wrong
                 asked.append((logout_token_in(message.body), message))
         outcomes = zip(asked, self._verifier.verify_together(asked), strict=True)
         read = {id(message): outcome for (_, message), outcome in outcomes}
@@ -65,7 +65,7 @@ def one_parameter(form: bytes, name: str) -> str:
         name: For instance `logout_token`.
 
     Raises:
-        MalformedRequestError: `malformed`, `missing_token` or `duplicate_param`.
+        RequestError: `malformed`, `missing_token` or `duplicate_param`.
     """
     given, _, value = form.partition(b"=")
     if given == name.encode() and value and _PLAIN.fullmatch(value):
@@ -74,10 +74,10 @@ def one_parameter(form: bytes, name: str) -> str:
     try:
         pairs = parse_qsl(form.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError as error:  # too many fields, or bytes that are not a form's
-        raise MalformedRequestError(Code.MALFORMED, "the body is not a well-formed form") from error
+        raise RequestError(Code.MALFORMED, "the body is not a well-formed form") from error
     tokens = [value for given, value in pairs if given == name]
     if len(tokens) > 1:
-        raise MalformedRequestError(Code.DUPLICATE_PARAM, f"more than one {name} parameter")
+        raise RequestError(Code.DUPLICATE_PARAM, f"more than one {name} parameter")
     if not tokens or not tokens[0]:
-        raise MalformedRequestError(Code.MISSING_TOKEN, f"no {name} parameter in the form body")
+        raise RequestError(Code.MISSING_TOKEN, f"no {name} parameter in the form body")
     return tokens[0]

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from receiver.bus.events.event_search import Found
+from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.events.trace import trace
 from receiver.core.tokens.command_token import may_be_called
 from receiver.ingress.inputs.poller import Poller
@@ -94,7 +94,7 @@ class CallbackCalls(Poller):
     async def _judge(self, callback: Callback, now: float) -> None:
         settings = self._resources.settings
         traced = await trace(
-            self._resources.redis, self._resources.keys, [Found(callback.entry_id, callback.eviction)], now_s=now,
+            self._resources.redis, self._resources.keys, [FoundEvent(callback.entry_id, callback.eviction)], now_s=now,
             declared=settings.apps, seen_within_s=settings.apps_seen_s,
         )  # fmt: skip
         if not traced.complete and now < callback.deadline:

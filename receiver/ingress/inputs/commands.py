@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiohttp import web
 
 from receiver.bus.callbacks import Callback
-from receiver.bus.events.event_search import Found
+from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.events.trace import trace
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens import command_token
 from receiver.core.tokens.command_token import COMMANDS, find_callback_endpoint, find_callback_token
-from receiver.errors import Code, DependencyError, MalformedRequestError
+from receiver.errors import Code, DependencyError, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.address import address_of
 from receiver.ingress.inputs.backchannel import one_parameter
@@ -77,14 +77,14 @@ class Commands(HttpInput):
 
         Raises:
             LogoutTokenError: the token fails a rule.
-            MalformedRequestError: `no_route` where the tenant takes no commands, else `malformed`, `missing_token` or
+            RequestError: `no_route` where the tenant takes no commands, else `malformed`, `missing_token` or
                 `duplicate_param` for the form.
             JWKSUnavailableError: the OP's keys cannot be had now.
             DependencyError: `redis`.
         """
         tenant = message.path_tenant
         if tenant is None or tenant.commands is None or self._url is None:
-            raise MalformedRequestError(Code.NO_ROUTE, "off for this tenant: see commands")
+            raise RequestError(Code.NO_ROUTE, "off for this tenant: see commands")
         compact = one_parameter(message.body, "command_token")
         rules = command_token.rules(address_of(self._url, PATH, tenant))
         found = await self._resources.signed_tokens.verify(compact, message, rules)
@@ -103,15 +103,15 @@ class Commands(HttpInput):
         ]  # fmt: skip
 
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
-        """200 without a body; `settle` makes the answer of each command."""
+        """200 without a body; `conclude` makes the answer of each command."""
         del accepted
         return web.Response(status=200, headers=responses.NO_STORE)
 
-    async def settle(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
+    async def conclude(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
         """What the OP is told, once it is true.
 
         Raises:
-            MalformedRequestError: `busy`.
+            RequestError: `busy`.
             DependencyError: `not_done`, or `redis`.
         """
         tenant, found = message.path_tenant, message.examined
@@ -149,7 +149,7 @@ class Commands(HttpInput):
         if order.entry_id is None:
             raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
         if self._waiting >= MAX_WAITING:
-            raise MalformedRequestError(Code.BUSY, f"{MAX_WAITING} commands are waited for already")
+            raise RequestError(Code.BUSY, f"{MAX_WAITING} commands are waited for already")
         self._waiting += 1
         try:
             # Apps answer into Redis.
@@ -170,7 +170,7 @@ class Commands(HttpInput):
         if order.entry_id is None:
             raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
         if await _asked(self._callbacks.waiting()) >= MAX_CALLBACKS:
-            raise MalformedRequestError(Code.BUSY, f"{MAX_CALLBACKS} OPs are to be called back already")
+            raise RequestError(Code.BUSY, f"{MAX_CALLBACKS} OPs are to be called back already")
         deadline = order.eviction.received_at + rules.callback_after_s
         await _asked(
             self._callbacks.put(
@@ -183,8 +183,8 @@ class Commands(HttpInput):
     async def _is_done(self, eviction: Eviction, entry_id: str) -> bool:
         settings = self._resources.settings
         traced = await trace(
-            self._resources.redis, self._resources.keys, [Found(entry_id, eviction)], now_s=self._resources.clock(),
-            declared=settings.apps, seen_within_s=settings.apps_seen_s,
+            self._resources.redis, self._resources.keys, [FoundEvent(entry_id, eviction)],
+            now_s=self._resources.clock(), declared=settings.apps, seen_within_s=settings.apps_seen_s,
         )  # fmt: skip
         return traced.complete
 

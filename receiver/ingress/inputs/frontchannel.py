@@ -12,7 +12,7 @@ from aiohttp import web
 
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens.claims import is_plain_id
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.allowance import Allowance
 from receiver.ingress.inputs.message import HttpInput
@@ -52,14 +52,14 @@ class FrontChannel(HttpInput):
         """The session of a `sid` that is known at this tenant; nothing for any other call.
 
         Raises:
-            MalformedRequestError: `no_route` where the tenant has not switched it on, `busy` beyond its limit.
+            RequestError: `no_route` where the tenant has not switched it on, `busy` beyond its limit.
             DependencyError: `redis`, the same for every `sid`.
         """
         tenant = message.path_tenant
         if tenant is None or tenant.frontchannel is None:
-            raise MalformedRequestError(Code.NO_ROUTE, "front-channel logout is off for this tenant: see frontchannel")
+            raise RequestError(Code.NO_ROUTE, "front-channel logout is off for this tenant: see frontchannel")
         if not self._allowance.take(tenant.name, tenant.frontchannel.calls_per_s, message.received_at):
-            raise MalformedRequestError(Code.BUSY, "more calls in one second than frontchannel.calls_per_s")
+            raise RequestError(Code.BUSY, "more calls in one second than frontchannel.calls_per_s")
         sid, named = message.query.get("sid", ""), message.query.get("iss")
         # Entra sends no iss, though a sid is unique for one issuer only: the path says which tenant is meant.
         issuers = [iss for iss in tenant.issuers if named in (None, iss)]

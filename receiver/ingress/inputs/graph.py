@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from receiver.bus.link.lease import Lease
-    from receiver.bus.watches import Position, Watch
+    from receiver.bus.watches import Watch, Watermark
     from receiver.core.directory import DirectoryUser, Page
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
@@ -85,7 +85,7 @@ class GraphWatch(Watcher):
         self._awaited: dict[str, float] = {}
         self._told: dict[tuple[str, Kind], int] = {}
 
-    async def take_in(self, position: Position, now: float) -> Position:
+    async def take_in(self, position: Watermark, now: float) -> Watermark:
         """What has changed since the last look, by each way that the directory answers."""
         if not self._asked_type:
             await self._ask_type()
@@ -119,7 +119,7 @@ class GraphWatch(Watcher):
             action=f"disabled and deleted accounts are looked for every {self._settings.sweep_s:g} s (graph.sweep_s)",
         )  # fmt: skip
 
-    async def _follow(self, position: Position, now: float) -> tuple[str, bool]:
+    async def _follow(self, position: Watermark, now: float) -> tuple[str, bool]:
         """Take in what delta queries tell; where to go on, and whether something may have been missed."""
         link, gap = position.link, not position.link
         while True:
@@ -147,7 +147,7 @@ class GraphWatch(Watcher):
                 raise SourceError("Microsoft Graph: a delta query's page without a link")
             link = page.next_link
 
-    async def _take_dates(self, position: Position, now: float, *, due: bool) -> bool:
+    async def _take_dates(self, position: Watermark, now: float, *, due: bool) -> bool:
         """Take in who was revoked since the position; whether all of them are."""
         if self._filter:
             try:
@@ -172,7 +172,7 @@ class GraphWatch(Watcher):
             await self._take(page.users, dates_at, now)
             await self._lease.hold()
 
-    async def _take_ended(self, position: Position, now: float, *, first: bool) -> None:
+    async def _take_ended(self, position: Watermark, now: float, *, first: bool) -> None:
         """Take in who was disabled or deleted since the position; the first time only note who is."""
         disabled, enabled = await self.turned(
             [user.id for user in page.users if user.enabled is False] async for page in self._client.disabled_users()
@@ -216,7 +216,7 @@ class GraphWatch(Watcher):
         elif new and self._delta:
             self._awaited[user.id] = now + PATIENCE_S
 
-    def _judge_delta(self, position: Position, now: float) -> str:
+    def _judge_delta(self, position: Watermark, now: float) -> str:
         """How revocations are found by now."""
         silent = [user for user, until in self._awaited.items() if until <= now]
         for user in silent:

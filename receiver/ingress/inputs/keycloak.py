@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from receiver.bus.link.lease import Lease
-    from receiver.bus.watches import Position, Watch
+    from receiver.bus.watches import Watch, Watermark
     from receiver.core.realm import AdminEvent
     from receiver.core.tenants import Tenant
     from receiver.ingress.intake import Intake
@@ -61,7 +61,7 @@ class KeycloakWatch(Watcher):
         self._asked = False
         self._done: dict[str, int] = {}
 
-    async def take_in(self, position: Position, now: float) -> Position:
+    async def take_in(self, position: Watermark, now: float) -> Watermark:
         """Admin events since the last look, and now and then who is disabled."""
         if not self._asked:
             await self._ask_for_events()

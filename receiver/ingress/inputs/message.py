@@ -92,7 +92,7 @@ class HttpInput(ABC):
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
         """The answer once every eviction is durable."""
 
-    async def settle(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
+    async def conclude(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
         """`accepted`, for an input that answers by the request, or by what comes about.
 
         Raises:

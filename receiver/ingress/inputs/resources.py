@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.events.known_sessions import KnownSessions
-    from receiver.bus.keys import Keys
+    from receiver.bus.keys import KeyNames
     from receiver.bus.sign_ins.names import Names
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.security_events import SecurityEvents
@@ -61,6 +61,6 @@ class Resources:
     names: Names
     intake: Intake
     redis: redis.asyncio.Redis
-    keys: Keys
+    keys: KeyNames
     metrics: Metrics
     clock: Callable[[], float]

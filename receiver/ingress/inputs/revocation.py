@@ -14,7 +14,7 @@ from receiver.core.numeric_date import numeric_date
 from receiver.core.tokens import revocation_token
 from receiver.core.tokens.claims import is_plain_id
 from receiver.core.tokens.strict_json import parse_object
-from receiver.errors import Code, LogoutTokenError, MalformedRequestError
+from receiver.errors import Code, LogoutTokenError, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.address import address_of
 from receiver.ingress.inputs.message import HttpInput
@@ -59,14 +59,14 @@ class GlobalRevocation(HttpInput):
 
         Raises:
             LogoutTokenError: the caller's token fails a rule.
-            MalformedRequestError: `no_route` where the tenant has not switched it on, `unauthorized` without a token,
+            RequestError: `no_route` where the tenant has not switched it on, `unauthorized` without a token,
                 and for the body `malformed`, `issuer` or `unknown_user`.
             JWKSUnavailableError: the OP's keys cannot be had now.
             DependencyError: `redis`.
         """
         tenant = message.path_tenant
         if tenant is None or tenant.global_revocation is None or self._url is None:
-            raise MalformedRequestError(Code.NO_ROUTE, "off for this tenant: see global_revocation")
+            raise RequestError(Code.NO_ROUTE, "off for this tenant: see global_revocation")
         rules = revocation_token.rules(address_of(self._url, PATH, tenant))
         found = await self._tokens.verify(_bearer(message), message, rules)
         subject = _subject_in(message.body)
@@ -106,21 +106,21 @@ class GlobalRevocation(HttpInput):
             case "iss_sub":
                 iss, sub = subject.get("iss"), subject.get("sub")
                 if iss not in tenant.issuers:
-                    raise MalformedRequestError(Code.ISSUER, "the subject's iss is not this tenant's issuer")
+                    raise RequestError(Code.ISSUER, "the subject's iss is not this tenant's issuer")
                 return [(str(iss), _text(sub))]
             case "opaque":
                 if len(tenant.issuers) > 1:
-                    raise MalformedRequestError(Code.ISSUER, "this tenant has several issuers: send format iss_sub")
+                    raise RequestError(Code.ISSUER, "this tenant has several issuers: send format iss_sub")
                 return [(tenant.issuers[0], _text(subject.get("id")))]
             case "email":
                 known = await self._names.subjects("email", _text(subject.get("email")), tenant.issuers)
                 if not known:
-                    raise MalformedRequestError(
+                    raise RequestError(
                         Code.UNKNOWN_USER, "no app has registered this address as a verified one: see docs/inputs.md"
                     )
                 return known
             case _:
-                raise MalformedRequestError(Code.MALFORMED, "the subject's format is none of iss_sub, opaque, email")
+                raise RequestError(Code.MALFORMED, "the subject's format is none of iss_sub, opaque, email")
 
 
 def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
@@ -136,7 +136,7 @@ def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
 def _bearer(message: Message) -> str:
     scheme, _, token = message.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise MalformedRequestError(Code.UNAUTHORIZED, "no bearer token in Authorization")
+        raise RequestError(Code.UNAUTHORIZED, "no bearer token in Authorization")
     return token.strip()
 
 
@@ -145,16 +145,14 @@ def _subject_in(body: bytes) -> dict[str, Any]:
     try:
         call = parse_object(body, "body")
     except LogoutTokenError as error:
-        raise MalformedRequestError(Code.MALFORMED, error.message) from error
+        raise RequestError(Code.MALFORMED, error.message) from error
     given = [call[name] for name in ("sub_id", "subject") if name in call]
     if len(given) != 1 or not isinstance(given[0], dict):
-        raise MalformedRequestError(Code.MALFORMED, "the body has no sub_id that is an object")
+        raise RequestError(Code.MALFORMED, "the body has no sub_id that is an object")
     return given[0]
 
 
 def _text(value: object) -> str:
     if not is_plain_id(value):
-        raise MalformedRequestError(
-            Code.MALFORMED, f"the subject is not a string of 1 to {MAX_ID_CHARS} plain characters"
-        )
+        raise RequestError(Code.MALFORMED, f"the subject is not a string of 1 to {MAX_ID_CHARS} plain characters")
     return value

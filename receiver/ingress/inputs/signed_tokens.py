@@ -41,7 +41,7 @@ class SignedTokens:
 
         Raises:
             LogoutTokenError: the first rule that fails.
-            MalformedRequestError: `busy`, when too many encrypted tokens wait.
+            RequestError: `busy`, when too many encrypted tokens wait.
             JWKSUnavailableError: its keys cannot be had now.
         """
         token, tenant = await self._parser.parse(compact, message.path_tenant)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.message import HttpInput
 
@@ -79,20 +79,20 @@ class PushedEvents(HttpInput):
         """What the SET orders; `SecurityEvents.read` says what may be wrong with it, here it is the request.
 
         Raises:
-            MalformedRequestError: `no_route`, `unauthorized` or `malformed`.
+            RequestError: `no_route`, `unauthorized` or `malformed`.
         """
         tenant = message.path_tenant
         stream = self._streams.get(tenant.name) if tenant else None
         if tenant is None or stream is None:
-            raise MalformedRequestError(Code.NO_ROUTE, "this tenant takes no pushed events; set ssf, delivery: push")
+            raise RequestError(Code.NO_ROUTE, "this tenant takes no pushed events; set ssf, delivery: push")
         message.tenant = tenant
         given = _digest(message.headers.get("Authorization", ""))
         if stream.authorization is not None and not hmac.compare_digest(given, stream.authorization):
-            raise MalformedRequestError(Code.UNAUTHORIZED, "the Authorization header is not ssf.push_authorization")
+            raise RequestError(Code.UNAUTHORIZED, "the Authorization header is not ssf.push_authorization")
         try:
             compact = message.body.decode("ascii").strip()
         except UnicodeDecodeError as error:
-            raise MalformedRequestError(Code.MALFORMED, "the body is not a compact token") from error
+            raise RequestError(Code.MALFORMED, "the body is not a compact token") from error
         transmitter = self._events.transmitters[tenant.name]
         return await self._events.read(compact, transmitter, message, origin=ORIGIN, stream_id=stream.stream_id)
 

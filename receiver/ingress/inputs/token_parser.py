@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jws import JWE_SEGMENTS
 from receiver.core.tokens.rule import Examination
-from receiver.errors import Code, MalformedRequestError
+from receiver.errors import Code, RequestError
 
 if TYPE_CHECKING:
     from receiver.core.tenants import Tenant, TenantDirectory
@@ -41,12 +41,12 @@ class TokenParser:
 
         Raises:
             LogoutTokenError: the first rule that fails.
-            MalformedRequestError: `busy`, when `MAX_WAITING` encrypted tokens wait.
+            RequestError: `busy`, when `MAX_WAITING` encrypted tokens wait.
         """
         if not is_encrypted(compact):
             return lt.parse(compact, self._tenants, path_tenant)
         if self._waiting >= MAX_WAITING:
-            raise MalformedRequestError(Code.BUSY, f"{MAX_WAITING} encrypted tokens wait to be opened")
+            raise RequestError(Code.BUSY, f"{MAX_WAITING} encrypted tokens wait to be opened")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(

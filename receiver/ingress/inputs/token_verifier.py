@@ -108,7 +108,7 @@ class TokenVerifier:
 
         Raises:
             LogoutTokenError: the token fails a rule.
-            MalformedRequestError: `busy`, when too many encrypted tokens wait.
+            RequestError: `busy`, when too many encrypted tokens wait.
             JWKSUnavailableError: its keys cannot be had now.
             PublishError: it is early, and there is no outbox.
         """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from receiver.bus.link.lease import Lease
-    from receiver.bus.watches import Position, Watch
+    from receiver.bus.watches import Watch, Watermark
     from receiver.core.tenants import Tenant
     from receiver.ingress.intake import Intake
     from receiver.ops.metrics import Metrics
@@ -46,7 +46,7 @@ class Watcher(Poller):
         self._clock = clock
 
     @abstractmethod
-    async def take_in(self, position: Position, now: float) -> Position:
+    async def take_in(self, position: Watermark, now: float) -> Watermark:
         """Make durable what happened since this position; where to go on.
 
         Args:
@@ -115,7 +115,7 @@ class Watcher(Poller):
             self._show(position)
         return self._interval_s
 
-    def _show(self, position: Position) -> None:
+    def _show(self, position: Watermark) -> None:
         label = self._metrics.tenant.of(self._of.name)
         for what, at in (("revocations", position.dates_at), ("accounts", position.ended_at)):
             self._metrics.watched_until.labels(label, self._origin, what).set(at)

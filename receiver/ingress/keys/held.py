@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.key_freshness import Evidence
-from receiver.errors import DependencyError, LogoutTokenError, MalformedRequestError, ReceiverError
+from receiver.errors import DependencyError, LogoutTokenError, ReceiverError, RequestError
 from receiver.ingress.keys.verification import EVIDENCE
 from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
@@ -171,7 +171,7 @@ class HeldTokens:
             for number, held in list(self._held.items()):
                 try:
                     found = await _read(read, held.compact, held.tenant.name)
-                except MalformedRequestError:
+                except RequestError:
                     continue  # too many encrypted tokens wait to be opened: this one stays as it was read
                 if self._held.get(number) is not held or (found is not None and found[1] is held.tenant):
                     continue

@@ -15,7 +15,7 @@ from receiver.ingress.keys.tenant_keys import KeyPolicy, TenantKeys
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from receiver.bus.shared_keys import SharedKeys
+    from receiver.bus.shared_keys import SharedKeySets
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ops.metrics import Metrics
     from receiver.outbound.egress import Egress, Ways
@@ -43,7 +43,7 @@ MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class KeySource:
     """Where keys come from. Tenants that have all of it in common have their keys in common, fetched once.
 
     Attributes:
@@ -85,7 +85,7 @@ class KeyStore:
         tenants: TenantDirectory,
         *,
         fetcher: Fetcher,
-        shared: SharedKeys,
+        shared: SharedKeySets,
         policy: KeyPolicy,
         metrics: Metrics,
         clock: Callable[[], float],
@@ -96,12 +96,12 @@ class KeyStore:
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
-        self._by_source: dict[Source, TenantKeys] = {}
+        self._by_source: dict[KeySource, TenantKeys] = {}
         self._by_name: dict[str, tuple[Tenant, TenantKeys]] = {}
-        self._shares: dict[Source, float] = {}
+        self._shares: dict[KeySource, float] = {}
         self._leaving: list[TenantKeys] = []
-        self._queues: dict[str | None, deque[Source]] = {}
-        self._queued: set[Source] = set()
+        self._queues: dict[str | None, deque[KeySource]] = {}
+        self._queued: set[KeySource] = set()
         self.follow()
 
     def follow(self, ways: Ways | None = None) -> None:
@@ -157,7 +157,7 @@ class KeyStore:
                 # Spread, so that replicas started together do not call the OP together.
                 await asyncio.sleep(TICK_S * random.uniform(0.8, 1.2))  # noqa: S311  # not a secret
 
-    async def _work_off(self, queue: deque[Source]) -> None:
+    async def _work_off(self, queue: deque[KeySource]) -> None:
         """One of those that refresh what waits at one host, until nothing does."""
         while queue:
             source = queue.popleft()
@@ -214,9 +214,9 @@ class KeyStore:
             clock=self._clock,
         )  # fmt: skip
 
-    def _source_of(self, tenant: Tenant) -> Source:
+    def _source_of(self, tenant: Tenant) -> KeySource:
         discovers = tenant.jwks_uri is None
-        return Source(
+        return KeySource(
             jwks_uri=tenant.jwks_uri,
             issuer=tenant.issuer if discovers else None,
             metadata_url=address_of(tenant) if discovers else None,

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from receiver.bus.shared_keys import SharedKeys, StoredKeys
+from receiver.bus.shared_keys import SharedKeySets, StoredKeys
 from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.key_freshness import Evidence, KeyAge
@@ -58,7 +58,7 @@ class TenantKeys:
         tenant: Tenant,
         *,
         fetcher: Fetcher,
-        shared: SharedKeys,
+        shared: SharedKeySets,
         policy: KeyPolicy,
         metrics: Metrics,
         clock: Callable[[], float],

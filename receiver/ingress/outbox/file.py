@@ -51,7 +51,7 @@ class Put(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OutboxEntry:
     """One eviction as stored.
 
     Attributes:
@@ -197,25 +197,25 @@ class OutboxFile:
         self._rows += 1
         return Put.STORED
 
-    def oldest(self, limit: int) -> list[Entry]:
+    def oldest(self, limit: int) -> list[OutboxEntry]:
         """The first evictions to be published, in the order they came."""
-        found: list[Entry] = []
+        found: list[OutboxEntry] = []
         query = "SELECT seq, id, event FROM evictions WHERE seq > ? ORDER BY seq"
         for row in self._db.execute(query, (self._passed,)):
             if not self._is_out(row[0]):
-                found.append(Entry(*row))
+                found.append(OutboxEntry(*row))
                 if len(found) == limit:
                     break
             elif not found:
                 self._passed = row[0]
         return found
 
-    def entry(self, seq: int) -> Entry | None:
+    def entry(self, seq: int) -> OutboxEntry | None:
         """One eviction that is set aside; None when it is not, any more."""
         row = self._db.execute("SELECT seq, id, event FROM evictions WHERE seq = ?", (seq,)).fetchone()
-        return Entry(*row) if row is not None and seq in self._aside else None
+        return OutboxEntry(*row) if row is not None and seq in self._aside else None
 
-    def advance(self, published: Iterable[Entry], limit: int) -> list[object]:
+    def advance(self, published: Iterable[OutboxEntry], limit: int) -> list[object]:
         """Forget evictions that are published, and return the first of the others as `oldest` does.
 
         Returns:
@@ -227,7 +227,7 @@ class OutboxFile:
         self._forget()
         return self.transact([partial(OutboxFile.oldest, limit=limit)])
 
-    def set_aside(self, entry: Entry) -> None:
+    def set_aside(self, entry: OutboxEntry) -> None:
         """Keep an eviction out of the others' way until it is published, comes again, or the file is opened again."""
         self._aside.add(entry.seq)
 

@@ -22,7 +22,7 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from receiver.ingress.outbox.file import Entry
+    from receiver.ingress.outbox.file import OutboxEntry
     from receiver.ingress.outbox.store import Outbox
     from receiver.ops.metrics import Metrics
     from receiver.runtime.redis_watch import RedisWatch
@@ -88,7 +88,7 @@ class OutboxPublisher:
         self._draining = asyncio.Lock()
         self._gate = asyncio.Event()
         self._gate.set()
-        self._first: list[Entry] = []
+        self._first: list[OutboxEntry] = []
         self._refusal = ""
         self._refused: set[int] = set()
         self._aside: dict[int, _Aside] = {}
@@ -214,7 +214,7 @@ class OutboxPublisher:
             emit(log, logging.INFO, "outbox.drained")
         return len(published) + len(aside) == len(evictions)
 
-    async def _read(self, entry: Entry) -> Eviction | None:
+    async def _read(self, entry: OutboxEntry) -> Eviction | None:
         try:
             return Eviction.from_json(entry.event)
         except BadEventError as error:
@@ -224,7 +224,7 @@ class OutboxPublisher:
             )  # fmt: skip
             return None
 
-    def _postpone(self, entry: Entry) -> None:
+    def _postpone(self, entry: OutboxEntry) -> None:
         before = self._aside.get(entry.seq)
         pause_s = FIRST_ASIDE_S if before is None else min(before.pause_s * 2, LONGEST_ASIDE_S)
         self._aside[entry.seq] = _Aside(pause_s, _now() + pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spread

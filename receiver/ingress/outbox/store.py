@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 from receiver.bus.link.group_commit import GroupCommit
 from receiver.core.repeats import beside
 from receiver.errors import PublishError
-from receiver.ingress.outbox.file import Entry, HeldRow, Level, OutboxFile, Put
+from receiver.ingress.outbox.file import HeldRow, Level, OutboxEntry, OutboxFile, Put
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Outbox:
             self._recovered()
         return outcome is Put.STORED
 
-    async def oldest(self, limit: int) -> list[Entry]:
+    async def oldest(self, limit: int) -> list[OutboxEntry]:
         """The first evictions to be published, in the order they came.
 
         Raises:
@@ -168,7 +168,7 @@ class Outbox:
         if self._level.early:
             await self._read(functools.partial(OutboxFile.release, now_s=now_s))
 
-    async def entry(self, seq: int) -> Entry | None:
+    async def entry(self, seq: int) -> OutboxEntry | None:
         """One eviction that is set aside; None when it is not, any more.
 
         Raises:
@@ -176,7 +176,7 @@ class Outbox:
         """
         return await self._read(functools.partial(OutboxFile.entry, seq=seq))
 
-    async def advance(self, published: Sequence[Entry], limit: int) -> list[Entry]:
+    async def advance(self, published: Sequence[OutboxEntry], limit: int) -> list[OutboxEntry]:
         """Forget evictions that are published, and return the first of the others as `oldest` does.
 
         They are forgotten even where the disk does not take it; then the next start offers them once more.
@@ -188,9 +188,9 @@ class Outbox:
         [following] = await self._in_thread(lambda: self._file.advance(published, limit))
         if isinstance(following, PublishError):
             raise following
-        return cast("list[Entry]", following)
+        return cast("list[OutboxEntry]", following)
 
-    async def set_aside(self, entry: Entry, reason: str, action: str) -> None:
+    async def set_aside(self, entry: OutboxEntry, reason: str, action: str) -> None:
         """Keep an eviction that cannot be published out of the others' way; the next start tries it again.
 
         Raises:
