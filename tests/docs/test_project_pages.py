@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 
+import pytest
+
 from tests.docs import rules_table
-from tests.docs.pages import ROOT, names, read, rows, section
+from tests.docs.pages import DOCS, ROOT, names, read, rows, section
 
 
 def test_rooms_are_those_of_the_import_contract() -> None:
@@ -54,3 +56,11 @@ def test_version_stands_where_the_page_says() -> None:
 def test_table_of_rules_is_up_to_date() -> None:
     """docs/protocol.md has every rule on tokens, as `python -m tests.docs.rules_table` writes them."""
     assert rules_table.updated_page() == read("protocol.md")
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_page_opens_with_its_readers(page: str) -> None:
+    """Before the first heading a page says what it is for, and who reads it."""
+    opening = read(page).split("\n## ")[0].split("\n| ")[0]
+
+    assert re.search(r"\b[Ff]or (people|readers)\b", opening)
