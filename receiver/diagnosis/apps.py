@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from receiver.bus.events import acks, apps
 from receiver.bus.events.trace import LIVE_S
 from receiver.bus.keys import KeyNames
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import failing_as
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain, widths
-from receiver.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,10 +46,8 @@ async def listening(settings: Settings) -> list[App]:
         RedisUnavailableError: Redis cannot be read.
     """
     async with _redis(settings) as (client, keys):
-        try:
+        with failing_as("cannot read who is listening"):
             found = await acks.instances(client, keys)
-        except Failure as error:
-            raise RedisUnavailableError(f"cannot read who is listening: {describe(error)}") from error
     return [
         App(
             app=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -11,11 +12,10 @@ from receiver.bus.caches.watched import Watched
 from receiver.bus.events import groups
 from receiver.bus.events.unknown import unknown
 from receiver.bus.keys import KeyNames
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import failing_as
 from receiver.bus.link.trips import Trips
 from receiver.core.pace import Paces, room_used
 from receiver.diagnosis.terminal import dump, plain, widths
-from receiver.errors import RedisUnavailableError
 from receiver.evictor import NAME as EVICTOR
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ async def look(settings: Settings) -> CachesReport:
         RedisUnavailableError: Redis cannot be read.
     """
     names = [cache.name for cache in settings.caches]
-    async with settings.redis.opened() as client:
-        keys, trips = KeyNames(settings.redis.prefix), Trips(client)
-        try:
+    keys = KeyNames(settings.redis.prefix)
+    async with settings.redis.opened() as client, contextlib.aclosing(Trips(client)) as trips:
+        with failing_as("cannot read what the evictor does"):
             heard = await Watched(trips, keys).heard(names)
             in_part = await unknown(client, keys, app=EVICTOR, last=LAST)
             before = await _progress(client, keys)
@@ -86,10 +86,6 @@ async def look(settings: Settings) -> CachesReport:
             await asyncio.sleep(LOOK_S)
             group = await _progress(client, keys)
             took_s = time.monotonic() - began
-        except Failure as error:
-            raise RedisUnavailableError(f"cannot read what the evictor does: {describe(error)}") from error
-        finally:
-            await trips.aclose()
     caches = tuple(CacheSeen(name=name, watched=name in heard, unknown=in_part.by_cache.get(name, 0)) for name in names)
     if before is None or group is None:
         return CachesReport(waiting=None, looked_at=in_part.looked_at, caches=caches)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.keys import KeyNames
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import failing_as
 from receiver.bus.streams import StreamNotes
 from receiver.core.signals.delivery import POLL, PUSH, delivery_of, is_method, is_reachable
-from receiver.errors import ConfigurationError, RedisUnavailableError
+from receiver.errors import ConfigurationError
 from receiver.outbound.access_tokens import AccessTokens
 from receiver.outbound.egress import egresses_of
 from receiver.outbound.fetch import Fetcher
@@ -200,7 +200,5 @@ async def _open(settings: Settings, name: str) -> AsyncIterator[Stream]:
 @contextlib.asynccontextmanager
 async def _notes(settings: Settings) -> AsyncIterator[StreamNotes]:
     async with settings.redis.opened() as client:
-        try:
+        with failing_as("Redis did not answer"):
             yield StreamNotes(client, KeyNames(settings.redis.prefix))
-        except Failure as error:
-            raise RedisUnavailableError(f"Redis did not answer: {describe(error)}") from error

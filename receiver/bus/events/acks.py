@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import failing_as
 from receiver.bus.lua import Script
-from receiver.errors import BadEventError, RedisUnavailableError
+from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +208,7 @@ async def last_heard(client: redis.asyncio.Redis, keys: KeyNames, *, forget_afte
     Raises:
         RedisUnavailableError: Redis cannot be read.
     """
-    try:
+    with failing_as("cannot read who is listening"):
         seconds, microseconds = await client.time()
         now_s = int(seconds) + int(microseconds) / 1e6
         old: Any = await client.zrangebyscore(keys.instances, "-inf", f"({(now_s - forget_after_s) * 1000:.0f}")
@@ -220,8 +220,6 @@ async def last_heard(client: redis.asyncio.Redis, keys: KeyNames, *, forget_afte
         heard: dict[str, float] = {}
         for instance in await instances(client, keys):
             heard[instance.app] = max(instance.last_seen_ms / 1000, heard.get(instance.app, 0.0))
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read who is listening: {describe(error)}") from error
     return LastHeard(now_s, heard)
 
 
@@ -234,12 +232,10 @@ async def take(client: redis.asyncio.Redis, keys: KeyNames, *, count: int) -> li
     Raises:
         RedisUnavailableError: Redis cannot be read.
     """
-    try:
+    with failing_as("cannot read the acknowledgements"):
         taken: Any = await client.lpop(keys.acks, count)
         readable = [read for line in taken or () if (read := _observed(line))]
         await _expire(client, keys, {event_id for event_id, _ in readable})
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
     if unreadable := len(taken or ()) - len(readable):
         log.error("%s acknowledgements in %s cannot be read and are not counted", unreadable, keys.acks)
     return [observed for _, observed in readable]
@@ -251,10 +247,8 @@ async def overflowed(client: redis.asyncio.Redis, keys: KeyNames) -> bool:
     Raises:
         RedisUnavailableError: Redis cannot be read.
     """
-    try:
+    with failing_as("cannot read the acknowledgements"):
         return int(await client.llen(keys.acks)) >= MAX_ACKS
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
 
 
 async def expire_all(client: redis.asyncio.Redis, keys: KeyNames) -> None:
@@ -266,15 +260,13 @@ async def expire_all(client: redis.asyncio.Redis, keys: KeyNames) -> None:
         RedisUnavailableError: Redis cannot be read.
     """
     after = "-"
-    try:
+    with failing_as("cannot read the stream"):
         while True:
             entries: Any = await client.xrange(keys.events, after, "+", count=PAGE)
             await _expire(client, keys, {event_id for pair in entries if (event_id := _event_id(pair))})
             if len(entries) < PAGE:
                 return
             after = f"({entries[-1][0].decode()}"
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read the stream: {describe(error)}") from error
 
 
 async def _expire(client: redis.asyncio.Redis, keys: KeyNames, event_ids: set[str]) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from receiver.bus.events import acks
-from receiver.bus.link.connection import Failure, describe
-from receiver.errors import RedisUnavailableError
+from receiver.bus.link.connection import failing_as
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -23,7 +22,7 @@ async def forget(client: redis.asyncio.Redis, keys: KeyNames, app: str, *, silen
         RedisUnavailableError: Redis cannot be reached.
         KeyError: no app of this name is known.
     """
-    try:
+    with failing_as("cannot forget the app"):
         seconds, microseconds = await client.time()
         heard_ms = (int(seconds) + int(microseconds) / 1e6 - silent_for_s) * 1000
         mine = [instance for instance in await acks.instances(client, keys) if instance.app == app]
@@ -33,8 +32,6 @@ async def forget(client: redis.asyncio.Redis, keys: KeyNames, app: str, *, silen
                 pipeline.zrem(keys.instances, *silent)  # type: ignore[unused-awaitable]  # queued
                 pipeline.zrem(keys.instances_since, *silent)  # type: ignore[unused-awaitable]  # queued
                 await pipeline.execute()
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot forget the app: {describe(error)}") from error
     if not mine:
         raise KeyError(app)
     return [instance for instance in mine if instance.last_seen_ms >= heard_ms]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import failing_as
 from receiver.core.cursor import order
 from receiver.core.eviction import eviction_id
-from receiver.errors import BadEventError, RedisUnavailableError
+from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -76,15 +76,13 @@ async def look_up(client: redis.asyncio.Redis, keys: KeyNames, text: str, issuer
         RedisUnavailableError: Redis cannot be read.
     """
     found = []
-    try:
+    with failing_as("cannot read the event stream"):
         for place, event_id in await _places(client, keys, await _ids(client, keys, text, issuers)):
             entries: Any = await client.xrange(keys.events, place, place)
             for entry_id, fields in entries:
                 eviction = _read(entry_id, fields)
                 if eviction is not None and eviction.id == event_id:
                     found.append(FoundEvent(entry_id.decode(), eviction))
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read the event stream: {describe(error)}") from error
     return found
 
 
@@ -107,7 +105,7 @@ async def search(
     """
     searched, wanted, complete = 0, text.encode(), True
     found: list[FoundEvent] = []
-    try:
+    with failing_as("cannot read the event stream"):
         async for entry_id, fields in _newest_first(client, keys):
             if searched == most:
                 complete = False
@@ -121,8 +119,6 @@ async def search(
                     found.append(FoundEvent(entry_id.decode(), eviction))
                     if eviction.id == text:
                         break
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read the event stream: {describe(error)}") from error
     return found or NotFound(searched, complete=complete)
 
 

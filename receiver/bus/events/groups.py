@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import failing_as
 from receiver.bus.lua import Script
 from receiver.core.cursor import read_number
-from receiver.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,7 +108,7 @@ async def progress(client: redis.asyncio.Redis, keys: KeyNames) -> list[Progress
     Raises:
         RedisUnavailableError: Redis cannot be read.
     """
-    try:
+    with failing_as("cannot read the groups"):
         if not await client.exists(keys.events):
             return []
         found: Any = await client.xinfo_groups(keys.events)
@@ -124,8 +123,6 @@ async def progress(client: redis.asyncio.Redis, keys: KeyNames) -> list[Progress
                 pipeline.llen(keys.dead_letters(name))  # type: ignore[unused-awaitable]  # queued
                 pipeline.xrange(keys.events, after, count=1)  # type: ignore[unused-awaitable]  # queued
             published, now, *rest = await pipeline.execute()
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read the groups: {describe(error)}") from error
     shown = []
     for name, number, dead, oldest in zip(names, rest[::3], rest[1::3], rest[2::3], strict=True):
         lag = _unread(by_name[name], published, number) + int(by_name[name]["pending"])

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import acks, stream
-from receiver.bus.link.connection import Failure, describe
-from receiver.errors import RedisUnavailableError
+from receiver.bus.link.connection import failing_as
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -149,11 +148,9 @@ async def _trace(
     client: redis.asyncio.Redis, keys: KeyNames, found: FoundEvent, *, now_s: float, declared: Collection[str],
     seen_within_s: float,
 ) -> Trace:  # fmt: skip
-    try:
+    with failing_as("cannot read the acknowledgements"):
         acked: Any = await client.hgetall(keys.acks_of(found.eviction.id))
         instances = await acks.instances(client, keys)
-    except Failure as error:
-        raise RedisUnavailableError(f"cannot read the acknowledgements: {describe(error)}") from error
     entry_id, eviction = found.entry_id, found.eviction
     acked_at = {acks.text(name): int(at) for name, at in acked.items() if acks.is_milliseconds(at)}
     in_part = {

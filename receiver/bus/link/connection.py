@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -23,9 +24,10 @@ from receiver.bus.link.primary import (
 )
 from receiver.bus.link.tls_files import TLSConnection, TLSFiles
 from receiver.bus.link.urls import SENTINEL, RedisURL
-from receiver.errors import ConfigurationError
+from receiver.errors import ConfigurationError, RedisUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from redis.credentials import CredentialProvider
@@ -38,6 +40,7 @@ __all__ = [
     "check_url",
     "connect",
     "describe",
+    "failing_as",
     "is_passing",
     "ping",
     "standbys",
@@ -230,6 +233,22 @@ _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
     (ConnectionRefusedError, "nothing listens on its port"),
     ((redis.TimeoutError, TimeoutError), "no answer in time"),
 )
+
+
+@contextlib.contextmanager
+def failing_as(problem: str) -> Iterator[None]:
+    """Give what goes wrong with Redis in it a code and a sentence.
+
+    Args:
+        problem: What cannot be done, as in "cannot read the stream".
+
+    Raises:
+        RedisUnavailableError: for what `Failure` names.
+    """
+    try:
+        yield
+    except Failure as error:
+        raise RedisUnavailableError(f"{problem}: {describe(error)}") from error
 
 
 def describe(error: BaseException) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import failing_as
 from receiver.core.signals import security_event as se
 from receiver.core.signals.event_types import EVENT_TYPES
-from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, RedisUnavailableError
+from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError
 from receiver.ingress.keys.verification import verify_with
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
@@ -107,10 +107,8 @@ class SecurityEvents:
             RedisUnavailableError: it cannot be noted for `receiver doctor` now.
         """
         tenant = transmitter.tenant.name
-        try:
+        with failing_as("a refusal cannot be noted"):
             await self._notes.refuse(tenant, error.code.value, now_s)
-        except Failure as failure:
-            raise RedisUnavailableError(f"a refusal cannot be noted: {describe(failure)}") from failure
         emit(
             log, logging.ERROR, "ssf.refused", tenant=tenant, code=error.code.value, reason=error.message,
             action="the transmitter is told, and sends it no more: if it was to sign a user out, they are still signed "
@@ -141,7 +139,7 @@ class SecurityEvents:
         tenant = transmitter.tenant.name
         if event.subject is not None and stream_id is not None and event.subject.opaque_id != stream_id:
             raise LogoutTokenError(Code.STREAM, "an event about another stream than ssf.stream_id")
-        try:
+        with failing_as("the stream's state is not to be had"):
             if event.event_type.is_verification:
                 if not await self._notes.verify(tenant, event.state, now_s):
                     raise LogoutTokenError(Code.STATE, "a verification with a state that was not asked for here")
@@ -149,8 +147,6 @@ class SecurityEvents:
                 return
             status, reason = stream_status(event.event)
             await self._notes.update(tenant, status, reason, now_s)
-        except Failure as error:
-            raise RedisUnavailableError(f"the stream's state is not to be had: {describe(error)}") from error
         level = logging.INFO if status == "enabled" else logging.WARNING
         emit(log, level, "ssf.stream_updated", tenant=tenant, stream_status=status, reason=reason or None)
 
