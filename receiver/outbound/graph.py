@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from receiver.core.directory import Page
-    from receiver.outbound.source import WatchedSource
+    from receiver.outbound.source import AuthorizedSource
 
 VALID_FROM: Final = "signInSessionsValidFromDateTime"
 
@@ -39,7 +39,7 @@ class GraphClient:
         source: Calls it.
     """
 
-    def __init__(self, endpoint: str, source: WatchedSource) -> None:
+    def __init__(self, endpoint: str, source: AuthorizedSource) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._source = source
 

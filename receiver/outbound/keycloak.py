@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from receiver.core.realm import AdminEvent
-    from receiver.outbound.source import WatchedSource
+    from receiver.outbound.source import AuthorizedSource
 
 MOST = 100
 """Events or users on one page."""
@@ -27,7 +27,7 @@ class KeycloakClient:
         source: Calls it.
     """
 
-    def __init__(self, admin_url: str, source: WatchedSource) -> None:
+    def __init__(self, admin_url: str, source: AuthorizedSource) -> None:
         self._admin_url = admin_url.rstrip("/")
         self._source = source
 

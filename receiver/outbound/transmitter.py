@@ -10,7 +10,7 @@ from receiver.core.signals.delivery import changes, is_reachable
 from receiver.core.signals.event_types import EVENT_TYPES
 from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import SourceError
-from receiver.outbound.source import WatchedSource
+from receiver.outbound.source import AuthorizedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ class TransmitterClient:
         self._issuer = transmitter.issuer
         self._evict_on = transmitter.evict_on
         self._fetcher = fetcher
-        self._source = WatchedSource(tokens, fetcher, transmitter.issuer)
+        self._source = AuthorizedSource(tokens, fetcher, transmitter.issuer)
         self._stream_id = stream_id
 
     async def configuration(self) -> dict[str, object]:

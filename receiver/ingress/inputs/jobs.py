@@ -19,7 +19,7 @@ from receiver.outbound.access_tokens import AccessTokens
 from receiver.outbound.graph import AUTHORITY, TIMEOUT_S, GraphClient
 from receiver.outbound.keycloak import KeycloakClient
 from receiver.outbound.msal_tokens import MsalTokens
-from receiver.outbound.source import WatchedSource
+from receiver.outbound.source import AuthorizedSource
 from receiver.outbound.transmitter import TransmitterClient
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _graph(resources: Resources, settings: TenantSettings, tenant: Tenant) -> Gr
         scope=f"{host.scheme}://{host.netloc}/.default", tenant=tenant.name, fetcher=resources.fetcher,
     )  # fmt: skip
     counted = _counted(resources, tenant, graph.ORIGIN)
-    source = WatchedSource(tokens, resources.fetcher, tenant, timeout_s=TIMEOUT_S, on_answer=counted)
+    source = AuthorizedSource(tokens, resources.fetcher, tenant, timeout_s=TIMEOUT_S, on_answer=counted)
     return GraphWatch(
         tenant, directory, GraphClient(watched.endpoint, source), settings=watched,
         watch=Watch(resources.redis, resources.keys, name), intake=resources.intake, lease=_lease(resources, name),
@@ -106,7 +106,7 @@ def _keycloak(resources: Resources, settings: TenantSettings, tenant: Tenant) ->
         return
     name = f"{keycloak.ORIGIN}:{tenant.name}"
     tokens = AccessTokens(watched.access, tenant, resources.fetcher)
-    source = WatchedSource(
+    source = AuthorizedSource(
         tokens, resources.fetcher, tenant, timeout_s=TIMEOUT_S, on_answer=_counted(resources, tenant, keycloak.ORIGIN)
     )
     yield KeycloakWatch(
