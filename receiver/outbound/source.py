@@ -1,4 +1,4 @@
-"""Our calls to what an input asks, be it polled or watched: with a bearer token, a new one after 401, and JSON in the answer."""
+"""Our calls to what an input polls or watches: with a bearer token, a new one after 401, and JSON in the answer."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ OPERATIONS = {
 
 
 SCHEMAS: dict[type[JsonBody], str] = {
-    Order: "Order", SessionIdentity: "Identity", Registration: "SignIn", Erasure: "Erasure",
+    Order: "Order", SessionIdentity: "SessionIdentity", Registration: "SignIn", Erasure: "Erasure",
 }  # fmt: skip
 
 
@@ -125,7 +125,7 @@ async def test_answers_are_as_described(api: Api, op: OP) -> None:
     schema("Ordered").validate(ordered)
     schema("Trace").validate((await api.call("GET", f"/evictions/{ordered['id']}"))[1])
     sign_in = {"iss": op.issuer, "client_id": "c1", "sub": "u2", "sid": "s", "auth_time": NOW, "iat": NOW}
-    schema("Identity").validate(sign_in)
+    schema("SessionIdentity").validate(sign_in)
     sign_in |= {"home_account_id": "a.b", "keys": ["k"], "lifetime_s": 60}
     schema("SignIn").validate(sign_in)
     assert 200 == (await api.call("PUT", "/sessions", sign_in))[0]

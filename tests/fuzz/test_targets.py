@@ -69,7 +69,7 @@ ELSEWHERE = {
     "receiver.ingress.outbox.publisher:OutboxPublisher._retry_set_aside": _OWN_DISK,
     "receiver.outbound.access_tokens:AccessTokens._fetch": "one text and one number, by type",
     "receiver.outbound.fetch:Fetcher._get_json": _OP,
-    "receiver.outbound.source:Source.send": _OP,
+    "receiver.outbound.source:AuthorizedSource.send": _OP,
 }
 """Functions with such a call that have no target of their own, and why."""
 
