@@ -22,7 +22,6 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
-from prometheus_client import Counter, Gauge, Histogram
 
 from receiver.bus.keys import KeyNames
 from receiver.consumer import Subscriber
@@ -59,24 +58,21 @@ class CanaryMetrics(ProcessMetrics):
 
     def __init__(self) -> None:
         super().__init__()
-        self.probes = Counter(
+        self.probes = self._counter(
             "logout_canary_probes_total",
             "Logouts the canary sent, by what became of them (ok, refused, unreachable, not_heard).",
             ["result"],
-            registry=self.registry,
         )
         for result in RESULTS:
             self.probes.labels(result)
-        self.seconds = Histogram(
+        self.seconds = self._histogram(
             "logout_canary_seconds",
             "Time from sending a logout by the public route to hearing of it as an app does.",
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-            registry=self.registry,
         )
-        self.last_success = Gauge(
+        self.last_success = self._gauge(
             "logout_canary_last_success_timestamp_seconds",
             "When a logout of the canary last went all the way, as Unix time; the start of the process before that.",
-            registry=self.registry,
         )
 
 

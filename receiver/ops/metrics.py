@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import Code
@@ -55,229 +55,167 @@ class Metrics(ProcessMetrics):
     def __init__(self, tenant_series: int = DEFAULT_TENANT_SERIES) -> None:
         super().__init__()
         self.tenant = TenantLabels(tenant_series)
-        registry = self.registry
-        self.requests = Counter(
+        self.requests = self._counter(
             "logout_requests_total",
             "Logout requests by outcome (ok, duplicate, rejected, error) and error code.",
             ["tenant", "input", "outcome", "code"],
-            registry=registry,
         )
-        self.request_seconds = Histogram(
+        self.request_seconds = self._histogram(
             "logout_request_duration_seconds",
             "Time from the request's headers to its answer.",
             ["input"],
             buckets=_FAST,
-            registry=registry,
         )
-        self.audit_records = Counter(
+        self.audit_records = self._counter(
             "logout_audit_records_total",
             "Decisions by what the audit log did with them (written, lost, limited, junk); none where it is off.",
             ["result"],
-            registry=registry,
         )
-        self.in_flight = Gauge(
-            "logout_in_flight",
-            "Requests that are read whole and have no answer yet.",
-            registry=registry,
-        )
-        self.in_flight_limit = Gauge(
+        self.in_flight = self._gauge("logout_in_flight", "Requests that are read whole and have no answer yet.")
+        self.in_flight_limit = self._gauge(
             "logout_in_flight_limit",
             "How many of them are admitted (public.max_in_flight); further ones are answered 429.",
-            registry=registry,
         )
-        self.publish_seconds = Histogram(
-            "logout_publish_seconds",
-            "Time from handing an eviction to Redis to its acknowledgement.",
-            buckets=_FAST,
-            registry=registry,
+        self.publish_seconds = self._histogram(
+            "logout_publish_seconds", "Time from handing an eviction to Redis to its acknowledgement.", buckets=_FAST
         )
-        self.publish_faults = Counter(
-            "logout_publish_faults_total",
-            "Evictions that Redis was not given because of a fault in this service.",
-            registry=registry,
+        self.publish_faults = self._counter(
+            "logout_publish_faults_total", "Evictions that Redis was not given because of a fault in this service."
         )
-        self.reused_jti = Counter(
+        self.reused_jti = self._counter(
             "logout_reused_jti_total",
             "Logouts published under a jti that another logout had: the OP uses its ids again.",
             ["tenant"],
-            registry=registry,
         )
-        self.damaged_entries = Counter(
+        self.damaged_entries = self._counter(
             "logout_damaged_entries_total",
             "Entries of registered sign-ins and of the cache index that were damaged and left out of an event.",
-            registry=registry,
         )
-        self.names_beyond = Counter(
-            "logout_names_beyond_total",
-            "Accounts and subjects of a user beyond what one logout marks.",
-            registry=registry,
+        self.names_beyond = self._counter(
+            "logout_names_beyond_total", "Accounts and subjects of a user beyond what one logout marks."
         )
-        self.delivery_seconds = Histogram(
+        self.delivery_seconds = self._histogram(
             "logout_delivery_seconds",
             "Time from the OP issuing the token (iat) to the published event.",
             ["tenant"],
             buckets=_HUMAN,
-            registry=registry,
         )
-        self.watched_until = Gauge(
+        self.watched_until = self._gauge(
             "logout_watched_until_timestamp_seconds",
             "Until when all that a watched source tells was taken in, by the receiver that watches; the latest counts.",
             ["tenant", "input", "what"],
-            registry=registry,
         )
-        self.source_answers = Counter(
+        self.source_answers = self._counter(
             "logout_source_answers_total",
             "Answers of watched sources by HTTP status; none where there was no answer.",
             ["tenant", "input", "status"],
-            registry=registry,
         )
-        self.callbacks = Counter(
+        self.callbacks = self._counter(
             "logout_callbacks_total",
             "Orders called back to their OP, by what it was told (done, not_done), or why not (refused, given_up).",
             ["tenant", "result"],
-            registry=registry,
         )
-        self.jwks_refreshes = Counter(
+        self.jwks_refreshes = self._counter(
             "logout_jwks_refreshes_total",
             "Key fetches by result (ok, error) and trigger (start, timer, unknown_kid, signature).",
             ["tenant", "result", "trigger"],
-            registry=registry,
         )
-        self.tenants = Gauge("logout_tenants", "Tenants configured.", registry=registry)
-        self.tenants_without_keys = Gauge(
+        self.tenants = self._gauge("logout_tenants", "Tenants configured.")
+        self.tenants_without_keys = self._gauge(
             "logout_tenants_without_keys",
             "Tenants there are no keys for, so that their logouts are answered 503 and held.",
-            registry=registry,
         )
-        self.keys_oldest_seconds = Gauge(
+        self.keys_oldest_seconds = self._gauge(
             "logout_keys_oldest_seconds",
             "Time since the keys of any tenant that has some were fetched from its OP, the longest.",
-            registry=registry,
         )
-        self.jwks_last_success = Gauge(
+        self.jwks_last_success = self._gauge(
             "logout_jwks_last_success_timestamp_seconds",
             "When the tenant's keys were last fetched from the OP, as Unix time.",
             ["tenant"],
-            registry=registry,
         )
-        self.api_requests = Counter(
+        self.api_requests = self._counter(
             "logout_api_requests_total",
             "Calls of the API on the internal listener, by route and status.",
             ["route", "status"],
-            registry=registry,
         )
-        self.sse_clients = Gauge("logout_sse_clients", "Event feeds open now.", registry=registry)
-        self.sse_events = Counter(
-            "logout_sse_events_total",
-            "Events sent to feeds, once for each feed.",
-            registry=registry,
-        )
-        self.sse_resets = Counter(
-            "logout_sse_resets_total",
-            "Times a feed was told that it missed events.",
-            registry=registry,
-        )
-        self.sse_skipped = Counter(
+        self.sse_clients = self._gauge("logout_sse_clients", "Event feeds open now.")
+        self.sse_events = self._counter("logout_sse_events_total", "Events sent to feeds, once for each feed.")
+        self.sse_resets = self._counter("logout_sse_resets_total", "Times a feed was told that it missed events.")
+        self.sse_skipped = self._counter(
             "logout_sse_skipped_total",
             "Stream entries that are no event or have no number, once for each however many feeds read it.",
-            registry=registry,
         )
-        self.outbox_entries = Gauge(
-            "logout_outbox_entries",
-            "Evictions on this machine's disk that wait for Redis.",
-            registry=registry,
+        self.outbox_entries = self._gauge(
+            "logout_outbox_entries", "Evictions on this machine's disk that wait for Redis."
         )
-        self.outbox_oldest_seconds = Gauge(
-            "logout_outbox_oldest_seconds",
-            "Time since the oldest waiting eviction was received; 0 when none waits.",
-            registry=registry,
+        self.outbox_oldest_seconds = self._gauge(
+            "logout_outbox_oldest_seconds", "Time since the oldest waiting eviction was received; 0 when none waits."
         )
-        self.outbox_set_aside = Gauge(
+        self.outbox_set_aside = self._gauge(
             "logout_outbox_set_aside",
             "Evictions in the outbox that cannot be published and are kept out of the others' way.",
-            registry=registry,
         )
-        self.outbox_early = Gauge(
+        self.outbox_early = self._gauge(
             "logout_outbox_early",
             "Evictions in the outbox of tokens that are not valid yet: their OP's clock is ahead.",
-            registry=registry,
         )
-        self.outbox_used_ratio = Gauge(
+        self.outbox_used_ratio = self._gauge(
             "logout_outbox_used_ratio",
             "How full the outbox is, from 0 to 1, by entries or by bytes, whichever is fuller.",
-            registry=registry,
         )
-        self.outbox = Counter(
+        self.outbox = self._counter(
             "logout_outbox_total",
             "Evictions by what the outbox did (stored, duplicate, published, set_aside, full, failed, left).",
             ["outcome"],
-            registry=registry,
         )
-        self.held_tokens = Gauge(
-            "logout_held_tokens",
-            "Tokens waiting for their OP's keys before they can be verified.",
-            registry=registry,
+        self.held_tokens = self._gauge(
+            "logout_held_tokens", "Tokens waiting for their OP's keys before they can be verified."
         )
-        self.held = Counter(
+        self.held = self._counter(
             "logout_held_total",
             "Tokens that waited for keys, by outcome (accepted, refused, expired, displaced).",
             ["tenant", "outcome"],
-            registry=registry,
         )
-        self.unmapped_events = Counter(
+        self.unmapped_events = self._counter(
             "logout_unmapped_events_total",
             "Security events that should sign a user out and name no user who is known here.",
             ["tenant", "event"],
-            registry=registry,
         )
-        self.evicted_seconds = Histogram(
+        self.evicted_seconds = self._histogram(
             "logout_evicted_seconds",
             "Time from receiving a logout to an app's acknowledgement that it has dropped the user.",
             ["app"],
             buckets=_HUMAN,
-            registry=registry,
         )
-        self.app_last_seen = Gauge(
+        self.app_last_seen = self._gauge(
             "logout_app_last_seen_timestamp_seconds",
             "When any instance of the app was last heard of, as Unix time on Redis's clock.",
             ["app"],
-            registry=registry,
         )
-        self.app_silent = Gauge(
+        self.app_silent = self._gauge(
             "logout_app_silent",
             "1 when an app that should be listening has given no sign of life for a minute, else 0.",
             ["app"],
-            registry=registry,
         )
-        self.group_lag = Gauge(
-            "logout_group_lag",
-            "Evictions a consumer group has not handled yet.",
-            ["group"],
-            registry=registry,
+        self.group_lag = self._gauge("logout_group_lag", "Evictions a consumer group has not handled yet.", ["group"])
+        self.group_set_aside = self._gauge(
+            "logout_group_set_aside", "Evictions a consumer group could not handle and has set aside.", ["group"]
         )
-        self.group_set_aside = Gauge(
-            "logout_group_set_aside",
-            "Evictions a consumer group could not handle and has set aside.",
-            ["group"],
-            registry=registry,
-        )
-        self.group_rate = Gauge(
+        self.group_rate = self._gauge(
             "logout_group_handled_per_second",
             "Evictions a consumer group handled a second, between the last two looks.",
             ["group"],
-            registry=registry,
         )
-        self.group_left = Gauge(
+        self.group_left = self._gauge(
             "logout_group_left_seconds",
             "Seconds until nothing waits for a consumer group, at that rate; +Inf while nothing moves.",
             ["group"],
-            registry=registry,
         )
-        self.group_room = Gauge(
+        self.group_room = self._gauge(
             "logout_group_room_used_ratio",
             "Part of the stream's limits that what waits for a consumer group takes; from 1 on it is trimmed unread.",
             ["group"],
-            registry=registry,
         )
         self.of_group = (self.group_lag, self.group_set_aside, self.group_rate, self.group_left, self.group_room)
 

@@ -18,7 +18,7 @@ from prometheus_client import (
 from receiver import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -48,38 +48,32 @@ class ProcessMetrics:
         Info("logout_build", "Version of the running process.", registry=self.registry).info({"version": __version__})
         # CPU, memory and open files, from /proc.
         ProcessCollector(registry=self.registry)
-        self.redis_up = Gauge(
-            "logout_redis_up", "1 when Redis answered last and takes events, else 0.", registry=self.registry
-        )
-        self.config_ok = Gauge(
+        self.redis_up = self._gauge("logout_redis_up", "1 when Redis answered last and takes events, else 0.")
+        self.config_ok = self._gauge(
             "logout_config_ok",
             "1 while the settings' files are in force as they are now, 0 while a changed one is refused.",
-            registry=self.registry,
         )
         # A process starts with settings that are good, and not every one reads them again.
         self.config_ok.set(1)
-        self.config_reloads = Counter(
-            "logout_config_reloads_total",
-            "Times changed files were read again, by result (ok, refused).",
-            ["result"],
-            registry=self.registry,
+        self.config_reloads = self._counter(
+            "logout_config_reloads_total", "Times changed files were read again, by result (ok, refused).", ["result"]
         )
         at_zero(self.config_reloads, ("ok", "refused"))
-        self.job_up = Gauge(
-            "logout_job_up",
-            "1 while the background job runs, 0 from its failure to its next start.",
-            ["task"],
-            registry=self.registry,
+        self.job_up = self._gauge(
+            "logout_job_up", "1 while the background job runs, 0 from its failure to its next start.", ["task"]
         )
-        self.job_restarts = Counter(
-            "logout_job_restarts_total",
-            "Times the background job was started again after a failure.",
-            ["task"],
-            registry=self.registry,
+        self.job_restarts = self._counter(
+            "logout_job_restarts_total", "Times the background job was started again after a failure.", ["task"]
         )
-        self.loop_lag = Histogram(
-            "logout_event_loop_lag_seconds",
-            "How much later than planned the event loop ran a timer.",
-            buckets=_LAG,
-            registry=self.registry,
+        self.loop_lag = self._histogram(
+            "logout_event_loop_lag_seconds", "How much later than planned the event loop ran a timer.", buckets=_LAG
         )
+
+    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
