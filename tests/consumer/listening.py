@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from receiver.bus.keys import KeyNames
 from receiver.consumer import GroupSubscriber
 from receiver.core.eviction import Eviction
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import redis.asyncio
 
     from receiver.consumer.reader import Reader
 
@@ -51,3 +54,9 @@ def owes(reader: Reader) -> bool:
     """Whether a handler has returned, Redis does not know it yet, and nothing keeps it from being told."""
     handled = reader._done if isinstance(reader, GroupSubscriber) else []
     return bool(handled or (reader._acks and reader._acks._waiting and not reader._acks.problem))
+
+
+async def pending(client: redis.asyncio.Redis) -> int:
+    """Entries given to a worker and not handled yet."""
+    summary: Any = await client.xpending(KeyNames().events, "portal")
+    return int(summary["pending"])

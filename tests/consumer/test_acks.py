@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 KEYS = KeyNames()
 
 
-@pytest.fixture
-def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
-    """Publishes to the suite's Redis."""
-    return publisher_to(redis_client)
-
-
 async def acked(client: redis.asyncio.Redis, name: str) -> list[str]:
     """Who has acknowledged this event, as `app/instance`."""
     members: list[Any] = await client.hkeys(KEYS.acks_of(name))

@@ -17,7 +17,6 @@ from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroup
 from receiver.consumer.group import MAX_HAND_OVERS
 from tests.consumer.listening import eviction, running, told
 from tests.support.bad_entries import ALL, EVENTS, IN_BETWEEN, NUMBERS, OTHER_TYPE, TOLERATED, Bad
-from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -32,12 +31,6 @@ KEYS = KeyNames()
 KINDS = [Subscriber, ThreadSubscriber, GroupSubscriber, ThreadGroupSubscriber]
 LISTENERS = [Subscriber, ThreadSubscriber]
 GROUPS = [GroupSubscriber, ThreadGroupSubscriber]
-
-
-@pytest.fixture
-def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
-    """Publishes to the suite's Redis."""
-    return publisher_to(redis_client)
 
 
 class Heard:

@@ -36,12 +36,6 @@ def _short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver.consumer.subscriber, "RESET_BACKOFF", ConstantBackoff(0.01))
 
 
-@pytest.fixture
-def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
-    """Publishes to the suite's Redis."""
-    return publisher_to(redis_client)
-
-
 def listener(kind: Any, url: str, heard: list[str], **options: Any) -> Any:
     """A consumer that notes what it is told."""
     return kind(url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"), **options)

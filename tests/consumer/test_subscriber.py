@@ -7,15 +7,13 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
-
 from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
 from receiver.tasks import cancel
-from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    import pytest
     import redis.asyncio
 
     from receiver.bus.events.publish import EvictionPublisher
@@ -27,12 +25,6 @@ DEADLINE_S = 20.0
 def eviction(name: str) -> Eviction:
     """An eviction told apart by its id."""
     return Eviction(id=name, tenant="t1", iss="https://op", sub="u", scope="user", logout_at=1, received_at=1.0)
-
-
-@pytest.fixture
-def publisher(redis_client: redis.asyncio.Redis) -> EvictionPublisher:
-    """Publishes to the suite's Redis."""
-    return publisher_to(redis_client)
 
 
 def note(heard: list[str], eviction: Eviction) -> None:

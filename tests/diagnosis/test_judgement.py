@@ -6,122 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.core.tenants import TenantDirectory
-from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.logout_token import RULES
-from receiver.core.tokens.rule import Examination
-from receiver.diagnosis.judgement import REPEAT, Judgement, judge, tenant_for
+from receiver.diagnosis.judgement import REPEAT
 from receiver.errors import Code, JWKSUnavailableError
-from receiver.ops.tenant_settings import TenantSettings
-from tests.protocol import (
-    test_vectors_claims,
-    test_vectors_entra,
-    test_vectors_header,
-    test_vectors_keys,
-    test_vectors_positive,
-)
-from tests.protocol.vectors import Case as Vector
-from tests.protocol.vectors import form
+from tests.diagnosis.judged import assert_consistent, code_of, failed, judged, tenant
+from tests.protocol import test_vectors_keys
 from tests.support.clock import NOW, Clock
 from tests.support.keys import ec_pair, rsa_pair
 from tests.support.op import ABSENT, OP, encode_token
-from tests.support.receiver import t1
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from receiver.core.tenants import Tenant
-
-VECTORS = [
-    vector
-    for module in (test_vectors_claims, test_vectors_header, test_vectors_keys, test_vectors_positive)
-    for vector in module.CASES
-    if vector.request is form and vector.status in {200, 400}
-]
 
 
 @pytest.fixture
 def op() -> OP:
     """An OP that is not running: nothing here may ask it anything."""
     return OP(Clock())
-
-
-def tenant(op: OP, **changes: Any) -> Tenant:
-    """Tenant t1 at this OP, with some settings changed."""
-    return TenantSettings(**t1(op, **changes)).to_tenant()
-
-
-def judged(
-    op: OP,
-    token: str,
-    *tenants: Tenant,
-    keys: KeySet | JWKSUnavailableError | None = None,
-    now_s: float = NOW,
-    path: Tenant | None = None,
-    show_subject: bool = False,
-) -> Judgement:
-    """A token judged for these tenants, by default t1, with the OP's keys."""
-    directory = TenantDirectory(tenants or (tenant(op),))
-    examination = Examination.of_text(token, directory, path, now_s=now_s)
-    examination.keys = keys or parse_key_set({"keys": op.keys})
-    return judge(examination, tenant_for(token, directory, path), show_subject=show_subject)
-
-
-def failed(judgement: Judgement) -> dict[str, Code | None]:
-    """The rules that failed, and their codes."""
-    return {finding.rule.name: finding.code for finding in judgement.findings if finding.outcome == "failed"}
-
-
-def code_of(judgement: Judgement) -> Code | None:
-    """The code the service would answer; None when it would accept."""
-    return judgement.error.code if judgement.error else None
-
-
-def assert_consistent(judgement: Judgement) -> None:
-    """The list of rules says what the verdict says."""
-    assert bool(failed(judgement)) == (judgement.error is not None)
-    assert judgement.error is None or judgement.error.code in failed(judgement).values()
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=str)
-def test_verdict_is_the_services(op: OP, vector: Vector) -> None:
-    """Every vector the service is held to gets the same code here, and some rule of the list shows it."""
-    op.keys = vector.keys(op)
-
-    judgement = judged(op, vector.token(op), tenant(op, **vector.tenant))
-
-    assert vector.code == code_of(judgement)
-    assert_consistent(judgement)
-
-
-@pytest.mark.parametrize("vector", test_vectors_entra.CASES, ids=str)
-async def test_verdict_is_the_services_for_entra(clock: Clock, vector: Vector) -> None:
-    """The same for an issuer with a tenant id in it and keys that belong to single issuers."""
-    async with OP(clock, path="/common/discovery/v2.0") as op:
-        template = f"{op.origin}/{{tenantid}}/v2.0"
-        consumers = test_vectors_entra.issuer(op, test_vectors_entra.CONSUMERS)
-        op.keys = [
-            op.signing_key.published(issuer=template),
-            rsa_pair("camel").published(issuer=f"{op.origin}/{{tenantId}}/v2.0"),
-            rsa_pair("consumers").published(issuer=consumers),
-        ]
-        multi_tenant = TenantSettings(**test_vectors_entra.settings(op)).to_tenant()
-
-        judgement = judged(op, vector.token(op), multi_tenant)
-
-    assert vector.code == code_of(judgement)
-    assert_consistent(judgement)
-
-
-@pytest.mark.parametrize("vector", test_vectors_keys.JWE_CASES, ids=str)
-def test_verdict_is_the_services_for_encrypted_tokens(op: OP, tmp_path: Path, vector: Vector) -> None:
-    """An encrypted token is opened with the tenant's key and judged inside, as the service does."""
-    key_file = test_vectors_keys.pem_file(tmp_path, test_vectors_keys.RSA_KEY)
-
-    judgement = judged(op, vector.token(op), tenant(op, **{"decryption_key_file": key_file, **vector.tenant}))
-
-    assert vector.code == code_of(judgement)
-    assert_consistent(judgement)
 
 
 def test_good_token_passes_every_rule(op: OP) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.presets.shapes import Shape
+    from tests.presets.shape import Shape
     from tests.support.clock import Clock
     from tests.support.op import OP
 

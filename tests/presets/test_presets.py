@@ -13,7 +13,7 @@ from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jwks import parse_key_set
 from receiver.errors import Code, LogoutTokenError
 from receiver.ops.tenant_settings import TenantSettings
-from tests.presets.shapes import SHAPES, Shape
+from tests.presets.shapes import SHAPES
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
 from tests.support.op import LOGOUT_EVENT, encode_token
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.presets.conftest import StartFor
+    from tests.presets.shape import Shape
     from tests.support.clock import Clock
 
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)

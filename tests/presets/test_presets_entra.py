@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.presets.conftest import StartFor
-    from tests.presets.shapes import Shape
+    from tests.presets.shape import Shape
     from tests.support.clock import Clock
 
 OTHER = "82229342-1101-4ab6-817b-70c0747630f3"
