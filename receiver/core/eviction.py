@@ -21,10 +21,9 @@ from receiver.core.numeric_date import rfc3339
 from receiver.errors import BadEventError, UnknownEventTypeError
 
 if TYPE_CHECKING:
-    from receiver.core.tenants import Tenant
+    from receiver.core.tenants import AppliesTo, Tenant
 
 Scope = Literal["session", "user"]
-AppliesTo = Literal["tenant", "client"]
 Input = Literal["backchannel", "frontchannel", "ssf", "revocation", "admin"]
 
 EVENT_TYPE = "logout-receiver.eviction.v1"

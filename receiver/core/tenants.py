@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from receiver.core.eviction import AppliesTo
-
+AppliesTo = Literal["tenant", "client"]
 BothClaims = Literal["session", "user"]
 
 TENANT_ID_PLACEHOLDER = "{tenantid}"

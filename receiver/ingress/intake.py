@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from receiver.errors import ReceiverError
 from receiver.ingress import audit
+from receiver.ingress.accepted import Accepted
 from receiver.ingress.http.responses import answer_to
 from receiver.ingress.outbox import IN_OUTBOX
 from receiver.ops.logs import emit
@@ -29,20 +30,6 @@ if TYPE_CHECKING:
     from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.request")
-
-
-class Accepted(NamedTuple):
-    """One eviction that is durable, in Redis or in the outbox.
-
-    Attributes:
-        eviction: What was ordered, with the id it is published under, as far as that is known.
-        entry_id: Its place in the stream; None while it waits in the outbox.
-        duplicate: True when an earlier order had already put it there.
-    """
-
-    eviction: Eviction
-    entry_id: str | None
-    duplicate: bool
 
 
 class Intake:

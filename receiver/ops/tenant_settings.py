@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from receiver.core.eviction import AppliesTo
 from receiver.core.presets import PRESETS
 from receiver.core.tenants import (
     GUID,
     LONGEST_AHEAD_S,
     TENANT_ID_PLACEHOLDER,
+    AppliesTo,
     BothClaims,
     CommandRules,
     FrontChannelRules,

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receiver.core.eviction import AppliesTo, Eviction, Input, Scope, SessionKeys
+from receiver.core.eviction import Eviction, Input, Scope, SessionKeys
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
+from receiver.core.tenants import AppliesTo
 from receiver.core.tokens.jwks import parse_key_set
 from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
 from receiver.errors import BadEventError, Code, LogoutTokenError

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.http.responses import Policy
     from receiver.ingress.inputs import Message, Resources
-    from receiver.ingress.intake import Accepted, Intake
+    from receiver.ingress.intake import Intake
     from tests.support.clock import Clock
     from tests.support.op import OP
     from tests.support.receiver import Receiver

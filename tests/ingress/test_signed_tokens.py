@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.tokens.rule import Examination
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs import Message, Resources
     from receiver.ingress.inputs.signed_tokens import SignedTokens
-    from receiver.ingress.intake import Accepted
     from tests.support.clock import Clock
     from tests.support.receiver import Answer, Receiver
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from receiver.core.tenants import Tenant
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.audit.log import AuditLog
     from receiver.ingress.inputs.message import Message
-    from receiver.ingress.intake import Accepted
     from receiver.ingress.keys.held import HeldToken
 
     Record = Mapping[str, object]

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs import Row
-    from receiver.ingress.intake import Accepted, Intake
+    from receiver.ingress.intake import Intake
     from receiver.ops.listener_settings import PublicSettings
     from receiver.ops.metrics import Metrics
 

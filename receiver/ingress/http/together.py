@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import Published
     from receiver.core.eviction import Eviction
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.http.in_flight import InFlight
     from receiver.ingress.http.routes import PublicRoutes
-    from receiver.ingress.intake import Accepted, Intake
+    from receiver.ingress.intake import Intake
     from receiver.ops.listener_settings import PublicSettings
     from receiver.runtime.connection import Whole
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from receiver.bus.sign_ins.names import NameKind, Names
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.message import Message
-    from receiver.ingress.intake import Accepted
 
 INPUT: Final = "admin"
 

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from receiver.bus.callbacks import Callbacks
     from receiver.core.tenants import CommandRules, Tenant
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.resources import Resources
-    from receiver.ingress.intake import Accepted
 
 Answer = TypeVar("Answer")
 

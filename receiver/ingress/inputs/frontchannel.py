@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from receiver.bus.events.known_sessions import KnownSessions
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.message import Message
-    from receiver.ingress.intake import Accepted
 
 PATH = "/frontchannel-logout"
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jws import UnverifiedToken
     from receiver.core.tokens.rule import Examination
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.http.sender import Sender
-    from receiver.ingress.intake import Accepted
     from receiver.runtime.same_response import Same
 
 

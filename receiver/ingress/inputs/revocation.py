@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from receiver.bus.sign_ins.names import Names
     from receiver.core.tenants import Tenant
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.signed_tokens import SignedTokens
-    from receiver.ingress.intake import Accepted
 
 PATH = "/global-token-revocation"
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from receiver.core.eviction import Eviction
     from receiver.errors import ReceiverError
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.security_events import SecurityEvents
-    from receiver.ingress.intake import Accepted
 
 PATH = "/ssf"
 MEDIA_TYPE = "application/secevent+jwt"

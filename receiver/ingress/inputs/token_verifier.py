@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.key_freshness import Evidence
     from receiver.core.tokens.rule import Examination, Rule
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_parser import TokenParser
-    from receiver.ingress.intake import Accepted, Intake
+    from receiver.ingress.intake import Intake
     from receiver.ingress.keys.key_store import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.jws import UnverifiedToken
-    from receiver.ingress.intake import Accepted
+    from receiver.ingress.accepted import Accepted
     from receiver.ingress.keys.key_store import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
