@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from receiver.bus.events.publish import Retention
+
 
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, and nothing changes after it was read."""
@@ -14,14 +16,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_KEPT = Retention()
+"""What is kept where the settings say nothing."""
+
+
 class EventSettings(Section):
     """The eviction stream."""
 
     max_age_s: int = Field(
-        7 * 86_400, ge=60, description="Seconds an entry is kept at most. Same effect as max_events, by age."
+        _KEPT.max_age_s, ge=60, description="Seconds an entry is kept at most. Same effect as max_events, by age."
     )
     mark_s: int = Field(
-        32 * 86_400,
+        _KEPT.mark_s,
         ge=3600,
         description=(
             "Seconds a logout is remembered. Longer than any app's longest session, which is live again once its "
@@ -29,12 +35,12 @@ class EventSettings(Section):
         ),
     )
     max_events: int = Field(
-        100_000,
+        _KEPT.max_events,
         ge=1,
         description="Entries kept, approximately. A consumer away for longer is told to flush everything.",
     )
     dedupe_s: int = Field(
-        86_400,
+        _KEPT.dedupe_s,
         ge=60,
         description="Seconds a logout is remembered; a repeat of its token within it is a success, published once.",
     )
