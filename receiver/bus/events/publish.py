@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis.exceptions import NoScriptError, ResponseError
 
 from receiver.bus.link.connection import Failure, describe, is_passing
-from receiver.bus.link.exchange import exchange
+from receiver.bus.link.exchange import Exchange
 from receiver.bus.link.group_commit import Again, GroupCommit
 from receiver.bus.link.inspect import probe_publish
 from receiver.bus.lua import Script
@@ -164,6 +164,7 @@ class EvictionPublisher:
         self._told_of_beyond = on_beyond
         self._skew_s = skew_s
         self.newest: str | None = None
+        self._exchange = Exchange(client)
         self._commit: GroupCommit[Eviction, Published] = GroupCommit(
             self._send_batch,
             max_batch=MAX_BATCH,
@@ -172,6 +173,7 @@ class EvictionPublisher:
             wait_s=max(durability.try_for_s, ROUND_S),
             too_late=self._too_late,
             on_fault=self._on_fault,
+            at_rest=self._exchange.release,
         )
 
     async def publish(self, eviction: Eviction) -> Published:
@@ -240,7 +242,7 @@ class EvictionPublisher:
         if self._durability.wait_replicas:
             # On the same connection, so that it waits for these very writes.
             commands.append(("WAIT", self._durability.wait_replicas, int(self._durability.wait_timeout_s * 1000)))
-        replies = await exchange(self._client, commands)
+        replies = await self._exchange(commands)
         lacking = self._lacking(replies.pop()) if self._durability.wait_replicas else None
         return [reply if isinstance(reply, Exception) else lacking or _published(reply) for reply in replies]
 

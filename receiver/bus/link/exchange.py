@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 CHUNK = 64 * 1024
 """Bytes read from the socket at once."""
 
+KEEP_S = 1.0
+"""Seconds a connection is kept out of its pool at most. Longer, credentials of Microsoft Entra are renewed later."""
+
 _PENDING = object()
 _PUSHED = getattr(hiredis, "PushNotification", None)
 
@@ -52,27 +55,66 @@ def pack(command: Command) -> bytes:
 
 async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int) -> list[Any]:
     """As `exchange`, with so many commands that were packed before."""
-    pool = client.connection_pool
+    once = Exchange(client)
     try:
-        return await _over_one(pool, packed, count)
-    except (redis.ConnectionError, OSError) as error:
-        # A wrong password, and a server that says it has too many clients, are as wrong at once again.
-        if isinstance(error, redis.AuthenticationError | redis.TimeoutError | TimeoutError):
-            raise
-        return await _over_one(pool, packed, count)
-
-
-async def _over_one(pool: redis.asyncio.ConnectionPool, packed: bytes, count: int) -> list[Any]:
-    connection = await pool.get_connection()
-    try:
-        replies = await _round_trip(connection, packed, count)
-    except BaseException:
-        # Replies may be under way, which the next user would take for its own.
-        await connection.disconnect(nowait=True)
-        raise
+        return await once.packed(packed, count)
     finally:
-        await pool.release(connection)
-    return replies
+        await once.release()
+
+
+class Exchange:
+    """`exchange` again and again over the same connection, for one caller at a time, who calls `release` at rest.
+
+    To take a connection from redis-py's pool and to give it back costs as much as a round trip. It is given back after
+    `KEEP_S` at the latest, which is when redis-py sees to its credentials.
+
+    Args:
+        client: Owned by the caller.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+        self._connection: Any = None
+        self._keep_until = 0.0
+
+    async def __call__(self, commands: Sequence[Command]) -> list[Any]:
+        """As `exchange`."""
+        return await self.packed(b"".join(map(pack, commands)), len(commands))
+
+    async def packed(self, packed: bytes, count: int) -> list[Any]:
+        """As `exchange_packed`."""
+        try:
+            return await self._once(packed, count)
+        except (redis.ConnectionError, OSError) as error:
+            # A wrong password, and a server that says it has too many clients, are as wrong at once again.
+            if isinstance(error, redis.AuthenticationError | redis.TimeoutError | TimeoutError):
+                raise
+            return await self._once(packed, count)
+
+    async def release(self) -> None:
+        """Give the connection back to the pool."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await self._client.connection_pool.release(connection)
+            except (redis.RedisError, OSError):
+                # It was to authenticate anew. The next one who takes it connects, and is told what is wrong.
+                await connection.disconnect(nowait=True)
+
+    async def _once(self, packed: bytes, count: int) -> list[Any]:
+        now = asyncio.get_running_loop().time()
+        if self._connection is not None and (now >= self._keep_until or not self._connection.is_connected):
+            await self.release()
+        if self._connection is None:
+            self._connection = await self._client.connection_pool.get_connection()
+            self._keep_until = now + KEEP_S
+        try:
+            return await _round_trip(self._connection, packed, count)
+        except BaseException:
+            # Replies may be under way, which the next user would take for its own.
+            await self._connection.disconnect(nowait=True)
+            await self.release()
+            raise
 
 
 async def _round_trip(connection: Any, packed: bytes, count: int) -> list[Any]:

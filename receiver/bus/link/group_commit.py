@@ -63,6 +63,7 @@ class GroupCommit(Generic[Item, Result]):
         too_late: Makes the error this is told with.
         on_fault: Told of a fault, once for each round, and how many callers got an error for it.
         sleep: Waits so many seconds between two rounds.
+        at_rest: Called when nothing waits any more.
     """
 
     def __init__(
@@ -76,9 +77,11 @@ class GroupCommit(Generic[Item, Result]):
         wait_s: float | None = None,
         too_late: Callable[[], Exception] = TimeoutError,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        at_rest: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._commit = commit
         self._sleep = sleep
+        self._at_rest = at_rest
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._on_fault = on_fault
@@ -128,15 +131,18 @@ class GroupCommit(Generic[Item, Result]):
             await asyncio.wait([self._leader])
 
     async def _lead(self) -> None:
-        pause_s = PAUSE_S
         batch: list[_Waiting[Item, Result]] = []
         try:
-            while batch := self._next():
-                if self._answer(batch, await self._round(batch)):
-                    pause_s = PAUSE_S
-                    continue
-                await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spread, no secret
-                pause_s = min(pause_s * 2, MAX_PAUSE_S)
+            while self._waiting:
+                pause_s = PAUSE_S
+                while batch := self._next():
+                    if self._answer(batch, await self._round(batch)):
+                        pause_s = PAUSE_S
+                        continue
+                    await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spread, no secret
+                    pause_s = min(pause_s * 2, MAX_PAUSE_S)
+                if self._at_rest is not None:
+                    await self._at_rest()
         finally:
             # Only the end of the process gets here with callers left.
             for waiting in (*batch, *self._waiting):

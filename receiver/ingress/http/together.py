@@ -61,8 +61,9 @@ class Together:
     def __call__(self, requests: Sequence[Whole]) -> None:
         """Answer each now or once its eviction is durable, or leave it to the dispatcher."""
         of_input: dict[PromptInput, list[_Work]] = {}
+        is_short = not tracing.is_on()
         for request in requests:
-            work = self._begun(request)
+            work = self._begun(request, is_short)
             if work is not None:
                 of_input.setdefault(work.input, []).append(work)
         for prompt, works in of_input.items():
@@ -92,10 +93,10 @@ class Together:
         except Exception as fault:  # noqa: BLE001  # answered in any case
             return [fault] * len(works)
 
-    def _begun(self, request: Whole) -> _Work | None:
+    def _begun(self, request: Whole, is_short: bool) -> _Work | None:
         # Where it fails the dispatcher will, too, and answers it.
         with contextlib.suppress(Exception):
-            message = None if request.url.raw_query_string or tracing.is_on() else self._message(request)
+            message = self._message(request) if is_short and not request.url.raw_query_string else None
             if message is not None:
                 self.in_flight.begin()
                 return _Work(self, request, *message)

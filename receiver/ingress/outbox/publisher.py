@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import random
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.events.publish import EvictionPublisher, Published
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError, EventRefusedError, PublishError, PublishFaultError
+from receiver.ingress.outbox.straight import Straight
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -35,10 +37,6 @@ IN_OUTBOX = "outbox"
 DRAIN_BATCH = 1024
 """Evictions published between two writes to the disk. Several times what one write can add (`outbox.MAX_BATCH`), so
 that the outbox empties under full load too."""
-
-DIRECT_S = 1.0
-"""Seconds Redis has to take an eviction before the outbox does; with the disk's part it stays below the 2.5 s some OPs
-wait. An eviction that Redis took after all is recognised when it comes again."""
 
 GATE_S = 0.5
 """Seconds a new eviction waits for the last ones in the outbox to leave, rather than going behind them. Without it an
@@ -103,15 +101,8 @@ class OutboxPublisher:
             stored = await self._outbox.put(eviction)
             return Published(IN_OUTBOX, duplicate=not stored, event_id=eviction.id)
         await _is_set(self._gate, GATE_S)
-        if self._watch.up and not self._outbox.entries:
-            try:
-                async with asyncio.timeout(DIRECT_S):
-                    return await self._publisher.publish(eviction)
-            except PublishError as error:
-                reason = error.message
-            except TimeoutError:
-                reason = f"Redis did not take the event within {DIRECT_S:g} s"
-            return await self._put(eviction, reason)
+        if self._is_open:
+            return await self._straight(eviction)
         try:
             return await self._put(eviction, self._watch.last_error)
         except PublishError:
@@ -121,8 +112,22 @@ class OutboxPublisher:
             return await self._publisher.publish(eviction)
 
     def begin(self, eviction: Eviction) -> asyncio.Future[Published]:
-        """As `publish`, for a caller that is no task."""
+        """As `publish`, for a caller that is no task; none is made where Redis takes the event at once."""
+        if eviction.not_before <= self._clock() and self._gate.is_set() and self._is_open:
+            return self._straight(eviction)
         return asyncio.ensure_future(self.publish(eviction))
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the straight way to Redis is."""
+        return self._watch.up and not self._outbox.entries
+
+    def _straight(self, eviction: Eviction) -> asyncio.Future[Published]:
+        put = functools.partial(self._put, eviction)
+        try:
+            return Straight(self._publisher.begin(eviction), put).answer
+        except PublishError as error:
+            return asyncio.ensure_future(put(error.message))
 
     async def run(self) -> None:
         """Publish what waits, until cancelled."""
