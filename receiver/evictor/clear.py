@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,14 +118,17 @@ async def _clear_for(cache: Cache, key: str, wanted: Sequence[Wanted]) -> list[C
 
 async def _apply(cache: Cache, key: str, value: Value, change: Change) -> bool:
     """False where another writer came first."""
-    if not cache.layout.swaps or not cache.layout.fields or not value.raw:
+    began, fields = time.monotonic(), cache.layout.fields
+    if not cache.layout.swaps or not fields or not value.raw:
         # Or too large to be compared.
-        await cache.store.delete([key])
-        return True
-    field = cache.layout.fields[0]
-    if change.cut is not None:
-        return await cache.store.cut(key, field, change.cut)
-    return await cache.store.swap(key, field, read=value.raw[field], new=change.new)
+        is_applied, is_changed = True, bool(await cache.store.delete([key]))
+    elif change.cut is not None:
+        is_applied = is_changed = await cache.store.cut(key, fields[0], change.cut)
+    else:
+        is_applied = is_changed = await cache.store.swap(key, fields[0], read=value.raw[fields[0]], new=change.new)
+    if is_changed and cache.is_read:
+        cache.store.changed_at = began
+    return is_applied
 
 
 def _told(value: Value, ended: Sequence[Collection[Holder]], change: Change) -> Iterable[Cleared]:

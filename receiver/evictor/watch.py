@@ -7,6 +7,7 @@ interruption, and now and then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -47,8 +48,9 @@ WAIT_S = 1.0
 PAUSE_S = 1.0
 """Seconds between two attempts to listen."""
 
-CHECK_S = 30.0
-"""Seconds between two questions whether Redis still sends notifications: they can be switched off at any time."""
+CHECK_S, HEARD_WITHIN_S = 30.0, 5.0
+"""Seconds between two questions whether Redis still sends notifications, as they can be switched off at any time; and
+seconds in which one of a change of this worker's own is heard, by which a Redis is judged that does not say."""
 
 
 class Watcher:
@@ -180,39 +182,55 @@ class Watcher:
                 emit(log, logging.WARNING, "watch.no_notifications", action=problem, rescan_s=self._rescan_s)
             else:
                 self._first[id(store)] = asyncio.Event()
-            checks = [self._check_now_and_then(changes)] if not problem else []
-            await together(self._listen(store, changes), self._read_now_and_then(store), *checks)
+            due = asyncio.Event()
+            await together(
+                self._listen(store, changes, due),
+                self._read_now_and_then(store, due),
+                self._check_now_and_then(store, changes, says=not problem),
+            )
         finally:
             self._read_since.discard(id(store))
             self._first_is_over(store)
             self._note_notified(store, 0)
             await changes.aclose()
 
-    async def _listen(self, store: CacheStore, changes: CacheChanges) -> None:
+    async def _listen(self, store: CacheStore, changes: CacheChanges, due: asyncio.Event) -> None:
         while True:
             keys = await changes.wait(timeout_s=WAIT_S)
             by_cache = self._by_cache(store, keys)
-            for cache in self._of(store):
-                if by_cache.get(cache.name) and cache.name not in self._notified:
-                    # Redis does not say that it notifies, and does.
-                    self._notified.add(cache.name)
-                    self._metrics.notified.labels(cache.name).set(1)
+            if keys and not all(cache.name in self._notified for cache in self._of(store)):
+                # Redis does not say that it notifies, and does: perhaps since a moment ago only.
+                self._read_since.discard(id(store))
+                self._first.setdefault(id(store), asyncio.Event())
+                due.set()
+                self._note_notified(store, 1)
             for cache in self._of(store):
                 await self._examine(cache, by_cache.get(cache.name, []), new_only=True)
 
-    @staticmethod
-    async def _check_now_and_then(changes: CacheChanges) -> None:
+    async def _check_now_and_then(self, store: CacheStore, changes: CacheChanges, *, says: bool) -> None:
         while True:
             await asyncio.sleep(CHECK_S)
-            if await changes.are_off():
+            is_believed = any(cache.name in self._notified for cache in self._of(store))
+            if await changes.are_off() if says else is_believed and await self._is_deaf(store, changes):
                 raise RedisConnectionError("notifications were switched off")
 
-    async def _read_now_and_then(self, store: CacheStore) -> None:
+    @staticmethod
+    async def _is_deaf(store: CacheStore, changes: CacheChanges) -> bool:
+        """Whether nothing was heard since this worker itself changed a value."""
+        changed_at = store.changed_at
+        await asyncio.sleep(HEARD_WITHIN_S)
+        return changes.heard_at < changed_at
+
+    async def _read_now_and_then(self, store: CacheStore, due: asyncio.Event) -> None:
         while True:
+            due.clear()
             await self.read_store(store)
-            self._read_since.add(id(store))
-            self._first_is_over(store)
-            await asyncio.sleep(self._rescan_s)
+            if not due.is_set():
+                self._read_since.add(id(store))
+                self._first_is_over(store)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._rescan_s):
+                        await due.wait()
 
     def _first_is_over(self, store: CacheStore) -> None:
         reading = self._first.pop(id(store), None)

@@ -28,6 +28,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from receiver.bus.caches.cache_changes import CacheChanges
     from receiver.bus.caches.cache_store import CacheStore
     from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
@@ -263,8 +264,30 @@ async def test_it_notifies_all_the_same(
         async def notified() -> bool:
             return 1 == world.sample("logout_cache_notified", cache="flask")
 
+        async def covered() -> bool:
+            return not await world.worker.evictor._coverage.uncovered(world.worker.evictor._caches)
+
         await until(notified)
-        assert [] == await world.worker.evictor._coverage.uncovered(world.worker.evictor._caches)
+        await until(covered)
+
+
+async def test_switched_on_later(work_plain: Work, redis_client: redis.asyncio.Redis) -> None:
+    """What was written before is read once more: it was heard by none, and is no part of what was read at the start."""
+    async with work_plain(FLASK) as world:
+
+        async def is_read() -> bool:
+            return id(next(iter(world.worker.evictor._caches)).store) in world.worker.watcher._read_since
+
+        async def notified() -> bool:
+            return 1 == world.sample("logout_cache_notified", cache="flask")
+
+        await until(is_read)
+        await redis_client.set("session:a", session(world, "s1"))
+        await redis_client.config_set(SETTING, "Kg$h")
+        await redis_client.set("session:b", session(world, "s2"))
+        await until(notified)
+        await world.log_out_session("s1")
+        assert {"session:b"} == await world.keys()
 
 
 async def test_switched_off_later(
@@ -282,6 +305,49 @@ async def test_switched_off_later(
         assert "watch.interrupted" in {record.getMessage() for record in caplog.records}
         mended: Any = await redis_client.config_get(SETTING)
         assert set(before[SETTING]) <= set(mended[SETTING])
+
+
+async def test_switched_off_where_redis_does_not_say(
+    work_plain: Work, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that was believed is believed no more when it tells nothing of what the worker itself removes."""
+    monkeypatch.setattr(watch, "CHECK_S", 0.05)
+    monkeypatch.setattr(watch, "HEARD_WITHIN_S", 0.2)
+    monkeypatch.setattr(watch, "PAUSE_S", 0.05)
+    asked: list[tuple[CacheStore, CacheChanges]] = []
+    gate = asyncio.Event()
+    is_deaf = Watcher._is_deaf
+
+    async def noted(store: CacheStore, changes: CacheChanges) -> bool:
+        asked.append((store, changes))
+        await gate.wait()
+        return await is_deaf(store, changes)
+
+    monkeypatch.setattr(Watcher, "_is_deaf", staticmethod(noted))
+    await redis_client.config_set(SETTING, "Kg$h")
+    async with work_plain(FLASK) as world:
+
+        async def is_notified(*, expected: float) -> bool:
+            return expected == world.sample("logout_cache_notified", cache="flask")
+
+        # The second one is known before the first one goes.
+        await redis_client.set("session:b", session(world, "s2"))
+        await redis_client.set("session:a", session(world, "s1"))
+        await until(lambda: asked)
+        [(store, changes)] = asked
+        assert not await is_deaf(store, changes)
+        await world.log_out_session("s1")
+        await until(lambda: world.gone("session:a"))
+        await until(lambda: changes.heard_at >= store.changed_at > float("-inf"))
+        assert not await is_deaf(store, changes)
+        await redis_client.config_set(SETTING, "")
+        await world.log_out_session("s2")
+        gate.set()
+        await until(partial(is_notified, expected=0))
+        # From then on the cache is read for each logout.
+        await redis_client.set("session:c", session(world, "s3"))
+        await world.log_out_session("s3")
+        assert set() == await world.keys()
 
 
 async def test_an_answer_in_part(redis_client: redis.asyncio.Redis) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -36,6 +37,9 @@ class CacheChanges:
         clients: Of the Redis with the caches; of a Cluster one for each primary, which tells of its own keys only.
         patterns: Globs of the keys.
         owned: Whether the clients are closed with it.
+
+    Attributes:
+        heard_at: Monotonic seconds of the last notification, whatever it was of.
     """
 
     def __init__(self, clients: Sequence[redis.asyncio.Redis], patterns: Iterable[str], *, owned: bool = False) -> None:
@@ -47,6 +51,7 @@ class CacheChanges:
         self._readers: list[asyncio.Task[None]] = []
         self._keys: set[str] = set()
         self._news = asyncio.Event()
+        self.heard_at = float("-inf")
 
     async def open(self) -> str:
         """Begin to listen, and have Redis send what is needed.
@@ -105,7 +110,10 @@ class CacheChanges:
                     confirmed += 1
                     if confirmed > len(self._patterns):
                         raise RedisConnectionError("the connection was lost, and notifications with it")
-                if message is None or message["type"] != "pmessage" or message["data"] not in WRITES:
+                if message is None or message["type"] != "pmessage":
+                    continue
+                self.heard_at = time.monotonic()
+                if message["data"] not in WRITES:
                     continue
                 channel = text_of(message["channel"])
                 if channel is not None:

@@ -46,12 +46,17 @@ class CacheStore:
     Args:
         client: Without response decoding; owned by the caller.
         trips: Of that client; None makes them.
+
+    Attributes:
+        changed_at: Monotonic seconds before the last change of a value that Redis notifies of, where it does; noted by
+            who makes it.
     """
 
     def __init__(self, client: redis.asyncio.Redis, trips: Trips | None = None) -> None:
         self._client = client
         self._trips = trips or Trips(client)
         self._is_open = False
+        self.changed_at = float("-inf")
 
     @contextlib.contextmanager
     def circuit(self) -> Iterator[None]:
