@@ -9,10 +9,12 @@ import pytest
 import redis.asyncio
 
 from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.ingress.outbox.file import OutboxFile
+from tests.outbox.stored import MEGABYTE
 from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -59,3 +61,17 @@ async def start(own_redis: EmbeddedRedis, path: Path, clock: Clock, op: OP) -> A
 
     async with client:
         yield run
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[Path], OutboxFile]]:
+    """Open a file; what a test leaves open is closed."""
+    files: list[OutboxFile] = []
+
+    def open_file(path: Path) -> OutboxFile:
+        files.append(OutboxFile(path, max_entries=100_000, max_bytes=64 * MEGABYTE))
+        return files[-1]
+
+    yield open_file
+    for file in files:
+        file.close()
