@@ -98,7 +98,7 @@ class RefusingSubscriber(Subscriber):
         await super()._read()
         return "on_reset failed and is called again" if self._reset_failures else ""
 
-    def _beside(self) -> list[Job]:
+    def _own_jobs(self) -> list[Job]:
         return [Job("clearing", self._clear_all)]
 
     async def _clear_all(self) -> None:

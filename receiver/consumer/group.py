@@ -259,7 +259,7 @@ class GroupSubscriber(Reader):
                 self._done += done
                 raise
 
-    def _beside(self) -> list[Job]:
+    def _own_jobs(self) -> list[Job]:
         return [Job("claims", self._keep_claims, lambda: self._claims_problem)]
 
     async def _keep_claims(self) -> None:

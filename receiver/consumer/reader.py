@@ -149,7 +149,7 @@ class Reader(ABC):
             jobs.append(Job("acknowledgements", acks.run, lambda: acks.problem))
         try:
             self._prepare(client, listener.worker)
-            self._jobs = [*jobs, *self._beside()]
+            self._jobs = [*jobs, *self._own_jobs()]
             yield self._jobs
         finally:
             self._jobs = []
@@ -218,7 +218,7 @@ class Reader(ABC):
     def _disconnected(self) -> None:
         """A read failed: Redis may not be the one it was."""
 
-    def _beside(self) -> list[Job]:
+    def _own_jobs(self) -> list[Job]:
         """What runs beside reading and acknowledging."""
         return []
 
