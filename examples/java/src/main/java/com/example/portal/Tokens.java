@@ -47,6 +47,7 @@ class Tokens implements OAuth2AccessTokenResponseClient<OAuth2AuthorizationCodeG
     private final ClientRegistration registration;
     private final ObjectProvider<TokenCaches> caches;
     private final StringRedisTemplate redis;
+    private final TokenEndpoint endpoint;
     private final boolean isEntra;
     private final Set<String> scopes;
     private final String prefix;
@@ -59,6 +60,7 @@ class Tokens implements OAuth2AccessTokenResponseClient<OAuth2AuthorizationCodeG
             @Value("${portal.api-scopes}") Set<String> scopes,
             @Value("${portal.tokens-prefix}") String prefix) {
         this.registration = registrations.findByRegistrationId("op");
+        this.endpoint = new TokenEndpoint(registration.getProviderDetails().getTokenUri());
         this.caches = caches;
         this.redis = redis;
         this.isEntra = isEntra;
@@ -123,7 +125,7 @@ class Tokens implements OAuth2AccessTokenResponseClient<OAuth2AuthorizationCodeG
         try {
             ConfidentialClientApplication.Builder builder = ConfidentialClientApplication.builder(
                     registration.getClientId(), ClientCredentialFactory.createFromSecret(registration.getClientSecret()));
-            builder = isEntra ? builder.authority(authority()) : builder.oidcAuthority(authority());
+            builder = isEntra ? builder.authority(authority()) : builder.oidcAuthority(authority()).httpClient(endpoint);
             TokenCaches guarded = caches.getIfAvailable();
             builder.setTokenCacheAccessAspect(
                     guarded == null
