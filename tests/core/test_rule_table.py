@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from receiver.core.tokens import logout_token
 from receiver.core.tokens.logout_token import PARSING, RULES, SCREENING, VERIFYING
 from receiver.core.tokens.rule import Examination, NotFoundError, Rule
 from receiver.errors import Code
@@ -31,6 +35,18 @@ def test_rule_says_where_it_is_from_and_what_to_do(rule: Rule) -> None:
     assert rule.section
     assert rule.refusals
     assert all(advice.startswith(("OP: ", "Operator: ")) for advice in rule.refusals.values())
+
+
+def test_check_bears_its_number() -> None:
+    """The comment in each check begins with the number of its rule, so that the table leads to the reason and back."""
+    sources = Path(logout_token.__file__).parent.glob("*.py")
+    found = [
+        number
+        for source in sources
+        for number in re.findall(r"^ +# Rule ([\d.]+)\. ", source.read_text(), re.MULTILINE)
+    ]
+
+    assert sorted(rule.number for rule in RULES) == sorted(found)
 
 
 def test_every_code_of_a_token_is_refused_by_a_rule() -> None:

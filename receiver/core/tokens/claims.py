@@ -33,6 +33,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def is_plain_id(value: object) -> TypeGuard[str]:
     """Whether a value can be a `sub`, a `sid` or a `jti`: 1 to `MAX_ID_CHARS` characters, none of them a control."""
+    # Core §2: `sub` is a case-sensitive string of at most 255 ASCII characters; some OPs send more. Line breaks are
+    # what tells the parts of a digest apart (`marks.digest`), so a name with one could pass for two others. Half a
+    # surrogate pair is legal JSON (RFC 8259 §8.2), and no digest, log line or Redis command can be made of it.
     return isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and _CONTROL.search(value) is None
 
 
@@ -42,6 +45,7 @@ def check_issuer(claims: Claims, tenant: Tenant) -> str:
     Raises:
         LogoutTokenError: `issuer`.
     """
+    # Rule 5.1. BCL §2.6 step 4: validated as in an ID Token.
     # Core §3.1.3.7 step 2: the issuer "MUST exactly match the value of the iss (issuer) Claim". No case and no slash
     # is repaired: Auth0's issuer ends with a slash, Entra's v2 issuer does not and its v1 issuer does.
     # Entra, access tokens reference: under {tenantid} the claim `tid` must be a tenant we allow and the one in `iss`,
@@ -61,8 +65,10 @@ def check_audience(claims: Claims, tenant: Tenant) -> tuple[str, ...]:
     Raises:
         LogoutTokenError: `audience`.
     """
+    # Rule 5.2. BCL §2.6 step 4. RFC 8725 §3.9: without it a token made for another client of this OP would count here.
     # Core §3.1.3.7 step 3: "The aud (audience) Claim MAY contain an array with more than one element"; the token is
     # refused when we are not in it. Whole strings are compared: a substring would let `c1` pass for `c12`.
+    # RFC 7519 §4.1.3: an array of strings. With an entry of another type it is none, and two readers may differ on it.
     aud = claims.get("aud")
     if isinstance(aud, str):
         ours: tuple[str, ...] = (aud,) if aud in tenant.client_ids else ()
@@ -76,7 +82,7 @@ def check_audience(claims: Claims, tenant: Tenant) -> tuple[str, ...]:
 
 
 def client_of(claims: Claims, client_ids: tuple[str, ...]) -> str | None:
-    """Which of our clients named in `aud` the token is for; None when it is for several and says no more.
+    """Which of our clients named in `aud` the token says it is for; None where it does not say.
 
     Args:
         claims: The token's.
@@ -84,9 +90,7 @@ def client_of(claims: Claims, client_ids: tuple[str, ...]) -> str | None:
     """
     # Core §2: `azp` is "the party to which the ID Token was issued". The order of `aud` says nothing.
     azp = claims.get("azp")
-    if isinstance(azp, str) and azp in client_ids:
-        return azp
-    return client_ids[0] if len(client_ids) == 1 else None
+    return next((client_id for client_id in client_ids if client_id == azp), None)
 
 
 def check_client_algorithm(alg: str, client_id: str, tenant: Tenant) -> None:
@@ -95,8 +99,8 @@ def check_client_algorithm(alg: str, client_id: str, tenant: Tenant) -> None:
     Raises:
         LogoutTokenError: `alg`.
     """
-    # BCL §2.6 step 3, Core §3.1.3.7 step 7: `alg` is the `id_token_signed_response_alg` of this client, not merely
-    # one the OP has keys for. The OIDF suite signs with another genuine key of the OP and expects 400.
+    # Rule 5.3. BCL §2.6 step 3, Core §3.1.3.7 step 7: `alg` is the `id_token_signed_response_alg` of this client, not
+    # merely one the OP has keys for. The OIDF suite signs with another genuine key of the OP and expects 400.
     if alg not in tenant.algorithms_for(client_id):
         raise LogoutTokenError(Code.ALG, f"alg is not registered for client {client_id}; see client_algorithms")
 
@@ -107,7 +111,8 @@ def check_token_id(claims: Claims) -> str:
     Raises:
         LogoutTokenError: `jti_missing`.
     """
-    # BCL §2.4, and §2.6 step 8: a repeat is known by it. It need not be a UUID; LemonLDAP's has eight characters.
+    # Rule 5.10. BCL §2.4, and §2.6 step 8: a repeat is known by it. It need not be a UUID; LemonLDAP's has eight
+    # characters.
     jti = claims.get("jti")
     if not is_plain_id(jti):
         raise LogoutTokenError(Code.JTI_MISSING, f"no jti, or not a string of 1 to {MAX_ID_CHARS} plain characters")
@@ -125,6 +130,7 @@ def check_subject(claims: Claims, tenant: Tenant) -> tuple[str | None, str | Non
     Raises:
         LogoutTokenError: `no_subject`, `sid_missing` or `malformed`.
     """
+    # Rule 5.9. BCL §2.6 step 5.
     # BCL §2.4: "A Logout Token MUST contain either a sub or a sid Claim, and MAY contain both." OPs that leave one out
     # may write null for it (Rauthy its `sub`, early authentik its `sid`).
     # An empty `sub` names no user, and the `sid` beside it says which session ends: to refuse would lose that logout.
@@ -152,10 +158,12 @@ def check_events(claims: Claims) -> None:
     Raises:
         LogoutTokenError: `events`.
     """
+    # Rule 5.7. BCL §2.6 step 6.
     # BCL §2.4: the member's value "MUST be a JSON object and SHOULD be the empty JSON object {}". An empty object is
     # false in Python, so its type is tested and never its truth.
     # Other members are ignored; Keycloak adds a boolean one (`revoke_offline_access`).
-    # This rule is what keeps an ID token, an access token or another security event from signing users out.
+    # This rule is what keeps an ID token, an access token or another security event from signing users out: `typ` is
+    # only recommended (rule 4.3), and such tokens are signed with the same keys (BCL §4.1, RFC 8725 §3.12).
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(BACKCHANNEL_LOGOUT_EVENT), dict):
         raise LogoutTokenError(Code.EVENTS, "events does not hold the back-channel logout member as an object")
@@ -167,6 +175,7 @@ def check_no_nonce(claims: Claims) -> None:
     Raises:
         LogoutTokenError: `nonce`.
     """
+    # Rule 5.8. BCL §2.6 step 7.
     # BCL §2.4: "A nonce Claim MUST NOT be present. Its use is prohibited to make a Logout Token syntactically invalid
     # if used in a forged Authentication Response". Some RPs pass an empty one; presence is what counts.
     if "nonce" in claims:

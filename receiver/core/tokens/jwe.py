@@ -105,7 +105,9 @@ def choose_decryption_keys(header: Mapping[str, object], tenants: Iterable[Tenan
         LogoutTokenError: `token_too_large`, `encrypted` when no tenant has a decryption key, `alg`, or `decryption`
             when no key fits.
     """
+    # RFC 8725 §3.6 advises against compression before encryption: sizes leak what is in the text.
     # RFC 8725bis §3.15: the size of compressed text is not known before it is inflated, and 16 KiB may become 16 MiB.
+    # Readers that inflated it ran out of memory (CVE-2024-28176 in jose, CVE-2024-33664 in python-jose).
     if "zip" in header:
         raise LogoutTokenError(
             Code.TOKEN_TOO_LARGE, "the token is compressed, so its real size is unknown; send it plain"
@@ -136,6 +138,7 @@ def choose_decryption_keys(header: Mapping[str, object], tenants: Iterable[Tenan
 
 def _fits(key: DecryptionKey, header: Mapping[str, object]) -> bool:
     # RFC 7518 §4.6.1.1: the ephemeral key is on the curve of ours.
+    # RFC 8725 §2.5, §3.4: a point off the curve can give our key away bit by bit; the library refuses such points.
     epk = header.get("epk")
     if str(header.get("alg")).startswith("RSA"):
         of_kind = key.key_type == "RSA"
@@ -196,6 +199,8 @@ def open_token(
     """
     if segments != JWE_SEGMENTS:
         return compact, None, False
+    # Rule 1.2. BCL §2.6 step 1. The header is asked what rules 2.1 to 2.4 ask of the signed token's: a JWE has all of
+    # these members, too (RFC 7516 §4.1), and must not be read otherwise than the OP wrote it.
     header = read_header(compact)
     check_extensions(header)
     check_algorithm_name(header)

@@ -143,14 +143,18 @@ def read_key(jwk: object) -> VerificationKey | UnusableKey:
 def _wrong_kind(jwk: dict[str, Any]) -> tuple[Fault, str] | None:
     # RFC 7517 §4.2, §4.3: `use` and `key_ops` say what a key is for. Keycloak publishes its encryption keys in the
     # same set. A private or shared key in a public set is known to every reader of the set.
+    # RFC 8725 §2.1: `oct` would be a shared secret, of HS256, published to all.
     operations = jwk.get("key_ops")
     if "d" in jwk or jwk.get("kty") == "oct":
         return Fault.PRIVATE, "a private or shared key, published"
     for name in ("kid", "kty", "crv", "alg", "use", "issuer"):
         if not isinstance(jwk.get(name), str | None):
             return Fault.UNREADABLE, f"cannot be read: its {name} is not a string"
+    # RFC 7517 §4.2: `use` is `sig` or `enc`. A key that others encrypt to must not sign as well: each key is for
+    # one algorithm (RFC 8725 §3.1).
     if jwk.get("use") not in {None, "sig"}:
         return Fault.OTHER_USE, f"its use is {_shown(jwk['use'])}"
+    # RFC 7517 §4.3: `verify` is the operation that is wanted here.
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return Fault.OTHER_USE, "its key_ops lack verify"
     if (jwk.get("kty"), None if jwk.get("kty") == "RSA" else jwk.get("crv")) not in FAMILIES.values():
@@ -188,6 +192,7 @@ def _unreadable_rsa(jwk: dict[str, Any]) -> tuple[Fault, str]:
 def _weak(key: PublicKey) -> tuple[Fault, str] | None:
     if not isinstance(key, rsa.RSAPublicKey):
         return None
+    # RFC 7518 §3.3, RFC 8725 §3.2: what is too small to be safe is no key, even from the OP.
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         return Fault.WEAK, f"RSA with {key.key_size} bits, {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
     if not MIN_RSA_EXPONENT <= key.public_numbers().e <= MAX_RSA_EXPONENT:
@@ -196,6 +201,7 @@ def _weak(key: PublicKey) -> tuple[Fault, str] | None:
 
 
 def _shown(value: object) -> str:
+    # It goes to a terminal and to logs: as JSON in ASCII it holds no line break and no escape sequence.
     text = json.dumps(value, default=str).replace("\x7f", "\\u007f")
     return text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 3] + "..."
 

@@ -44,6 +44,7 @@ def parse_key_set(document: object) -> KeySet:
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWK Set: no keys array")  # noqa: TRY004  # a document's fault, not a caller's
     # RFC 7517 §5: a reader should ignore keys it does not understand. One bad key never spoils the set.
+    # The rest of a set without an end is not read: each key costs memory, and the document is fetched, not ours.
     read = [read_key(jwk) for jwk in document["keys"][:MAX_KEYS]]
     keys = tuple(key for key in read if isinstance(key, VerificationKey))
     unusable = tuple(key for key in read if isinstance(key, UnusableKey))
@@ -68,12 +69,15 @@ def select_keys(key_set: KeySet, kid: str | None, alg: str) -> tuple[Verificatio
         LogoutTokenError: `unknown_kid` when a fresher set might help; `alg` or `weak_key` when the key is
             there but must not be used.
     """
-    # RFC 8725 §3.10: `kid` is the sender's word. It is compared and nothing else: no path, no query, no address.
+    # Rule 6.2. RFC 8725 §3.10: `kid` is the sender's word. It is compared and nothing else: no path, no query, no
+    # address.
     named = [key for key in key_set.keys if kid is None or key.kid == kid]
     if not named and kid is not None:
         for key in key_set.unusable:
             if key.kid == kid:
                 raise LogoutTokenError(key.code, f"the OP publishes this key but it must not verify: {key.text}")
+        # RFC 7517 §4.5: `kid` is optional in a JWK. A set of one key without a name serves an OP that names it in
+        # tokens only; of several, the sender of the token would choose.
         named = [key for key in key_set.keys if key.kid is None]
         if len(named) > 1:
             named = []
@@ -102,8 +106,8 @@ def check_key_issuer(key: VerificationKey, iss: str, tid: object) -> None:
     Raises:
         LogoutTokenError: `key_issuer`.
     """
-    # Entra, access tokens reference, "validate the signing key issuer": one set holds keys of organisations and of
-    # consumer accounts, and either could otherwise sign for the other.
+    # Rule 6.3. Entra, access tokens reference, "validate the signing key issuer": one set holds keys of organisations
+    # and of consumer accounts, and either could otherwise sign for the other.
     if key.issuer is None:
         return
     expected = key.issuer
@@ -122,7 +126,7 @@ def check_signature(
     Raises:
         LogoutTokenError: `signature`.
     """
-    # BCL §2.6 step 2, RFC 7515 §5.2. BCL §4: the signature is what keeps others from signing users out.
+    # Rule 6.4. BCL §2.6 step 2, RFC 7515 §5.2. BCL §4: the signature is what keeps others from signing users out.
     for key in chosen_keys:
         if is_signed_by(key.public_key, supported_alg, signing_input, signature):
             return
@@ -133,6 +137,8 @@ def check_signature(
 
 
 def _known_keys(e: Examination) -> None:
+    # Rule 6.1. Core §10.1: an OP's keys are where its discovery document says. Without them nothing can be said of the
+    # token, so this is our failure, to be tried again, and not the sender's.
     if isinstance(e.keys, DependencyError):
         raise e.keys
     e.key_set = e.keys

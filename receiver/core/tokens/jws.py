@@ -72,10 +72,13 @@ def check_shape(compact: str) -> int:
     Raises:
         LogoutTokenError: `token_too_large` or `malformed`.
     """
+    # Rule 1.1. All that follows takes time in proportion to the length, and the sender is not known yet.
     if len(compact) > MAX_TOKEN_BYTES:
         raise LogoutTokenError(Code.TOKEN_TOO_LARGE, f"the token is longer than {MAX_TOKEN_BYTES} bytes")
     # RFC 7519 §7.2: a JWT has compact serialisation only. The JSON serialisations may carry several signatures
     # and unprotected headers, so readers may disagree on what was signed (RFC 8725bis §3.14).
+    # RFC 7515 §2: base64url has no padding and no line breaks. Python's decoder would pass over foreign characters,
+    # so that many texts would be one token.
     segments = compact.count(".") + 1
     rest = compact.encode("ascii", "replace").translate(None, _ALPHABET)
     if segments not in {JWS_SEGMENTS, JWE_SEGMENTS} or rest.strip(b".") or compact[0] == ".":
@@ -89,6 +92,8 @@ def read_header(signed: str) -> Mapping[str, object]:
     Raises:
         LogoutTokenError: `malformed` or `duplicate_member`.
     """
+    # Rule 2.1. RFC 7515 §4: the header is one JSON object with unique names. It is not encrypted or secret, and the
+    # same for every token of one key, so a parsed one may be kept.
     segment = signed.partition(".")[0]
     return _known_header(segment) if len(segment) <= MAX_KNOWN_HEADER_CHARS else _parse_header(segment)
 
@@ -106,8 +111,8 @@ def check_extensions(header: Mapping[str, object]) -> None:
     Raises:
         LogoutTokenError: `crit`.
     """
-    # RFC 7515 §4.1.11: "If any of the listed extension Header Parameters are not understood and supported by the
-    # recipient, then the JWS is invalid." A logout token needs none, so none is understood. PyJWT before 2.12.0
+    # Rule 2.2. RFC 7515 §4.1.11: "If any of the listed extension Header Parameters are not understood and supported by
+    # the recipient, then the JWS is invalid." A logout token needs none, so none is understood. PyJWT before 2.12.0
     # ignored the member (CVE-2026-32597).
     # RFC 7797 §7: `b64: false` must not be used with a JWT; it changes what the signature covers.
     if "crit" in header or "b64" in header:
@@ -120,7 +125,7 @@ def check_algorithm_name(header: Mapping[str, object]) -> str:
     Raises:
         LogoutTokenError: `alg`.
     """
-    # RFC 7515 §4.1.1: "This Header Parameter MUST be present and MUST be understood and processed by
+    # Rule 2.3. RFC 7515 §4.1.1: "This Header Parameter MUST be present and MUST be understood and processed by
     # implementations." Which ones are accepted is the tenant's choice: rule 4.1.
     alg = header.get("alg")
     if not isinstance(alg, str):
@@ -134,7 +139,7 @@ def check_header_types(header: Mapping[str, object]) -> str | None:
     Raises:
         LogoutTokenError: `malformed`.
     """
-    # RFC 7515 §4.1.4, §4.1.9, §4.1.10. A reader that turns 1 or {} into a text would compare something the OP
+    # Rule 2.4. RFC 7515 §4.1.4, §4.1.9, §4.1.10. A reader that turns 1 or {} into a text would compare something the OP
     # never wrote. A null `kid` is what some serialisers write for none.
     for name in ("typ", "cty"):
         if name in header and not isinstance(header[name], str):
@@ -151,6 +156,8 @@ def read_claims(signed: str) -> dict[str, object]:
     Raises:
         LogoutTokenError: `malformed` or `duplicate_member`.
     """
+    # Rule 2.5. RFC 7519 §7.2 step 10: the message must be "a UTF-8-encoded representation of a completely valid JSON
+    # object". What it says is believed by no rule before 6.4 has verified it.
     return parse_object(decode_base64url(signed.split(".")[1]), "payload")
 
 
@@ -160,7 +167,7 @@ def read_signature(signed: str) -> tuple[bytes, bytes]:
     Raises:
         LogoutTokenError: `malformed`.
     """
-    # Never encoded anew from what was parsed: the signature is over the sender's own bytes.
+    # Rule 2.6. Never encoded anew from what was parsed: the signature is over the sender's own bytes.
     signing_input, _, signature = signed.rpartition(".")
     return signing_input.encode("ascii"), decode_base64url(signature)
 
@@ -171,6 +178,8 @@ def decode_base64url(segment: str) -> bytes:
     Raises:
         LogoutTokenError: `malformed`.
     """
+    # RFC 7515 appendix C: padding is left out, so it is put back before Python's decoder sees it. A text with one
+    # character more than whole groups stands for no bytes, and the decoder refuses it.
     rest = len(segment) % 4
     try:
         raw = binascii.a2b_base64(segment.encode("ascii").translate(_STANDARD) + b"==="[: -rest % 4], strict_mode=True)

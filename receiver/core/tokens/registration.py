@@ -31,14 +31,16 @@ def peek_tenant(claims: Mapping[str, object], tenants: TenantDirectory) -> Tenan
     Raises:
         LogoutTokenError: `issuer` when no tenant has this issuer; `aud` when it is for clients of two of its tenants.
     """
-    # RFC 8725 §3.10: what a token says must not lead to a request. The claim is compared with configured issuers;
-    # no address is ever built from it, so a forged token cannot make us call a host of its choice (SSRF).
+    # Rule 3.1. RFC 8725 §3.10: what a token says must not lead to a request. The claim is compared with configured
+    # issuers; no address is ever built from it, so a forged token cannot make us call a host of its choice (SSRF).
     unverified_iss = claims.get("iss")
     candidates = tenants.by_unverified_issuer(unverified_iss) if isinstance(unverified_iss, str) else ()
     if not candidates:
         raise LogoutTokenError(Code.ISSUER, "iss is missing, or no configured tenant has this issuer")
     if len(candidates) == 1:
         return candidates[0]
+    # A vendor's issuer may have one key set for each application. `aud` only says which of our own registrations to
+    # judge by; whether the token is for it is rule 5.2.
     unverified_aud = claims.get("aud")
     audiences = unverified_aud if isinstance(unverified_aud, list) else [unverified_aud]
     addressed = [
@@ -59,7 +61,8 @@ def check_decryption_tenant(opened_by: Tenant | None, issued_by: Tenant) -> None
     Raises:
         LogoutTokenError: `issuer_mismatch`.
     """
-    # BCL §2.6 step 1: the keys are those registered for ID tokens, which is once for each issuer.
+    # Rule 3.2. BCL §2.6 step 1: the keys are those registered for ID tokens, which is once for each issuer. An OP that
+    # knows another one's encryption key must not get a token in as that one's.
     if opened_by is not None and not have_a_key_in_common(issued_by.decryption_key, opened_by.decryption_key):
         raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the token was encrypted to the key of {opened_by.name}")
 
@@ -70,8 +73,8 @@ def check_path(issued_by: Tenant, path_tenant: Tenant | None) -> None:
     Raises:
         LogoutTokenError: `issuer_mismatch`.
     """
-    # RFC 8725 §3.8: the keys must belong to the issuer. An OP that knows one tenant's URL only must not be able
-    # to act for another's.
+    # Rule 3.3. RFC 8725 §3.8: the keys must belong to the issuer. An OP that knows one tenant's URL only must not be
+    # able to act for another's.
     if path_tenant is not None and path_tenant.name != issued_by.name:
         raise LogoutTokenError(Code.ISSUER_MISMATCH, f"the path is for tenant {path_tenant.name}, the token is not")
 
@@ -82,8 +85,8 @@ def check_algorithm(alg: str, tenant: Tenant) -> str:
     Raises:
         LogoutTokenError: `alg`.
     """
-    # BCL §2.6 step 3: "Validate the alg (algorithm) Header Parameter in the same way it is validated for ID Tokens";
-    # `none` is never accepted.
+    # Rule 4.1. BCL §2.6 step 3: "Validate the alg (algorithm) Header Parameter in the same way it is validated for ID
+    # Tokens"; `none` is never accepted.
     # RFC 8725 §3.1: the caller says which algorithms are allowed, compared letter by letter. HS256 is in no list, so
     # a public key is never taken for a shared secret (RFC 8725 §2.1, GHSA-xgmm-8j9v-c9wx).
     if alg not in tenant.accepted_algorithms or alg not in FAMILIES:
@@ -97,7 +100,8 @@ def check_encrypted(encrypted: bool, tenant: Tenant) -> None:
     Raises:
         LogoutTokenError: `not_encrypted`.
     """
-    # BCL §2.6 step 1: when encryption was negotiated and the token is not encrypted, "the RP SHOULD reject it".
+    # Rule 4.2. BCL §2.6 step 1: when encryption was negotiated and the token is not encrypted, "the RP SHOULD reject
+    # it".
     if tenant.encrypted and not encrypted:
         raise LogoutTokenError(
             Code.NOT_ENCRYPTED, "the token is not encrypted, and this tenant requires it (encrypted)"
@@ -114,7 +118,7 @@ def check_type(header: Mapping[str, object], *, require_typ: bool) -> None:
     Raises:
         LogoutTokenError: `typ`.
     """
-    # RFC 7519 §5.2: `cty` says that the payload is another token, which a JWS for us never is.
+    # Rule 4.3. RFC 7519 §5.2: `cty` says that the payload is another token, which a JWS for us never is.
     if "cty" in header:
         raise LogoutTokenError(Code.TYP, "the token wraps another token (cty); send the logout token itself")
     # RFC 8725 §3.11: explicit types keep an access token or a security event from passing for a logout token.

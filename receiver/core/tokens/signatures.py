@@ -42,6 +42,8 @@ def is_signed_by(key: PublicKey, alg: str, signing_input: bytes, signature: byte
     public_key: Any = key
     try:
         if alg in _RSA:
+            # RFC 7518 §3.3, §3.5. The library accepts exactly one padding: where it was checked loosely, signatures of
+            # small exponents could be forged (CVE-2006-4339).
             public_key.verify(signature, signing_input, *_RSA[alg])
         elif alg in _ECDSA:
             length, algorithm = _ECDSA[alg]
@@ -52,6 +54,7 @@ def is_signed_by(key: PublicKey, alg: str, signing_input: bytes, signature: byte
             r, s = int.from_bytes(signature[:length], "big"), int.from_bytes(signature[length:], "big")
             public_key.verify(encode_dss_signature(r, s), signing_input, algorithm)
         else:
+            # RFC 8037 §3.1: EdDSA is given the text itself, and hashes it by its own rules.
             public_key.verify(signature, signing_input)
     except InvalidSignature:
         return False

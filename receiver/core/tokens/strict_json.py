@@ -29,9 +29,11 @@ def parse_object(text: bytes, what: str) -> dict[str, object]:
     Raises:
         LogoutTokenError: `malformed`, or `duplicate_member` for a repeated name at any level.
     """
+    # Asked before the text is parsed: `json` calls itself for each level, so that a deep text would cost the stack.
     if _is_deep(text):
         raise LogoutTokenError(Code.MALFORMED, f"the {what} nests deeper than {MAX_DEPTH} levels")
     try:
+        # RFC 8725 §3.7: "Use UTF-8". `json.loads` would guess among UTF-8, UTF-16 and UTF-32.
         # Not `json.loads`, which makes a decoder for every call that has hooks.
         value = _DECODER.decode(text.decode("utf-8", "strict"))
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
@@ -44,6 +46,7 @@ def parse_object(text: bytes, what: str) -> dict[str, object]:
 def _is_deep(text: bytes) -> bool:
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
         return False
+    # Brackets inside strings open nothing.
     depth = 0
     for byte in _STRING.sub(b"", text):
         if byte in b"{[":
@@ -56,6 +59,8 @@ def _is_deep(text: bytes) -> bool:
 
 
 def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # RFC 7515 §4, RFC 7519 §4: names MUST be unique; a parser refuses the text or takes the last one. An OP that
+    # validates the first `sub` and a receiver that acts on the last would sign out somebody else.
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise LogoutTokenError(Code.DUPLICATE_MEMBER, "a JSON object repeats a member name")
@@ -63,10 +68,13 @@ def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_constant(name: str) -> object:
+    # RFC 8259 §6: "Numeric values that cannot be represented in the grammar below (such as Infinity and NaN) are not
+    # permitted." Python reads them all the same, and NaN is neither before nor after any time.
     raise ValueError(name)
 
 
 def _finite(text: str) -> float:
+    # `1e400` is in the grammar, and infinite to Python: as `exp` it would never be over.
     value = float(text)
     if not isfinite(value):
         raise ValueError(text[:16])

@@ -29,6 +29,7 @@ def check_issued_at(claims: Claims, tenant: Tenant, now_s: float, *, ahead_s: fl
     Raises:
         LogoutTokenError: `iat_missing`, `iat_future`, `too_old` or `malformed`.
     """
+    # Rule 5.4. BCL §2.6 step 4.
     # BCL §4: OPs are encouraged to keep tokens short-lived, two minutes at most. `exp` is the sender's choice, so
     # the age is bounded here: a captured token must not sign users out for years. Duende's live for five minutes.
     if "iat" not in claims:
@@ -49,6 +50,7 @@ def check_expiry(claims: Claims, tenant: Tenant, now_s: float) -> float | None:
     Raises:
         LogoutTokenError: `exp_missing`, `expired` or `malformed`.
     """
+    # Rule 5.5. RFC 7519 §4.1.4: the time "on or after which the JWT MUST NOT be accepted", with "some small leeway".
     # BCL §2.4 requires `exp` since errata set 1; the 2022 text had no such claim. OPs built to that text omit it
     # (Hydra, PingAM, LemonLDAP, Keycloak before 23.0.4); the age of `iat` bounds their tokens.
     if "exp" not in claims:
@@ -69,8 +71,8 @@ def check_not_before(claims: Claims, tenant: Tenant, now_s: float, *, ahead_s: f
     Raises:
         LogoutTokenError: `not_yet_valid` or `malformed`.
     """
-    # RFC 7519 §4.1.5: a token "MUST NOT be accepted for processing" before it. BCL does not name the claim, and
-    # Duende sends it.
+    # Rule 5.6. RFC 7519 §4.1.5: a token "MUST NOT be accepted for processing" before it. BCL does not name the claim,
+    # and Duende sends it.
     if "nbf" not in claims:
         return
     nbf = _numeric_date(claims, "nbf")
@@ -106,6 +108,7 @@ def _not_before(e: Examination) -> None:
 
 
 def _ahead_s(tenant: Tenant) -> float:
+    # An OP whose clock runs ahead sends each logout once: refused as early, the logout would be lost. It waits instead.
     return max(tenant.clock_skew_s, tenant.max_ahead_s)
 
 
