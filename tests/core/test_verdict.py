@@ -8,7 +8,7 @@ import pytest
 
 from receiver.core.eviction import Eviction
 from receiver.core.layouts.cached_sign_in import CachedSignIn, from_claims
-from receiver.core.verdict import Marks, Removal, Verdict, judge, means, sid_digest
+from receiver.core.verdict import Marks, Removal, Verdict, judge, means, sid_digest, sub_digest
 
 OP = "https://op.example"
 AT = 1_000
@@ -62,6 +62,7 @@ def sign_in(**changes: Any) -> CachedSignIn:
         ({"auth_time": AT}, Marks(), REMOVED_OLD, Verdict.RETURNED),
         ({"oldest_token_at": AT - 61}, Marks(), REMOVED_OLD, Verdict.RETURNED),
         ({"oldest_token_at": AT - 61}, Marks(), REMOVED, Verdict.RETURNED),
+        ({"oldest_token_at": AT - 60}, Marks(), REMOVED, Verdict.UNSURE),
         ({"oldest_token_at": AT}, Marks(), REMOVED, Verdict.UNSURE),
         ({"oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
         ({"sid": "new", "oldest_token_at": AT + 1}, Marks(), REMOVED, Verdict.UNSURE),
@@ -141,6 +142,9 @@ SESSION = {"scope": "session", "sid": "s1"}
         (SESSION, {"sid": "s2", "sub": "other", "account": "elsewhere"}, True, False),
         ({**SESSION, "sub": None}, {"sid": "s1", "account": None}, False, True),
         ({**SESSION, "sub": None}, {"sid": None, "account": "elsewhere"}, False, False),
+        ({"sub": None, **SESSION}, {"sid": "s1", "sub": "pairwise", "account": None}, True, True),
+        # What names no user is nobody's: neither a logout's nor a sign-in's missing `sub` is one.
+        ({"sub": None}, {"sub": None, "account": "elsewhere"}, False, False),
         # A logout that counts for one client.
         ({"applies_to": "client", "client_id": "c1"}, {}, False, True),
         ({"applies_to": "client", "client_id": "c2"}, {}, False, False),
@@ -153,3 +157,38 @@ SESSION = {"scope": "session", "sid": "s1"}
 def test_whom_a_logout_means(logout: dict[str, Any], found: dict[str, Any], *, whole_user: bool, meant: bool) -> None:
     """By account, subject or session of the same issuer; never who authenticated later."""
     assert meant is means(order(**logout), sign_in(**found), accounts={"home.u"}, whole_user=whole_user)
+
+
+@pytest.mark.parametrize(("source", "ahead", "meant"), [("admin", 60, True), ("admin", 61, False), ("ssf", 1, False)])
+def test_order_is_dated_by_another_clock(source: str, ahead: int, *, meant: bool) -> None:
+    """The receiver dates an operator's order, the OP a sign-in, so what clocks may differ is tolerated.
+
+    The OP dates its own logouts, and nothing is tolerated there.
+    """
+    found = sign_in(auth_time=AT + ahead)
+
+    assert meant is means(order(input=source), found, accounts={"home.u"}, whole_user=False, skew_s=60.0)
+
+
+def test_user_has_other_subjects_at_other_clients() -> None:
+    """Where subjects are pairwise, those that are known to be the same user's are meant, too."""
+    pairwise = sign_in(sub="pairwise", account="elsewhere")
+    subjects = [sub_digest(pairwise) or ""]
+
+    for known, meant in ((subjects, True), (["another"], False), ((), False)):
+        assert meant is means(order(), pairwise, accounts={"home.u"}, whole_user=False, subjects=known)
+
+
+@pytest.mark.parametrize("unknown", ["iss", "sub"])
+def test_subject_without_an_issuer_has_no_name(unknown: str) -> None:
+    """A subject is one only at its issuer."""
+    assert sub_digest(sign_in(**{unknown: None})) is None
+
+
+@pytest.mark.parametrize(
+    ("marks", "latest"),
+    [(Marks(), 0.0), (Marks(user_at=2, session_at=3, order_at=1), 3), (Marks(order_at=7), 7), (Marks(user_at=5), 5)],
+)
+def test_latest_of_the_marks(marks: Marks, latest: float) -> None:
+    """The latest of those there are; 0 without any."""
+    assert latest == marks.latest_at

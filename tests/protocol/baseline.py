@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc import jwe
+from joserfc.jwk import RSAKey
 
 from receiver.core.tenants import Tenant
 from tests.protocol.vectors import signed
@@ -40,6 +42,13 @@ def token(key: KeyPair | None = None, alg: str = "RS256", header: dict[str, Any]
     """A signed token, valid but for the changes."""
     key = key or rsa_pair("k1")
     return signed({"alg": alg, "kid": key.kid, **(header or {})}, claims(**changes), key=key, alg=alg)
+
+
+def encrypted(plaintext: str, key_name: str = "enc", **header: Any) -> str:
+    """A JWE for one of our keys."""
+    key = RSAKey.import_key(rsa_pair(key_name).published(use=None))
+    protected = {"alg": "RSA-OAEP-256", "enc": "A256GCM", **header}
+    return jwe.encrypt_compact(protected, plaintext, key, algorithms=[protected["alg"], protected["enc"]])
 
 
 def pem(pair: KeyPair) -> str:

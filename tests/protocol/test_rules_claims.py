@@ -17,9 +17,7 @@ from receiver.core.tokens import claims as rules
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens import times
 from receiver.core.tokens.registration import peek_tenant
-from receiver.errors import (
-    Code,
-)
+from receiver.errors import Code, LogoutTokenError
 from tests.protocol.asked import accepted, key_set, refusal
 from tests.protocol.baseline import GUID_A, GUID_B, ISSUER, MULTI, TENANT, claims, token
 from tests.support.clock import NOW
@@ -71,6 +69,20 @@ def test_tenant_is_chosen_among_the_configured_ones() -> None:
         assert Code.ISSUER == refusal(peek_tenant, claims(iss=iss), directory)
 
 
+def test_audience_tells_tenants_of_one_issuer_apart() -> None:
+    """Where an issuer has a key set for each application, `aud` says whose token it is; one for several is refused."""
+    other = replace(TENANT, name="other", client_ids=frozenset({"c8", "c9"}))
+    directory = TenantDirectory((TENANT, other))
+
+    for ours, tenant in (("c1", TENANT), ("c9", other), (["x", "c9"], other), (["c8", "c9"], other)):
+        assert tenant is peek_tenant(claims(aud=ours), directory)
+    assert TENANT is peek_tenant(claims(aud=[["c9"], "c1"]), directory)
+    # Its rules refuse it.
+    for foreign in ("c3", [], ABSENT, 5, {}):
+        assert TENANT is peek_tenant(claims(aud=foreign), directory)
+    assert Code.AUDIENCE == refusal(peek_tenant, claims(aud=["c1", "c9"]), directory)
+
+
 def test_audience_names_one_of_our_clients() -> None:
     """`aud` is a string or an array of strings, and one of them is ours; which one is remembered."""
     for aud, ours in (("c1", ("c1",)), (["c2"], ("c2",)), (["other", "c2", "c1"], ("c1", "c2"))):
@@ -86,6 +98,25 @@ def test_issued_at_is_there_and_near() -> None:
     assert Code.IAT_MISSING == refusal(times.check_issued_at, claims(iat=ABSENT), TENANT, NOW)
     assert Code.IAT_FUTURE == refusal(times.check_issued_at, claims(iat=NOW + 61), TENANT, NOW)
     assert Code.TOO_OLD == refusal(times.check_issued_at, claims(iat=NOW - 661), TENANT, NOW)
+
+
+def test_token_may_be_early() -> None:
+    """A token is taken that is ahead by `max_ahead_s`, or by the clock skew where that is more; it counts later."""
+    for tenant, ahead in (
+        (TENANT, 300),
+        (replace(TENANT, max_ahead_s=0), 60),
+        (replace(TENANT, clock_skew_s=400), 400),
+    ):
+        for name, code in (("iat", Code.IAT_FUTURE), ("nbf", Code.NOT_YET_VALID)):
+            early = {"exp": NOW + 900, name: NOW + ahead}
+            assert NOW + ahead - tenant.clock_skew_s == accepted(tenant, **early).valid_at(tenant)
+            assert code == refusal(accepted, tenant, **{**early, name: NOW + ahead + 1})
+
+
+def test_newest_date_is_the_later_one() -> None:
+    """The OP's clock has shown `iat`, and `nbf` where there is one."""
+    for changes, newest in (({}, NOW), ({"nbf": NOW - 9}, NOW), ({"nbf": NOW + 9}, NOW + 9), ({"iat": 0}, 0)):
+        assert newest == times.newest_date(claims(**changes))
 
 
 def test_expiry_is_there_and_ahead() -> None:
@@ -156,7 +187,9 @@ def test_empty_sub_beside_a_sid_counts_as_absent() -> None:
 @pytest.mark.parametrize("value", [5, True, [], ["u1"], {}, "u" * 513, "a\x00", "\x7f", "\ud800"])
 def test_sub_and_sid_are_plain_strings(name: str, value: object) -> None:
     """A `sub` or `sid` that is there is a non-empty string of bearable length, whatever the other one is."""
-    assert Code.MALFORMED == refusal(rules.check_subject, claims(**{name: value}), TENANT)
+    with pytest.raises(LogoutTokenError, match=f"^{name} ") as caught:
+        rules.check_subject(claims(**{name: value}), TENANT)
+    assert Code.MALFORMED == caught.value.code
 
 
 def test_sid_may_be_required() -> None:
@@ -203,8 +236,8 @@ def test_other_claims_are_ignored() -> None:
 def test_logout_reason_is_kept_when_it_is_short_text() -> None:
     """A `logout_reason` becomes the event's reason; one that is long, not text or not printable is dropped."""
     keys = key_set(rsa_pair("k1").published())
-    reasons = ["user_logout", 5, "r" * 513, "a\nb"]
+    reasons = ["user_logout", "r" * 512, 5, "r" * 513, "a\nb"]
 
     kept = [lt.accept(parse_jws(token(logout_reason=reason)), TENANT, keys, NOW).reason for reason in reasons]
 
-    assert ["user_logout", None, None, None] == kept
+    assert ["user_logout", "r" * 512, None, None, None] == kept

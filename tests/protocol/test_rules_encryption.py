@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from joserfc import jwe as joserfc_jwe
 from joserfc.jwk import RSAKey
 
 from receiver.core.tenants import Tenant, TenantDirectory
@@ -20,17 +19,10 @@ from receiver.errors import (
     ConfigurationError,
 )
 from tests.protocol.asked import refusal
-from tests.protocol.baseline import TENANT, claims, pem, token
+from tests.protocol.baseline import TENANT, claims, encrypted, pem, token
 from tests.support.clock import NOW
 from tests.support.keys import b64, ec_pair, rsa_pair
 from tests.support.parsed import parse_jws
-
-
-def encrypted(plaintext: str, key_name: str = "enc", **header: Any) -> str:
-    """A JWE for one of our keys."""
-    key = RSAKey.import_key(rsa_pair(key_name).published(use=None))
-    protected = {"alg": "RSA-OAEP-256", "enc": "A256GCM", **header}
-    return joserfc_jwe.encrypt_compact(protected, plaintext, key, algorithms=[protected["alg"], protected["enc"]])
 
 
 def test_encrypted_token_is_opened_and_must_be_signed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,13 +14,13 @@ from receiver.core.tokens.jws import (
     check_shape,
     decode_base64url,
 )
-from receiver.core.tokens.registration import check_type
+from receiver.core.tokens.registration import check_algorithm, check_type
 from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
 from receiver.errors import (
     Code,
 )
 from tests.protocol.asked import refusal
-from tests.protocol.baseline import token
+from tests.protocol.baseline import TENANT, token
 from tests.support.op import ABSENT
 from tests.support.parsed import parse_jws
 
@@ -44,6 +45,15 @@ def test_type_may_be_required() -> None:
 def test_wrapped_token_is_refused() -> None:
     """A signed token that says it holds another one (`cty`) is not a logout token."""
     assert Code.TYP == refusal(check_type, {"typ": "logout+jwt", "cty": "JWT"}, require_typ=False)
+
+
+def test_algorithm_is_one_that_was_registered() -> None:
+    """Letter by letter, and never one that takes a public key for a secret, even if configured (RFC 8725 §3.1)."""
+    tenant = replace(TENANT, algorithms=frozenset({"RS256", "HS256", "none"}))
+
+    assert "RS256" == check_algorithm("RS256", tenant)
+    for alg in ("rs256", "RS384", "HS256", "none", "None", ""):
+        assert Code.ALG == refusal(check_algorithm, alg, tenant)
 
 
 @pytest.mark.parametrize("extension", [{"crit": ["exp2"], "exp2": 1}, {"crit": []}, {"crit": "exp"}, {"crit": None}])

@@ -41,6 +41,25 @@ def test_token_for_several_clients() -> None:
     assert (None, "tenant") == (whole.client_id, whole.applies_to)
 
 
+def test_each_client_has_an_event_of_its_own() -> None:
+    """The first client's has the id that earlier releases give the token, and a further one's is another."""
+    narrow = replace(TENANT, applies_to="client")
+    first, second = accepted(aud=["c1", "c2"]).to_evictions(narrow, NOW)
+    [whole] = accepted(aud=["c1", "c2"]).to_evictions(TENANT, NOW)
+
+    assert eviction_id(TENANT.issuer, "j1") == first.id == whole.id
+    assert eviction_id(TENANT.issuer, "j1\nc2") == second.id
+    assert ("backchannel", "j1", None) == (whole.input, whole.jti, whole.origin)
+
+
+@pytest.mark.parametrize(("ahead", "not_before"), [(0, 0.0), (60, 0.0), (61, NOW + 1)])
+def test_early_token_waits(ahead: int, not_before: float) -> None:
+    """What is ahead by more than the clock skew is published when it counts, and nothing else waits."""
+    [eviction] = accepted(iat=NOW + ahead).to_evictions(TENANT, NOW)
+
+    assert not_before == eviction.not_before
+
+
 def test_scope_follows_the_claims() -> None:
     """`sid` alone is that session, `sub` alone the whole user, both together what the tenant says."""
     per_user = replace(TENANT, both_claims="user")
