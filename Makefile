@@ -20,7 +20,7 @@ help:
 	@echo 'make test            tests that need Python and Redis only, minutes (ARGS=... go to pytest, JOBS=1: one process)'
 	@echo 'make test-deep       the rest: other stacks, topologies, TLS, chaos (what is missing is skipped)'
 	@echo 'make chaos           kills everything while logouts stream in, counts what is lost (ARGS="--seed 1")'
-	@echo 'make mutate          changes the Lua scripts one by one, names the changes that no test notices (ARGS=mark)'
+	@echo 'make mutate          changes the pure rules and the scripts, names the changes no test notices (ARGS=verdict)'
 	@echo 'make check           what CI runs: test, test-deep, lint, types, layers, chart, demo'
 	@echo 'make format | lock | clean'
 

@@ -1,77 +1,122 @@
-"""Change one thing in a Lua script, run the tests that are about it, and name each change that no test notices.
+"""Change one thing in a pure rule or in a Lua script, run the tests that are about it, and name what no test notices.
 
-    python -m tests.mutations            # every script of the table
-    python -m tests.mutations mark date  # these
+    python -m tests.mutations                     # every file of the table
+    python -m tests.mutations core/tokens mark    # those whose names contain one of these
 
-Each mutant gets a copy of the package; the repository stays as it is. It runs at the lowest priority, and ends with 1
-when a mutant survives that `ARGUED` does not name.
+The repository stays as it is. It runs at the lowest priority, and ends with 1 when a mutant survives that `ARGUED` does
+not name, or when `ARGUED` names one that does not.
 """
 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
-import functools
+import contextlib
+import io
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
+import time
+from typing import TYPE_CHECKING
 
-from tests.mutations.lua import Mutant, mutants
+import pytest
+
+from tests.mutations import lua, python, trial
 from tests.mutations.table import ARGUED, TESTS
+from tests.mutations.trial import PACKAGE, Imported, Trial
 
-ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 300
-"""Seconds for the tests of one mutant. A mutant that takes longer is found out, too."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.mutations.mutant import Mutant
+
+LIMIT_S, LIMIT_TIMES = 60.0, 10
+"""How long a trial may take: seconds, and times what the tests take without a change."""
 
 
-def survives(name: str, mutant: Mutant) -> bool:
-    """Whether the tests pass with this text in place of the script."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
-        copy = Path(directory)
-        for part in ("receiver", "demo", "tests"):
-            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-        shutil.copy(ROOT / "pyproject.toml", copy)
-        (copy / "receiver" / "bus" / "lua" / f"{name}.lua").write_text(mutant.text)
-        options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly"]
-        try:
-            ran = subprocess.run(
-                [sys.executable, "-m", "pytest", *options, *TESTS[name]],
-                cwd=copy, env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
-                capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return False
-    if ran.returncode not in {0, 1}:
-        raise RuntimeError(f"the tests of {name} did not run:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}")
-    return ran.returncode == 0
+class Run:
+    """Every mutant of some files. A plugin of pytest: in place of one run of the tests there are many.
+
+    Args:
+        names: Of the files.
+        jobs: Trials at once.
+    """
+
+    def __init__(self, names: Sequence[str], jobs: int) -> None:
+        self._jobs = jobs
+        self._texts = {name: (PACKAGE / name).read_text() for name in names}
+        self._mutants = {name: mutants_of(name, text) for name, text in self._texts.items()}
+        self._alive: dict[str, list[Mutant]] = {name: [] for name in names}
+        self.faults = 0
+
+    def try_imports(self) -> None:
+        """Those that need the package imported anew; to be called before anything has imported it."""
+        for name, mutants in self._mutants.items():
+            trials = [trial.at_import(PACKAGE / name, one, TESTS[name]) for one in mutants if one.at_import]
+            self._note(name, trial.survivors(trials, jobs=self._jobs, timeout_s=LIMIT_S))
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """All the others, and what came of each file."""
+        imported = trial.Imported()
+        for name, mutants in self._mutants.items():
+            began = time.monotonic()
+            if not [*trial.survivors([self._trial(name, None, session, imported)], jobs=1, timeout_s=LIMIT_S)]:
+                raise RuntimeError(f"the tests of {name} fail without a change, too")
+            timeout_s = LIMIT_S + LIMIT_TIMES * (time.monotonic() - began)
+            trials = [self._trial(name, one, session, imported) for one in mutants if not one.at_import]
+            self._note(name, trial.survivors(trials, jobs=self._jobs, timeout_s=timeout_s))
+            self._tell(name)
+        return True
+
+    def _trial(self, name: str, mutant: Mutant | None, session: pytest.Session, imported: Imported) -> Trial:
+        items = [item for item in session.items if item.location[0] in TESTS[name]]
+        return trial.in_place(imported, PACKAGE / name, self._texts[name], mutant, items)
+
+    def _note(self, name: str, trials: Iterable[Trial]) -> None:
+        self._alive[name] += [one.mutant for one in trials if one.mutant is not None]
+
+    def _tell(self, name: str) -> None:
+        lines = self._texts[name].splitlines()
+        alive = sorted(self._alive[name], key=lambda one: (one.line, one.column))
+        places = [(lines[one.line - 1].strip(), one.change) for one in alive]
+        argued = ARGUED.get(name, {})
+        unnoticed = [one for one, place in zip(alive, places, strict=True) if place not in argued]
+        total, left = len(self._mutants[name]), len(alive)
+        say(f"{name}: {total} mutants, {total - left} killed, {left - len(unnoticed)} argued, {len(unnoticed)} not")
+        for one in unnoticed:
+            say(f"  {one.line}:{one.column}: {one.change}: NOT NOTICED in: {lines[one.line - 1].strip()}")
+        in_vain = argued.keys() - set(places)
+        for line, change in sorted(in_vain):
+            say(f"  argued in vain: {change} in: {line}")
+        self.faults += len(unnoticed) + len(in_vain)
+
+
+def mutants_of(name: str, text: str) -> list[Mutant]:
+    """Of one file below `receiver/`."""
+    return [*(python.mutants(text, str(PACKAGE / name)) if name.endswith(".py") else lua.mutants(text))]
+
+
+def say(line: str) -> None:
+    """A line of the report."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
-    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=f"of {', '.join(TESTS)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="part of a file's name below receiver/ (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at once (default %(default)s)")
     given = parser.parse_args()
     os.nice(19)
-    unexplained = 0
-    for name in given.scripts or TESTS:
-        script = (ROOT / "receiver" / "bus" / "lua" / f"{name}.lua").read_text()
-        if not survives(name, Mutant(0, 0, "nothing", script)):
-            raise RuntimeError(f"the tests of {name} fail without a change, too")
-        found = list(mutants(script))
-        with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-            lives = pool.map(functools.partial(survives, name), found)
-            alive = [mutant for mutant, still in zip(found, lives, strict=True) if still]
-        sys.stdout.write(f"{name}: {len(found)} mutants, {len(found) - len(alive)} killed\n")
-        for mutant in alive:
-            why = ARGUED.get((name, mutant.line, mutant.change))
-            unexplained += why is None
-            sys.stdout.write(f"  {name}.lua:{mutant.line}:{mutant.column}: {mutant.change}: {why or 'NOT NOTICED'}\n")
-        sys.stdout.flush()
-    return 1 if unexplained else 0
+    names = [name for name in TESTS if not given.names or any(part in name for part in given.names)]
+    trial.import_libraries()
+    run = Run(names, given.jobs)
+    run.try_imports()
+    files = sorted({test for name in names for test in TESTS[name]})
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        ended = pytest.main([*trial.OPTIONS, *files], plugins=[run])
+    if ended:
+        raise RuntimeError(f"the tests cannot be collected, or fail without a change:\n{said.getvalue()}")
+    return 1 if run.faults else 0
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tests.mutations.mutant import Mutant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,23 +26,6 @@ _TOKEN = re.compile(
     | (?P<operator>==|~=|<=|>=|<|>)""",
     re.VERBOSE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One change.
-
-    Attributes:
-        line: Where, from 1.
-        column: From 1.
-        change: What it is, for a person: `== to ~=`.
-        text: The whole script with it.
-    """
-
-    line: int
-    column: int
-    change: str
-    text: str
 
 
 def mutants(script: str) -> Iterator[Mutant]:

@@ -1,13 +1,110 @@
-"""Which tests are about which script, and which of its mutants may live."""
+"""Which tests are about which file, and which of its mutants may live."""
 
 from __future__ import annotations
 
-TESTS = {
-    "mark": ["tests/evictor/test_marks.py"],
-    "part_date": ["tests/evictor/test_marks.py"],
-    "lease": ["tests/ingress/test_lease.py"],
-}
-"""Script to tests, which are to be few and fast."""
+RULES = (
+    "tests/protocol/test_every_rule.py", "tests/core/test_rule_table.py", "tests/protocol/test_rules_claims.py",
+    "tests/protocol/test_rules_header.py", "tests/protocol/test_rules_outcome.py",
+)  # fmt: skip
+"""On logout tokens, without a server."""
 
-ARGUED: dict[tuple[str, int, str], str] = {}
-"""Script, line and change to the reason why no test can notice it, or why none has to."""
+KEYS = ("tests/core/test_jwk.py", "tests/protocol/test_rules_keys.py", "tests/protocol/test_every_rule.py")
+
+ENDPOINTS = ("tests/protocol/test_rules_endpoints.py",)
+"""On the tokens of single endpoints."""
+
+SETS = ("tests/core/test_security_event.py",)
+
+FORMS = ("tests/core/test_forms.py", "tests/core/test_wrapped.py", "tests/core/test_session_values.py")
+
+LAYOUTS = ("tests/evictor/test_layouts.py", "tests/evictor/test_foreign_keys.py", "tests/evictor/test_torn_session.py")
+
+GROUPS = (
+    "tests/consumer/test_group.py", "tests/consumer/test_group_numbering.py", "tests/consumer/test_reset.py",
+    "tests/consumer/test_trimmed_in_hand.py",
+)  # fmt: skip
+
+SESSIONS = ("tests/consumer/test_sessions.py", "tests/consumer/test_many_names.py", "tests/consumer/test_lifetimes.py")
+
+TESTS: dict[str, tuple[str, ...]] = {
+    "core/tokens/claims.py": RULES,
+    "core/tokens/times.py": RULES,
+    "core/tokens/registration.py": RULES,
+    "core/tokens/logout_token.py": RULES,
+    "core/tokens/rule.py": RULES,
+    "core/tokens/strict_json.py": RULES,
+    "core/tokens/jws.py": RULES,
+    "core/tokens/jwk.py": KEYS,
+    "core/tokens/jwks.py": KEYS,
+    "core/tokens/signatures.py": KEYS,
+    "core/tokens/key_freshness.py": (*KEYS, "tests/keys/test_keys_freshness.py"),
+    "core/tokens/jwe.py": ("tests/protocol/test_rules_encryption.py", "tests/protocol/test_every_rule.py"),
+    "core/tokens/explicit_type.py": (*ENDPOINTS, *SETS),
+    "core/tokens/endpoint_token.py": ENDPOINTS,
+    "core/tokens/command_token.py": ENDPOINTS,
+    "core/tokens/revocation_token.py": ENDPOINTS,
+    "core/tokens/signed_token.py": ENDPOINTS,
+    "core/tokens/discovery.py": ("tests/keys/test_keys_discovery.py",),
+    "core/verdict.py": ("tests/core/test_verdict.py",),
+    "core/marks.py": ("tests/core/test_marks.py", "tests/core/test_sign_in.py"),
+    "core/sign_in.py": ("tests/core/test_sign_in.py",),
+    "core/eviction.py": ("tests/core/test_eviction.py", "tests/protocol/test_rules_outcome.py"),
+    "core/repeats.py": ("tests/protocol/test_reused_jti.py",),
+    "core/tenants.py": RULES,
+    "core/presets.py": ("tests/protocol/test_rules_claims.py", "tests/presets/test_presets.py"),
+    "core/numeric_date.py": ("tests/core/test_sign_in.py", *RULES),
+    "core/trace_context.py": ("tests/core/test_trace_context.py",),
+    "core/cursor.py": ("tests/core/test_cursor.py",),
+    "core/pace.py": ("tests/core/test_pace.py",),
+    "core/local_marks.py": ("tests/consumer/test_knowledge.py",),
+    "core/index_names.py": ("tests/evictor/test_index_secret.py",),
+    "core/directory.py": ("tests/watches/test_graph_answers.py",),
+    "core/realm.py": ("tests/watches/test_keycloak.py",),
+    "core/audit.py": ("tests/core/test_audit.py",),
+    "core/signals/delivery.py": ("tests/ssf/test_ssf_command.py",),
+    "core/signals/event_types.py": SETS,
+    "core/signals/security_event.py": SETS,
+    "core/signals/set_claims.py": SETS,
+    "core/signals/subjects.py": SETS,
+    "core/signals/transmitter.py": SETS,
+    "core/layouts/__init__.py": LAYOUTS,
+    "core/layouts/cached_sign_in.py": ("tests/core/test_session_values.py", "tests/core/test_verdict.py"),
+    "core/layouts/foreign_json.py": ("tests/core/test_msal_cache_removal.py", *FORMS),
+    "core/layouts/forms.py": FORMS,
+    "core/layouts/java.py": FORMS,
+    "core/layouts/keyed.py": LAYOUTS,
+    "core/layouts/layout.py": LAYOUTS,
+    "core/layouts/msal.py": LAYOUTS,
+    "core/layouts/msal_cache.py": ("tests/core/test_msal_cache_removal.py", *FORMS),
+    "core/layouts/msgpack.py": FORMS,
+    "core/layouts/pickled.py": FORMS,
+    "core/layouts/session.py": LAYOUTS,
+    "core/layouts/session_values.py": FORMS,
+    "core/layouts/spring.py": LAYOUTS,
+    "core/layouts/wrapped.py": FORMS,
+    "bus/lua/acknowledge.lua": ("tests/consumer/test_acks.py",),
+    "bus/lua/claim.lua": GROUPS,
+    "bus/lua/cut.lua": ("tests/evictor/test_cut.py",),
+    "bus/lua/epoch.lua": ("tests/consumer/test_lifetimes.py",),
+    "bus/lua/keep.lua": GROUPS,
+    "bus/lua/learn.lua": ("tests/evictor/test_index_limits.py", "tests/evictor/test_reading.py"),
+    "bus/lua/lease.lua": ("tests/ingress/test_lease.py",),
+    "bus/lua/leave_group.lua": GROUPS,
+    "bus/lua/mark.lua": ("tests/evictor/test_marks.py",),
+    "bus/lua/part_date.lua": ("tests/evictor/test_marks.py",),
+    "bus/lua/part_lines.lua": SESSIONS,
+    "bus/lua/part_trimmed.lua": GROUPS,
+    "bus/lua/probe_clearing.lua": ("tests/diagnosis/test_doctor_caches.py",),
+    "bus/lua/publish.lua": (*SESSIONS, "tests/protocol/test_reused_jti.py"),
+    "bus/lua/put_recheck.lua": ("tests/evictor/test_staying_removed.py", "tests/evictor/test_clock_set_back.py"),
+    "bus/lua/read_group.lua": GROUPS,
+    "bus/lua/register.lua": SESSIONS,
+    "bus/lua/removed.lua": ("tests/evictor/test_damaged_removals.py", "tests/evictor/test_staying_removed.py"),
+    "bus/lua/reset_done.lua": ("tests/consumer/test_reset.py",),
+    "bus/lua/swap.lua": ("tests/evictor/test_clear.py",),
+    "bus/lua/take_recheck.lua": ("tests/evictor/test_staying_removed.py", "tests/evictor/test_clock_set_back.py"),
+}
+"""File below `receiver/` to tests, which are to be few and fast."""
+
+ARGUED: dict[str, dict[tuple[str, str], str]] = {}
+"""For each file: line and change, and the reason why no test can notice it, or why none has to."""

@@ -1,29 +1,144 @@
-"""The mutants themselves."""
+"""The mutants themselves, and that a trial tells a test that notices from one that does not."""
 
 from __future__ import annotations
 
-from tests.mutations.lua import NO_COMMAND, mutants
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.mutations import lua, python, trial
+from tests.mutations.lua import NO_COMMAND
+from tests.mutations.table import ARGUED, TESTS
+from tests.mutations.trial import PACKAGE, Trial, survivors
+
+if TYPE_CHECKING:
+    from tests.mutations.mutant import Mutant
 
 SCRIPT = """-- 1 == 2 and 'x'
 local text = 'a < 5 or b'
 if #text >= 12 and redis.call('GET', KEYS[1]) then return 1 end
 """
 
+MODULE = '''"""Text with == and 1."""
+LIMIT = 3
 
-def test_one_change_each() -> None:
+def check(value: Literal["x"] = 2) -> bool:
+    """Whether 1 < 2."""
+    if value is None or not value:
+        raise ValueError(f"no {value} of 5")
+    return value < LIMIT
+'''
+
+
+def test_one_change_of_a_script() -> None:
     """Comparisons, connectives, numbers and commands; nothing in comments and strings."""
-    found = list(mutants(SCRIPT))
+    found = list(lua.mutants(SCRIPT))
 
     changes = [">= to >", "12 to 13", "and to or", f"redis.call to {NO_COMMAND}", "1 to 2", "1 to 2"]
     assert changes == [one.change for one in found]
     assert {3} == {one.line for one in found}
-    assert len(found) == len({one.text for one in found})
-    assert all(one.text.count("\n") == SCRIPT.count("\n") for one in found)
+    assert len(found) == len({one.content for one in found})
+    assert all(str(one.content).count("\n") == SCRIPT.count("\n") for one in found)
 
 
 def test_a_command_is_left_out() -> None:
     """A question to Redis is not sent, and answered with nothing."""
-    [without] = [one.text for one in mutants(SCRIPT) if NO_COMMAND in one.change]
+    [without] = [str(one.content) for one in lua.mutants(SCRIPT) if NO_COMMAND in one.change]
 
     assert f"and {NO_COMMAND}('GET', KEYS[1])" in without
     assert "return false end" in without.splitlines()[0]
+
+
+def in_module(module: str) -> list[Mutant]:
+    """Its mutants."""
+    return list(python.mutants(module))
+
+
+def test_one_change_of_a_module() -> None:
+    """Conditions, constants, returned values and statements; nothing in types, and nothing that a person reads."""
+    changes = {one.change: one.at_import for one in in_module(MODULE)}
+
+    assert {
+        "3 to 4": True,
+        "2 to 3": True,
+        "without value is None": False,
+        "without not value": False,
+        "value is None to value is not None": False,
+        "not value to value": False,
+        "without raise ValueError(f'no {value} of 5')": False,
+        "return value < LIMIT to return None": False,
+        "value < LIMIT to value <= LIMIT": False,
+    } == changes
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "result"),
+    [("value < LIMIT to value <= LIMIT", 3, True), ("3 to 4", 3, True), ("2 to 3", 1, True)],
+)
+def test_change_is_in_the_code(change: str, value: int, *, result: bool) -> None:
+    """What a mutant is called is what it does."""
+    [code] = [one.content for one in in_module(MODULE) if one.change == change]
+    assert isinstance(code, CodeType)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102  # of the text above
+
+    assert result is names["check"](value)
+
+
+def test_trials() -> None:
+    """The mutants that tests pass with are told; one that they fail with, that ends, or that never ends is noticed."""
+
+    def forever() -> bool:
+        while True:
+            pass
+
+    mutants = [one for one in in_module(MODULE) if not one.at_import][:4]
+    ends = (lambda: True, lambda: False, lambda: bool(1 // 0), forever)
+    trials = [Trial(mutant, lambda: None, passes) for mutant, passes in zip(mutants, ends, strict=True)]
+
+    assert [mutants[0]] == [one.mutant for one in survivors(trials, jobs=2, timeout_s=2.0)]
+
+
+def test_mutant_that_cannot_be_put_in_place() -> None:
+    """It does not count as noticed."""
+
+    def nowhere() -> None:
+        raise LookupError
+
+    assert 1 == len([*survivors([Trial(in_module(MODULE)[0], nowhere, lambda: False)], jobs=1, timeout_s=60.0)])
+
+
+def changed_and_back(limit: int) -> bool:
+    """What the next test changes."""
+    return limit < 3
+
+
+def test_function_is_changed_in_place() -> None:
+    """Wherever it has been imported to."""
+    text = (trial.PACKAGE.parent / __file__).read_text()
+    [mutant] = [one for one in python.mutants(text, __file__) if one.change == "limit < 3 to limit <= 3"]
+    before, function = changed_and_back.__code__, changed_and_back
+    assert isinstance(mutant.content, CodeType)
+    try:
+        trial.Imported().put_code(compile(text, __file__, "exec"), mutant.content)
+        assert function(3)
+    finally:
+        changed_and_back.__code__ = before
+    assert not function(3)
+
+
+def test_table_names_what_is_there() -> None:
+    """Every rule of the core and every script has its tests, and what is argued is in the text."""
+    there = {str(file.relative_to(PACKAGE)) for file in (PACKAGE / "bus" / "lua").glob("*.lua")}
+    for file in (PACKAGE / "core").rglob("*.py"):
+        name = str(file.relative_to(PACKAGE))
+        if any(python.mutants(file.read_text())):
+            there.add(name)
+
+    assert there == TESTS.keys()
+    for name, argued in ARGUED.items():
+        lines = {line.strip() for line in (PACKAGE / name).read_text().splitlines()}
+        assert {line for line, _ in argued} <= lines
+    for tests in TESTS.values():
+        assert all((PACKAGE.parent / test).is_file() for test in tests)

@@ -1,0 +1,230 @@
+"""Trials of mutants: each in a forked process, which puts the change in place and runs tests until one fails.
+
+Nothing is copied and nothing is written. Tests that start processes of their own do not see the change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tests.mutations.mutant import Mutant
+
+PACKAGE = Path(__file__).parents[2] / "receiver"
+
+SURVIVED, NOTICED = 0, 1
+"""How the process of a trial ends; also by a signal, when the mutant is noticed."""
+
+PAUSE_S = 0.01
+"""Seconds between two looks at the trials that run."""
+
+LIBRARIES = (
+    "aiohttp.web", "aiohttp.test_utils", "cryptography.x509", "hypothesis", "jwt", "joserfc.jwe", "jsonschema",
+    "prometheus_client", "pydantic_settings", "pytest_asyncio.plugin", "redis.asyncio", "yaml",
+)  # fmt: skip
+"""What the package and its tests import, imported once. One that is missing here costs time and no more."""
+
+OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cov", "--assert=plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is tried, and how.
+
+    Attributes:
+        mutant: The change; None for none.
+        place: Puts it in place. This and the next are called in a process of its own.
+        passes: Runs the tests; whether they pass.
+    """
+
+    mutant: Mutant | None
+    place: Callable[[], None]
+    passes: Callable[[], bool]
+
+
+def survivors(trials: Iterable[Trial], *, jobs: int, timeout_s: float) -> Iterator[Trial]:
+    """Those whose tests pass, in any order.
+
+    Args:
+        trials: To be made.
+        jobs: How many at once.
+        timeout_s: Seconds for each; one that takes longer counts as failed, for a mutant may never end.
+    """
+    waiting = deque(trials)
+    running: dict[int, tuple[Trial, float]] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            trial = waiting.popleft()
+            running[_begin(trial)] = trial, time.monotonic() + timeout_s
+        time.sleep(PAUSE_S)
+        for process, (trial, until) in [*running.items()]:
+            if time.monotonic() > until:
+                os.killpg(process, signal.SIGKILL)
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                del running[process]
+                if os.waitstatus_to_exitcode(status) == SURVIVED:
+                    yield trial
+
+
+def _begin(trial: Trial) -> int:
+    process = os.fork()
+    if process:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(process, process)
+        return process
+    # What cannot be put in place is not noticed.
+    result = SURVIVED
+    with contextlib.suppress(LookupError):
+        os.setpgid(0, 0)
+        sink = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(sink, descriptor)
+        trial.place()
+        result = NOTICED
+        # Whatever a mutant raises in the middle of pytest, it is noticed.
+        with contextlib.suppress(BaseException):
+            result = SURVIVED if trial.passes() else NOTICED
+    os._exit(result)
+
+
+def at_import(file: Path, mutant: Mutant, tests: Sequence[str]) -> Trial:
+    """Of a change outside of every function: the package is imported with it. Not after anything has imported it."""
+
+    def place() -> None:
+        assert isinstance(mutant.content, CodeType)
+        sys.meta_path.insert(0, Changed(file, mutant.content))
+
+    return Trial(mutant, place, lambda: pytest.main([*OPTIONS, "-x", *tests]) == 0)
+
+
+class Changed(importlib.machinery.SourceFileLoader):
+    """Finds one module, with other code than its file has."""
+
+    def __init__(self, file: Path, code: CodeType) -> None:
+        super().__init__(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts), str(file))
+        self._code = code
+
+    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+        """As `sys.meta_path` asks for it."""
+        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The changed one, and never from a cache."""
+        del fullname
+        return self._code
+
+
+class Imported:
+    """What is there to be changed once all tests are collected: functions by their file, and scripts."""
+
+    def __init__(self) -> None:
+        script = importlib.import_module("receiver.bus.lua").Script
+        self.functions: dict[str, list[FunctionType]] = {}
+        self.scripts: list[Any] = []
+        for one in gc.get_objects():
+            # Not `isinstance`, which some objects of frameworks answer with an error.
+            if type(one) is FunctionType:
+                self.functions.setdefault(one.__code__.co_filename, []).append(one)
+            elif type(one) is script:
+                self.scripts.append(one)
+
+    def put_code(self, there: CodeType, instead: CodeType) -> None:
+        """Change the functions in which a module's code differs.
+
+        Raises:
+            LookupError: there is none.
+        """
+        original = {_name(code): code for code in _codes(there)}
+        different = {_name(code): code for code in _codes(instead) if code != original[_name(code)]}
+        found = 0
+        for function in self.functions[there.co_filename]:
+            code = different.get(_name(function.__code__))
+            # One inside another may close over other names now: the outer one makes it anew.
+            if code is not None and code.co_freevars == function.__code__.co_freevars:
+                function.__code__ = code
+                found += 1
+        if not found:
+            raise LookupError("no function is changed")
+
+    def put_text(self, there: str, instead: str) -> None:
+        """Change the scripts that hold this text.
+
+        Raises:
+            LookupError: there is none.
+        """
+        found = [script for script in self.scripts if there in script.text]
+        if not found:
+            raise LookupError("no script is changed")
+        for script in found:
+            text = script.text.replace(there, instead)
+            object.__setattr__(script, "text", text)
+            object.__setattr__(script, "sha", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def in_place(
+    imported: Imported, file: Path, text: str, mutant: Mutant | None, items: Sequence[pytest.Item]
+) -> Trial:  # fmt: skip
+    """Of a change inside a function or a script, with tests that are collected already.
+
+    Args:
+        imported: Where it is.
+        file: What is changed.
+        text: What is in it.
+        mutant: The change; None for none.
+        items: The tests.
+    """
+
+    def passes() -> bool:
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if item.session.testsfailed:
+                # What they have started is ended.
+                item.config.hook.pytest_sessionfinish(session=item.session, exitstatus=1)
+                return False
+        return bool(items)
+
+    def place() -> None:
+        if mutant is None:
+            return
+        if isinstance(mutant.content, str):
+            imported.put_text(text, mutant.content)
+        else:
+            imported.put_code(compile(text, str(file), "exec"), mutant.content)
+
+    return Trial(mutant, place, passes)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield inner
+            yield from _codes(inner)
+
+
+def _name(code: CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+def import_libraries() -> None:
+    """Once, before any trial."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
