@@ -8,14 +8,26 @@ import pytest
 
 from receiver.core.tokens.jwk import Fault, UnusableKey, VerificationKey, read_key
 from receiver.errors import Code
-from tests.support.keys import ec_pair, ed25519_pair, rsa_pair
+from tests.support.keys import b64, ec_pair, ed25519_pair, rsa_pair
 
 RSA = rsa_pair("k1").published()
 EC = ec_pair("k2").published()
 OKP = ed25519_pair("k3").published()
 
 
-@pytest.mark.parametrize("jwk", [RSA, EC, OKP, {**RSA, "use": None}, {**EC, "key_ops": ["verify"]}])
+def of_bits(bits: int) -> dict[str, Any]:
+    """An RSA key whose modulus has as many bits."""
+    modulus = 2 ** (bits - 1) + 1
+    return {**RSA, "n": b64(modulus.to_bytes((bits + 7) // 8, "big"))}
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [
+        RSA, EC, OKP, {**RSA, "use": None}, {**EC, "key_ops": ["verify"]}, {**RSA, "crv": "P-256"}, of_bits(2048),
+        of_bits(8192),
+    ],
+)  # fmt: skip
 def test_good_key_is_read(jwk: dict[str, Any]) -> None:
     """A public key of a known kind, for signatures or for nothing in particular, verifies."""
     key = read_key(jwk)
@@ -28,7 +40,7 @@ def test_good_key_is_read(jwk: dict[str, Any]) -> None:
     ("jwk", "fault"),
     [
         ("a text", Fault.UNREADABLE),
-        ({**RSA, "kty": 5}, Fault.UNREADABLE),
+        *(({**EC, name: 5}, Fault.UNREADABLE) for name in ("kid", "kty", "crv", "alg", "use", "issuer")),
         ({**RSA, "n": "!"}, Fault.UNREADABLE),
         ({**RSA, "n": None}, Fault.UNREADABLE),
         ({**EC, "y": EC["x"]}, Fault.UNREADABLE),
@@ -47,6 +59,9 @@ def test_good_key_is_read(jwk: dict[str, Any]) -> None:
         ({**OKP, "x": "AQ"}, Fault.COORDINATE),
         (rsa_pair("weak", 1024).published(), Fault.WEAK),
         ({**RSA, "n": "8Q"}, Fault.WEAK),
+        ({**RSA, "n": "AQ"}, Fault.WEAK),
+        (of_bits(2047), Fault.WEAK),
+        (of_bits(8193), Fault.WEAK),
         ({**RSA, "e": "Aw"}, Fault.WEAK),
     ],
 )
@@ -75,3 +90,40 @@ def test_private_keys_are_alarming_and_encryption_keys_are_not() -> None:
     faults = [read_key(jwk) for jwk in ({**RSA, "d": "AQAB"}, {**RSA, "use": "enc"}, {**EC, "crv": "secp256k1"})]
 
     assert [True, False, False] == [key.alarming for key in faults if isinstance(key, UnusableKey)]
+
+
+@pytest.mark.parametrize("name", ["kid", "crv", "alg", "use", "issuer"])
+def test_member_that_is_no_string_is_named(name: str) -> None:
+    """The OP's operator is told which one it is."""
+    assert f"its {name} is not a string" in str(read_key({**EC, name: 5}))
+
+
+def test_kind_that_is_not_supported_is_named() -> None:
+    """By family and curve."""
+    assert 'kty "AKP", crv "X" is not supported' in str(read_key({"kty": "AKP", "crv": "X"}))
+
+
+@pytest.mark.parametrize(
+    ("kid", "shown"),
+    [("k" * 38, f'"{"k" * 38}"'), ("k" * 39, f'"{"k" * 36}...'), (None, "null")],
+    ids=["fits", "cut", "none"],
+)
+def test_long_values_are_cut(kid: str | None, shown: str) -> None:
+    """At 40 characters, quotes included."""
+    assert str(read_key({"kid": kid, "use": "enc"})).startswith(f"kid {shown}: ")
+
+
+def test_key_fits_the_one_algorithm_it_is_for() -> None:
+    """Of its family and curve, and the one it names (RFC 8725 §3.1); `Ed25519` is what `EdDSA` means for that curve."""
+    key, for_all, edwards = (
+        read_key({**EC, "alg": "ES256"}),
+        read_key({**RSA, "alg": None}),
+        read_key({**OKP, "alg": "EdDSA"}),
+    )
+    assert isinstance(key, VerificationKey)
+    assert isinstance(for_all, VerificationKey)
+    assert isinstance(edwards, VerificationKey)
+
+    assert [True, False, False] == [key.fits(alg) for alg in ("ES256", "ES384", "RS256")]
+    assert [True, True, False] == [for_all.fits(alg) for alg in ("RS256", "PS512", "HS256")]
+    assert [True, True, False] == [edwards.fits(alg) for alg in ("EdDSA", "Ed25519", "ES256")]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from receiver.core.tenants import TenantDirectory
 from receiver.core.tokens import logout_token
 from receiver.core.tokens.logout_token import PARSING, RULES, SCREENING, VERIFYING
-from receiver.core.tokens.rule import Examination, NotFoundError, Rule
+from receiver.core.tokens.rule import Examination, NotFoundError, Rule, enforce_together
 from receiver.errors import Code
 
 
@@ -70,3 +71,27 @@ def test_what_is_not_found_is_named() -> None:
         _ = Examination().claims
     assert "claims" == caught.value.attribute
     assert not hasattr(Examination(), "claims")
+
+
+def test_one_failure_takes_no_other_token_down() -> None:
+    """Of tokens that are asked together each ends at the first rule it breaks; the others go on."""
+    asked: list[tuple[str, str]] = []
+
+    def rule(name: str, refuses: str) -> Rule:
+        def check(examination: Examination) -> None:
+            asked.append((name, examination.compact))
+            if examination.compact == refuses:
+                raise ValueError(name)
+
+        return Rule("1.1", name, "", check, {})
+
+    examinations = [Examination.of_text(text, TenantDirectory(())) for text in ("a", "b")]
+    failed = enforce_together([rule("first", "a"), rule("second", "none")], examinations)
+
+    assert [("first", "a"), ("first", "b"), ("second", "b")] == asked
+    assert {examinations[0]: "first"} == {examination: str(error) for examination, error in failed.items()}
+
+
+def test_rule_of_some_tenants_is_not_listed_before_the_tenant_is_known() -> None:
+    """`explain` lists it only where the tenant gives it something to ask."""
+    assert not next(rule for rule in RULES if rule.name == "tid").listed(Examination())

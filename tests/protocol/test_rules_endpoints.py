@@ -162,8 +162,9 @@ def test_audience_is_the_address() -> None:
     """`aud` is the address that was called, alone or among others; a longer or a shorter one is not it."""
     for aud in (URL, [URL], ["c1", URL]):
         check_endpoint({"aud": aud}, URL)
-    for aud in (ABSENT, None, f"{URL}/x", URL[:-1], [], {URL: 1}):
-        assert Code.AUDIENCE == refusal(check_endpoint, of({}, {"aud": aud}), URL)
+    others: list[Any] = [ABSENT, None, f"{URL}/x", URL[:-1], [], {URL: 1}]
+    for other in others:
+        assert Code.AUDIENCE == refusal(check_endpoint, of({}, {"aud": other}), URL)
 
 
 def test_client_is_one_of_ours() -> None:

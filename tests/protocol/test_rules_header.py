@@ -16,9 +16,7 @@ from receiver.core.tokens.jws import (
 )
 from receiver.core.tokens.registration import check_algorithm, check_type
 from receiver.core.tokens.strict_json import MAX_DEPTH, parse_object
-from receiver.errors import (
-    Code,
-)
+from receiver.errors import Code, LogoutTokenError
 from tests.protocol.asked import refusal
 from tests.protocol.baseline import TENANT, token
 from tests.support.op import ABSENT
@@ -86,7 +84,7 @@ def test_only_compact_serialisation() -> None:
     assert (3, 3, 5) == (check_shape("YQ.YQ.YQ"), check_shape("YQ.YQ."), check_shape("YQ.YQ.YQ.YQ.YQ"))
     for text in ("", "invalid", "a.b", "a.b.c.d", "a.b.c.d.e.f", "..", '{"payload":""}', "YQ.YQ.YQ=", "Y+.YQ.YQ"):
         assert Code.MALFORMED == refusal(check_shape, text)
-    for text in ("YQ.YQ.YQ\n", " YQ.YQ.YQ", "YQ.\nYQ.YQ", "YQ.YQ.Y\u0661", "\ufeffYQ.YQ.YQ"):
+    for text in (".YQ.YQ", "YQ.YQ.YQ\n", " YQ.YQ.YQ", "YQ.\nYQ.YQ", "YQ.YQ.Y\u0661", "\ufeffYQ.YQ.YQ"):
         assert Code.MALFORMED == refusal(check_shape, text)
 
 
@@ -99,7 +97,7 @@ def test_token_has_a_longest_length() -> None:
 def test_base64url_is_canonical() -> None:
     """Only one text decodes to given bytes: no padding, no stray trailing bits, no impossible length."""
     assert (b"", b"a", b"\xff\xfe") == tuple(map(decode_base64url, ("", "YQ", "__4")))
-    for segment in ("YR", "YQ==", "a", "YQ\n", "//4"):
+    for segment in ("YR", "YQ==", "a", "YQ\n", "//4", "YWJj\n\n\n\n", "YWJj++++", "YWJj===="):
         assert Code.MALFORMED == refusal(decode_base64url, segment)
 
 
@@ -107,7 +105,18 @@ def test_json_is_one_object() -> None:
     """Header and payload are one JSON object in UTF-8, without a byte order mark (RFC 7519 §7.2)."""
     assert {"a": "é"} == parse_object('{"a":"é"}'.encode(), "payload")
     for text in (b"", b"[]", b'"x"', b"null", b"{} {}", b"{'a':1}", b'{"a":"\xe9"}', b"\xef\xbb\xbf{}", b'{"a":1,}'):
-        assert Code.MALFORMED == refusal(parse_object, text, "payload")
+        with pytest.raises(LogoutTokenError, match=r"^the payload is not ") as caught:
+            parse_object(text, "payload")
+        assert Code.MALFORMED == caught.value.code
+
+
+@pytest.mark.parametrize(("part", "name"), [(0, "header"), (1, "payload")])
+def test_part_that_is_no_json_is_named(part: int, name: str) -> None:
+    """The operator is told which one it is."""
+    parts = token().split(".")
+    parts[part] = "YQ"
+    with pytest.raises(LogoutTokenError, match=rf"^the {name} is not JSON"):
+        parse_jws(".".join(parts))
 
 
 def test_json_names_are_unique() -> None:
@@ -122,7 +131,11 @@ def test_json_has_a_deepest_level() -> None:
     deep = b'{"x":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
     assert parse_object(deep, "payload")
     assert parse_object(b'{"x":"' + b"[{" * 500 + b'\\""}', "payload")
-    for text in (deep.replace(b"[", b"[[", 1), b'{"x":' + b"[" * 10_000, b'{"a":' * 10_000):
+    # Brackets that are closed count no more.
+    beside = b"[" + b"[]," * 100
+    assert parse_object(deep.replace(b"[", beside, 1), "payload")
+    too_deep = deep.replace(b"[", b"[[", 1)
+    for text in (too_deep, too_deep.replace(b"[", beside, 1), b'{"x":' + b"[" * 10_000, b'{"a":' * 10_000):
         assert Code.MALFORMED == refusal(parse_object, text, "payload")
 
 

@@ -54,6 +54,18 @@ def test_every_supported_algorithm_verifies_when_registered(alg: str) -> None:
     assert Code.ALG == refusal(lt.accept, parsed, others, keys, NOW)
 
 
+@pytest.mark.parametrize("alg", FAMILIES)
+def test_forged_signature_of_every_algorithm_is_refused(alg: str) -> None:
+    """One altered byte, or the signature of another text, is no signature by the key, whatever its kind."""
+    key, tenant = SIGNERS[alg](), replace(TENANT, algorithms=frozenset({alg}))
+    keys = key_set(key.published())
+    head, _, signature = token(key, alg).rpartition(".")
+    altered = ("B" if signature[0] == "A" else "A") + signature[1:]
+
+    for forged in (altered, token(key, alg, sub="another").rpartition(".")[2]):
+        assert Code.SIGNATURE == refusal(lt.accept, parse_jws(f"{head}.{forged}"), tenant, keys, NOW)
+
+
 @pytest.mark.parametrize("alg", ["none", "NoNe", "rs256", "RS256 ", "HS256", "ES256K", "RSA-OAEP-256", ""])
 def test_algorithm_is_matched_exactly(alg: str) -> None:
     """`none`, shared secrets and other spellings are refused even where a setting should name them."""
@@ -154,6 +166,26 @@ def test_without_kid_one_key_must_fit() -> None:
     assert Code.UNKNOWN_KID == refusal(select_keys, two, None, "RS256")
 
 
+def test_weak_key_is_named_where_it_is_the_only_one() -> None:
+    """Without a `kid` the OP's operator is told that its key is too weak, if there is none that could be used."""
+    weak, unknown = rsa_pair("weak", 1024).published(), {"kty": "XYZ", "kid": "x"}
+    for keys, code in (
+        (key_set(weak), Code.WEAK_KEY),
+        (key_set(unknown, weak), Code.WEAK_KEY),
+        (key_set(unknown), Code.UNKNOWN_KID),
+        (key_set(weak, ec_pair("k2").published()), Code.UNKNOWN_KID),
+        (key_set(weak, rsa_pair("k1").published(), rsa_pair("k3").published()), Code.UNKNOWN_KID),
+    ):
+        assert code == refusal(select_keys, keys, None, "RS256")
+
+
+def test_nameless_keys_are_not_chosen_among() -> None:
+    """Of two keys without a `kid` a token that names one finds neither: the sender would choose."""
+    two = key_set(*(rsa_pair(name).published(kid=None) for name in ("k1", "k3")))
+
+    assert Code.UNKNOWN_KID == refusal(select_keys, two, "any", "RS256")
+
+
 def test_repeated_kid_tries_each_key() -> None:
     """Where a set repeats a `kid`, each key that fits is tried."""
     keys = key_set(rsa_pair("k1", 3072).published(), rsa_pair("k1").published())
@@ -217,6 +249,16 @@ def test_key_that_names_an_issuer_is_that_issuers_only() -> None:
     assert Code.KEY_ISSUER == refusal(check_key_issuer, single, a, GUID_A)
     assert Code.KEY_ISSUER == refusal(check_key_issuer, templated, a, GUID_B)
     assert Code.KEY_ISSUER == refusal(check_key_issuer, templated, a, None)
+    # What is no GUID names no tenant, also where the issuer says the same.
+    assert Code.KEY_ISSUER == refusal(check_key_issuer, templated, a.replace(GUID_A, "common"), "common")
+
+
+def test_key_of_an_issuer_verifies_its_token() -> None:
+    """The rule compares the key with the token's own `iss` and `tid`."""
+    tenant, keys = replace(MULTI, require_key_issuer=True), key_set(rsa_pair("k1").published(issuer=MULTI.issuer))
+    iss = MULTI.issuer.replace("{tenantid}", GUID_A)
+
+    assert iss == lt.accept(parse_jws(token(iss=iss, tid=GUID_A)), tenant, keys, NOW).iss
 
 
 def test_keys_are_used_through_an_outage() -> None:
