@@ -4,7 +4,7 @@
     python -m tests.mutations core/tokens mark    # those whose names contain one of these
 
 The repository stays as it is. It runs at the lowest priority, and ends with 1 when a mutant survives that `ARGUED` does
-not name, or when `ARGUED` names one that does not.
+not name, when `ARGUED` names one that does not, and when a file of the core or a script is not in the table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.mutations.table import ARGUED, TESTS
 from tests.mutations.trial import PACKAGE, Imported, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.mutations.mutant import Mutant
 
@@ -94,6 +94,14 @@ def mutants_of(name: str, text: str) -> list[Mutant]:
     return [*(python.mutants(text, str(PACKAGE / name)) if name.endswith(".py") else lua.mutants(text))]
 
 
+def files_to_try() -> Iterator[str]:
+    """The scripts, and the modules that hold more than names."""
+    for file in (*PACKAGE.glob("bus/lua/*.lua"), *PACKAGE.glob("core/**/*.py")):
+        name = str(file.relative_to(PACKAGE))
+        if mutants_of(name, file.read_text()):
+            yield name
+
+
 def say(line: str) -> None:
     """A line of the report."""
     sys.stderr.write(f"{line}\n")
@@ -114,9 +122,12 @@ def main() -> int:
     files = sorted({test for name in names for test in TESTS[name]})
     with contextlib.redirect_stdout(io.StringIO()) as said:
         ended = pytest.main([*trial.OPTIONS, *files], plugins=[run])
+    missing = [] if given.names else sorted({*files_to_try()} - TESTS.keys())
+    for name in missing:
+        say(f"{name}: not in the table")
     if ended:
         raise RuntimeError(f"the tests cannot be collected, or fail without a change:\n{said.getvalue()}")
-    return 1 if run.faults else 0
+    return 1 if run.faults or missing else 0
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ class Mutant:
         column: From 1.
         change: What it is, for a person: `== to ~=`.
         content: The whole file with it: a script's text, a module's code.
-        at_import: Whether a module has to be imported with it, as it is outside of every function or in one that is
-            called then.
+        at_import: Whether a module has to be imported with it: it is outside of every function, or in one whose work is
+            done then.
     """
 
     line: int

@@ -46,7 +46,7 @@ def mutants(module: str, file: str = "") -> Iterator[Mutant]:
         file: What its functions are to be known by.
     """
     tree = ast.parse(module)
-    at_import = {"", *_called(tree)}
+    at_import = {"", *_called(tree), *_closed_over(tree)}
     for place in [*_places(tree, "")]:
         for change, instead in _instead_of(place.node):
             place.put(ast.copy_location(instead, place.node))
@@ -63,6 +63,15 @@ def _called(owner: ast.AST) -> Iterator[str]:
             yield node.func.id
         if not isinstance(node, FUNCTION):
             yield from _called(node)
+
+
+def _closed_over(tree: ast.AST) -> Iterator[str]:
+    """The functions that make others, which may live already."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inner = (one for part in node.body for one in ast.walk(part))
+            if any(isinstance(one, FUNCTION) for one in inner):
+                yield node.name
 
 
 class _Place(NamedTuple):
@@ -100,7 +109,7 @@ def _places(owner: ast.AST, function: str) -> Iterator[_Place]:
                 yield from _places(node, inside)
 
 
-def _stays(node: Any, owner: ast.AST, *, function: str) -> bool:
+def _stays(node: Any, owner: Any, *, function: str) -> bool:
     match node:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assert() | ast.Expr(value=ast.Constant()):
             return True
@@ -109,9 +118,13 @@ def _stays(node: Any, owner: ast.AST, *, function: str) -> bool:
             return True
         case ast.Subscript(value=ast.Name(id="Literal")) | ast.Call(func=ast.Name(id="NewType" | "TypeVar")):
             return True
+        case ast.Return(ast.Constant(value=None)):
+            # The last one says what is so without it.
+            return isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef) and node is owner.body[-1]
         case ast.Constant(value=str() as text):
             return not function or isinstance(owner, ast.JoinedStr) or _WORD.fullmatch(text) is None
-    return False
+        case _:
+            return False
 
 
 def _instead_of(node: Any) -> Iterator[tuple[str, ast.AST]]:
@@ -130,7 +143,7 @@ def _instead_of(node: Any) -> Iterator[tuple[str, ast.AST]]:
             yield f"without {_shown(node)}", ast.Pass()
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript() | ast.Tuple(elts=[ast.Attribute(), *_])]):
             yield f"without {_shown(node)}", ast.Pass()
-        case ast.Return():
+        case ast.Return(value) if not (isinstance(value, ast.Constant) and isinstance(value.value, bool)):
             yield f"{_shown(node)} to return None", ast.Return(ast.Constant(None))
         case ast.Lambda(args):
             yield f"{_shown(node)} to None", ast.Lambda(args, ast.Constant(None))
