@@ -29,7 +29,9 @@ const {
 } = process.env;
 if (!AUTHORITY || !CLIENT_SECRET || !SESSION_SECRET) throw new Error('set AUTHORITY, CLIENT_SECRET and SESSION_SECRET');
 
+if (!URL.canParse(AUTHORITY) || !AUTHORITY.startsWith('https://')) throw new Error(`AUTHORITY is the OP's issuer, with https://, not ${AUTHORITY}`);
 const protocolMode = ProtocolMode[PROTOCOL];
+if (protocolMode === undefined) throw new Error(`PROTOCOL is one of ${Object.keys(ProtocolMode).join(', ')}, not ${PROTOCOL}`);
 
 /** Scopes asked for at sign-in and again for each token. */
 const SCOPES = ['openid', 'profile', 'offline_access', ...API_SCOPES.split(' ').filter(Boolean)];
@@ -113,10 +115,11 @@ app.get('/sign-in', async (request, response) => {
 app.get('/redirect', async (request, response) => {
   const { state, verifier } = request.session.signIn ?? {};
   if (!state || request.query.state !== state) return response.status(400).json({ error: 'start at /sign-in' });
-  const code = String(request.query.code);
+  const { code, error, error_description } = request.query;
+  if (!code) return response.status(400).json({ error, error_description });
   const client = msal(request);
   const result = await client.acquireTokenByCode({
-    code,
+    code: String(code),
     scopes: SCOPES,
     redirectUri: redirectUri(),
     codeVerifier: verifier,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
-from tests.stacks.node.rig import DEADLINE_S, World, in_thread, tokens_that_need_refreshing
+from tests.stacks.node.rig import DEADLINE_S, World, in_thread, installed, tokens_that_need_refreshing
 from tests.stacks.node.variants import BOTH, PIECE_ALONE, UNCHANGED, Variant
 from tests.support.waiting import eventually, stays
 
@@ -119,6 +122,40 @@ def test_an_old_refresh_does_not_overwrite_a_new_sign_in(
         assert request.result(DEADLINE_S)
 
     stays(lambda: browser.has_token() and browser.has_session(), seconds=app.looked_at_until_s)
+
+
+@every(*BOTH)
+def test_what_the_op_refuses_is_shown(app: NodeApp) -> None:
+    """An OP that does not know a scope sends the browser back with an error and no code."""
+    with requests.Session() as http:
+        http.trust_env = False
+        to_op = http.get(f"{app.url}/sign-in", allow_redirects=False, timeout=DEADLINE_S).headers["Location"]
+        state = parse_qs(urlsplit(to_op).query)["state"][0]
+        refusal = {"state": state, "error": "invalid_scope", "error_description": "Invalid scopes: orders.read"}
+        answer = http.get(f"{app.url}/redirect", params=refusal, timeout=DEADLINE_S)
+
+    assert 400 == answer.status_code
+    assert {"error": "invalid_scope", "error_description": "Invalid scopes: orders.read"} == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"AUTHORITY": "login.example.com"}, "AUTHORITY is the OP's issuer, with https://"),
+        ({"PROTOCOL": "oidc"}, "PROTOCOL is one of AAD, OIDC"),
+        ({"RECEIVER_API_URL": "http://127.0.0.1:1"}, "the option api must be"),
+        ({"SESSION_SECRET": ""}, "set AUTHORITY, CLIENT_SECRET and SESSION_SECRET"),
+    ],
+)
+def test_wrong_settings(world: World, wrong: dict[str, str], sentence: str) -> None:
+    """The app does not start, and says which setting it is."""
+    settings = {"PATH": os.environ["PATH"], **world.of("oidc"), "CLIENT_SECRET": "secret", "SESSION_SECRET": "secret"}
+    command = ["node", "app.mjs"]
+    done = subprocess.run(
+        command, cwd=installed("7"), env=settings | wrong, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
 
 
 @every(*BOTH)
