@@ -213,8 +213,8 @@ class Share(GroupSubscriber):
         try:
             found: Any = await self._client.xrange(self._keys.events, entry_id, entry_id)
             handled = bool(found) and await self._handle(stream.to_entry(*found[0]))
-        except Failure:
-            # It is tried again when it is given to a worker.
+        except (*Failure, BadEventError):
+            # It is tried again when it is given to a worker, which says what is wrong with it.
             return
         finally:
             del self._tasks[entry_id]

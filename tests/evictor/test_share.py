@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +161,25 @@ async def test_what_fails_is_tried_again(redis_server: EmbeddedRedis, redis_clie
         await until(lambda: is_done(redis_client))
     assert {"e-1": 3, "e0": 3, "e5": 3} == {name: count for name, count in tried.items() if count != 1}
     assert LEAST * 2 + 1 == len(tried)
+
+
+async def test_ahead_and_no_eviction(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """What looks like a lone order and cannot be read ends no task by an error; once given, it is a dead letter."""
+    await publish(redis_client, map(order, range(LONE_TURN)))
+    event = json.loads(order(-1, input="admin").to_json())
+    del event["data"]["scope"]
+    await redis_client.xadd(KEYS.events, {"n": LONE_TURN + 1, "event": json.dumps(event)})
+    met: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: met.append(context))
+
+    async def handle(_: Eviction) -> None:
+        await asyncio.sleep(0)
+
+    async with working(redis_server, handle):
+        await until(lambda: is_done(redis_client))
+    gc.collect()
+    assert [] == met
+    assert 1 == await redis_client.llen(KEYS.dead_letters(GROUP))
 
 
 async def test_one_user_in_order(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
