@@ -10,7 +10,8 @@ import pytest
 
 from receiver.errors import ConfigurationError, PublishError
 from receiver.ingress.outbox.disk import JOURNAL_BYTES
-from receiver.ingress.outbox.file import OutboxFile, Put
+from receiver.ingress.outbox.file import OutboxFile
+from receiver.ingress.outbox.records import Put
 from tests.outbox.earlier_version import killed_with, open_earlier
 from tests.outbox.stored import MEGABYTE, ids, put
 

@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from receiver.errors import PublishError
-from receiver.ingress.outbox.file import HeldRow, OutboxFile, Put
+from receiver.ingress.outbox.file import OutboxFile
+from receiver.ingress.outbox.records import HeldRow, Put
 from tests.outbox.earlier_version import killed_with
 from tests.outbox.process import ReceiverProcess
 from tests.outbox.small_disk import SmallDisk, small_disk

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.ingress.outbox.file import OutboxFile, Put
+from receiver.ingress.outbox.file import OutboxFile
+from receiver.ingress.outbox.records import Put
 from tests.outbox.earlier_version import open_earlier
 from tests.outbox.waiting import jtis, metric, noticed, waiting
 from tests.support.clock import NOW

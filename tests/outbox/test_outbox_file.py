@@ -16,7 +16,8 @@ import pytest
 
 from receiver.cli import main
 from receiver.errors import ConfigurationError, PublishError
-from receiver.ingress.outbox.file import HeldRow, OutboxFile, Put
+from receiver.ingress.outbox.file import OutboxFile
+from receiver.ingress.outbox.records import HeldRow, Put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

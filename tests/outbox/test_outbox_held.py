@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.ingress.outbox.file import HeldRow, OutboxFile
+from receiver.ingress.outbox.file import OutboxFile
 from tests.keys.rig import Rig, start_rig
 from tests.outbox.waiting import jtis, waiting
 from tests.support.keys import rsa_pair
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
+    from receiver.ingress.outbox.records import HeldRow
     from tests.support.clock import Clock
     from tests.support.op import OP
 

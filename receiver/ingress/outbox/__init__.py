@@ -4,8 +4,8 @@
 event loop; `file` and `database` are its SQLite file, used from one thread.
 """
 
-from receiver.ingress.outbox.file import HeldRow
 from receiver.ingress.outbox.publisher import IN_OUTBOX, OutboxPublisher
+from receiver.ingress.outbox.records import HeldRow
 from receiver.ingress.outbox.store import Outbox
 
 __all__ = ["IN_OUTBOX", "HeldRow", "Outbox", "OutboxPublisher"]

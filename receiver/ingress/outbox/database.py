@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from receiver.errors import ConfigurationError
 from receiver.ingress.outbox.disk import fill_journal, lock, remove_unfinished, sibling, state_of, sync_directory
+from receiver.ingress.outbox.faults import DamagedError, describe, is_damage, is_full
 from receiver.ingress.outbox.wal import is_damaged
 
 if TYPE_CHECKING:
@@ -206,26 +207,6 @@ class Database:
             self._db = self._connect()
 
 
-class DamagedError(sqlite3.DatabaseError):
-    """The file does not hold what was put into it."""
-
-
-def is_full(error: sqlite3.Error) -> bool:
-    """Whether the disk, or the room the file may take, is used up."""
-    return _code(error) == sqlite3.SQLITE_FULL
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file can no longer be trusted."""
-    return isinstance(error, DamagedError) or _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def describe(error: sqlite3.Error) -> str:
-    """What went wrong, in one line, without anything the file holds."""
-    name = getattr(error, "sqlite_errorname", "")
-    return f"{name}: {error}" if name else str(error)
-
-
 def _make(path: Path, source: sqlite3.Connection | None = None) -> None:
     """A new file, empty or with what `source` holds. It appears under its name when it is whole."""
     remove_unfinished(path)
@@ -289,11 +270,6 @@ def _close(db: sqlite3.Connection) -> None:
     # A disk that fails now takes nothing with it: what was committed is in the file.
     with contextlib.suppress(sqlite3.Error):
         db.close()
-
-
-def _code(error: sqlite3.Error) -> int:
-    # Without its extension; errors that Python raises itself carry none.
-    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
 def _cannot_open(path: Path, error: sqlite3.Error) -> str:

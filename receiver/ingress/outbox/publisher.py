@@ -24,7 +24,7 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from receiver.ingress.outbox.file import OutboxEntry
+    from receiver.ingress.outbox.records import OutboxEntry
     from receiver.ingress.outbox.store import Outbox
     from receiver.ops.metrics import Metrics
     from receiver.runtime.redis_watch import RedisWatch

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 from receiver.bus.link.group_commit import GroupCommit
 from receiver.core.repeats import beside
 from receiver.errors import PublishError
-from receiver.ingress.outbox.file import HeldRow, Level, OutboxEntry, OutboxFile, Put
+from receiver.ingress.outbox.file import OutboxFile
+from receiver.ingress.outbox.records import HeldRow, Level, OutboxEntry, Put
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
