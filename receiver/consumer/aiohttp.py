@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from aiohttp import web
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from receiver.consumer.refusal import Refusal
+    from receiver.consumer.session_layouts import SessionLike
 
 GUARD = web.AppKey("logout_receiver", Guard)
 """Where the app's guard is, while the app runs."""
@@ -55,6 +56,7 @@ class SignOut:
         self._checkpoint = Checkpoint(options)
         self._guard_options = guard_options(redis_url, options, name="aiohttp")
         self._sessions = None if callable(self._checkpoint.claims) else _SessionsOf()
+        self._app = app
         app.cleanup_ctx.append(self._listening)
         app.middlewares.append(self._handle)
 
@@ -68,25 +70,41 @@ class SignOut:
         # As it was sent: aiohttp routes by that, where an encoded slash is none.
         if self._checkpoint.is_exempt(request.rel_url.raw_path):
             return await handler(request)
+        # Not by `config_dict`, which looks through all apps above.
+        guard = self._app[GUARD]
         passage = Passage(
             self._checkpoint,
+            guard.known,
             lambda: Facts(request.method, request.path, request.rel_url.raw_query_string, request.headers.get),
         )
-        await self._look(request, passage)
-        refusal = passage.refusal()
-        if refusal is not None:
-            return _response(refusal)
+        if not await self._goes_in(request, passage):
+            await self._look(request, guard, passage)
+            refusal = passage.refusal()
+            if refusal is not None:
+                return _response(refusal)
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            changed = await self._amend(request, passage, error)
+            changed = await self._amend(request, guard, passage, error)
             if changed is error:
                 raise
             return changed
-        return await self._amend(request, passage, response)
+        return await self._amend(request, guard, passage, response)
 
-    async def _amend(self, request: web.Request, passage: Passage, response: web.StreamResponse) -> web.StreamResponse:
-        session = await self._look(request, passage)
+    async def _goes_in(self, request: web.Request, passage: Passage) -> bool:
+        if self._sessions is None:
+            return False
+        session = await self._sessions.get(request)
+        return passage.goes_in(cast("SessionLike", session), self._sessions.names(request, session))
+
+    async def _amend(
+        self, request: web.Request, guard: Guard, passage: Passage, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        session = None if self._sessions is None else self._sessions.loaded(request)
+        changed = session is None or session._changed  # noqa: SLF001  # it has no other name
+        if passage.goes_out(session, changed=changed, status=response.status):
+            return response
+        session = await self._look(request, guard, passage)
         location = response.headers.get("Location") if response.status in REDIRECTS else None
         amendment = passage.amendment(session, location=location)
         if amendment is None or response.prepared:
@@ -99,21 +117,22 @@ class SignOut:
             response.headers.add("Set-Cookie", amendment.set_cookie)
         return response
 
-    async def _look(self, request: web.Request, passage: Passage) -> Any:
+    async def _look(self, request: web.Request, guard: Guard, passage: Passage) -> Any:
         """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""
         session = None if self._sessions is None else await self._sessions.get(request)
-        claims = await self._claims(request, session)
+        if callable(self._checkpoint.claims):
+            claims: Any = self._checkpoint.claims(request)
+            if inspect.isawaitable(claims):
+                claims = await claims
+        else:
+            claims = self._checkpoint.claims_in_session(cast("SessionLike", session))
         names = () if claims is None or self._sessions is None else self._sessions.names(request, session)
-        status = await passage.look_async(request.config_dict[GUARD], session, claims, names)
+        status = passage.look_here(session, claims, names)
+        if status == "unknown":
+            status = await passage.ask(guard, session, claims)
         if status == "ended" and session is not None:
             session.invalidate()
         return session
-
-    async def _claims(self, request: web.Request, session: Any) -> Any:
-        if not callable(self._checkpoint.claims):
-            return self._checkpoint.claims_in_session(session)
-        claims = self._checkpoint.claims(request)
-        return await claims if inspect.isawaitable(claims) else claims
 
 
 class _SessionsOf:
@@ -123,7 +142,12 @@ class _SessionsOf:
         import aiohttp_session
 
         self.get = aiohttp_session.get_session
+        self._session_key = aiohttp_session.SESSION_KEY
         self._storage_key = aiohttp_session.STORAGE_KEY
+
+    def loaded(self, request: web.Request) -> Any:
+        """The session, where it was loaded already."""
+        return request.get(self._session_key)
 
     def names(self, request: web.Request, session: Any) -> tuple[str, ...]:
         # RedisStorage and MemcachedStorage call it this; a cookie that is the session has no identity.

@@ -114,22 +114,26 @@ class SignOut:
             await self.stop()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passage = self._passage(scope)
-        await self._look(scope, passage)
-        refusal = passage.refusal()
-        if refusal is not None:
-            await _answer(send, "http.response", refusal)
-            return
+        passage, session = self._passage(scope), scope.get("session")
+        if session is None or not passage.goes_in(session, ()):
+            await self._look(scope, passage)
+            refusal = passage.refusal()
+            if refusal is not None:
+                await _answer(send, "http.response", refusal)
+                return
         replaced = False
 
         async def look_and_send(message: Message) -> None:
             nonlocal replaced
             if message["type"] == "http.response.start":
-                session = await self._look(scope, passage)
-                refusal = _amend(message, passage, session)
-                if refusal is not None:
-                    replaced = True
-                    await _answer(send, "http.response", refusal)
+                session = scope.get("session")
+                # Where a session does not note changes, there may be some.
+                changed = getattr(session, "modified", True)
+                if not passage.goes_out(session, changed=changed, status=message["status"]):
+                    refusal = _amend(message, passage, await self._look(scope, passage))
+                    if refusal is not None:
+                        replaced = True
+                        await _answer(send, "http.response", refusal)
             if not replaced:
                 await send(message)
 
@@ -162,7 +166,7 @@ class SignOut:
             await self._close_if_ended(await self._listening(), socket)
 
     def _passage(self, scope: Scope) -> Passage:
-        return Passage(self._checkpoint, lambda: _facts(scope))
+        return Passage(self._checkpoint, scope[GUARD].known, lambda: _facts(scope))
 
     async def _look(self, scope: Scope, passage: Passage) -> Any:
         """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""
@@ -175,7 +179,9 @@ class SignOut:
             raise RuntimeError("no scope['session']: put SessionMiddleware around SignOut, or give `claims`")
         else:
             claims = self._checkpoint.claims_in_session(session)
-        status = await passage.look_async(scope[GUARD], session, claims, ())
+        status = passage.look_here(session, claims, ())
+        if status == "unknown":
+            status = await passage.ask(scope[GUARD], session, claims)
         if status == "ended" and session is not None:
             session.clear()
         return session

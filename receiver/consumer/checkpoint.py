@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from receiver.consumer import refusal
 from receiver.consumer.anew import ASKED
 from receiver.consumer.exempt import Exempt
-from receiver.consumer.session_layouts import find_account, find_claims
+from receiver.consumer.session_layouts import CLAIMS_KEYS, find_account, find_claims
 from receiver.core.marks import digest
 from receiver.core.numeric_date import numeric_date
 from receiver.core.sign_in import from_claims
@@ -70,6 +70,7 @@ class _Marker(NamedTuple):
 MAX_RECOGNISED = 10_000
 """Sign-ins kept as they were read while their claims stay the same, about 1 KB each; the oldest give way."""
 
+_NAMES = ("iss", "sub", "sid", "aud", "azp", "auth_time", "iat")
 _Says = tuple[Any, ...]
 """What claims say, as far as it matters to us."""
 
@@ -90,16 +91,27 @@ class Visit:
 
 
 class _Recognised(NamedTuple):
-    """A sign-in that was recognised before: what its session kept, its claims and its names, so that it is the same."""
+    """A sign-in that was recognised before: what its session kept, its claims and its names, so that it is the same.
+
+    `place` is the session key of the claims; None where they are inside another value, or not in the session. `before`
+    are the keys that are looked at first.
+    """
 
     kept: object
     says: _Says
     names: tuple[str, ...]
     visit: Visit
+    before: tuple[str, ...]
+    place: str | None
 
 
 class Checkpoint:
-    """The rules, without a framework; safe to use from many threads."""
+    """The rules, without a framework; safe to use from many threads.
+
+    Attributes:
+        claims: The option.
+        is_told_by_session: Whether the claims are in the session, so that they change only with it.
+    """
 
     def __init__(self, options: Options) -> None:
         self.claims = options.get("claims")
@@ -107,7 +119,8 @@ class Checkpoint:
         self._client_id = options.get("client_id")
         self._login_url = options.get("login_url")
         self._exempt = Exempt(options.get("exempt", ()))
-        self._claims_expected = not callable(self.claims)
+        self.is_told_by_session = not callable(self.claims)
+        self._claims_expected = self.is_told_by_session
         self._refuse_when_unknown = options.get("refuse_when_unknown", False)
         self._seen: OrderedDict[str, _Marker] = OrderedDict()
         self._recognised: OrderedDict[str, _Recognised] = OrderedDict()
@@ -123,6 +136,24 @@ class Checkpoint:
             value: Mapping[str, Any] | None = session.get(self.claims)
             return value
         return find_claims(session)
+
+    def seen(self, session: SessionLike, names: tuple[str, ...]) -> Visit | None:
+        """The sign-in of a session that was here before and is as it was; None where it has to be recognised."""
+        kept = session.get(MARKER) if self.is_told_by_session else None
+        # The marker is a list; what is no text may have no hash.
+        if type(kept) is not list or not kept or type(kept[0]) is not str:
+            return None
+        known = self._recognised.get(kept[0])
+        if known is None:
+            return None
+        same, says, own, visit, before, place = known
+        if place is None or kept != same or names != own:
+            return None
+        for other in before:
+            if other in session:
+                return None
+        claims = session.get(place)
+        return visit if type(claims) is dict and _says(claims) == says else None
 
     def recognise(self, session: SessionLike | None, claims: Mapping[str, Any], keys: Iterable[str] = ()) -> Visit:
         """Recognise the sign-in.
@@ -143,24 +174,25 @@ class Checkpoint:
             known = self._recognised.get(str(kept[0]))
             if known is not None and known.kept == kept and known.says == says and known.names == names:
                 return known.visit
-        before = _marker(kept)
+        marked = _marker(kept)
         sign_in = from_claims(claims, client_id=self._client_id)
         who = _who(sign_in)
         where = digest("keys", "", "\n".join(names)) if names else ""
         if session is None:
-            before = self._seen.get(who)
-        same = before is not None and before.who == who
+            marked = self._seen.get(who)
+        same = marked is not None and marked.who == who
         # Every renewed ID token has a new `iat`; only that of the sign-in says when the session had begun.
-        iat = numeric_date(before.iat) if before is not None and same else sign_in.began_at
-        account = before.account if before is not None and same else self._find_account(session, claims)
+        iat = numeric_date(marked.iat) if marked is not None and same else sign_in.began_at
+        account = marked.account if marked is not None and same else self._find_account(session, claims)
         told = (iat, account or sign_in.sub, names)
         if told != (sign_in.began_at, sign_in.home_account_id, sign_in.keys):
             sign_in = replace(sign_in, began_at=iat, home_account_id=account or sign_in.sub, keys=names)
         marker = _Marker(who, iat, account, where)
-        visit = Visit(sign_in, marker == before, marker)
+        visit = Visit(sign_in, marker == marked, marker)
         if visit.registered and session is not None:
+            before, place = self._place_of(session, claims)
             with self._lock:
-                self._recognised[who] = _Recognised(kept, says, names, visit)
+                self._recognised[who] = _Recognised(kept, says, names, visit, before, place)
                 if len(self._recognised) > MAX_RECOGNISED:
                     self._recognised.popitem(last=False)
         return visit
@@ -211,6 +243,15 @@ class Checkpoint:
     def _login_path(self) -> str | None:
         return None if self._login_url is None else self._login_url.partition("?")[0]
 
+    def _place_of(self, session: SessionLike, claims: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
+        places: tuple[str, ...] = CLAIMS_KEYS
+        if self.claims is not None:
+            places = (self.claims,) if isinstance(self.claims, str) else ()
+        for index, place in enumerate(places):
+            if session.get(place) is claims:
+                return places[:index], place
+        return (), None
+
     def _find_account(self, session: SessionLike | None, claims: Mapping[str, Any]) -> str | None:
         if callable(self._account):
             return self._account(claims)
@@ -230,8 +271,7 @@ def _who(sign_in: SignIn) -> str:
 
 
 def _says(claims: Mapping[str, Any]) -> _Says:
-    get = claims.get
-    return (get("iss"), get("sub"), get("sid"), get("aud"), get("azp"), get("auth_time"), get("iat"))
+    return tuple(map(claims.get, _NAMES))
 
 
 def _marker(value: object) -> _Marker | None:

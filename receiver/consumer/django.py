@@ -73,57 +73,66 @@ class SignOut:
 
     def _call(self, request: HttpRequest) -> HttpResponse:
         # First of all, so that the process hears from its first request of any kind on.
-        self._guards.get()
+        guard = self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)
-        passage = Passage(self._checkpoint, lambda: _facts(request))
-        self._look(request, passage)
-        refusal = passage.refusal()
-        if refusal is not None:
-            return _response(refusal)
+        passage = Passage(self._checkpoint, guard.known, lambda: _facts(request))
+        if not _goes_in(request, passage):
+            self._look(request, guard, passage)
+            refusal = passage.refusal()
+            if refusal is not None:
+                return _response(refusal)
         response = self._get_response(request)
-        return _amend(response, passage, self._look(request, passage))
+        session = _session(request)
+        if passage.goes_out(session, changed=session.modified, status=response.status_code):
+            return response
+        self._look(request, guard, passage)
+        return _amend(response, passage, session)
 
     async def _call_async(self, request: HttpRequest) -> HttpResponse:
-        self._guards.get()
+        guard = self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return await self._get_response(request)
-        passage = Passage(self._checkpoint, lambda: _facts(request))
-        await self._look_async(request, passage)
-        refusal = passage.refusal()
-        if refusal is not None:
-            return _response(refusal)
+        passage = Passage(self._checkpoint, guard.known, lambda: _facts(request))
+        await _load(request)
+        if not _goes_in(request, passage):
+            await self._look_async(request, guard, passage)
+            refusal = passage.refusal()
+            if refusal is not None:
+                return _response(refusal)
         response = await self._get_response(request)
-        return _amend(response, passage, await self._look_async(request, passage))
+        session = _session(request)
+        if passage.goes_out(session, changed=session.modified, status=response.status_code):
+            return response
+        await _load(request)
+        await self._look_async(request, guard, passage)
+        return _amend(response, passage, session)
 
-    def _look(self, request: HttpRequest, passage: Passage) -> Any:
-        """Look at this request's sign-in; the session, with a sign-in that is over dropped."""
+    def _look(self, request: HttpRequest, guard: ThreadGuard, passage: Passage) -> None:
+        """Look at this request's sign-in; one that is over is dropped with its session."""
         session = _session(request)
         # Looking is no access: a page that does not depend on the user stays cacheable for all.
         accessed = session.accessed
         claims = self._claims(request)
-        status = passage.look(self._guards.get(), session, claims, () if claims is None else _keys(session))
+        status = passage.look(guard, session, claims, () if claims is None else _keys(session))
         if claims is None:
             session.accessed = accessed
         if status == "ended":
             session.flush()
-        return session
 
-    async def _look_async(self, request: HttpRequest, passage: Passage) -> Any:
+    async def _look_async(self, request: HttpRequest, guard: ThreadGuard, passage: Passage) -> None:
         session = _session(request)
         accessed = session.accessed
-        # Loads the session without blocking the loop; what follows reads what was loaded.
-        await session.aget(MARKER)
         claims: Any = self._claims(request)
         if inspect.isawaitable(claims):
             claims = await claims
-        guard = _OffLoop(self._guards.get())
-        status = await passage.look_async(guard, session, claims, () if claims is None else _keys(session))
+        status = passage.look_here(session, claims, () if claims is None else _keys(session))
+        if status == "unknown":
+            status = await passage.ask(_OffLoop(guard), session, claims)
         if claims is None:
             session.accessed = accessed
         if status == "ended":
             await session.aflush()
-        return session
 
     def _claims(self, request: HttpRequest) -> Mapping[str, Any] | None:
         if callable(self._checkpoint.claims):
@@ -138,10 +147,6 @@ class _OffLoop:
     def __init__(self, guard: ThreadGuard) -> None:
         self._guard = guard
 
-    def cached_status(self, sign_in: SignIn) -> Status:
-        """As `Guard.cached_status`."""
-        return self._guard.cached_status(sign_in)
-
     async def status(self, sign_in: SignIn) -> Status:
         """As `Guard.status`."""
         return await asyncio.to_thread(self._guard.status, sign_in)
@@ -149,6 +154,24 @@ class _OffLoop:
     async def sign_in(self, sign_in: SignIn, *, anew: bool) -> Status:
         """As `Guard.sign_in`."""
         return await asyncio.to_thread(self._guard.sign_in, sign_in, anew=anew)
+
+
+def _goes_in(request: HttpRequest, passage: Passage) -> bool:
+    session = _session(request)
+    accessed = session.accessed
+    goes_in = passage.goes_in(session, _keys(session))
+    if not goes_in:
+        # Looking is no access: a page that does not depend on the user stays cacheable for all.
+        session.accessed = accessed
+    return goes_in
+
+
+async def _load(request: HttpRequest) -> None:
+    """Load the session without blocking the loop; what follows reads what was loaded."""
+    session = _session(request)
+    accessed = session.accessed
+    await session.aget(MARKER)
+    session.accessed = accessed
 
 
 def _facts(request: HttpRequest) -> Facts:

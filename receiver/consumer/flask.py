@@ -91,8 +91,7 @@ class SignOut:
             nonce: What it has.
         """
         session = _session(request_ctx._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
-        usable = None if isinstance(session, NullSession) else session
-        return anew.parameters(usable, request.headers.get("Cookie"), state=state, nonce=nonce)
+        return anew.parameters(_usable(session), request.headers.get("Cookie"), state=state, nonce=nonce)
 
 
 class _Hooks:
@@ -114,8 +113,14 @@ class _Hooks:
         request = context.request
         if self._is_exempt(request):
             return None
-        passage = Passage(self._checkpoint, lambda: _facts(request))
-        request.environ[EXTENSION] = passage
+        # The passage may not hold the request it is kept in: what holds itself waits for the garbage collector.
+        request.environ[EXTENSION] = passage = Passage(self._checkpoint, guard.known, _facts)
+        session = _session(context)
+        accessed = session.accessed
+        if passage.goes_in(session, self._keys(session)):
+            session.accessed = True
+            return None
+        session.accessed = accessed
         self._look(context, guard, passage)
         refusal = passage.refusal()
         return None if refusal is None else Response(refusal.body, refusal.status, refusal.headers)
@@ -124,6 +129,9 @@ class _Hooks:
         context = request_ctx._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
         passage: Passage | None = context.request.environ.get(EXTENSION)
         if passage is None:
+            return response
+        opened = _session(context)
+        if passage.goes_out(opened, changed=opened.modified, status=response.status_code):
             return response
         session = self._look(context, self.guards.get(), passage)
         location = response.headers.get("Location") if response.status_code in REDIRECTS else None
@@ -157,7 +165,7 @@ class _Hooks:
             claims: Mapping[str, Any] | None = self._checkpoint.claims(context.request)
         else:
             claims = self._checkpoint.claims_in_session(session)
-        usable = None if isinstance(session, NullSession) else session
+        usable = _usable(session)
         status = passage.look(guard, usable, claims, () if claims is None else self._keys(session))
         session.accessed = accessed or claims is not None
         if status == "ended" and usable is not None:
@@ -168,13 +176,20 @@ class _Hooks:
 
     def _keys(self, session: SessionMixin) -> tuple[str, ...]:
         sid = getattr(session, "sid", None)
+        if not isinstance(sid, str):
+            return ()
         prefix = getattr(self._app.session_interface, "key_prefix", None)
-        return (f"{prefix}{sid}",) if isinstance(prefix, str) and isinstance(sid, str) else ()
+        return (f"{prefix}{sid}",) if isinstance(prefix, str) else ()
 
 
-def _facts(request: Request) -> Facts:
+def _facts() -> Facts:
     query = request.query_string.decode("latin-1")
     return Facts(request.method, request.path, query, request.headers.get)
+
+
+def _usable(session: SessionMixin) -> SessionMixin | None:
+    """The session, where the app has a secret to sign one with."""
+    return None if isinstance(session, NullSession) else session
 
 
 def _session(context: RequestContext) -> SessionMixin:

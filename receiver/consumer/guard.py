@@ -78,6 +78,7 @@ class Guard:
             redis_url, note=self._knowledge.note, forget=self._knowledge.forget, on_eviction=on_eviction,
             on_reset=on_reset, app=app, prefix=self._prefix, **where,
         )  # fmt: skip
+        self._pulse = self._subscriber.pulse
         # One pool for listening and for asking.
         self._registry = Registry(lambda: self._subscriber.client, **how)
         self._question_failed: str | None = None
@@ -140,7 +141,11 @@ class Guard:
         sign_in = claims
         if not isinstance(sign_in, SignIn):
             sign_in = self.sign_in_from(sign_in, home_account_id=home_account_id)
-        return self._knowledge.status(sign_in, last_read_s=self._subscriber.last_read_s)
+        return self.known(sign_in)
+
+    def known(self, sign_in: SignIn) -> Status:
+        """As `cached_status`, of a sign-in that was read before."""
+        return self._knowledge.status(sign_in, last_read_s=self._pulse.last_read_s)
 
     async def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """Whether the session these ID token claims are of was signed out; ValueError as for `sign_in`."""
@@ -194,6 +199,9 @@ class ThreadGuard:
 
     Takes the same arguments; the handlers are called in other threads, for some evictions side by side. Start it once
     per process, after a fork, or use `with`; `PerProcess` does it by itself.
+
+    Attributes:
+        known: As `Guard.known`.
     """
 
     def __init__(self, redis_url: str, **options: Unpack[GuardOptions]) -> None:
@@ -201,6 +209,7 @@ class ThreadGuard:
         options["on_eviction"] = on_eviction and off_loop(on_eviction)
         options["on_reset"] = on_reset and off_loop(on_reset)
         self._guard = Guard(redis_url, **options)
+        self.known = self._guard.known
         self._loop = BackgroundLoop(name=f"evictions-{options['app']}")
 
     def __enter__(self) -> Self:

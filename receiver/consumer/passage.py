@@ -30,7 +30,6 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Asked(Protocol):
     """What is asked about a sign-in, as `ThreadGuard` answers it."""
 
-    def cached_status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
     def status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
     def sign_in(self, sign_in: SignIn, /, *, anew: bool) -> Status: ...  # noqa: D102
 
@@ -38,7 +37,6 @@ class Asked(Protocol):
 class AskedAsync(Protocol):
     """The same, as `Guard` answers it."""
 
-    def cached_status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
     async def status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
     async def sign_in(self, sign_in: SignIn, /, *, anew: bool) -> Status: ...  # noqa: D102
 
@@ -79,6 +77,7 @@ class Passage:
 
     Args:
         checkpoint: The app's.
+        known: Tells of a sign-in without the network: this process's guard.
         facts: Gives the request's; called where they are needed, which is rare.
 
     Attributes:
@@ -86,15 +85,46 @@ class Passage:
         status: Of that sign-in, when it was looked at last.
     """
 
-    __slots__ = ("_after", "_checkpoint", "_ended", "_facts", "_new", "_refused", "_stopped", "status", "visit")
+    visit: Visit | None = None
+    status: Status = "live"
+    _after = _ended = _new = _stopped = False
+    _refused: bool | None = None
+    _session: SessionLike | None = None
 
-    def __init__(self, checkpoint: Checkpoint, facts: Callable[[], Facts]) -> None:
+    def __init__(self, checkpoint: Checkpoint, known: Callable[[SignIn], Status], facts: Callable[[], Facts]) -> None:
         self._checkpoint = checkpoint
+        self._known = known
         self._facts = facts
-        self._after = self._ended = self._new = self._stopped = False
-        self._refused: bool | None = None
-        self.visit: Visit | None = None
-        self.status: Status = "live"
+
+    def goes_in(self, session: SessionLike, keys: tuple[str, ...]) -> bool:
+        """Whether the request may go on at once, as nearly always; else `look`.
+
+        Its session was here before, is as it was, and is known to be live.
+
+        Args:
+            session: The request's.
+            keys: The session's own names.
+        """
+        visit = self._checkpoint.seen(session, keys)
+        if visit is None or self._known(visit.sign_in) != "live":
+            return False
+        self._session, self._after, self.visit = session, True, visit
+        return True
+
+    def goes_out(self, session: SessionLike | None, *, changed: bool, status: int) -> bool:
+        """Whether the view's answer goes out as it is, as nearly always; else `look` again.
+
+        The view left the session as it was, no logout came while it ran, and it sends the browser nowhere.
+
+        Args:
+            session: The request's now; None where the app keeps none.
+            changed: Whether the view may have changed it; frameworks note that, to know what they have to save.
+            status: Of the answer.
+        """
+        visit = self.visit
+        if changed or visit is None or session is not self._session or self.status != "live" or status in REDIRECTS:
+            return False
+        return self._checkpoint.is_told_by_session and visit.registered and self._known(visit.sign_in) == "live"
 
     def look(
         self, guard: Asked, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
@@ -107,22 +137,34 @@ class Passage:
             claims: The ID token's, where there are any.
             keys: The session's own names.
         """
-        visit = self._recognise(session, claims, keys)
-        known = self._known(guard, visit)
+        known, visit = self.look_here(session, claims, keys), self.visit
         if known != "unknown" or visit is None:
             return known
         if visit.registered:
             return self._told(session, visit, guard.status(visit.sign_in))
         return self._told(session, visit, guard.sign_in(visit.sign_in, anew=self._is_anew(session, claims)))
 
-    async def look_async(
-        self, guard: AskedAsync, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
-    ) -> Status:
-        """As `look`."""
-        visit = self._recognise(session, claims, keys)
-        known = self._known(guard, visit)
-        if known != "unknown" or visit is None:
-            return known
+    def look_here(self, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]) -> Status:
+        """As `look`, without the network; what is `unknown` then is for `ask`."""
+        self._session = session
+        if claims is None:
+            if session is not None:
+                self._checkpoint.no_sign_in(session)
+            self._after, self.visit, self.status = True, None, "live"
+            return "live"
+        visit = self._checkpoint.recognise(session, claims, keys)
+        # As nearly always; else it is registered first.
+        known: Status = self._known(visit.sign_in) if visit.registered else "unknown"
+        self._new = self._new or (self._after and not visit.registered)
+        self._ended = self._ended or known == "ended"
+        self._after, self.visit, self.status = True, visit, known
+        return known
+
+    async def ask(self, guard: AskedAsync, session: SessionLike | None, claims: Mapping[str, Any] | None) -> Status:
+        """What `look_here` could not tell; the arguments are the same."""
+        visit = self.visit
+        if visit is None:
+            return self.status
         if visit.registered:
             return self._told(session, visit, await guard.status(visit.sign_in))
         return self._told(session, visit, await guard.sign_in(visit.sign_in, anew=self._is_anew(session, claims)))
@@ -185,28 +227,6 @@ class Passage:
         if session is not None and anew.asks_anew(changed):
             anew.note_address(session, changed)
         return None if changed == location else changed
-
-    def _recognise(
-        self, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
-    ) -> Visit | None:
-        if claims is None:
-            if session is not None:
-                self._checkpoint.no_sign_in(session)
-            self.visit, self.status = None, "live"
-        else:
-            self.visit = self._checkpoint.recognise(session, claims, keys)
-            self._new = self._new or (self._after and not self.visit.registered)
-        self._after = True
-        return self.visit
-
-    def _known(self, guard: Asked | AskedAsync, visit: Visit | None) -> Status:
-        """As nearly always: without the network."""
-        known: Status = "live"
-        if visit is not None:
-            known = guard.cached_status(visit.sign_in) if visit.registered else "unknown"
-            self._ended = self._ended or known == "ended"
-        self.status = known
-        return known
 
     def _is_anew(self, session: SessionLike | None, claims: Mapping[str, Any] | None) -> bool:
         return session is not None and claims is not None and anew.is_answered(session, claims, self._facts().query)

@@ -63,6 +63,7 @@ class Reader(ABC):
         skipped: Stream entries met that are no event of this version, which are not handed to `handler`, or that have
             no readable number (their events are). Each is named in the log.
         on_skipped: Called for each of them; for a metric.
+        pulse: When it read last, and why it does not.
         client: Of this consumer's Redis, for others on its event loop, too. `run` closes it at its end and puts a fresh
             one in its place.
     """
@@ -91,7 +92,7 @@ class Reader(ABC):
         self._keys = KeyNames(prefix)
         self._acknowledge = acknowledge
         self._acks: Acknowledger | None = None
-        self._pulse = Pulse()
+        self.pulse = Pulse()
         self._task: asyncio.Task[None] | None = None
         self._jobs: list[Job] = []
         self._ended: dict[str, str] = {}
@@ -118,14 +119,14 @@ class Reader(ABC):
 
     def health(self) -> Health:
         """Whether it hears, since when, and what went wrong last; from any thread."""
-        health = self._pulse.health(app=self._app, redis_url=self._url, skipped=self.skipped)
+        health = self.pulse.health(app=self._app, redis_url=self._url, skipped=self.skipped)
         beside = [f"{job.name}: {problem}" for job in self._jobs if (problem := self._ended.get(job.name) or job.ask())]
         return replace(health, last_error=health.last_error or "; ".join(beside) or None)
 
     @property
     def last_read_s(self) -> float | None:
         """`time.monotonic()` when the last read was handled, news or not; None before the first."""
-        return self._pulse.last_read_s
+        return self.pulse.last_read_s
 
     async def run(self) -> None:
         """Read until cancelled; outages of Redis are waited out."""
@@ -138,13 +139,13 @@ class Reader(ABC):
 
         The jobs end before the block does; what was done is told to Redis then.
         """
-        self._pulse.begun()
+        self.pulse.begun()
         self._touched = time.monotonic()
         client = self.client
         listener = Listener(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener, reads=self._reads)
         self._acks = acks if self._acknowledge else None
-        jobs = [Job(EVICTIONS, functools.partial(self._listen, client), lambda: self._pulse.error or "")]
+        jobs = [Job(EVICTIONS, functools.partial(self._listen, client), lambda: self.pulse.error or "")]
         if self._acknowledge:
             jobs.append(Job("acknowledgements", acks.run, lambda: acks.problem))
         try:
@@ -178,7 +179,7 @@ class Reader(ABC):
                     is_first = False
             except connection.Failure as error:
                 failures += 1
-                self._pulse.failed(connection.describe(error))
+                self.pulse.failed(connection.describe(error))
                 log.warning("%s: cannot read evictions, trying again: %s", self._app, connection.describe(error))
                 self._disconnected()
                 # The exponent is bounded: 2 to the power of an outage of days is no float.
@@ -186,7 +187,7 @@ class Reader(ABC):
             else:
                 failures = 0
                 self._touched = time.monotonic()
-                self._pulse.failed(problem) if problem else self._pulse.heard()
+                self.pulse.failed(problem) if problem else self.pulse.heard()
             self._moved()
             leave_if_cancelled()
 
