@@ -41,7 +41,9 @@ class BackgroundLoop:
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a blocking call on the thread of the event loop it needs; make it from another thread")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
+        loop = self._started()
+        # Not in the caller's context: connections that are opened there keep it, and with it a request and its user.
+        return contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop).result()
 
     @property
     def runs(self) -> bool:

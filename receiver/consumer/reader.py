@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import inspect
 import logging
@@ -109,7 +110,8 @@ class Reader(ABC):
         """
         if self._task is not None and not self._task.done():
             raise RuntimeError("this consumer listens already")
-        self._task = asyncio.create_task(self.run(), name=f"evictions-{self._app}")
+        # In a context of its own: it may begin within a request, and would keep what belongs to that for ever.
+        self._task = asyncio.create_task(self.run(), name=f"evictions-{self._app}", context=contextvars.Context())
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -74,7 +74,7 @@ class SignIn:
         """When the OP gave this session to the app; `auth_time` may be of long before, where the OP's own goes on."""
         return self.auth_time if self.began_at is None else self.began_at
 
-    @property
+    @cached_property
     def has_own_account(self) -> bool:
         """Whether the account is another name than the subject, so that a logout may mark the one without the other."""
         return bool(self.home_account_id) and self.home_account_id != self.sub

@@ -1,0 +1,157 @@
+"""The short way of a session that was here before: what it takes for the same, and what it leaves to a closer look."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import flask
+import pytest
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from receiver.consumer.checkpoint import MARKER, Checkpoint
+from receiver.consumer.flask import SignOut
+from receiver.consumer.passage import Facts, Passage
+from tests.integrations.conftest import claims, wait_for
+
+if TYPE_CHECKING:
+    from receiver.consumer.knowledge import Status
+    from receiver.consumer.options import Options
+    from tests.integrations.conftest import World
+
+KEYS = ("session:1",)
+
+
+def registered(checkpoint: Checkpoint, place: str = "_logged_in_user", value: Any = None) -> dict[str, Any]:
+    """A session that signed in with this app and came back once."""
+    session = {place: value or claims("alice")}
+    found = checkpoint.claims_in_session(session)
+    assert found is not None
+    checkpoint.settle(session, checkpoint.recognise(session, found, KEYS))
+    assert checkpoint.recognise(session, found, KEYS).registered
+    return session
+
+
+def copied(session: dict[str, Any]) -> dict[str, Any]:
+    """As the next request reads it from its cookie."""
+    return {name: dict(value) if isinstance(value, dict) else list(value) for name, value in session.items()}
+
+
+@pytest.mark.parametrize(("options", "place"), [({}, "_logged_in_user"), ({}, "user"), ({"claims": "me"}, "me")])
+def test_session_that_was_here_is_seen(options: Options, place: str) -> None:
+    """The same visit, wherever the claims are."""
+    checkpoint = Checkpoint(options)
+    session = registered(checkpoint, place)
+    visit = checkpoint.seen(copied(session), KEYS)
+    assert visit is not None
+    assert visit is checkpoint.recognise(copied(session), session[place], KEYS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user": claims("bob")},
+        {"user": claims("alice", iat=950)},
+        {"user": {"id_token_claims": claims("alice")}},
+        {"user": "alice"},
+        {"user": None},
+        {"_logged_in_user": claims("bob")},
+        {MARKER: None},
+        {MARKER: []},
+        {MARKER: [["x"], 900, None, ""]},
+        {MARKER: "x"},
+    ],
+)
+def test_session_that_changed_is_looked_at(changes: dict[str, Any]) -> None:
+    """Other claims, in the same place or in one that comes first, or another marker: not the same sign-in."""
+    checkpoint = Checkpoint({})
+    session = registered(checkpoint, "user")
+    assert checkpoint.seen(session | changes, KEYS) is None
+
+
+def test_another_name_of_the_session_is_looked_at() -> None:
+    """A session that was given a new key is registered under it."""
+    checkpoint = Checkpoint({})
+    session = registered(checkpoint)
+    assert checkpoint.seen(session, ("session:2",)) is None
+
+
+@pytest.mark.parametrize("options", [{}, {"claims": lambda _: claims("alice")}])
+def test_claims_elsewhere_are_looked_at(options: Options) -> None:
+    """Claims inside another value, or told by a function, have no place in the session."""
+    checkpoint = Checkpoint(options)
+    session: dict[str, Any] = {"user": {"id_token_claims": claims("alice")}}
+    checkpoint.settle(session, checkpoint.recognise(session, claims("alice"), KEYS))
+    checkpoint.recognise(session, claims("alice"), KEYS)
+    assert checkpoint.seen(session, KEYS) is None
+
+
+def passed(session: dict[str, Any], told: list[Status], options: Options | None = None) -> Passage:
+    """A request of this session that went in; the guard answers these, one after another."""
+    checkpoint = Checkpoint(options or {})
+    session.update(registered(checkpoint))
+    passage = Passage(checkpoint, lambda _: told.pop(0), lambda: Facts("GET", "/", "", lambda _: None))
+    assert passage.goes_in(session, KEYS)
+    return passage
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "then", "goes"),
+    [
+        (False, 200, "live", True),
+        (False, 200, "ended", False),
+        (False, 200, "unknown", False),
+        (True, 200, "live", False),
+        (False, 302, "live", False),
+    ],
+)
+def test_answer_goes_out_without_a_second_look(changed: bool, status: int, then: Status, goes: bool) -> None:
+    """Only of a session as it was, live still, that is sent nowhere."""
+    session: dict[str, Any] = {}
+    assert goes is passed(session, ["live", then]).goes_out(session, changed=changed, status=status)
+
+
+def test_another_session_is_looked_at_again() -> None:
+    """A view may put a session of its own in its place."""
+    session: dict[str, Any] = {}
+    assert not passed(session, ["live", "live"]).goes_out(dict(session), changed=False, status=200)
+
+
+@pytest.mark.parametrize("then", ["ended", "unknown"])
+def test_session_not_known_live_does_not_go_in(then: Status) -> None:
+    """It is looked at, and asked about."""
+    checkpoint = Checkpoint({})
+    session = registered(checkpoint)
+    passage = Passage(checkpoint, lambda _: then, lambda: Facts("GET", "/", "", lambda _: None))
+    assert not passage.goes_in(session, KEYS)
+    assert then == passage.look_here(session, session["_logged_in_user"], KEYS)
+
+
+def test_request_leaves_nothing_to_the_garbage_collector(world: World) -> None:
+    """What a request of a Flask app made is gone with it: it does not hold itself, nor does what listens hold it.
+
+    The first request begins to listen, and a sign-in is registered on a connection that stays open.
+    """
+    app = flask.Flask("portal", static_folder=None)
+    app.secret_key = "k"
+
+    @app.get("/")
+    def home() -> str:
+        flask.session["_logged_in_user"] = claims("alice")
+        return "hello"
+
+    guard = SignOut(app, world.url)
+    cookie = ""
+    try:
+        for _ in range(2):
+            environ = EnvironBuilder("/", headers=[("Cookie", cookie)]).get_environ()
+            gc.collect()
+            gc.disable()
+            body, _, headers = run_wsgi_app(app, environ)
+            cookie = headers["Set-Cookie"].partition(";")[0]
+            del environ, body, headers
+            # The thread that registers the sign-in lets go of it a moment after its answer.
+            wait_for(lambda: not [one for one in gc.get_objects() if isinstance(one, Passage)])
+    finally:
+        gc.enable()
+        guard.close()
