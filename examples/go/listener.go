@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
 	"strings"
@@ -14,16 +13,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 )
-
-const (
-	askLimit   = 2 * time.Second
-	clearLimit = 30 * time.Second
-	atOnce     = 16
-	maxWaiting = 10_000
-)
-
-//go:embed acknowledge.lua
-var acknowledge string
 
 // Options of a listener. OnEviction and OnReset may be nil.
 type Options struct {
@@ -58,17 +47,6 @@ type Listener struct {
 	cleared, done         chan handled
 	stop                  context.CancelFunc
 	running, acknowledger sync.WaitGroup
-}
-
-type handled struct {
-	event       Event
-	publishedMs int64
-	at          time.Time
-}
-
-type question struct {
-	keys   []any
-	answer chan []any
 }
 
 // NewListener checks the options; it reaches for no Redis.
@@ -154,71 +132,6 @@ func (l *Listener) Status(claims map[string]any, account string) (string, error)
 	return "live", nil
 }
 
-func (l *Listener) redisSays(keys []any) []any {
-	if time.Now().UnixNano() < l.awayUntil.Load() {
-		return nil
-	}
-	limit := time.After(askLimit)
-	answer := make(chan []any, 1)
-	select {
-	case l.questions <- question{keys, answer}:
-	case <-limit:
-		return nil
-	}
-	select {
-	case values := <-answer:
-		return values
-	case <-limit:
-		return nil
-	}
-}
-
-// ask sends what is asked at the same time in one round trip.
-func (l *Listener) ask(ctx context.Context) {
-	for {
-		var batch []question
-		select {
-		case <-ctx.Done():
-			return
-		case first := <-l.questions:
-			batch = append(batch, first)
-		}
-	more:
-		for len(batch) < 500 {
-			select {
-			case next := <-l.questions:
-				batch = append(batch, next)
-			default:
-				break more
-			}
-		}
-		limited, cancel := context.WithTimeout(ctx, askLimit)
-		pipeline := l.asking.Pipeline()
-		replies := make([]*redis.Cmd, len(batch))
-		for index, question := range batch {
-			replies[index] = pipeline.Do(limited, question.keys...)
-		}
-		_, err := pipeline.Exec(limited)
-		cancel()
-		if err != nil {
-			l.awayUntil.Store(time.Now().Add(time.Second).UnixNano())
-			l.tell(err)
-		}
-		for index, question := range batch {
-			values, _ := replies[index].Val().([]any)
-			question.answer <- values
-		}
-	}
-}
-
-func (l *Listener) tell(err error) {
-	if !strings.HasPrefix(err.Error(), "NOPERM") {
-		l.log("cannot ask Redis about a session: %v", err)
-	} else if !l.toldOfRights.Swap(true) {
-		l.log("only logouts heard from now on count; grant: ACL SETUSER <user> ~%s:mark:* +mget (%v)", l.prefix, err)
-	}
-}
-
 func (l *Listener) skip(entryID, why string) {
 	l.skipped.Add(1)
 	l.log("stream entry %s: %s", entryID, why)
@@ -231,84 +144,4 @@ func (l *Listener) reset(why string) {
 	if l.onReset != nil {
 		go l.onReset()
 	}
-}
-
-func (l *Listener) clearing(batch []handled) {
-	for _, item := range batch {
-		select {
-		case l.cleared <- item:
-		default:
-			l.reset(fmt.Sprintf("more than %d evictions wait to be cleared", maxWaiting))
-			return
-		}
-	}
-}
-
-func (l *Listener) clear(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case item := <-l.cleared:
-			l.begun.Add(1)
-			limited, cancel := context.WithTimeout(ctx, clearLimit)
-			var err error
-			if l.onEviction != nil {
-				err = l.onEviction(limited, item.event)
-			}
-			cancel()
-			if err != nil {
-				l.log("an eviction was not cleared: %v", err)
-				continue
-			}
-			item.at = time.Now()
-			select {
-			case l.done <- item:
-			default: // Redis is away for long; the trace shows it missing
-			}
-		}
-	}
-}
-
-// acknowledge also gives the signs of life, while this process reads.
-func (l *Listener) acknowledge(ctx context.Context) {
-	ticks := time.NewTicker(min(l.wait/2, time.Second))
-	defer ticks.Stop()
-	var waiting []handled
-	var sentAt time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			final, cancel := context.WithTimeout(context.Background(), askLimit)
-			defer cancel()
-			l.send(final, waiting)
-			for _, key := range []string{":instances", ":instances:since"} {
-				l.asking.Do(final, "ZREM", l.prefix+key, l.app+"/"+l.worker)
-			}
-			return
-		case item := <-l.done:
-			waiting = append(waiting, item)
-			if len(waiting) < 500 && len(l.done) > 0 {
-				continue
-			}
-		case <-ticks.C:
-			if len(waiting) == 0 && (!l.hears() || time.Since(sentAt) < 2*l.wait) {
-				continue
-			}
-		}
-		if waiting = waiting[max(0, len(waiting)-maxWaiting):]; l.send(ctx, waiting) {
-			waiting, sentAt = nil, time.Now()
-		}
-	}
-}
-
-func (l *Listener) send(ctx context.Context, batch []handled) bool {
-	keys := []string{l.prefix + ":acks", l.prefix + ":instances", l.prefix + ":instances:since"}
-	arguments := []any{l.app, l.worker, l.worker, time.Since(l.beganAt).Milliseconds(), maxWaiting}
-	for _, item := range batch {
-		arguments = append(arguments, item.event.id, time.Since(item.at).Milliseconds(), item.event.receivedMs, item.publishedMs)
-	}
-	limited, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
-	return redis.NewScript(acknowledge).Run(limited, l.asking, keys, arguments...).Err() == nil
 }

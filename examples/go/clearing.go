@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	clearLimit = 30 * time.Second
+	atOnce     = 16
+	maxWaiting = 10_000
+)
+
+//go:embed acknowledge.lua
+var acknowledge string
+
+// handled is an eviction on its way: to be cleared, then to be acknowledged.
+type handled struct {
+	event       Event
+	publishedMs int64
+	at          time.Time
+}
+
+func (l *Listener) clearing(batch []handled) {
+	for _, item := range batch {
+		select {
+		case l.cleared <- item:
+		default:
+			l.reset(fmt.Sprintf("more than %d evictions wait to be cleared", maxWaiting))
+			return
+		}
+	}
+}
+
+func (l *Listener) clear(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case item := <-l.cleared:
+			l.begun.Add(1)
+			limited, cancel := context.WithTimeout(ctx, clearLimit)
+			var err error
+			if l.onEviction != nil {
+				err = l.onEviction(limited, item.event)
+			}
+			cancel()
+			if err != nil {
+				l.log("an eviction was not cleared: %v", err)
+				continue
+			}
+			item.at = time.Now()
+			select {
+			case l.done <- item:
+			default: // Redis is away for long; the trace shows it missing
+			}
+		}
+	}
+}
+
+// acknowledge also gives the signs of life, while this process reads.
+func (l *Listener) acknowledge(ctx context.Context) {
+	ticks := time.NewTicker(min(l.wait/2, time.Second))
+	defer ticks.Stop()
+	var waiting []handled
+	var sentAt time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			final, cancel := context.WithTimeout(context.Background(), askLimit)
+			defer cancel()
+			l.send(final, waiting)
+			for _, key := range []string{":instances", ":instances:since"} {
+				l.asking.Do(final, "ZREM", l.prefix+key, l.app+"/"+l.worker)
+			}
+			return
+		case item := <-l.done:
+			waiting = append(waiting, item)
+			if len(waiting) < 500 && len(l.done) > 0 {
+				continue
+			}
+		case <-ticks.C:
+			if len(waiting) == 0 && (!l.hears() || time.Since(sentAt) < 2*l.wait) {
+				continue
+			}
+		}
+		if waiting = waiting[max(0, len(waiting)-maxWaiting):]; l.send(ctx, waiting) {
+			waiting, sentAt = nil, time.Now()
+		}
+	}
+}
+
+func (l *Listener) send(ctx context.Context, batch []handled) bool {
+	keys := []string{l.prefix + ":acks", l.prefix + ":instances", l.prefix + ":instances:since"}
+	arguments := []any{l.app, l.worker, l.worker, time.Since(l.beganAt).Milliseconds(), maxWaiting}
+	for _, item := range batch {
+		arguments = append(arguments, item.event.id, time.Since(item.at).Milliseconds(), item.event.receivedMs, item.publishedMs)
+	}
+	limited, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	return redis.NewScript(acknowledge).Run(limited, l.asking, keys, arguments...).Err() == nil
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	askLimit = 2 * time.Second
+	// Questions in one round trip.
+	atOnceAsked = 500
+)
+
+type question struct {
+	keys   []any
+	answer chan []any
+}
+
+// redisSays is nil where Redis does not answer.
+func (l *Listener) redisSays(keys []any) []any {
+	if time.Now().UnixNano() < l.awayUntil.Load() {
+		return nil
+	}
+	limit := time.After(askLimit)
+	answer := make(chan []any, 1)
+	select {
+	case l.questions <- question{keys, answer}:
+	case <-limit:
+		return nil
+	}
+	select {
+	case values := <-answer:
+		return values
+	case <-limit:
+		return nil
+	}
+}
+
+// ask sends what is asked at the same time in one round trip.
+func (l *Listener) ask(ctx context.Context) {
+	for {
+		var batch []question
+		select {
+		case <-ctx.Done():
+			return
+		case first := <-l.questions:
+			batch = append(batch, first)
+		}
+	more:
+		for len(batch) < atOnceAsked {
+			select {
+			case next := <-l.questions:
+				batch = append(batch, next)
+			default:
+				break more
+			}
+		}
+		limited, cancel := context.WithTimeout(ctx, askLimit)
+		pipeline := l.asking.Pipeline()
+		replies := make([]*redis.Cmd, len(batch))
+		for index, question := range batch {
+			replies[index] = pipeline.Do(limited, question.keys...)
+		}
+		_, err := pipeline.Exec(limited)
+		cancel()
+		if err != nil {
+			l.awayUntil.Store(time.Now().Add(time.Second).UnixNano())
+			l.tell(err)
+		}
+		for index, question := range batch {
+			values, _ := replies[index].Val().([]any)
+			question.answer <- values
+		}
+	}
+}
+
+func (l *Listener) tell(err error) {
+	if !strings.HasPrefix(err.Error(), "NOPERM") {
+		l.log("cannot ask Redis about a session: %v", err)
+	} else if !l.toldOfRights.Swap(true) {
+		l.log("only logouts heard from now on count; grant: ACL SETUSER <user> ~%s:mark:* +mget (%v)", l.prefix, err)
+	}
+}
