@@ -14,7 +14,10 @@ const MAX_MARKS = 100_000;
 const KEEP_OVER_MS = 40 * 86_400_000;
 
 /** @typedef {import('./marks.js').Session} Session */
-/** @typedef {{ session: Session, askedAt: number, isNewer: boolean }} Asked a session Redis called live; `isNewer`: noted there as newer than its marks */
+/**
+ * @typedef {{ session: Session, askedAt: number, isNewer: boolean, judgedAt: number }} Asked a session Redis called live; `isNewer`: noted there as
+ *   newer than its marks; `judgedAt`: the version of what was heard by which it went on
+ */
 /** @typedef {{ at: number, source: number, client: string | null, sub: string | null, heardAt: number }} Mark */
 /** @typedef {{ isOver: boolean, at: number }} Heard not over: they name it, and only Redis can tell; `at`: when the last was heard */
 
@@ -87,6 +90,8 @@ export class Knowledge {
   #overSince;
   #seed = randomInt(2 ** 32);
   #inDoubt = false;
+  /** Changes with what was heard, so that nothing is judged twice. */
+  #version = 0;
   #clock;
 
   /** @param {() => number} [clock] milliseconds that never go back */
@@ -96,6 +101,7 @@ export class Knowledge {
   }
 
   note(/** @type {import('./types.js').Eviction} */ eviction) {
+    this.#version += 1;
     this.#inDoubt = false;
     this.#marks.note(eviction, this.#clock());
     if (!this.#marks.isFull) return;
@@ -116,13 +122,18 @@ export class Knowledge {
    * @returns {'live' | 'ended' | 'unknown'} unknown: ask Redis
    */
   status(session, hears) {
-    const heard = this.#marks.judge(session);
     const asked = this.#live.get(session.identity);
-    if (this.#isKnownOver(session) || isOver(heard, asked)) {
-      this.learnOver(session);
-      return 'ended';
+    // As nearly always: nothing was heard since it was looked at last.
+    if (asked?.judgedAt !== this.#version) {
+      const heard = this.#marks.judge(session);
+      if (this.#isKnownOver(session) || isOver(heard, asked)) {
+        this.learnOver(session);
+        return 'ended';
+      }
+      if (asked === undefined || (heard !== undefined && asked.askedAt <= heard.at)) return 'unknown';
+      asked.judgedAt = this.#version;
     }
-    if (!hears || asked === undefined || (heard !== undefined && asked.askedAt <= heard.at)) return 'unknown';
+    if (!hears) return 'unknown';
     return session.account !== session.sub && this.#clock() - asked.askedAt >= ASK_AGAIN_MS ? 'unknown' : 'live';
   }
 
@@ -142,7 +153,7 @@ export class Knowledge {
     // An earlier sign-in of the same second may look the same, and be over.
     if (isNewer) this.forgetOne(session);
     this.#live.delete(session.identity);
-    this.#live.set(session.identity, { session, askedAt, isNewer });
+    this.#live.set(session.identity, { session, askedAt, isNewer, judgedAt: -1 });
     if (this.#live.size <= MAX_LIVE) return;
     for (const longest of this.#live.keys()) {
       this.#live.delete(longest);
@@ -165,6 +176,7 @@ export class Knowledge {
   }
 
   learnOver(/** @type {Session} */ session) {
+    this.#version += 1;
     if (this.#clock() - this.#overSince > KEEP_OVER_MS) {
       this.#over = [new Set(), this.#over[0]];
       this.#overSince = this.#clock();

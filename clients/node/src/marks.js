@@ -49,18 +49,11 @@ export function toSession(claims, { account, clientId, isCached = false } = {}) 
   if (typeof iss !== 'string' || typeof sub !== 'string' || clients.length === 0) {
     throw new TypeError("claims need iss, sub and aud; pass the ID token's claims");
   }
-  const session = {
-    iss,
-    clients,
-    sub,
-    sid: typeof sid === 'string' && sid !== '' ? sid : undefined,
-    authTime: numericDate(claims.auth_time),
-    iat: numericDate(claims.iat),
-    account: account || sub,
-    isCached,
-  };
-  const { sid: ended, authTime, iat } = session;
-  return { ...session, identity: [iss, clients, sub, ended, authTime, iat, session.account, isCached].join('\n') };
+  const ended = typeof sid === 'string' && sid !== '' ? sid : undefined;
+  const [authTime, iat, owner] = [numericDate(claims.auth_time), numericDate(claims.iat), account || sub];
+  // Asked for in each request: one text, without an array that is joined.
+  const identity = `${iss}\n${clients.length === 1 ? clients[0] : clients}\n${sub}\n${ended}\n${authTime}\n${iat}\n${owner}\n${isCached}`;
+  return { iss, clients, sub, sid: ended, authTime, iat, account: owner, identity, isCached };
 }
 
 /** @returns {string[]} */
