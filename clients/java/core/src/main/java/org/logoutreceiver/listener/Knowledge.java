@@ -19,8 +19,21 @@ final class Knowledge {
     /** Nanoseconds a session that is over is remembered at least: 40 days. */
     private static final long KEEP_OVER_NS = 40 * 86_400_000_000_000L;
 
-    /** @param isNewer whether Redis notes it as newer than its marks */
-    private record Asked(Session session, long at, boolean isNewer) {}
+    /** A session that Redis called live. */
+    private static final class Asked {
+        final Session session;
+        final long at;
+        /** Whether Redis notes it as newer than its marks. */
+        final boolean isNewer;
+        /** The {@code version} by which it went on. */
+        long judgedAt = -1;
+
+        Asked(Session session, long at, boolean isNewer) {
+            this.session = session;
+            this.at = at;
+            this.isNewer = isNewer;
+        }
+    }
 
     private final HeardMarks marks = new HeardMarks();
     private final Map<String, Asked> live = new LinkedHashMap<>();
@@ -31,6 +44,8 @@ final class Knowledge {
     private final LongSupplier clock;
     private long overSince;
     private boolean inDoubt;
+    /** Changes with what was heard, so that nothing is judged twice. */
+    private long version;
 
     /** @param clock nanoseconds that never go back */
     Knowledge(LongSupplier clock) {
@@ -39,6 +54,7 @@ final class Knowledge {
     }
 
     synchronized void note(Eviction eviction) {
+        version++;
         inDoubt = false;
         marks.note(eviction, clock.getAsLong());
         if (marks.isFull()) {
@@ -68,14 +84,21 @@ final class Knowledge {
 
     /** @param hears whether this process is up to date; {@code UNKNOWN}: ask Redis */
     synchronized Status status(Session session, boolean hears) {
-        Heard heard = marks.judge(session);
         Asked asked = live.get(session.identity());
-        Long hash = hash(session.identity());
-        if (over.contains(hash) || overBefore.contains(hash) || isOver(heard, asked)) {
-            learnOver(session);
-            return Status.ENDED;
+        // As nearly always: nothing was heard since it was looked at last.
+        if (asked == null || asked.judgedAt != version) {
+            Heard heard = marks.judge(session);
+            Long hash = hash(session.identity());
+            if (over.contains(hash) || overBefore.contains(hash) || isOver(heard, asked)) {
+                learnOver(session);
+                return Status.ENDED;
+            }
+            if (asked == null || (heard != null && asked.at <= heard.at())) {
+                return Status.UNKNOWN;
+            }
+            asked.judgedAt = version;
         }
-        if (!hears || asked == null || (heard != null && asked.at <= heard.at())) {
+        if (!hears) {
             return Status.UNKNOWN;
         }
         boolean isOld = session.hasOwnAccount() && clock.getAsLong() - asked.at >= ASK_AGAIN_NS;
@@ -109,6 +132,7 @@ final class Knowledge {
     }
 
     synchronized void learnOver(Session session) {
+        version++;
         if (clock.getAsLong() - overSince > KEEP_OVER_NS) {
             overBefore = over;
             over = new HashSet<>();

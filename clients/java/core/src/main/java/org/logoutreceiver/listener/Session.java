@@ -6,8 +6,6 @@ import java.util.Date;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /**
  * A session as the ID token received at sign-in describes it: rule M2 of docs/listener.md.
@@ -54,9 +52,8 @@ public record Session(
         Double authTime = numericDate(claims.get("auth_time"));
         Double iat = numericDate(claims.get("iat"));
         String known = account == null || account.isEmpty() ? sub : account;
-        String identity = Stream.of(iss, clients, sub, sid, authTime, iat, known)
-                .map(String::valueOf)
-                .collect(Collectors.joining("\n"));
+        // Asked for in each request: one text, without a stream.
+        String identity = iss + '\n' + clients + '\n' + sub + '\n' + sid + '\n' + authTime + '\n' + iat + '\n' + known;
         return new Session(iss, clients, sub, sid, authTime, iat, known, identity, false);
     }
 
