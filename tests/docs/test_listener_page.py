@@ -28,3 +28,11 @@ def test_the_kit_names_rules_of_the_page() -> None:
     """The rules beside a situation are on the page."""
     named = {rule for situation in SITUATIONS for rule in situation.rules.split()}
     assert named <= set(RULES)
+
+
+def test_rights_are_those_of_a_listener_and_the_marks() -> None:
+    """The line of the page grants what the events' page does, and to read marks."""
+    [line] = blocks(PAGE, "redis-acl-listener")
+    [users] = blocks(read("events.md"), "redis-acl")
+    [listener] = [user for user in users.splitlines() if user.startswith("ACL SETUSER listener ")]
+    assert {*listener.split(), "~{logout}:mark:*", "+mget"} == set(line.split())

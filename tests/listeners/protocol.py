@@ -11,6 +11,10 @@ a line, in UTF-8. Standard error is its log. It ends when its standard input end
   {"id": 7, "status": "live"}                                                        its answer
   {"id": 7, "error": "what went wrong"}                                              an order that failed
 
+Nothing else is written to standard output, and each answer at once (flush it). A line of an answer has 1 MiB at most,
+one of an order a few KiB. An order is answered within 20 seconds where nothing else is said. The program ends within 10
+seconds after its standard input; it may also be killed. `start` is the first order, and there is one in a process.
+
 `id` is the order's number. Orders are sent without waiting for the answer of the one before, and answers may come in
 any order: an `ask` that waits for Redis must not hold up others. Ignore members of an order that you do not know.
 
@@ -18,6 +22,7 @@ ORDERS
 
 start     Begin to listen. Answer as soon as the other orders may be sent, also where Redis cannot be reached yet.
             redis         URL of Redis: redis://[user:password@]127.0.0.1:port/0
+                          The user, where there is one, has the rights of A1 in docs/listener.md, or none on marks.
             prefix        of all keys: {logout}
             app           the app's name, for acknowledgements
             client_id     the app's own at the OP: c1
