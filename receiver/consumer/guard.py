@@ -199,9 +199,6 @@ class ThreadGuard:
 
     Takes the same arguments; the handlers are called in other threads, for some evictions side by side. Start it once
     per process, after a fork, or use `with`; `PerProcess` does it by itself.
-
-    Attributes:
-        known: As `Guard.known`.
     """
 
     def __init__(self, redis_url: str, **options: Unpack[GuardOptions]) -> None:
@@ -209,7 +206,6 @@ class ThreadGuard:
         options["on_eviction"] = on_eviction and off_loop(on_eviction)
         options["on_reset"] = on_reset and off_loop(on_reset)
         self._guard = Guard(redis_url, **options)
-        self.known = self._guard.known
         self._loop = BackgroundLoop(name=f"evictions-{options['app']}")
 
     def __enter__(self) -> Self:
@@ -258,6 +254,11 @@ class ThreadGuard:
     def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """As `Guard.cached_status`."""
         return self._guard.cached_status(claims, home_account_id=home_account_id)
+
+    @property
+    def known(self) -> Callable[[SignIn], Status]:
+        """`Guard.known`, without a call in between."""
+        return self._guard.known
 
     def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """As `Guard.status`."""

@@ -151,7 +151,7 @@ def test_request_leaves_nothing_to_the_garbage_collector(world: World) -> None:
             cookie = headers["Set-Cookie"].partition(";")[0]
             del environ, body, headers
             # The thread that registers the sign-in lets go of it a moment after its answer.
-            wait_for(lambda: not [one for one in gc.get_objects() if isinstance(one, Passage)])
+            wait_for(lambda: not [one for one in gc.get_objects() if type(one) is Passage])
     finally:
         gc.enable()
         guard.close()
