@@ -27,7 +27,7 @@ def registered(checkpoint: Checkpoint, place: str = "_logged_in_user", value: An
     session = {place: value or claims("alice")}
     found = checkpoint.claims_in_session(session)
     assert found is not None
-    checkpoint.settle(session, checkpoint.recognise(session, found, KEYS))
+    checkpoint.registered(session, checkpoint.recognise(session, found, KEYS))
     assert checkpoint.recognise(session, found, KEYS).registered
     return session
 
@@ -81,7 +81,7 @@ def test_claims_elsewhere_are_looked_at(options: Options) -> None:
     """Claims inside another value, or told by a function, have no place in the session."""
     checkpoint = Checkpoint(options)
     session: dict[str, Any] = {"user": {"id_token_claims": claims("alice")}}
-    checkpoint.settle(session, checkpoint.recognise(session, claims("alice"), KEYS))
+    checkpoint.registered(session, checkpoint.recognise(session, claims("alice"), KEYS))
     checkpoint.recognise(session, claims("alice"), KEYS)
     assert checkpoint.seen(session, KEYS) is None
 

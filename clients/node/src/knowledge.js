@@ -2,7 +2,7 @@
 
 import { randomInt } from 'node:crypto';
 
-import { OF_OP, OF_ORDER, OF_ORDER_ON_SESSIONS, ends } from './marks.js';
+import { OF_OP, OF_ORDER, OF_ORDER_ON_SESSIONS, ends, sessionOf } from './marks.js';
 
 /** Milliseconds after which a session is asked about again whose account is another name than its `sub`. */
 const ASK_AGAIN_MS = 10_000;
@@ -15,7 +15,7 @@ const KEEP_OVER_MS = 40 * 86_400_000;
 
 /** @typedef {import('./marks.js').Session} Session */
 /**
- * @typedef {{ session: Session, askedAt: number, isNewer: boolean, judgedAt: number }} Asked a session Redis called live; `isNewer`: noted there as
+ * @typedef {{ askedAt: number, isNewer: boolean, judgedAt: number }} Asked a session Redis called live; `isNewer`: noted there as
  *   newer than its marks; `judgedAt`: the version of what was heard by which it went on
  */
 /** @typedef {{ at: number, source: number, client: string | null, sub: string | null, heardAt: number }} Mark */
@@ -105,7 +105,10 @@ export class Knowledge {
     this.#inDoubt = false;
     this.#marks.note(eviction, this.#clock());
     if (!this.#marks.isFull) return;
-    for (const asked of this.#live.values()) if (isOver(this.#marks.judge(asked.session), asked)) this.learnOver(asked.session);
+    for (const [identity, asked] of this.#live) {
+      const session = sessionOf(identity);
+      if (isOver(this.#marks.judge(session), asked)) this.learnOver(session);
+    }
     this.#live.clear();
     this.#marks.giveWay();
   }
@@ -153,7 +156,7 @@ export class Knowledge {
     // An earlier sign-in of the same second may look the same, and be over.
     if (isNewer) this.forgetOne(session);
     this.#live.delete(session.identity);
-    this.#live.set(session.identity, { session, askedAt, isNewer, judgedAt: -1 });
+    this.#live.set(session.identity, { askedAt, isNewer, judgedAt: -1 });
     if (this.#live.size <= MAX_LIVE) return;
     for (const longest of this.#live.keys()) {
       this.#live.delete(longest);
