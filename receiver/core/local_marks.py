@@ -85,6 +85,7 @@ class LocalMarks:
                 mark.source, mark.logout_at, sign_in.beginning, of_user=kind != "sid", skew_s=self._skew_s
             ):
                 continue
+            # Core §2, BCL §2.4: one `sid` may be of two subjects at two clients (pairwise `sub`); the registry tells.
             foreign_client = mark.client_id is not None and mark.client_id not in sign_in.client_ids
             foreign_user = mark.sub is not None and mark.sub != sign_in.sub
             ends = not foreign_client and not foreign_user

@@ -71,6 +71,7 @@ def digest(kind: str, iss: str, value: str) -> str:
     Returns:
         16 characters of base64url (96 bits of BLAKE2b).
     """
+    # No kind and no issuer has a line break, so that two different triples never are the same text.
     raw = hashlib.blake2b(f"{kind}\n{iss}\n{value}".encode(), digest_size=12).digest()
     # As `base64.urlsafe_b64encode`, without the calls in between: apps ask for a name in each request.
     return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
@@ -158,6 +159,8 @@ def is_ended(source: Source, logout_at: float, began: Beginning, *, of_user: boo
         skew_s: Seconds that the clocks of OP and receiver may differ: added to the date of an order, which is compared
             with the OP's dates. Negative asks whether the session is ended for certain.
     """
+    # Core §2: `auth_time` is when the user authenticated, `iat` when the token was made. A refresh renews `iat`, so it
+    # decides only where it was kept from the sign-in.
     auth_time, issued_at = began
     if source is Source.ORDER_ON_SESSIONS:
         began_at = issued_at if issued_at is not None else auth_time

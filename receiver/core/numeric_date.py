@@ -15,6 +15,7 @@ def numeric_date(value: object) -> float | None:
     None as well for strings, booleans, NaN, infinity, negative numbers and milliseconds: read as seconds they would
     date a session into the far future, and no logout would ever end it.
     """
+    # RFC 7519 §2: "A JSON numeric value"; in Python True is 1. The comparison refuses NaN, which is in no range.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMERIC_DATE:
         return None
     return float(value)

@@ -18,6 +18,8 @@ def subject_of(eviction: Eviction) -> str:
 
     Empty for an order without a `jti`: its id alone says what it is.
     """
+    # BCL §2.6 step 8 knows a repeat by its `jti` alone. RFC 7519 §4.1.7 wants one for each token, and not all OPs do
+    # so.
     if eviction.jti is None:
         return ""
     named = (eviction.iss, eviction.jti, eviction.client_id, eviction.sub, eviction.sid)

@@ -165,6 +165,8 @@ def from_claims(
     Raises:
         ValueError: a claim is missing, has the wrong type or is no text.
     """
+    # The app has validated the token. Only what a mark's name is made of has to be there; a date that is none counts
+    # as absent, for a session of unknown age is ended rather than missed.
     iss, sub, sid = claims.get("iss"), claims.get("sub"), claims.get("sid")
     clients = clients_of(claims, client_id)
     if not (_is_text(iss) and _is_text(sub) and clients):
@@ -188,6 +190,8 @@ def _is_text(value: object) -> TypeGuard[str]:
 
 def clients_of(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, ...]:
     """Which clients an ID token is for (Core §2): `azp`, else the app where `aud` names it, else all of `aud`."""
+    # Core §2: `azp` is "the party to which the ID Token was issued". `aud` may name others beside it, an API's for
+    # instance, and their logouts are not this app's.
     azp = claims.get("azp")
     if isinstance(azp, str) and azp:
         return (azp,)

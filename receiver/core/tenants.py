@@ -129,6 +129,7 @@ class Tenant:
     @property
     def metadata_url(self) -> str:
         """Where this tenant's discovery document is (OpenID Connect Discovery 1.0 §4)."""
+        # Discovery 1.0 §4.1: any terminating "/" MUST be removed before the well-known path is appended.
         return self.discovery_url or self.issuer.rstrip("/") + "/.well-known/openid-configuration"
 
     @property
@@ -141,6 +142,7 @@ class Tenant:
     @property
     def accepted_algorithms(self) -> frozenset[str]:
         """Every algorithm any of the clients may use; the client's own set is checked once `aud` is known."""
+        # Which client a token is for is known after rule 5.2 only; that client's own set is rule 5.3.
         return self.algorithms.union(*self.client_algorithms.values()) if self.client_algorithms else self.algorithms
 
     def algorithms_for(self, client_id: str) -> frozenset[str]:
@@ -154,8 +156,11 @@ class Tenant:
             iss: The claim.
             tid: The token's `tid` claim; under a template it must equal the GUID in `iss`.
         """
+        # Core §3.1.3.7 step 2: exactly. Two addresses that a browser takes for one may be two issuers.
         if TENANT_ID_PLACEHOLDER not in self.issuer:
             return iss == self.issuer
+        # Under a template the keys are those of every Entra tenant, and anyone can open one. So the GUID has to be one
+        # that the operator allows, and the same in both claims.
         return (
             isinstance(tid, str)
             and GUID.fullmatch(tid) is not None
@@ -165,6 +170,7 @@ class Tenant:
 
     def could_issue(self, iss: str) -> bool:
         """Whether `iss` has this tenant's shape; used to choose a tenant before anything is verified."""
+        # It only says by whose rules to judge; whether the GUID is allowed is rule 5.1.
         if TENANT_ID_PLACEHOLDER not in self.issuer:
             return iss == self.issuer
         head, _, tail = self.issuer.partition(TENANT_ID_PLACEHOLDER)
@@ -208,6 +214,7 @@ class TenantDirectory:
 
     def by_unverified_issuer(self, unverified_iss: str) -> Sequence[Tenant]:
         """The tenants this issuer belongs to; exact issuers win over templates. Several have keys of their own each."""
+        # One read: another thread may put other tenants in place in between.
         index = self._index
         exact = index.by_issuer.get(unverified_iss)
         return exact or [tenant for tenant in index.templated if tenant.could_issue(unverified_iss)]

@@ -15,6 +15,7 @@ def parse(value: object) -> str | None:
     None for what is none: a trace is never worth a logout, so that counts as not given (§3.2.2.3).
     Of a later version what 00 knows is taken.
     """
+    # §3.2.2.1: version `ff` is forbidden, and 00 has no further part. §3.2.2.3, §3.2.2.4: ids of zeros are invalid.
     found = _FORM.fullmatch(value) if isinstance(value, str) else None
     if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):
         return None

@@ -104,11 +104,15 @@ def means(
         subjects: Digests of the subjects the user has at other clients.
         skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
+    # An operator's order has the receiver's date, `auth_time` the OP's: within what the two clocks may differ the
+    # sign-in may have been there. A logout of the OP is dated by the same clock as the sign-in.
     tolerated_s = skew_s if eviction.source else 0.0
     if sign_in.auth_time is not None and sign_in.auth_time > eviction.logout_at + tolerated_s:
         return False
+    # A sign-in whose clients are not known may be of the client that is meant.
     if eviction.applies_to == "client" and sign_in.client_ids and eviction.client_id not in sign_in.client_ids:
         return False
+    # Core §2: `sub` is unique at its issuer only, and BCL §2.4 says the same of `sid`.
     same_issuer = sign_in.iss in {None, eviction.iss}
     same_session = same_issuer and eviction.sid is not None and sign_in.sid == eviction.sid
     same_user = (
@@ -116,6 +120,7 @@ def means(
         or (same_issuer and eviction.sub is not None and sign_in.sub == eviction.sub)
         or (bool(subjects) and sub_digest(sign_in) in subjects)
     )
+    # BCL §2.7: a `sid` ends that session and no other, unless the value does not tell one from another.
     if eviction.scope == "user" or whole_user:
         return same_user or same_session
     return same_session or (same_user and sign_in.sid is None)
@@ -130,10 +135,13 @@ def judge(sign_in: CachedSignIn, marks: Marks, removal: Removal | None, *, skew_
         removal: What was cleared at this place before, within the time an in-flight refresh can take; None for nothing.
         skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
+    # 1. What proves: a mark that is dated, held against a date that no refresh renews.
     if _is_proved_ended(sign_in, marks, skew_s) or _was_there(sign_in, marks.order_at, skew_s):
         return Verdict.ENDED
+    # 2. The app has said that this sign-in came after the logout. It knows; all that follows is likelihood.
     if marks.anew:
         return Verdict.LIVES
+    # 3. Nothing was removed here a moment ago, so nothing can have been written back.
     if removal is None:
         unknown = marks.user_at is not None and sign_in.auth_time is None
         return Verdict.UNSURE if unknown else Verdict.LIVES
@@ -162,6 +170,7 @@ def _compare(sign_in: CachedSignIn, removal: Removal, skew_s: float) -> Verdict:
     auth_time, oldest = sign_in.auth_time, sign_in.oldest_token_at
     if auth_time is not None and auth_time > removal.logout_at:
         return Verdict.LIVES
+    # A new login has a new `sid` at every OP that has one, and a refresh keeps it.
     sid = sid_digest(sign_in)
     if sid is not None and removal.sids:
         return Verdict.RETURNED if sid in removal.sids else Verdict.LIVES

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from receiver.core.signals import security_event, set_claims
 from receiver.core.tenants import TenantDirectory
 from receiver.core.tokens import logout_token
 from receiver.core.tokens.logout_token import PARSING, RULES, SCREENING, VERIFYING
@@ -48,6 +49,15 @@ def test_check_bears_its_number() -> None:
     ]
 
     assert sorted(rule.number for rule in RULES) == sorted(found)
+
+
+def test_check_of_a_security_event_bears_its_number() -> None:
+    """So do the checks that are a SET's own."""
+    text = Path(set_claims.__file__).read_text()
+    found = re.findall(r"^ +# SET rule ([\d.]+)\. ", text, re.MULTILINE)
+
+    names = {rule.name for rule in (set_claims.TRANSMITTER_RULE, set_claims.AUDIENCE_RULE, *set_claims.RULES)}
+    assert sorted(rule.number for rule in security_event.RULES if rule.name in names) == sorted(found)
 
 
 def test_every_code_of_a_token_is_refused_by_a_rule() -> None:

@@ -81,6 +81,7 @@ class _Reader:
         self._at = len(MAGIC)
         self._seen: list[Any] = []
         self._items = 0
+        # Java Object Serialization Specification §6.4.2: the byte that says what follows.
         self._of_kind = {
             0x70: self._nothing, 0x71: self._reference, 0x72: self._described, 0x73: self._object, 0x74: self._text,
             0x75: self._array, 0x76: self._class_itself, 0x77: self._block, 0x7A: self._long_block,
@@ -103,6 +104,7 @@ class _Reader:
         return None
 
     def _reference(self, _depth: int) -> Any:
+        # §6.4.2, `baseWireHandle`: what was written before is numbered from there.
         return self._seen[self._number(">i") - 0x7E0000]
 
     def _text(self, _depth: int) -> str:
@@ -129,6 +131,7 @@ class _Reader:
     def _described(self, depth: int) -> _Class:
         """A new description."""
         found = _Class(self._utf(self._number(">H")))
+        # The serialVersionUID: no object is ever made, so it does not matter which version of a class wrote it.
         self._raw(8)
         self._remember(found)
         found.flags = self._number(">B")
@@ -165,11 +168,13 @@ class _Reader:
         lineage: list[_Class] = []
         while of is not None:
             lineage.append(of)
+            # By a reference a class can be its own ancestor, and the chain would have no end.
             if len(lineage) > _MAX_CLASSES:
                 raise BadValueError("shape")
             of = of.parent
         for each in reversed(lineage):
             if each.flags & _EXTERNALIZABLE:
+                # Written by protocol version 1: only the class itself knows where its data end.
                 if not each.flags & _IN_BLOCKS:
                     raise BadValueError("shape")
                 self._add(made, each, self._written(depth))

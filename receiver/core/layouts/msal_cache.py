@@ -181,6 +181,7 @@ def sign_ins(blob: Blob, problems: set[str] | None = None) -> dict[Holder, list[
             holder = _holder(entry)
             if holder.account is not None:
                 found.setdefault(holder, [])
+            # The oldest tells: a refresh writes one token anew and leaves those for other scopes.
             cached_at = seconds(entry.get("cached_at"))
             if name == "AccessToken" and cached_at is not None:
                 oldest[holder] = min(cached_at, oldest.get(holder, cached_at))
@@ -257,6 +258,8 @@ def _entries_of(
         if name == "RefreshToken" and isinstance(entry.get("secret"), str) and holder.client_id:
             refresh_tokens.setdefault(holder, []).append(RefreshToken(holder.client_id, entry["secret"]))
         gone.append((name, key))
+    # An account without tokens would still be in MSAL's `get_accounts`, and the app would take the user for signed in.
+    # While another client has tokens of it, it is that client's, too.
     accounts_gone = {holder.account for holder in holders} - left - {None}
     gone += [(ACCOUNT, key) for key, account in of_accounts if account in accounts_gone]
     return gone, refresh_tokens
@@ -266,6 +269,7 @@ def _problem(entry: object) -> str:
     """Why the owner of this entry cannot be told, in one word; empty where it can, or where it is no user's."""
     if not isinstance(entry, dict):
         return "shape"
+    # An application's own token has no account, and MSAL writes null or nothing for it.
     whose = (entry.get("home_account_id"), entry.get("client_id"))
     if all(value is None or value == "" or text(value) is not None for value in whose):
         return ""

@@ -40,6 +40,8 @@ def parse(serialised: bytes) -> Any:
     Raises:
         BadValueError: `shape` where it is no pickle, `too_many`.
     """
+    # Never `pickle.loads`: a pickle is a program, and a value that a visitor had written would run here (CWE-502).
+    # `genops` reads opcodes and their arguments, and calls nothing that they name.
     machine = _Machine()
     try:
         for opcode, argument, _ in islice(pickletools.genops(serialised), MAX_OPERATIONS):
@@ -60,6 +62,7 @@ class _Machine:
     def __init__(self) -> None:
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []
+        # By numbers of the writer's choice: a list would be as long as the largest of them says.
         self._memo: dict[int, Any] = {}
 
     def pop(self) -> Any:
@@ -81,6 +84,7 @@ class _Machine:
             self._stack.append(made)
 
     def _drop(self, name: str) -> None:
+        # As the unpickler does: where nothing is above the mark, POP takes the mark.
         if name == "POP" and self._stack:
             self._stack.pop()
         else:

@@ -124,6 +124,7 @@ class SecurityEvent:
 
     def orders(self, transmitter: Transmitter) -> bool:
         """Whether this event is to sign a user out, if its subject is known here."""
+        # SSF §9: an event that is not known is no fault, and changes nothing.
         if self.event_type.ends is None or self.event_type.name not in transmitter.evict_on:
             return False
         # CAEP §3.3: a further credential takes nothing from those that are there.
@@ -131,6 +132,8 @@ class SecurityEvent:
 
     def has_critical_member(self, transmitter: Transmitter) -> bool:
         """Whether its subject has a member that must not be passed over, and that no eviction can follow (SSF §3.2)."""
+        # SSF, `critical_subject_members`: these must be interpreted. To pass over a device, for instance, would sign
+        # the user out on every one.
         members = set(self.subject.members) if self.subject else set()
         return bool((members & transmitter.critical_members) - USABLE_MEMBERS)
 
@@ -239,6 +242,7 @@ def check_valid_now(claims: Mapping[str, object], transmitter: Transmitter, now_
     Raises:
         PublishError: it is dated more than `clock_skew_s` ahead.
     """
+    # RFC 8935 §2, RFC 8936 §2: a SET that is not acknowledged stays with its transmitter, so nothing is lost meanwhile.
     ahead_s = times.newest_date(claims) - now_s
     if ahead_s > transmitter.issuer.clock_skew_s:
         raise PublishError(

@@ -48,7 +48,8 @@ def check_transmitter(claims: Claims, transmitter: Transmitter) -> str:
     Raises:
         LogoutTokenError: `issuer`.
     """
-    # SSF §7.2.3 and §8.1.1: the `iss` of the stream's configuration is the one its metadata was asked for.
+    # SET rule 4.1. SSF §7.2.3 and §8.1.1: the `iss` of the stream's configuration is the one its metadata was asked
+    # for.
     iss = claims.get("iss")
     if not isinstance(iss, str) or not transmitter.issuer.accepts_issuer(iss):
         raise LogoutTokenError(Code.ISSUER, "iss is not this tenant's transmitter; compare it with ssf.transmitter")
@@ -61,7 +62,8 @@ def check_set_audience(claims: Claims, transmitter: Transmitter) -> None:
     Raises:
         LogoutTokenError: `audience`.
     """
-    # RFC 8935 §2.4 has a code for it. SSF §4.1.6: a string or an array; the stream's configuration says which value.
+    # SET rule 4.2. RFC 8935 §2.4 has a code for it. SSF §4.1.6: a string or an array; the stream's configuration says
+    # which value.
     aud = claims.get("aud")
     if not any(map(transmitter.is_audience, aud if isinstance(aud, list) else [aud])):
         raise LogoutTokenError(Code.AUDIENCE, "aud does not name us; compare it with the stream's aud and ssf.audience")
@@ -73,7 +75,7 @@ def check_no_expiry(claims: Claims) -> None:
     Raises:
         LogoutTokenError: `exp_present`.
     """
-    # SSF §4.1.7: "The exp claim MUST NOT be used in SSF SETs": an event does not cease to have happened.
+    # SET rule 4.5. SSF §4.1.7: "The exp claim MUST NOT be used in SSF SETs": an event does not cease to have happened.
     if "exp" in claims:
         raise LogoutTokenError(Code.EXP_PRESENT, "a security event must not carry exp; is this another kind of token?")
 
@@ -84,7 +86,8 @@ def check_no_subject_claim(claims: Claims) -> None:
     Raises:
         LogoutTokenError: `sub_present`.
     """
-    # SSF §4.1.2: "the JWT sub claim MUST NOT be present": a reader of ID tokens must find no user in a SET.
+    # SET rule 4.6. SSF §4.1.2: "the JWT sub claim MUST NOT be present": a reader of ID tokens must find no user in a
+    # SET.
     if "sub" in claims:
         raise LogoutTokenError(Code.SUB_PRESENT, "a security event must not carry sub; its subject is sub_id")
 
@@ -95,7 +98,8 @@ def check_event(claims: Claims) -> tuple[EventType, Mapping[str, object]]:
     Raises:
         LogoutTokenError: `events`.
     """
-    # RFC 8417 §2.2; SSF §4.1.4: one event in each SET. With several it would be open which one the subject is of.
+    # SET rule 4.7. RFC 8417 §2.2: `events` "MUST NOT be used to express multiple independent logical events".
+    # SSF §4.1.4: one event in each SET. With several it would be open which one the subject is of.
     events = claims.get("events")
     if not isinstance(events, dict) or len(events) != 1:
         raise LogoutTokenError(Code.EVENTS, "events is not an object with exactly one event")
@@ -111,7 +115,8 @@ def check_event_subject(claims: Claims, event_type: EventType, event: Claims) ->
     Raises:
         LogoutTokenError: `no_subject` or `malformed`.
     """
-    # SSF §4.1.2: `sub_id`, a claim of the SET. Older senders have `subject` inside the event, beside or instead.
+    # SET rule 4.8. SSF §4.1.2: `sub_id`, a claim of the SET. Older senders have `subject` inside the event, beside or
+    # instead.
     value = claims.get("sub_id", event.get("subject"))
     about_stream = event_type.is_verification or event_type.is_stream_update
     if value is None and event_type.ends is not None:
@@ -163,6 +168,7 @@ def _subject(e: Examination) -> None:
 
 
 def _token_id(e: Examination) -> None:
+    # SET rule 4.9. RFC 8417 §2.2: REQUIRED, and unique for each issuer. A SET that is sent again is known by it.
     e.jti = check_token_id(e.claims)
 
 

@@ -86,6 +86,8 @@ class Subject:
                 examples, else a user's. Where the account ends the session is left out.
             issuers: Issuers of our users' subjects.
         """
+        # CAEP §3.1: the examples of session-revoked name the session by a simple `opaque` id. The format does not say
+        # of what an id is, so what the event ends has to.
         if "" in self.members:
             simple = self.members[""]
             sid = self.opaque_id if ends == "session" else None
@@ -96,6 +98,7 @@ class Subject:
             # Another issuer's user, and so is the session.
             return None, None
         sids = [one.values[0] for one in self.members.get("session", ()) if one.format == "opaque"]
+        # An account's event ends every session, also where the sender names the one it noticed it in.
         if ends == "account" or not sids or sids[0] == EVERY_SESSION:
             return sub, None
         return sub, sids[0]
@@ -103,6 +106,7 @@ class Subject:
 
 def _sub_in(identifiers: tuple[Identifier, ...], issuers: Collection[str], *, opaque: bool) -> str | None:
     subs = [one.values[1] for one in identifiers if one.format == "iss_sub" and one.values[0] in issuers]
+    # An opaque id beside an `iss_sub` of another issuer is that issuer's user.
     if not subs and opaque and not any(one.format == "iss_sub" for one in identifiers):
         subs = [one.values[0] for one in identifiers if one.format == "opaque"]
     return subs[0] if subs else None
@@ -152,6 +156,7 @@ def _identifier(form: str, value: dict[str, object]) -> Identifier:
     values = []
     for name in FORMATS.get(form, ()):
         member = value.get(name)
+        # RFC 9493 §3.2: each format's members are REQUIRED, as strings that are not empty.
         if not is_plain_id(member):
             raise _malformed(f"of format {form} has no {name} of 1 to {MAX_ID_CHARS} plain characters")
         values.append(member)

@@ -37,11 +37,13 @@ class Transmitter:
         """Whether a value of `aud` means us."""
         if not isinstance(value, str):
             return False
+        # With the slash: `c1/*` is no `c1x/…`, and the client id alone names no stream.
         heads = (entry[:-1] for entry in self.audience if entry.endswith("/*"))
         return value in self.audience or any(value.startswith(head) and value != head for head in heads)
 
 
 def configuration_url(issuer: str) -> str:
     """Where a transmitter's configuration is: the well-known part stands between host and path (SSF §7.2)."""
+    # As RFC 8414 §3.1: the path of an issuer comes after the well-known part, without its last slash.
     parts = urlsplit(issuer)
     return f"{parts.scheme}://{parts.netloc}/.well-known/ssf-configuration{parts.path.rstrip('/')}"

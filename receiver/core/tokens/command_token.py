@@ -45,6 +45,7 @@ def check_tenant_claim(claims: Claims, *, required: bool) -> str | None:
     Raises:
         LogoutTokenError: `malformed`.
     """
+    # OPC §3. An OP that has no tenants may leave it out; what is there is held to its form all the same.
     tenant = claims.get("tenant")
     if tenant is None and not required:
         return None
@@ -61,6 +62,7 @@ def check_command(claims: Claims) -> Command:
     Raises:
         LogoutTokenError: `unsupported_command`, `no_subject` or `malformed`.
     """
+    # OPC §4, §5. Compared with a list: a command of a later draft must not be taken for one of these.
     asked = claims.get("command")
     for command in COMMANDS:
         if command == asked:
@@ -86,6 +88,7 @@ def find_callback_token(claims: Claims) -> str | None:
     Raises:
         LogoutTokenError: `malformed` for what is no bearer token (RFC 6750 §2.1).
     """
+    # It is sent back in an Authorization header: a line break in it would begin another header.
     token = claims.get("callback_token")
     if token is None:
         return None
@@ -115,6 +118,8 @@ def find_callback_endpoint(claims: Claims, tenant: Tenant) -> str | None:
 
 def may_be_called(endpoint: str, tenant: Tenant) -> bool:
     """Whether this address of an OP is at an origin that the tenant's settings name: a token alone names no host."""
+    # RFC 8725 §3.10: an address in a token must not lead to a request of the sender's choice (SSRF). The origin is
+    # compared as a whole, user part and port included; a fragment is never sent, so an address with one is a mistake.
     try:
         parts = urlsplit(endpoint)
     except ValueError:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def address_of(tenant: Tenant) -> str:
     """Where the tenant's discovery document is; a multi-tenant issuer's is the one for organizations."""
+    # Entra has no document at the template's own address. That for organizations names the template as its issuer.
     return tenant.metadata_url.replace(TENANT_ID_PLACEHOLDER, "organizations")
 
 

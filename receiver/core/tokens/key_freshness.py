@@ -58,6 +58,7 @@ class KeyAge:
 
     def is_due(self, now_s: float, *, fresh_s: float = FRESH_S) -> bool:
         """Whether the periodic refresh should run: stale, or never fetched, and not tried a moment ago."""
+        # Counted from the attempt and not from the success: an OP that is down is asked at this pace, too.
         if self.attempted_at is not None and now_s - self.attempted_at < RETRY_S:
             return False
         return self.fetched_at is None or now_s - self.fetched_at >= fresh_s
@@ -68,6 +69,8 @@ class KeyAge:
 
     def may_refresh_for(self, evidence: Evidence, now_s: float, *, cooldown_s: float) -> bool:
         """Whether evidence against the keys may cause a fetch now."""
+        # RFC 8725 §3.10: any sender can name a `kid` that is not there. Without a cool-down each forged token would be
+        # a request to the OP, as it was with PyJWT's own client (GHSA-fhv5-28vv-h8m8). Entra asks for five minutes.
         forced_at = self.forced_at.get(evidence)
         return forced_at is None or now_s - forced_at >= cooldown_s
 

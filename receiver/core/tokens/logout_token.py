@@ -69,6 +69,8 @@ class LogoutToken(NamedTuple):
 
     def to_evictions(self, tenant: Tenant, received_at: float) -> tuple[Eviction, ...]:
         """What this token orders (BCL §2.7), one at least: several where logouts count for one client each."""
+        # BCL §2.7: the sessions of the RP that got the token. Clients that share a cache are one to the user, so a
+        # tenant may say that one client's logout is all clients'.
         if tenant.applies_to == "tenant":
             return (self._eviction(tenant, received_at, self.client_ids[0] if len(self.client_ids) == 1 else None),)
         return tuple(self._eviction(tenant, received_at, client_id) for client_id in self.client_ids)

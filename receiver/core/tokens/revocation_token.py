@@ -31,6 +31,8 @@ def check_issued_at(claims: Mapping[str, object], tenant: Tenant, now_s: float) 
     Raises:
         LogoutTokenError: `iat_future` or `malformed`.
     """
+    # RFC 7519 §4.1.6: optional. How long the token counts is bounded by `exp`; a date ahead shows that a clock is
+    # wrong.
     if "iat" not in claims:
         return
     iat = numeric_date(claims["iat"])

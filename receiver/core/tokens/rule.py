@@ -160,6 +160,7 @@ def enforce_together(rules: Iterable[Rule], examinations: Sequence[Examination])
         for examination in examinations:
             if examination in failed:
                 continue
+            # An error of any kind is this token's own: another OP's logout in the same row must not be lost by it.
             try:
                 check(examination)
             except Exception as error:  # noqa: BLE001  # of this one alone
