@@ -112,19 +112,28 @@ def _places(owner: ast.AST, function: str) -> Iterator[_Place]:
 def _stays(node: Any, owner: Any, *, function: str) -> bool:
     match node:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assert() | ast.Expr(value=ast.Constant()):
-            return True
+            stays = True
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))))):
             # Without it a function closes over less, and cannot be changed in place.
-            return True
+            stays = True
         case ast.Subscript(value=ast.Name(id="Literal")) | ast.Call(func=ast.Name(id="NewType" | "TypeVar")):
-            return True
+            stays = True
         case ast.Return(ast.Constant(value=None)):
             # The last one says what is so without it.
-            return isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef) and node is owner.body[-1]
+            stays = isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef) and node is owner.body[-1]
         case ast.Constant(value=str() as text):
-            return not function or isinstance(owner, ast.JoinedStr) or _WORD.fullmatch(text) is None
+            stays = not function or _is_shown(owner) or _WORD.fullmatch(text) is None
+        case ast.keyword(arg="shows"):
+            stays = True
         case _:
-            return False
+            stays = False
+    return stays
+
+
+def _is_shown(owner: ast.AST) -> bool:
+    """Whether a text in it is part of what a person reads: a longer text, or a rule's number, name and section."""
+    is_rule = isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "Rule"
+    return is_rule or isinstance(owner, ast.JoinedStr)
 
 
 def _instead_of(node: Any) -> Iterator[tuple[str, ast.AST]]:

@@ -100,6 +100,14 @@ def test_command_keeps_every_rule(changes: dict[str, Any]) -> None:
     assert refused_by(command_token.rules(URL), "command+jwt", of(COMMAND, changes)) is None
 
 
+def test_tenant_is_required_where_commands_are_off() -> None:
+    """`explain` judges a command for a tenant that takes none by the strict rule."""
+    examination = examined("command+jwt", of(COMMAND, {"tenant": ABSENT}))
+    examination.tenant = examination.issued_by = TENANT
+
+    assert Code.MALFORMED == refusal(enforce, command_token.rules(URL), examination)
+
+
 def test_command_is_dated() -> None:
     """What it ends is what was there at its `iat`."""
     examination = examined("command+jwt", COMMAND)

@@ -90,6 +90,7 @@ def test_only_compact_serialisation() -> None:
 
 def test_token_has_a_longest_length() -> None:
     """A token longer than 16 KiB is refused before anything in it is decoded."""
+    assert 16 * 1024 == MAX_TOKEN_BYTES
     assert 3 == check_shape("YQ.YQ." + "a" * (MAX_TOKEN_BYTES - 6))
     assert Code.TOKEN_TOO_LARGE == refusal(check_shape, "YQ.YQ." + "a" * (MAX_TOKEN_BYTES - 5))
 
@@ -127,7 +128,8 @@ def test_json_names_are_unique() -> None:
 
 
 def test_json_has_a_deepest_level() -> None:
-    """Nesting is bounded; brackets inside strings do not count."""
+    """16 levels are read, and not 17; brackets inside strings do not count."""
+    assert 16 == MAX_DEPTH
     deep = b'{"x":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
     assert parse_object(deep, "payload")
     assert parse_object(b'{"x":"' + b"[{" * 500 + b'\\""}', "payload")

@@ -277,6 +277,16 @@ def test_keys_are_due_when_stale_but_not_at_once_again() -> None:
     assert KeyAge(attempted_at=NOW).is_due(NOW + RETRY_S)
 
 
+def test_without_keys_a_token_causes_a_fetch_once_a_second() -> None:
+    """An OP that starts together with the receiver is asked soon again, and not for every token."""
+    age = KeyAge(attempted_at=NOW)
+
+    assert KeyAge().may_try_for_a_token(NOW)
+    # The last one: the clock was set back.
+    times_s = (NOW, NOW + 0.9, NOW + 1, NOW - 1)
+    assert [False, False, True, True] == [age.may_try_for_a_token(now_s) for now_s in times_s]
+
+
 def test_unknown_kid_fetches_once_per_cool_down() -> None:
     """An unknown `kid` may fetch right after a periodic fetch, then not again before the cool-down is over."""
     fetched = KeyAge(fetched_at=NOW, attempted_at=NOW)
