@@ -13,15 +13,16 @@ CHART := .tools/chart
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-deep chaos mutate lint format types layers chart kube check lock pin clean
+.PHONY: help setup demo test test-deep coverage chaos mutate lint format types layers chart kube check lock pin clean
 
 help:
 	@echo 'make demo            two apps, one sign-out, in your browser (ARGS=--once: play the story and exit)'
 	@echo 'make test            tests that need Python and Redis only, minutes (ARGS=... go to pytest, JOBS=1: one process)'
 	@echo 'make test-deep       the rest: other stacks, topologies, TLS, chaos (what is missing is skipped)'
+	@echo 'make coverage        how much of the pure rules their own tests reach; fails below the gate in pyproject.toml'
 	@echo 'make chaos           kills everything while logouts stream in, counts what is lost (ARGS="--seed 1")'
 	@echo 'make mutate          changes the pure rules and the scripts, names the changes no test notices (ARGS=verdict)'
-	@echo 'make check           what CI runs: test, test-deep, lint, types, layers, chart, demo'
+	@echo 'make check           what CI runs: test, test-deep, coverage, lint, types, layers, chart, demo'
 	@echo 'make format | lock | clean'
 
 setup: $(READY)
@@ -46,6 +47,10 @@ test: $(READY)
 
 test-deep: $(READY)
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m deep $(ARGS)
+
+coverage: $(READY)
+	$(BIN)/pytest -q -n $(JOBS) --cov=receiver.core tests/core tests/protocol tests/diagnosis/test_judgement.py \
+		tests/diagnosis/test_judgement_vectors.py $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -80,7 +85,7 @@ chart: $(READY) $(CHART)/.ready
 kube: $(READY)
 	$(BIN)/python -m tests.kube --kubeconfig $(KUBECONFIG) $(ARGS)
 
-check: test test-deep lint types layers chart
+check: test test-deep coverage lint types layers chart
 	$(MAKE) demo ARGS=--once
 
 .tools/uv/bin/uv:
