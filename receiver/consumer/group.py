@@ -168,11 +168,16 @@ class GroupSubscriber(Reader):
     async def _take(self, count: int) -> Batch:
         """Hold up to `count` entries that no worker was given yet, and carry out a reset that is due."""
         batch = await self._member.read(count)
-        if batch.reset and await self._reset(f"the group {self._name} was away too long, or Redis has lost its data"):
-            await self._member.reset_done(batch.reset)
+        if batch.reset:
+            await self._missed(batch.reset)
         for entry in batch.entries:
             self._hold(entry, tries=1)
         return batch
+
+    async def _missed(self, reset: bytes) -> None:
+        """Carry out this reset; one that fails is due again later."""
+        if await self._reset(f"the group {self._name} was away too long, or Redis has lost its data"):
+            await self._member.reset_done(reset)
 
     async def _take_over(self) -> bool:
         """Hold one entry that another worker has left, if it is time to look; whether there was one."""

@@ -24,7 +24,7 @@ without work while it reads. A worker that is killed leaves all it has in hand t
 LATE_S = 0.015
 """Seconds by which a tick is late, above which the processor has too much to do, whatever the system tells of it."""
 
-IDLE, BUSY = 0.75, 0.92
+IDLE, BUSY = 0.85, 0.95
 """Shares of the time with something to do: below the first, as over a network, the processor has time for more at
 once, above the second it has too much."""
 

@@ -12,6 +12,7 @@ given to another it is done once more, which is harmless.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 import time
@@ -74,6 +75,7 @@ class Share(GroupSubscriber):
         self._behind = True
         self._given = "0-0"
         self._news: asyncio.Task[None] | None = None
+        self._resetting: asyncio.Task[None] | None = None
         self._ahead: deque[str] = deque()
         self._next_look = 0.0
         self._done_ahead: set[str] = set()
@@ -122,6 +124,16 @@ class Share(GroupSubscriber):
             await asyncio.wait([self._listening()], timeout=self._idle_s())
         await asyncio.sleep(0)
         return ""
+
+    async def _missed(self, reset: bytes) -> None:
+        """Beside the evictions: all caches are read for it, which may take minutes."""
+        if self._resetting is None or self._resetting.done():
+            self._resetting = asyncio.create_task(self._carry_out(reset), name="reset of the group")
+
+    async def _carry_out(self, reset: bytes) -> None:
+        with contextlib.suppress(*Failure):
+            # Else it is due again when its lease is over.
+            await super()._missed(reset)
 
     def _limit(self) -> int:
         return self._in_hand.limit + min(self.idle(), MOST_IDLE)
@@ -257,5 +269,6 @@ class Share(GroupSubscriber):
     async def _leave(self) -> None:
         # One that is done in this moment begins with no other.
         self._flows = Flows()
-        await cancel(*self._tasks.values(), *([self._news] if self._news is not None else []))
+        others = [task for task in (self._news, self._resetting) if task is not None]
+        await cancel(*self._tasks.values(), *others)
         await super()._leave()

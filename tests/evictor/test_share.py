@@ -182,6 +182,35 @@ async def test_ahead_and_no_eviction(redis_server: EmbeddedRedis, redis_client: 
     assert 1 == await redis_client.llen(KEYS.dead_letters(GROUP))
 
 
+async def test_a_reset_holds_up_no_other(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """Evictions are worked on while all caches are read for those that were missed; the group is told at its end."""
+    handled: list[str] = []
+    resetting, gate = asyncio.Event(), asyncio.Event()
+
+    async def handle(eviction: Eviction) -> None:
+        handled.append(eviction.id)
+        await asyncio.sleep(0)
+
+    async def reset() -> None:
+        resetting.set()
+        await gate.wait()
+
+    async def is_told() -> bool:
+        return not await redis_client.hexists(KEYS.group(GROUP), "reset")
+
+    await publish(redis_client, [order(0)])
+    async with working(redis_server, handle):
+        await until(lambda: is_done(redis_client))
+    await publish(redis_client, map(order, range(1, 9)))
+    await redis_client.xtrim(KEYS.events, maxlen=4, approximate=False)
+    async with Share(redis_server.url, handle, app=GROUP, on_reset=reset, lookback_s=3600.0):
+        await resetting.wait()
+        await until(lambda: {"e0", "e5", "e6", "e7", "e8"} == set(handled))
+        assert not await is_told()
+        gate.set()
+        await until(is_told)
+
+
 async def test_one_user_in_order(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
     """Evictions of one user are done one after the other, those of others beside them."""
     await publish(redis_client, [order(number, sub=f"u{number % 4}") for number in range(200)])
