@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.registry import mark_keys
-from receiver.core.marks import client_suffix, digest
+from receiver.core.marks import anew_name, client_suffix, digest
 from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
 from receiver.core.sign_in import from_claims
 
@@ -49,6 +51,8 @@ def test_every_date_is_taken(value: float) -> None:
         ({"aud": "portal"}, ("portal",)),
         ({"aud": ["portal"]}, ("portal",)),
         ({"aud": ["orders", "app"], "azp": "portal"}, ("portal",)),
+        ({"aud": "portal", "azp": ""}, ("portal",)),
+        ({"aud": "portal", "azp": 5}, ("portal",)),
         ({"aud": ["orders", "portal"]}, ("orders", "portal")),
         ({"aud": ["orders", "app", "portal"]}, ("app",)),
         ({"aud": ["portal", 7, "portal", ""]}, ("portal",)),
@@ -69,7 +73,9 @@ def test_order_of_an_audience_means_nothing(aud: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"aud": None}, {"aud": []}, {"aud": [7]}, {"aud": {"portal": 1}}, {"sub": 7}, {"iss": None}], ids=repr
+    "changes",
+    [{"aud": None}, {"aud": []}, {"aud": [7]}, {"aud": {"portal": 1}}, {"sub": 7}, {"iss": None}, {"sub": "\ud800"}],
+    ids=repr,
 )
 def test_unusable_claims(changes: dict[str, Any]) -> None:
     """Claims that name no user of no client are refused."""
@@ -105,3 +111,87 @@ def test_account_that_is_the_subject() -> None:
     assert not from_claims(claims()).has_own_account
     assert not from_claims(claims(), home_account_id="alice").has_own_account
     assert from_claims(claims(), home_account_id="uid.utid").has_own_account
+
+
+@pytest.mark.parametrize("sid", ["", 5, "\ud800", None])
+def test_session_without_a_usable_name(sid: object) -> None:
+    """It counts as none: the user's marks end it."""
+    sign_in = from_claims(claims(sid=sid))
+
+    assert sign_in.sid is None
+    assert () == sign_in.marks.of_session
+
+
+def test_text_beyond_ascii_is_a_name() -> None:
+    """Whole characters of any alphabet."""
+    assert ("Jürgen", "s\U0001f600") == ((found := from_claims(claims(sub="Jürgen", sid="s\U0001f600"))).sub, found.sid)
+
+
+def test_names_in_redis() -> None:
+    """Of the subject, the session, and the account where it is another name; without account the subject is it."""
+    plain, own = from_claims(claims()), from_claims(claims(sid=None), home_account_id="uid.utid")
+
+    assert (digest("sub", ISS, "alice"), digest("sid", ISS, "s1"), "") == plain.digests
+    assert (digest("sub", ISS, "alice"), "", digest("account", ISS, "uid.utid")) == own.digests
+    assert "alice" == plain.home_account_id
+    assert not replace(plain, home_account_id=None).has_own_account
+
+
+def test_names_of_a_sign_in_that_came_after_its_marks() -> None:
+    """With the date of its ID token, and as later ID tokens of the same session say."""
+    name = partial(anew_name, ISS, client_id="portal", sub="alice", sid="s1", auth_time=900.0)
+
+    assert (name(issued_at=950.0), name()) == from_claims(claims()).anew_names("portal")
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "iat", "latest", "given"),
+    [(900, 950, 900, 950), (None, 950, 950, 950), (900, None, 900, 900), (None, None, None, None)],
+)
+def test_when_it_began(auth_time: float | None, iat: float | None, latest: float | None, given: float | None) -> None:
+    """At the latest when the user authenticated; given to the app when its ID token was made."""
+    sign_in = from_claims(claims(auth_time=auth_time, iat=iat))
+
+    assert (latest, given) == (sign_in.latest_beginning, sign_in.given_at)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "iat", "newer_than", "ended"),
+    [
+        (b"951", 950, None, True),
+        (b"950", 950, None, False),
+        (None, 950, None, False),
+        # Else users of an app that keeps no date could never sign in again.
+        (b"951", None, None, False),
+        # It is known to have come after the loss.
+        (b"951", 950, 951.0, False),
+        (b"951", 950, 950.0, True),
+    ],
+)
+def test_lost_marks_end_what_began_before(
+    epoch: bytes | None, iat: float | None, newer_than: float | None, *, ended: bool
+) -> None:  # fmt: skip
+    """Where Redis has lost its marks, a session of before that may have been ended; asked alone and with the marks."""
+    sign_in = from_claims(claims(auth_time=None, iat=iat))
+    values = [*[None] * sum(map(len, sign_in.marks)), epoch]
+
+    assert ended is sign_in.began_before(epoch, newer_than=newer_than)
+    assert ended is sign_in.is_ended_by(values, newer_than=newer_than)
+
+
+@pytest.mark.parametrize(("newer_than", "ended"), [(None, True), (949.0, True), (950.0, False), (951.0, False)])
+def test_marks_it_is_known_to_come_after(newer_than: float | None, *, ended: bool) -> None:
+    """They end it no more, and a later one does."""
+    sign_in = from_claims(claims(auth_time=None))
+    values = [b"950", *[None] * sum(map(len, sign_in.marks))]
+
+    assert ended is sign_in.is_ended_by(values, newer_than=newer_than)
+
+
+def test_first_mark_of_the_session_is_no_users() -> None:
+    """It ends the session whatever its `iat` is, where `auth_time` is missing."""
+    sign_in = from_claims(claims(auth_time=None))
+    values: list[bytes | None] = [None] * (sum(map(len, sign_in.marks)) + 1)
+    values[len(sign_in.marks.of_user)] = b"1"
+
+    assert sign_in.is_ended_by(values)
