@@ -6,6 +6,7 @@ known which account it was about: both leave a mark, and what is older than its 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -190,7 +191,7 @@ class Examiner:
             self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         await self._learn(cache, looked_at)
         known = await self._known(cache, looked_at)
-        removed = 0
+        judged: dict[str, ByMarks] = {}
         for key, value in values.items():
             evidence = ByMarks(
                 key=key_digest(cache, key),
@@ -208,8 +209,8 @@ class Examiner:
                     continue
                 # What is written meanwhile has not.
                 evidence = replace(evidence, only=value.raw)
-            with self._bad.guarding(cache.name, cache.pattern):
-                removed += await self._clear(cache, key, value, evidence)
+            judged[key] = evidence
+        removed = await self._clear_all(cache, values, judged)
         unreadable = sum(not value.readable for value in values.values())
         return Examined(len(values), unreadable, removed), known
 
@@ -250,6 +251,24 @@ class Examiner:
                 keys = {place.key for place in places if place.cache == cache.name} | {cache.key_of(account), cache.key}
                 if iss in cache.issuers and cache.layout.is_read:
                     await self.examine(cache, sorted(filter(None, keys)))
+
+    async def _clear_all(self, cache: Cache, values: Mapping[str, Value], judged: Mapping[str, ByMarks]) -> int:
+        """How many of the values something was removed from.
+
+        Each takes several round trips: after a storm that was missed most of a batch is over, so they are done side by
+        side. All come to their end, also where one of them fails.
+        """
+
+        async def one(key: str) -> bool:
+            with self._bad.guarding(cache.name, cache.pattern):
+                return await self._clear(cache, key, values[key], judged[key])
+            return False
+
+        met = await asyncio.gather(*map(one, judged), return_exceptions=True)
+        for failure in met:
+            if isinstance(failure, BaseException):
+                raise failure
+        return met.count(True)
 
     async def _clear(self, cache: Cache, key: str, value: Value, evidence: ByMarks) -> bool:
         """Whether anything was removed."""

@@ -18,7 +18,7 @@ import redis.asyncio
 from receiver.bus.caches.cache_store import CacheStore
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.link.embedded import EmbeddedRedis
-from receiver.evictor import recheck
+from receiver.evictor.examine import Examiner
 from tests.evictor.rig import FLASK, GROUP, NODE, WEB, Work, World, another_worker, at_work, tenant
 from tests.evictor.written import dumped, tokens
 from tests.support.clock import Clock
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from receiver.core.layouts.layout import Value
+    from receiver.evictor.caches import Cache
+    from receiver.evictor.decisions import ByMarks
+
 ENCRYPTED = b"\x09\xf0\xc9\xf0"
-
-
-@pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recheck, "LOOK_S", 0.05)
 
 
 @pytest.fixture
@@ -246,6 +245,35 @@ async def test_entries_were_missed(
         await until(lambda: world.gone("web:u2", "web:u3", "web:encrypted", "u2"))
         await until(lambda: _reset_is_done(redis_client))
         assert {"web:u4", "somebody's counter"} == await world.keys()
+
+
+async def test_what_was_missed_is_cleared_side_by_side(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Values read together do not wait for one another: after a storm that was missed nearly all of them are over."""
+    users = ("u1", "u2", "u3")
+    begun: set[str] = set()
+    all_begun = asyncio.Event()
+    do = Examiner._clear
+
+    async def clear(self: Examiner, cache: Cache, key: str, value: Value, evidence: ByMarks) -> bool:
+        begun.add(key)
+        if len(begun) == len(users):
+            all_begun.set()
+        await all_begun.wait()
+        return await do(self, cache, key, value, evidence)
+
+    monkeypatch.setattr(Examiner, "_clear", clear)
+    async with at_work(redis_server, redis_client, clock, op, WEB):
+        pass
+    async with _receiver(redis_server, redis_client, clock, op) as world:
+        for sub in users:
+            await world.log_out_user(sub, waits=False)
+            await world.put_data(f"web:{sub}", dumped(tokens(op.issuer, sub=sub, account=sub, auth_time=world.now - 5)))
+        await redis_client.xtrim("{logout}:events", maxlen=0, approximate=False)
+    async with at_work(redis_server, redis_client, clock, op, WEB) as world:
+        await until(lambda: world.gone(*(f"web:{sub}" for sub in users)))
 
 
 async def _reset_is_done(client: redis.asyncio.Redis) -> bool:
