@@ -17,7 +17,7 @@ from receiver.core.tokens import claims as rules
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jwk import FAMILIES, Fault
 from receiver.core.tokens.jwks import check_key_issuer, parse_key_set, select_keys
-from receiver.core.tokens.key_freshness import RETRY_S, Evidence, KeyAge
+from receiver.core.tokens.key_freshness import AHEAD_S, RETRY_S, Evidence, KeyAge
 from receiver.errors import (
     Code,
 )
@@ -275,6 +275,17 @@ def test_keys_are_due_when_stale_but_not_at_once_again() -> None:
     assert KeyAge(fetched_at=NOW, attempted_at=NOW).is_due(NOW + 3600)
     assert not KeyAge(attempted_at=NOW).is_due(NOW + RETRY_S - 1)
     assert KeyAge(attempted_at=NOW).is_due(NOW + RETRY_S)
+
+
+@pytest.mark.parametrize(("ahead_s", "is_long_ago"), [(AHEAD_S, False), (AHEAD_S + 1, True)])
+def test_a_clock_that_was_set_back_holds_up_no_rotation(ahead_s: float, *, is_long_ago: bool) -> None:
+    """A time that is far ahead was noted before the clock was set back: keys are fetched, and evidence counts."""
+    then = NOW + ahead_s
+    assert is_long_ago == KeyAge(fetched_at=then).is_due(NOW)
+    assert is_long_ago == KeyAge(attempted_at=then).is_due(NOW)
+    forced = KeyAge(fetched_at=NOW, attempted_at=NOW).forced(Evidence.UNKNOWN_KID, then)
+    assert is_long_ago == forced.may_refresh_for(Evidence.UNKNOWN_KID, NOW, cooldown_s=1)
+    assert KeyAge(fetched_at=then).is_usable(NOW)
 
 
 def test_without_keys_a_token_causes_a_fetch_once_a_second() -> None:

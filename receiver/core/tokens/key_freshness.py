@@ -8,6 +8,7 @@ the two causes one fetch per cool-down for the whole tenant, so forged tokens ne
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -28,6 +29,11 @@ RETRY_S = 10.0
 ASKED_S = 1.0
 """Seconds between two fetches while there are no keys and tokens ask for them. Longer refuses more logouts after the OP
 and the receiver started together; shorter asks an OP that is down more often."""
+
+AHEAD_S = 60.0
+"""Seconds that a noted time may be ahead of the clock: that much the clocks of replicas differ. What is further ahead
+was noted before the clock was set back, and counts as long ago; else a rotation would be seen only when it has caught
+up."""
 
 
 class Evidence(StrEnum):
@@ -59,9 +65,7 @@ class KeyAge:
     def is_due(self, now_s: float, *, fresh_s: float = FRESH_S) -> bool:
         """Whether the periodic refresh should run: stale, or never fetched, and not tried a moment ago."""
         # Counted from the attempt and not from the success: an OP that is down is asked at this pace, too.
-        if self.attempted_at is not None and now_s - self.attempted_at < RETRY_S:
-            return False
-        return self.fetched_at is None or now_s - self.fetched_at >= fresh_s
+        return _since(self.attempted_at, now_s) >= RETRY_S and _since(self.fetched_at, now_s) >= fresh_s
 
     def may_try_for_a_token(self, now_s: float) -> bool:
         """Whether a token may cause a fetch now because there are no usable keys."""
@@ -71,9 +75,12 @@ class KeyAge:
         """Whether evidence against the keys may cause a fetch now."""
         # RFC 8725 §3.10: any sender can name a `kid` that is not there. Without a cool-down each forged token would be
         # a request to the OP, as it was with PyJWT's own client (GHSA-fhv5-28vv-h8m8). Entra asks for five minutes.
-        forced_at = self.forced_at.get(evidence)
-        return forced_at is None or now_s - forced_at >= cooldown_s
+        return _since(self.forced_at.get(evidence), now_s) >= cooldown_s
 
     def forced(self, evidence: Evidence, now_s: float) -> KeyAge:
         """The same after evidence has caused a fetch."""
         return replace(self, forced_at={**self.forced_at, evidence: now_s})
+
+
+def _since(noted_at: float | None, now_s: float) -> float:
+    return math.inf if noted_at is None or noted_at > now_s + AHEAD_S else now_s - noted_at
