@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 MASTER = "mymaster"
 """Name of the service the Sentinels watch."""
 
-DEADLINE_S = 20.0
-"""Seconds anything here may take to come about."""
+DEADLINE_S = 60.0
+"""Seconds anything here may take to come about, on a machine whose disk and processors are busy with other tests."""
+
+HANDSHAKE_S = 5.0
+"""Seconds after which nodes that do not know one another are introduced again: a handshake is given up after one."""
 
 DATA_OPTIONS = ("--save", "", "--repl-diskless-sync-delay", "0")
 """No files, and replicas that need not wait for others to join them."""
@@ -38,9 +41,9 @@ SILENCE_MS = 800
 """Milliseconds a node is silent before the others replace it."""
 
 
-def until(ask: Callable[[], Any]) -> Any:
+def until(ask: Callable[[], Any], *, within_s: float = DEADLINE_S) -> Any:
     """Poll until the answer is true, and return it; no answer is not one."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + within_s
     while True:
         with contextlib.suppress(redis.RedisError, OSError):
             if answer := ask():
@@ -94,11 +97,17 @@ class Node:
         if process.poll() is not None:
             raise AssertionError(Path(self.directory.name, "log").read_text()[-600:])
 
-    def ask(self, *command: object) -> Any:
+    def ask(self, *command: object, timeout_s: float = 1.0) -> Any:
         """The answer to one command, on a connection of its own."""
-        options = {"host": "127.0.0.1", "port": self.port, "socket_timeout": 1, "protocol": 2, **self.client_options}
+        options = {
+            "host": "127.0.0.1", "port": self.port, "socket_timeout": timeout_s, "protocol": 2, **self.client_options
+        }  # fmt: skip
         with redis.Redis(retry=Retry(NoBackoff(), 0), **options) as client:
             return client.execute_command(*command)
+
+    def tell(self, *command: object) -> None:
+        """Set something up; a Sentinel and a node of a Cluster write it to their disk before they answer."""
+        self.ask(*command, timeout_s=DEADLINE_S)
 
     def role(self) -> str:
         return str(self.ask("ROLE")[0].decode())
@@ -179,13 +188,13 @@ class SentinelSetUp:
         with running([*self.data_nodes, *self.sentinels]):
             for node in self.data_nodes:
                 for user in self.users:
-                    node.ask(*user.split())
+                    node.tell(*user.split())
             for sentinel in self.sentinels:
-                sentinel.ask("SENTINEL", "MONITOR", MASTER, "127.0.0.1", self.master.port, 2)
+                sentinel.tell("SENTINEL", "MONITOR", MASTER, "127.0.0.1", self.master.port, 2)
                 for option, value in (("down-after-milliseconds", SILENCE_MS), ("failover-timeout", 3000)):
-                    sentinel.ask("SENTINEL", "SET", MASTER, option, value)
+                    sentinel.tell("SENTINEL", "SET", MASTER, option, value)
                 for user in self.sentinel_users:
-                    sentinel.ask(*user.split())
+                    sentinel.tell(*user.split())
             until(lambda: all(self._sees_all(sentinel) for sentinel in self.sentinels))
             until(lambda: len(self.master.ask("ROLE")[2]) == 2)
             yield self
@@ -231,11 +240,10 @@ class Cluster:
         with running(self.nodes):
             bounds = [0, 5461, 10923, 16384]
             for index, node in enumerate(self.primaries):
-                node.ask("CLUSTER", "ADDSLOTS", *range(bounds[index], bounds[index + 1]))
+                node.tell("CLUSTER", "ADDSLOTS", *range(bounds[index], bounds[index + 1]))
             for epoch, node in enumerate(self.nodes, 1):
-                node.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch)
-                node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
-            until(lambda: all(b"cluster_known_nodes:6" in node.ask("CLUSTER", "INFO") for node in self.nodes))
+                node.tell("CLUSTER", "SET-CONFIG-EPOCH", epoch)
+            until(self._have_met)
             for primary, replica in zip(self.primaries, self.nodes[3:], strict=True):
                 name = primary.ask("CLUSTER", "MYID")
                 until(partial(replica.ask, "CLUSTER", "REPLICATE", name))
@@ -246,6 +254,17 @@ class Cluster:
                 for user in self.users:
                     node.ask(*user.split())
             yield self
+
+    def _have_met(self) -> bool:
+        for node in self.nodes:
+            node.tell("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        with contextlib.suppress(AssertionError):
+            until(
+                lambda: all(b"cluster_known_nodes:6" in node.ask("CLUSTER", "INFO") for node in self.nodes),
+                within_s=HANDSHAKE_S,
+            )
+            return True
+        return False
 
     @staticmethod
     def _sees_all(node: Node) -> bool:
