@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,8 @@ def changed_and_back(limit: int) -> bool:
 
 
 def test_function_is_changed_in_place() -> None:
-    """Wherever it has been imported to."""
+    """Wherever it has been imported to, and also where a command has frozen what was there."""
+    gc.freeze()
     text = (trial.PACKAGE.parent / __file__).read_text()
     [mutant] = [one for one in python.mutants(text, __file__) if one.change == "limit < 3 to limit <= 3"]
     before, function = changed_and_back.__code__, changed_and_back

@@ -140,6 +140,8 @@ class Imported:
         script = importlib.import_module("receiver.bus.lua").Script
         self.functions: dict[str, list[FunctionType]] = {}
         self.scripts: list[Any] = []
+        # What a command froze that a test has run in this process is not among the objects.
+        gc.unfreeze()
         for one in gc.get_objects():
             # Not `isinstance`, which some objects of frameworks answer with an error.
             if type(one) is FunctionType:
