@@ -159,8 +159,8 @@ class Tenant:
         # Core §3.1.3.7 step 2: exactly. Two addresses that a browser takes for one may be two issuers.
         if TENANT_ID_PLACEHOLDER not in self.issuer:
             return iss == self.issuer
-        # Under a template the keys are those of every Entra tenant, and anyone can open one. So the GUID has to be one
-        # that the operator allows, and the same in both claims.
+        # Under a template the keys are those of every Entra tenant, and every attacker can open one. So the GUID has to
+        # be one that the operator allows, and the same in both claims.
         return (
             isinstance(tid, str)
             and GUID.fullmatch(tid) is not None

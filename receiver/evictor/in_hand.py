@@ -22,7 +22,8 @@ SPARE = 64
 without work while it reads. A worker that is killed leaves all it has in hand to others, `take_over_s` later."""
 
 LATE_S = 0.015
-"""Seconds by which a tick is late, above which the processor has too much to do, whatever the system tells of it."""
+"""Seconds by which a tick is late, above which the processor counts as overloaded, also where the system reports it as
+idle."""
 
 IDLE, BUSY = 0.85, 0.95
 """Shares of the time with something to do: below the first, as over a network, the processor has time for more at

@@ -189,7 +189,7 @@ def test_marks_it_is_known_to_come_after(newer_than: float | None, *, ended: boo
 
 
 def test_first_mark_of_the_session_is_no_users() -> None:
-    """It ends the session whatever its `iat` is, where `auth_time` is missing."""
+    """It ends the session with any `iat`, where `auth_time` is missing."""
     sign_in = from_claims(claims(auth_time=None))
     values: list[bytes | None] = [None] * (sum(map(len, sign_in.marks)) + 1)
     values[len(sign_in.marks.of_user)] = b"1"

@@ -143,7 +143,7 @@ SESSION = {"scope": "session", "sid": "s1"}
         ({**SESSION, "sub": None}, {"sid": "s1", "account": None}, False, True),
         ({**SESSION, "sub": None}, {"sid": None, "account": "elsewhere"}, False, False),
         ({"sub": None, **SESSION}, {"sid": "s1", "sub": "pairwise", "account": None}, True, True),
-        # What names no user is nobody's: neither a logout's nor a sign-in's missing `sub` is one.
+        # A missing `sub`, of a logout or of a sign-in, does not match.
         ({"sub": None}, {"sub": None, "account": "elsewhere"}, False, False),
         # A logout that counts for one client.
         ({"applies_to": "client", "client_id": "c1"}, {}, False, True),

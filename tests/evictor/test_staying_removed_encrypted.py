@@ -18,7 +18,7 @@ CIPHERTEXT = b"\x09\xf0\xc9\xf0"
 
 
 async def test_encrypted_values(work: Work) -> None:
-    """Of a value nobody can read it counts that it was written where one was removed, twice; later it stays."""
+    """Of a value that cannot be read it counts that it was written where one was removed, twice; later it stays."""
     async with work(WEB) as world:
         await world.put_data(KEY, b"\x09\xf0\xc9\xf0 1")
         await world.log_out_user("u1")

@@ -318,7 +318,7 @@ async def test_a_known_head_before_a_token_that_has_to_wait(receiver: Receiver, 
 
 
 async def test_bytes_after_a_request_with_a_known_head(known: Receiver, op: OP) -> None:
-    """They begin the next request, whatever they are: here its first half, and then the rest."""
+    """They begin the next request: here its first half, and then the rest."""
     following = post(op.token())
     async with connected(known) as client:
         client.writer.write(post(op.token()) + following[:50])

@@ -39,7 +39,7 @@ def copied(session: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("options", "place"), [({}, "_logged_in_user"), ({}, "user"), ({"claims": "me"}, "me")])
 def test_session_that_was_here_is_seen(options: Options, place: str) -> None:
-    """The same visit, wherever the claims are."""
+    """The same visit, with the claims in each place that is searched."""
     checkpoint = Checkpoint(options)
     session = registered(checkpoint, place)
     visit = checkpoint.seen(copied(session), KEYS)

@@ -116,7 +116,7 @@ def changed_and_back(limit: int) -> bool:
 
 
 def test_function_is_changed_in_place() -> None:
-    """Wherever it has been imported to, and also where a command has frozen what was there."""
+    """In every module that has imported it, and also where a command has frozen the objects."""
     gc.freeze()
     text = (trial.PACKAGE.parent / __file__).read_text()
     [mutant] = [one for one in python.mutants(text, __file__) if one.change == "limit < 3 to limit <= 3"]

@@ -100,7 +100,7 @@ def _begin(trial: Trial) -> int:
             os.dup2(sink, descriptor)
         trial.place()
         result = NOTICED
-        # Whatever a mutant raises in the middle of pytest, it is noticed.
+        # An error in the middle of pytest, of any kind, is noticed.
         with contextlib.suppress(BaseException):
             result = SURVIVED if trial.passes() else NOTICED
     os._exit(result)

@@ -56,7 +56,7 @@ def test_every_supported_algorithm_verifies_when_registered(alg: str) -> None:
 
 @pytest.mark.parametrize("alg", FAMILIES)
 def test_forged_signature_of_every_algorithm_is_refused(alg: str) -> None:
-    """One altered byte, or the signature of another text, is no signature by the key, whatever its kind."""
+    """One altered byte, or the signature of another text, is no signature by a key of any kind."""
     key, tenant = SIGNERS[alg](), replace(TENANT, algorithms=frozenset({alg}))
     keys = key_set(key.published())
     head, _, signature = token(key, alg).rpartition(".")

@@ -39,7 +39,7 @@ class CacheChanges:
         owned: Whether the clients are closed with it.
 
     Attributes:
-        heard_at: Monotonic seconds of the last notification, whatever it was of.
+        heard_at: Monotonic seconds of the last notification, of any key.
     """
 
     def __init__(self, clients: Sequence[redis.asyncio.Redis], patterns: Iterable[str], *, owned: bool = False) -> None:

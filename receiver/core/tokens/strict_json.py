@@ -60,7 +60,7 @@ def _is_deep(text: bytes) -> bool:
 
 def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # RFC 7515 §4, RFC 7519 §4: names MUST be unique; a parser refuses the text or takes the last one. An OP that
-    # validates the first `sub` and a receiver that acts on the last would sign out somebody else.
+    # validates the first `sub` and a receiver that acts on the last would sign out another user.
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise LogoutTokenError(Code.DUPLICATE_MEMBER, "a JSON object repeats a member name")

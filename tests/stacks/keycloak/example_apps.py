@@ -178,7 +178,7 @@ class Browser:
         return _shows(answer, self._user)
 
     def sign_in(self) -> Visit:
-        """From the app to Keycloak and back, whatever pages there are between; ends signed in."""
+        """From the app to Keycloak and back, through all pages between; ends signed in."""
         visit, url = Visit(), self._app.url + self._app.how.sign_in
         visit.answer = self._get(url)
         for _ in range(MAX_STEPS):
