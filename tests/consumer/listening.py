@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from receiver.bus.keys import KeyNames
 from receiver.consumer import GroupSubscriber
@@ -12,7 +12,7 @@ from receiver.core.eviction import Eviction
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import redis.asyncio
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEADLINE_S = 20.0
 TOLD_S = 5.0
 
+Made = TypeVar("Made")
+
 
 def eviction(name: str, received_at: float = 1.0) -> Eviction:
     """An eviction told apart by its id."""
@@ -28,6 +30,12 @@ def eviction(name: str, received_at: float = 1.0) -> Eviction:
         id=name, tenant="t1", iss="https://op", sub="u", jti=f"jti-{name}", scope="user", logout_at=1,
         received_at=received_at,
     )  # fmt: skip
+
+
+def noting(kind: Callable[..., Made], url: str, heard: list[str], **options: Any) -> Made:
+    """A consumer of the app `portal` that notes what it is told: ids of evictions, and `reset`."""
+    options = {"app": "portal", "on_reset": lambda: heard.append("reset"), **options}
+    return kind(url, lambda e: heard.append(e.id), **options)
 
 
 @contextlib.asynccontextmanager

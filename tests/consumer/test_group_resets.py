@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus.keys import KeyNames
 from receiver.consumer import GroupSubscriber
-from tests.consumer.listening import eviction, pending, running
+from tests.consumer.listening import eviction, noting, pending, running
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ async def test_a_gap_means_one_reset(
     heard: list[str] = []
 
     def worker() -> GroupSubscriber:
-        return GroupSubscriber(
-            redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
-        )
+        return noting(GroupSubscriber, redis_server.url, heard)
 
     async with running(worker()):
         await publisher.publish(eviction("first"))
@@ -55,12 +53,7 @@ async def test_no_gap_no_reset(redis_server: EmbeddedRedis, publisher: EvictionP
     """Workers that take turns, stop and start anew never see a gap where there is none."""
     heard: list[str] = []
     for turn in range(3):
-        workers = [
-            GroupSubscriber(
-                redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
-            )
-            for _ in range(3)
-        ]
+        workers = [noting(GroupSubscriber, redis_server.url, heard) for _ in range(3)]
         async with running(*workers):
             await asyncio.gather(*(publisher.publish(eviction(f"{turn}-{number}")) for number in range(40)))
             await until(partial(holds, heard, 40 * (turn + 1)))
@@ -74,10 +67,7 @@ async def test_an_entry_trimmed_in_a_dead_workers_hands(
 ) -> None:
     """An eviction that was handed out, never handled and trimmed since is a missed one: a reset."""
     heard: list[str] = []
-    reader = GroupSubscriber(
-        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"),
-        min_idle_s=0.2,
-    )  # fmt: skip
+    reader = noting(GroupSubscriber, redis_server.url, heard, min_idle_s=0.2)
     async with running(reader):
         await publisher.publish(eviction("first"))
         await until(lambda: heard == ["first"])
@@ -124,9 +114,7 @@ async def test_a_flushed_redis_means_reset(
 ) -> None:
     """Redis loses everything, the group too: workers make it anew, reset once, and miss nothing from then on."""
     heard: list[str] = []
-    reader = GroupSubscriber(
-        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
-    )
+    reader = noting(GroupSubscriber, redis_server.url, heard)
     async with running(reader):
         await publisher.publish(eviction("before"))
         await until(lambda: heard == ["before"])
@@ -142,9 +130,7 @@ async def test_a_group_made_anew_by_others_means_reset(
 ) -> None:
     """A worker that was cut off while the group was lost and made anew by another one resets all the same."""
     heard: list[str] = []
-    reader = GroupSubscriber(
-        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
-    )
+    reader = noting(GroupSubscriber, redis_server.url, heard)
     async with running(reader):
         await publisher.publish(eviction("before"))
         await until(lambda: heard == ["before"])

@@ -16,7 +16,7 @@ from receiver.bus.events import acks
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber, ThreadSubscriber
-from tests.consumer.listening import DEADLINE_S, eviction, running
+from tests.consumer.listening import DEADLINE_S, eviction, noting, running
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
@@ -34,11 +34,6 @@ KINDS = [Subscriber, GroupSubscriber]
 def _short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver.consumer.subscriber, "BLOCK_S", 0.2)
     monkeypatch.setattr(receiver.consumer.subscriber, "RESET_BACKOFF", ConstantBackoff(0.01))
-
-
-def listener(kind: Any, url: str, heard: list[str], **options: Any) -> Any:
-    """A consumer that notes what it is told."""
-    return kind(url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"), **options)
 
 
 async def begun(consumer: Any, client: redis.asyncio.Redis) -> None:
@@ -66,7 +61,7 @@ async def test_a_clock_that_steps_back_makes_no_one_deaf(
             KEYS.events, {"event": eviction("old").to_json(), "n": number + 1}, id=f"{number + 1}-0"
         )
     await redis_client.set(KEYS.sequence, earlier)
-    consumer = listener(kind, redis_server.url, heard)
+    consumer = noting(kind, redis_server.url, heard)
     async with running(consumer):
         await begun(consumer, redis_client)
         for number in range(earlier, 5 + earlier):
@@ -89,7 +84,7 @@ async def test_looking_back(
         await redis_client.xadd(KEYS.events, entry, id=f"{(int(now_s) - age_s) * 1000}-0")
     await redis_client.set(KEYS.sequence, len(ages_s))
     heard: list[str] = []
-    consumer = listener(kind, redis_server.url, heard, lookback_s=lookback_s)
+    consumer = noting(kind, redis_server.url, heard, lookback_s=lookback_s)
     async with running(consumer):
         await begun(consumer, redis_client)
         await redis_client.xadd(KEYS.events, {"event": eviction("new").to_json(), "n": 5})
@@ -104,7 +99,7 @@ async def test_trimmed_on_an_empty_stream(
     """A consumer that began on an empty stream notices what was trimmed before it could read."""
     heard: list[str] = []
     await redis_client.set(KEYS.sequence, 7)
-    consumer = listener(kind, redis_server.url, heard)
+    consumer = noting(kind, redis_server.url, heard)
     async with running(consumer):
         await begun(consumer, redis_client)
         await redis_client.xadd(KEYS.events, {"event": eviction("new").to_json(), "n": 9})
@@ -131,7 +126,7 @@ async def test_older_data_is_told(restored_server: EmbeddedRedis, *, kind: type,
     client = redis.asyncio.Redis.from_url(restored_server.url)
     publisher = publisher_to(client)
     heard: list[str] = []
-    async with running(listener(kind, restored_server.url, heard)):
+    async with running(noting(kind, restored_server.url, heard)):
         for number in range(6):
             await publisher.publish(eviction(f"e{number}"))
             if number == 3:
@@ -156,7 +151,7 @@ async def test_a_group_is_told_once(restored_server: EmbeddedRedis, *, snapshot:
     client = redis.asyncio.Redis.from_url(restored_server.url)
     publisher = publisher_to(client)
     heard: list[str] = []
-    workers = [listener(GroupSubscriber, restored_server.url, heard) for _ in range(3)]
+    workers = [noting(GroupSubscriber, restored_server.url, heard) for _ in range(3)]
     async with running(*workers):
         await publisher.publish(eviction("first"))
         await until(lambda: "first" in heard)

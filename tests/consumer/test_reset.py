@@ -12,7 +12,7 @@ import receiver.consumer.subscriber
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Subscriber
-from tests.consumer.listening import eviction, running
+from tests.consumer.listening import eviction, noting, running
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
@@ -41,7 +41,7 @@ def subscriber(redis_server: EmbeddedRedis, heard: list[str]) -> Subscriber:
 
 def listener(server: EmbeddedRedis, heard: list[str]) -> Subscriber:
     """Notes what it is told."""
-    return Subscriber(server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"))
+    return noting(Subscriber, server.url, heard)
 
 
 async def test_flushed_and_numbered_anew(

@@ -11,7 +11,7 @@ import redis.asyncio
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import GroupSubscriber, Subscriber
-from tests.consumer.listening import eviction, running
+from tests.consumer.listening import eviction, noting, running
 from tests.consumer.test_trimmed_in_hand import SERVERS
 from tests.docs.pages import blocks, read
 from tests.support.publisher import publisher_to
@@ -51,7 +51,7 @@ async def test_rights_are_enough(server: EmbeddedRedis, user: str, *, earlier: b
     async def acknowledged() -> bool:
         return bool(await client.exists(KEYS.acks_of("first")))
 
-    consumer = KINDS[user](url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"))
+    consumer = noting(KINDS[user], url, heard)
     async with running(consumer):
         await publisher.publish(eviction("first"))
         await until(lambda: heard == ["first"])

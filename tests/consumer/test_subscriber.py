@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, Subscriber, ThreadSubscriber
 from receiver.tasks import cancel
+from tests.consumer.listening import noting
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ async def test_missed_entries_are_told(
 ) -> None:
     """When entries were trimmed before they were read, the app is told to flush, then goes on."""
     heard: list[str] = []
-    subscriber = Subscriber(
-        redis_server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset")
-    )
+    subscriber = noting(Subscriber, redis_server.url, heard)
     await publisher.publish(eviction("first"))
     task = asyncio.create_task(subscriber.run())
     await until(lambda: heard == ["first"])

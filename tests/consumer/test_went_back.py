@@ -12,7 +12,7 @@ from receiver.bus.keys import KeyNames
 from receiver.consumer import GroupSubscriber, Subscriber
 from receiver.ingress.epoch_watch import EpochWatch
 from tests.chaos.children import RedisChild
-from tests.consumer.listening import eviction, running
+from tests.consumer.listening import eviction, noting, running
 from tests.support.clock import NOW
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
@@ -64,10 +64,7 @@ async def sequence(client: redis.asyncio.Redis) -> int:
 def listener(server: RedisChild, heard: list[str], kind: str) -> Reader:
     """A new process of the app, which notes what it is told."""
     made: Callable[..., Reader] = {"subscriber": Subscriber, "group": GroupSubscriber}[kind]
-    return made(
-        server.url, lambda e: heard.append(e.id), app="portal", on_reset=lambda: heard.append("reset"),
-        lookback_s=LOOKBACK_S,
-    )  # fmt: skip
+    return noting(made, server.url, heard, lookback_s=LOOKBACK_S)
 
 
 @pytest.mark.parametrize("kind", ["subscriber", "group"])
