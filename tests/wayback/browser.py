@@ -18,18 +18,24 @@ if TYPE_CHECKING:
 
 WAIT_S = 30.0
 FILL_IN = """((form) => {
+  if (document.readyState === "loading") return "";
   if (form && !form.dataset.sent) { form.dataset.sent = "yes"; form.requestSubmit(); }
   return document.body?.innerText ?? "";
 })(document.getElementById("login"))"""
-"""Signs in where a login form is shown; gives the page's text."""
+"""Signs in where a login form is shown; gives the page's text. A page that is still read may lack the form's fields."""
 
 
 class Browser:
-    """One page of Chromium."""
+    """One page of Chromium.
+
+    Attributes:
+        looks: How often it was asked what it shows.
+    """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._calls = 0
+        self.looks = 0
 
     async def open(self, url: str, text: str) -> str:
         """Open a page, sign in at each login form, and return what is shown once it has this text."""
@@ -40,6 +46,7 @@ class Browser:
                 await asyncio.sleep(0.05)
                 # Between two pages there is none to ask.
                 answer = await self._call("Runtime.evaluate", expression=FILL_IN)
+                self.looks += 1
                 shown = str(answer.get("result", {}).get("value", ""))
         return shown
 

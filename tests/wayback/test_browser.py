@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 from tests.wayback.browser import browsing
 from tests.wayback.sites import SITES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from aiohttp.test_utils import TestServer
 
     from tests.wayback.conftest import Town
 
@@ -45,3 +49,29 @@ async def test_no_loop(town: Town, serve: Callable[..., str], tmp_path: Path, fr
         await alice.open(portal, "You have been signed out")
 
         assert town.op.rounds <= 3
+
+
+async def test_form_that_comes_in_parts(aiohttp_server: Callable[..., Awaitable[TestServer]], tmp_path: Path) -> None:
+    """A form is sent when the page is there: half of one lacks its fields."""
+    async with browsing(tmp_path) as alice:
+
+        async def page(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/html"})
+            await response.prepare(request)
+            # Enough that the browser begins to show it.
+            await response.write(b'<form id="login" method="post">' + b"<p>Sign in</p>" * 1_000)
+            seen = alice.looks + 5
+            while alice.looks < seen:
+                await asyncio.sleep(0.01)
+            await response.write(b'<input name="query" value="all of it"></form>')
+            return response
+
+        async def login(request: web.Request) -> web.Response:
+            return web.Response(text="sent: " + str((await request.post()).get("query")))
+
+        app = web.Application()
+        app.router.add_get("/", page)
+        app.router.add_post("/", login)
+        server = await aiohttp_server(app)
+
+        assert "sent: all of it" == await alice.open(str(server.make_url("/")), "sent")
