@@ -7,48 +7,42 @@ known which account it was about: both leave a mark, and what is older than its 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import notes
 from receiver.bus.link.connection import Failure
-from receiver.core.verdict import Marks, Verdict
+from receiver.core.verdict import Verdict
 from receiver.evictor.clear import clear
-from receiver.evictor.decisions import ByMarks, names_of
+from receiver.evictor.decisions import ByMarks
 from receiver.evictor.early import Early
 from receiver.evictor.evict import key_digest, remembered_as
+from receiver.evictor.known import ask, own
 from receiver.evictor.reading import read
-from receiver.ops.logs import emit
+from receiver.evictor.returned import Returned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from receiver.bus.caches.awaited import AwaitedSignIns
     from receiver.bus.caches.cache_index import CacheIndex
     from receiver.bus.caches.removals import Removals
-    from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.layouts.layout import Value
-    from receiver.core.remembered import Remembered
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.clear import Cleared
     from receiver.evictor.decisions import Decision
+    from receiver.evictor.known import Known
     from receiver.ops.evictor_metrics import EvictorMetrics
-
-log = logging.getLogger("receiver.evictor")
 
 MAX_KEY = 1024
 """Characters of the longest key that is looked at: longer ones would be noted in Redis for each of their users."""
 
-MAX_LEFT = 10_000
-"""Keys remembered as given up, so that each is said and counted once; the oldest give way."""
-
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """Counts of a batch.
+class Counts:
+    """Of a batch.
 
     Attributes:
         values: That were there.
@@ -60,24 +54,9 @@ class Examined:
     unreadable: int = 0
     removed: int = 0
 
-    def __add__(self, other: Examined) -> Examined:
+    def __add__(self, other: Counts) -> Counts:
         """Of both together."""
-        return Examined(self.values + other.values, self.unreadable + other.unreadable, self.removed + other.removed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What Redis says about the values of one batch.
-
-    Attributes:
-        marks: By sign-in.
-        remembered: Removals, by the digests of users and keys.
-        newer_than: By key, as for `ByMarks`.
-    """
-
-    marks: Mapping[CachedSignIn, Marks]
-    remembered: Mapping[str, Remembered]
-    newer_than: Mapping[str, float | None]
+        return Counts(self.values + other.values, self.unreadable + other.unreadable, self.removed + other.removed)
 
 
 class Examiner:
@@ -111,10 +90,10 @@ class Examiner:
         self._removals = removals
         self._awaited = awaited
         self._metrics = metrics
+        self._returned = Returned(metrics)
         self._bad = bad
         self._revoke = revoke
         self._skew_s = skew_s
-        self._left: dict[str, float] = {}
         self._early = Early()
 
     async def look_again(self, now_s: float) -> None:
@@ -137,7 +116,7 @@ class Examiner:
         flush: bool = False,
         new_only: bool = False,
         now_s: float | None = None,
-    ) -> Examined:
+    ) -> Counts:
         """Learn from these values, and remove from them what is over.
 
         What an app may be about to register is left for `look_again`.
@@ -157,7 +136,7 @@ class Examiner:
         short = [key for key in keys if len(key) <= MAX_KEY]
         if len(short) < len(keys):
             self._bad.note(cache.name, cache.pattern, ["long_name"])
-        counts = Examined()
+        counts = Counts()
         late: dict[tuple[str, str], str] = {}
         now_s = time.monotonic() if now_s is None else now_s
         async for values in read(cache, short):
@@ -173,7 +152,7 @@ class Examiner:
                     cache.examined.forget(key)
                 raise
             counts += examined
-            late |= _only_subjects(known) if cache.layout.account_links else {}
+            late |= known.only_subjects() if cache.layout.account_links else {}
         await self._spread(late)
         return counts
 
@@ -186,11 +165,11 @@ class Examiner:
         named: Collection[str],
         flush: bool,
         now_s: float,
-    ) -> tuple[Examined, _Known]:
+    ) -> tuple[Counts, Known]:
         for value in values.values():
             self._bad.note(cache.name, cache.pattern, value.problems, value.error)
         await self._learn(cache, looked_at)
-        known = await self._known(cache, looked_at)
+        known = await ask(cache, looked_at, removals=self._removals, awaited=self._awaited)
         judged: dict[str, ByMarks] = {}
         for key, value in values.items():
             evidence = ByMarks(
@@ -212,7 +191,7 @@ class Examiner:
             judged[key] = evidence
         removed = await self._clear_all(cache, values, judged)
         unreadable = sum(not value.readable for value in values.values())
-        return Examined(len(values), unreadable, removed), known
+        return Counts(len(values), unreadable, removed), known
 
     async def _learn(self, cache: Cache, values: dict[str, Value]) -> None:
         if cache.is_read:
@@ -220,27 +199,12 @@ class Examiner:
                 note
                 for key, value in values.items()
                 for note in notes(
-                    _own(cache, value.sign_ins),
+                    own(cache, value.sign_ins),
                     cache.worth_noting(key, value.accounts),
                     of_accounts=cache.layout.account_links,
                 )
             ]
             self._metrics.learnt.labels(cache.name).inc(await self._index.learn(found))
-
-    async def _known(self, cache: Cache, values: dict[str, Value]) -> _Known:
-        sign_ins = [sign_in for value in values.values() for sign_in in _own(cache, value.sign_ins)]
-        links = cache.layout.account_links
-        users = {name for value in values.values() for s in value.sign_ins for name in names_of(s, by_user=links)}
-        names = sorted(users | {key_digest(cache, key) for key in values})
-        found = zip(names, await self._removals.remembered(names), strict=True)
-        remembered = {name: one for name, one in found if one is not None}
-        marks = await self._removals.marks(sign_ins, cache.issuers)
-        newer_than = {
-            key: await self._awaited.seen_at(cache.places_of(key))
-            for key, value in values.items()
-            if not value.readable and key_digest(cache, key) in remembered
-        }
-        return _Known(dict(zip(sign_ins, marks, strict=True)), remembered, newer_than)
 
     async def _spread(self, late: Mapping[tuple[str, str], str]) -> None:
         """Look at everything of the accounts that only now are known to be those of subjects that were signed out."""
@@ -275,7 +239,7 @@ class Examiner:
         cleared = await clear(cache, key, value, evidence)
         decisions = list(evidence.decisions(cleared.value or value).values())
         for decision in decisions:
-            self._report(cache, evidence.key, decision)
+            self._returned.report(cache, evidence.key, decision)
         if not cleared.removed:
             return False
         ended = [decision for decision in decisions if decision.remove]
@@ -298,34 +262,3 @@ class Examiner:
             again=before,
             unsure=before and all(decision.verdict is not Verdict.ENDED for decision in ended),
         )
-
-    def _report(self, cache: Cache, key: str, decision: Decision) -> None:
-        if not decision.remove and self._left.get(key) == decision.logout_at:
-            # Said already: an app may write it again and again.
-            return
-        self._metrics.returned(cache.name, decision.verdict.value, "removed" if decision.remove else "left")
-        if decision.remove:
-            emit(log, logging.INFO, "evict.again", cache=cache.name, verdict=decision.verdict.value)
-        elif decision.before:
-            self._left[key] = decision.logout_at
-            if len(self._left) > MAX_LEFT:
-                del self._left[next(iter(self._left))]
-            emit(
-                log, logging.WARNING, "evict.gave_up", cache=cache.name, verdict=decision.verdict.value,
-                action="the limit of removals is reached and the entry is kept for now, so that no user is locked out; "
-                "an app that writes it back needs its piece of docs/caches.md",
-            )  # fmt: skip
-
-
-def _only_subjects(known: _Known) -> dict[tuple[str, str], str]:
-    """Issuers and accounts with a subject that was signed out before its account was known, and when."""
-    return {
-        (sign_in.iss, sign_in.account): marks.only_subject
-        for sign_in, marks in known.marks.items()
-        if marks.only_subject is not None and sign_in.iss is not None and sign_in.account is not None
-    }
-
-
-def _own(cache: Cache, sign_ins: Iterable[CachedSignIn]) -> list[CachedSignIn]:
-    """Without those of tenants with no users in the cache."""
-    return [sign_in for sign_in in sign_ins if sign_in.iss not in cache.not_issuers]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from receiver.bus.link.connection import Failure, describe
-from receiver.evictor.examine import Examined
+from receiver.evictor.examine import Counts
 from receiver.ops.logs import emit
 from receiver.tasks import cancel, together
 
@@ -241,7 +241,7 @@ class Watcher:
         """Look at every value of the caches on one Redis; arguments and errors as of `read_all`."""
         for cache in self._of(store):
             began = time.monotonic()
-            counts = Examined()
+            counts = Counts()
             async for keys in store.scan(cache.pattern):
                 own = self._by_cache(store, keys).get(cache.name, [])
                 counts += await self._examine(cache, own, flush=flush)
@@ -278,8 +278,8 @@ class Watcher:
                 found.setdefault(cache.name, []).append(key)
         return found
 
-    async def _examine(self, cache: Cache, keys: list[str], *, flush: bool = False, new_only: bool = False) -> Examined:
-        counts = Examined()
+    async def _examine(self, cache: Cache, keys: list[str], *, flush: bool = False, new_only: bool = False) -> Counts:
+        counts = Counts()
         for start in range(0, len(keys), BATCH):
             some = keys[start : start + BATCH]
             counts += await self._examiner.examine(cache, some, flush=flush, new_only=new_only)
