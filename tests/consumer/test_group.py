@@ -121,14 +121,14 @@ async def test_a_slow_handler_is_not_taken_for_dead(redis_server: EmbeddedRedis,
         await finish.wait()
         heard.append(event.id)
 
-    thief = GroupSubscriber(redis_server.url, lambda e: heard.append(f"stolen {e.id}"), app="portal", min_idle_s=0.3)
+    thief = GroupSubscriber(redis_server.url, lambda e: heard.append(f"stolen {e.id}"), app="portal", min_idle_s=1)
     looked: set[float] = set()
 
     def looked_often() -> bool:
         looked.add(thief._next_claim)
-        return len(looked) > 6
+        return len(looked) > 3
 
-    async with running(GroupSubscriber(redis_server.url, slow, app="portal", min_idle_s=0.3)):
+    async with running(GroupSubscriber(redis_server.url, slow, app="portal", min_idle_s=1)):
         await publisher.publish(eviction("one"))
         await begun.wait()
         async with running(thief):
