@@ -14,6 +14,7 @@ from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
+from receiver.runtime.flow_control import FlowControlled
 from receiver.runtime.heads import Head
 from receiver.runtime.peers import peer_of
 
@@ -75,7 +76,7 @@ class Whole(NamedTuple):
     leave: Callable[[], None]
 
 
-class Connection(web.RequestHandler):
+class Connection(FlowControlled):
     """One client connection: fresh until its first request, then busy and idle by turns, at last perhaps lingering."""
 
     def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
@@ -97,8 +98,8 @@ class Connection(web.RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._head_has_begun = False
         self._taken: tuple[RawRequestMessage, StreamReader] | None = None
-        # The request that is worked on and was not parsed, for its head was known, and what came behind it.
-        self._unparsed = self._behind = b""
+        # The request that is worked on and was not parsed, for its head was known.
+        self._unparsed = b""
         # Whether what comes next begins a request, for aiohttp's parser as for us.
         self._is_between = True
         self._remote: str | None = None
@@ -130,12 +131,12 @@ class Connection(web.RequestHandler):
                 self._begin_head()
             super().data_received(data)
             return
-        if self._unparsed:
+        if self._unparsed or self._taken is not None:
             # Its answer comes first, and nothing more is read until then.
-            self._behind += data
-            self._reading(on=False)
+            self.behind += data
+            self.read_on()
             return
-        is_next = self._is_between and self._taken is None and not (self._force_close or self._close)
+        is_next = self._is_between and not (self._force_close or self._close)
         known = self._server.heads.split(data) if is_next and not self._server.stopping else None
         if known is not None:
             self._unparsed = data
@@ -148,9 +149,7 @@ class Connection(web.RequestHandler):
                 self._begin_head()
             return
         self._close_at = None
-        if self._taken is not None:
-            self._is_between = False
-        elif not self._take_parsed(data):
+        if not self._take_parsed(data):
             self._hand_over()
 
     def _parse(self, data: bytes) -> None:
@@ -178,8 +177,9 @@ class Connection(web.RequestHandler):
     def _take_parsed(self, data: bytes) -> bool:
         """Whether the one request that is there goes the short way; `data` is what came in last."""
         server = self._server
-        # aiohttp's task works on another one, or on several that came at once.
-        is_busy = (self._waiter is None and self._request_count > 1) or len(self._messages) > 1
+        waiter = self._waiter
+        # aiohttp's task works on another one, is about to take this one, or there are several that came at once.
+        is_busy = (self._request_count > 1 if waiter is None else waiter.done()) or len(self._messages) > 1
         if server.stopping or is_busy or self._buffer_paused or self._reading_paused:
             return False
         message, payload = self._messages[0]
@@ -215,21 +215,19 @@ class Connection(web.RequestHandler):
             self.force_close()
             return
         self.transport.write(same.encoded())
-        if self._behind:
-            behind, self._behind = self._behind, b""
-            self._reading(on=True)
+        if self.behind:
+            behind, self.behind = self.behind, b""
+            self.read_on()
             self.data_received(behind)
-        elif self._messages:
-            self._hand_over()
 
     def _leave(self) -> None:
+        left, self._unparsed, self.behind = self._unparsed + self.behind, b"", b""
         if self._taken is not None:
             self._messages.appendleft(self._taken)
-        elif self._unparsed and self.transport is not None:
-            if self._behind:
-                self._reading(on=True)
-            self._parse(self._unparsed + self._behind)
-        self._taken, self._unparsed, self._behind = None, b"", b""
+            self._taken = None
+        if left and self.transport is not None:
+            self.read_on()
+            self._parse(left)
         self._hand_over()
 
     def _hand_over(self) -> None:
@@ -238,19 +236,20 @@ class Connection(web.RequestHandler):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _reading(self, *, on: bool) -> None:
-        if self._socket is not None and not self._socket.is_closing():
-            (self._socket.resume_reading if on else self._socket.pause_reading)()
-
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer; a body that was not read to its end is not parsed on."""
+        """Write the answer; a body that was not read to its end is not parsed on.
+
+        The next request waits while the client does not read.
+        """
         if not request.content.is_eof():
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         if not request.content.is_eof():
             self._linger()
+        elif self.is_unread:
+            await request.writer.drain()
         return finished
 
     def drop(self) -> None:
@@ -305,6 +304,7 @@ class Connection(web.RequestHandler):
         if self._close_at is None:
             return
         if self._loop.time() >= self._close_at:
-            self.force_close()
+            # An answer that the client does not read would keep the connection.
+            self.drop() if self._socket is not None and self._socket.get_write_buffer_size() else self.force_close()
         else:
             self._timer = self._loop.call_at(self._close_at, self._look_whether_due)

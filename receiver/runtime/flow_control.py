@@ -1,0 +1,44 @@
+"""Flow control: a client is read from as fast as it takes its answers; what it sends waits in its kernel meanwhile."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+
+class FlowControlled(web.RequestHandler):
+    """aiohttp's connection, which reads nothing more of a client while the answers to it are not read.
+
+    aiohttp writes short answers without a look at the client. Unread, they would fill the memory.
+
+    Attributes:
+        behind: What came behind a request that is worked on, and waits for its answer; nothing more is read then.
+        is_unread: Whether more of its answers wait than the client reads.
+    """
+
+    behind = b""
+    is_unread = False
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: until it does, none of its requests is read."""
+        super().pause_writing()
+        self.is_unread = True
+        self.read_on()
+
+    def resume_writing(self) -> None:
+        """It has read most of them."""
+        super().resume_writing()
+        self.is_unread = False
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read what the client sends, unless something has to be done first."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        # aiohttp stops by itself where a body is not read, or too many requests wait.
+        if self.behind or self.is_unread or self._reading_paused or getattr(self, "_buffer_paused", False):
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def _resume_transport_reading(self) -> None:
+        self.read_on()

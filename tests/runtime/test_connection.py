@@ -1,0 +1,152 @@
+"""One client connection of the HTTP server: pieces of requests, what comes behind one, answers that are not read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from receiver.runtime.connection import IS_KNOWN_AIOHTTP
+from receiver.runtime.http_server import HttpServer, Limits
+from receiver.runtime.same_response import Same, SameResponse
+from tests.support.waiting import DEADLINE_S, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from aiohttp import web
+
+    from receiver.runtime.connection import Connection, Whole
+
+POST = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+GET = b"GET /g HTTP/1.1\r\nHost: a\r\n\r\n"
+LIMITS = Limits(head_timeout_s=60.0, keepalive_s=60.0, max_header_bytes=8190, max_connections=10)
+
+short_way = pytest.mark.skipif(not IS_KNOWN_AIOHTTP, reason="with this aiohttp there is no short way")
+
+
+class Served:
+    """A server, one client of it, and what the server was given whole."""
+
+    def __init__(self, port: int, connections: list[Connection]) -> None:
+        self.port = port
+        self.client = socket.create_connection(("127.0.0.1", port))
+        self.client.setblocking(False)
+        self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.whole: list[Whole] = []
+        self.connections = connections
+
+    async def send(self, data: bytes) -> None:
+        """All of it."""
+        await asyncio.get_running_loop().sock_sendall(self.client, data)
+
+    async def answers(self, count: int, end: bytes) -> None:
+        """So many came, each of which ends so."""
+        came, rest = 0, b""
+        async with asyncio.timeout(DEADLINE_S):
+            while came < count:
+                some = await asyncio.get_running_loop().sock_recv(self.client, 1_000_000)
+                assert some, f"closed after {came} answers"
+                *ended, rest = (rest + some).split(end)
+                came += len(ended)
+        assert (count, b"") == (came, rest)
+
+    def unsent(self) -> int:
+        """Bytes of answers that wait for the client."""
+        [connection] = self.connections
+        assert connection._socket is not None  # asyncio tells it of its own transport only
+        return connection._socket.get_write_buffer_size()
+
+
+@contextlib.asynccontextmanager
+async def serving(body: bytes, limits: Limits = LIMITS, *, leaves: bool = False) -> AsyncIterator[Served]:
+    """A server that answers with this body, by both ways; whole requests are kept, or left at once."""
+    same = Same(200, {}, body)
+    connections: list[Connection] = []
+
+    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+        return SameResponse(same)
+
+    def at_once(requests: Sequence[Whole]) -> None:
+        for request in requests:
+            request.leave() if leaves else served.whole.append(request)
+
+    server = HttpServer(handler, limits=limits, at_once=at_once)
+
+    def connected() -> web.RequestHandler:
+        connections.append(server())  # type: ignore[arg-type]  # it makes no other
+        return connections[-1]
+
+    listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
+    served = Served(listener.sockets[0].getsockname()[1], connections)
+    try:
+        yield served
+    finally:
+        served.client.close()
+        listener.close()
+        await server.drain(idle_s=0.0, timeout_s=1.0)
+
+
+@short_way
+async def test_a_piece_that_is_read_right_after_a_request_was_left() -> None:
+    """The request is not begun twice, and both are answered: the piece is what the next one begins with."""
+    loop = asyncio.get_running_loop()
+    async with serving(b"done", leaves=True) as served:
+        await until(lambda: served.connections)
+        ours, other = socket.socketpair()
+        with ours, other:
+
+            def send_on() -> None:
+                loop.remove_reader(other)
+                served.client.send(GET[:3])
+
+            # Told of in the turn in which the server reads the request, after that.
+            loop.add_reader(other, send_on)
+            served.client.send(POST)
+            ours.send(b"x")
+            await served.answers(1, b"done")
+        await served.send(GET[3:])
+        await served.answers(1, b"done")
+
+
+@short_way
+@pytest.mark.parametrize("behind", [30, 31, 32, 100])
+async def test_many_requests_behind_one_that_is_worked_on(behind: int) -> None:
+    """All are answered, however many aiohttp parses at once, while the client sends nothing more."""
+    async with serving(b"done") as served:
+        await served.send(POST)
+        await until(lambda: served.whole)
+        await served.send(GET * behind)
+        # Another client's answer: what was sent before has been read by then.
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(GET)
+        assert await reader.readuntil(b"done")
+        writer.close()
+        served.whole.pop().answer(Same(200, {}, b"done"))
+        await served.answers(1 + behind, b"done")
+
+
+async def test_answers_that_are_not_read() -> None:
+    """Nothing more is read of a client that reads none of its answers, and none is made; all come once it reads."""
+    body = b"x" * 50_000 + b"end"
+    requests = 500
+    async with serving(body) as served:
+        await served.send(GET * requests)
+        await until(lambda: served.connections and served.unsent())
+        for _ in range(20):
+            await asyncio.sleep(0)
+            assert served.unsent() < 4 * len(body)
+        await served.answers(requests, b"end")
+
+
+async def test_an_answer_that_is_never_read_keeps_no_connection() -> None:
+    """It is torn down once it was idle for `keepalive_s`."""
+    limits = Limits(head_timeout_s=0.5, keepalive_s=0.1, max_header_bytes=8190, max_connections=10)
+    async with serving(b"x" * 8_000_000, limits) as served:
+        await served.send(GET)
+        await until(lambda: served.connections)
+        [connection] = served.connections
+        await until(lambda: connection.among is None)
