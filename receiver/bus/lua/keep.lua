@@ -5,20 +5,19 @@
 --
 -- KEYS: 1 events, 2 state of the group
 -- ARGV: 1 group, 2 worker, 3 what the count of hand-outs becomes or '' to leave it, then the ids
--- Returns the number of entries that are in the stream
 
-local kept = 0
+local lacks = false
 for index = 4, #ARGV do
   local id = ARGV[index]
-  if not is_trimmed(id) then
+  if is_trimmed(id) then
+    lacks = true
+  else
     local more = ARGV[3] == '' and {'JUSTID'} or {'RETRYCOUNT', ARGV[3], 'JUSTID'}
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, unpack(more))
-    kept = kept + 1
   end
 end
-if kept < #ARGV - 3 then
+if lacks then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('HSET', KEYS[2], 'holds:' .. ARGV[2], string.format('%.0f', now))
 end
-return kept

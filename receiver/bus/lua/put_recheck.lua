@@ -3,7 +3,6 @@
 -- KEYS: 1 rechecks, then what each is to check
 -- ARGV: 1 seconds to keep what is to be checked, then for each: its name, milliseconds until it is due or '' for never
 --       again, what to check
--- Returns 1
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due, over, gone = {}, {}, {}
@@ -18,9 +17,8 @@ for index = 2, #KEYS do
     due[#due + 1] = ARGV[at]
   end
 end
-if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end
-if #over > 0 then
+if next(due) then redis.call('ZADD', KEYS[1], unpack(due)) end
+if next(over) then
   redis.call('ZREM', KEYS[1], unpack(over))
   redis.call('UNLINK', unpack(gone))
 end
-return 1

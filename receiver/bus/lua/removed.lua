@@ -7,7 +7,6 @@
 --       'again' when it was removed because it had come back, else '',
 --       now in seconds when nothing proved that it was the old one, else '',
 --       how many sessions were found there, and the digest of each
--- Returns 1
 
 -- As core/numeric_date.py: what is no date, or no number as small as one, says nothing.
 local function number_of(text)
@@ -20,15 +19,15 @@ local function add_one(key, field)
 end
 
 local place, at = 1, 2
-while at <= #ARGV do
+while ARGV[at] do
   local logout_at, till, again, unsure = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] ~= '', ARGV[at + 4]
   local sessions = tonumber(ARGV[at + 5])
   local after = place + tonumber(ARGV[at])
   while place < after do
     local key = KEYS[place]
-    local before = number_of(redis.call('HGET', key, 'at')) or -1
+    local before = number_of(redis.call('HGET', key, 'at'))
     -- More of a note comes before its head or behind it, and says only which sessions.
-    local further = till ~= '' and tonumber(logout_at) > before
+    local further = till ~= '' and (not before or tonumber(logout_at) > before)
     local fields = {}
     if further then fields = {'at', logout_at} end
     if till ~= '' and not again then
@@ -39,14 +38,14 @@ while at <= #ARGV do
       fields[#fields + 1] = 'sid ' .. ARGV[index]
       fields[#fields + 1] = ''
     end
-    if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
+    if next(fields) then redis.call('HSET', key, unpack(fields)) end
     if again then
       add_one(key, 'again')
       if unsure ~= '' then
         add_one(key, 'unsure')
         redis.call('HSET', key, 'unsure_at', unsure)
       end
-    elseif further and before >= 0 then
+    elseif further and before then
       -- A further logout: the tries are for what it ended.
       redis.call('HDEL', key, 'again', 'unsure', 'unsure_at')
     end
@@ -55,4 +54,3 @@ while at <= #ARGV do
   end
   at = at + 6 + sessions
 end
-return 1

@@ -14,7 +14,7 @@ for _, name in ipairs(redis.call('ZRANGE', KEYS[1], far, '+inf', 'BYSCORE', 'LIM
   late[#late + 1] = string.format('%.0f', now)
   late[#late + 1] = name
 end
-if #late > 0 then redis.call('ZADD', KEYS[1], unpack(late)) end
+if next(late) then redis.call('ZADD', KEYS[1], unpack(late)) end
 local found = redis.call('ZRANGE', KEYS[1], 0, ARGV[3], 'WITHSCORES')
 local taken, leased, gone, pause = {}, {}, {}, -1
 for index = 1, #found, 2 do
@@ -35,6 +35,6 @@ for index = 1, #found, 2 do
     gone[#gone + 1] = name
   end
 end
-if #leased > 0 then redis.call('ZADD', KEYS[1], unpack(leased)) end
-if #gone > 0 then redis.call('ZREM', KEYS[1], unpack(gone)) end
+if next(leased) then redis.call('ZADD', KEYS[1], unpack(leased)) end
+if next(gone) then redis.call('ZREM', KEYS[1], unpack(gone)) end
 return {pause, unpack(taken)}
