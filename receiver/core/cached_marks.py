@@ -27,11 +27,12 @@ def marks_of(sign_in: CachedSignIn, issuers: Iterable[str]) -> MarkNames:
     """The marks that may end this sign-in."""
     iss, sub, account = sign_in.iss, sign_in.sub, sign_in.account
     others = []
-    if account is not None and iss is None:
-        # An account is the subject itself where the OP sends no client_info.
-        others = [digest(kind, issuer, account) for issuer in issuers for kind in ("account", "sub")]
-    elif account is not None and iss is not None and account != sub:
-        others = [digest("account", iss, account)]
+    if account is not None:
+        if iss is None:
+            # An account is the subject itself where the OP sends no client_info.
+            others = [digest(kind, issuer, account) for issuer in issuers for kind in ("account", "sub")]
+        elif account != sub:
+            others = [digest("account", iss, account)]
     return mark_names(
         user=digest("sub", iss, sub) if iss and sub else "",
         others=others,

@@ -59,13 +59,12 @@ class LocalMarks:
         for _ in range(MAX_MARKS // 10):
             self._marks.popitem(last=False)
 
-    def note(self, eviction: Eviction, *, now: float = 0.0) -> None:
+    def note(self, eviction: Eviction, *, now: float) -> None:
         """Remember one eviction.
 
         Args:
             eviction: As it was heard.
             now: When that was.
-
         """
         if eviction.sid is not None:
             self._keep(("sid", eviction.iss, eviction.sid), eviction, eviction.sub, now)

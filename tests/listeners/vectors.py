@@ -70,7 +70,7 @@ def _heard(case: cases.Heard) -> dict[str, Any]:
         if value is not ...
     }
     marks = LocalMarks()
-    marks.note(eviction)
+    marks.note(eviction, now=0.0)
     heard = marks.judge(from_claims(claims, client_id=cases.CLIENT, home_account_id=case.account))
     return {
         "name": case.name, "event": json.loads(eviction.to_json()), "claims": claims, "account": case.account,

@@ -146,6 +146,16 @@ def test_key_set_is_an_object_with_keys() -> None:
             parse_key_set(document)
 
 
+def test_rest_of_a_long_set_is_not_read() -> None:
+    """The first 200 keys of a set are; why the keys are of no use is said of three."""
+    unfit, good = {"kty": "XYZ"}, rsa_pair("k1").published()
+
+    assert 1 == len(key_set(*[unfit] * 199, good).keys)
+    with pytest.raises(ValueError, match="no key that could verify") as caught:
+        key_set(*[unfit] * 200, good)
+    assert 3 == str(caught.value).count("XYZ")
+
+
 def test_kid_is_only_compared() -> None:
     """A `kid` finds the key that carries it, or the single nameless one, and nothing else (RFC 8725 §3.10)."""
     named = key_set(rsa_pair("k1").published(), rsa_pair("k3").published())
@@ -172,6 +182,7 @@ def test_weak_key_is_named_where_it_is_the_only_one() -> None:
     for keys, code in (
         (key_set(weak), Code.WEAK_KEY),
         (key_set(unknown, weak), Code.WEAK_KEY),
+        (key_set({"kty": "XYZ"}, weak), Code.WEAK_KEY),
         (key_set(unknown), Code.UNKNOWN_KID),
         (key_set(weak, ec_pair("k2").published()), Code.UNKNOWN_KID),
         (key_set(weak, rsa_pair("k1").published(), rsa_pair("k3").published()), Code.UNKNOWN_KID),

@@ -150,7 +150,7 @@ def _fits(key: DecryptionKey, header: Mapping[str, object]) -> bool:
 def _in_order(fitting: list[Opening], kid: object) -> tuple[Opening, ...]:
     # Core §10.2: "If there are multiple keys in the referenced JWK Set document, a kid value MUST be provided in the
     # JOSE Header." Not all OPs do, and a PEM file cannot say what the OP calls its key; their logouts must not be lost.
-    named = [opening for opening in fitting if kid is not None and opening.key.kid == kid]
+    named = [opening for opening in fitting if opening.key.kid == kid]
     # Loading has given a key without a kid its thumbprint (RFC 7638), so the OP may know it by any other name.
     unnamed = [opening for opening in fitting if opening.key.kid == opening.key.thumbprint()]
     others = [opening for opening in fitting if opening not in unnamed]

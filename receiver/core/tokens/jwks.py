@@ -93,7 +93,7 @@ def select_keys(key_set: KeySet, kid: str | None, alg: str) -> tuple[Verificatio
 
 
 def _refuse_without_kid(key_set: KeySet, fitting: int) -> None:
-    if not fitting and not key_set.keys and any(key.fault is Fault.WEAK for key in key_set.unusable):
+    if not key_set.keys and any(key.fault is Fault.WEAK for key in key_set.unusable):
         raise LogoutTokenError(Code.WEAK_KEY, "the OP's only key is too weak to verify with")
     raise LogoutTokenError(
         Code.UNKNOWN_KID, f"the token names no key (kid) and {fitting} published keys fit; exactly one must"
