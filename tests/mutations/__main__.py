@@ -50,7 +50,14 @@ class Run:
     def try_imports(self) -> None:
         """Those that need the package imported anew; to be called before anything has imported it."""
         for name, mutants in self._mutants.items():
-            trials = [trial.at_import(PACKAGE / name, one, TESTS[name]) for one in mutants if one.at_import]
+            changed = [one for one in mutants if one.at_import]
+            if not changed:
+                continue
+            arguments = [trial.PURE, *TESTS[name]]
+            unchanged = trial.at_import(PACKAGE / name, None, arguments)
+            if not [*trial.survivors([unchanged], jobs=1, timeout_s=LIMIT_S)]:
+                arguments.remove(trial.PURE)
+            trials = [trial.at_import(PACKAGE / name, one, arguments) for one in changed]
             self._note(name, trial.survivors(trials, jobs=self._jobs, timeout_s=LIMIT_S))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:

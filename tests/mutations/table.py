@@ -17,8 +17,6 @@ SETS = ("tests/core/test_security_event.py",)
 
 FORMS = ("tests/core/test_forms.py", "tests/core/test_wrapped.py", "tests/core/test_session_values.py")
 
-LAYOUTS = ("tests/evictor/test_layouts.py", "tests/evictor/test_foreign_keys.py", "tests/evictor/test_torn_session.py")
-
 GROUPS = (
     "tests/consumer/test_group.py", "tests/consumer/test_group_numbering.py", "tests/consumer/test_reset.py",
     "tests/consumer/test_trimmed_in_hand.py",
@@ -76,20 +74,20 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/signals/set_claims.py": SETS,
     "core/signals/subjects.py": SETS,
     "core/signals/transmitter.py": SETS,
-    "core/layouts/__init__.py": LAYOUTS,
+    "core/layouts/__init__.py": ("tests/core/test_layouts.py",),
     "core/layouts/cached_sign_in.py": ("tests/core/test_session_values.py", "tests/core/test_verdict.py"),
     "core/layouts/foreign_json.py": ("tests/core/test_msal_cache_removal.py", *FORMS),
     "core/layouts/forms.py": FORMS,
     "core/layouts/java.py": FORMS,
-    "core/layouts/keyed.py": LAYOUTS,
-    "core/layouts/layout.py": LAYOUTS,
-    "core/layouts/msal.py": LAYOUTS,
+    "core/layouts/keyed.py": ("tests/core/test_layouts.py",),
+    "core/layouts/layout.py": ("tests/core/test_layouts.py",),
+    "core/layouts/msal.py": ("tests/core/test_layouts.py", "tests/core/test_wrapped.py"),
     "core/layouts/msal_cache.py": ("tests/core/test_msal_cache_removal.py", *FORMS),
     "core/layouts/msgpack.py": FORMS,
     "core/layouts/pickled.py": FORMS,
-    "core/layouts/session.py": LAYOUTS,
+    "core/layouts/session.py": ("tests/core/test_layouts.py",),
     "core/layouts/session_values.py": FORMS,
-    "core/layouts/spring.py": LAYOUTS,
+    "core/layouts/spring.py": ("tests/core/test_layouts.py",),
     "core/layouts/wrapped.py": FORMS,
     "bus/lua/acknowledge.lua": ("tests/consumer/test_acks.py",),
     "bus/lua/claim.lua": GROUP_STATE,

@@ -37,8 +37,9 @@ PAUSE_S = 0.01
 """Seconds between two looks at the trials that run."""
 
 LIBRARIES = (
-    "aiohttp.web", "aiohttp.test_utils", "cryptography.x509", "hypothesis", "jwt", "joserfc.jwe", "jsonschema",
-    "prometheus_client", "pydantic_settings", "pytest_asyncio.plugin", "redis.asyncio", "yaml",
+    "aiohttp.web", "aiohttp.test_utils", "anyio.pytest_plugin", "cryptography.x509", "hypothesis", "jwt", "joserfc.jwe",
+    "jsonschema", "msal", "prometheus_client", "pydantic_settings", "pytest_asyncio.plugin", "redis.asyncio", "xdist",
+    "yaml",
 )  # fmt: skip
 """What the package and its tests import, imported once. One that is missing here costs time and no more."""
 
@@ -106,14 +107,25 @@ def _begin(trial: Trial) -> int:
     os._exit(result)
 
 
-def at_import(file: Path, mutant: Mutant, tests: Sequence[str]) -> Trial:
-    """Of a change outside of every function: the package is imported with it. Not after anything has imported it."""
+PURE = "--noconftest"
+"""For tests that need none of the suite's fixtures, and so import a tenth of the package."""
+
+
+def at_import(file: Path, mutant: Mutant | None, arguments: Sequence[str]) -> Trial:
+    """Of a change outside of every function: the package is imported with it. Not after anything has imported it.
+
+    Args:
+        file: What is changed.
+        mutant: The change; None for none.
+        arguments: Of pytest: the tests, and `PURE` for such.
+    """
 
     def place() -> None:
-        assert isinstance(mutant.content, CodeType)
-        sys.meta_path.insert(0, Changed(file, mutant.content))
+        if mutant is not None:
+            assert isinstance(mutant.content, CodeType)
+            sys.meta_path.insert(0, Changed(file, mutant.content))
 
-    return Trial(mutant, place, lambda: pytest.main([*OPTIONS, "-x", *tests]) == 0)
+    return Trial(mutant, place, lambda: pytest.main([*OPTIONS, "-x", *arguments]) == 0)
 
 
 class Changed(importlib.machinery.SourceFileLoader):
