@@ -127,8 +127,10 @@ def read_mark(text: bytes | str | None) -> Mark | None:
     if text is None:
         return None
     found = _MARK.fullmatch(text.decode("ascii", "replace") if isinstance(text, bytes) else text)
-    at = numeric_date(float(found[1])) if found is not None else None
-    return None if found is None or at is None else Mark(float(found[0]), at, Source(int(found[2] or 0)), found[0])
+    if found is None:
+        return None
+    at = numeric_date(float(found[1]))
+    return None if at is None else Mark(float(found[0]), at, Source(int(found[2] or 0)), found[0])
 
 
 def write_mark(logout_at: int, source: Source) -> str:

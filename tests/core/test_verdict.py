@@ -8,6 +8,7 @@ import pytest
 
 from receiver.core.eviction import Eviction
 from receiver.core.layouts.cached_sign_in import CachedSignIn, from_claims
+from receiver.core.marks import digest
 from receiver.core.verdict import Marks, Removal, Verdict, judge, means, sid_digest, sub_digest
 
 OP = "https://op.example"
@@ -173,9 +174,7 @@ def test_order_is_dated_by_another_clock(source: str, ahead: int, *, meant: bool
 def test_user_has_other_subjects_at_other_clients() -> None:
     """Where subjects are pairwise, those that are known to be the same user's are meant, too."""
     pairwise = sign_in(sub="pairwise", account="elsewhere")
-    subjects = [sub_digest(pairwise) or ""]
-
-    for known, meant in ((subjects, True), (["another"], False), ((), False)):
+    for known, meant in (([digest("sub", OP, "pairwise")], True), (["another"], False), ((), False)):
         assert meant is means(order(), pairwise, accounts={"home.u"}, whole_user=False, subjects=known)
 
 
