@@ -113,7 +113,7 @@ class SignIn:
         return name(issued_at=self.began_at), name()
 
     def is_ended_by(
-        self, values: Sequence[bytes | str | None], *, skew_s: float = 0.0, newer_than: float | None = None
+        self, values: Sequence[bytes | str | None], *, skew_s: float, newer_than: float | None = None
     ) -> bool:
         """Whether one of the marks, or the epoch, ends this session.
 

@@ -90,11 +90,11 @@ def test_marks_of_the_user_and_of_the_session() -> None:
     of_user, of_session = list(nothing), list(nothing)
     of_user[0], of_session[-2] = b"949", b"1"
 
-    assert not sign_in.is_ended_by(nothing)
-    assert not sign_in.is_ended_by(of_user)
-    assert sign_in.is_ended_by(of_session)
+    assert not sign_in.is_ended_by(nothing, skew_s=0.0)
+    assert not sign_in.is_ended_by(of_user, skew_s=0.0)
+    assert sign_in.is_ended_by(of_session, skew_s=0.0)
     of_user[0] = b"950"
-    assert sign_in.is_ended_by(of_user)
+    assert sign_in.is_ended_by(of_user, skew_s=0.0)
     assert 4 == len(sign_in.marks.of_user)
 
 
@@ -103,7 +103,7 @@ def test_mark_that_is_no_date(mark: bytes) -> None:
     """What something else wrote in a mark's place ends no session and no request."""
     sign_in = from_claims(claims())
 
-    assert not sign_in.is_ended_by([mark] * len(mark_keys(KeyNames(), sign_in)))
+    assert not sign_in.is_ended_by([mark] * len(mark_keys(KeyNames(), sign_in)), skew_s=0.0)
 
 
 def test_account_that_is_the_subject() -> None:
@@ -135,6 +135,25 @@ def test_names_in_redis() -> None:
     assert (digest("sub", ISS, "alice"), "", digest("account", ISS, "uid.utid")) == own.digests
     assert "alice" == plain.home_account_id
     assert not replace(plain, home_account_id=None).has_own_account
+
+
+def test_what_tells_it_from_others() -> None:
+    """All that its ID token says, and nothing of the app's own entries."""
+    one = from_claims(claims(), home_account_id="a1", keys=["k1"])
+
+    assert (ISS, ("portal",), "alice", "s1", 900.0, 950.0, "a1") == one.identity
+    assert one.identity == from_claims(claims(), home_account_id="a1", keys=["k2"]).identity
+
+
+def test_order_is_dated_by_another_clock() -> None:
+    """What the clocks may differ is added to an order's date, and to no other."""
+    sign_in = from_claims(claims())
+    nothing = [None] * sum(map(len, sign_in.marks))
+
+    assert [True, False, False] == [
+        sign_in.is_ended_by([mark, *nothing], skew_s=skew_s)
+        for mark, skew_s in ((b"895.0001", 5.0), (b"895.0001", 4.0), (b"895", 5.0))
+    ]
 
 
 def test_names_of_a_sign_in_that_came_after_its_marks() -> None:
@@ -176,7 +195,7 @@ def test_lost_marks_end_what_began_before(
     values = [*[None] * sum(map(len, sign_in.marks)), epoch]
 
     assert ended is sign_in.began_before(epoch, newer_than=newer_than)
-    assert ended is sign_in.is_ended_by(values, newer_than=newer_than)
+    assert ended is sign_in.is_ended_by(values, skew_s=0.0, newer_than=newer_than)
 
 
 @pytest.mark.parametrize(("newer_than", "ended"), [(None, True), (949.0, True), (950.0, False), (951.0, False)])
@@ -185,7 +204,7 @@ def test_marks_it_is_known_to_come_after(newer_than: float | None, *, ended: boo
     sign_in = from_claims(claims(auth_time=None))
     values = [b"950", *[None] * sum(map(len, sign_in.marks))]
 
-    assert ended is sign_in.is_ended_by(values, newer_than=newer_than)
+    assert ended is sign_in.is_ended_by(values, skew_s=0.0, newer_than=newer_than)
 
 
 def test_first_mark_of_the_session_is_no_users() -> None:
@@ -194,4 +213,4 @@ def test_first_mark_of_the_session_is_no_users() -> None:
     values: list[bytes | None] = [None] * (sum(map(len, sign_in.marks)) + 1)
     values[len(sign_in.marks.of_user)] = b"1"
 
-    assert sign_in.is_ended_by(values)
+    assert sign_in.is_ended_by(values, skew_s=0.0)

@@ -143,7 +143,7 @@ def play_app_session(data: bytes) -> None:
             sign_in = from_claims(claims, client_id="c1", home_account_id=account)
         except ValueError:
             return
-        assert not sign_in.is_ended_by([None] * (1 + sum(map(len, sign_in.marks))))
+        assert not sign_in.is_ended_by([None] * (1 + sum(map(len, sign_in.marks))), skew_s=0.0)
 
 
 def java_string(text: bytes) -> bytes:

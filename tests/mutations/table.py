@@ -57,9 +57,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/cached_marks.py": ("tests/core/test_cached_marks.py",),
     "core/remembered.py": ("tests/core/test_remembered.py",),
     "core/repeats.py": ("tests/core/test_repeats.py",),
-    "core/tenants.py": RULES,
+    "core/tenants.py": ("tests/core/test_tenants.py",),
     "core/presets.py": ("tests/presets/test_preset_rules.py",),
-    "core/numeric_date.py": ("tests/core/test_sign_in.py", *RULES),
+    "core/numeric_date.py": ("tests/core/test_numeric_date.py",),
     "core/trace_context.py": ("tests/core/test_trace_context.py",),
     "core/cursor.py": ("tests/core/test_cursor.py",),
     "core/pace.py": ("tests/core/test_pace.py",),
@@ -125,6 +125,18 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
             'if not isinstance(iss, str) or not tenant.accepts_issuer(iss, claims.get("tid")):',
             "without not isinstance(iss, str)",
         ): "for the type checker: what is no text equals no issuer",
+    },
+    "core/trace_context.py": {
+        (
+            'if not (found["trace"].strip("0") and found["parent"].strip("0")):',
+            "'0' to '0x'",
+        ): "no hexadecimal number has an x",
+    },
+    "core/sign_in.py": {
+        (
+            'return isinstance(value, str) and (value.isascii() or value.encode(errors="ignore").decode() == value)',
+            "without value.isascii()",
+        ): "the long way says the same of ASCII",
     },
     "core/verdict.py": {
         (
