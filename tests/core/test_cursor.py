@@ -109,3 +109,112 @@ def test_numbers() -> None:
     """The smallest and the largest."""
     assert (1, 10**15 - 1) == (read_number(b"1"), read_number(b"9" * 15))
     assert (0, 0) == order(BEGINNING)
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "parts"),
+    [
+        ("0-0", (0, 0)), ("5", (5, 0)), ("5-7", (5, 7)), ("007-08", (7, 8)),
+        (f"{2**64 - 1}-{2**64 - 1}", (2**64 - 1, 2**64 - 1)),
+    ],
+)  # fmt: skip
+def test_order_of_ids(entry_id: str, parts: tuple[int, int]) -> None:
+    """By milliseconds, then by the counter, which may be left out; each has 64 bits."""
+    assert parts == order(entry_id)
+
+
+@pytest.mark.parametrize(
+    "entry_id", ["", "-", "5-", "-5", "$", ">", "5-7-9", "\u0665", " 5", "5\n", f"{2**64}-0", f"0-{2**64}"]
+)
+def test_what_is_no_id(entry_id: str) -> None:
+    """It is refused, and not compared."""
+    with pytest.raises(ValueError, match="not an entry id"):
+        order(entry_id)
+
+
+@pytest.mark.parametrize(
+    ("known", "unnumbered", "number", "follows", "missing"),
+    [
+        # Entries are numbered without gaps.
+        (4, 0, 5, True, 0),
+        (4, 0, 6, False, 1),
+        (4, 0, 9, False, 4),
+        # A number again, or an earlier one: the numbering began anew.
+        (4, 0, 4, False, 0),
+        (4, 0, 1, False, 0),
+        # Each entry without a readable number may have used one up.
+        (4, 2, 5, True, 0),
+        (4, 2, 7, True, 0),
+        (4, 2, 8, False, 1),
+        # Where a number is not known, nothing is known to be missing.
+        (4, 0, None, True, 0),
+        (None, 3, 9, True, 0),
+        (None, 0, None, True, 0),
+    ],
+)
+def test_which_number_comes_next(
+    known: int | None, unnumbered: int, number: int | None, missing: int, *, follows: bool
+) -> None:  # fmt: skip
+    """The next one; what is between has been trimmed unread."""
+    cursor = Cursor("9-0", known, unnumbered)
+
+    assert (follows, missing) == (cursor.follows(number), cursor.missing_before(number))
+
+
+def test_position_behind_an_entry() -> None:
+    """Its number is the last one known; entries without one are counted until the next that has one."""
+    assert Cursor("2-0", 4, 2) == Cursor("0-0", 4).after("1-0", None).after("2-0", None)
+    assert Cursor("3-0", 7, 0) == Cursor("2-0", 4, 2).after("3-0", 7)
+
+
+@pytest.mark.parametrize(
+    ("view", "cursor"),
+    [
+        (View((Seen("9-0", 4), Seen("8-0", 3)), (), 9), Cursor("9-0", 4)),
+        (View((Seen("9-0", None), Seen("8-0", 3)), (), 9), Cursor("9-0", 3, 1)),
+        # Before the first entry that is left: all numbers below its own are read, or will never be.
+        (View((), (Seen("8-0", 5), Seen("9-0", 6)), 9), Cursor("0-0", 4)),
+        (View((), (Seen("8-0", None), Seen("9-0", 6)), 9), Cursor("0-0", 5)),
+        (View((), (Seen("8-0", None),), 9), Cursor("0-0", None)),
+        # An empty stream begins after the last number that was given.
+        (View((), (), 9), Cursor("0-0", 9)),
+        (View((), (), None), Cursor("0-0", None)),
+    ],
+)
+def test_where_a_reader_starts(view: View, cursor: Cursor) -> None:
+    """Behind what is there, or before all of it."""
+    assert cursor == Cursor.starting(view)
+
+
+READ = Cursor("9-0", 4)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "view", "misses"),
+    [
+        # The last entry before the position is the one that was read, with the same number.
+        (READ, View((Seen("9-0", 4),), (), 4), False),
+        (READ, View((Seen("9", 4),), (), 4), False),
+        (READ, View((Seen("8-0", 4),), (), 4), True),
+        (READ, View((Seen("9-0", 5),), (), 5), True),
+        (READ, View((Seen("9-0", None),), (), 5), True),
+        (Cursor("9-0", 4, 1), View((Seen("9-0", None),), (), 4), False),
+        (Cursor("9-0", 4, 1), View((Seen("9-0", 4),), (), 4), True),
+        # It was trimmed: the first that is left has to be the next.
+        (READ, View((), (Seen("10-0", 5),), 5), False),
+        (READ, View((), (Seen("10-0", 6),), 6), True),
+        (READ, View((), (Seen("10-0", 4),), 4), True),
+        (READ, View((), (Seen("10-0", None), Seen("11-0", 6)), 6), False),
+        (READ, View((), (Seen("10-0", None), Seen("11-0", 7)), 7), True),
+        (READ, View((), (Seen("10-0", None),), 5), False),
+        # Nothing is left: the last number that was given has to be the one that was read.
+        (READ, View((), (), 4), False),
+        (READ, View((), (), 5), True),
+        (READ, View((), (), 0), True),
+        (READ, View((), (), None), True),
+        (Cursor(), View((), (), None), False),
+    ],
+)
+def test_what_was_missed(cursor: Cursor, view: View, *, misses: bool) -> None:
+    """Entries that were trimmed unread, and a stream that is not the one that was read."""
+    assert misses is cursor.misses(view)

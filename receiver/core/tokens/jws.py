@@ -60,7 +60,7 @@ class UnverifiedToken(NamedTuple):
     signature: bytes
     alg: str
     kid: str | None
-    encrypted: bool = False
+    encrypted: bool
 
 
 def check_shape(compact: str) -> int:
