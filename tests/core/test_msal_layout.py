@@ -89,7 +89,7 @@ def test_problems_are_passed_on() -> None:
     odd: dict[str, Any] = merged(tokens(OP), {"RefreshToken": {"odd": {"home_account_id": "x" * 600}}})
     found = LAYOUTS["msal-node"].open({STRING: dumped(odd)})
 
-    assert (True, {"long_name"}, {"u1"}) == (found.readable, found.problems, found.accounts)
+    assert (True, frozenset({"long_name"}), {"u1"}) == (found.readable, found.problems, found.accounts)
 
 
 PIECES = [b'"k":{"home_account_id":"u1"}']
