@@ -117,7 +117,7 @@ export class LogoutListener {
   /** How it is, without the network: for a probe. */
   health(): Health;
   /** Express and connect middleware: put it right after the session's. */
-  express(options?: RequestOptions): (request: any, response: any, next: (error?: unknown) => void) => Promise<void>;
+  express(options?: RequestOptions): (request: any, response: any, next: (error?: unknown) => void) => void;
   /** Fastify plugin: register it after the session's. */
   readonly fastify: (fastify: any, options: RequestOptions) => Promise<void>;
   /** Wraps the cache client given to MSAL Node: tokens of sessions that are over are neither read nor written back. */

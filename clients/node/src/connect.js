@@ -1,7 +1,7 @@
 // Express and connect: put it right after the session middleware.
 
 import { check } from './options.js';
-import { RULES, findAccount, findClaims, isExempt, noticesMissingSession, refusal, rememberWayBack } from './requests.js';
+import { RULES, judge, looksAt, rememberWayBack } from './requests.js';
 
 /**
  * @param {import('./listener.js').LogoutListener} listener
@@ -10,28 +10,27 @@ import { RULES, findAccount, findClaims, isExempt, noticesMissingSession, refusa
 export function connectMiddleware(listener, options) {
   if (typeof options?.originalUrl === 'string' || options?.socket) throw new TypeError('express makes the middleware: app.use(logout.express())');
   check(options, RULES, []);
-  const { claims, account, loginUrl, exempt = [] } = options;
-  const notice = noticesMissingSession(listener.log);
-  return async (/** @type {any} */ request, /** @type {any} */ response, /** @type {(error?: unknown) => void} */ next) => {
+  const look = looksAt(listener, options, pathOf);
+  return (/** @type {any} */ request, /** @type {any} */ response, /** @type {(error?: unknown) => void} */ next) => {
+    let asked;
     try {
-      const path = (request.originalUrl ?? request.url).split('?')[0];
-      if (isExempt(path, exempt)) return next();
-      if (!claims) notice(request.session);
-      const found = claims ? claims(request) : findClaims(request.session);
-      if (!found) return next();
-      const status = await listener.status(found, { account: account ? account(request) : findAccount(request.session) });
-      if (status === 'live' || (status === 'unknown' && listener.whenUnknown === 'serve')) return next();
-      if (status === 'ended') await dropSession(request);
-      const header = (/** @type {string} */ name) => request.headers[name];
-      const refused = refusal(status, { method: request.method, path, header, loginUrl });
-      if (refused === undefined) return next();
-      response.writeHead(refused.status, refused.headers);
-      response.end(refused.body);
+      asked = look(request, request.session);
     } catch (error) {
-      next(error);
+      return next(error);
     }
+    if (asked === undefined) return next();
+    const drop = () => dropSession(request);
+    judge(listener, asked, { request, path: pathOf(request), loginUrl: options.loginUrl, drop })
+      .then((refused) => {
+        if (refused === undefined) return next();
+        response.writeHead(refused.status, refused.headers);
+        response.end(refused.body);
+      })
+      .catch(next);
   };
 }
+
+const pathOf = (/** @type {any} */ request) => (request.originalUrl ?? request.url).split('?')[0];
 
 /** A new, empty session in its place, in express-session, cookie-session and what is like them. */
 async function dropSession(/** @type {any} */ request) {

@@ -156,7 +156,9 @@ export class Knowledge {
     // An earlier sign-in of the same second may look the same, and be over.
     if (isNewer) this.forgetOne(session);
     this.#live.delete(session.identity);
-    this.#live.set(session.identity, { askedAt, isNewer, judgedAt: -1 });
+    // A text of its own: what the engine makes of parts joined keeps all of them, which takes twice the memory.
+    const kept = JSON.parse(JSON.stringify(session.identity));
+    this.#live.set(kept, { askedAt, isNewer, judgedAt: -1 });
     if (this.#live.size <= MAX_LIVE) return;
     for (const longest of this.#live.keys()) {
       this.#live.delete(longest);

@@ -106,9 +106,14 @@ export class LogoutListener {
     return this.statusOf(this.session(claims, account));
   }
 
+  /** As `status`, at once: `unknown` where Redis has to be asked. */
+  known(/** @type {import('./marks.js').Session} */ session) {
+    return this.#knowledge.status(session, this.#hears());
+  }
+
   /** As `status`. */
   async statusOf(/** @type {import('./marks.js').Session} */ session) {
-    const known = this.#knowledge.status(session, this.#hears());
+    const known = this.known(session);
     if (known !== 'unknown') return known;
     // Taken before Redis is asked: of what is heard later it may not know whether the session is newer.
     const looksEnded = this.#knowledge.looksEnded(session);

@@ -25,19 +25,54 @@ export function findClaims(/** @type {any} */ session) {
 }
 
 /** @returns {string | undefined} */
-export const findAccount = (/** @type {any} */ session) => session?.account?.homeAccountId;
+const findAccount = (/** @type {any} */ session) => session?.account?.homeAccountId;
 
 /**
  * Warns once of requests in which no session can be: all of them are let through.
  * @returns {(session: unknown) => void}
  */
-export function noticesMissingSession(/** @type {import('./types.js').Logger} */ log) {
+function noticesMissingSession(/** @type {import('./types.js').Logger} */ log) {
   let isSaid = false;
   return (session) => {
     if (session !== undefined || isSaid) return;
     isSaid = true;
     log.warn('a request had no session to check: put this after the session middleware, or give the option claims');
   };
+}
+
+/**
+ * Finds out what has to be asked about a request.
+ * @param {import('./listener.js').LogoutListener} listener
+ * @param {{ claims?: Function, account?: Function, exempt?: string[] }} options
+ * @param {(request: unknown) => string} pathOf
+ * @returns {(request: unknown, session: any) => import('./marks.js').Session | undefined} undefined: it goes on, in the same turn, as
+ *   nearly all do. `session`: its members
+ */
+export function looksAt(listener, { claims, account, exempt = [] }, pathOf) {
+  const notice = noticesMissingSession(listener.log);
+  return (request, session) => {
+    if (exempt.length > 0 && isExempt(pathOf(request), exempt)) return undefined;
+    if (!claims) notice(session);
+    const found = claims ? claims(request) : findClaims(session);
+    if (!found) return undefined;
+    const asked = listener.session(found, account ? account(request) : findAccount(session));
+    return listener.known(asked) === 'live' ? undefined : asked;
+  };
+}
+
+/**
+ * Asks about a session that is not known to be live, and ends it with `drop` where it is over.
+ * @param {import('./listener.js').LogoutListener} listener
+ * @param {import('./marks.js').Session} asked
+ * @param {{ request: any, path: string, loginUrl?: string, drop: () => unknown }} how
+ * @returns {Promise<Refusal | undefined>} undefined: the request goes on
+ */
+export async function judge(listener, asked, { request, path, loginUrl, drop }) {
+  const status = await listener.statusOf(asked);
+  if (status === 'live' || (status === 'unknown' && listener.whenUnknown === 'serve')) return undefined;
+  if (status === 'ended') await drop();
+  const header = (/** @type {string} */ name) => request.headers[name];
+  return refusal(status, { method: request.method, path, header, loginUrl });
 }
 
 /** Whether requests for this path are not checked. A path that is not in its plain form is checked. */
@@ -67,7 +102,7 @@ export function authorizationParams(session) {
  * @param {{ method: string, path: string, header: (name: string) => string | undefined, loginUrl?: string }} request
  * @returns {Refusal | undefined} undefined: the request goes on, without the session
  */
-export function refusal(status, { method, path, header, loginUrl }) {
+function refusal(status, { method, path, header, loginUrl }) {
   if (status === 'unknown') return answer(503, 'temporarily_unavailable', header, { 'Retry-After': `${RETRY_AFTER_S}` });
   if (loginUrl !== undefined && path === loginUrl.split('?')[0]) return undefined;
   const mode = header('sec-fetch-mode');

@@ -109,6 +109,12 @@ for (const [name, start] of Object.entries(apps)) {
       const refused = await alice('/', { accept: 'application/json' });
       assert.deepEqual([refused.status, refused.body], [401, { error: 'signed_out' }]);
     });
+
+    it("hands the framework what the app's own function throws", async () => {
+      const claims = () => assert.fail('no claims today');
+      const base = await start(await listening(), { claims, exempt: ['/open/'] });
+      assert.deepEqual([(await browser(base)('/')).status, (await browser(base)('/open/x')).status], [500, 200]);
+    });
   });
 }
 

@@ -17,7 +17,7 @@ createListener({ redis: createClient(), app: 'shop', whenUnknown: 'guess' });
 // @ts-expect-error the app's name is missing
 createListener({ redis: createClient() });
 
-const middleware: (request: any, response: any, next: () => void) => Promise<void> = listener.express({ loginUrl: '/sign-in', exempt: ['/static/'] });
+const middleware: (request: any, response: any, next: () => void) => void = listener.express({ loginUrl: '/sign-in', exempt: ['/static/'] });
 const status: Status = await listener.status({ iss: 'https://op', sub: 'u', aud: 'c' }, { account: 'a' });
 const begun: Status = await listener.signIn({ iss: 'https://op', sub: 'u', aud: 'c' }, { account: 'a', keys: ['k'], session: {} });
 const health: Health = listener.health();
