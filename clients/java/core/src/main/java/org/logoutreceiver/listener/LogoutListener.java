@@ -30,6 +30,9 @@ public final class LogoutListener implements AutoCloseable {
     private static final Logger log = System.getLogger("org.logoutreceiver.listener");
 
     private final ListenerOptions options;
+    /** Nanoseconds after the last read in which it hears: two waits. */
+    private final long silenceNs;
+
     private final Knowledge knowledge = new Knowledge(System::nanoTime);
     private final Link asking;
     private final Questions questions;
@@ -52,6 +55,7 @@ public final class LogoutListener implements AutoCloseable {
         Objects.requireNonNull(redis, "a RedisConnector is needed: new LettuceConnector(client)");
         this.options = Objects.requireNonNull(options, "options are needed: ListenerOptions.of(\"shop\")");
         Duration silence = options.readWait().multipliedBy(2);
+        silenceNs = silence.toNanos();
         asking = new Link(redis);
         questions = new Questions(asking, options.prefix(), log);
         acknowledgements = new Acknowledgements(
@@ -206,7 +210,7 @@ public final class LogoutListener implements AutoCloseable {
 
     private boolean hears() {
         Long at = readAt;
-        return at != null && System.nanoTime() - at < options.readWait().multipliedBy(2).toNanos();
+        return at != null && System.nanoTime() - at < silenceNs;
     }
 
     private void say(Level level, String what) {

@@ -52,9 +52,33 @@ public record Session(
         Double authTime = numericDate(claims.get("auth_time"));
         Double iat = numericDate(claims.get("iat"));
         String known = account == null || account.isEmpty() ? sub : account;
-        // Asked for in each request: one text, without a stream.
-        String identity = iss + '\n' + clients + '\n' + sub + '\n' + sid + '\n' + authTime + '\n' + iat + '\n' + known;
+        String identity = identity(iss, clients, sub, sid, authTime, iat, known);
         return new Session(iss, clients, sub, sid, authTime, iat, known, identity, false);
+    }
+
+    /** Made in each request: one text, without a stream. The lengths tell where each part ends. */
+    private static String identity(
+            String iss, List<String> clients, String sub, String sid, Double authTime, Double iat, String account) {
+        StringBuilder text = new StringBuilder(192);
+        add(text, iss);
+        add(text, sub);
+        add(text, sid);
+        add(text, account);
+        // The bits, as writing a fraction in digits takes longer than all the rest.
+        text.append(authTime == null ? -1 : Double.doubleToLongBits(authTime)).append(' ');
+        text.append(iat == null ? -1 : Double.doubleToLongBits(iat)).append(' ');
+        for (String client : clients) {
+            add(text, client);
+        }
+        return text.toString();
+    }
+
+    private static void add(StringBuilder text, String part) {
+        if (part == null) {
+            text.append('-');
+        } else {
+            text.append(part.length()).append(' ').append(part);
+        }
     }
 
     /** The seconds; null for what is no NumericDate. */
@@ -85,6 +109,10 @@ public record Session(
     private static List<String> clients(String azp, Object aud, String own) {
         if (azp != null) {
             return List.of(azp);
+        }
+        String only = aud instanceof List<?> list && list.size() == 1 ? text(list.get(0)) : text(aud);
+        if (only != null) {
+            return List.of(only);
         }
         Collection<?> named = aud instanceof Collection<?> several ? several : aud == null ? List.of() : List.of(aud);
         List<String> clients = named.stream().map(Session::text).filter(Objects::nonNull).distinct().toList();

@@ -40,6 +40,31 @@ class KnowledgeTest {
         return look.answer(values);
     }
 
+    private static Session with(Map<String, ?> more) {
+        Map<String, Object> claims = new HashMap<>(CLAIMS);
+        claims.putAll(more);
+        return Session.of(claims, "account", null);
+    }
+
+    /** What one session is called tells it from all others: parts with line breaks, and texts such as "null", are no others' parts. */
+    @Test
+    void identities() {
+        List<Session> sessions = List.of(
+                with(Map.of()),
+                with(Map.of("sid", "null")),
+                with(Map.of("sid", "")),
+                with(Map.of("auth_time", 0)),
+                with(Map.of("auth_time", -1)),
+                with(Map.of("iat", 1010.5)),
+                with(Map.of("aud", List.of("a", "b"))),
+                with(Map.of("aud", "a, b")),
+                with(Map.of("sub", "u\ns", "sid", "t")),
+                with(Map.of("sub", "u", "sid", "s\nt")));
+        assertEquals(
+                sessions.size(), sessions.stream().map(Session::identity).distinct().count());
+        assertEquals(with(Map.of("aud", List.of("c1"))).identity(), with(Map.of()).identity());
+    }
+
     /** Marks up to the value noted count as absent, later ones do not. */
     @Test
     void notedAsNewer() {
