@@ -38,11 +38,11 @@ type knowledge struct {
 	live    map[string]live
 	over    map[uint64]struct{} // hashes, as these are kept; 16 bytes each
 	seed    maphash.Seed
-	inDoubt bool
+	inDoubt bool // from the start: Redis may just have been emptied
 }
 
 func newKnowledge() *knowledge {
-	return &knowledge{heard: map[name]heard{}, live: map[string]live{}, over: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	return &knowledge{heard: map[name]heard{}, live: map[string]live{}, over: map[uint64]struct{}{}, seed: maphash.MakeSeed(), inDoubt: true}
 }
 
 func same(a, b *string) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
@@ -158,13 +158,13 @@ func (k *knowledge) learn(s Session, answer said, askedAt time.Time) {
 		k.over[maphash.String(k.seed, identity)] = struct{}{}
 		return
 	}
+	if answer.isNewer {
+		delete(k.over, maphash.String(k.seed, identity))
+	}
 	if k.inDoubt && !answer.hasEpoch {
 		return
 	}
 	k.inDoubt = false
-	if answer.isNewer {
-		delete(k.over, maphash.String(k.seed, identity))
-	}
 	if len(k.live) >= maxLive {
 		clear(k.live)
 	}

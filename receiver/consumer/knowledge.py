@@ -73,7 +73,8 @@ class Knowledge:
         # Hashes, as these are kept for long: two sessions have the same one in 10^19 cases. The older half goes first.
         self._over: tuple[set[int], set[int]] = (set(), set())
         self._over_since = clock()
-        self._in_doubt = False
+        # At the start as after a loss: Redis may just have been emptied.
+        self._in_doubt = True
         self._clock = clock
         self._away_until = float("-inf")
         self.version = 0
@@ -152,14 +153,14 @@ class Knowledge:
             newer: Whether it is noted as newer than marks it does not look newer than.
         """
         with self._lock:
-            if self._in_doubt and not has_epoch:
-                return
-            self._in_doubt = False
             identity = sign_in.identity
             if newer:
                 # An earlier sign-in of the same second may look the same, and be over.
                 for over in self._over:
                     over.discard(hash(identity))
+            if self._in_doubt and not has_epoch:
+                return
+            self._in_doubt = False
             self._asked[identity] = _Asked(asked_at, newer)
             self._asked.move_to_end(identity)
             if len(self._asked) > MAX_KNOWN:

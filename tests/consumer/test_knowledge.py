@@ -57,10 +57,9 @@ def test_what_is_over_is_kept_for_weeks(monkeypatch: pytest.MonkeyPatch, clock: 
 
 
 def test_no_answer_is_kept_while_redis_may_have_lost_its_marks(clock: Clock) -> None:
-    """After a reset Redis is asked each time, until it has an epoch or an entry was read."""
+    """At the start and after a reset Redis is asked each time, until it has an epoch or an entry was read."""
     knowledge = Knowledge(clock=clock)
     sign_in = from_claims(claims())
-    knowledge.forget()
     knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
     assert "unknown" == knowledge.status(sign_in, last_read_s=clock())
 
@@ -70,6 +69,16 @@ def test_no_answer_is_kept_while_redis_may_have_lost_its_marks(clock: Clock) -> 
     knowledge.note(logout(sub="bob", sid="s9"))
     knowledge.learn(sign_in, asked_at=clock(), has_epoch=False)
     assert "live" == knowledge.status(sign_in, last_read_s=clock())
+
+
+def test_anew_counts_while_redis_may_have_lost_its_marks(clock: Clock) -> None:
+    """A sign-in that was registered as anew is not held for the one of the same second that is over."""
+    knowledge = Knowledge(clock=clock)
+    sign_in = from_claims(claims())
+    knowledge.learn_over(sign_in)
+    knowledge.learn(sign_in, asked_at=clock(), has_epoch=False, newer=True)
+
+    assert "unknown" == knowledge.status(sign_in, last_read_s=clock())
 
 
 def test_stale_copy_is_not_believed(clock: Clock) -> None:

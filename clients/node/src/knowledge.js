@@ -89,7 +89,8 @@ export class Knowledge {
   #over = [new Set(), new Set()];
   #overSince;
   #seed = randomInt(2 ** 32);
-  #inDoubt = false;
+  // From the start: Redis may just have been emptied.
+  #inDoubt = true;
   /** Changes with what was heard, so that nothing is judged twice. */
   #version = 0;
   #clock;
@@ -151,10 +152,10 @@ export class Knowledge {
    * @param {{ askedAt: number, hasEpoch: boolean, isNewer: boolean }} answer `askedAt`: what was marked later it may not have known
    */
   learnLive(session, { askedAt, hasEpoch, isNewer }) {
-    if (this.#inDoubt && !hasEpoch) return;
-    this.#inDoubt = false;
     // An earlier sign-in of the same second may look the same, and be over.
     if (isNewer) this.forgetOne(session);
+    if (this.#inDoubt && !hasEpoch) return;
+    this.#inDoubt = false;
     this.#live.delete(session.identity);
     // A text of its own: what the engine makes of parts joined keeps all of them, which takes twice the memory.
     const kept = JSON.parse(JSON.stringify(session.identity));

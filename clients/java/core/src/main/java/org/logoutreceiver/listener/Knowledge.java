@@ -43,7 +43,8 @@ final class Knowledge {
     private final long secret = new SecureRandom().nextLong() | 1;
     private final LongSupplier clock;
     private long overSince;
-    private boolean inDoubt;
+    /** From the start: Redis may just have been emptied. */
+    private boolean inDoubt = true;
     /** Changes with what was heard, so that nothing is judged twice. */
     private long version;
 
@@ -117,13 +118,13 @@ final class Knowledge {
      * @param askedAt when it was asked: what was marked later it may not have known
      */
     synchronized void learnLive(Session session, long askedAt, boolean hasEpoch, boolean isNewer) {
+        if (isNewer) {
+            forget(session);
+        }
         if (inDoubt && !hasEpoch) {
             return;
         }
         inDoubt = false;
-        if (isNewer) {
-            forget(session);
-        }
         live.remove(session.identity());
         live.put(session.identity(), new Asked(session, askedAt, isNewer));
         if (live.size() > MAX_LIVE) {

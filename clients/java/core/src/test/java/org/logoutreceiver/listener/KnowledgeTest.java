@@ -107,9 +107,12 @@ class KnowledgeTest {
         assertTrue(knowledge.looksEnded(session));
     }
 
-    /** An answer without an epoch is not kept after a reset, until an entry was read. */
+    /** An answer without an epoch is not kept at the start and after a reset, until an entry was read. */
     @Test
     void inDoubtAfterAReset() throws BadEventException {
+        knowledge.learnLive(session, now.getAndIncrement(), false, false);
+        assertEquals(Status.UNKNOWN, knowledge.status(session, true));
+        knowledge.note(event(1, "\"input\": \"backchannel\", \"reason\": null"));
         knowledge.forget();
         knowledge.learnLive(session, now.getAndIncrement(), false, false);
         assertEquals(Status.UNKNOWN, knowledge.status(session, true));
