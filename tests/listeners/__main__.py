@@ -28,7 +28,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.list:
         for situation in SITUATIONS:
-            _say(f"{situation.name:<12}{situation.rules:<14}{(situation.play.__doc__ or '').strip()}")
+            _say(f"{situation.name:<12}{situation.rules:<20}{(situation.play.__doc__ or '').strip()}")
         return 0
     unknown = set(given.only or ()) - {situation.name for situation in SITUATIONS}
     if unknown:

@@ -59,7 +59,7 @@ async def storm(kit: Kit) -> None:
 
 
 async def known(kit: Kit) -> None:
-    """Many sessions at once: each is asked about once, and from then on needs no round trip."""
+    """Many sessions at once: each is asked about, and from then on needs no round trip."""
     await kit.start()
     await kit.listens()
     await kit.world.logout("warm", "warm")

@@ -30,9 +30,9 @@ start     Begin to listen. Answer as soon as the other orders may be sent, also 
                           process counts as deaf after two waits without an answer, and it gives a sign of life every
                           two waits (10 seconds in earnest). A question takes at most 2 seconds.
             clear         what the app's own clearing of caches (its handler, called for each eviction) does: `works`,
-                          `hangs` (it never returns), `fails` (it raises)
+                          `hangs` (it never returns), `fails` (it raises). The handler of a reset always works.
             when_unknown  `serve` or `refuse`: the app's choice for sessions that cannot be told; `status` is `unknown`
-                          in both cases
+                          in both cases, `allowed` is true with `serve` and false with `refuse`
           Answer: {"id": ...}
 sign_in   A user has signed in: register the session, or only ask.
             claims        of the ID token, as received
@@ -41,13 +41,14 @@ sign_in   A user has signed in: register the session, or only ask.
 ask       A request of a session came in. `claims` and `account` as above: those of the sign-in.
           Answer: {"id": ..., "status": "live" | "ended" | "unknown"}
 refresh   A request of a session takes the user's tokens from the token cache. `claims`: of the ID token beside them.
+          When the tokens were cached is not said (T2).
           Answer: {"id": ..., "allowed": true | false}
 write     A request that was running stores tokens in the token cache. `claims`: of the ID token among them, which may
           have been renewed meanwhile, with a new `iat`.
           Answer: {"id": ..., "allowed": true | false}
-health    Answer: {"id": ..., "hears": true | false   whether Redis was read within two waits
+health    Answer: {"id": ..., "hears": true | false   whether the stream was read within two waits
                    "skipped": 0   entries skipped, or whose number could not be read
-                   "resets": 0    times the app was told that evictions were missed
+                   "resets": 0    times the app was told that evictions were missed; a reset it is told of again is one
                    "heard": 0}    evictions whose clearing was begun
 loop      Optional, for `python -m tests.listeners.figures`: ask about one session so many times, one after another.
             claims, account  as above
@@ -65,6 +66,5 @@ keys {logout}:instances and {logout}:acks:<id>, and the memory of the process. `
 A storm has --logouts logouts; memory may grow by 200 MiB. The other figures are shown, and wrong only if far off.
 
 The contract is docs/listener.md; the numbers in the table are its rules. Decisions as data for your own tests are in
-docs/schemas/listener-vectors.json. See the situations with --list, try one with --only NAME --verbose. The smallest
-complete driver to look at is tests/listeners/python_listener.py.
+docs/schemas/listener-vectors.json. See the situations with --list, try one with --only NAME --verbose.
 """

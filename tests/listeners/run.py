@@ -40,7 +40,7 @@ class Row:
     def line(self) -> str:
         """For the table."""
         name, rules = self.situation.name, self.situation.rules
-        return f"{self.outcome:<10}{name:<12}{rules:<14}{self.seconds:6.1f} s  {self.said}"
+        return f"{self.outcome:<10}{name:<12}{rules:<20}{self.seconds:6.1f} s  {self.said}"
 
 
 async def play(
