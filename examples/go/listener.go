@@ -109,6 +109,28 @@ func (l *Listener) Status(claims map[string]any, account string) (string, error)
 	if known := l.knowledge.status(session, l.hears()); known != "unknown" {
 		return known, nil
 	}
+	return l.askRedis(session, func(said) bool { return false }), nil
+}
+
+// TokenStatus tells whether cached tokens may be used, or stored. The claims are those of the ID token beside them, which may
+// be a renewed one; cachedAt is when the oldest was cached, or nil.
+func (l *Listener) TokenStatus(claims map[string]any, account string, cachedAt *float64) (string, error) {
+	session, err := newSession(claims, account, l.clientID)
+	if err != nil {
+		return "", err
+	}
+	session.cached = true
+	known := l.knowledge.status(session, l.hears())
+	// Without auth_time it is told by the date of the mark, which only Redis has.
+	if known == "ended" || (known == "live" && session.authTime != nil) {
+		return known, nil
+	}
+	return l.askRedis(session, func(answer said) bool {
+		return session.authTime == nil && answer.userAt >= 0 && mayBeRefreshed(answer.userAt, session.iat, cachedAt)
+	}), nil
+}
+
+func (l *Listener) askRedis(session Session, isOver func(said) bool) string {
 	look := newLook(session)
 	keys := []any{"MGET"}
 	for _, name := range look.names {
@@ -119,17 +141,20 @@ func (l *Listener) Status(claims map[string]any, account string) (string, error)
 	values := l.redisSays(keys)
 	if values == nil {
 		if looksEnded || l.knowledge.looksEnded(session) {
-			return "ended", nil
+			return "ended"
 		}
-		return "unknown", nil
+		return "unknown"
 	}
 	answer := look.answer(values)
+	if isOver(answer) {
+		return "ended"
+	}
 	answer.over = answer.over || (looksEnded && !answer.isNewer)
 	l.knowledge.learn(session, answer, askedAt)
 	if answer.over || l.knowledge.status(session, false) == "ended" {
-		return "ended", nil
+		return "ended"
 	}
-	return "live", nil
+	return "live"
 }
 
 func (l *Listener) skip(entryID, why string) {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 )
 
-// Sessions and marks: rules M1 to M4, E1, R4 and R5.
+// Sessions and marks: rules M1 to M4, E1, R4, R5 and T2.
 
 const maxDate = 253402300799
 
@@ -22,6 +22,7 @@ type Session struct {
 	iss, sub, sid, account string
 	clients                []string
 	authTime, iat          *float64
+	cached                 bool // what a cached ID token says, whose iat may be a later one
 }
 
 func hash(size int, text string) string {
@@ -93,7 +94,7 @@ func (s Session) identity() string {
 		}
 		return strconv.FormatFloat(*at, 'f', -1, 64)
 	}
-	return strings.Join([]string{s.iss, s.sub, s.sid, s.account, date(s.authTime), date(s.iat), strings.Join(s.clients, "\r")}, "\n")
+	return strings.Join([]string{s.iss, s.sub, s.sid, s.account, date(s.authTime), date(s.iat), strings.Join(s.clients, "\r"), strconv.FormatBool(s.cached)}, "\n")
 }
 
 func (s Session) began() *float64 {
@@ -134,8 +135,12 @@ func newLook(s Session) look {
 	}
 	l.ofSession = len(l.names) - l.ofUser
 	l.names = append(l.names, "epoch")
+	iat := seconds(s.iat)
+	if s.cached {
+		iat = ""
+	}
 	for _, client := range s.clients {
-		text := strings.Join([]string{client, s.sub, s.sid, seconds(s.authTime), seconds(s.iat)}, "\n")
+		text := strings.Join([]string{client, s.sub, s.sid, seconds(s.authTime), iat}, "\n")
 		l.names = append(l.names, "anew:"+digest("anew", s.iss, text))
 	}
 	return l
@@ -202,12 +207,30 @@ func (s Session) given() *float64 {
 	return s.authTime
 }
 
+// inFlight is how many seconds after a logout tokens may be the answer to a refresh that was under way.
+const inFlight = 120
+
+// mayBeRefreshed tells of tokens without auth_time whether they may be of before a logout of the user; cachedAt may be nil.
+func mayBeRefreshed(userAt float64, iat, cachedAt *float64) bool {
+	if cachedAt != nil && *cachedAt < userAt {
+		return true
+	}
+	newest := iat
+	if newest == nil {
+		newest = cachedAt
+	}
+	return newest == nil || *newest <= userAt+inFlight
+}
+
 // said is what Redis says of a session.
-type said struct{ over, isNewer, hasEpoch bool }
+type said struct {
+	over, isNewer, hasEpoch bool
+	userAt                  float64 // of the latest mark of the user; negative: none
+}
 
 func (l look) answer(values []any) said {
 	epochAt := l.ofUser + l.ofSession
-	answer, newerThan := said{hasEpoch: values[epochAt] != nil}, -1.0
+	answer, newerThan := said{hasEpoch: values[epochAt] != nil, userAt: -1}, -1.0
 	for _, value := range values[epochAt+1:] {
 		if noted := readMark(value); noted != nil {
 			answer.isNewer, newerThan = true, max(newerThan, noted.value)
@@ -223,6 +246,9 @@ func (l look) answer(values []any) said {
 			answer.over = answer.over || (given != nil && *given < found.at)
 		} else {
 			answer.over = answer.over || ends(found.at, found.source, l.session, index < l.ofUser)
+			if index < l.ofUser {
+				answer.userAt = max(answer.userAt, found.at)
+			}
 		}
 	}
 	return answer
