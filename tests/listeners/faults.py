@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plant(name: str) -> None:
-    """Do this one thing wrong from now on; the fault of `refresh` is in the driver itself."""
+    """Do this one thing wrong from now on; those of `refresh`, `renewed` and `choice` are in the driver itself."""
     FAULTS[name]()
 
 
@@ -35,6 +35,16 @@ def _ignore_clients() -> None:
 
 def _keep_for_all(self: Any, key: Any, eviction: Any, _: Any, now: float) -> None:
     self._marks[key] = local_marks._Mark(eviction.logout_at, eviction.source, None, None, now)
+
+
+def _ignore_other_subs() -> None:
+    judge = local_marks.LocalMarks.judge
+
+    def of_this_sub(self: Any, session: Any) -> Any:
+        found = judge(self, session)
+        return None if found is not None and found.answer == "ask" else found
+
+    local_marks.LocalMarks.judge = of_this_sub  # type: ignore[method-assign]
 
 
 def _orders_as_logouts() -> None:
@@ -80,6 +90,35 @@ def _never_doubt() -> None:
         return False
 
     stream.StreamReader.lost = never  # type: ignore[method-assign]
+
+
+def _doubt_only_broken_connections() -> None:
+    read = stream.StreamReader.read
+
+    async def trusting(self: Any, **how: Any) -> Any:
+        entries = await read(self, **how)
+        self._checked = True
+        return entries
+
+    stream.StreamReader.read = trusting  # type: ignore[method-assign]
+
+
+def _believe_at_once() -> None:
+    begin = knowledge.Knowledge.__init__
+
+    def trusting(self: Any, **given: Any) -> None:
+        begin(self, **given)
+        self._in_doubt = False
+
+    knowledge.Knowledge.__init__ = trusting  # type: ignore[method-assign]
+
+
+def _believe_while_deaf() -> None:
+    knowledge.STALE_AFTER_S = float("inf")
+
+
+def _never_ask_again() -> None:
+    knowledge.ASK_AGAIN_AFTER_S = float("inf")
 
 
 def _no_epoch() -> None:
@@ -162,6 +201,10 @@ def _clear_while_reading() -> None:
     clearing.RefusingSubscriber._handle = handle  # type: ignore[method-assign]
 
 
+def _clear_one_by_one() -> None:
+    clearing.AT_ONCE = 1
+
+
 def _forget_what_is_over() -> None:
     local_marks.MAX_MARKS = 100
     knowledge.Knowledge._remember = lambda *_: None  # type: ignore[method-assign]
@@ -183,25 +226,33 @@ def _poll() -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     "logout": _ignore_sessions,
     "one-client": _ignore_clients,
+    "pairwise": _ignore_other_subs,
     "marks": _other_suffix,
     "order": _orders_as_logouts,
     "anew": _nothing_is_anew,
     "overtaken": _begin_unasked,
     "refresh": lambda: None,
+    "renewed": lambda: None,
     "restart": _never_ask,
     "gap": _believe_after_a_gap,
     "older-data": _never_doubt,
+    "swapped": _doubt_only_broken_connections,
     "empty-data": _no_epoch,
+    "emptied": _believe_at_once,
     "upgrade": _lost_without_epoch,
     "clock": _begin_at_a_time,
     "malformed": _end_at_a_bad_entry,
     "no-rights": _say_nothing_of_rights,
     "proof": _acknowledge_nothing,
     "deaf": _heartbeats_beside,
+    "unheard": _believe_while_deaf,
+    "account": _never_ask_again,
     "start": _live_before_the_first_answer,
+    "choice": lambda: None,
     "silent": _wait_for_ever,
     "hung-redis": _questions_without_limit,
     "hung-cache": _clear_while_reading,
+    "crowd": _clear_one_by_one,
     "storm": _forget_what_is_over,
     "known": _keep_nothing,
     "speed": _poll,

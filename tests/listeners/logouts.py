@@ -13,6 +13,9 @@ from tests.listeners.world import check
 if TYPE_CHECKING:
     from tests.listeners.kit import Kit
 
+LATER_S = 200
+"""Seconds after a logout in which a refresh that was under way has come back for certain."""
+
 
 async def logout(kit: Kit) -> None:
     """A session, a whole user, one of two; a sign-in after the logout lives."""
@@ -93,5 +96,44 @@ async def refresh(kit: Kit) -> None:
     later = kit.world.session("alice", "sid-new", auth_time=int(time.time()) + 2)
     check(await kit.sign_in(later) == "live", "a sign-in after the logout does not begin")
     for claims, what in ((later, "a sign-in after the logout"), (bob, "another user")):
+        for do in ("refresh", "write"):
+            check((await kit.listener.call(do, claims=claims))["allowed"], f"`{do}` is not allowed for {what}")
+
+
+async def pairwise(kit: Kit) -> None:
+    """A `sid` that is known, signed out under another `sub`: only Redis knows whether it is the same session."""
+    await kit.start()
+    # Not by `sign_in`, which may register it: then only a logout under its own `sub` ends it.
+    ours, theirs = kit.world.session("ours"), kit.world.session("theirs")
+    for session in (ours, theirs):
+        await kit.becomes(session, "live", "a session that nothing has ended")
+    check(await kit.world.register(theirs), "the receiver does not register a sign-in")
+    await kit.world.logout("ours-at-another-app", ours["sid"])
+    await kit.becomes(ours, "ended", "a session that was known, and signed out under another, pairwise `sub`")
+    await kit.world.logout("a-stranger", theirs["sid"])
+
+    async def heard() -> bool:
+        return int((await kit.health())["heard"]) > 1
+
+    await kit.until(heard, "it has not heard of a logout")
+    await kit.expect(theirs, "live", "a registered session, its `sid` signed out under a `sub` that is not its own")
+
+
+async def renewed(kit: Kit) -> None:
+    """Tokens without `auth_time`: after a logout of the user the `iat` of a renewed ID token proves nothing."""
+    await kit.start()
+    now = int(time.time())
+    alice, carol = await kit.signed_in("alice", "carol", auth_time=..., iat=now)
+    [bob] = await kit.signed_in("bob", auth_time=..., iat=now, sid=...)
+    for claims, what in ((alice, "with a `sid`"), (bob, "without a `sid`")):
+        check((await kit.listener.call("refresh", claims=claims))["allowed"], f"a live session {what} gets no tokens")
+        await kit.world.logout(claims["sub"])
+        await kit.becomes(claims, "ended", f"the session {what} of a user who was signed out")
+        for do in ("refresh", "write"):
+            answer = await kit.listener.call(do, claims={**claims, "iat": int(time.time()) + 5})
+            check(answer["allowed"] is False, f"`{do}` is allowed with a renewed ID token {what}, and no `auth_time`")
+    later = kit.world.session("alice", "sid-new", auth_time=..., iat=int(time.time()) + LATER_S)
+    check(await kit.sign_in(later) == "live", "a sign-in after the logout does not begin")
+    for claims, what in ((later, f"a sign-in {LATER_S} s after the logout"), (carol, "another user")):
         for do in ("refresh", "write"):
             check((await kit.listener.call(do, claims=claims))["allowed"], f"`{do}` is not allowed for {what}")

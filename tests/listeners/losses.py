@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.keys import KeyNames
+from receiver.core.marks import digest
 from tests.listeners.kit import LATE_S, WAIT_S
 from tests.listeners.world import check
 
@@ -123,6 +124,39 @@ async def clock(kit: Kit) -> None:
 
     await kit.until(heard, "it has not read a logout after the clock stepped back", within_s=LATE_S)
     await kit.expect(bob, "live", "a session that nothing has ended")
+
+
+async def swapped(kit: Kit) -> None:
+    """Redis has other data all at once, and no connection breaks: noticed after a wait without news."""
+    await kit.start()
+    alice, bob, carol, dora = await kit.signed_in("alice", "bob", "carol", "dora")
+    await kit.world.logout("alice", alice["sid"])
+    await kit.becomes(alice, "ended", "a session that was signed out")
+    older = await kit.world.data()
+    await kit.world.logout("bob", bob["sid"])
+    await kit.becomes(bob, "ended", "a session that was signed out")
+    # Of a logout that this process has not heard of.
+    of_carol = KEYS.mark(digest("sub", carol["iss"], "carol"))
+    await kit.world.put_back(older, {of_carol: str(int(time.time()))})
+    await resets(kit, 1)
+    await kit.becomes(carol, "ended", "a session whose logout only the other data know", within_s=LATE_S)
+    await kit.becomes(dora, "live", "a session that nothing has ended, after other data", within_s=LATE_S)
+    await kit.expect(bob, "ended", "a session whose logout this process has heard, and the other data do not know")
+
+
+async def emptied(kit: Kit) -> None:
+    """It starts on a Redis that has just lost all, before a receiver has looked: no answer lasts until then."""
+    await kit.start()
+    await kit.listens()
+    now = int(time.time())
+    old = kit.world.session("alice", auth_time=now - 60, iat=now - 60)
+    for times in ("", ", asked about again"):
+        await kit.expect(old, "live", f"a session that nothing has ended{times}")
+    await kit.world.start_receiver()
+    await kit.becomes(old, "ended", "a session from before Redis lost all logouts, which it asked about too early")
+    again = {**old, "iat": int(time.time()) + 2}
+    check(await kit.sign_in(again) == "live", "no session can begin after Redis has lost its data")
+    await kit.expect(again, "live", "a session the OP has given anew, with the old `auth_time`")
 
 
 async def resets(kit: Kit, times: int) -> None:

@@ -55,6 +55,10 @@ async def anew(kit: Kit) -> None:
     check(await kit.world.register(again, anew=True), "the receiver does not register a sign-in as anew")
     await kit.expect(again, "live", "a sign-in that was registered as anew after an order")
     await kit.expect(again, "live", "a sign-in that was registered as anew, asked about again")
+    check(await kit.sign_in(again) == "live", "a sign-in that was registered as anew does not begin")
+    for do in ("refresh", "write"):
+        answer = await kit.listener.call(do, claims={**again, "iat": again["iat"] + 5})
+        check(answer["allowed"], f"`{do}` is not allowed for a sign-in registered as anew, with a renewed ID token")
     await kit.expect(alice, "ended", "the session before it, which the order has ended")
     await kit.kill()
     await kit.start()

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ASK_S = 5.0
 """Seconds a question may take while Redis does not answer."""
 
+AT_ONCE = 8
+"""Handlers that run side by side at least."""
+
 
 async def start(kit: Kit) -> None:
     """Redis is away when it starts: nothing is called live before the first answer."""
@@ -81,3 +84,27 @@ async def hung_cache(kit: Kit) -> None:
     await kit.becomes(alice, "ended", "a logout while the app's cache fails")
     await asyncio.sleep(2 * WAIT_S)
     check(not await kit.world.acknowledged(event), "what the app's cache failed to clear is acknowledged")
+
+
+async def crowd(kit: Kit) -> None:
+    """Handlers that hang hold up no other: several are begun side by side."""
+    await kit.start(clear="hangs")
+    await kit.listens()
+    await kit.world.publish(kit.world.eviction(f"crowd-{number}", sub=f"user-{number}") for number in range(AT_ONCE))
+
+    async def begun() -> bool:
+        return int((await kit.health())["heard"]) >= AT_ONCE
+
+    await kit.until(begun, f"of {AT_ONCE} handlers that hang not all have begun", within_s=LATE_S)
+
+
+async def choice(kit: Kit) -> None:
+    """Redis is away: whether tokens are used whose session cannot be told is the app's choice."""
+    for chosen, allowed in (("serve", True), ("refuse", False)):
+        await kit.start(when_unknown=chosen)
+        await kit.listens()
+        kit.world.hang()
+        for do in ("refresh", "write"):
+            answer = await kit.listener.call(do, claims=kit.world.session("new"), within_s=ASK_S)
+            check(answer["allowed"] is allowed, f"`{do}` of an unknown session with `{chosen}`: {answer['allowed']}")
+        kit.world.go_on()

@@ -34,6 +34,8 @@ class Listener:
         self._resets = 0
         self._heard = 0
         self._clear = "works"
+        self._refuse_unknown = False
+        self._claims: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.guard: Guard
 
     async def start(self, order: Answer) -> Answer:
@@ -41,17 +43,18 @@ class Listener:
         set_wait(order["wait_s"])
         if self._fault:
             faults.plant(self._fault)
-        self._clear = order["clear"]
+        self._clear, self._refuse_unknown = order["clear"], order["when_unknown"] == "refuse"
         self.guard = Guard(
             order["redis"], app=order["app"], prefix=order["prefix"], client_id=order["client_id"],
-            refuse_when_unknown=order["when_unknown"] == "refuse", on_eviction=self._on_eviction,
+            refuse_when_unknown=self._refuse_unknown, on_eviction=self._on_eviction,
             on_reset=self._on_reset,
         )  # fmt: skip
         await self.guard.start()
         return {}
 
     async def sign_in(self, order: Answer) -> Answer:
-        """Begin a session."""
+        """Begin a session; an app keeps its claims."""
+        self._claims[_session_of(order["claims"])] = order["claims"]
         return {"status": await self.guard.sign_in(order["claims"], home_account_id=order.get("account"))}
 
     async def ask(self, order: Answer) -> Answer:
@@ -59,9 +62,11 @@ class Listener:
         return {"status": await self.guard.status(order["claims"], home_account_id=order.get("account"))}
 
     async def refresh(self, order: Answer) -> Answer:
-        """Tokens are handed out, or stored, where the session goes on: what docs/consumers.md has apps ask."""
-        allowed = await self.guard.status(order["claims"], home_account_id=order.get("account")) != "ended"
-        return {"allowed": allowed or self._fault == "refresh"}
+        """Tokens are handed out, or stored, where the session goes on; an app asks by the claims of its sign-in."""
+        claims = order["claims"] if self._fault == "renewed" else self._claims.get(_session_of(order["claims"]))
+        status = await self.guard.status(claims or order["claims"], home_account_id=order.get("account"))
+        unknown = not self._refuse_unknown or self._fault == "choice"
+        return {"allowed": status == "live" or self._fault == "refresh" or (status == "unknown" and unknown)}
 
     write = refresh
 
@@ -95,6 +100,11 @@ class Listener:
 
     def _on_reset(self) -> None:
         self._resets += 1
+
+
+def _session_of(claims: dict[str, Any]) -> tuple[Any, ...]:
+    """What stands for the app's own session, which an app has at hand."""
+    return claims.get("iss"), claims.get("sub"), claims.get("sid"), claims.get("auth_time")
 
 
 async def main() -> None:

@@ -87,15 +87,24 @@ async def proof(kit: Kit) -> None:
 
 async def deaf(kit: Kit) -> None:
     """It can write and cannot read: it gives no sign of life, so that the alarm for silent apps sounds."""
-    everything = "~* resetchannels +@all"
-    await kit.world.redis.execute_command("ACL", "SETUSER", "deaf", "on", ">secret", *everything.split())
+    await may_all(kit, "deaf")
     await kit.start(user="deaf")
     await kit.listens()
-    await kit.world.redis.execute_command("ACL", "SETUSER", "deaf", "-xread", "-xrange", "-xrevrange")
-    await kit.world.network.cut()
+    await forbid_reading(kit, "deaf")
     # A process counts as deaf after two waits; after four more there must be no new sign.
     await asyncio.sleep(4 * WAIT_S)
     before = await kit.world.instances()
     await asyncio.sleep(4 * WAIT_S)
     check(await kit.world.instances() == before, "it gives signs of life and has not read for longer than two waits")
     check(not (await kit.health())["hears"], "it says that it hears, and cannot read")
+
+
+async def may_all(kit: Kit, user: str) -> None:
+    """A Redis user with every right."""
+    await kit.world.redis.execute_command("ACL", "SETUSER", user, "on", ">secret", "~*", "resetchannels", "+@all")
+
+
+async def forbid_reading(kit: Kit, user: str) -> None:
+    """The stream, and nothing else, cannot be read any more."""
+    await kit.world.redis.execute_command("ACL", "SETUSER", user, "-xread", "-xrange", "-xrevrange")
+    await kit.world.network.cut()

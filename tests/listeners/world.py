@@ -159,6 +159,19 @@ class World:
         await asyncio.to_thread(self._server.start)
         await self.redis.connection_pool.disconnect()
 
+    async def data(self) -> dict[bytes, bytes]:
+        """All that Redis has, to be put back."""
+        return {key: await self.redis.dump(key) for key in await self.redis.keys("*")}
+
+    async def put_back(self, data: dict[bytes, bytes], beside: dict[str, str]) -> None:
+        """Redis has this, the values beside it and nothing else, all at once; no connection breaks."""
+        async with self.redis.pipeline(transaction=True) as pipeline:
+            pipeline.flushall()
+            for key, dumped in data.items():
+                pipeline.restore(key, 0, dumped)
+            pipeline.mset(beside)
+            await pipeline.execute()
+
     def hang(self) -> None:
         """Redis takes connections and answers nothing."""
         os.kill(self._server.pid, signal.SIGSTOP)

@@ -27,10 +27,12 @@ function cacheValue(claims, account) {
 const holdsTokens = (text) => Object.keys(JSON.parse(text || '{}').RefreshToken ?? {}).length > 0;
 
 let listener;
+let heard = 0;
 
 const orders = {
   async start({ redis, prefix, app, client_id, wait_s, when_unknown, clear }) {
-    const onEviction = { works() {}, hangs: () => new Promise(() => {}), fails: () => Promise.reject(new Error('the cache is broken')) }[clear];
+    const clearing = { works() {}, hangs: () => new Promise(() => {}), fails: () => Promise.reject(new Error('the cache is broken')) }[clear];
+    const onEviction = () => ((heard += 1), clearing());
     listener = createListener({
       redis: await clientOf(redis), prefix, app, clientId: client_id, waitMs: wait_s * 1000, whenUnknown: when_unknown, onEviction, log,
     });
@@ -54,7 +56,7 @@ const orders = {
     for (let left = times; left > 0; left--) await listener.status(claims, { account });
     return { us: ((performance.now() - began) * 1000) / times };
   },
-  health: async () => listener.health(),
+  health: async () => ({ ...listener.health(), heard }),
   stop: async () => (await listener.stop(), {}),
 };
 

@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicLong;
 import org.logoutreceiver.listener.redis.JedisConnector;
 import org.logoutreceiver.listener.redis.LettuceConnector;
 import org.logoutreceiver.listener.redis.RedisConnector;
@@ -28,6 +29,7 @@ public final class KitDriver {
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private final String library;
+    private final AtomicLong begun = new AtomicLong();
     private LogoutListener listener;
 
     private KitDriver(String library) {
@@ -58,7 +60,8 @@ public final class KitDriver {
         return switch (order.get("do").asText()) {
             case "start" -> CompletableFuture.supplyAsync(() -> start(order));
             case "sign_in", "ask" -> status(order).thenApply(status -> Map.of("status", status.name().toLowerCase()));
-            case "refresh", "write" -> status(order).thenApply(status -> Map.of("allowed", status != Status.ENDED));
+            case "refresh", "write" -> listener.tokenStatus(claims(order), account(order), null)
+                    .thenApply(status -> Map.of("allowed", !listener.isRefused(status)));
             case "loop" -> CompletableFuture.supplyAsync(() -> loop(order));
             case "health" -> CompletableFuture.completedFuture(health(listener.health()));
             case "stop" -> CompletableFuture.supplyAsync(() -> {
@@ -70,14 +73,20 @@ public final class KitDriver {
     }
 
     private CompletableFuture<Status> status(JsonNode order) {
-        @SuppressWarnings("unchecked")
-        Map<String, ?> claims = JSON.convertValue(order.get("claims"), Map.class);
-        return listener.status(listener.session(claims, order.path("account").textValue()));
+        return listener.status(listener.session(claims(order), account(order)));
+    }
+
+    @SuppressWarnings("unchecked")
+    private static Map<String, ?> claims(JsonNode order) {
+        return JSON.convertValue(order.get("claims"), Map.class);
+    }
+
+    private static String account(JsonNode order) {
+        return order.path("account").textValue();
     }
 
     private Map<String, ?> loop(JsonNode order) {
-        @SuppressWarnings("unchecked")
-        Map<String, ?> claims = JSON.convertValue(order.get("claims"), Map.class);
+        Map<String, ?> claims = claims(order);
         int times = order.get("times").asInt();
         long began = System.nanoTime();
         for (int left = times; left > 0; left--) {
@@ -86,8 +95,8 @@ public final class KitDriver {
         return Map.of("us", (System.nanoTime() - began) / 1000.0 / times);
     }
 
-    private static Map<String, ?> health(Health said) {
-        return Map.of("hears", said.hears(), "skipped", said.skipped(), "resets", said.resets(), "heard", said.heard());
+    private Map<String, ?> health(Health said) {
+        return Map.of("hears", said.hears(), "skipped", said.skipped(), "resets", said.resets(), "heard", begun.get());
     }
 
     private Map<String, ?> start(JsonNode order) {
@@ -99,6 +108,7 @@ public final class KitDriver {
         listener = new LogoutListener(connector(order.get("redis").asText()), options);
         String clear = order.get("clear").asText();
         listener.onEviction(eviction -> {
+            begun.incrementAndGet();
             if (clear.equals("hangs")) {
                 new CompletableFuture<Void>().join();
             } else if (clear.equals("fails")) {
