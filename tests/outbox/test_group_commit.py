@@ -275,27 +275,3 @@ async def test_a_caller_waits_no_longer_than_it_was_told() -> None:
     await group.flush()
     assert "next" == await group.submit("next")
     assert [] == faults
-
-
-async def test_what_comes_in_at_rest_is_committed() -> None:
-    """The owner is told each time nothing waits any more; an item that comes in meanwhile waits for the next round."""
-    resting, go_on, rests = asyncio.Event(), asyncio.Event(), list[int]()
-
-    async def commit(items: list[str]) -> list[str]:
-        return items
-
-    async def at_rest() -> None:
-        rests.append(len(rests))
-        resting.set()
-        await go_on.wait()
-
-    group: GroupCommit[str, str] = GroupCommit(
-        commit, max_batch=1, max_waiting=9, on_fault=lambda *_: None, at_rest=at_rest
-    )
-    assert "first" == await group.submit("first")
-    await resting.wait()
-    second = group.hand_in("second")
-    go_on.set()
-    assert "second" == await second
-    await group.flush()
-    assert [0, 1] == rests

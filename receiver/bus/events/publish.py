@@ -6,11 +6,11 @@ its own entry.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import dataclass
 from json.encoder import encode_basestring as encode_text
+from json.encoder import encode_basestring_ascii as encode_ascii
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -173,7 +173,6 @@ class EvictionPublisher:
             wait_s=max(durability.try_for_s, ROUND_S),
             too_late=self._too_late,
             on_fault=self._on_fault,
-            at_rest=self._exchange.release,
         )
 
     async def publish(self, eviction: Eviction) -> Published:
@@ -264,7 +263,7 @@ class EvictionPublisher:
             keys.jti(eviction.id),
             keys.sequence,
             eviction.to_json_head(),
-            "\n".join(json.dumps(account) for account in eviction.accounts),
+            "\n".join(map(encode_ascii, eviction.accounts)),
             retention.dedupe_s,
             retention.max_events,
             retention.max_age_s * 1000,
@@ -275,7 +274,7 @@ class EvictionPublisher:
             session,
             eviction.scope,
             client_suffix(named) if named else "",
-            json.dumps(named) if named else "",
+            encode_ascii(named) if named else "",
             keys.prefix,
             # As in the head, so that it is found there.
             encode_text(eviction.id),

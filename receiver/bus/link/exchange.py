@@ -26,7 +26,8 @@ CHUNK = 64 * 1024
 """Bytes read from the socket at once."""
 
 KEEP_S = 1.0
-"""Seconds a connection is kept out of its pool at most. Longer, credentials of Microsoft Entra are renewed later."""
+"""Seconds after which a connection goes through its pool again before it is used: redis-py renews credentials of
+Microsoft Entra there, and looks whether the server has closed it."""
 
 _PENDING = object()
 _PUSHED = getattr(hiredis, "PushNotification", None)
@@ -63,10 +64,10 @@ async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int
 
 
 class Exchange:
-    """`exchange` again and again over the same connection, for one caller at a time, who calls `release` at rest.
+    """`exchange` again and again over the same connection, for one caller at a time.
 
-    To take a connection from redis-py's pool and to give it back costs as much as a round trip. It is given back after
-    `KEEP_S` at the latest, which is when redis-py sees to its credentials.
+    To take a connection from redis-py's pool and to give it back costs as much as a round trip, so it is kept, also
+    while nothing is asked; the pool closes it with the others.
 
     Args:
         client: Owned by the caller.

@@ -63,7 +63,6 @@ class GroupCommit(Generic[Item, Result]):
         too_late: Makes the error this is told with.
         on_fault: Told of a fault, once for each round, and how many callers got an error for it.
         sleep: Waits so many seconds between two rounds.
-        at_rest: Called when nothing waits any more.
     """
 
     def __init__(
@@ -77,11 +76,9 @@ class GroupCommit(Generic[Item, Result]):
         wait_s: float | None = None,
         too_late: Callable[[], Exception] = TimeoutError,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        at_rest: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._commit = commit
         self._sleep = sleep
-        self._at_rest = at_rest
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._on_fault = on_fault
@@ -133,16 +130,13 @@ class GroupCommit(Generic[Item, Result]):
     async def _lead(self) -> None:
         batch: list[_Waiting[Item, Result]] = []
         try:
-            while self._waiting:
-                pause_s = PAUSE_S
-                while batch := self._next():
-                    if self._answer(batch, await self._round(batch)):
-                        pause_s = PAUSE_S
-                        continue
-                    await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spread, no secret
-                    pause_s = min(pause_s * 2, MAX_PAUSE_S)
-                if self._at_rest is not None:
-                    await self._at_rest()
+            pause_s = PAUSE_S
+            while batch := self._next():
+                if self._answer(batch, await self._round(batch)):
+                    pause_s = PAUSE_S
+                    continue
+                await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spread, no secret
+                pause_s = min(pause_s * 2, MAX_PAUSE_S)
         finally:
             # Only the end of the process gets here with callers left.
             for waiting in (*batch, *self._waiting):
