@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import Code
+from receiver.ops.histogram import Histogram
 from receiver.ops.process_metrics import ProcessMetrics, at_zero
 from receiver.ops.sections import DEFAULT_TENANT_SERIES
 from receiver.ops.tenant_labels import OTHER, TenantLabels

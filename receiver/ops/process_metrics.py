@@ -9,13 +9,13 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Info,
     ProcessCollector,
     disable_created_metrics,
 )
 
 from receiver import __version__
+from receiver.ops.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
