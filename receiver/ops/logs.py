@@ -41,7 +41,8 @@ class JsonFormatter(logging.Formatter):
         line = f'{{"time":"{rfc3339(record.created)}","level":"{level}","event":{encode_text(record.getMessage())}'
         for name, value in getattr(record, "fields", {}).items():
             if isinstance(value, str):
-                line += f',"{name}":{encode_text(_short(value))}'
+                short = value if len(value) <= MAX_FIELD_CHARS else value[:MAX_FIELD_CHARS] + "…"
+                line += f',"{name}":{encode_text(short)}'
             elif value is not None:
                 line += f',"{name}":{repr(value) if type(value) in _PLAIN else _encode(value)}'
         if record.exc_info:
@@ -115,7 +116,3 @@ def emit(logger: logging.Logger, level: int, event: str, *, exception: object = 
     """Log one event with its fields; None values are left out. Of an `exception` the traceback is logged."""
     if logger.isEnabledFor(level):
         logger.handle(_Record(logger.name, level, event, fields, exception))
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= MAX_FIELD_CHARS else value[:MAX_FIELD_CHARS] + "…"

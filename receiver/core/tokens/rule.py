@@ -155,14 +155,15 @@ def enforce_together(rules: Iterable[Rule], examinations: Sequence[Examination])
         Those that a rule has refused, with its error.
     """
     failed: dict[Examination, Exception] = {}
+    left = examinations
     for rule in rules:
         check = rule.check
-        for examination in examinations:
-            if examination in failed:
-                continue
+        for examination in left:
             # An error of any kind is this token's own: another OP's logout in the same row must not be lost by it.
             try:
                 check(examination)
             except Exception as error:  # noqa: BLE001  # of this one alone
                 failed[examination] = error
+        if failed:
+            left = [examination for examination in left if examination not in failed]
     return failed
