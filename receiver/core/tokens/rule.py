@@ -154,6 +154,14 @@ def enforce_together(rules: Iterable[Rule], examinations: Sequence[Examination])
     Returns:
         Those that a rule has refused, with its error.
     """
+    if len(examinations) == 1:
+        # Most often where little comes in, and then a row costs more than it saves.
+        (only,) = examinations
+        try:
+            enforce(rules, only)
+        except Exception as error:  # noqa: BLE001  # as below
+            return {only: error}
+        return {}
     failed: dict[Examination, Exception] = {}
     left = examinations
     for rule in rules:

@@ -79,12 +79,13 @@ class Together:
 
     def _answer(self) -> None:
         ended, self._ended = self._ended, []
+        # Senders wait for the answers; lines and counts have the time that is left.
         try:
             for work in ended:
-                work.record()
+                work.answer()
         finally:
             for work in ended:
-                work.answer()
+                work.record()
 
     @staticmethod
     def _read(prompt: PromptInput, works: Sequence[_Work]) -> list[Sequence[Eviction] | Exception | None]:
