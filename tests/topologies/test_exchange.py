@@ -9,6 +9,8 @@ import redis.asyncio
 from receiver.bus.link.exchange import Exchange
 
 if TYPE_CHECKING:
+    import pytest
+
     from receiver.bus.link.embedded import EmbeddedRedis
 
 
@@ -39,4 +41,28 @@ async def test_a_pool_that_closed_it(redis_client: redis.asyncio.Redis) -> None:
     await exchange([("PING",)])
     await redis_client.connection_pool.disconnect()
     assert [b"PONG"] == await exchange([("PING",)])
+    await exchange.release()
+
+
+async def test_it_goes_through_its_pool_again(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `KEEP_S` it is given back before it is used: then redis-py renews its credentials."""
+    exchange = Exchange(redis_client)
+    released: list[object] = []
+    release = redis_client.connection_pool.release
+
+    async def note(connection: redis.asyncio.Connection) -> None:
+        released.append(connection)
+        await release(connection)
+
+    monkeypatch.setattr(redis_client.connection_pool, "release", note)
+    await exchange([("PING",)])
+    await exchange([("PING",)])
+    assert [] == released
+    monkeypatch.setattr("receiver.bus.link.exchange.KEEP_S", 0.0)
+    await exchange.release()
+    for _ in range(3):
+        await exchange([("PING",)])
+    assert 3 == len(released)
     await exchange.release()
