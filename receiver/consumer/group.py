@@ -168,10 +168,11 @@ class GroupSubscriber(Reader):
     async def _take(self, count: int) -> Batch:
         """Hold up to `count` entries that no worker was given yet, and carry out a reset that is due."""
         batch = await self._member.read(count)
-        if batch.reset:
-            await self._missed(batch.reset)
+        # Held before anything can fail: what is given and not held waits until it is taken for a dead worker's.
         for entry in batch.entries:
             self._hold(entry, tries=1)
+        if batch.reset:
+            await self._missed(batch.reset)
         return batch
 
     async def _missed(self, reset: bytes) -> None:

@@ -70,7 +70,7 @@ class Share(GroupSubscriber):
         self._in_hand = InHand()
         self._busy = Busy()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._new: list[Held] = []
+        self._new: deque[Held] = deque()
         self._again: list[tuple[float, str]] = []
         self._behind = True
         self._given = "0-0"
@@ -180,12 +180,15 @@ class Share(GroupSubscriber):
             held = self._held.get(heapq.heappop(self._again)[1])
             if held is not None:
                 self._new.append(held)
-        new, self._new = self._new, []
-        for held in new:
-            await self._place(held)
+        while self._new:
+            # One by one: what is behind one that cannot be told to Redis keeps its turn.
+            await self._place(self._new.popleft())
 
     async def _place(self, held: Held) -> None:
         entry_id = held.entry.entry_id
+        if entry_id in self._tasks or entry_id in self._flows:
+            # Taken over from this very worker after an outage: it waited for its next try, and has had it since.
+            return
         if entry_id in self._done_ahead:
             self._done_ahead.discard(entry_id)
             await self._handled(held)
@@ -261,6 +264,9 @@ class Share(GroupSubscriber):
         found: Any = await self._client.xrange(self._keys.events, f"({after}", "+", count=count)
         for entry in (stream.to_entry(*pair) for pair in found):
             self._ahead.append(entry.entry_id)
+            if entry.entry_id in self._held:
+                # Taken over from another worker, which had read further than this one.
+                continue
             found_in = outline(entry.event)
             # Else the worker it is given to says what is wrong with it.
             if found_in is not None:

@@ -6,13 +6,16 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import redis.asyncio
+
+from receiver.bus.events.groups import GroupMember
 from receiver.bus.keys import KeyNames
 from receiver.consumer import GroupSubscriber
 from tests.consumer.listening import eviction, noting, pending, running
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    import redis.asyncio
+    import pytest
 
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.bus.link.embedded import EmbeddedRedis
@@ -42,6 +45,29 @@ async def test_a_gap_means_one_reset(
         await until(lambda: "after" in heard)
 
     assert ["first", "reset", "last", "after"] == heard
+
+
+async def test_a_connection_lost_while_the_reset_is_noted(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, publisher: EvictionPublisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """What came with it is handled once Redis is back, and not only when it is taken for a dead worker's."""
+    note, lost = GroupMember.reset_done, [redis.asyncio.ConnectionError()]
+
+    async def note_but_once(member: GroupMember, reset: bytes) -> None:
+        if lost:
+            raise lost.pop()
+        await note(member, reset)
+
+    monkeypatch.setattr(GroupMember, "reset_done", note_but_once)
+    heard: list[str] = []
+    async with running(noting(GroupSubscriber, redis_server.url, heard, min_idle_s=3600.0)):
+        await publisher.publish(eviction("first"))
+        await until(lambda: heard == ["first"])
+        await redis_client.xadd(EVENTS, {"event": eviction("last").to_json(), "n": 9})
+        await until(lambda: "last" in heard)
+
+    assert ["first", "reset", "last"] == heard
 
 
 def holds(heard: list[str], count: int) -> bool:

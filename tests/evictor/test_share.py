@@ -10,22 +10,24 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis.asyncio
 
 from receiver.bus.events import acks
+from receiver.bus.events.groups import GroupMember
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import KeyNames
+from receiver.consumer import group
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, DependencyError
 from receiver.evictor.flows import IN_HAND_TURNS
 from receiver.evictor.in_hand import LEAST, MOST, SPARE, InHand
 from receiver.evictor.share import Share
 from tests.evictor.rig import GROUP
+from tests.support.published import entries
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-
-    import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
 
@@ -161,6 +163,105 @@ async def test_what_fails_is_tried_again(redis_server: EmbeddedRedis, redis_clie
         await until(lambda: is_done(redis_client))
     assert {"e-1": 3, "e0": 3, "e5": 3} == {name: count for name, count in tried.items() if count != 1}
     assert LEAST * 2 + 1 == len(tried)
+
+
+async def test_taken_over_from_itself(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
+    """After an outage a worker takes for a dead one's what it holds itself, also what waits for its next try.
+
+    It is carried out all the same, and so is what follows for the same user.
+    """
+    await publish(redis_client, [order(0)])
+    tried: list[str] = []
+    gate = asyncio.Event()
+
+    async def handle(eviction: Eviction) -> None:
+        tried.append(eviction.id)
+        if tried == ["e0"]:
+            raise DependencyError(Code.REDIS, "a cache is away")
+        await gate.wait()
+
+    async with Share(redis_server.url, handle, app=GROUP, lookback_s=3600.0, retry_s=3600.0) as share:
+        await until(lambda: tried and share._again)
+        pending: Any = await redis_client.xpending_range(KEYS.events, GROUP, "-", "+", 1)
+        # As after as long without a word to Redis.
+        await redis_client.xclaim(
+            KEYS.events, GROUP, pending[0]["consumer"], 0, [pending[0]["message_id"]], idle=3_600_000, justid=True
+        )
+        share._disconnected()
+        # It reads, and looks for what dead ones have left.
+        await publish(redis_client, [order(1)])
+        await until(lambda: tried.count("e0") == 2)
+        share._again = [(0.0, pending[0]["message_id"].decode())]
+        await until(lambda: not share._again)
+        gate.set()
+        await publish(redis_client, [order(0, id="next")])
+        await until(lambda: is_done(redis_client))
+    assert {"e0": 2, "e1": 1, "next": 1} == Counter(tried)
+
+
+async def test_taken_over_from_one_that_had_read_further(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in hand so is not ahead as well: it is carried out, and so is what follows for the same user."""
+    monkeypatch.setattr(InHand, "observe", lambda *_, **__: None)
+    begun: list[str] = []
+    gate = asyncio.Semaphore(0)
+
+    async def handle(eviction: Eviction) -> None:
+        begun.append(eviction.id)
+        await gate.acquire()
+
+    await publish(redis_client, map(order, range(LEAST + SPARE)))
+    async with Share(redis_server.url, handle, app=GROUP, lookback_s=3600.0) as share:
+        await until(lambda: len(begun) == LEAST and len(share._held) == LEAST + SPARE)
+        share._next_look = float("inf")
+        # Room for one more, and too little to read on.
+        gate.release()
+        await until(lambda: len(share._held) < LEAST + SPARE)
+        await publish(redis_client, [order(-1)])
+        given: Any = await redis_client.xreadgroup(GROUP, "other", {KEYS.events: ">"})
+        [(_, [(entry_id, _)])] = given.items() if isinstance(given, dict) else given
+        await redis_client.xclaim(KEYS.events, GROUP, "other", 0, [entry_id], idle=3_600_000, justid=True)
+        share._next_claim = 0.0
+        await until(lambda: entry_id.decode() in share._held)
+        share._next_look = 0.0
+        await until(lambda: share._ahead)
+        for _ in range(LEAST * 4):
+            gate.release()
+        await until(lambda: is_done(redis_client))
+        await publish(redis_client, [order(-1, id="next")])
+        await until(lambda: is_done(redis_client))
+    assert {1} == set(Counter(begun).values())
+    assert {"e-1", "next"} <= set(begun)
+
+
+async def test_a_failure_among_those_given(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis does not take the word of what was done ahead: what was given with it is carried out all the same."""
+    done, refusals = GroupMember.done, [redis.asyncio.ConnectionError()]
+    storm = [order(number) for number in range(LONE_TURN * 2)]
+    lone_orders = [order(-1, input="admin"), order(-2, input="admin")]
+    await publish(redis_client, [*storm[: LONE_TURN + 1], *lone_orders, *storm[LONE_TURN + 1 :]])
+    lone = (await entries(redis_client))[LONE_TURN + 1][0]
+
+    async def done_but_once(member: GroupMember, entry_ids: Iterable[str]) -> None:
+        if lone.decode() in entry_ids and refusals:
+            raise refusals.pop()
+        await done(member, entry_ids)
+
+    monkeypatch.setattr(group, "FINISH_S", 0.0)
+    monkeypatch.setattr(GroupMember, "done", done_but_once)
+    handled: list[str] = []
+
+    async def handle(eviction: Eviction) -> None:
+        handled.append(eviction.id)
+        await asyncio.sleep(0)
+
+    async with working(redis_server, handle):
+        await until(lambda: is_done(redis_client))
+    assert [] == refusals
+    assert {1} == set(Counter(handled).values())
 
 
 async def test_ahead_and_no_eviction(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> None:
