@@ -309,6 +309,7 @@ def test_no_token_is_both(typ: Any, exp: Any, uri: str) -> None:
         ("https://op.example", "https://op.example/.well-known/ssf-configuration"),
         ("https://op.example/", "https://op.example/.well-known/ssf-configuration"),
         ("https://op.example/realms/a", "https://op.example/.well-known/ssf-configuration/realms/a"),
+        ("https://op.example/realms/x/", "https://op.example/.well-known/ssf-configuration/realms/x"),
     ],
 )
 def test_where_the_configuration_is(issuer: str, expected: str) -> None:

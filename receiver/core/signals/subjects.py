@@ -107,7 +107,7 @@ class Subject:
 def _sub_in(identifiers: tuple[Identifier, ...], issuers: Collection[str], *, opaque: bool) -> str | None:
     subs = [one.values[1] for one in identifiers if one.format == "iss_sub" and one.values[0] in issuers]
     # An opaque id beside an `iss_sub` of another issuer is that issuer's user.
-    if not subs and opaque and not any(one.format == "iss_sub" for one in identifiers):
+    if opaque and not any(one.format == "iss_sub" for one in identifiers):
         subs = [one.values[0] for one in identifiers if one.format == "opaque"]
     return subs[0] if subs else None
 
