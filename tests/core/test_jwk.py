@@ -127,3 +127,29 @@ def test_key_fits_the_one_algorithm_it_is_for() -> None:
     assert [True, False, False] == [key.fits(alg) for alg in ("ES256", "ES384", "RS256")]
     assert [True, True, False] == [for_all.fits(alg) for alg in ("RS256", "PS512", "HS256")]
     assert [True, True, False] == [edwards.fits(alg) for alg in ("EdDSA", "Ed25519", "ES256")]
+
+
+@pytest.mark.parametrize(
+    ("jwk", "length"),
+    [
+        (EC, 32), (ec_pair("k4", "P-384").published(), 48), (ec_pair("k5", "P-521").published(), 66), (OKP, 32),
+    ],
+    ids=["P-256", "P-384", "P-521", "Ed25519"],
+)  # fmt: skip
+def test_length_of_a_coordinate_is_named(jwk: dict[str, Any], length: int) -> None:
+    """The full size for the curve (RFC 7518 §6.2.1.2, RFC 8037 §2)."""
+    short = read_key({**jwk, "x": "AQ"})
+
+    assert isinstance(read_key(jwk), VerificationKey)
+    assert f"its x has 1 bytes, {jwk['crv']} needs {length}" in str(short)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "verifies"), [(65535, False), (65537, True), (2**32 - 1, True), (2**32 + 1, False)]
+)  # fmt: skip
+def test_exponent_of_an_rsa_key(exponent: int, *, verifies: bool) -> None:
+    """From 65537, below which forgeries were found, to 32 bits: a larger one takes as much longer to verify with."""
+    key = read_key({**RSA, "e": b64(exponent.to_bytes(5, "big").lstrip(b"\0"))})
+
+    assert verifies is isinstance(key, VerificationKey)
+    assert verifies or (isinstance(key, UnusableKey) and key.fault is Fault.WEAK)
