@@ -165,6 +165,7 @@ def test_header_is_held_to_the_rules_of_a_signed_tokens() -> None:
         ({"b64": False}, Code.CRIT),
         ({"alg": None}, Code.ALG),
         ({"alg": 5}, Code.ALG),
+        ({"alg": ["RSA-OAEP-256"]}, Code.ALG),
         ({"typ": 5}, Code.MALFORMED),
         ({"cty": []}, Code.MALFORMED),
         ({"kid": 5}, Code.MALFORMED),

@@ -7,6 +7,7 @@ what the header says. Where that names none, a few are tried: see `MAX_TRIES`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from dataclasses import dataclass
@@ -216,10 +217,8 @@ def open_token(
 
 def _import_pem(pem: str) -> DecryptionKey:
     for key_type in (RSAKey, ECKey, OKPKey):
-        try:
+        with contextlib.suppress(JoseError, ValueError, TypeError):
             return key_type.import_key(pem)
-        except (JoseError, ValueError, TypeError):
-            continue
     raise ValueError("not a PEM key")
 
 
