@@ -82,7 +82,7 @@ def _only_of_subject(of_user: Sequence[Name], those: Callable[[Sequence[Name]], 
     wide = [name for name in of_user if not name[1]]
     if len(wide) != SUBJECT_AND_ACCOUNT:
         return None
-    subject, account = those(wide[:1]), those(wide[1:])
+    subject, account = (those([name]) for name in wide)
     if not subject or (account and account[0].value >= subject[0].value):
         return None
     return subject[0].text

@@ -150,7 +150,7 @@ class Beginning(NamedTuple):
     issued_at: float | None
 
 
-def is_ended(source: Source, logout_at: float, began: Beginning, *, of_user: bool, skew_s: float = 0.0) -> bool:
+def is_ended(source: Source, logout_at: float, began: Beginning, *, of_user: bool, skew_s: float) -> bool:
     """Whether a session is ended by a mark. One of unknown age is: signing in again costs the user a moment.
 
     Args:

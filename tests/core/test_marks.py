@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from receiver.core.marks import (
+    CLOCK_SKEW_S,
     Beginning,
     Source,
     anew_name,
@@ -60,6 +61,11 @@ def test_marks_of_a_sign_in() -> None:
     assert (("S", ""), ("S", own), ("S+U", ""), ("S+U", own)) == names.of_session
     assert (("S", ""),) == mark_names(user="", others=(), session="S", client_ids=()).of_session
     assert () == mark_names(user="U", others=(), session="", client_ids=()).of_session
+
+
+def test_what_clocks_may_differ() -> None:
+    """A minute, unless set otherwise: apps and receivers of one Redis have to agree."""
+    assert 60.0 == CLOCK_SKEW_S
 
 
 @pytest.mark.parametrize("source", Source)
