@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,8 +102,7 @@ DJANGO: list[tuple[bytes, bool]] = [
     (pickle.dumps({"a": 1}), True),
     (pickle.dumps([1]), False),
     (pickle.dumps({"a": 1})[:-1], False),
-    (b"5", False),
-    (b"", False),
+    *((value, False) for value in (b"5", b"")),
 ]
 EXPRESS: list[tuple[bytes, bool]] = [
     (b'{"cookie":{"originalMaxAge":null,"path":"/"}}', True),
@@ -112,14 +111,11 @@ EXPRESS: list[tuple[bytes, bool]] = [
     (b'{"cookie":["originalMaxAge"]}', False),
     (b'{"Cookie":{"originalMaxAge":null}}', False),
     (b'[{"cookie":{"originalMaxAge":null}}]', False),
-    (b'"originalMaxAge"', False),
-    (b"{}", False),
-    (b"", False),
+    *((value, False) for value in (b'"originalMaxAge"', b"{}", b"")),
 ]
 FERNET = b"gAAAAA" + b"x" * 92 + b"=="
 NODE: list[tuple[bytes, bool]] = [
-    (FERNET, True),
-    (FERNET[:-2], True),
+    *((FERNET, True), (FERNET[:-2], True)),
     (FERNET[:97] + b"=", False),
     (FERNET + b"=", False),
     (b"x" + FERNET, False),
@@ -248,6 +244,15 @@ def test_what_a_value_says() -> None:
     assert ([known, other, known], {"a1"}, False) == (value.sign_ins, value.accounts, value.is_partial)
     assert Value({}, {}, readable=True, problems=frozenset({"too_many"})).is_partial
     assert (True, False, Change(None)) == (value.bears_signature, value.is_torn, Change(None, {}, None))
+
+
+def test_value_may_be_printed_and_compared() -> None:
+    """Without the tokens in it; an exception is none of what it says."""
+    value = Value({}, {}, readable=False, error=ValueError("x"), refresh_tokens=(RefreshToken("c1", "secret"),))
+
+    assert not [hidden for hidden in ("secret", "ValueError") if hidden in repr(value)]
+    assert value == replace(value, error=None)
+    assert value != replace(value, refresh_tokens=())
 
 
 @dataclass(frozen=True, kw_only=True)

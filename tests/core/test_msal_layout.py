@@ -33,6 +33,14 @@ def test_last_user(name: LayoutName) -> None:
     assert Change(None, {MINE: [TOKEN]}) == change(name, ONE)
 
 
+def test_last_user_twice() -> None:
+    """A member that is there twice is hidden behind itself to a parser; both are the user's, and the key goes."""
+    entry = b'"k":' + json.dumps(next(iter(tokens(OP)["RefreshToken"].values()))).encode()
+    blob = b'{"RefreshToken":{' + entry + b"," + entry + b"}}"
+
+    assert Change(None, {MINE: [TOKEN, TOKEN]}) == change("msal-node", blob)
+
+
 def test_cache_that_stays() -> None:
     """MSAL4J keeps what it has in memory when the key is gone, so the emptied cache is left in place."""
     changed = change("msal4j", ONE)

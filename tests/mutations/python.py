@@ -53,7 +53,8 @@ def mutants(module: str, file: str = "") -> Iterator[Mutant]:
             code = compile(ast.fix_missing_locations(tree), file, "exec")
             place.put(place.node)
             line, column = place.node.lineno, place.node.col_offset + 1
-            yield Mutant(line, column, change, code, at_import=place.function in at_import)
+            anew = place.function in at_import or _names_super(place.node)
+            yield Mutant(line, column, change, code, at_import=anew)
 
 
 def _called(owner: ast.AST) -> Iterator[str]:
@@ -72,6 +73,11 @@ def _closed_over(tree: ast.AST) -> Iterator[str]:
             inner = (one for part in node.body for one in ast.walk(part))
             if any(isinstance(one, FUNCTION) for one in inner):
                 yield node.name
+
+
+def _names_super(node: ast.AST) -> bool:
+    """Without it a function closes over less, and cannot be changed in place."""
+    return any(isinstance(one, ast.Name) and one.id == "super" for one in ast.walk(node))
 
 
 class _Place(NamedTuple):
@@ -112,9 +118,6 @@ def _places(owner: ast.AST, function: str) -> Iterator[_Place]:
 def _stays(node: Any, owner: Any, *, function: str) -> bool:
     match node:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assert() | ast.Expr(value=ast.Constant()):
-            stays = True
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))))):
-            # Without it a function closes over less, and cannot be changed in place.
             stays = True
         case ast.Subscript(value=ast.Name(id="Literal")) | ast.Call(func=ast.Name(id="NewType" | "TypeVar")):
             stays = True

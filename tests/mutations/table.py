@@ -150,6 +150,12 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
             "without not isinstance(iss, str)",
         ): "for the type checker: what is no text equals no issuer",
     },
+    "core/layouts/msal.py": {
+        (
+            'return raw.keys() >= set(self.fields or ()) and raw["data"].startswith(DATA_PROTECTION)',
+            "without ()",
+        ): "for the type checker: this layout has fields",
+    },
     "core/verdict.py": {
         (
             "or (bool(subjects) and sub_digest(sign_in) in subjects)",

@@ -130,6 +130,22 @@ def test_function_is_changed_in_place() -> None:
     assert not function(3)
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "is_package"),
+    [("core/marks.py", "receiver.core.marks", False), ("core/layouts/__init__.py", "receiver.core.layouts", True)],
+)
+def test_module_is_imported_with_the_change(file: str, name: str, *, is_package: bool) -> None:
+    """Under the name it is imported by, a package's included."""
+    code = compile("", file, "exec")
+    spec = trial.Changed(PACKAGE / file, code).find_spec(name)
+
+    assert spec is not None
+    assert is_package is (spec.submodule_search_locations is not None)
+    assert isinstance(spec.loader, trial.Changed)
+    assert code is spec.loader.get_code(name)
+    assert trial.Changed(PACKAGE / file, code).find_spec("receiver.core") is None
+
+
 def test_table_names_what_is_there() -> None:
     """Files, tests, and lines of what is argued."""
     for name, tests in TESTS.items():

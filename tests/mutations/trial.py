@@ -132,7 +132,8 @@ class Changed(importlib.machinery.SourceFileLoader):
     """Finds one module, with other code than its file has."""
 
     def __init__(self, file: Path, code: CodeType) -> None:
-        super().__init__(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts), str(file))
+        name = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        super().__init__(name.removesuffix(".__init__"), str(file))
         self._code = code
 
     def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
