@@ -18,9 +18,11 @@ NEVER = float("inf")
         (
             {
                 b"at": b"900", b"until": b"1001", b"again": b"3", b"unsure": b"2", b"unsure_at": b"990",
-                b"sid one": b"1", b"sid two": b"", b"side": b"1",
+                b"sid one": b"1", b"sid \xff": b"", b"side": b"1",
             },
-            Remembered(Removal(900.0, frozenset({"one", "two"})), fresh=True, again=3, unsure=2, since_unsure_s=10.0),
+            Remembered(
+                Removal(900.0, frozenset({"one", "\ufffd"})), fresh=True, again=3, unsure=2, since_unsure_s=10.0
+            ),
         ),
         (
             {b"at": b"0", b"until": b"1000", b"of a later version": b"x"},
@@ -33,6 +35,14 @@ NEVER = float("inf")
 def test_what_is_remembered(fields: dict[bytes, bytes], expected: Remembered | None) -> None:
     """When, which sessions, whether what was in flight may still write it back, how often it came back and when."""
     assert (expected, False) == read(fields, NOW)
+
+
+def test_nothing_is_in_flight_without_a_date() -> None:
+    """However early it is."""
+    found, _ = read({b"at": b"0"}, 0.5)
+
+    assert found is not None
+    assert not found.fresh
 
 
 @pytest.mark.parametrize("damage", [b"", b"soon", b"-1", b"nan", b"\xff"])

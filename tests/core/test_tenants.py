@@ -45,6 +45,7 @@ def test_private_key_is_in_no_log() -> None:
     [
         ({}, "https://op.example/.well-known/openid-configuration"),
         ({"issuer": "https://op.example/t//"}, "https://op.example/t/.well-known/openid-configuration"),
+        ({"issuer": "https://op.example/x"}, "https://op.example/x/.well-known/openid-configuration"),
         ({"discovery_url": "https://elsewhere/m"}, "https://elsewhere/m"),
     ],
 )
@@ -95,14 +96,20 @@ def test_whose_issuer_it_is(tenant: Tenant, iss: str, tid: object, *, accepts: b
 
 TWIN = replace(PLAIN, name="t2", client_ids=frozenset({"c3"}))
 SINGLE = replace(PLAIN, name="t3", issuer=of(A), client_ids=frozenset({"single"}))
-ALL = TenantDirectory((PLAIN, TWIN, MULTI, SINGLE))
+
+
+def all_of_them() -> TenantDirectory:
+    """A directory of all of these."""
+    return TenantDirectory((PLAIN, TWIN, MULTI, SINGLE))
 
 
 def test_directory() -> None:
     """Every tenant once, by its name; every issuer once."""
-    assert ([PLAIN, TWIN, MULTI, SINGLE], 4) == (list(ALL), len(ALL))
-    assert (TWIN, None) == (ALL.by_name("t2"), ALL.by_name("T2"))
-    assert ["https://op.example", of(A), of(B)] == ALL.issuers
+    directory = all_of_them()
+
+    assert ([PLAIN, TWIN, MULTI, SINGLE], 4) == (list(directory), len(directory))
+    assert (TWIN, None) == (directory.by_name("t2"), directory.by_name("T2"))
+    assert ["https://op.example", of(A), of(B)] == directory.issuers
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,7 @@ def test_directory() -> None:
 )
 def test_tenant_of_an_issuer(iss: str, client_id: str, found: Tenant | None) -> None:
     """Among several of one issuer the client's own, else the first."""
-    assert found is ALL.by_issuer(iss, client_id)
+    assert found is all_of_them().by_issuer(iss, client_id)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +143,7 @@ def test_tenant_of_an_issuer(iss: str, client_id: str, found: Tenant | None) -> 
 )
 def test_whose_rules_judge_a_token(iss: str, found: list[str]) -> None:
     """All tenants of exactly this issuer, else those whose template it fits, a GUID that is not allowed included."""
-    assert found == [tenant.name for tenant in ALL.by_unverified_issuer(iss)]
+    assert found == [tenant.name for tenant in all_of_them().by_unverified_issuer(iss)]
 
 
 def test_tenants_are_exchanged_while_it_runs() -> None:

@@ -176,6 +176,16 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
         ("KNOWN_HEADERS = 256", "256 to 257"): "more only cost memory",
         ("MAX_KNOWN_HEADER_CHARS = 1024", "1024 to 1025"): "more only cost memory",
     },
+    "core/tokens/rule.py": {
+        (
+            "cls, compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = None, *, now_s: float = 0.0",
+            "0.0 to 1.0",
+        ): "without a time only the rules of parsing are asked, which need none",
+        (
+            "super().__init__(attribute)",
+            "without super().__init__(attribute)",
+        ): "an exception keeps what it was made of without it, too",
+    },
     "core/tokens/jwe.py": {
         ("if not one or not other or one == other:", "without one == other"): "the long way says the same of one text",
         (

@@ -90,3 +90,8 @@ def test_each_loosening_is_needed(preset: str, name: str) -> None:
 def test_every_preset_has_a_shape() -> None:
     """No preset is without a token of its OP, and no token without its preset."""
     assert PRESETS.keys() == {shape.preset for shape in SHAPES if not shape.settings}
+
+
+def test_entra_is_asked_for_keys_every_five_minutes_at_most() -> None:
+    """As it asks its clients, for an unknown `kid`."""
+    assert 300.0 == _tenant("entra").key_cooldown_s
