@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,23 @@ if TYPE_CHECKING:
 
 
 class Count:
-    """Executed so far."""
+    """Executed so far.
+
+    Attributes:
+        executed: All.
+        by_file: By the file they are from.
+    """
 
     def __init__(self) -> None:
         self.executed = 0
+        self.by_file = Counter[str]()
 
     def __call__(self, frame: FrameType, event: str, _: object) -> Count:
         """Called by the interpreter, once for each of them."""
         frame.f_trace_opcodes = True
-        self.executed += event == "opcode"
+        if event == "opcode":
+            self.executed += 1
+            self.by_file[frame.f_code.co_filename] += 1
         return self
 
 
