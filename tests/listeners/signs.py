@@ -105,6 +105,6 @@ async def may_all(kit: Kit, user: str) -> None:
 
 
 async def forbid_reading(kit: Kit, user: str) -> None:
-    """The stream, and nothing else, cannot be read any more."""
-    await kit.world.redis.execute_command("ACL", "SETUSER", user, "-xread", "-xrange", "-xrevrange")
+    """`XREAD` fails from now on, and nothing else: other replies do not make a process hear."""
+    await kit.world.redis.execute_command("ACL", "SETUSER", user, "-xread")
     await kit.world.network.cut()
