@@ -160,8 +160,9 @@ class World:
         await self.redis.connection_pool.disconnect()
 
     async def data(self) -> dict[bytes, bytes]:
-        """All that Redis has, to be put back."""
-        return {key: await self.redis.dump(key) for key in await self.redis.keys("*")}
+        """All that Redis has, to be put back; but for what expires meanwhile."""
+        dumped = {key: await self.redis.dump(key) for key in await self.redis.keys("*")}
+        return {key: value for key, value in dumped.items() if value is not None}
 
     async def put_back(self, data: dict[bytes, bytes], beside: dict[str, str]) -> None:
         """Redis has this, the values beside it and nothing else, all at once; no connection breaks."""
