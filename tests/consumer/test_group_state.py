@@ -247,7 +247,7 @@ async def test_trimmed_in_the_hands_of_a_worker(
 
 
 async def test_trimmed_a_moment_ago(redis_client: redis.asyncio.Redis) -> None:
-    """What its worker has given a sign of life for is not given up, whatever is noted."""
+    """What its worker has given a sign of life for is not given up, no matter what is noted."""
     await given(redis_client, ["1-1"])
     await redis_client.xtrim(EVENTS, maxlen=0, approximate=False)
 

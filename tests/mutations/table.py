@@ -17,14 +17,7 @@ SETS = ("tests/core/test_event_claims.py", "tests/core/test_security_event.py")
 
 FORMS = ("tests/core/test_forms.py", "tests/core/test_wrapped.py", "tests/core/test_session_values.py")
 
-GROUPS = (
-    "tests/consumer/test_group.py", "tests/consumer/test_group_numbering.py", "tests/consumer/test_reset.py",
-    "tests/consumer/test_trimmed_in_hand.py",
-)  # fmt: skip
-
 GROUP_STATE = ("tests/consumer/test_group_state.py",)
-
-SESSIONS = ("tests/consumer/test_sessions.py", "tests/consumer/test_many_names.py", "tests/consumer/test_lifetimes.py")
 
 TESTS: dict[str, tuple[str, ...]] = {
     "core/tokens/claims.py": RULES,
@@ -93,23 +86,23 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/layouts/session_values.py": FORMS,
     "core/layouts/spring.py": ("tests/core/test_layouts.py",),
     "core/layouts/wrapped.py": FORMS,
-    "bus/lua/acknowledge.lua": ("tests/consumer/test_acks.py",),
+    "bus/lua/acknowledge.lua": ("tests/consumer/test_ack_script.py",),
     "bus/lua/claim.lua": GROUP_STATE,
-    "bus/lua/cut.lua": ("tests/evictor/test_cut.py",),
-    "bus/lua/epoch.lua": ("tests/consumer/test_lifetimes.py",),
+    "bus/lua/cut.lua": ("tests/evictor/test_cut_script.py",),
+    "bus/lua/epoch.lua": ("tests/consumer/test_epoch.py",),
     "bus/lua/keep.lua": GROUP_STATE,
-    "bus/lua/learn.lua": ("tests/evictor/test_index_limits.py", "tests/evictor/test_reading.py"),
+    "bus/lua/learn.lua": ("tests/evictor/test_learn.py",),
     "bus/lua/lease.lua": ("tests/ingress/test_lease.py",),
     "bus/lua/leave_group.lua": GROUP_STATE,
     "bus/lua/mark.lua": ("tests/evictor/test_marks.py",),
     "bus/lua/part_date.lua": ("tests/evictor/test_marks.py",),
-    "bus/lua/part_lines.lua": SESSIONS,
+    "bus/lua/part_lines.lua": ("tests/consumer/test_register_script.py",),
     "bus/lua/part_trimmed.lua": GROUP_STATE,
-    "bus/lua/probe_clearing.lua": ("tests/diagnosis/test_doctor_caches.py",),
-    "bus/lua/publish.lua": SESSIONS,
+    "bus/lua/probe_clearing.lua": ("tests/diagnosis/test_probes.py",),
+    "bus/lua/publish.lua": ("tests/protocol/test_publish_script.py",),
     "bus/lua/put_recheck.lua": ("tests/evictor/test_recheck_orders.py",),
-    "bus/lua/read_group.lua": GROUPS,
-    "bus/lua/register.lua": SESSIONS,
+    "bus/lua/read_group.lua": ("tests/consumer/test_group_reads.py",),
+    "bus/lua/register.lua": ("tests/consumer/test_register_script.py",),
     "bus/lua/removed.lua": ("tests/evictor/test_notes_of_removals.py",),
     "bus/lua/reset_done.lua": GROUP_STATE,
     "bus/lua/swap.lua": ("tests/evictor/test_swap.py",),
@@ -118,6 +111,16 @@ TESTS: dict[str, tuple[str, ...]] = {
 """File below `receiver/` to tests, which are to be few and fast."""
 
 FIRST_ENTRY = ("local first = redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0')", "1 to 2")
+
+NO_MEMBER_FIRST = "a JSON object begins with a brace"
+
+TWO_WAYS = "both ways count the same"
+
+NO_MEMBER_IS_EMPTY = "a member is not empty"
+
+LESS_THAN_A_SECOND = "a bucket is kept longer by less than a second"
+
+MORE_PIECES = "the same text, put together from more pieces"
 
 ARGUED: dict[str, dict[tuple[str, str], str]] = {
     "core/tokens/claims.py": {
@@ -222,6 +225,44 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
             "if fields['pending'] == 0 and fields['idle'] > tonumber(ARGV[4]) then",
             "> to >=",
         ): "a millisecond of a day, on a clock that runs",
+    },
+    "bus/lua/cut.lua": {
+        ("local at = 1", "1 to 2"): NO_MEMBER_FIRST,
+        ("at = 1", "1 to 2"): NO_MEMBER_FIRST,
+        ("if accounts <= 4 then", "<= to <"): TWO_WAYS,
+        ("if accounts <= 4 then", "4 to 5"): TWO_WAYS,
+        (
+            "local colon = byte(value, begin - 1) == QUOTE and ends_before(value, begin - 1, 1) or 0",
+            "1 to 2",
+        ): NO_MEMBER_FIRST,
+        (
+            "local colon = byte(value, begin - 1) == QUOTE and ends_before(value, begin - 1, 1) or 0",
+            "0 to 1",
+        ): NO_MEMBER_FIRST,
+        ("local name_ends = ends_before(value, colon, 1)", "1 to 2"): NO_MEMBER_FIRST,
+        ("at = ending + 1", "1 to 2"): "behind an account comes no account",
+        ("at = named + 1", "1 to 2"): "behind a name comes no name",
+    },
+    "bus/lua/learn.lua": {
+        (
+            "first, last = string.find(members, member, first + 1, true)",
+            "1 to 2",
+        ): "a comma is between, and no member begins with one",
+        ("local starts, comma = {1}, string.find(members, ',', 1, true)", "1 to 2"): NO_MEMBER_IS_EMPTY,
+        ("comma = string.find(members, ',', comma + 1, true)", "1 to 2"): NO_MEMBER_IS_EMPTY,
+        (
+            "local comma = string.find(entry or '', ',', 1, true)",
+            "1 to 2",
+        ): "without a date before it a comma says nothing",
+        (
+            "if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end",
+            "< to <=",
+        ): LESS_THAN_A_SECOND,
+    },
+    "bus/lua/part_lines.lua": {
+        ("local behind = lines[index + 1]", "1 to 2"): MORE_PIECES,
+        ("if not behind or behind[1] ~= line[2] + 2 then", "1 to 2"): MORE_PIECES,
+        ("if not behind or behind[1] ~= line[2] + 2 then", "2 to 3"): MORE_PIECES,
     },
     "bus/lua/leave_group.lua": {
         (

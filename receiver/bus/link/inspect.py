@@ -23,6 +23,7 @@ PROBE_CLEARING = Script.read("probe_clearing")
 PROBE_SCRIPT = """
 redis.call('SET', KEYS[1], 0, 'EX', 1)
 redis.call('GET', KEYS[1])
+redis.call('MGET', KEYS[1])
 redis.call('EXPIRE', KEYS[1], 1)
 redis.call('EXISTS', KEYS[1])
 redis.call('INCR', KEYS[1])

@@ -24,7 +24,7 @@ local function ends_before(text, place, from)
 end
 
 local left = {}
-for at = 3, 2 * accounts + 2, 2 do left[ARGV[at]] = tonumber(ARGV[at + 1]) end
+for number = 1, accounts do left[ARGV[2 * number + 1]] = tonumber(ARGV[2 * number + 2]) end
 local NAME = '"home_account_id"'
 local at = 1
 if accounts <= 4 then

@@ -14,8 +14,8 @@ local learnt, dropped, cut, full = 0, 0, 0, table.remove(KEYS)
 local function tidy(bucket)
   local fields = redis.pcall('HRANDFIELD', bucket, 4, 'WITHVALUES')
   for index = 1, #fields, 2 do
-    local expires = tonumber(string.match(fields[index + 1], '^%d+') or '') or 0
-    if expires <= now then redis.call('HDEL', bucket, fields[index]) end
+    local expires = tonumber(string.match(fields[index + 1], '^%d+') or '')
+    if not expires or expires <= now then redis.call('HDEL', bucket, fields[index]) end
   end
 end
 

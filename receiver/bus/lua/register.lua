@@ -11,10 +11,10 @@
 --       15 how many places there are where the evictor may wait
 -- Returns 2 when registered and newer than marks that would end it by its dates, 1 when registered, 0 when signed out
 local epoch_at = #KEYS - 1 - tonumber(ARGV[15])
-local newest, newest_text, doubt, keep_s = -1, '', false, tonumber(ARGV[5])
+local newest, newest_text, doubt, keep_s = -math.huge, '', false, tonumber(ARGV[5])
 local skew_s, given, anew = tonumber(ARGV[13]), tonumber(ARGV[12]), ARGV[14] ~= ''
 local noted = redis.call('GET', KEYS[4])
-noted = date_of(noted) and tonumber(noted) or -1
+noted = date_of(noted) and tonumber(noted) or -math.huge
 
 -- Redis has lost its marks then: what the OP had given to the app before may have ended since.
 local epoch = redis.call('GET', KEYS[epoch_at])
@@ -103,8 +103,8 @@ local function belongs(bucket, name)
   -- all of them would keep every logout waiting. The right to the command may be missing.
   local fields = before and {} or redis.pcall('HRANDFIELD', bucket, 4, 'WITHVALUES')
   for index = 1, #fields, 2 do
-    local field_expires = tonumber(string.match(fields[index + 1], '^%d+') or '') or 0
-    if field_expires <= now then redis.call('HDEL', bucket, fields[index]) end
+    local field_expires = tonumber(string.match(fields[index + 1], '^%d+') or '')
+    if not field_expires or field_expires <= now then redis.call('HDEL', bucket, fields[index]) end
   end
   -- An app with shorter sessions must not end what another one registered.
   local latest = math.max(now + lifetime, tonumber(before_expires or 0))
