@@ -286,6 +286,13 @@ async def test_whose_a_session_and_an_account_are(
     assert {name.encode(): after.encode()} == await redis_client.hgetall(bucket)
 
 
+@pytest.mark.parametrize(("session", "account"), [("S", ""), ("", "A")])
+async def test_a_session_or_an_account(redis_client: redis.asyncio.Redis, session: str, account: str) -> None:
+    """Only what there is, is noted."""
+    assert 1 == await register(redis_client, session=session, account=account)
+    assert [bool(session), bool(account)] == [bool(await redis_client.exists(bucket)) for bucket in (SIDS, ACCOUNT)]
+
+
 async def test_without_a_session_or_an_account(redis_client: redis.asyncio.Redis) -> None:
     """There is none to be noted."""
     assert 1 == await register(redis_client, session="", account="", awaited=())

@@ -271,6 +271,23 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
         ): "of two there is one, too",
     },
     "bus/lua/part_trimmed.lua": {FIRST_ENTRY: "of two entries the first is looked at, too"},
+    "bus/lua/probe_clearing.lua": {
+        ("redis.call('EXPIRE', KEYS[3], 1)", "3 to 4"): "the right to it is asked all the same",
+    },
+    "bus/lua/register.lua": {
+        (
+            "if value > newest then newest, newest_text = value, text end",
+            "> to >=",
+        ): "two marks of one value say the same",
+        (
+            "local newer_than = math.max(math.floor(newest), (tonumber(ARGV[6]) or 0) - 1)",
+            "0 to 1",
+        ): "what was noted there is a date, and none is below zero",
+        (
+            "if redis.call('TTL', bucket) < lifetime then redis.call('EXPIRE', bucket, lifetime) end",
+            "< to <=",
+        ): LESS_THAN_A_SECOND,
+    },
     "bus/lua/take_recheck.lua": {
         (
             "local found = redis.call('ZRANGE', KEYS[1], 0, ARGV[3], 'WITHSCORES')",

@@ -46,7 +46,7 @@ if doubt then
   redis.call('SET', KEYS[5], newest_text, 'EX', keep_s)
   -- A further logout has to be later than this, also with an earlier date and under another of the names: see publish.lua.
   for index = 6, epoch_at - 1 do
-    local key = string.gsub(KEYS[index], '(.*:mark:)', '%1anew:', 1)
+    local key = string.gsub(KEYS[index], '(.*:mark:)', '%1anew:')
     redis.call('SET', key, newest_text, 'EX', keep_s)
   end
 end
@@ -71,13 +71,13 @@ for _, line in ipairs(split(before, '\n')) do
   local fields = split(line, '\t')
   -- A damaged line has no time, and goes.
   if #fields ~= 8 then fields = {} end
-  local line_expires, client, session, keys = fields[1], fields[4], fields[5], fields[8]
+  local line_expires, client, session, keys = tonumber(fields[1]), fields[4], fields[5], fields[8]
   local again = client == ARGV[8] and session == ARGV[2]
   -- Under other names it is another session of the app, in another browser or after its cookie was lost.
   local replaced = again and keys == ARGV[10]
   -- Of two lifetimes the longer one counts: two apps may share a client and a name.
-  if replaced then expires = math.max(expires, tonumber(line_expires) or 0) end
-  if (tonumber(line_expires) or 0) > now and not replaced then
+  if replaced then expires = math.max(expires, line_expires or now) end
+  if line_expires and line_expires > now and not replaced then
     lines[#lines + 1] = {first, at - 2}
     if again and (session ~= '' or fields[2] .. '\t' .. fields[3] == dates) then same[#same + 1] = #lines end
   end
@@ -107,7 +107,7 @@ local function belongs(bucket, name)
     if not field_expires or field_expires <= now then redis.call('HDEL', bucket, fields[index]) end
   end
   -- An app with shorter sessions must not end what another one registered.
-  local latest = math.max(now + lifetime, tonumber(before_expires or 0))
+  local latest = math.max(now + lifetime, tonumber(before_expires) or now)
   local users = before or ARGV[1]
   if not string.find(users, ARGV[1], 1, true) then
     users = users .. ',' .. ARGV[1]
