@@ -97,3 +97,50 @@ def test_wrapped_twice() -> None:
 def test_nothing_is_loaded() -> None:
     """A pickle of anything but a text is none of MSAL's."""
     assert unwrap(pickle.dumps({"a": BOTH})) is None
+
+
+@pytest.mark.parametrize("how", WRAPPINGS)
+@pytest.mark.parametrize("size", [10, 65_535, 65_536])
+def test_other_text_in_the_same_wrapping(how: str, size: int) -> None:
+    """Of any length, as the library itself would have written it: a text stays one, and bytes stay bytes."""
+    wrap, load = WRAPPINGS[how]
+    found = unwrap(wrap("{}"))
+    text = "ü" + "x" * (size - len("ü".encode()))
+
+    assert found is not None
+    assert "{}" == found.text
+    assert load(wrap(text)) == load(found.wrap(text))
+    assert "ü".encode() in found.wrap(text)
+
+
+def test_bytes_of_msgpack_stay_bytes() -> None:
+    """A library that keeps bytes gets bytes."""
+    found = unwrap(msgspec.msgpack.encode(b"{}"))
+
+    assert found is not None
+    assert b"{1}" == msgspec.msgpack.decode(found.wrap("{1}"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b'{"value":"{}"}', "{}"),
+        (b'{"value":"{}","expires":7}', "{}"),
+        (b'{"value":"{}","other":7}', None),
+        (b'{"value":{}}', None),
+        # It is looked for where Keyv writes it, so that no whole cache is taken apart for it.
+        (b'{"expires":' + b"1" * 45 + b',"value":"{}"}', "{}"),
+        (b'{"expires":' + b"1" * 46 + b',"value":"{}"}', None),
+        (b"", None),
+        (b'["{}"]', None),
+        (b'"{}', None),
+        (b'"x{}"', None),
+        (pickle.dumps(b"{\xff"), "{\ufffd"),
+        (pickle.dumps(["{}"]), None),
+    ],
+)
+def test_what_is_wrapped(value: bytes, text: str | None) -> None:
+    """One text that begins as a cache does, or Keyv's object and no other."""
+    found = unwrap(value)
+
+    assert text == (None if found is None else found.text)

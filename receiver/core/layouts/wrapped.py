@@ -7,7 +7,6 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from receiver.core.layouts import forms, java
-from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def unwrap(value: bytes) -> Wrapped | None:
     if isinstance(plain, dict) and isinstance(plain.get("value"), str) and plain.keys() <= {"value", "expires"}:
         return Wrapped(plain["value"], _keyv(plain))
     text = plain.decode("utf-8", "replace") if isinstance(plain, bytes) else plain
-    if not isinstance(text, str) or not text.startswith("{") or len(text) > MAX_BYTES:
+    if not isinstance(text, str) or not text.startswith("{"):
         return None
     return Wrapped(text, _like(value, is_bytes=isinstance(plain, bytes)))
 
