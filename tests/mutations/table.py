@@ -68,7 +68,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/signals/subjects.py": ("tests/core/test_subjects.py", *SETS),
     "core/signals/transmitter.py": SETS,
     "core/layouts/__init__.py": ("tests/core/test_layouts.py",),
-    "core/layouts/cached_sign_in.py": ("tests/core/test_session_values.py", "tests/core/test_verdict.py"),
+    "core/layouts/cached_sign_in.py": ("tests/core/test_cached_sign_in.py",),
     "core/layouts/foreign_json.py": ("tests/core/test_msal_cache_removal.py", *FORMS),
     "core/layouts/forms.py": FORMS,
     "core/layouts/java.py": ("tests/core/test_java.py",),
@@ -152,6 +152,20 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
             "if not isinstance(iss, str) or not transmitter.issuer.accepts_issuer(iss):",
             "without not isinstance(iss, str)",
         ): "for the type checker: what is no text equals no issuer",
+    },
+    "core/layouts/java.py": {
+        ("_MAX_CLASSES = 64", "64 to 65"): "only a class that is its own ancestor comes there: depth is bounded before",
+        (
+            "if len(lineage) > _MAX_CLASSES:",
+            "len(lineage) > _MAX_CLASSES to len(lineage) >= _MAX_CLASSES",
+        ): "only a class that is its own ancestor comes there: depth is bounded before",
+    },
+    "core/layouts/wrapped.py": {
+        (
+            """if value[:1] in (b"{", b"") and b'"value"' not in value[:64]:""",
+            "1 to 2",
+        ): "the long way says the same of a cache",
+        ("return None", "without return None"): "the long way says the same of a cache",
     },
     "core/layouts/msal.py": {
         (
