@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from receiver.bus.events.groups import Progress
+from receiver.bus.events.groups import GroupMember, Progress, progress
 from receiver.bus.events.publish import Retention
+from receiver.bus.keys import KeyNames
+from receiver.core.eviction import Eviction
 from receiver.ingress.group_watch import MANY, GroupWatch
 from receiver.ops.metrics import Metrics
+from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
     import pytest
+    import redis.asyncio
+
+KEYS = KeyNames()
 
 
 def said(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
@@ -51,3 +57,24 @@ def test_a_group_that_is_gone() -> None:
     watch.show([Progress("a", 1, 0)], now_s=0.0)
     watch.show([], now_s=1.0)
     assert [] == [sample for gauge in metrics.of_group for metric in gauge.collect() for sample in metric.samples]
+
+
+async def test_what_was_trimmed_unread_waits_no_longer(redis_client: redis.asyncio.Redis) -> None:
+    """Once the group has read on: some versions of Redis count it for ever, as if the group were that far behind."""
+    publisher = publisher_to(redis_client)
+    member = GroupMember(redis_client, KEYS, group="g", worker="w", lookback_s=3600.0, reset_lease_s=60.0)
+
+    async def read(count: int) -> None:
+        await member.done([entry.entry_id for entry in (await member.read(count)).entries])
+
+    for number in range(20):
+        name = f"e{number}"
+        await publisher.publish(
+            Eviction(id=name, tenant="t1", iss="https://op", sub="u", scope="user", logout_at=1, received_at=1.0)
+        )
+        if number == 4:
+            await read(5)
+    assert [15] == [group.lag for group in await progress(redis_client, KEYS)]
+    await redis_client.xtrim(KEYS.events, maxlen=3, approximate=False)
+    await read(20)
+    assert [(0, 20)] == [(group.lag, group.handled) for group in await progress(redis_client, KEYS)]

@@ -133,10 +133,13 @@ async def progress(client: redis.asyncio.Redis, keys: KeyNames) -> list[Progress
 
 
 def _unread(group: dict[str, Any], published: bytes | None, number: bytes | None) -> int:
-    # Redis 7 counts itself, but not always: after a deletion it says None. A group made by other means has no number.
-    if isinstance(group.get("lag"), int):
-        return int(group["lag"])
-    return max(0, (read_number(published) or 0) - (read_number(number) or 0)) if number is not None else 0
+    last, given, told = read_number(published), read_number(number), group.get("lag")
+    # Redis 7 counts itself. After a deletion it says None, and some versions count for ever what was trimmed unread. A
+    # group made by other means has no number.
+    counts = [told] if isinstance(told, int) else []
+    if last is not None and given is not None:
+        counts.append(max(0, last - given))
+    return min(counts, default=0)
 
 
 def _text(name: bytes | str) -> str:
