@@ -69,7 +69,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/signals/transmitter.py": SETS,
     "core/layouts/__init__.py": ("tests/core/test_layouts.py",),
     "core/layouts/cached_sign_in.py": ("tests/core/test_cached_sign_in.py",),
-    "core/layouts/foreign_json.py": ("tests/core/test_msal_cache_removal.py", *FORMS),
+    "core/layouts/foreign_json.py": ("tests/core/test_foreign_json.py",),
     "core/layouts/forms.py": FORMS,
     "core/layouts/java.py": ("tests/core/test_java.py",),
     "core/layouts/keyed.py": ("tests/core/test_layouts.py",),
