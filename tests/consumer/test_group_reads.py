@@ -127,6 +127,8 @@ async def test_how_many_are_given(redis_client: redis.asyncio.Redis, count: int,
     batch = await read(redis_client, count=count, room=room)
 
     assert ([f"{number}-1" for number in range(1, given + 1)], f"{given}-1") == (batch.ids, batch.given)
+    held: Any = await redis_client.xpending(EVENTS, "g")
+    assert [(b"w", given)] == [(one["name"], one["pending"]) for one in held["consumers"]]
     rest = await read(redis_client, count=99)
     assert [f"{number}-1" for number in range(given + 1, 21)] == rest.ids
 
@@ -240,6 +242,15 @@ async def test_a_group_that_is_lost(
     assert Batch("new", 3, "1", "1-1", ["1-1"]) == await read(redis_client, knows=knows, seen=9)
     kept = {name: text for name, text in known.items() if name == "unnumbered"}
     assert {"generation": "new", "n": "3", **TOLD, **more, **kept} == await state(redis_client)
+
+
+async def test_a_number_that_is_lost(redis_client: redis.asyncio.Redis) -> None:
+    """Where the one before all cannot be told, that of the earlier group does not stay."""
+    await redis_client.hset(STATE, mapping={"generation": "gen", "n": "9"})
+    await add(redis_client, "1-1", None)
+
+    assert Batch("new", 0, "1", "1-1", ["1-1"]) == await read(redis_client)
+    assert {"generation": "new", **TOLD} == await state(redis_client)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,8 @@ TESTS: dict[str, tuple[str, ...]] = {
 
 FIRST_ENTRY = ("local first = redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], '0-0')", "1 to 2")
 
+A_BOUND = "a bound on the work of one call"
+
 NO_MEMBER_FIRST = "a JSON object begins with a brace"
 
 TWO_WAYS = "both ways count the same"
@@ -234,7 +236,7 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
         (
             "for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], first, '+', 100)) do",
             "100 to 101",
-        ): "a bound on the work of one call",
+        ): A_BOUND,
         (
             "if fields['pending'] == 0 and fields['idle'] > tonumber(ARGV[4]) then",
             "> to >=",
@@ -287,6 +289,23 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
     "bus/lua/part_trimmed.lua": {FIRST_ENTRY: "of two entries the first is looked at, too"},
     "bus/lua/probe_clearing.lua": {
         ("redis.call('EXPIRE', KEYS[3], 1)", "3 to 4"): "the right to it is asked all the same",
+    },
+    "bus/lua/read_group.lua": {
+        ("local first = redis.call('XREAD', 'COUNT', 100, 'STREAMS', KEYS[1], '0-0')", "100 to 101"): A_BOUND,
+        (
+            "local before = lost and {} or redis.call('XREVRANGE', KEYS[1], ARGV[6], '-', 'COUNT', 100)",
+            "100 to 101",
+        ): A_BOUND,
+        ("if #entries > 0 then note() end", "> to >="): "what is noted already is written again",
+        (
+            "if (tonumber(redis.call('HGET', KEYS[2], 'lease') or '0') or 0) > now then",
+            "0 to 1",
+        ): "a lease of 1970 is over, too",
+        ("if #entries > 0 then", "0 to 1"): "where the group stands says the same, and takes longer to ask",
+        (
+            "for index = 1, #info, 2 do fields[info[index]] = info[index + 1] end",
+            "2 to 3",
+        ): "the two fields that are asked are six places apart",
     },
     "bus/lua/register.lua": {
         (
