@@ -24,10 +24,21 @@ PACKAGE = ROOT / "clients" / "node"
 def package() -> Path:
     """A copy with its development dependencies; kept until the lock file changes."""
     needed.program("node", since=20)
+    return _installed(PACKAGE)
+
+
+@pytest.fixture(scope="session")
+def node_oidc_provider() -> Path:
+    """An OP of npm's, as kept."""
+    needed.program("node", since=20)
+    return _installed(Path(__file__).parent / "oidc_provider")
+
+
+def _installed(package: Path) -> Path:
     npm = needed.program("npm")
-    lock = (PACKAGE / "package-lock.json").read_bytes()
+    lock = (package / "package-lock.json").read_bytes()
     place = ROOT / ".tools" / "clients-node" / hashlib.sha256(lock).hexdigest()[:12]
-    shutil.copytree(PACKAGE, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(package, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
     if not (place / "installed").exists():
         subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=place, check=True, capture_output=True)
         (place / "installed").touch()

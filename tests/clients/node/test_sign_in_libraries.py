@@ -1,4 +1,4 @@
-"""The set-ups that the package's page shows, in a fresh app: openid-client, and Passport with it."""
+"""What the package's page shows, in a fresh app: openid-client, Passport with it, and a real OP, node-oidc-provider."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+from tests.clients.node.oidc_provider.place import Visitor, running_place
 from tests.stacks.java.world import World, running_world
 from tests.stacks.program import Program
 from tests.support import needed
@@ -29,14 +30,15 @@ import * as client from 'openid-client';
 import { createClient } from 'redis';
 import { authorizationParams, createListener } from 'logout-listener';
 
-const { ISSUER, REDIS_URL } = process.env;
+const { ISSUER, REDIS_URL, PORT = '0', API_URL, API_TOKEN } = process.env;
 const config = await client.discovery(new URL(ISSUER), 'portal', 'secret');
-const logout = createListener({ redis: createClient({ url: REDIS_URL }), app: 'fresh', clientId: 'portal' });
+const api = API_URL ? { api: { url: API_URL, token: API_TOKEN } } : {};
+const logout = createListener({ redis: createClient({ url: REDIS_URL }), app: 'fresh', clientId: 'portal', ...api });
 await logout.start();
 const app = express();
 app.use(session({ secret: 'not a secret', resave: false, saveUninitialized: false }));
 app.use(logout.express({ loginUrl: '/sign-in' }));
-const server = app.listen(0, '127.0.0.1');
+const server = app.listen(Number(PORT), '127.0.0.1');
 await new Promise((resolve) => server.once('listening', resolve));
 const here = `http://127.0.0.1:${server.address().port}`;
 """
@@ -168,3 +170,22 @@ def test_signed_out_and_in_again(library: str, fresh: Path, world: World, tmp_pa
 
         assert ["login"] == sign_in()["prompt"]
         assert {"user": op.sub(library, "portal")} == get("/").json()
+
+
+def test_at_node_oidc_provider(fresh: Path, node_oidc_provider: Path, tmp_path: Path) -> None:
+    """Refused at the next request after its own logout and after an order, and in again after a password both times."""
+    with running_place(node_oidc_provider, fresh, tmp_path) as place, Visitor(place, "alice") as alice:
+        assert [None] == alice.sign_in()
+        with Visitor(place, "bob") as bob:
+            bob.sign_in()
+
+            alice.sign_out_at_the_op()
+            eventually(lambda: not alice.is_in())
+            # A sign-in in the second of the logout is refused as well.
+            eventually(lambda: ["login"] == alice.sign_in() and alice.is_in())
+
+            place.order("alice")
+            eventually(lambda: not alice.is_in())
+            assert ["login"] == alice.sign_in()
+            assert alice.is_in()
+            assert bob.is_in()
