@@ -32,6 +32,7 @@ export class LogoutListener {
   #readAt = -Infinity;
   /** @type {string | null} */
   #problem = null;
+  #toldOfNoStart = false;
   #listeningSince = 0;
   #skipped = 0;
   #resets = 0;
@@ -115,6 +116,7 @@ export class LogoutListener {
   async statusOf(/** @type {import('./marks.js').Session} */ session) {
     const known = this.known(session);
     if (known !== 'unknown') return known;
+    if (this.#running === undefined) this.#warnOfNoStart();
     // Taken before Redis is asked: of what is heard later it may not know whether the session is newer.
     const looksEnded = this.#knowledge.looksEnded(session);
     const askedAt = performance.now();
@@ -209,6 +211,11 @@ export class LogoutListener {
   /** What a write must not bring back leaves the memory of watched clients, too. */
   async forgetInMemory(/** @type {Set<string>} */ accounts) {
     await Promise.all([...this.#watched].map((client) => client.forget(accounts)));
+  }
+
+  #warnOfNoStart() {
+    if (!this.#toldOfNoStart) this.#options.log.warn(`${this.#options.app}: start() was not called: no logout is heard, and each request waits for Redis`);
+    this.#toldOfNoStart = true;
   }
 
   #hears() {

@@ -78,6 +78,14 @@ describe('a listener', () => {
     await assert.rejects(createListener({ redis, app: 'a' }).start({ signal: AbortSignal.abort() }), { name: 'AbortError' });
   });
 
+  it('that was not started says so, once', async () => {
+    const said = [];
+    const logout = createListener({ redis, app: 'shop', log: { warn: (line) => said.push(line), error() {} } });
+    for (let times = 0; times < 2; times++) assert.equal(await logout.status(claims('alice')), 'live');
+    assert.deepEqual(said, ['shop: start() was not called: no logout is heard, and each request waits for Redis']);
+    await logout.stop();
+  });
+
   it('takes ioredis as well, connected or not', async () => {
     const client = new Redis(redis.options.socket.path, { lazyConnect: true });
     const logout = await listening({ redis: client });
