@@ -31,7 +31,7 @@ class Shop:
     """The app in a process of its own, and browsers. Start it with `with`."""
 
     def __init__(self, spring_boot: str, world: World, directory: Path) -> None:
-        self.world, self.op = world, world.ops["oidc"]
+        self.world, self.op, self.spring_boot = world, world.ops["oidc"], spring_boot
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://localhost:{port}"
@@ -153,3 +153,15 @@ def test_health_and_metrics(shop: Shop, browsers: tuple[requests.Session, reques
 
     assert "UP" == health["components"]["logoutListener"]["status"]
     assert 1 == metric["measurements"][0]["value"]
+
+
+def test_an_app_that_stops_says_goodbye(shop: Shop, tmp_path: Path) -> None:
+    """Before Spring takes its Redis client away: no alarm tells of a process that is deaf."""
+
+    def listening() -> set[object]:
+        return set(shop.world.redis.zrange("{logout}:instances", 0, -1))
+
+    others = listening()
+    with Shop(shop.spring_boot, shop.world, tmp_path):
+        eventually(lambda: len(listening()) > len(others))
+    assert others == listening()

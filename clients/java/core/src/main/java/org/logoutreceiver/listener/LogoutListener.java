@@ -12,6 +12,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
@@ -46,6 +47,7 @@ public final class LogoutListener implements AutoCloseable {
     private final AtomicLong heard = new AtomicLong();
     private final AtomicLong skipped = new AtomicLong();
     private final AtomicLong resets = new AtomicLong();
+    private final AtomicBoolean isClosed = new AtomicBoolean();
     private volatile Long readAt;
     private volatile Instant listeningSince;
     private volatile String problem;
@@ -106,9 +108,12 @@ public final class LogoutListener implements AutoCloseable {
         return firstRead.await(within.toMillis(), TimeUnit.MILLISECONDS);
     }
 
-    /** Stops listening, and says so; takes a few seconds at most. */
+    /** Stops listening, and says so; takes a few seconds at most. Once more does nothing. */
     @Override
     public void close() {
+        if (isClosed.getAndSet(true)) {
+            return;
+        }
         reader.stop();
         reading.interrupt();
         clearing.stop();

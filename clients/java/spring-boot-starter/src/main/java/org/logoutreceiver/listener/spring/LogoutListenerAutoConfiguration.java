@@ -76,6 +76,11 @@ public class LogoutListenerAutoConfiguration {
     }
 
     @Bean
+    Goodbye logoutListenerGoodbye(LogoutListener listener) {
+        return new Goodbye(listener);
+    }
+
+    @Bean
     @ConditionalOnMissingBean(OAuth2AuthorizationRequestResolver.class)
     WayBack logoutWayBack(ClientRegistrationRepository clients, LogoutListenerProperties settings) {
         return new WayBack(clients, settings.maxAge());
