@@ -71,16 +71,17 @@ final class Link {
     }
 
     private synchronized CompletableFuture<RedisConnection> opening() {
-        if (opening == null) {
-            CompletableFuture<RedisConnection> begun =
-                    CompletableFuture.supplyAsync(connector::connect, Link::inThreadOfItsOwn);
-            opening = begun;
-            begun.copy().orTimeout(CONNECT.toMillis(), TimeUnit.MILLISECONDS).exceptionally(failure -> {
-                drop(begun);
-                return null;
-            });
+        if (opening != null) {
+            return opening;
         }
-        return opening;
+        CompletableFuture<RedisConnection> begun = CompletableFuture.supplyAsync(connector::connect, Link::inThreadOfItsOwn);
+        opening = begun;
+        // Where it has failed already it is dropped at once, and what asked for it is still told why.
+        begun.copy().orTimeout(CONNECT.toMillis(), TimeUnit.MILLISECONDS).exceptionally(failure -> {
+            drop(begun);
+            return null;
+        });
+        return begun;
     }
 
     private static void inThreadOfItsOwn(Runnable task) {

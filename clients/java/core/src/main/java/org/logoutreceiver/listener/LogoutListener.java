@@ -47,6 +47,7 @@ public final class LogoutListener implements AutoCloseable {
     private final AtomicLong heard = new AtomicLong();
     private final AtomicLong skipped = new AtomicLong();
     private final AtomicLong resets = new AtomicLong();
+    private final AtomicBoolean isToldOfNoStart = new AtomicBoolean();
     private final AtomicBoolean isClosed = new AtomicBoolean();
     private volatile Long readAt;
     private volatile Instant listeningSince;
@@ -178,6 +179,9 @@ public final class LogoutListener implements AutoCloseable {
     }
 
     private CompletableFuture<Status> ask(Session session, Predicate<Look.Answer> isOver) {
+        if (listeningSince == null && !isToldOfNoStart.getAndSet(true)) {
+            say(Level.WARNING, "start was not called: no logout is heard, and each request waits for Redis");
+        }
         // Taken before Redis is asked: of what is heard later it may not know whether the session is newer.
         boolean looksEnded = knowledge.looksEnded(session);
         long askedAt = System.nanoTime();
