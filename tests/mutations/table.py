@@ -120,6 +120,8 @@ TWO_WAYS = "both ways count the same"
 
 NO_MEMBER_IS_EMPTY = "a member is not empty"
 
+PARSED = "a parser says the same, and takes longer"
+
 LESS_THAN_A_SECOND = "a bucket is kept longer by less than a second"
 
 MORE_PIECES = "the same text, put together from more pieces"
@@ -289,6 +291,23 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
     "bus/lua/part_trimmed.lua": {FIRST_ENTRY: "of two entries the first is looked at, too"},
     "bus/lua/probe_clearing.lua": {
         ("redis.call('EXPIRE', KEYS[3], 1)", "3 to 4"): "the right to it is asked all the same",
+    },
+    "bus/lua/publish.lua": {
+        (
+            "if not string.find(text, '\\\\', 1, true) and not string.find(text, '[^ -~]') then",
+            "1 to 2",
+        ): PARSED,
+        ("if string.byte(text, ending + 1) ~= COMMA then break end", "1 to 2"): PARSED,
+        ("at = ending + 2", "2 to 3"): PARSED,
+        (
+            "local from, to = string.find(ARGV[1], '\"id\":' .. ARGV[15], 1, true)",
+            "1 to 2",
+        ): NO_MEMBER_FIRST,
+        ("if taken > 0 and taken + #item + 1 > room then flush() end", "0 to 1"): "an item has more than one byte",
+        (
+            "redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', math.max(oldest, 0)))",
+            "0 to 1",
+        ): "no entry is of 1970",
     },
     "bus/lua/read_group.lua": {
         ("local first = redis.call('XREAD', 'COUNT', 100, 'STREAMS', KEYS[1], '0-0')", "100 to 101"): A_BOUND,
