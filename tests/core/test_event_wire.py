@@ -34,8 +34,8 @@ EVERYTHING = Eviction(
     reauthenticate=False,
     not_before=5.0,
     traceparent=TRACE,
-    accounts=("a.t", "b"),
-    sessions=(SessionKeys("orders", ("k1", "k2")), SessionKeys("shop", ())),
+    accounts=("a.t", "ö"),
+    sessions=(SessionKeys("orders", ("k1", "kä")), SessionKeys("shop", ())),
     beyond=3,
 )
 """An event with every member there is."""
@@ -45,8 +45,8 @@ WIRE = (
     '"source":"https://op.example","time":"2026-11-20T12:00:00.250Z","datacontenttype":"application/json",'
     f'"traceparent":"{TRACE}","data":{{"tenant":"main","iss":"https://op.example","client_id":"portal","sub":"ü",'
     '"sid":"08a5","jti":"3d\\"0c","scope":"session","applies_to":"client","logout_at":1795176000,"input":"admin",'
-    '"reason":"left","origin":"api","account":"a.t","reauthenticate":false,"accounts":["a.t","b"],'
-    '"sessions":[{"client_id":"orders","keys":["k1","k2"]},{"client_id":"shop","keys":[]}],"beyond":3}}'
+    '"reason":"left","origin":"api","account":"a.t","reauthenticate":false,"accounts":["a.t","ö"],'
+    '"sessions":[{"client_id":"orders","keys":["k1","kä"]},{"client_id":"shop","keys":[]}],"beyond":3}}'
 )
 
 LEAST = Eviction(id="e1", tenant="t1", iss="i", sub="u1", scope="user", logout_at=0, received_at=0.0)

@@ -62,3 +62,10 @@ def test_input_of_a_later_kind_is_kept() -> None:
     text = made(Tenant(**TENANT)).to_json().replace('"input":"ssf"', '"input":"graph"')
 
     assert "graph" == Eviction.from_json(text).input
+
+
+def test_order_that_says_no_more_is_the_stricter() -> None:
+    """The user has to authenticate again, and it is published at once."""
+    order = made(Tenant(**TENANT))
+
+    assert (True, 0.0) == (order.reauthenticate, order.not_before)

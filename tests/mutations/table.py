@@ -157,6 +157,15 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
             "without not isinstance(iss, str)",
         ): "for the type checker: what is no text equals no issuer",
     },
+    "core/eviction.py": {
+        (
+            'applies_to="client" if members.text(data.get("applies_to", "tenant")) == "client" else "tenant",',
+            "'tenant' to 'tenantx'",
+        ): "where none is there, any text but `client` says the same",
+    },
+    "core/layouts/foreign_json.py": {
+        ("while level and depth < MAX_DEPTH:", "without level"): "an empty level has none below it",
+    },
     "core/layouts/java.py": {
         ("_MAX_CLASSES = 64", "64 to 65"): "only a class that is its own ancestor comes there: depth is bounded before",
         (
