@@ -94,7 +94,8 @@ func (s Session) identity() string {
 		}
 		return strconv.FormatFloat(*at, 'f', -1, 64)
 	}
-	return strings.Join([]string{s.iss, s.sub, s.sid, s.account, date(s.authTime), date(s.iat), strings.Join(s.clients, "\r"), strconv.FormatBool(s.cached)}, "\n")
+	// Quoted, as any of them may hold what would part them.
+	return fmt.Sprintf("%q %s %s %t", append([]string{s.iss, s.sub, s.sid, s.account}, s.clients...), date(s.authTime), date(s.iat), s.cached)
 }
 
 func (s Session) began() *float64 {

@@ -421,6 +421,7 @@ async def test_keys_that_are_escaped(redis_client: redis.asyncio.Redis) -> None:
         '"a",5',
         '"a',
         '"a"b',
+        'a"',
         '["a"]',
         '"\\"","b",7',
     ]
