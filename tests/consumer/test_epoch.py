@@ -18,19 +18,30 @@ KEYS = KeyNames()
 NOW_S = 1_795_176_000
 
 
-@pytest.mark.parametrize("there", [(), (KEYS.events,), (KEYS.sequence,), (KEYS.epoch,), (KEYS.events, KEYS.sequence)])
+@pytest.mark.parametrize("there", [(), (KEYS.events,), (KEYS.sequence,), (KEYS.events, KEYS.sequence)])
 async def test_lost_or_not(redis_client: redis.asyncio.Redis, there: Sequence[str]) -> None:
-    """Stream, numbering and epoch are all gone; where one of them is there, nothing is written."""
+    """Stream and numbering are gone with the epoch; where one of them is there, nothing was lost: 0 ends no session."""
     await redis_client.delete(KEYS.epoch)
     for name in there:
         await redis_client.set(name, "5")
+    epoch = 0 if there else NOW_S
 
     written = await begin_if_lost(redis_client, KEYS, now_s=NOW_S + 0.5)
 
-    assert (None if there else NOW_S) == written
-    assert await redis_client.get(KEYS.epoch) == (
-        b"5" if KEYS.epoch in there else None if there else str(NOW_S).encode()
-    )
+    assert epoch == written
+    assert str(epoch).encode() == await redis_client.get(KEYS.epoch)
+
+
+@pytest.mark.parametrize("there", [(), (KEYS.events, KEYS.sequence)])
+@pytest.mark.parametrize("epoch", [b"0", b"5"])
+async def test_written_once(redis_client: redis.asyncio.Redis, epoch: bytes, there: Sequence[str]) -> None:
+    """Where there is one it stays."""
+    for name in there:
+        await redis_client.set(name, "5")
+    await redis_client.set(KEYS.epoch, epoch)
+
+    assert await begin_if_lost(redis_client, KEYS, now_s=NOW_S) is None
+    assert epoch == await redis_client.get(KEYS.epoch)
 
 
 @pytest.mark.parametrize(("there", "epoch"), [((), NOW_S), (("a",), 0), (("b",), 0), (("a", "b"), 0)])

@@ -4,9 +4,9 @@
 -- KEYS: 1 events, 2 sequence, 3 epoch, then what only an installation in use has
 -- ARGV: 1 now in seconds
 -- Returns the epoch where it was written now, else nothing
-if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) > 0 then return false end
--- In use, and no logout yet: an earlier release wrote no epoch. Nothing is lost then, and no session ends.
-local in_use = #KEYS > 3 and redis.call('EXISTS', unpack(KEYS, 4)) > 0
+if redis.call('EXISTS', KEYS[3]) > 0 then return false end
+-- An earlier release wrote no epoch, and listeners keep no answer of a Redis without one that has no news: 0 ends nothing.
+local in_use = redis.call('EXISTS', KEYS[1], KEYS[2], unpack(KEYS, 4)) > 0
 local epoch = in_use and '0' or ARGV[1]
 redis.call('SET', KEYS[3], epoch)
 return epoch

@@ -19,13 +19,16 @@ EPOCH = Script.read("epoch")
 async def begin_if_lost(
     client: redis.asyncio.Redis, keys: KeyNames, *, now_s: float, in_use: Iterable[str] = ()
 ) -> int | None:
-    """Write an epoch where stream, numbering and epoch are all gone; may raise what `connection.Failure` names.
+    """Write an epoch where there is none; may raise what `connection.Failure` names.
+
+    It is the present time where stream and numbering are gone too, for then the marks are. Else it is 0, which ends no
+    session: an earlier release wrote none.
 
     Args:
         client: With the receiver's rights.
         keys: Key names.
         now_s: NumericDate seconds.
-        in_use: Keys that only an installation in use has. Where one is there nothing was lost, and the epoch is 0.
+        in_use: Further keys that only an installation in use has. Where one is there nothing was lost either.
 
     Returns:
         The epoch written, NumericDate seconds; None where none was.
