@@ -11,6 +11,7 @@ from aiohttp import web
 
 from receiver.errors import ConfigurationError
 from receiver.runtime.http_server import HttpServer, Limits
+from receiver.runtime.no_newcomers import refuse_newcomers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +86,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._accepting.close()
         for listening in self._sockets:
-            # The kernel completes no further connection while those that are complete are taken.
-            listening.listen(0)
+            refuse_newcomers(listening)
             listening.setblocking(False)
             with contextlib.suppress(OSError):
                 while True:
