@@ -49,3 +49,10 @@ def test_unknown_event(uri: str) -> None:
 def test_name_of_an_event() -> None:
     """The last part of its URI."""
     assert ["session-revoked", "x"] == [type_of(uri).name for uri in (f"{BASE}caep/event-type/session-revoked", "x")]
+
+
+def test_one_by_its_address() -> None:
+    """As it is known; one that is not known ends nothing and says nothing of the stream."""
+    for uri, known in EVENT_TYPES.items():
+        assert type_of(uri) is known
+    assert EventType("https://x.example/e") == type_of("https://x.example/e")

@@ -150,13 +150,27 @@ def test_every_beginning_and_every_change(form: str) -> None:
                 continue
 
 
+@pytest.mark.parametrize(("value", "data"), [(b"\x80", {}), (b"\xa2a.", "a."), (b"\x81\xa1a\xa1.", {"a": "."})])
+def test_msgpack_that_looks_like_a_pickle(value: bytes, data: object) -> None:
+    """A pickle has both its first byte and its last."""
+    assert data == forms.parse(value)
+
+
+@pytest.mark.parametrize("value", [b"", forms.CACHELIB])
+def test_no_value(value: bytes) -> None:
+    """It is in no form, not even in a damaged one."""
+    with pytest.raises(BadValueError) as met:
+        forms.parse(value)
+    assert "shape" == met.value.reason
+
+
 @pytest.mark.parametrize(
     ("value", "word"),
     [
         (b"", "empty"), (b"\x09\xf0\xc9\xf0 ", "data_protection"), (b"gAAAAABo", "fernet"), (b"x\x9c..", "zlib"),
         (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xff\xfe", "unknown"), (b'{"a": 1}', "foreign_json"),
         (pickle.dumps({}), "pickled"), (b"\x81\xa1a\x01", "msgpack"), (FORMS["java-claims"], "java"),
-        (HOSTILE["deep msgpack"], "too_deep"),
+        (HOSTILE["deep msgpack"], "too_deep"), (b'{"a', "unknown"), (b"!", "unknown"),
     ],
 )  # fmt: skip
 def test_names(value: bytes, word: str) -> None:

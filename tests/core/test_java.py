@@ -84,9 +84,11 @@ NUMBERS = [
         (an(of("T", ("x", "I"), flags=WRITES), b"\0\0\0\x01", block(b"z"), text("a"), END), {"x": 1, "T": [b"z", "a"]}),
         (an(of("T", flags=WRITES), END), {}),
         (an(of("T", flags=EXTERNAL_BLOCKS), block(b"z"), END), {"T": [b"z"]}),
+        (an(of("T", ("x", "I"), flags=EXTERNAL_BLOCKS), block(b"z"), END), {"T": [b"z"]}),
         # Arrays, of bytes for numbers.
         (array("Ljava.lang.String;", 2, text("a") + NULL), ["a", None]), (array("B", 2, b"ab"), b"ab"),
-        (array("J", 1, bytes(8)), bytes(8)), (array("[I", 1, array("I", 0, b"")), [b""]),
+        (array("J", 1, bytes(8)), bytes(8)), (array("IX", 1, bytes(4)), bytes(4)),
+        (array("[I", 1, array("I", 0, b"")), [b""]),
         # Enumerations are their names, classes and proxies are nothing.
         (b"\x7e" + of("E") + text("RED"), "RED"), (b"\x76" + of("T"), None),
         (an(b"\x7d\0\0\0\x02" + utf("I") + utf("J") + END + of("P", ("h", "I")), b"\0\0\0\x05"), {"h": 5}),
@@ -145,6 +147,8 @@ A, ONE, SIZE = text("a"), text("1"), block(b"\0\0\0\x02")
         (written("java.util.ArrayList", fields=(("size", "I"),), values=b"\0\0\0\x05"), {"size": 5}),
         (written("org.example.OwnList", A), {"org.example.OwnList": ["a"]}),
         (written("java.util.BitSet2", A), {"java.util.BitSet2": ["a"]}),
+        (written("java.util.BitSet2", block(bytes(8))), {"java.util.BitSet2": [bytes(8)]}),
+        (written("java.util.BitSet2", block(b"\x02" + bytes(12))), {"java.util.BitSet2": [b"\x02" + bytes(12)]}),
         # What `List.of` and `Map.of` write.
         (written("java.util.CollSer", SIZE, A, ONE, fields=(("tag", "I"),), values=b"\0\0\0\x01"), ["a", "1"]),
         (written("java.util.CollSer", SIZE, A, ONE, fields=(("tag", "I"),), values=b"\0\0\0\x03"), {"a": "1"}),
@@ -184,6 +188,7 @@ def test_classes_of_javas_own(content: bytes, value: Any) -> None:
             b"\x71\0\0\0\0", an(text("no class")), b"\x75" + NULL + bytes(4), an(of("T", ("x", "Q")), bytes(8)),
             array("Lo;", 2, NULL), array("I", 2, bytes(7)), array("Lo;", 0x7FFFFFFF, b""), an(T),
             an(of("T", flags=EXTERNAL), block(b"z"), END), an(of("T", flags=WRITES), A),
+            an(of("T", flags=EXTERNAL | 1), block(b"z"), END),
             an(of("T", parent=text("no class"))), b"\x72" + utf("T") + bytes(8) + b"\x02\xff\xff",
             an(b"\x7d\x7f\xff\xff\xff" + END + NULL),
         )),
@@ -196,16 +201,26 @@ def test_what_is_none(stream: bytes) -> None:
         java.parse(stream)
 
 
-def nested(levels: int) -> bytes:
-    """Arrays in arrays."""
-    return array("Lo;", 1, b"") + (b"\x75" + reference(0) + b"\0\0\0\x01") * (levels - 2) + NULL
+def nested(way: str, levels: int) -> bytes:
+    """Contents in each other in one way; the innermost is at the last level."""
+    inside = levels - 2
+    typed = b"\x72" + utf("T") + b"serialno\x02\0\x01L" + utf("x")
+    return {
+        "array": array("Lo;", 1, b"") + (b"\x75" + reference(0) + b"\0\0\0\x01") * inside + NULL,
+        "field": an(T) + (b"\x73" + reference(0)) * inside + NULL,
+        "written": an(of("W", flags=WRITES)) + (b"\x73" + reference(0)) * inside + NULL + END * (levels - 1),
+        "enumeration": b"\x7e" + of("E") + (b"\x7e" + reference(0)) * inside + text("A"),
+        "type of a field": typed * (levels - 1) + text("t") + (END + NULL) * (levels - 1),
+        "class above": b"\x76" + (of("T", parent=b"") * inside) + NULL,
+    }[way]
 
 
-def test_depth_is_bounded() -> None:
-    """Sixty-four levels."""
-    assert read(nested(DEPTH))
+@pytest.mark.parametrize("way", ["array", "field", "written", "enumeration", "type of a field", "class above"])
+def test_depth_is_bounded(way: str) -> None:
+    """Sixty-four levels, in whichever way contents are in each other."""
+    read(nested(way, DEPTH))
     with pytest.raises(BadValueError, match="too_deep"):
-        read(nested(DEPTH + 1))
+        read(nested(way, DEPTH + 1))
 
 
 def test_ancestors_are_bounded() -> None:
@@ -220,8 +235,15 @@ def test_number_of_values_is_bounded() -> None:
     assert LIMIT - 3 == len(read(array("Lo;", LIMIT - 3, NULL * (LIMIT - 3))))
     with pytest.raises(BadValueError, match="too_many"):
         read(array("Lo;", LIMIT - 2, NULL * (LIMIT - 2)))
-    of_one = array(
-        "Lo;", LIMIT // 2, an(of("N", ("n", "B")), b"\1") + (b"\x73" + reference(2) + b"\1") * (LIMIT // 2 - 1)
-    )
+
+
+def test_fields_count_too() -> None:
+    """An array of two objects of one class, and of nothings: eight contents beside all these."""
+    fields = 40_000
+    some = b"B" + utf("n")
+    described = b"\x72" + utf("N") + b"serialno\x02" + struct.pack(">H", fields) + some * fields + END + NULL
+    objects = an(described, b"\1" * fields) + an(reference(2), b"\1" * fields)
+    others = LIMIT - 8 - 2 * fields
+    assert others + 2 == len(read(array("Lo;", others + 2, objects + NULL * others)))
     with pytest.raises(BadValueError, match="too_many"):
-        read(of_one)
+        read(array("Lo;", others + 3, objects + NULL * (others + 1)))

@@ -145,13 +145,30 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
             "without value.isascii()",
         ): "the long way says the same of ASCII",
     },
+    "core/audit.py": {
+        ("first: int = 0", "0 to 1"): "set with the first record, and without one nothing shows it",
+        (
+            "if known[place].items() <= record.items():",
+            "known[place].items() <= record.items() to known[place].items() < record.items()",
+        ): "a record has more members than a search names",
+        ("return None", "without return None"): "the last character of a line is no record either",
+        (
+            'return record if is_record and type(record.get("lost", 0)) is int else None',
+            "0 to 1",
+        ): "only the type counts",
+    },
     "core/signals/security_event.py": {
+        ("e.signed, e.encrypted = e.compact, False", "False to True"): "of a SET nothing reads it",
         (
             "if ends is None or self.subject is None or not self.orders(transmitter):",
             "without ends is None",
         ): "for the type checker: `orders` says no to it, too",
     },
     "core/signals/set_claims.py": {
+        (
+            "in_ms = isinstance(value, int | float) and _EARLIEST * 1000 <= value <= MAX_NUMERIC_DATE * 1000",
+            "1000 to 1001",
+        ): "beyond the latest date neither seconds nor milliseconds are one",
         (
             "if not isinstance(iss, str) or not transmitter.issuer.accepts_issuer(iss):",
             "without not isinstance(iss, str)",

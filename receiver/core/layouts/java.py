@@ -95,10 +95,7 @@ class _Reader:
             raise BadValueError("too_deep")
         if self._items > MAX_ITEMS:
             raise BadValueError("too_many")
-        kind = self._number(">B")
-        if kind not in self._of_kind:
-            raise BadValueError("shape")
-        return self._of_kind[kind](depth)
+        return self._of_kind[self._number(">B")](depth)
 
     def _nothing(self, _depth: int) -> None:
         return None
@@ -135,7 +132,7 @@ class _Reader:
         self._raw(8)
         self._remember(found)
         found.flags = self._number(">B")
-        for _ in range(self._count(self._number(">H"))):
+        for _ in range(self._number(">H")):
             kind = chr(self._number(">B"))
             name = self._utf(self._number(">H"))
             if kind in _OBJECTS:
@@ -145,7 +142,7 @@ class _Reader:
 
     def _proxy(self, depth: int) -> _Class:
         found = self._remember(_Class(""))
-        for _ in range(self._count(self._number(">I"))):
+        for _ in range(self._number(">I")):
             self._utf(self._number(">H"))
         return self._ended(found, depth)
 
@@ -195,7 +192,7 @@ class _Reader:
         length = self._number(">I")
         if kind in _PRIMITIVES:
             return self._raw(length * struct.calcsize(_PRIMITIVES[kind]))
-        made += [self.content(depth - 1) for _ in range(self._count(length))]
+        made += [self.content(depth - 1) for _ in range(length)]
         return made
 
     def _enum(self, depth: int) -> Any:
@@ -225,12 +222,6 @@ class _Reader:
     def _remember(self, value: Any) -> Any:
         self._seen.append(value)
         return value
-
-    def _count(self, length: int) -> int:
-        """A number of things, each of which takes a byte at least."""
-        if length > len(self._bytes) - self._at:
-            raise BadValueError("shape")
-        return length
 
     def _number(self, form: str) -> Any:
         return struct.unpack(form, self._raw(struct.calcsize(form)))[0]
