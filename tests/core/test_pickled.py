@@ -90,7 +90,12 @@ def test_opcodes_are_counted() -> None:
     """A hundred thousand, the last included."""
     assert pickled.parse(b"N0" * (LIMIT // 2 - 1) + b"N.") is None
     with pytest.raises(BadValueError, match="too_many"):
-        pickled.parse(b"N0" * (LIMIT // 2) + b"N.")
+        pickled.parse(b"N0" * (LIMIT // 2 - 1) + b"NN.")
+
+
+def test_opcodes_without_a_value() -> None:
+    """They leave none on the stack."""
+    assert 5 == pickled.parse(b"K\x05\x80\x02.")
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
