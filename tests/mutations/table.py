@@ -183,6 +183,16 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
     "core/layouts/foreign_json.py": {
         ("while level and depth < MAX_DEPTH:", "without level"): "an empty level has none below it",
     },
+    "core/layouts/msgpack.py": {
+        (
+            "return self._text(kind & 0x1F) if kind < 0xC0 else kind - 0x100  # noqa: PLR2004",
+            "kind < 192 to kind <= 192",
+        ): "no such byte comes here",
+        (
+            "return self._text(kind & 0x1F) if kind < 0xC0 else kind - 0x100  # noqa: PLR2004",
+            "192 to 193",
+        ): "no such byte comes here",
+    },
     "core/layouts/java.py": {
         ("_MAX_CLASSES = 64", "64 to 65"): "only a class that is its own ancestor comes there: depth is bounded before",
         (
