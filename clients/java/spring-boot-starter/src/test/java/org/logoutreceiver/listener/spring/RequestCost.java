@@ -4,12 +4,8 @@ import com.sun.management.ThreadMXBean;
 import io.lettuce.core.RedisClient;
 import io.lettuce.core.api.StatefulRedisConnection;
 import jakarta.servlet.Filter;
-import jakarta.servlet.FilterChain;
 import jakarta.servlet.ServletException;
 import jakarta.servlet.http.HttpServlet;
-import jakarta.servlet.http.HttpServletRequest;
-import jakarta.servlet.http.HttpServletResponse;
-import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.ServerSocket;
 import java.nio.file.Files;
@@ -55,7 +51,6 @@ import org.springframework.security.web.header.HeaderWriterFilter;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RestController;
 import org.springframework.web.context.WebApplicationContext;
-import org.springframework.web.filter.OncePerRequestFilter;
 import org.springframework.web.servlet.DispatcherServlet;
 
 /**
@@ -120,7 +115,7 @@ final class RequestCost {
                     ConfigurableApplicationContext check = spring(url, "check")) {
                 show("Spring Boot, oauth2Login", asked, blocks, through(none), through(nothing), through(check));
             }
-            show("a servlet behind one filter", asked, blocks, plain(null), plain(new Nothing()), plain(new Plain(listener)));
+            show("a servlet behind one filter", asked, blocks, plain(null), plain(new PlainServlets.Nothing()), plain(new PlainServlets.Plain(listener)));
         } finally {
             client.shutdown();
         }
@@ -212,7 +207,7 @@ final class RequestCost {
     }
 
     private static Call plain(Filter filter) throws ServletException {
-        return filter == null ? through(new Page()) : through(new Page(), filter);
+        return filter == null ? through(new PlainServlets.Page()) : through(new PlainServlets.Page(), filter);
     }
 
     private static Call through(HttpServlet servlet, Filter... filters) {
@@ -262,50 +257,11 @@ final class RequestCost {
         @Bean
         SecurityFilterChain chain(HttpSecurity http, @Value("${cost}") String what) throws Exception {
             if (what.equals("nothing")) {
-                http.addFilterAfter(new Nothing(), HeaderWriterFilter.class);
+                http.addFilterAfter(new PlainServlets.Nothing(), HeaderWriterFilter.class);
             }
             return http.authorizeHttpRequests(requests -> requests.anyRequest().authenticated())
                     .oauth2Login(Customizer.withDefaults())
                     .build();
         }
-    }
-
-    private static final class Nothing extends OncePerRequestFilter {
-        @Override
-        protected void doFilterInternal(HttpServletRequest request, HttpServletResponse response, FilterChain chain)
-                throws IOException, ServletException {
-            chain.doFilter(request, response);
-        }
-    }
-
-    /** What an app without Spring Security writes. */
-    private static final class Plain extends OncePerRequestFilter {
-        private final LogoutListener listener;
-
-        Plain(LogoutListener listener) {
-            this.listener = listener;
-        }
-
-        @Override
-        protected void doFilterInternal(HttpServletRequest request, HttpServletResponse response, FilterChain chain)
-                throws IOException, ServletException {
-            if (listener.isSignedOut(claims(request))) {
-                response.sendError(HttpServletResponse.SC_UNAUTHORIZED);
-                return;
-            }
-            chain.doFilter(request, response);
-        }
-    }
-
-    private static final class Page extends HttpServlet {
-        @Override
-        protected void doGet(HttpServletRequest request, HttpServletResponse response) throws IOException {
-            response.getWriter().write(claims(request).get("sub").toString());
-        }
-    }
-
-    @SuppressWarnings("unchecked")
-    private static Map<String, Object> claims(HttpServletRequest request) {
-        return (Map<String, Object>) request.getSession(false).getAttribute("claims");
     }
 }
