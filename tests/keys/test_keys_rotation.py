@@ -159,12 +159,13 @@ async def test_forged_flood(rig: Rig, op: OP) -> None:
     headers = (op.header(kid=f"forged-{number}") for number in range(1000))
     flood = [f"{b64(json.dumps(header))}.{payload}.{signature}" for header in headers]
     accepted, refused = [], []
-    for start in range(0, 1000, 100):
-        *answers, good = await rig.post_all([*flood[start : start + 100], op.token()])
+    # Few at once: a good one has to be published within its time, on a busy machine, too.
+    for start in range(0, 1000, 25):
+        *answers, good = await rig.post_all([*flood[start : start + 25], op.token()])
         accepted.append(good.status)
         refused += [(answer.status, answer.code) for answer in answers]
 
-    assert [200] * 10 == accepted
+    assert [200] * 40 == accepted
     assert [(400, "unknown_kid")] * 1000 == refused
     assert 2 == op.jwks_fetches
 

@@ -183,6 +183,9 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
     "core/layouts/foreign_json.py": {
         ("while level and depth < MAX_DEPTH:", "without level"): "an empty level has none below it",
     },
+    "core/layouts/msal_cache.py": {
+        ('return ""', "return '' to return None"): "neither is a problem",
+    },
     "core/layouts/msgpack.py": {
         (
             "return self._text(kind & 0x1F) if kind < 0xC0 else kind - 0x100  # noqa: PLR2004",
