@@ -59,7 +59,7 @@ def test_nothing_as_msal_writes_it(blob: object) -> None:
 
 def test_number_of_entries() -> None:
     """Fifty thousand, those of all sections together."""
-    entries = {str(number): {} for number in range(LIMIT - 1)}
+    entries: dict[str, Any] = {str(number): {} for number in range(LIMIT - 1)}
     assert LIMIT - 1 == len(read({"RefreshToken": entries, "IdToken": {"a": {}}})[0]["RefreshToken"])
     with pytest.raises(BadValueError) as met:
         read({"RefreshToken": entries, "IdToken": {"a": {}, "b": {}}})
