@@ -86,6 +86,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._accepting.close()
         for listening in self._sockets:
+            # Where newcomers cannot be refused there is one at a time.
+            listening.listen(0)
             refuse_newcomers(listening)
             listening.setblocking(False)
             with contextlib.suppress(OSError):

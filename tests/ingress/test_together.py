@@ -12,9 +12,10 @@ import pytest
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs.token_verifier import TokenVerifier
 from receiver.ingress.intake import Intake
-from receiver.runtime.connection import IS_KNOWN_AIOHTTP, Connection
+from receiver.runtime.connection import Connection
 from receiver.runtime.heads import MAX_HEADS, Head, Heads
 from tests.support.receiver import FORM, Receiver, start_receiver, t1
+from tests.support.short_way import short_way
 from tests.support.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
     from tests.support.op import OP
 
-pytestmark = pytest.mark.skipif(not IS_KNOWN_AIOHTTP, reason="with this aiohttp there is no short way")
+pytestmark = short_way
 
 REFUSED = b"GET /backchannel-logout HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.runtime.connection import IS_KNOWN_AIOHTTP
 from receiver.runtime.http_server import HttpServer, Limits
 from receiver.runtime.same_response import Same, SameResponse
+from tests.support.short_way import short_way
 from tests.support.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 POST = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 GET = b"GET /g HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS = Limits(head_timeout_s=60.0, keepalive_s=60.0, max_header_bytes=8190, max_connections=10)
-
-short_way = pytest.mark.skipif(not IS_KNOWN_AIOHTTP, reason="with this aiohttp there is no short way")
 
 
 class Served:
