@@ -99,7 +99,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bus/lua/part_lines.lua": ("tests/consumer/test_register_script.py",),
     "bus/lua/part_trimmed.lua": GROUP_STATE,
     "bus/lua/probe_clearing.lua": ("tests/diagnosis/test_probes.py",),
-    "bus/lua/publish.lua": ("tests/protocol/test_publish_script.py",),
+    "bus/lua/publish.lua": tuple(
+        f"tests/protocol/test_publish_{part}.py" for part in ("script", "sessions", "accounts")
+    ),
     "bus/lua/put_recheck.lua": ("tests/evictor/test_recheck_orders.py",),
     "bus/lua/read_group.lua": ("tests/consumer/test_group_reads.py",),
     "bus/lua/register.lua": ("tests/consumer/test_register_script.py",),
