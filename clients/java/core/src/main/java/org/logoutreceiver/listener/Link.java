@@ -13,7 +13,7 @@ import org.logoutreceiver.listener.redis.RedisConnection;
 import org.logoutreceiver.listener.redis.RedisConnector;
 import org.logoutreceiver.listener.redis.RedisReplyException;
 
-/** A connection that opens with the next command, and is closed for good by one that fails: W1 and W2 of docs/listener.md. */
+/** A connection that opens with the next command, and is closed by one that fails: W1 and W2 of docs/listener.md. */
 final class Link {
     /** How long a command that does not block may take. */
     private static final Duration COMMAND = Duration.ofSeconds(2);
@@ -23,6 +23,7 @@ final class Link {
 
     private final RedisConnector connector;
     private CompletableFuture<RedisConnection> opening;
+    private boolean isClosed;
 
     Link(RedisConnector connector) {
         this.connector = connector;
@@ -49,9 +50,11 @@ final class Link {
         return reply;
     }
 
+    /** For good: nothing would close what was opened later. */
     void close() {
         CompletableFuture<RedisConnection> used;
         synchronized (this) {
+            isClosed = true;
             used = opening;
         }
         if (used != null) {
@@ -73,6 +76,9 @@ final class Link {
     private synchronized CompletableFuture<RedisConnection> opening() {
         if (opening != null) {
             return opening;
+        }
+        if (isClosed) {
+            return CompletableFuture.failedFuture(new IllegalStateException("the listener is closed"));
         }
         CompletableFuture<RedisConnection> begun = CompletableFuture.supplyAsync(connector::connect, Link::inThreadOfItsOwn);
         opening = begun;

@@ -119,7 +119,9 @@ public final class LogoutListener implements AutoCloseable {
         reading.interrupt();
         clearing.stop();
         try {
-            acknowledgements.stop(STOP);
+            if (listeningSince != null) {
+                acknowledgements.stop(STOP);
+            }
         } catch (InterruptedException stop) {
             Thread.currentThread().interrupt();
         }

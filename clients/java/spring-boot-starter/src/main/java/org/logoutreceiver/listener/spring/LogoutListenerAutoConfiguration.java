@@ -12,6 +12,7 @@ import org.logoutreceiver.listener.Health;
 import org.logoutreceiver.listener.ListenerOptions;
 import org.logoutreceiver.listener.LogoutListener;
 import org.logoutreceiver.listener.redis.LettuceConnector;
+import org.logoutreceiver.listener.redis.RedisConnection;
 import org.logoutreceiver.listener.redis.RedisConnector;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.beans.factory.annotation.Value;
@@ -48,13 +49,26 @@ public class LogoutListenerAutoConfiguration {
     @ConditionalOnMissingBean
     RedisConnector logoutRedisConnector(LogoutListenerProperties settings, ObjectProvider<LettuceConnectionFactory> spring) {
         if (settings.redisUrl() != null) {
-            return new LettuceConnector(RedisClient.create(settings.redisUrl()));
+            return new OwnRedis(RedisClient.create(settings.redisUrl()));
         }
         LettuceConnectionFactory factory = spring.getIfAvailable();
         if (factory != null && factory.getRequiredNativeClient() instanceof RedisClient client) {
             return new LettuceConnector(client);
         }
         throw new IllegalStateException("Spring's Redis is not one server by Lettuce: set logout-listener.redis-url, or add a bean RedisConnector");
+    }
+
+    /** A client of the starter's own. It is no bean of its type, as the app may want to have one; Spring closes it after the listener. */
+    private record OwnRedis(RedisClient client) implements RedisConnector, AutoCloseable {
+        @Override
+        public RedisConnection connect() {
+            return new LettuceConnector(client).connect();
+        }
+
+        @Override
+        public void close() {
+            client.shutdown();
+        }
     }
 
     @Bean(destroyMethod = "close")
