@@ -7,6 +7,7 @@ middleware runs. Needs asyncio.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import warnings
 from typing import TYPE_CHECKING, Any, Unpack
@@ -239,7 +240,8 @@ class _Socket:
         await self._send(message)
 
     async def close(self) -> None:
-        if not self._closed:
+        # A browser that has left meanwhile is what was wanted; ASGI has servers say so by an OSError.
+        with contextlib.suppress(OSError):
             await self.send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "signed out"})
 
 

@@ -109,6 +109,18 @@ async def test_redis_does_not_answer(redis_server: EmbeddedRedis, redis_client: 
     await client.aclose()
 
 
+async def test_closed_while_it_is_asked(redis_server: EmbeddedRedis) -> None:
+    """Who asked and was not sent yet is cancelled, as those are whose trip is under way; none waits for ever."""
+    client = connect(redis_server.url, timeout_s=5.0)
+    trips = Trips(client)
+    asking = asyncio.create_task(trips.one("PING"))
+    await asyncio.sleep(0)
+    await trips.aclose()
+    await asyncio.wait([asking], timeout=5.0)
+    assert asking.cancelled()
+    await client.aclose()
+
+
 def test_a_hash_in_both_protocols() -> None:
     """As a mapping and as a list."""
     assert {b"a": b"1", b"b": b"2"} == pairs_of({b"a": b"1", b"b": b"2"}) == pairs_of([b"a", b"1", b"b", b"2"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from receiver.consumer import asgi, knowledge
 from receiver.consumer.asgi import SignOut
 from receiver.core.marks import digest
 from tests.integrations.conftest import API, DEADLINE_S, ISS, LOGOUT_AT, PAGE, World, claims
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -227,6 +229,35 @@ async def test_without_lifespan_and_session(world: World) -> None:
         assert 401 == (await client.get("/alice")).status_code
         assert 200 == (await client.get("/bob")).status_code
     assert ["/alice", "/bob"] == served
+
+
+async def test_websocket_whose_browser_has_just_left(world: World) -> None:
+    """Nothing is left to close, which is no error: asyncio logs none."""
+    left: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+    tried, gone = asyncio.Event(), asyncio.Event()
+
+    async def app(_: Scope, __: Any, ___: Any) -> None:
+        await gone.wait()
+
+    async def send(_: Any) -> None:
+        # As ASGI has servers answer who sends to a client that has left.
+        tried.set()
+        raise BrokenPipeError
+
+    guarded = SignOut(app, world.url, claims=lambda _: claims("alice"), on_eviction=world.hear)
+    socket: dict[str, Any] = {"type": "websocket", "path": "/chat", "headers": [], "query_string": b""}
+    receive: Any = asyncio.Event().wait
+    serving = asyncio.create_task(guarded(socket, receive, send))
+    await until(lambda: bool(guarded._sockets))
+    await world.publish("alice")
+    async with asyncio.timeout(DEADLINE_S):
+        await tried.wait()
+    gone.set()
+    await serving
+    await guarded.stop()
+    gc.collect()
+    assert [] == left
 
 
 @contextlib.asynccontextmanager

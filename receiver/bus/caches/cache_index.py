@@ -198,6 +198,8 @@ class CacheIndex:
         """Whether there was anything without room at all, for `may_lack`. Those who ask at the same moment ask once."""
         if self._full is None:
             self._full = asyncio.ensure_future(self._trips.one("HLEN", self._keys.full_buckets))
+            # An error is told to those who wait; where they have all left it is of no interest.
+            self._full.add_done_callback(lambda full: full.cancelled() or full.exception())
             asyncio.get_running_loop().call_soon(self._asked_for_full)
         return asyncio.shield(self._full)
 

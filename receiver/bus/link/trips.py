@@ -97,6 +97,8 @@ class Trips:
 
     async def aclose(self) -> None:
         """End what is under way; those who asked are cancelled."""
+        for asked in self._asked:
+            asked.replies.cancel()
         self._asked.clear()
         await cancel(*self._under_way)
 
