@@ -3,7 +3,8 @@
     python -m tests.mutations                     # every file of the table
     python -m tests.mutations core/tokens mark    # those whose names contain one of these
 
-The repository stays as it is. It runs at the lowest priority, and ends with 1 when a mutant survives that `ARGUED` does
+The repository stays as it is. What is known from an earlier run is not tried again (`tests.mutations.verdicts`), so a
+run that was stopped goes on. It runs at the lowest priority, and ends with 1 when a mutant survives that `ARGUED` does
 not name, when `ARGUED` names one that does not, and when a file of the core or a script is not in the table.
 """
 
@@ -15,6 +16,7 @@ import io
 import os
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +24,7 @@ import pytest
 from tests.mutations import lua, python, trial
 from tests.mutations.table import ARGUED, TESTS
 from tests.mutations.trial import PACKAGE, Imported, Trial
+from tests.mutations.verdicts import KEPT_IN, Verdicts, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,51 +41,73 @@ class Run:
     Args:
         names: Of the files.
         jobs: Trials at once.
+        verdicts: Of earlier runs.
     """
 
-    def __init__(self, names: Sequence[str], jobs: int) -> None:
+    def __init__(self, names: Sequence[str], jobs: int, verdicts: Verdicts) -> None:
         self._jobs = jobs
+        self._verdicts = verdicts
         self._texts = {name: (PACKAGE / name).read_text() for name in names}
         self._mutants = {name: mutants_of(name, text) for name, text in self._texts.items()}
-        self._alive: dict[str, list[Mutant]] = {name: [] for name in names}
+        self._digests = {
+            one: digest_of(self._texts[name], [PACKAGE.parent / test for test in TESTS[name]], f"{name} {number}")
+            for name, mutants in self._mutants.items()
+            for number, one in enumerate(mutants)
+        }
         self.faults = 0
+        self.counts: Counter[str] = Counter()
 
     def try_imports(self) -> None:
         """Those that need the package imported anew; to be called before anything has imported it."""
-        for name, mutants in self._mutants.items():
-            changed = [one for one in mutants if one.at_import]
-            if not changed:
+        for name in self._mutants:
+            untried = self._untried(name, at_import=True)
+            if not untried:
                 continue
             arguments = [trial.PURE, *TESTS[name]]
-            unchanged = trial.at_import(PACKAGE / name, None, arguments)
-            if not [*trial.survivors([unchanged], jobs=1, timeout_s=LIMIT_S)]:
+            if self._fails(trial.at_import(PACKAGE / name, None, arguments)):
                 arguments.remove(trial.PURE)
-            trials = [trial.at_import(PACKAGE / name, one, arguments) for one in changed]
-            self._note(name, trial.survivors(trials, jobs=self._jobs, timeout_s=LIMIT_S))
+            self._try([trial.at_import(PACKAGE / name, one, arguments) for one in untried], LIMIT_S)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """All the others, and what came of each file."""
         imported = trial.Imported()
-        for name, mutants in self._mutants.items():
-            began = time.monotonic()
-            if not [*trial.survivors([self._trial(name, None, session, imported)], jobs=1, timeout_s=LIMIT_S)]:
-                raise RuntimeError(f"the tests of {name} fail without a change, too")
-            timeout_s = LIMIT_S + LIMIT_TIMES * (time.monotonic() - began)
-            trials = [self._trial(name, one, session, imported) for one in mutants if not one.at_import]
-            self._note(name, trial.survivors(trials, jobs=self._jobs, timeout_s=timeout_s))
+        for name in self._mutants:
+            untried = self._untried(name, at_import=False)
+            if untried:
+                began = time.monotonic()
+                if self._fails(self._trial(name, None, session, imported)):
+                    raise RuntimeError(f"the tests of {name} fail without a change, too")
+                timeout_s = LIMIT_S + LIMIT_TIMES * (time.monotonic() - began)
+                self._try([self._trial(name, one, session, imported) for one in untried], timeout_s)
             self._tell(name)
+        counts = ", ".join(f"{self.counts[word]} {word}" for word in ("mutants", "killed", "argued", "not"))
+        used = os.times()
+        cpu_s = used.user + used.system + used.children_user + used.children_system
+        say(f"{counts}; {cpu_s:.0f} s of CPU")
         return True
+
+    def _untried(self, name: str, *, at_import: bool) -> list[Mutant]:
+        of_kind = (one for one in self._mutants[name] if one.at_import is at_import)
+        return [one for one in of_kind if self._verdicts.killed(self._digests[one]) is None]
 
     def _trial(self, name: str, mutant: Mutant | None, session: pytest.Session, imported: Imported) -> Trial:
         items = [item for item in session.items if item.location[0] in TESTS[name]]
         return trial.in_place(imported, PACKAGE / name, self._texts[name], mutant, items)
 
-    def _note(self, name: str, trials: Iterable[Trial]) -> None:
-        self._alive[name] += [one.mutant for one in trials if one.mutant is not None]
+    @staticmethod
+    def _fails(unchanged: Trial) -> bool:
+        [(_, fails)] = trial.results([unchanged], jobs=1, timeout_s=LIMIT_S)
+        return fails
+
+    def _try(self, trials: Iterable[Trial], timeout_s: float) -> None:
+        for tried, killed in trial.results(trials, jobs=self._jobs, timeout_s=timeout_s):
+            assert tried.mutant is not None
+            self._verdicts.note(self._digests[tried.mutant], killed=killed)
 
     def _tell(self, name: str) -> None:
         lines = self._texts[name].splitlines()
-        alive = sorted(self._alive[name], key=lambda one: (one.line, one.column))
+        alive = [one for one in self._mutants[name] if not self._verdicts.killed(self._digests[one])]
+        alive.sort(key=lambda one: (one.line, one.column))
         places = [(lines[one.line - 1].strip(), one.change) for one in alive]
         argued = ARGUED.get(name, {})
         unnoticed = [one for one, place in zip(alive, places, strict=True) if place not in argued]
@@ -94,6 +119,7 @@ class Run:
         for line, change in sorted(in_vain):
             say(f"  argued in vain: {change} in: {line}")
         self.faults += len(unnoticed) + len(in_vain)
+        self.counts.update(mutants=total, killed=total - left, argued=left - len(unnoticed), **{"not": len(unnoticed)})
 
 
 def mutants_of(name: str, text: str) -> list[Mutant]:
@@ -120,11 +146,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="part of a file's name below receiver/ (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at once (default %(default)s)")
+    parser.add_argument("--anew", action="store_true", help="forget what earlier runs have found")
     given = parser.parse_args()
+    if given.anew:
+        KEPT_IN.unlink(missing_ok=True)
     os.nice(19)
     names = [name for name in TESTS if not given.names or any(part in name for part in given.names)]
     trial.import_libraries()
-    run = Run(names, given.jobs)
+    run = Run(names, given.jobs, Verdicts(KEPT_IN))
     run.try_imports()
     files = sorted({test for name in names for test in TESTS[name]})
     with contextlib.redirect_stdout(io.StringIO()) as said:

@@ -11,9 +11,12 @@ import pytest
 from tests.mutations import lua, python, trial
 from tests.mutations.lua import NO_COMMAND
 from tests.mutations.table import ARGUED, TESTS
-from tests.mutations.trial import PACKAGE, Trial, survivors
+from tests.mutations.trial import PACKAGE, Trial, results
+from tests.mutations.verdicts import Verdicts, digest_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.mutations.mutant import Mutant
 
 SCRIPT = """-- 1 == 2 and 'x'
@@ -88,7 +91,7 @@ def test_change_is_in_the_code(change: str, value: int, *, result: bool) -> None
 
 
 def test_trials() -> None:
-    """The mutants that tests pass with are told; one that they fail with, that ends, or that never ends is noticed."""
+    """One is noticed by tests that fail, that end with an error, or that never end; not by tests that pass."""
 
     def forever() -> bool:
         while True:
@@ -98,7 +101,8 @@ def test_trials() -> None:
     ends = (lambda: True, lambda: False, lambda: bool(1 // 0), forever)
     trials = [Trial(mutant, lambda: None, passes) for mutant, passes in zip(mutants, ends, strict=True)]
 
-    assert [mutants[0]] == [one.mutant for one in survivors(trials, jobs=2, timeout_s=2.0)]
+    noticed = {one.mutant: fails for one, fails in results(trials, jobs=2, timeout_s=2.0)}
+    assert {mutants[0]: False, mutants[1]: True, mutants[2]: True, mutants[3]: True} == noticed
 
 
 def test_mutant_that_cannot_be_put_in_place() -> None:
@@ -107,7 +111,32 @@ def test_mutant_that_cannot_be_put_in_place() -> None:
     def nowhere() -> None:
         raise LookupError
 
-    assert 1 == len([*survivors([Trial(in_module(MODULE)[0], nowhere, lambda: False)], jobs=1, timeout_s=60.0)])
+    [(_, noticed)] = results([Trial(in_module(MODULE)[0], nowhere, lambda: False)], jobs=1, timeout_s=60.0)
+    assert not noticed
+
+
+def test_verdicts_outlive_a_run(tmp_path: Path) -> None:
+    """What was noticed and what was not is known to the next run; what was not tried is not."""
+    first = Verdicts(tmp_path / "tools" / "verdicts")
+    first.note("a", killed=True)
+    first.note("b", killed=False)
+
+    second = Verdicts(tmp_path / "tools" / "verdicts")
+
+    assert [True, False, None] == [second.killed(digest) for digest in ("a", "b", "c")]
+
+
+def test_verdict_is_of_one_text(tmp_path: Path) -> None:
+    """Another change, another text of the file, or another text of its tests is to be tried."""
+    tests = tmp_path / "test_it.py"
+    tests.write_text("one")
+    digests = [digest_of("text", [tests], "1"), digest_of("text", [tests], "2"), digest_of("other", [tests], "1")]
+    again = digest_of("text", [tests], "1")
+    tests.write_text("two")
+    digests.append(digest_of("text", [tests], "1"))
+
+    assert len(digests) == len({*digests})
+    assert digests[0] == again
 
 
 def changed_and_back(limit: int) -> bool:

@@ -61,8 +61,8 @@ class Trial:
     passes: Callable[[], bool]
 
 
-def survivors(trials: Iterable[Trial], *, jobs: int, timeout_s: float) -> Iterator[Trial]:
-    """Those whose tests pass, in any order.
+def results(trials: Iterable[Trial], *, jobs: int, timeout_s: float) -> Iterator[tuple[Trial, bool]]:
+    """Each with whether its tests fail, in any order, as soon as it has ended.
 
     Args:
         trials: To be made.
@@ -82,8 +82,7 @@ def survivors(trials: Iterable[Trial], *, jobs: int, timeout_s: float) -> Iterat
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 del running[process]
-                if os.waitstatus_to_exitcode(status) == SURVIVED:
-                    yield trial
+                yield trial, os.waitstatus_to_exitcode(status) != SURVIVED
 
 
 def _begin(trial: Trial) -> int:
