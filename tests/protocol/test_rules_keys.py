@@ -167,6 +167,15 @@ def test_kid_is_only_compared() -> None:
         assert Code.UNKNOWN_KID == refusal(select_keys, named, kid, "RS256")
 
 
+def test_key_that_was_set_aside_is_told_by_its_kid() -> None:
+    """A token that names a key that is too weak is refused for that; one that names another is not."""
+    weak = (rsa_pair(name, 1024).published() for name in ("weak", "weaker"))
+    keys = key_set(*weak, rsa_pair("k1").published())
+
+    assert Code.WEAK_KEY == refusal(select_keys, keys, "weaker", "RS256")
+    assert Code.UNKNOWN_KID == refusal(select_keys, keys, "other", "RS256")
+
+
 def test_without_kid_one_key_must_fit() -> None:
     """A token that names no key is verified only if exactly one published key fits its `alg`."""
     one = key_set(rsa_pair("k1").published(), ec_pair("k2").published())

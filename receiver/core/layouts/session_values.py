@@ -164,7 +164,7 @@ class _Search:
         if sign_in is not None:
             yield sign_in
 
-    def _objects(self, characters: str) -> Iterator[object]:
+    def _objects(self, characters: str) -> Iterator[dict[Any, object]]:
         """The JSON objects in a text that begin as a cache does."""
         match = _SECTION.search(characters)
         failed = 0
@@ -185,14 +185,13 @@ class _Search:
     def _sign_in(self, claims: Mapping[str, Any], *, account: str | None = None) -> CachedSignIn | None:
         return from_claims(claims, account=account, problems=self.problems)
 
-    def _blob(self, value: object) -> msal_cache.Blob | None:
-        if not isinstance(value, dict) or not value or not value.keys() & msal_cache.SECTIONS:
-            return None
-        try:
-            return msal_cache.from_json(value, self.problems)
-        except BadValueError as error:
-            self.problems.add(error.reason)
-            return None
+    def _blob(self, value: dict[Any, object]) -> msal_cache.Blob | None:
+        if value.keys() & msal_cache.SECTIONS:
+            try:
+                return msal_cache.from_json(value, self.problems)
+            except BadValueError as error:
+                self.problems.add(error.reason)
+        return None
 
 
 def _untyped(claims: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -212,11 +211,13 @@ def _merged(of_blobs: list[CachedSignIn], others: list[CachedSignIn]) -> Iterato
     """
     seen: dict[tuple[object, ...], CachedSignIn] = {}
     for sign_in in (*of_blobs, *others):
-        name = (sign_in.iss, sign_in.sub, sign_in.sid, sign_in.client_ids, sign_in.auth_time)
+        # Without claims the account is all that tells one from another.
+        account = None if sign_in.sub else sign_in.account
+        name = (sign_in.iss, sign_in.sub, sign_in.sid, sign_in.client_ids, sign_in.auth_time, account)
         before = seen.get(name)
         if before is None:
             seen[name] = sign_in
-        elif before.account is None and sign_in.account is not None:
+        elif before.account is None:
             seen[name] = replace(before, account=sign_in.account)
     named = {sign_in.account for sign_in in seen.values() if sign_in.sub}
     for sign_in in seen.values():
