@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from receiver.bus.link.lease import LEASE
 
 if TYPE_CHECKING:
@@ -60,3 +62,19 @@ async def test_asking_again_does_not_prolong_it(redis_client: redis.asyncio.Redi
         assert 0 == await ask(redis_client, "b", 60_000)
 
     assert await redis_client.pttl(NAME) <= 20_000
+
+
+@pytest.mark.parametrize(("left_ms", "left_after_ms"), [(61_400, 61_400), (61_600, 60_000)])
+async def test_which_lease_is_longer_than_any(
+    redis_client: redis.asyncio.Redis, left_ms: int, left_after_ms: int
+) -> None:  # fmt: skip
+    """One with more than a second beyond what a lease lasts, as Redis rounds it; another one is left as it is."""
+    # In one transaction, so that no time passes.
+    async with redis_client.pipeline() as together:
+        for command in (
+            ("SET", NAME, "dead", "PX", left_ms), ("EVAL", LEASE.text, 1, NAME, "b", 60_000), ("PTTL", NAME),
+            ("GET", NAME),
+        ):  # fmt: skip
+            together.execute_command(*command)
+
+        assert [True, 0, left_after_ms, b"dead"] == await together.execute()
