@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from bench import processes, tokens
 from bench.processes import Process
+from receiver.bus.link.embedded import free_port
 from tests.support.keys import rsa_pair
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def mod_auth_openidc(directory: Path, redis_url: str, issuer: str, settings: str
     with tempfile.TemporaryDirectory(prefix="apache-", dir=directory) as name:
         (own := Path(name)).chmod(0o755)
         _certificate(own / "op.pem")
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        port = free_port()
         (own / "apache.conf").write_text(
             (_APACHE + settings).format(
                 directory=own, port=port, modules=MODULES, issuer=issuer, kid=tokens.KID,

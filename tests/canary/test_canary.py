@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from receiver.bus.link.embedded import free_port
 from receiver.canary import CanaryMetrics, Issuer, Probe, probing
 from receiver.errors import ConfigurationError
 from receiver.ingress.server import running
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 def settings_of(redis_url: str, **canary: Any) -> Settings:
     """Settings of both, with a canary that is its tenant's OP on a port of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     issuer = f"http://127.0.0.1:{port}/canary"
     return Settings(
         public={"host": "127.0.0.1", "port": 0},

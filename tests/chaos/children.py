@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -15,18 +13,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis, free_port
 from tests.support.needed import program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
-
-PORTS = range(16_384, 32_768)
-"""Where servers listen: below the ports that systems give to clients, one of which could take the place of a server
-while that is down."""
-
 
 APPEND_ONLY = ("appendonlydir", "appendonly.aof")
 """Where Redis keeps its append-only file: from 7.0 on a directory, before that one file."""
@@ -200,12 +193,3 @@ def stepping_clock(offset: Path) -> dict[str, str]:
     library = offset.with_name("clock.so")
     subprocess.run([program("cc"), "-shared", "-fPIC", "-o", str(library), str(CLOCK)], check=True)
     return {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(offset)}
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    while True:
-        port = PORTS[secrets.randbelow(len(PORTS))]  # not by `random`: tests seed it, and would all take the same
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

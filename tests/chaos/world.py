@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
+from receiver.bus.link.embedded import free_port
 from receiver.ingress.outbox import IN_OUTBOX
-from tests.chaos.children import Child, RedisChild, free_port
+from tests.chaos.children import Child, RedisChild
 from tests.chaos.notes import Read
 from tests.chaos.proxy import Proxy
 from tests.chaos.sender import WallClock

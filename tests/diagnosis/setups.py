@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 
 from receiver.bus.keys import KeyNames
-from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.bus.link.embedded import EmbeddedRedis, free_port
 from receiver.consumer import ThreadSubscriber
 from tests.support.keys import ec_pair, rsa_pair
 from tests.support.op import OP
 from tests.support.receiver import t1
 from tests.support.waiting import until
-from tests.topologies.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +141,9 @@ def too_few_replicas(world: World) -> None:
 
 async def a_node_of_a_cluster(world: World) -> None:
     """One node of a Cluster, named as a single server."""
-    node = world.stack.enter_context(EmbeddedRedis(port=free_port(), arguments=("--cluster-enabled", "yes")))
+    node = world.stack.enter_context(
+        EmbeddedRedis(port=free_port(cluster=True), arguments=("--cluster-enabled", "yes"))
+    )
     world.redis(node.url)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from receiver.bus.link.embedded import free_port
 from receiver.errors import ConfigurationError, FetchError
 from receiver.ops.sections import OutboundSettings
 from receiver.outbound.egress import Egress, Egresses
@@ -150,8 +151,7 @@ async def test_silent_server_is_left() -> None:
 
 async def test_refused_connection() -> None:
     """A port nobody listens on is reported as such."""
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
+    port = free_port()
 
     reason = await refusal(f"http://127.0.0.1:{port}/jwks")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from receiver.bus.link.embedded import find_redis_server
+from receiver.bus.link.embedded import find_redis_server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,9 +31,6 @@ HANDSHAKE_S = 5.0
 
 DATA_OPTIONS = ("--save", "", "--repl-diskless-sync-delay", "0")
 """No files, and replicas that need not wait for others to join them."""
-
-PORTS = random.SystemRandom()
-"""Unlike `random`, which is seeded alike in all processes that run tests."""
 
 SILENCE_MS = 800
 """Milliseconds a node is silent before the others replace it."""
@@ -53,24 +48,11 @@ def until(ask: Callable[[], Any], *, within_s: float = DEADLINE_S) -> Any:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A port nobody listens on, whose Cluster bus port (10000 higher) is one, too."""
-    while True:
-        port = PORTS.randint(15_000, 29_000)  # below the ports that outgoing connections get
-        with socket.socket() as first, socket.socket() as second:
-            try:
-                first.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-        return port
-
-
 class Node:
     """One server process on loopback."""
 
     def __init__(self, *arguments: str, sentinel: bool = False, binary: str | None = None, **client: Any) -> None:
-        self.port = free_port()
+        self.port = free_port(cluster=True)
         self.directory = tempfile.TemporaryDirectory(prefix="topology-")
         self.client_options = client
         config = Path(self.directory.name) / "node.conf"

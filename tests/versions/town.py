@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from tests.chaos.children import Child, RedisChild, free_port
+from receiver.bus.link.embedded import free_port
+from tests.chaos.children import Child, RedisChild
 from tests.chaos.notes import Read
 from tests.chaos.sender import WallClock
 from tests.chaos.tokens import PREFIX, Tokens

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import redis
 import redis.asyncio
 
 from receiver.bus.keys import KeyNames
+from receiver.bus.link.embedded import free_port
 from receiver.core.eviction import Eviction
 from tests.support.publisher import publisher_to
 from tests.wayback.op import SessionOP
@@ -73,9 +73,7 @@ def serve(town: Town) -> Iterator[Callable[..., str]]:
     with contextlib.ExitStack() as stack:
 
         def start(name: str, *rest: str) -> str:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
+            port = free_port()
             command = [sys.executable, "-m", "tests.wayback.sites", name, str(port), town.op.issuer, town.redis_url]
             process = stack.enter_context(
                 subprocess.Popen([*command, *rest], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -6,8 +6,10 @@ with the object that started it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -28,6 +30,10 @@ START_TIMEOUT_S = 15.0
 
 STOP_TIMEOUT_S = 10.0
 """Seconds a child has to end after SIGTERM before it is killed."""
+
+_PORTS = range(16_384, 30_000)
+"""Where servers listen: below the ports that systems give to clients, one of which could take a server's place before
+it is up, or while it is down. The bus of Redis Cluster is 10,000 higher."""
 
 
 def find_redis_server() -> str:
@@ -69,7 +75,7 @@ class EmbeddedRedis:
         self, *, port: int = 0, directory: Path | None = None, arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        self._port = port or _free_port()
+        self._port = port or free_port()
         self._directory = directory
         self._arguments = tuple(arguments)
         self._environment = dict(environment or {})
@@ -155,10 +161,18 @@ class EmbeddedRedis:
         self.stop()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(*, cluster: bool = False) -> int:
+    """A port of loopback that nothing listens on, for a server that must be told its own.
+
+    Args:
+        cluster: Whether the one for the bus of Redis Cluster, 10,000 above, must be free as well.
+    """
+    while True:
+        port = _PORTS[secrets.randbelow(len(_PORTS))]  # not by `random`: tests seed it, and would all take the same
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for one in (port, port + 10_000) if cluster else (port,):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", one))
+            return port
 
 
 def _answers_ping(port: int) -> bool:

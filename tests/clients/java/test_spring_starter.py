@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+from receiver.bus.link.embedded import free_port
 from tests.stacks.java.maven import SPRING_BOOTS, classpath_with
 from tests.stacks.java.portal import START_S, trust_store
 from tests.stacks.java.world import TOKEN, World, running_world
@@ -32,8 +32,7 @@ class Shop:
 
     def __init__(self, spring_boot: str, world: World, directory: Path) -> None:
         self.world, self.op, self.spring_boot = world, world.ops["oidc"], spring_boot
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://localhost:{port}"
         oauth2 = "--spring.security.oauth2.client"
         command = ["java", "-XX:TieredStopAtLevel=1", "-Xmx256m"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from receiver.bus.link.embedded import free_port
 from tests.stacks.java.maven import classpath_of_example, classpath_of_example_on_3
 from tests.stacks.program import Program
 
@@ -54,8 +54,7 @@ class Portal:
         self.is_evicted = evicted
         self.world = world
         self.op: StackOP = world.ops[shape]
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://localhost:{port}"
         self._program = Program(
             [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from receiver.bus.link.embedded import free_port
 from tests.stacks.keycloak.server import Keycloak, running_keycloak
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ def _given_up_requests() -> Iterator[None]:
     """What is left of a test is found in that test, and not in one of another directory."""
     yield
     gc.collect()
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

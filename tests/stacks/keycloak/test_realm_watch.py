@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from receiver.bus.link.embedded import free_port
 from receiver.ops.settings import Settings
-from tests.stacks.keycloak.conftest import GIVEN_UP, free_port
+from tests.stacks.keycloak.conftest import GIVEN_UP
 from tests.stacks.keycloak.server import CLIENT, SECRET
 from tests.stacks.keycloak.world import CACHE, DEADLINE_S, World
 from tests.support.evictor import start_evictor
