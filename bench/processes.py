@@ -37,6 +37,34 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(pid, {core})
 
 
+@contextlib.contextmanager
+def held_to(pid: int, share: float) -> Iterator[None]:
+    """Give a process this share of a core at most, so that a machine of two cores stands for a larger, slower one.
+
+    Raises:
+        RuntimeError: This process may not make a control group.
+    """
+    period_us = 5_000
+    first, second = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+    home = first if first.is_dir() else second
+    group = home / f"bench-{pid}"
+    try:
+        group.mkdir()
+        if home == first:
+            (group / "cpu.cfs_period_us").write_text(str(period_us))
+            (group / "cpu.cfs_quota_us").write_text(str(int(period_us * share)))
+        else:
+            (group / "cpu.max").write_text(f"{int(period_us * share)} {period_us}")
+        (group / "cgroup.procs").write_text(str(pid))
+    except OSError as error:
+        raise RuntimeError(f"no control group {group}: {error}") from error
+    try:
+        yield
+    finally:
+        (home / "cgroup.procs").write_text(str(pid))
+        group.rmdir()
+
+
 @dataclass(frozen=True)
 class Process:
     """A process under measurement.

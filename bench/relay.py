@@ -7,42 +7,68 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+from collections import deque
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+class _End(asyncio.Protocol):
+    """One end of a relayed connection: what comes in goes out at its peer, later."""
 
-    async def send() -> None:
-        while True:
-            due, data = await queue.get()
-            await asyncio.sleep(due - loop.time())
-            if not data:
-                writer.close()
-                return
-            writer.write(data)
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[bytes] = deque()
+        self.transport: asyncio.Transport | None = None
+        self.peer: _End | None = None
 
-    sending = asyncio.create_task(send())
-    data = b"."
-    while data:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # of a TCP connection
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._waiting.append(data)
+        # Of timers that are due at once asyncio does not keep the order; the queue does.
+        self._loop.call_later(self._delay_s, self._go_on)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # part of the interface
+        self.data_received(b"")
+
+    def _go_on(self) -> None:
+        data = self._waiting.popleft()
+        if self.peer is not None and self.peer.transport is not None:
+            if data:
+                self.peer.transport.write(data)
+            else:
+                self.peer.transport.close()
+
+
+class _Near(_End):
+    """The end of the one who connects, which opens the other."""
+
+    def __init__(self, port: int, delay_s: float) -> None:
+        super().__init__(delay_s)
+        self._port = port
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport is not None  # noqa: S101  # made above
+        self.transport.pause_reading()
+        self._opening = self._loop.create_task(self._open())
+
+    async def _open(self) -> None:
+        far = _End(self._delay_s)
+        far.peer, self.peer = self, far
+        assert self.transport is not None  # noqa: S101  # made before this began
         try:
-            data = await reader.read(65_536)
+            await self._loop.create_connection(lambda: far, "127.0.0.1", self._port)
         except OSError:
-            data = b""
-        queue.put_nowait((loop.time() + delay_s, data))
-    with contextlib.suppress(OSError):
-        await sending
+            self.transport.close()
+        else:
+            self.transport.resume_reading()
 
 
 async def relay(port: int, round_trip_s: float) -> None:
     """Relay connections to this port of loopback until cancelled; the first line printed is the relay's own port."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_pump(reader, back, round_trip_s / 2), _pump(there, writer, round_trip_s / 2))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: _Near(port, round_trip_s / 2), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     await server.serve_forever()
 

@@ -26,7 +26,7 @@ from bench.cache_costs import LATER_S
 from bench.cache_rig import KEYS, Side, side
 from bench.cache_values import ISS, ONE_APP, TENANT, WEB, logout
 from bench.caches import head, row
-from bench.processes import Process, end, machine
+from bench.processes import Process, end, held_to, machine
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.link import embedded
 
@@ -54,6 +54,10 @@ NETWORK_MS, SLOW_MS = 5.0, 300.0
 """Milliseconds of a round trip: of a slow network, and of a cache that is slow."""
 
 
+SHARE = 0.4
+"""Of a core, for each of two workers; Redis and the relay share what is left of two."""
+
+
 @dataclass
 class Storm:
     """One Redis with users in it.
@@ -63,12 +67,14 @@ class Storm:
         logouts: How many are signed out in one storm.
         retention: How many logouts the stream keeps.
         next: The first user who is still signed in.
+        share: Of a core that each worker may use.
     """
 
     at: Side
     logouts: int
     retention: Retention = field(default_factory=Retention)
     next: int = 0
+    share: float = 1.0
 
     @contextlib.contextmanager
     def worker(
@@ -90,7 +96,8 @@ class Storm:
             started = _line(log, "startup")
             for cache in config["caches"] if name == "w" else ():
                 _line(log, "watch.read", cache=cache["name"])
-            yield Process(child.pid, f"http://{started['internal']}")
+            with held_to(child.pid, self.share) if self.share < 1 else contextlib.nullcontext():
+                yield Process(child.pid, f"http://{started['internal']}")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGCONT)
@@ -202,7 +209,10 @@ def bare(storm: Storm) -> float:
 
 
 def two_workers(storm: Storm) -> None:
-    """The queue is filled beforehand, on loopback and over a network; the control is one worker."""
+    """The queue is filled beforehand, on loopback and over a network; the control is one worker.
+
+    Two workers, Redis and the relay need more than two cores. With a share of a core for each worker they have them.
+    """
 
     def both(url: str | None = None) -> float:
         with _two(storm, url) as (one, other):
@@ -211,6 +221,9 @@ def two_workers(storm: Storm) -> None:
     _ratio("two workers : one", both, storm.rate)
     with relayed(storm.at.url, NETWORK_MS) as url:
         _ratio(f"two workers : one, {NETWORK_MS:.0f} ms of network", lambda: both(url), lambda: storm.rate(url=url))
+        storm.share = SHARE
+        _ratio(f"the same, {SHARE} of a core for each", lambda: both(url), lambda: storm.rate(url=url))
+    _ratio(f"without a network, {SHARE} of a core for each", both, storm.rate)
 
 
 @contextlib.contextmanager
