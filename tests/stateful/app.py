@@ -62,9 +62,18 @@ class App:
             await self._guard.stop()
 
     async def sign_in(self, login: Login, iat: int | None = None) -> bool:
-        """Code redeemed: register, then keep session and tokens, unless it is signed out already."""
+        """Code redeemed: register, then keep session and tokens, unless it is signed out already.
+
+        While Redis cannot tell, the app asks its user to try again, and the user does.
+        """
         claims, names = login.claims(iat), [self._session_key(login.key)]
-        live = await self._ask("register", claims, home_account_id=login.account, keys=names)
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    live = await self._ask("register", claims, home_account_id=login.account, keys=names)
+                    break
+                except (redis.RedisError, OSError):  # a time limit that has passed is an OSError, too
+                    await asyncio.sleep(0.05)
         with self._lock:
             if live:
                 tokens = self.tokens(login) or msal.SerializableTokenCache()
