@@ -13,6 +13,8 @@ const (
 	clearLimit = 30 * time.Second
 	atOnce     = 16
 	maxWaiting = 10_000
+	// After some were acknowledged further ones wait for each other for so long.
+	gather = 250 * time.Millisecond
 )
 
 //go:embed acknowledge.lua
@@ -73,6 +75,9 @@ func (l *Listener) acknowledge(ctx context.Context) {
 		case <-ctx.Done():
 			final, cancel := context.WithTimeout(context.Background(), askLimit)
 			defer cancel()
+			for len(l.done) > 0 {
+				waiting = append(waiting, <-l.done)
+			}
 			l.send(final, waiting)
 			for _, key := range []string{":instances", ":instances:since"} {
 				l.asking.Do(final, "ZREM", l.prefix+key, l.app+"/"+l.worker)
@@ -89,6 +94,12 @@ func (l *Listener) acknowledge(ctx context.Context) {
 			}
 		}
 		if waiting = waiting[max(0, len(waiting)-maxWaiting):]; l.send(ctx, waiting) {
+			if len(waiting) > 0 {
+				select {
+				case <-ctx.Done():
+				case <-time.After(gather):
+				}
+			}
 			waiting, sentAt = nil, time.Now()
 		}
 	}

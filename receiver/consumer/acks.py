@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import secrets
@@ -40,6 +41,10 @@ MAX_WAITING = 10_000
 
 MAX_BATCH = 500
 """Acknowledgements sent in one round trip."""
+
+GATHER_S = 0.25
+"""Seconds after some were sent in which further ones wait for each other. The first after a pause goes at once. A round
+trip costs Redis as much as eight acknowledgements in it."""
 
 
 def worker_name() -> str:
@@ -81,9 +86,10 @@ class Acknowledger:
         """Send what there is, and a sign of life when there is nothing, until cancelled; outages are waited out."""
         while True:
             self._wake.clear()
+            had_some = bool(self._waiting)
             try:
-                if self._waiting or self._reads():
-                    await self._send()
+                if had_some or self._reads():
+                    await self._send(is_due=True)
                 self.problem = ""
             except connection.Failure as error:
                 if not self.problem:
@@ -91,15 +97,16 @@ class Acknowledger:
                 self.problem = connection.describe(error)
                 await asyncio.sleep(RETRY_S)
                 continue
+            if had_some:
+                await asyncio.sleep(GATHER_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._wake.wait()
 
     async def flush(self) -> None:
-        """Send what there is, if Redis takes it."""
-        if self._waiting:
-            with contextlib.suppress(*connection.Failure):
-                await self._send()
+        """Send what there is, now, if Redis takes it."""
+        with contextlib.suppress(*connection.Failure):
+            await self._send()
 
     async def leave(self) -> None:
         """Send what is left and say goodbye; best effort."""
@@ -107,17 +114,15 @@ class Acknowledger:
             await self._send()
             await acks.leave(self._client, self._keys, self._listener)
 
-    async def _send(self) -> None:
+    async def _send(self, *, is_due: bool = False) -> None:
+        """Send what there is, and a sign of life where there is nothing and one is due."""
         async with self._sending:
-            await self._send_all()
-
-    async def _send_all(self) -> None:
-        while True:
-            batch = list(self._waiting)[:MAX_BATCH]
-            await acks.acknowledge(self._client, self._keys, self._listener, batch, now=time.monotonic())
-            sent = set(batch)
-            # By identity and not by number: while they were on their way the oldest may have been dropped.
-            while self._waiting and self._waiting[0] in sent:
-                self._waiting.popleft()
-            if not self._waiting:
-                return
+            while self._waiting or is_due:
+                is_due = False
+                batch = list(itertools.islice(self._waiting, MAX_BATCH))
+                await acks.acknowledge(self._client, self._keys, self._listener, batch, now=time.monotonic())
+                sent = set(batch)
+                # By identity and not by number: while they were on their way the oldest may have been dropped.
+                while self._waiting and self._waiting[0] in sent:
+                    self._waiting.popleft()
+            self._wake.clear()

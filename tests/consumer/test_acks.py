@@ -11,10 +11,11 @@ import redis.asyncio
 
 import receiver.consumer.acks
 import receiver.consumer.reader
-from receiver.bus.events import acks
+from receiver.bus.events import acks, stream
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadSubscriber
+from receiver.tasks import cancel
 from tests.consumer.listening import eviction, running
 from tests.support.published import entries
 from tests.support.publisher import publisher_to
@@ -177,6 +178,44 @@ async def test_acks_wait_for_redis_and_nobody_waits_for_them(monkeypatch: pytest
             await until(answered)
         await client.aclose()
     assert 5 in sizes
+
+
+async def script_calls(client: redis.asyncio.Redis) -> int:
+    """How often scripts were run so far."""
+    told: Any = await client.info("commandstats")
+    return sum(told.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+
+
+async def test_while_events_stream_in_acknowledgements_wait_for_each_other(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first after a pause goes at once, those that follow go together; each with the time when it was handled."""
+    monkeypatch.setattr(receiver.consumer.acks, "GATHER_S", 3600.0)
+    entry = stream.Entry("1-0", 1, b"")
+    listener = acks.Listener("portal", "w1", None, time.monotonic())
+    acknowledger = receiver.consumer.acks.Acknowledger(redis_client, KEYS, listener, reads=lambda: False)
+    acknowledging = asyncio.create_task(acknowledger.run())
+    before = await script_calls(redis_client)
+    acknowledger.add(eviction("first"), entry)
+
+    async def first_is_there() -> bool:
+        return bool(await acked(redis_client, "first"))
+
+    await until(first_is_there)
+    for number in range(20):
+        acknowledger.add(eviction(f"e{number}"), entry)
+        # Time enough for one that is sent to arrive.
+        for _ in range(3):
+            await redis_client.ping()
+    assert [] == await acked(redis_client, "e0")
+    await cancel(acknowledging)
+    await acknowledger.leave()
+
+    assert all([await acked(redis_client, f"e{number}") for number in range(20)])
+    at = [int((await redis_client.hvals(KEYS.acks_of(name)))[0]) for name in ("first", "e0", "e19")]
+    assert at == sorted(at)
+    # NOSCRIPT, and EVAL in its place, is one more.
+    assert await script_calls(redis_client) - before <= 3
 
 
 async def test_rights_without_acknowledgements(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,29 +7,34 @@ import { hostname } from 'node:os';
 const MAX_BATCH = 500;
 /** Acknowledgements kept while Redis is away; the oldest give way, and `receiver trace` shows them missing. */
 const MAX_WAITING = 10_000;
+/** Milliseconds after some were sent in which further ones wait for each other. The first after a pause goes at once. */
+const GATHER_MS = 250;
 
 // The receiver's acknowledge.lua; a test compares the two.
 const SCRIPT = `
-local time = redis.call('TIME')
+local call, format = redis.call, string.format
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local began = now - tonumber(ARGV[4])
+local began = now - ARGV[4]
 local member = ARGV[1] .. '/' .. ARGV[2]
 local group = string.sub(ARGV[2], 1, 1) == '@'
-redis.call('ZADD', KEYS[2], string.format('%.0f', now), member)
-redis.call('ZADD', KEYS[3], 'NX', string.format('%.0f', began), member)
+local acks, by = KEYS[1] .. ':', ' ' .. ARGV[3] .. ' ' .. ARGV[1]
+call('ZADD', KEYS[2], format('%.0f', now), member)
+call('ZADD', KEYS[3], 'NX', format('%.0f', began), member)
 local first = {}
 for index = 6, #ARGV, 4 do
-  local at = now - tonumber(ARGV[index + 1])
-  if redis.call('HSETNX', KEYS[1] .. ':' .. ARGV[index], member, string.format('%.0f', at)) == 1 then
-    local late = not group and tonumber(ARGV[index + 3]) < began
-    local after = string.format('%.0f', math.max(0, at - tonumber(ARGV[index + 2])))
-    first[#first + 1] = table.concat({ARGV[index], late and 'late' or after, ARGV[3], ARGV[1]}, ' ')
+  local id, at = ARGV[index], now - ARGV[index + 1]
+  if call('HSETNX', acks .. id, member, format('%.0f', at)) == 1 then
+    local late = not group and ARGV[index + 3] - began < 0
+    local after = late and 'late' or format('%.0f', math.max(0, at - ARGV[index + 2]))
+    first[#first + 1] = id .. ' ' .. after .. by
   end
 end
+local length = 0
 for index = 1, #first, 1000 do
-  redis.call('RPUSH', KEYS[1], unpack(first, index, math.min(index + 999, #first)))
+  length = call('RPUSH', KEYS[1], unpack(first, index, math.min(index + 999, #first)))
 end
-if #first > 0 then redis.call('LTRIM', KEYS[1], -tonumber(ARGV[5]), -1) end
+if length > tonumber(ARGV[5]) then call('LTRIM', KEYS[1], -ARGV[5], -1) end
 return #first
 `;
 
@@ -46,6 +51,9 @@ export class Acknowledgements {
   #failing = false;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
+  /** @type {NodeJS.Timeout | undefined} */
+  #due;
+  #sentAt = -GATHER_MS;
 
   /**
    * @param {object} options
@@ -78,8 +86,10 @@ export class Acknowledgements {
     const [receivedMs, publishedMs] = [eviction.receivedAt * 1000, parseInt(entryId)];
     this.#waiting.push({ id: eviction.id, handledAt: performance.now(), receivedMs, publishedMs });
     if (this.#waiting.length > MAX_WAITING) this.#waiting.shift();
-    // What is done in the same turn goes together.
-    setImmediate(() => this.send());
+    this.#due ??= setTimeout(() => {
+      this.#due = undefined;
+      this.send();
+    }, this.#sentAt + GATHER_MS - performance.now());
   }
 
   /** One at a time; what could not be sent goes with the next. */
@@ -90,6 +100,7 @@ export class Acknowledgements {
 
   async stop() {
     clearInterval(this.#timer);
+    clearTimeout(this.#due);
     await this.#sending;
     await this.#send();
     const { connection, prefix, app } = this.#options;
@@ -99,10 +110,13 @@ export class Acknowledgements {
 
   async #send() {
     const { connection, prefix, app, failed } = this.#options;
+    /** @type {{ id: string, handledAt: number, receivedMs: number, publishedMs: number }[]} */
+    let batch;
     try {
       do {
-        const batch = this.#waiting.slice(0, MAX_BATCH);
+        batch = this.#waiting.slice(0, MAX_BATCH);
         const now = performance.now();
+        if (batch.length > 0) this.#sentAt = now;
         await connection.send([
           ...['EVAL', SCRIPT, '3', `${prefix}:acks`, `${prefix}:instances`, `${prefix}:instances:since`],
           ...[app, this.#worker, this.#worker, whole(now - this.#began), `${MAX_WAITING}`],
@@ -110,7 +124,7 @@ export class Acknowledgements {
         ]);
         const sent = new Set(batch);
         this.#waiting = this.#waiting.filter((ack) => !sent.has(ack));
-      } while (this.#waiting.length > 0);
+      } while (batch.length === MAX_BATCH);
       this.#failing = false;
     } catch (error) {
       if (!this.#failing) failed(/** @type {Error} */ (error));

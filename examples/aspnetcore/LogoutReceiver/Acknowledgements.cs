@@ -25,28 +25,29 @@ namespace LogoutReceiver
 
         // The receiver's own receiver/bus/lua/acknowledge.lua, without its comments.
         private const string Script = @"
-local time = redis.call('TIME')
+local call, format = redis.call, string.format
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local began = now - tonumber(ARGV[4])
+local began = now - ARGV[4]
 local member = ARGV[1] .. '/' .. ARGV[2]
 local group = string.sub(ARGV[2], 1, 1) == '@'
-
-redis.call('ZADD', KEYS[2], string.format('%.0f', now), member)
-redis.call('ZADD', KEYS[3], 'NX', string.format('%.0f', began), member)
-
+local acks, by = KEYS[1] .. ':', ' ' .. ARGV[3] .. ' ' .. ARGV[1]
+call('ZADD', KEYS[2], format('%.0f', now), member)
+call('ZADD', KEYS[3], 'NX', format('%.0f', began), member)
 local first = {}
 for index = 6, #ARGV, 4 do
-  local at = now - tonumber(ARGV[index + 1])
-  if redis.call('HSETNX', KEYS[1] .. ':' .. ARGV[index], member, string.format('%.0f', at)) == 1 then
-    local late = not group and tonumber(ARGV[index + 3]) < began
-    local after = string.format('%.0f', math.max(0, at - tonumber(ARGV[index + 2])))
-    first[#first + 1] = table.concat({ARGV[index], late and 'late' or after, ARGV[3], ARGV[1]}, ' ')
+  local id, at = ARGV[index], now - ARGV[index + 1]
+  if call('HSETNX', acks .. id, member, format('%.0f', at)) == 1 then
+    local late = not group and ARGV[index + 3] - began < 0
+    local after = late and 'late' or format('%.0f', math.max(0, at - ARGV[index + 2]))
+    first[#first + 1] = id .. ' ' .. after .. by
   end
 end
+local length = 0
 for index = 1, #first, 1000 do
-  redis.call('RPUSH', KEYS[1], unpack(first, index, math.min(index + 999, #first)))
+  length = call('RPUSH', KEYS[1], unpack(first, index, math.min(index + 999, #first)))
 end
-if #first > 0 then redis.call('LTRIM', KEYS[1], -tonumber(ARGV[5]), -1) end
+if length > tonumber(ARGV[5]) then call('LTRIM', KEYS[1], -ARGV[5], -1) end
 return #first
 ";
 

@@ -27,6 +27,9 @@ final class Acknowledgements {
     /** Acknowledgements kept while Redis is away; the oldest give way, and {@code receiver trace} shows them missing. */
     private static final int MAX_WAITING = 10_000;
 
+    /** After some were sent further ones wait for each other for so long. The first after a pause goes at once. */
+    private static final Duration GATHER = Duration.ofMillis(250);
+
     private static final String SCRIPT = script();
 
     private record Done(String id, long handledAt, long receivedMs, long publishedMs) {}
@@ -41,6 +44,7 @@ final class Acknowledgements {
     private final ScheduledExecutorService thread;
     private final Deque<Done> waiting = new ArrayDeque<>();
     private long began;
+    private long sentAt = System.nanoTime() - GATHER.toNanos();
     private boolean isDue;
     private boolean isFailing;
 
@@ -87,9 +91,9 @@ final class Acknowledgements {
             waiting.poll();
         }
         if (!isDue && !thread.isShutdown()) {
-            // What is done meanwhile goes with it.
             isDue = true;
-            thread.execute(this::send);
+            long pause = sentAt + GATHER.toNanos() - System.nanoTime();
+            thread.schedule(this::sendWaiting, pause, TimeUnit.NANOSECONDS);
         }
     }
 
@@ -107,13 +111,23 @@ final class Acknowledgements {
     }
 
     private void beat() {
-        boolean has;
-        synchronized (this) {
-            has = !waiting.isEmpty();
-        }
-        if (has || hears.getAsBoolean()) {
+        if (isAnyWaiting() || hears.getAsBoolean()) {
             send();
         }
+    }
+
+    /** A sign of life here might come after the goodbye. */
+    private void sendWaiting() {
+        synchronized (this) {
+            isDue = false;
+        }
+        if (isAnyWaiting()) {
+            send();
+        }
+    }
+
+    private synchronized boolean isAnyWaiting() {
+        return !waiting.isEmpty();
     }
 
     private void send() {
@@ -149,10 +163,12 @@ final class Acknowledgements {
     }
 
     private synchronized List<Done> take() {
-        isDue = false;
         List<Done> batch = new ArrayList<>();
         while (batch.size() < MAX_BATCH && !waiting.isEmpty()) {
             batch.add(waiting.poll());
+        }
+        if (!batch.isEmpty()) {
+            sentAt = System.nanoTime();
         }
         return batch;
     }
