@@ -42,6 +42,9 @@ $(READY): $(DEPENDENCIES) pyproject.toml
 demo: $(READY)
 	@$(BIN)/python -m demo $(ARGS)
 
+# Where the environment forbids it, as images do, each process the tests start compiles the package and the tests anew.
+test test-deep coverage: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(READY)
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not deep' $(ARGS)
 

@@ -20,11 +20,14 @@ from tests.support.clock import Clock
 from tests.support.needed import LackingError
 from tests.support.op import OP
 from tests.support.pace import quicken
+from tests.support.read_once import read_once
 from tests.support.receiver import Receiver, start_receiver, t1
 
 # How long an example takes is a matter of the machine.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+read_once()
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator

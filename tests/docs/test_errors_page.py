@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from tests.docs.pages import ROOT, names, read, rows
 ROOM_ONLY = {"ConfigurationError", "FetchError", "StateLostError", "BadEventError", "BadValueError", "UndoneError"}
 
 
+@functools.cache
 def raised() -> dict[str, set[str]]:
     """Code to the classes it is raised with, read from the source."""
     found: dict[str, set[str]] = {
