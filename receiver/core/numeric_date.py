@@ -23,11 +23,16 @@ def numeric_date(value: object) -> float | None:
 
 def rfc3339(seconds: float) -> str:
     """The moment as RFC 3339 writes it, in UTC with milliseconds, as in `2026-05-12T08:30:00.250Z`."""
-    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
-    return f"{_to_the_second(whole)}.{micros // 1000:03d}Z"
+    return _to_the_millisecond(round(seconds * 1_000_000) // 1000)
+
+
+@lru_cache(maxsize=16)
+def _to_the_millisecond(milliseconds: int) -> str:
+    # Of logouts that are worked on together, many events and log lines are of the same moment.
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_to_the_second(seconds)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=16)
 def _to_the_second(seconds: int) -> str:
-    # Log lines and events ask for the same second again and again.
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
