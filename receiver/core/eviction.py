@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring as encode_text
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -34,9 +35,13 @@ MAX_ID_CHARS = 512
 Each may become part of an event, which every app reads. Core §2 caps `sub` at 255 ASCII characters; some OPs are more
 generous. What is longer is refused in tokens and calls, and not taken from caches: larger lets events grow with it."""
 
+KNOWN_IDS = 512
+"""Ids kept: each is asked for when its token is accepted, and again when it is published. More only cost memory."""
+
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
+@lru_cache(maxsize=KNOWN_IDS)
 def eviction_id(issuer: str, jti: str) -> str:
     """The id of the first event of an (iss, jti): a redelivery is recognised by it, also by earlier releases.
 

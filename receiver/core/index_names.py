@@ -34,7 +34,7 @@ class IndexNames:
 
     def read(self, name: str) -> tuple[str, ...]:
         """Every name to look under: keyed ones in the order of the secrets, then the plain one."""
-        return (*(_keyed(secret, name) for secret in self._secrets), name)
+        return (*(_keyed(secret, name) for secret in self._secrets), name) if self._secrets else (name,)
 
 
 PLAIN = IndexNames()

@@ -22,9 +22,11 @@ def subject_of(eviction: Eviction) -> str:
     # so.
     if eviction.jti is None:
         return ""
-    named = (eviction.iss, eviction.jti, eviction.client_id, eviction.sub, eviction.sid)
     # As JSON without spaces writes the five: earlier releases compare the same digest.
-    return _digest(f"[{','.join(['null' if value is None else encode_text(value) for value in named])}]")
+    return _digest(
+        f"[{encode_text(eviction.iss)},{encode_text(eviction.jti)},{_or_null(eviction.client_id)},"
+        f"{_or_null(eviction.sub)},{_or_null(eviction.sid)}]"
+    )
 
 
 def id_if_reused(eviction: Eviction) -> str:
@@ -54,6 +56,10 @@ def beside(eviction: Eviction, stored: bytes | None) -> Eviction:
     except BadEventError:
         repeats = False
     return eviction if repeats else replace(eviction, id=id_if_reused(eviction))
+
+
+def _or_null(value: str | None) -> str:
+    return "null" if value is None else encode_text(value)
 
 
 def _digest(text: str) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.events.event_search import look_up
-from receiver.bus.events.publish import MAX_EVENT_BYTES, Published
+from receiver.bus.events.publish import Published
+from receiver.bus.events.publish_arguments import MAX_EVENT_BYTES
 from receiver.bus.keys import KeyNames
 from receiver.consumer import Eviction, Sessions, Subscriber
 from tests.support.published import entries

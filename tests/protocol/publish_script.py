@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from receiver.bus.events.publish import PUBLISH, EvictionPublisher, Retention
+from receiver.bus.events.publish import PUBLISH, Retention
+from receiver.bus.events.publish_arguments import PublishArguments
 from receiver.bus.keys import KeyNames
 from receiver.core.eviction import Eviction
+from receiver.core.index_names import PLAIN
 from receiver.core.marks import digest
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ async def publish(
     retention: Retention = RETENTION, skew_s: int = 60,
 ) -> Reply:  # fmt: skip
     """One call, at this time."""
-    publisher = EvictionPublisher(client, KEYS, retention, clock=lambda: float(now_s))
-    arguments = [*publisher._arguments(eviction or logout())]
+    given = PublishArguments(KEYS, retention, PLAIN, lambda _: float(skew_s))
+    arguments = [*given(eviction or logout(), now_s)]
     arguments[-2:] = source, skew_s if source else 0
     place, repeated, event_id, *rest = await PUBLISH.run(client, [str(key) for key in arguments[:3]], arguments[3:])
     return Reply(place.decode(), repeated, event_id.decode(), *rest)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.events import publish as module
+from receiver.bus.events import publish_arguments as module
 from receiver.core.eviction import eviction_id
 from receiver.core.marks import digest
 from receiver.core.repeats import id_if_reused

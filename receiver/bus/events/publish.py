@@ -9,21 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from json.encoder import encode_basestring as encode_text
-from json.encoder import encode_basestring_ascii as encode_ascii
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from receiver.bus.events.publish_arguments import PublishArguments
 from receiver.bus.link.connection import Failure, describe, is_passing
 from receiver.bus.link.exchange import Exchange
 from receiver.bus.link.group_commit import Again, GroupCommit
 from receiver.bus.link.inspect import probe_publish
 from receiver.bus.lua import Script
-from receiver.core.eviction import eviction_id
 from receiver.core.index_names import PLAIN
-from receiver.core.marks import CLOCK_SKEW_S, client_suffix, digest
-from receiver.core.repeats import id_of, subject_of
+from receiver.core.marks import CLOCK_SKEW_S
 from receiver.errors import EventRefusedError, PublishError
 
 if TYPE_CHECKING:
@@ -46,10 +43,6 @@ MAX_BATCH = 256
 MAX_WAITING = 4096
 """Evictions that may wait for their round trip; further ones are refused at once. Several times what the public
 listener lets in at once and an outbox publishes at once."""
-
-MAX_EVENT_BYTES = 64 * 1024
-"""Bytes of one event. A user with more accounts and sessions than fit becomes several events, so that no reader gets
-one it cannot hold. A single name that is longer is not cut."""
 
 ROUND_S = 1.0
 """Seconds `publish` waits at least, however short `Durability.try_for_s` is: one round trip is always waited for."""
@@ -154,15 +147,13 @@ class EvictionPublisher:
     ) -> None:
         self._client = client
         self._keys = keys
-        self._retention = retention
         self._durability = durability
-        self._names = names
         self._clock = clock
+        self._arguments = PublishArguments(keys, retention, names, skew_s)
         self._told_of_fault = on_fault
         self._told_of_reused_jti = on_reused_jti
         self._told_of_damage = on_damaged
         self._told_of_beyond = on_beyond
-        self._skew_s = skew_s
         self.newest: str | None = None
         self._exchange = Exchange(client)
         self._commit: GroupCommit[Eviction, Published] = GroupCommit(
@@ -215,16 +206,21 @@ class EvictionPublisher:
             replies = await self._send(evictions)
         except Failure as error:
             replies = [error] * len(evictions)
+        outcomes: list[Published | Exception | Again] = []
         for eviction, reply in zip(evictions, replies, strict=True):
-            if isinstance(reply, Published) and not reply.duplicate:
+            if not isinstance(reply, Published):
+                outcomes.append(_judge(reply))
+                continue
+            outcomes.append(reply)
+            if not reply.duplicate:
                 self.newest = reply.entry_id
-            if isinstance(reply, Published) and reply.reused:
+            if reply.reused:
                 self._told_of_reused_jti(eviction)
-            if isinstance(reply, Published) and reply.damaged:
+            if reply.damaged:
                 self._told_of_damage(reply.event_id, reply.damaged)
-            if isinstance(reply, Published) and reply.beyond:
+            if reply.beyond:
                 self._told_of_beyond(reply.event_id, reply.beyond)
-        return [reply if isinstance(reply, Published) else _judge(reply) for reply in replies]
+        return outcomes
 
     async def _send(self, evictions: list[Eviction]) -> list[Published | Exception]:
         replies = await self._evalsha(evictions)
@@ -237,7 +233,8 @@ class EvictionPublisher:
         return replies
 
     async def _evalsha(self, evictions: list[Eviction]) -> list[Published | Exception]:
-        commands: list[Command] = [("EVALSHA", PUBLISH.sha, 3, *self._arguments(eviction)) for eviction in evictions]
+        now_s = int(self._clock())
+        commands: list[Command] = [("EVALSHA", PUBLISH.sha, 3, *self._arguments(one, now_s)) for one in evictions]
         if self._durability.wait_replicas:
             # On the same connection, so that it waits for these very writes.
             commands.append(("WAIT", self._durability.wait_replicas, int(self._durability.wait_timeout_s * 1000)))
@@ -250,44 +247,6 @@ class EvictionPublisher:
         if isinstance(replicas, ResponseError):
             return replicas
         return None if replicas >= wanted else TooFewReplicasError(f"{replicas} of {wanted} replicas have it")
-
-    def _arguments(self, eviction: Eviction) -> tuple[str | int, ...]:
-        """Keys and arguments of publish.lua, in its order."""
-        keys, retention = self._keys, self._retention
-        subject = subject_of(eviction)
-        named = eviction.client_id if eviction.applies_to == "client" else None
-        user = digest("sub", eviction.iss, eviction.sub) if eviction.sub else ""
-        session = digest("sid", eviction.iss, eviction.sid) if eviction.sid else ""
-        return (
-            keys.events,
-            keys.jti(eviction.id),
-            keys.sequence,
-            eviction.to_json_head(),
-            "\n".join(map(encode_ascii, eviction.accounts)),
-            retention.dedupe_s,
-            retention.max_events,
-            retention.max_age_s * 1000,
-            int(self._clock()),
-            eviction.logout_at,
-            retention.mark_s,
-            user,
-            session,
-            eviction.scope,
-            client_suffix(named) if named else "",
-            encode_ascii(named) if named else "",
-            keys.prefix,
-            # As in the head, so that it is found there.
-            encode_text(eviction.id),
-            MAX_EVENT_BYTES,
-            keys.logout(subject) if subject else "",
-            id_of(subject, eviction.logout_at),
-            eviction_id(eviction.iss, eviction.jti) if eviction.jti is not None else "",
-            " ".join(self._names.read(user)) if user else "",
-            " ".join(self._names.read(session)) if session else "",
-            digest("account", eviction.iss, eviction.account) if eviction.account else "",
-            int(eviction.source),
-            int(self._skew_s(eviction.tenant)) if eviction.source else 0,
-        )
 
 
 def _published(reply: list[Any]) -> Published:
