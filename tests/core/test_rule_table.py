@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from receiver.core.signals import security_event, set_claims
 from receiver.core.tenants import TenantDirectory
-from receiver.core.tokens import logout_token
-from receiver.core.tokens.logout_token import PARSING, RULES, SCREENING, VERIFYING
+from receiver.core.tokens import jws, logout_token
+from receiver.core.tokens.logout_token import PARSING, PARSING_AT_ONCE, RULES, SCREENING, VERIFYING
 from receiver.core.tokens.rule import Examination, NotFoundError, Rule, enforce_together
-from receiver.errors import Code
+from receiver.errors import Code, LogoutTokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def numbers() -> list[tuple[int, ...]]:
@@ -71,6 +77,8 @@ def test_every_code_of_a_token_is_refused_by_a_rule() -> None:
 def test_rules_that_cost_a_key_come_last() -> None:
     """Nothing before the last stage can look at a key: junk costs no key fetch and no verification."""
     assert (*PARSING, *SCREENING, *VERIFYING) == RULES
+    at_once = [jws.HEADER_RULES if rule is jws.HEADER_AT_ONCE else (rule,) for rule in PARSING_AT_ONCE]
+    assert [rule for rules in at_once for rule in rules] == [*PARSING]
     for rule in (*PARSING, *SCREENING):
         assert Code.JWKS_UNAVAILABLE not in rule.refusals
 
@@ -105,3 +113,40 @@ def test_one_failure_takes_no_other_token_down() -> None:
 def test_rule_of_some_tenants_is_not_listed_before_the_tenant_is_known() -> None:
     """`explain` lists it only where the tenant gives it something to ask."""
     assert not next(rule for rule in RULES if rule.name == "tid").listed(Examination())
+
+
+def test_header_that_has_passed_is_read_once() -> None:
+    """The rules on a header find the same in it again; one that breaks a rule is refused each time."""
+    segment = encode_base64url({"alg": "RS256", "kid": "read once"})
+    first, again = _found_in(segment), _found_in(segment)
+
+    assert ("RS256", "read once") == (first.alg, first.kid) == (again.alg, again.kid)
+    assert first.header is again.header
+    for header, code in (({"kid": "k"}, Code.ALG), ({"alg": "RS256", "b64": False}, Code.CRIT)):
+        for _ in range(2):
+            with pytest.raises(LogoutTokenError) as caught:
+                _found_in(encode_base64url(header))
+            assert code is caught.value.code
+
+
+def test_headers_of_a_forger_take_no_memory() -> None:
+    """Only so many headers are kept, none of them long, and one that was forgotten is read again."""
+    long = encode_base64url({"alg": "RS256", "kid": "x" * jws.MAX_KNOWN_HEADER_CHARS})
+    for kid in range(2 * jws.KNOWN_HEADERS):
+        _found_in(encode_base64url({"alg": "RS256", "kid": f"forged {kid}"}))
+        assert len(jws._passed) <= jws.KNOWN_HEADERS
+
+    assert _found_in(long).header is not _found_in(long).header
+    assert "forged 0" == _found_in(encode_base64url({"alg": "RS256", "kid": "forged 0"})).kid
+
+
+def encode_base64url(header: Mapping[str, object]) -> str:
+    """A header as a token has it."""
+    return base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
+
+
+def _found_in(segment: str) -> Examination:
+    examination = Examination()
+    examination.signed = f"{segment}.e30.e30"
+    jws.HEADER_AT_ONCE.check(examination)
+    return examination

@@ -228,9 +228,13 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
     },
     "core/tokens/jws.py": {
         (
-            "return _known_header(segment) if len(segment) <= MAX_KNOWN_HEADER_CHARS else _parse_header(segment)",
+            "if len(segment) <= MAX_KNOWN_HEADER_CHARS:",
             "len(segment) <= MAX_KNOWN_HEADER_CHARS to len(segment) < MAX_KNOWN_HEADER_CHARS",
-        ): "kept or parsed anew, a header is the same",
+        ): "kept or read anew, a header is the same",
+        (
+            "if len(_passed) >= KNOWN_HEADERS:",
+            "len(_passed) >= KNOWN_HEADERS to len(_passed) > KNOWN_HEADERS",
+        ): "more only cost memory",
         ("KNOWN_HEADERS = 256", "256 to 257"): "more only cost memory",
         ("MAX_KNOWN_HEADER_CHARS = 1024", "1024 to 1025"): "more only cost memory",
     },

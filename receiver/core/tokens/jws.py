@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import binascii
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from receiver.core.tokens.rule import Examination, Rule
+from receiver.core.tokens.rule import Examination, Rule, enforce
 from receiver.core.tokens.strict_json import parse_object
 from receiver.errors import Code, LogoutTokenError
 
@@ -35,10 +34,11 @@ _LAST_CHARACTERS = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 KNOWN_HEADERS = 256
-"""Parsed headers kept: an OP sends the same one with every token it signs with one key. More only cost memory."""
+"""Headers kept that have passed: an OP sends the same one with every token it signs with one key. Beyond it all are
+forgotten, so that a forger with a new one in each token costs no search for the oldest. More only cost memory."""
 
 MAX_KNOWN_HEADER_CHARS = 1024
-"""Longest header kept, encoded; a longer one is parsed each time. With the number above it bounds the memory."""
+"""Longest header kept, encoded; a longer one is read each time. With the number above it bounds the memory."""
 
 
 class UnverifiedToken(NamedTuple):
@@ -87,22 +87,13 @@ def check_shape(compact: str) -> int:
 
 
 def read_header(signed: str) -> Mapping[str, object]:
-    """The JOSE header: one JSON object (RFC 7515 §4). It is shared with other tokens, and not to be changed.
+    """The JOSE header: one JSON object (RFC 7515 §4). It may be shared with other tokens, and is not to be changed.
 
     Raises:
         LogoutTokenError: `malformed` or `duplicate_member`.
     """
-    # Rule 2.1. RFC 7515 §4: the header is one JSON object with unique names. It is not encrypted or secret, and the
-    # same for every token of one key, so a parsed one may be kept.
-    segment = signed.partition(".")[0]
-    return _known_header(segment) if len(segment) <= MAX_KNOWN_HEADER_CHARS else _parse_header(segment)
-
-
-def _parse_header(segment: str) -> Mapping[str, object]:
-    return MappingProxyType(parse_object(decode_base64url(segment), "header"))
-
-
-_known_header = lru_cache(maxsize=KNOWN_HEADERS)(_parse_header)
+    # Rule 2.1. RFC 7515 §4: the header is one JSON object with unique names.
+    return MappingProxyType(parse_object(decode_base64url(signed.partition(".")[0]), "header"))
 
 
 def check_extensions(header: Mapping[str, object]) -> None:
@@ -226,7 +217,7 @@ SHAPE_RULE = Rule(
 
 _TWICE = "OP: send every member name once; two readers would see two different tokens."
 
-RULES = (
+HEADER_RULES = (
     Rule(
         "2.1", "header", "RFC 7515 §4", _header,
         refusals={
@@ -247,6 +238,34 @@ RULES = (
         "2.4", "header_types", "RFC 7515 §4.1", _header_types, shows=("header.typ", "header.cty", "header.kid"),
         refusals={Code.MALFORMED: "OP: send typ, cty and kid as strings, or leave them out."},
     ),
+)  # fmt: skip
+"""The header by itself."""
+
+_passed: dict[str, tuple[Mapping[str, object], str, str | None]] = {}
+
+
+def _header_at_once(e: Examination) -> None:
+    # It is no secret, and the same for every token of one key.
+    segment = e.signed.partition(".")[0]
+    found = _passed.get(segment)
+    if found is not None:
+        e.header, e.alg, e.kid = found
+        return
+    enforce(HEADER_RULES, e)
+    if len(segment) <= MAX_KNOWN_HEADER_CHARS:
+        if len(_passed) >= KNOWN_HEADERS:
+            _passed.clear()
+        _passed[segment] = e.header, e.alg, e.kid
+
+
+HEADER_AT_ONCE = Rule(
+    "2.1 to 2.4", "header_at_once", "RFC 7515 §4", _header_at_once,
+    refusals={code: advice for rule in HEADER_RULES for code, advice in rule.refusals.items()},
+)  # fmt: skip
+"""`HEADER_RULES` as one: a header that has passed them passes them again, byte for byte the same, and is not asked."""
+
+RULES = (
+    *HEADER_RULES,
     Rule(
         "2.5", "payload", "RFC 7519 §7.2", _claims,
         refusals={

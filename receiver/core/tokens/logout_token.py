@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 PARSING = (jws.SHAPE_RULE, jwe.RULE, *jws.RULES, *registration.TENANT_RULES)
 """Rules 1 to 3: what the token is, and its tenant."""
 
+PARSING_AT_ONCE = (
+    jws.SHAPE_RULE, jwe.RULE, jws.HEADER_AT_ONCE, *jws.RULES[len(jws.HEADER_RULES) :], *registration.TENANT_RULES,
+)  # fmt: skip
+"""The same rules as `serve` asks them: those on a header that it knows are not asked again."""
+
 SCREENING = (*registration.RULES, *claims.RULES)
 """Rules 4 and 5: its kind and its claims; they need the tenant and the time, and no key."""
 
@@ -107,7 +112,7 @@ def parse(compact: str, tenants: TenantDirectory, path_tenant: Tenant | None = N
         LogoutTokenError: the first rule of `PARSING` that fails.
     """
     examination = Examination.of_text(compact, tenants, path_tenant)
-    enforce(PARSING, examination)
+    enforce(PARSING_AT_ONCE, examination)
     return jws.unverified(examination), examination.tenant
 
 

@@ -136,7 +136,7 @@ class TokenVerifier:
             examination = self._parser.examined(compact, message)
             if examination is not None:
                 places[examination] = place
-        self._enforce(lt.PARSING, places, outcomes)
+        self._enforce(lt.PARSING_AT_ONCE, places, outcomes)
         for examination, place in places.items():
             message = asked[place][1]
             message.token, message.tenant = jws.unverified(examination), examination.tenant
