@@ -167,7 +167,7 @@ class Intake:
             "caller": message.caller if message else None,
         }
         if sender := message.sender if message else sender:
-            fields.update(sender.fields())
+            fields |= sender.fields()
         if error is not None:
             token = message.token if message else None
             emit(
@@ -210,7 +210,10 @@ def _accepted(eviction: Eviction, published: Published) -> Accepted:
 def _outcome(accepted: Sequence[Accepted], error: ReceiverError | None) -> str:
     if error is not None:
         return answer_to(error).outcome
-    return "duplicate" if accepted and all(one.duplicate for one in accepted) else "ok"
+    for one in accepted:
+        if not one.duplicate:
+            return "ok"
+    return "duplicate" if accepted else "ok"
 
 
 def _unverified(token: UnverifiedToken | None) -> dict[str, object]:

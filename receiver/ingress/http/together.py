@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from receiver import tracing
@@ -19,7 +18,7 @@ from receiver.ingress.http.sender import Sender
 from receiver.ingress.inputs import Message, PromptInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from receiver.bus.events.publish import Published
     from receiver.core.eviction import Eviction
@@ -136,15 +135,16 @@ class _Work:
 
     def is_ready(self, read: Sequence[Eviction] | Exception | None) -> bool:
         """Whether there is an eviction to hand over; where there is none, the request is answered or left."""
-        if isinstance(read, Sequence) and len(read) == 1:
-            (self._eviction,) = self.message.traced(read)
-            return True
-        self._shared.in_flight.end()
         if isinstance(read, Exception):
+            self._shared.in_flight.end()
             self._end((), self._shared.told(read))
-        else:
+            return False
+        if read is None or len(read) != 1:
+            self._shared.in_flight.end()
             self._request.leave()
-        return False
+            return False
+        (self._eviction,) = self.message.traced(read)
+        return True
 
     def hand_over(self) -> None:
         """Have it published; the request is answered when that is done."""
