@@ -15,7 +15,6 @@ import contextlib
 import io
 import os
 import sys
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from tests.mutations.mutant import Mutant
 
 LIMIT_S, LIMIT_TIMES = 60.0, 10
-"""How long a trial may take: seconds, and times what the tests take without a change."""
+"""What a trial may take of a processor: seconds, and times what the tests take without a change."""
 
 
 class Run:
@@ -74,16 +73,14 @@ class Run:
         for name in self._mutants:
             untried = self._untried(name, at_import=False)
             if untried:
-                began = time.monotonic()
+                before_s = used_s()
                 if self._fails(self._trial(name, None, session, imported)):
                     raise RuntimeError(f"the tests of {name} fail without a change, too")
-                timeout_s = LIMIT_S + LIMIT_TIMES * (time.monotonic() - began)
-                self._try([self._trial(name, one, session, imported) for one in untried], timeout_s)
+                cpu_s = LIMIT_S + LIMIT_TIMES * (used_s() - before_s)
+                self._try([self._trial(name, one, session, imported) for one in untried], cpu_s)
             self._tell(name)
         counts = ", ".join(f"{self.counts[word]} {word}" for word in ("mutants", "killed", "argued", "not"))
-        used = os.times()
-        cpu_s = used.user + used.system + used.children_user + used.children_system
-        say(f"{counts}; {cpu_s:.0f} s of CPU")
+        say(f"{counts}; {used_s():.0f} s of processor time")
         return True
 
     def _untried(self, name: str, *, at_import: bool) -> list[Mutant]:
@@ -96,11 +93,11 @@ class Run:
 
     @staticmethod
     def _fails(unchanged: Trial) -> bool:
-        [(_, fails)] = trial.results([unchanged], jobs=1, timeout_s=LIMIT_S)
+        [(_, fails)] = trial.results([unchanged], jobs=1, cpu_s=LIMIT_S)
         return fails
 
-    def _try(self, trials: Iterable[Trial], timeout_s: float) -> None:
-        for tried, killed in trial.results(trials, jobs=self._jobs, timeout_s=timeout_s):
+    def _try(self, trials: Iterable[Trial], cpu_s: float) -> None:
+        for tried, killed in trial.results(trials, jobs=self._jobs, cpu_s=cpu_s):
             assert tried.mutant is not None
             self._verdicts.note(self._digests[tried.mutant], killed=killed)
 
@@ -133,6 +130,12 @@ def files_to_try() -> Iterator[str]:
         name = str(file.relative_to(PACKAGE))
         if mutants_of(name, file.read_text()):
             yield name
+
+
+def used_s() -> float:
+    """Processor time of this process and of those it has started."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def say(line: str) -> None:

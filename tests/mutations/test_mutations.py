@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +102,15 @@ def test_trials() -> None:
     ends = (lambda: True, lambda: False, lambda: bool(1 // 0), forever)
     trials = [Trial(mutant, lambda: None, passes) for mutant, passes in zip(mutants, ends, strict=True)]
 
-    noticed = {one.mutant: fails for one, fails in results(trials, jobs=2, timeout_s=2.0)}
+    noticed = {one.mutant: fails for one, fails in results(trials, jobs=2, cpu_s=1)}
     assert {mutants[0]: False, mutants[1]: True, mutants[2]: True, mutants[3]: True} == noticed
+
+
+def test_trial_that_waits_for_ever() -> None:
+    """It takes no processor time, and ends all the same."""
+    waits = Trial(in_module(MODULE)[0], lambda: None, lambda: threading.Event().wait())
+
+    assert [(waits, True)] == [*results([waits], jobs=1, cpu_s=60, wait_s=0.2)]
 
 
 def test_mutant_that_cannot_be_put_in_place() -> None:
@@ -111,7 +119,7 @@ def test_mutant_that_cannot_be_put_in_place() -> None:
     def nowhere() -> None:
         raise LookupError
 
-    [(_, noticed)] = results([Trial(in_module(MODULE)[0], nowhere, lambda: False)], jobs=1, timeout_s=60.0)
+    [(_, noticed)] = results([Trial(in_module(MODULE)[0], nowhere, lambda: False)], jobs=1, cpu_s=60)
     assert not noticed
 
 

@@ -11,7 +11,9 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import math
 import os
+import resource
 import signal
 import sys
 import time
@@ -43,7 +45,14 @@ LIBRARIES = (
 )  # fmt: skip
 """What the package and its tests import, imported once. One that is missing here costs time and no more."""
 
-OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cov", "--assert=plain")
+OPTIONS = (
+    "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cov", "--assert=plain",
+    "--timeout=0",
+)  # fmt: skip
+"""Of pytest. Tests have no time limit of their own: at the lowest priority they wait for a busy machine."""
+
+WAIT_S = 1200.0
+"""Seconds after which a trial that does nothing has met a mutant that waits for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +70,23 @@ class Trial:
     passes: Callable[[], bool]
 
 
-def results(trials: Iterable[Trial], *, jobs: int, timeout_s: float) -> Iterator[tuple[Trial, bool]]:
+def results(
+    trials: Iterable[Trial], *, jobs: int, cpu_s: float, wait_s: float = WAIT_S
+) -> Iterator[tuple[Trial, bool]]:  # fmt: skip
     """Each with whether its tests fail, in any order, as soon as it has ended.
 
     Args:
         trials: To be made.
         jobs: How many at once.
-        timeout_s: Seconds for each; one that takes longer counts as failed, for a mutant may never end.
+        cpu_s: Processor seconds for each; one that takes more counts as failed, for a mutant may never end.
+        wait_s: Seconds for each, on the clock of the wall; the same.
     """
     waiting = deque(trials)
     running: dict[int, tuple[Trial, float]] = {}
     while waiting or running:
         while waiting and len(running) < jobs:
             trial = waiting.popleft()
-            running[_begin(trial)] = trial, time.monotonic() + timeout_s
+            running[_begin(trial, math.ceil(cpu_s))] = trial, time.monotonic() + wait_s
         time.sleep(PAUSE_S)
         for process, (trial, until) in [*running.items()]:
             if time.monotonic() > until:
@@ -85,7 +97,7 @@ def results(trials: Iterable[Trial], *, jobs: int, timeout_s: float) -> Iterator
                 yield trial, os.waitstatus_to_exitcode(status) != SURVIVED
 
 
-def _begin(trial: Trial) -> int:
+def _begin(trial: Trial, cpu_s: int) -> int:
     process = os.fork()
     if process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -95,6 +107,7 @@ def _begin(trial: Trial) -> int:
     result = SURVIVED
     with contextlib.suppress(LookupError):
         os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
         sink = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(sink, descriptor)
