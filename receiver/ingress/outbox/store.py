@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 from receiver.bus.link.group_commit import GroupCommit
 from receiver.core.repeats import beside
 from receiver.errors import PublishError
+from receiver.ingress.outbox.condition import Condition
 from receiver.ingress.outbox.file import OutboxFile
-from receiver.ingress.outbox.records import HeldRow, Level, OutboxEntry, Put
+from receiver.ingress.outbox.records import HeldRow, OutboxEntry, Put
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -48,25 +49,17 @@ class Outbox:
     """
 
     def __init__(
-        self, file: OutboxFile, thread: ThreadPoolExecutor, *, settings: OutboxSettings, metrics: Metrics,
-        clock: Callable[[], float],
+        self, file: OutboxFile, thread: ThreadPoolExecutor, condition: Condition, *, clock: Callable[[], float]
     ) -> None:  # fmt: skip
         self._file = file
         self._thread = thread
-        self._max_entries = settings.max_entries
-        self._metrics = metrics
+        self._condition = condition
         self._clock = clock
         self._commit: GroupCommit[Callable[[OutboxFile], object], object] = GroupCommit(
             self._transact, max_batch=MAX_BATCH, max_waiting=MAX_WAITING, on_fault=self._on_fault
         )
-        self._level = Level()
-        self._failure = ""
-        self._full = False
-        self._aside_reason = ""
-        self._restored = 0
         self.filled = asyncio.Event()
-        self._metrics.outbox_oldest_seconds.set_function(self._oldest_seconds)
-        self._adopt(file.level)
+        self._look_at_level()
 
     @classmethod
     async def open(cls, settings: OutboxSettings, *, metrics: Metrics, clock: Callable[[], float]) -> Self:
@@ -85,7 +78,7 @@ class Outbox:
         except BaseException:
             thread.shutdown()
             raise
-        outbox = cls(file, thread, settings=settings, metrics=metrics, clock=clock)
+        outbox = cls(file, thread, Condition(settings.max_entries, metrics=metrics, clock=clock), clock=clock)
         emit(log, logging.INFO, "outbox.opened", entries=outbox.entries)
         await outbox.probe()
         return outbox
@@ -99,25 +92,22 @@ class Outbox:
     @property
     def entries(self) -> int:
         """Evictions that wait to be published, without those set aside."""
-        return self._level.waiting
+        return self._condition.level.waiting
 
     @property
     def set_aside_entries(self) -> int:
         """Evictions kept out of the others' way."""
-        return self._level.set_aside
+        return self._condition.level.set_aside
 
     @property
     def status(self) -> str:
         """What readiness shows: `ok`, why an eviction would not be taken, or that some are set aside."""
-        aside = self._level.set_aside
-        return self.problem or (f"ok, {aside} set aside: {self._aside_reason}" if aside else "ok")
+        return self._condition.status
 
     @property
     def problem(self) -> str:
         """Why an eviction would not be taken now; empty when it would."""
-        if self._level.rows >= self._max_entries:
-            return f"full: {self._level.rows} evictions"
-        return self._failure
+        return self._condition.problem
 
     async def put(self, eviction: Eviction) -> bool:
         """Return once the eviction is on disk, under an id of its own where another logout with the same `jti` waits.
@@ -138,18 +128,18 @@ class Outbox:
             async with asyncio.timeout(PATIENCE_S):
                 outcome = await self._do(operation)
         except TimeoutError:
-            self._failed(f"no write within {PATIENCE_S:g} s")
-            self._count("failed")
+            self._condition.failed(f"no write within {PATIENCE_S:g} s")
+            self._condition.count("failed")
             raise PublishError("the outbox's disk does not answer") from None
         except PublishError:
-            self._count("failed")
+            self._condition.count("failed")
             raise
-        self._count(outcome.value)
+        self._condition.count(outcome.value)
         if outcome is Put.FULL:
-            self._announce_full()
+            self._condition.refused()
             raise PublishError("the outbox is full (outbox.max_entries)")
         if outcome is Put.STORED:
-            self._recovered()
+            self._condition.recovered()
         return outcome is Put.STORED
 
     async def oldest(self, limit: int) -> list[OutboxEntry]:
@@ -166,7 +156,7 @@ class Outbox:
         Raises:
             PublishError: the file cannot be read.
         """
-        if self._level.early:
+        if self._condition.level.early:
             await self._read(functools.partial(OutboxFile.release, now_s=now_s))
 
     async def entry(self, seq: int) -> OutboxEntry | None:
@@ -185,7 +175,7 @@ class Outbox:
         Raises:
             PublishError: the file cannot be read.
         """
-        self._count("published", len(published))
+        self._condition.count("published", len(published))
         [following] = await self._in_thread(lambda: self._file.advance(published, limit))
         if isinstance(following, PublishError):
             raise following
@@ -198,14 +188,13 @@ class Outbox:
             PublishError: the file cannot be read.
         """
         await self._read(functools.partial(OutboxFile.set_aside, entry=entry))
-        self._aside_reason = reason
-        self._count("set_aside")
-        emit(log, logging.ERROR, "outbox.set_aside", event_id=entry.event_id, reason=reason, action=action)
+        self._condition.set_aside(entry.event_id, reason, action)
 
     def count_left(self) -> int:
         """Count, when the process ends, what stays in the file; how many."""
-        left = self._level.waiting + self._level.set_aside + self._level.early
-        self._count("left", left)
+        level = self._condition.level
+        left = level.waiting + level.set_aside + level.early
+        self._condition.count("left", left)
         return left
 
     def redis_seen(self, url_digest: str) -> bool:
@@ -228,7 +217,7 @@ class Outbox:
 
     async def check(self) -> None:
         """See whether the file is in its place, and after a failure whether it can be written again."""
-        if self._failure:
+        if self._condition.failure:
             await self.probe()
         else:
             # Readable is not enough for a path that no longer leads to it.
@@ -238,7 +227,7 @@ class Outbox:
         """Write something and take it back; readiness depends on it."""
         if await self._try(OutboxFile.probe):
             await self._try(OutboxFile.clear_probe)
-            self._recovered()
+            self._condition.recovered()
 
     async def _try(self, operation: Callable[[OutboxFile], T]) -> T | None:
         try:
@@ -262,58 +251,18 @@ class Outbox:
     async def _in_thread(self, work: Callable[[], list[object]]) -> list[object]:
         results = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         # Before a caller is answered: what comes after the answer must find the outbox not empty.
-        self._adopt(self._file.level)
+        self._look_at_level()
         failures = [result for result in results if isinstance(result, PublishError)]
         if failures:
-            self._failed(failures[0].message)
+            self._condition.failed(failures[0].message)
         return results
 
     def _on_fault(self, fault: Exception, operations: int) -> None:
         log.error("outbox.fault", exc_info=fault, extra={"fields": {"operations": operations}})
 
-    def _adopt(self, level: Level) -> None:
-        self._level = level
-        self._metrics.outbox_entries.set(level.waiting)
-        self._metrics.outbox_set_aside.set(level.set_aside)
-        self._metrics.outbox_early.set(level.early)
-        self._metrics.outbox_used_ratio.set(level.used)
-        if self._file.restored > self._restored:
-            self._restored = self._file.restored
-            emit(
-                log, logging.ERROR, "outbox.restored", entries=level.waiting,
-                action="the file was deleted while the receiver ran and was written anew; find out what deletes it",
-            )  # fmt: skip
-        if level.rows < self._max_entries:
-            self._full = False
-        if level.waiting:
+    def _look_at_level(self) -> None:
+        self._condition.adopt(self._file.level, restored=self._file.restored)
+        if self.entries:
             self.filled.set()
         else:
             self.filled.clear()
-
-    def _failed(self, reason: str) -> None:
-        if not self._failure:
-            emit(
-                log, logging.ERROR, "outbox.failed", reason=reason,
-                action="free or mend the disk; until then logouts are answered 503 while Redis is away",
-            )  # fmt: skip
-        self._failure = reason
-
-    def _recovered(self) -> None:
-        if self._failure:
-            self._failure = ""
-            emit(log, logging.INFO, "outbox.recovered")
-
-    def _announce_full(self) -> None:
-        if not self._full:
-            self._full = True
-            emit(
-                log, logging.ERROR, "outbox.full", entries=self._level.rows,
-                action="logouts are answered 503 until Redis takes what waits; see outbox.max_entries",
-            )  # fmt: skip
-
-    def _oldest_seconds(self) -> float:
-        oldest_at = self._level.oldest_at
-        return 0.0 if oldest_at is None else max(0.0, self._clock() - oldest_at)
-
-    def _count(self, outcome: str, number: int = 1) -> None:
-        self._metrics.outbox.labels(outcome).inc(number)
