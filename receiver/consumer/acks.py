@@ -66,7 +66,7 @@ class Acknowledger:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: KeyNames, listener: acks.Listener, *, reads: Callable[[], bool]
+        self, client: redis.asyncio.Redis, keys: KeyNames, listener: acks.AckSource, *, reads: Callable[[], bool]
     ) -> None:
         self._reads = reads
         self._client = client

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from receiver.bus.events.stream import Entry
-    from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.bus.link.connection import RedisOptions
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.events.groups import Batch
     from receiver.bus.events.stream import Entry
-    from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.bus.link.connection import RedisOptions
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")
@@ -93,7 +93,7 @@ class GroupSubscriber(Reader):
         min_idle_s: Seconds without a sign of life before a worker's entries are taken over.
         retry_s: Seconds before the second try.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
-        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.RedisOptions`.
 
     Raises:
         ConfigurationError: the URL or the group's name cannot be used.

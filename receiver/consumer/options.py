@@ -13,7 +13,7 @@ from receiver.core.marks import CLOCK_SKEW_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.bus.link.connection import RedisOptions
     from receiver.consumer.guard import GuardOptions
     from receiver.core.eviction import Eviction
 
@@ -41,7 +41,7 @@ class Options(TypedDict, total=False):
         name: The app's name in log lines, in the trace and in metrics. Give every app its own: two of one name are
             one app to the trace. Default: Flask's name of the app, else the framework's, with a warning.
         prefix: Key prefix the receiver uses. Default `{logout}`.
-        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.RedisOptions`.
         lifetime_s: Seconds a registration is kept, at least the longest session. Default: 14 days, or the
             framework's own limit where that is longer.
         clock_skew_s: Seconds the clocks of OP and receiver may differ. Default 60: so long before an operator's order a

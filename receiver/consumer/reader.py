@@ -17,7 +17,7 @@ from redis.backoff import EqualJitterBackoff
 
 from receiver import tracing
 from receiver.bus.events import stream
-from receiver.bus.events.acks import Listener
+from receiver.bus.events.acks import AckSource
 from receiver.bus.keys import KeyNames
 from receiver.bus.link import connection
 from receiver.consumer.acks import Acknowledger, worker_name
@@ -58,7 +58,7 @@ class Reader(ABC):
         prefix: Key prefix the receiver uses.
         group: Name of the consumer group; None for one that reads for itself.
         acknowledge: Whether to record that an eviction was handled, and that this consumer listens.
-        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.RedisOptions`.
 
     Attributes:
         skipped: Stream entries met that are no event of this version, which are not handed to `handler`, or that have
@@ -79,7 +79,7 @@ class Reader(ABC):
         prefix: str,
         group: str | None,
         acknowledge: bool,
-        **redis_options: Unpack[connection.Options],
+        **redis_options: Unpack[connection.RedisOptions],
     ) -> None:
         self._connect = functools.partial(
             connection.connect, redis_url, timeout_s=BLOCK_S * 2, prefix=prefix, **redis_options
@@ -144,7 +144,7 @@ class Reader(ABC):
         self.pulse.begun()
         self._touched = time.monotonic()
         client = self.client
-        listener = Listener(self._app, worker_name(), self._group, time.monotonic())
+        listener = AckSource(self._app, worker_name(), self._group, time.monotonic())
         acks = Acknowledger(client, self._keys, listener, reads=self._reads)
         self._acks = acks if self._acknowledge else None
         jobs = [Job(EVICTIONS, functools.partial(self._listen, client), lambda: self.pulse.error or "")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 
 from receiver.bus.keys import DEFAULT_PREFIX, KeyNames
 from receiver.bus.link import connection
-from receiver.bus.link.connection import Options as RedisOptions
+from receiver.bus.link.connection import RedisOptions
 from receiver.bus.sign_ins.names import name_digest, note
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.consumer.background import BackgroundLoop, PerProcess

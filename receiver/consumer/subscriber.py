@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.bus.link.connection import RedisOptions
     from receiver.core.cursor import Cursor
     from receiver.core.eviction import Eviction
 
@@ -56,7 +56,7 @@ class Subscriber(Reader):
         prefix: Key prefix the receiver uses.
         lookback_s: Seconds before start to read from.
         acknowledge: Whether to record what was handled, for `receiver trace` and the metrics.
-        redis_options: User, password, TLS files: see `receiver.bus.link.connection.Options`.
+        redis_options: User, password, TLS files: see `receiver.bus.link.connection.RedisOptions`.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from receiver.consumer.subscriber import Subscriber
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from receiver.bus.link.connection import Options as RedisOptions
+    from receiver.bus.link.connection import RedisOptions
     from receiver.consumer.health import Health
     from receiver.core.eviction import Eviction
 

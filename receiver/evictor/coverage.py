@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from receiver.bus.caches.cache_store import CacheStore
     from receiver.bus.caches.watched import Watched
     from receiver.evictor.caches import Cache, Caches
-    from receiver.evictor.watch import Watcher
+    from receiver.evictor.watch import CacheWatcher
 
 ASK_S = 1.0
 """Seconds for which it is remembered what another worker hears."""
@@ -40,7 +40,7 @@ class Coverage:
         waiting: Logouts that wait for a reading now; what they knew of is cleared.
     """
 
-    def __init__(self, caches: Caches, watcher: Watcher, watched: Watched, *, read_within_s: float) -> None:
+    def __init__(self, caches: Caches, watcher: CacheWatcher, watched: Watched, *, read_within_s: float) -> None:
         self._names = [cache.name for cache in caches if cache.is_read]
         self._watcher = watcher
         self._watched = watched

@@ -53,7 +53,7 @@ CHECK_S, HEARD_WITHIN_S = 30.0, 5.0
 seconds in which one of a change of this worker's own is heard, by which a Redis is judged that does not say."""
 
 
-class Watcher:
+class CacheWatcher:
     """Watches the caches of every Redis.
 
     Args:

@@ -33,7 +33,7 @@ from receiver.evictor.find import Finder
 from receiver.evictor.opening import TIMEOUT_S, open_caches
 from receiver.evictor.recheck import Rechecker
 from receiver.evictor.share import Share
-from receiver.evictor.watch import LEASE_S, Watcher
+from receiver.evictor.watch import LEASE_S, CacheWatcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
 from receiver.ops.redis_settings import EMBEDDED
@@ -108,7 +108,7 @@ class Worker:
     """
 
     def __init__(
-        self, metrics: EvictorMetrics, evictor: Evictor, watcher: Watcher, examiner: Examiner, state: Readiness
+        self, metrics: EvictorMetrics, evictor: Evictor, watcher: CacheWatcher, examiner: Examiner, state: Readiness
     ) -> None:
         self.metrics = metrics
         self.evictor = evictor
@@ -194,7 +194,7 @@ async def working(
         }  # fmt: skip
         examiner = Examiner(caches=caches, index=index, **handling)
         watched = Watched(trips, keys)
-        watcher = Watcher(
+        watcher = CacheWatcher(
             caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, watched=watched,
             metrics=metrics, rescan_s=settings.evictor.rescan_s, clock=clock,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from receiver.bus.keys import DEFAULT_PREFIX
-from receiver.bus.link.connection import Options, check_files, check_url, connect
+from receiver.bus.link.connection import RedisOptions, check_files, check_url, connect
 from receiver.errors import ConfigurationError
 from receiver.ops.sections import Section
 
@@ -115,7 +115,7 @@ class RedisSettings(Section):
             await client.aclose()
 
     @property
-    def options(self) -> Options:
+    def options(self) -> RedisOptions:
         """What `bus.link.connection.connect` takes beside the URL; files are read when they are used."""
         secret = self.sentinel_password
         return {

@@ -86,7 +86,7 @@ async def test_a_handler_that_raises_is_no_proof(
 
 async def test_the_first_time_counts(redis_client: redis.asyncio.Redis) -> None:
     """Handled again after a retry or a restart: the first acknowledgement stands, and is counted once."""
-    listener = acks.Listener("portal", "w1", "shared", 0.0)
+    listener = acks.AckSource("portal", "w1", "shared", 0.0)
     for handled_at in (10.0, 60.0):
         ack = acks.Ack("e1", "1-0", 0.0, handled_at)
         await acks.acknowledge(redis_client, KEYS, listener, [ack], now=100.0)
@@ -117,12 +117,12 @@ async def test_history_read_after_a_start_says_nothing_of_the_time(
     """A process that starts acknowledges what it reads again, but not as the time the app took."""
     await publisher.publish(eviction("old", time.time()))
     entry_id = (await entries(redis_client))[-1][0].decode()
-    process = acks.Listener("portal", "w1", None, 99.999)
+    process = acks.AckSource("portal", "w1", None, 99.999)
     await acks.acknowledge(redis_client, KEYS, process, [acks.Ack("old", "1-0", 0.0, 100.0)], now=100.0)
     [late] = await acks.take(redis_client, KEYS, count=10)
     assert late.after_s is None
 
-    there = acks.Listener("portal", "w2", None, 0.0)
+    there = acks.AckSource("portal", "w2", None, 0.0)
     await acks.acknowledge(redis_client, KEYS, there, [acks.Ack("old", entry_id, time.time(), 100.0)], now=100.0)
     [in_time] = await acks.take(redis_client, KEYS, count=10)
     assert in_time.after_s is not None
@@ -192,7 +192,7 @@ async def test_while_events_stream_in_acknowledgements_wait_for_each_other(
     """The first after a pause goes at once, those that follow go together; each with the time when it was handled."""
     monkeypatch.setattr(receiver.consumer.acks, "GATHER_S", 3600.0)
     entry = stream.Entry("1-0", 1, b"")
-    listener = acks.Listener("portal", "w1", None, time.monotonic())
+    listener = acks.AckSource("portal", "w1", None, time.monotonic())
     acknowledger = receiver.consumer.acks.Acknowledger(redis_client, KEYS, listener, reads=lambda: False)
     acknowledging = asyncio.create_task(acknowledger.run())
     before = await script_calls(redis_client)

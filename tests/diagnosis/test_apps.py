@@ -44,7 +44,7 @@ async def test_app_that_is_gone(command: Command, config: str, redis_client: red
     """A script that ran once is waited for, until it is forgotten: then the user is out everywhere."""
     published = await publisher_to(redis_client).publish(eviction("e1", time.time()))
     await acks.acknowledge(
-        redis_client, KEYS, acks.Listener("portal", "w1", None, -60), [acks.Ack("e1", published.entry_id, 1.0, 0.0)],
+        redis_client, KEYS, acks.AckSource("portal", "w1", None, -60), [acks.Ack("e1", published.entry_id, 1.0, 0.0)],
         now=0.0,
     )  # fmt: skip
     await heard_of(redis_client, "script/w2", LIVE_S + 1)

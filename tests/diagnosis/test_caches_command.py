@@ -40,7 +40,7 @@ async def publish(client: redis.asyncio.Redis, *names: str) -> list[str]:
 
 async def acknowledged_in_part(client: redis.asyncio.Redis, name: str, entry_id: str, caches: str) -> None:
     """As a worker does that could not look into these."""
-    listener = acks.Listener("evictor", "w1", "evictor", 0.0)
+    listener = acks.AckSource("evictor", "w1", "evictor", 0.0)
     await acks.acknowledge(client, KEYS, listener, [acks.Ack(name, entry_id, 1.0, 1.0, caches)], now=1.0)
 
 

@@ -49,7 +49,7 @@ class Scene:
 
     async def speaks(self, app: str, instance: str, *events: str, listens_s: float = 60, group: bool = False) -> None:
         """A sign of life, with acknowledgements of these events."""
-        listener = acks.Listener(app, instance, instance if group else None, -listens_s)
+        listener = acks.AckSource(app, instance, instance if group else None, -listens_s)
         said = [acks.Ack(name, self.entry_id or "1-0", time.time() - 1, 0.0) for name in events]
         await acks.acknowledge(self.client, KEYS, listener, said, now=0.0)
 
@@ -112,7 +112,7 @@ async def test_who_is_asked(scene: Scene) -> None:
     await scene.speaks("portal", "p1", "e1")
     await scene.speaks("portal", "later", listens_s=-1)
     await scene.speaks("another", "later", listens_s=-1)
-    await acks.leave(scene.client, KEYS, acks.Listener("portal", "leaves", None, 0.0))
+    await acks.leave(scene.client, KEYS, acks.AckSource("portal", "leaves", None, 0.0))
 
     found = await scene.trace()
 

@@ -18,7 +18,7 @@ from receiver.core.eviction import Eviction
 from receiver.evictor import watch
 from receiver.evictor.evict import Evictor
 from receiver.evictor.in_hand import LEAST
-from receiver.evictor.watch import Watcher
+from receiver.evictor.watch import CacheWatcher
 from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.op import ABSENT
@@ -102,16 +102,16 @@ async def test_many_share_one_reading(
 ) -> None:  # fmt: skip
     """Twenty logouts cost a few readings, each begun after those were taken in hand that it answers."""
     readings = 0
-    read = Watcher.read_store
+    read = CacheWatcher.read_store
 
-    async def counted(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def counted(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
         nonlocal readings
         readings += 1
         await asyncio.sleep(0.05)
         await read(self, store, flush=flush)
 
     async with work_plain(FLASK) as world:
-        monkeypatch.setattr(Watcher, "read_store", counted)
+        monkeypatch.setattr(CacheWatcher, "read_store", counted)
         for number in range(20):
             await redis_client.set(f"session:{number}", session(world, f"s{number}"))
         evictions = [await world.log_out_session(f"s{number}", waits=False) for number in range(20)]
@@ -127,14 +127,14 @@ async def test_it_takes_too_long(
 ) -> None:  # fmt: skip
     """Past the bound the acknowledgement says unknown; trace, metric and log name the cache. What is known is done."""
     gate = asyncio.Event()
-    read = Watcher.read_store
+    read = CacheWatcher.read_store
 
-    async def slow(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def slow(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
         await gate.wait()
         await read(self, store, flush=flush)
 
     async with work_plain(FLASK, WEB, read_within_s=0.1) as world:
-        monkeypatch.setattr(Watcher, "read_store", slow)
+        monkeypatch.setattr(CacheWatcher, "read_store", slow)
         await world.put_data("web:u1", dumped(tokens(op.issuer)))
         await redis_client.set("session:a", session(world, "s1"))
         eviction = await world.log_out(sub="u1", sid="s1")
@@ -171,11 +171,11 @@ async def test_a_storm_shared_by_two_workers(
     work: Work, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each eviction is worked on by one of them, and the one that does not watch reads no cache for it."""
-    readings: list[Watcher] = []
+    readings: list[CacheWatcher] = []
     handled: list[tuple[int, str]] = []
-    read, evict = Watcher.read_store, Evictor.evict
+    read, evict = CacheWatcher.read_store, Evictor.evict
 
-    async def counted(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def counted(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
         readings.append(self)
         await read(self, store, flush=flush)
 
@@ -183,7 +183,7 @@ async def test_a_storm_shared_by_two_workers(
         handled.append((id(self), eviction.id))
         return await evict(self, eviction)
 
-    monkeypatch.setattr(Watcher, "read_store", counted)
+    monkeypatch.setattr(CacheWatcher, "read_store", counted)
     monkeypatch.setattr(Evictor, "evict", noted)
     async with work(FLASK) as world:
         await until(lambda: redis_client.exists("{logout}:watcher:flask"))
@@ -207,9 +207,9 @@ async def test_a_worker_that_begins(
 ) -> None:
     """Evictions wait for its first reading, and cause no other: it hears of writes since before that."""
     readings, gate = 0, asyncio.Event()
-    read = Watcher.read_store
+    read = CacheWatcher.read_store
 
-    async def held(self: Watcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def held(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
         nonlocal readings
         readings += 1
         await gate.wait()
@@ -218,7 +218,7 @@ async def test_a_worker_that_begins(
     async def at_once(_: Worker) -> None:
         return
 
-    monkeypatch.setattr(Watcher, "read_store", held)
+    monkeypatch.setattr(CacheWatcher, "read_store", held)
     monkeypatch.setattr("tests.support.evictor.first_reading", at_once)
 
     async def is_reading() -> bool:
@@ -316,14 +316,14 @@ async def test_switched_off_where_redis_does_not_say(
     monkeypatch.setattr(watch, "PAUSE_S", 0.05)
     asked: list[tuple[CacheStore, CacheChanges]] = []
     gate = asyncio.Event()
-    is_deaf = Watcher._is_deaf
+    is_deaf = CacheWatcher._is_deaf
 
     async def noted(store: CacheStore, changes: CacheChanges) -> bool:
         asked.append((store, changes))
         await gate.wait()
         return await is_deaf(store, changes)
 
-    monkeypatch.setattr(Watcher, "_is_deaf", staticmethod(noted))
+    monkeypatch.setattr(CacheWatcher, "_is_deaf", staticmethod(noted))
     await redis_client.config_set(SETTING, "Kg$h")
     async with work_plain(FLASK) as world:
 
@@ -352,7 +352,7 @@ async def test_switched_off_where_redis_does_not_say(
 
 async def test_an_answer_in_part(redis_client: redis.asyncio.Redis) -> None:
     """It takes the place of no answer, and gives the receivers no time to count."""
-    listener = acks.Listener("evictor", "w1", "evictor", 0.0)
+    listener = acks.AckSource("evictor", "w1", "evictor", 0.0)
     parts = [acks.Ack("e1", "1-0", 1.0, 1.0, "web,api"), acks.Ack("e2", "2-0", 1.0, 1.0)]
     await acks.acknowledge(redis_client, KeyNames(), listener, parts, now=1.0)
     assert b"unknown web,api" == await redis_client.hget("{logout}:acks:e1", "evictor/@evictor")

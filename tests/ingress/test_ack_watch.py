@@ -46,7 +46,7 @@ def watch_of(client: redis.asyncio.Redis, *declared: str) -> tuple[AckWatch, Met
 async def speaks(client: redis.asyncio.Redis, app: str, *events: str) -> None:
     """A process of this app acknowledges these events, received 2 s ago."""
     said = [acks.Ack(name, "9999999999999-0", time.time() - 2, 0.0) for name in events]
-    await acks.acknowledge(client, KEYS, acks.Listener(app, "w", None, -60), said, now=0.0)
+    await acks.acknowledge(client, KEYS, acks.AckSource(app, "w", None, -60), said, now=0.0)
 
 
 async def test_counted_once_by_two_receivers(

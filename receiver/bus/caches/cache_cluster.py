@@ -18,7 +18,7 @@ from receiver.bus.link.urls import CLUSTER, RedisURL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from receiver.bus.link.connection import Options
+    from receiver.bus.link.connection import RedisOptions
 
 
 def is_cluster(url: str) -> bool:
@@ -26,7 +26,7 @@ def is_cluster(url: str) -> bool:
     return RedisURL.parse(url).topology == CLUSTER
 
 
-def connect_cluster(url: str, *, timeout_s: float, **options: Unpack[Options]) -> RedisCluster:
+def connect_cluster(url: str, *, timeout_s: float, **options: Unpack[RedisOptions]) -> RedisCluster:
     """A client of all nodes; no connection is made before the first command.
 
     Raises:

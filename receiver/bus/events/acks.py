@@ -60,7 +60,7 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class AckSource:
     """Who acknowledges.
 
     Attributes:
@@ -142,7 +142,7 @@ def split(member: str) -> tuple[str, str]:
 
 
 async def acknowledge(
-    client: redis.asyncio.Redis, keys: KeyNames, listener: Listener, acks: Sequence[Ack], *, now: float
+    client: redis.asyncio.Redis, keys: KeyNames, listener: AckSource, acks: Sequence[Ack], *, now: float
 ) -> None:
     """Record that this listener lives and has acted on these events, in one round trip.
 
@@ -180,7 +180,7 @@ async def acknowledge(
             await pipeline.execute()
 
 
-async def leave(client: redis.asyncio.Redis, keys: KeyNames, listener: Listener) -> None:
+async def leave(client: redis.asyncio.Redis, keys: KeyNames, listener: AckSource) -> None:
     """Say goodbye: this process holds no session any more. A group stays, for others of it listen on."""
     if listener.group is None:
         member = f"{listener.app}/{listener.instance}"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Failure",
-    "Options",
+    "RedisOptions",
     "access_of",
     "check_files",
     "check_url",
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-class Options(TypedDict, total=False):
+class RedisOptions(TypedDict, total=False):
     """What goes with a URL; all may be left out or None.
 
     Attributes:
@@ -81,7 +81,7 @@ class Options(TypedDict, total=False):
     sentinel_password_file: str | Path | None
 
 
-def check_url(url: str, **options: Unpack[Options]) -> None:
+def check_url(url: str, **options: Unpack[RedisOptions]) -> None:
     """Refuse a URL this project cannot use, or options that do not go with it; never names the password.
 
     Raises:
@@ -90,7 +90,7 @@ def check_url(url: str, **options: Unpack[Options]) -> None:
     _check_options(RedisURL.parse(url), options)
 
 
-def _check_options(parsed: RedisURL, options: Options) -> None:
+def _check_options(parsed: RedisURL, options: RedisOptions) -> None:
     tls = parsed.tls
     entra = options.get("credentials") == "entra"
     for problem, text in (
@@ -117,7 +117,7 @@ def _check_options(parsed: RedisURL, options: Options) -> None:
 
 
 def connect(
-    url: str, *, timeout_s: float, prefix: str = DEFAULT_PREFIX, **options: Unpack[Options]
+    url: str, *, timeout_s: float, prefix: str = DEFAULT_PREFIX, **options: Unpack[RedisOptions]
 ) -> redis.asyncio.Redis:
     """An asyncio client of the primary that holds our keys; no connection is made before the first command.
 
@@ -128,7 +128,7 @@ def connect(
         url: See docs/redis.md.
         timeout_s: Seconds one command or one connection attempt may take.
         prefix: Of all keys; says which slot of a Cluster is meant.
-        options: See `Options`.
+        options: See `RedisOptions`.
 
     Raises:
         ConfigurationError: the URL or an option is wrong, or a library is missing for it.
@@ -165,7 +165,7 @@ def _limits(timeout_s: float, retry: object) -> dict[str, Any]:
     return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
 
 
-def _access(parsed: RedisURL, options: Options, provider: CredentialProvider | None) -> dict[str, Any]:
+def _access(parsed: RedisURL, options: RedisOptions, provider: CredentialProvider | None) -> dict[str, Any]:
     if provider is not None:
         # Beside a provider redis-py takes no name.
         return {"username": None, "password": None, "credential_provider": provider}
@@ -175,7 +175,7 @@ def _access(parsed: RedisURL, options: Options, provider: CredentialProvider | N
     }
 
 
-def _provider(parsed: RedisURL, options: Options) -> CredentialProvider | None:
+def _provider(parsed: RedisURL, options: RedisOptions) -> CredentialProvider | None:
     if options.get("credentials") != "entra":
         file = options.get("password_file")
         if file is not None:
@@ -186,12 +186,12 @@ def _provider(parsed: RedisURL, options: Options) -> CredentialProvider | None:
     return entra_credentials()
 
 
-def access_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
+def access_of(parsed: RedisURL, options: RedisOptions) -> dict[str, Any]:
     """User and password, or what provides them, as redis-py takes them."""
     return _access(parsed, options, _provider(parsed, options))
 
 
-def _asking_access(parsed: RedisURL, options: Options) -> dict[str, Any]:
+def _asking_access(parsed: RedisURL, options: RedisOptions) -> dict[str, Any]:
     """User and password at the nodes that are asked, where they are not those of Redis."""
     if parsed.topology != SENTINEL:
         return {}
@@ -202,7 +202,7 @@ def _asking_access(parsed: RedisURL, options: Options) -> dict[str, Any]:
     return {"username": username, "password": options.get("sentinel_password"), "credential_provider": None}
 
 
-def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
+def tls_of(parsed: RedisURL, options: RedisOptions) -> dict[str, Any]:
     """What `TLSConnection` takes beside redis-py's options; empty without TLS.
 
     Raises:
@@ -214,7 +214,7 @@ def tls_of(parsed: RedisURL, options: Options) -> dict[str, Any]:
     return {"tls": TLSFiles(*files, strict=options.get("strict_tls") is not False)}  # type: ignore[arg-type]
 
 
-def check_files(url: str, **options: Unpack[Options]) -> None:
+def check_files(url: str, **options: Unpack[RedisOptions]) -> None:
     """Refuse files that a new connection could not be opened with.
 
     Raises:

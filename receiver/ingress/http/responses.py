@@ -40,7 +40,7 @@ _ACCEPTED = Same(HTTPStatus.OK, {**NO_STORE, "Server": SERVER})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ErrorAnswer:
     """How one code is answered.
 
     Attributes:
@@ -73,34 +73,34 @@ class Answer:
 
 # BCL §2.8: "If the request is invalid or the logout failed, the RP MUST respond with HTTP 400 Bad Request". OPs that
 # retry take 400 as final, and rightly so.
-REFUSED = Answer(400)
+REFUSED = ErrorAnswer(400)
 # Where the fault is ours a repeat may succeed, and 503 is how OPs that retry are told.
-OURS = Answer(503, passing=True, ours=True)
+OURS = ErrorAnswer(503, passing=True, ours=True)
 
-_REQUEST: Mapping[Code, Answer] = {
-    Code.METHOD: Answer(405),
-    Code.NO_ROUTE: Answer(404),
+_REQUEST: Mapping[Code, ErrorAnswer] = {
+    Code.METHOD: ErrorAnswer(405),
+    Code.NO_ROUTE: ErrorAnswer(404),
     Code.MEDIA_TYPE: REFUSED,
     Code.ENCODING: REFUSED,
-    Code.TOO_LARGE: Answer(413),
-    Code.TIMEOUT: Answer(408),
+    Code.TOO_LARGE: ErrorAnswer(413),
+    Code.TIMEOUT: ErrorAnswer(408),
     Code.MALFORMED: REFUSED,
     Code.PUBLISH: OURS,
     Code.INTERNAL: OURS,
 }
 """What is about the request and its body, or about us, is answered alike everywhere."""
 
-BACKCHANNEL: Mapping[Code, Answer] = {
+BACKCHANNEL: Mapping[Code, ErrorAnswer] = {
     # A rule on tokens needs no row here: everything wrong with a token is 400, its size included.
     **{code: REFUSED for rule in RULES for code in rule.refusals},
     **_REQUEST,
     Code.MISSING_TOKEN: REFUSED,
     Code.DUPLICATE_PARAM: REFUSED,
-    Code.FRONTCHANNEL: Answer(405),
-    Code.HEADER_TOO_LARGE: Answer(431),
-    Code.BUSY: Answer(429, passing=True),
-    Code.UNAUTHORIZED: Answer(401),
-    Code.UNKNOWN_USER: Answer(404),
+    Code.FRONTCHANNEL: ErrorAnswer(405),
+    Code.HEADER_TOO_LARGE: ErrorAnswer(431),
+    Code.BUSY: ErrorAnswer(429, passing=True),
+    Code.UNAUTHORIZED: ErrorAnswer(401),
+    Code.UNKNOWN_USER: ErrorAnswer(404),
     Code.UNSUPPORTED_COMMAND: REFUSED,
     Code.NOT_DONE: OURS,
     Code.REDIS: OURS,
@@ -108,39 +108,39 @@ BACKCHANNEL: Mapping[Code, Answer] = {
 }
 """The answers of the public listener."""
 
-SSF: Mapping[Code, Answer] = {
+SSF: Mapping[Code, ErrorAnswer] = {
     **{code: REFUSED for rule in security_event.RULES for code in rule.refusals},
     **_REQUEST,
     Code.STATE: REFUSED,
     Code.STREAM: REFUSED,
     # RFC 8935 §2.3: everything wrong with a SET or its sender is 400; the body says which.
     Code.UNAUTHORIZED: REFUSED,
-    Code.HEADER_TOO_LARGE: Answer(431),
-    Code.BUSY: Answer(429, passing=True),
+    Code.HEADER_TOO_LARGE: ErrorAnswer(431),
+    Code.BUSY: ErrorAnswer(429, passing=True),
     Code.JWKS_UNAVAILABLE: OURS,
 }
 """The answers to pushed security events."""
 
-API: Mapping[Code, Answer] = {
+API: Mapping[Code, ErrorAnswer] = {
     **_REQUEST,
     Code.DUPLICATE_MEMBER: REFUSED,
     Code.TENANT: REFUSED,
     Code.ISSUER: REFUSED,
     Code.AUDIENCE: REFUSED,
     Code.NO_SUBJECT: REFUSED,
-    Code.UNAUTHORIZED: Answer(401),
-    Code.INSUFFICIENT_SCOPE: Answer(403),
-    Code.UNKNOWN_EVENT: Answer(404),
-    Code.UNKNOWN_USER: Answer(404),
-    Code.SEARCH_LIMIT: Answer(404),
-    Code.BUSY: Answer(429, passing=True),
+    Code.UNAUTHORIZED: ErrorAnswer(401),
+    Code.INSUFFICIENT_SCOPE: ErrorAnswer(403),
+    Code.UNKNOWN_EVENT: ErrorAnswer(404),
+    Code.UNKNOWN_USER: ErrorAnswer(404),
+    Code.SEARCH_LIMIT: ErrorAnswer(404),
+    Code.BUSY: ErrorAnswer(429, passing=True),
     Code.REDIS: OURS,
     Code.FEED_LIMIT: OURS,
 }
 """The answers of the API on the internal listener."""
 
 
-def answer_to(error: ReceiverError, table: Mapping[Code, Answer] = BACKCHANNEL) -> Answer:
+def answer_to(error: ReceiverError, table: Mapping[Code, ErrorAnswer] = BACKCHANNEL) -> ErrorAnswer:
     """The answer to this error; a code that the endpoint does not list is answered by the side at fault."""
     return table.get(error.code) or (OURS if isinstance(error, DependencyError) else REFUSED)
 
@@ -157,7 +157,7 @@ class Policy:
 
     unavailable_status: int = 503
     retry_after_s: int = 5
-    answers: Mapping[Code, Answer] = field(default_factory=lambda: BACKCHANNEL)
+    answers: Mapping[Code, ErrorAnswer] = field(default_factory=lambda: BACKCHANNEL)
 
     def status_of(self, error: ReceiverError) -> int:
         """The HTTP status this error is answered with."""
@@ -195,7 +195,7 @@ def refusal(error: ReceiverError, policy: Policy, *, detail: bool = False) -> Sa
 
 
 @lru_cache(maxsize=MAX_REFUSALS)
-def _refusal(code: Code, answer: Answer, status: int, retry_after_s: int, said: str | None) -> Same:
+def _refusal(code: Code, answer: ErrorAnswer, status: int, retry_after_s: int, said: str | None) -> Same:
     headers = {"Content-Type": "application/json; charset=utf-8", "Server": SERVER, **NO_STORE}
     # Not with 400, which no sender takes for an invitation.
     if answer.passing and status != REFUSED.status:

@@ -3,12 +3,12 @@
 from receiver.ingress.inputs.jobs import input_jobs
 from receiver.ingress.inputs.message import HttpInput, InputJob, Message, PromptInput
 from receiver.ingress.inputs.resources import Resources
-from receiver.ingress.inputs.table import Listener, Row, input_table
+from receiver.ingress.inputs.table import ListenerName, Row, input_table
 
 __all__ = [
     "HttpInput",
     "InputJob",
-    "Listener",
+    "ListenerName",
     "Message",
     "PromptInput",
     "Resources",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from receiver.ingress.inputs.message import HttpInput
     from receiver.ingress.inputs.resources import Resources
 
-Listener = Literal["public", "api"]
+ListenerName = Literal["public", "api"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Row:
     """
 
     input: HttpInput
-    listener: Listener
+    listener: ListenerName
     path: str
     methods: tuple[str, ...] = ("POST",)
     tenant_in_path: Literal["none", "optional", "required"] = "none"
