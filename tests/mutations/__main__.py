@@ -49,7 +49,7 @@ class Run:
         self._texts = {name: (PACKAGE / name).read_text() for name in names}
         self._mutants = {name: mutants_of(name, text) for name, text in self._texts.items()}
         self._digests = {
-            one: digest_of(self._texts[name], [PACKAGE.parent / test for test in TESTS[name]], f"{name} {number}")
+            one: digest_of([PACKAGE / name, *(PACKAGE.parent / test for test in TESTS[name])], f"{name} {number}")
             for name, mutants in self._mutants.items()
             for number, one in enumerate(mutants)
         }

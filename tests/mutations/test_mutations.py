@@ -135,16 +135,19 @@ def test_verdicts_outlive_a_run(tmp_path: Path) -> None:
 
 
 def test_verdict_is_of_one_text(tmp_path: Path) -> None:
-    """Another change, another text of the file, or another text of its tests is to be tried."""
-    tests = tmp_path / "test_it.py"
-    tests.write_text("one")
-    digests = [digest_of("text", [tests], "1"), digest_of("text", [tests], "2"), digest_of("other", [tests], "1")]
-    again = digest_of("text", [tests], "1")
-    tests.write_text("two")
-    digests.append(digest_of("text", [tests], "1"))
+    """Another change, another text of the file, or another text of its tests is to be tried; a comment is nothing."""
+    file, tests = tmp_path / "it.py", tmp_path / "test_it.py"
 
-    assert len(digests) == len({*digests})
-    assert digests[0] == again
+    def digest(change: str, text: str, of_tests: str) -> str:
+        file.write_text(text)
+        tests.write_text(of_tests)
+        return digest_of([file, tests], change)
+
+    first = digest("1", "a = 1", "b = 1")
+    others = [digest("2", "a = 1", "b = 1"), digest("1", "a = 2", "b = 1"), digest("1", "a = 1", "b = 2")]
+
+    assert 4 == len({first, *others})
+    assert first == digest("1", "a = (1)  # why", "b = 1\n")
 
 
 def changed_and_back(limit: int) -> bool:

@@ -6,6 +6,7 @@ looked at: run with `--anew` after a change of `tests/support`, or of what the c
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,13 @@ class Verdicts:
             file.write(f"{'killed' if killed else 'survived'} {digest}\n")
 
 
-def digest_of(text: str, tests: Iterable[Path], change: str) -> str:
-    """What a verdict is kept under.
+def digest_of(files: Iterable[Path], change: str) -> str:
+    """What a verdict is kept under. Comments and the shape of Python files do not count.
 
     Args:
-        text: Of the file that is changed.
-        tests: The files of its tests.
+        files: The one that is changed, and its tests.
         change: Names the one change among the others of the file.
     """
-    parts = [text, change, *(file.read_text() for file in tests)]
+    texts = ((file.suffix, file.read_text()) for file in files)
+    parts = [change, *(ast.dump(ast.parse(text)) if suffix == ".py" else text for suffix, text in texts)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
