@@ -53,11 +53,14 @@ class AuditKey:
     _signatures: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # One key for each purpose: the log shows digests to everyone who reads it, and none of them may pass for a
+        # signature.
         for name in ("digests", "signatures"):
             object.__setattr__(self, f"_{name}", hmac.digest(self.secret, f"audit {name}".encode(), "sha256"))
 
     def digest(self, kind: Kind, tenant: str, value: str) -> str:
         """What stands for a `sub` or `sid` of a tenant: 32 hexadecimal digits, the same for the same one."""
+        # Keyed (HMAC, RFC 2104): subjects are few enough to be tried one by one, and a plain hash would give them away.
         # No tenant's name has a line break.
         text = f"{kind}\n{tenant}\n{value}".encode(errors="surrogatepass")
         return hmac.digest(self._digests, text, "sha256").hex()[:32]
@@ -118,9 +121,12 @@ class Chain:
         lines = []
         for record in records:
             text = _encode(self._complete(record))
+            # Over the bytes as they are written, up to the hash: a reader need not write JSON as Python does to check
+            # it.
             self._last = hashlib.sha256(text[:-1].encode()).hexdigest()
             self._number += 1
             lines.append(f'{text[:-1]}{_HASH}{self._last}"}}\n')
+        # One signature for a write: the chain ties the records before it to the last.
         lines[-1] = f'{lines[-1][:-2]},"mac":"{self._key.sign(self._last)}"}}\n'
         return "".join(lines)
 
@@ -173,6 +179,7 @@ class ChainReport:
         """Read one more record."""
         if not self.records:
             self.first, self.since = record["n"], record["time"]
+            # Earlier files may be archived elsewhere: the first record at hand is then believed about the one before.
             self._last = record["prev"] if self.first else BEGINNING
         self.fault = self.fault or self._fault(line, record, keys)
         self.records += 1
@@ -183,6 +190,7 @@ class ChainReport:
 
     def _fault(self, line: str, record: Mapping[str, Any], keys: Mapping[str, AuditKey]) -> str:
         expected = self.first + self.records
+        # The cause before what follows from it: after a gap the next hash does not fit either.
         if self.ended:
             return f"record {record['n']} comes after the end"
         if record["n"] != expected:
@@ -193,6 +201,7 @@ class ChainReport:
             return f"record {record['n']} was changed"
         key = keys.get(record["key"])
         mac = str(record.get("mac")).encode(errors="surrogatepass")
+        # In constant time: how far a forged signature agrees must not be told.
         if key and "mac" in record and not hmac.compare_digest(key.sign(record["hash"]).encode(), mac):
             return f"the signature of record {record['n']} is wrong"
         return ""

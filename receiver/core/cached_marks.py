@@ -79,6 +79,8 @@ def what_they_say(names: MarkNames, *, of: Callable[[Name], Mark | None], newer_
 
 
 def _only_of_subject(of_user: Sequence[Name], those: Callable[[Sequence[Name]], list[Mark]]) -> str | None:
+    # Without a suffix are the marks that count for all clients: one of the subject and, where it is another name, one
+    # of the account.
     wide = [name for name in of_user if not name[1]]
     if len(wide) != SUBJECT_AND_ACCOUNT:
         return None

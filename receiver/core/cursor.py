@@ -32,6 +32,7 @@ def order(entry_id: str) -> tuple[int, int]:
     Raises:
         ValueError: not an entry id.
     """
+    # Redis, Streams: an id is two whole numbers of 64 bits. As text `9-0` would come after `10-0`.
     match = _ID.fullmatch(entry_id)
     if match is None:
         raise ValueError("not an entry id: expected <milliseconds>-<counter>")
@@ -86,6 +87,7 @@ class Cursor:
     def starting(cls, view: View) -> Self:
         """Behind the last entry up to the position of this view; before the first entry where there is none."""
         cursor = cls()
+        # Read from the oldest on, so that the last numbered entry and those behind it without a number are counted.
         if view.before:
             for seen in reversed(view.before):
                 cursor = cursor.after(*seen)
@@ -93,6 +95,7 @@ class Cursor:
         if view.first:
             number = next((seen.number for seen in view.first if seen.number is not None), None)
             return cls(number=None if number is None else number - 1)
+        # An empty stream: the last number that was given, perhaps to an entry that is trimmed by now.
         return cls(number=view.sequence)
 
     def follows(self, number: int | None) -> bool:
@@ -105,6 +108,7 @@ class Cursor:
         """How many entries are known to be gone before one with this number; 0 when the numbering began anew."""
         if number is None or self.number is None:
             return 0
+        # A smaller number is a numbering that began anew, after a loss of data: how many are gone cannot be known.
         return max(0, number - self.number - 1 - self.unnumbered)
 
     def after(self, entry_id: str, number: int | None) -> Self:
@@ -124,12 +128,16 @@ class Cursor:
             entry_id, number = view.before[0]
             return order(entry_id) != order(self.entry_id) or number != (None if self.unnumbered else self.number)
         cursor = self
+        # All up to this position is trimmed. Nothing is missed only if the first entry with a number may be the next
+        # one.
         for seen in view.first:
             if seen.number is not None:
                 return not cursor.follows(seen.number)
             cursor = cursor.after(*seen)
         if view.first:
             return False
+        # A stream that was emptied and one that never was look the same; without the sequence a reader that had begun
+        # must assume the first.
         if view.sequence is None:
             return self.entry_id != BEGINNING
         return not self.follows(view.sequence + 1)

@@ -52,6 +52,7 @@ def read_page(answer: object) -> Page:
     Raises:
         ValueError: it is not such a page. A page that is read in part could lose a user.
     """
+    # OData: `value` holds the page; `nextLink` and `deltaLink` say where to go on.
     if not isinstance(answer, dict) or not isinstance(answer.get("value"), list):
         raise ValueError("no value")  # noqa: TRY004  # one kind of refusal
     links = [answer.get(f"@odata.{name}") for name in ("nextLink", "deltaLink")]
@@ -63,6 +64,7 @@ def read_page(answer: object) -> Page:
 def _user(found: object) -> DirectoryUser:
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         raise ValueError("a user without an id")  # noqa: TRY004  # one kind of refusal
+    # An object id is a GUID, and becomes part of `home_account_id`, which is compared letter by letter.
     guid = found["id"].lower()
     if GUID.fullmatch(guid) is None:
         raise ValueError("a user's id that is no GUID")
@@ -71,6 +73,8 @@ def _user(found: object) -> DirectoryUser:
         id=guid,
         valid_from=_date(found.get("signInSessionsValidFromDateTime")),
         enabled=enabled if isinstance(enabled, bool) else None,
+        # Graph, delta query: `@removed` says `changed` for a user that can be restored and `deleted` for good. Both
+        # have ended.
         removed="@removed" in found,
         deleted_at=_date(found.get("deletedDateTime")),
     )
@@ -81,6 +85,7 @@ def _date(text: object) -> int | None:
         return None
     if not isinstance(text, str):
         raise ValueError("a date that is no text")  # noqa: TRY004  # one kind of refusal
+    # Graph writes Z, which Python reads since 3.11.
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a date without a time zone")

@@ -48,6 +48,8 @@ def eviction_id(issuer: str, jti: str) -> str:
     Returns:
         32 lower-case hexadecimal digits.
     """
+    # BCL §2.4 has the `jti` unique for each token. RFC 7519 §4.1.7 wants no two issuers to collide; they do not know
+    # each other, so the issuer is part of the name.
     return hashlib.sha256(f"{issuer}\n{jti}".encode()).hexdigest()[:32]
 
 
@@ -175,6 +177,8 @@ class Eviction:
 
     def concerns(self, client_id: str) -> bool:
         """Whether this logout counts for a client's sessions: for every client of the tenant, or for this one."""
+        # BCL §2.7 ends the sessions of the RP that got the token; tenants choose whether those of the other clients end
+        # with it.
         return self.applies_to == "tenant" or self.client_id is None or self.client_id == client_id
 
     def to_json(self) -> str:
@@ -187,6 +191,8 @@ class Eviction:
     def to_json_head(self) -> str:
         """The wire form up to and including `"accounts":[`; the publish script adds what it finds registered."""
         # Put together here: an encoder that looks at every value's type costs three times as much for each logout.
+        # CloudEvents 1.0 §3.1: `id`, `source`, `specversion` and `type` are REQUIRED, and `source` with `id` names the
+        # event.
         iss = encode_text(self.iss)
         traceparent = "" if self.traceparent is None else f',"traceparent":"{self.traceparent}"'
         origin = "" if self.origin is None else f',"origin":{encode_text(self.origin)}'
@@ -258,6 +264,8 @@ def _session_keys(session: dict[str, object]) -> SessionKeys:
 
 
 def _scope(stated: str, sub: str | None, sid: str | None) -> Scope:
+    # BCL §2.4: one of both, at least. An event without either would name no user, and a reader must not take it for
+    # all.
     if sub is None and sid is None:
         raise BadEventError("not an eviction event: it names no subject and no session")
     if stated == "user" and sub is not None:

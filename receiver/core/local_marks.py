@@ -66,6 +66,8 @@ class LocalMarks:
             eviction: As it was heard.
             now: When that was.
         """
+        # BCL §2.7: a `sid` names one session at its issuer. Kept also where the whole user is meant: at another client
+        # the same session may have another `sub` (pairwise).
         if eviction.sid is not None:
             self._keep(("sid", eviction.iss, eviction.sid), eviction, eviction.sub, now)
         if eviction.scope == "user":
@@ -99,6 +101,7 @@ class LocalMarks:
         if before is not None:
             # Two logouts of one name: what both may mean is left to Redis unless they agree.
             same = (before.client_id, before.sub) == (client_id, sub)
+            # Where they do not agree the empty text takes the place of both: it equals no client and no user.
             later = max(before, mark, key=lambda one: one.logout_at)
             mark = _Mark(
                 later.logout_at,

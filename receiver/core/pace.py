@@ -35,6 +35,7 @@ class Paces:
         """
         before, at_s = self._before.get(name, (handled, now_s))
         self._before[name] = (handled, now_s)
+        # A count that began anew is below the last one; nothing is known to have moved then.
         per_s = max(0, handled - before) / (now_s - at_s) if now_s > at_s else 0.0
         if not waiting:
             return Pace(per_s, 0.0)

@@ -54,6 +54,7 @@ def read_users(answer: object) -> list[tuple[str, bool]]:
         name = one.get("id")
         if not is_plain_id(name):
             raise ValueError("a user without an id")
+        # An account of which the answer does not say it is not known to have ended.
         found.append((name, one.get("enabled") is not False))
     return found
 
@@ -66,10 +67,12 @@ def _objects(answer: object) -> list[dict[str, object]]:
 
 def _event(found: dict[str, object]) -> AdminEvent:
     at_ms, operation, path = found.get("time"), found.get("operationType"), found.get("resourcePath")
+    # Milliseconds. Without a time an event could not be told from one that was read before.
     if not isinstance(at_ms, int) or isinstance(at_ms, bool) or not 0 <= at_ms <= MAX_NUMERIC_DATE * 1000:
         raise ValueError("an event without a time")
     place = path if isinstance(path, str) else ""
     name = found.get("id")
+    # `users/<id>`. A longer path is about a part of the account, for instance `users/<id>/role-mappings`.
     kind, _, user = place.partition("/")
     what: What = "other"
     if operation == "ACTION" and place == "logout-all":

@@ -38,6 +38,7 @@ def read(fields: Mapping[bytes, bytes], now_s: float) -> tuple[Remembered | None
         fields: As removed.lua writes them.
         now_s: NumericDate seconds.
     """
+    # Each may be missing: earlier releases wrote fewer.
     names = (b"at", b"until", b"again", b"unsure", b"unsure_at")
     numbers = {name: _number(fields[name]) for name in names if name in fields}
     damaged = None in numbers.values()

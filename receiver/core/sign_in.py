@@ -109,6 +109,8 @@ class SignIn:
 
     def anew_names(self, client_id: str) -> tuple[str, str]:
         """Names under which it is noted as newer than its marks: this very sign-in, then as caches show it."""
+        # By the ID token's own dates first. Caches show no `iat` of the sign-in, only that of the last refresh, so the
+        # second name goes without.
         name = partial(anew_name, self.iss, client_id=client_id, sub=self.sub, sid=self.sid, auth_time=self.auth_time)
         return name(issued_at=self.began_at), name()
 
@@ -126,6 +128,8 @@ class SignIn:
         of_user, marks = len(self.marks.of_user), sum(map(len, self.marks))
         if self.began_before(values[marks], newer_than=newer_than):
             return True
+        # A mark of the whole user is judged by `iat` where there is no `auth_time`; one of a session ends it without
+        # any date.
         return any(
             is_ended(mark.source, mark.at, self.beginning, of_user=index < of_user, skew_s=skew_s)
             for index, value in enumerate(values[:marks])
@@ -195,6 +199,7 @@ def clients_of(claims: Mapping[str, Any], client_id: str | None) -> tuple[str, .
     azp = claims.get("azp")
     if isinstance(azp, str) and azp:
         return (azp,)
+    # RFC 7519 §4.1.3: a string, or an array of them.
     aud = claims.get("aud")
     if isinstance(aud, str):
         return (aud,) if aud else ()

@@ -102,23 +102,31 @@ class Tenant:
     issuer: str
     client_ids: frozenset[str]
     allowed_tenant_ids: frozenset[str] = frozenset()
+    # Core §3.1.3.7 step 7: RS256 unless the client has registered another.
     algorithms: frozenset[str] = frozenset({"RS256"})
     client_algorithms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     discovery_url: str | None = None
     jwks_uri: str | None = None
     key_cooldown_s: float = 60.0
     require_key_issuer: bool = False
+    # RFC 7519 §4.1.4: "some small leeway, usually no more than a few minutes, to account for clock skew".
     clock_skew_s: float = 60.0
     max_ahead_s: float = 300.0
+    # BCL §4 wants tokens short-lived, two minutes at most. More is left for repeats and queues on the way.
     max_age_s: float = 600.0
     require_exp: bool = True
+    # BCL §2.4 only recommends `typ: logout+jwt`, and most OPs do not send it; `events` tells a logout token in any
+    # case.
     require_typ: bool = False
     require_sid: bool = False
+    # BCL §2.7: with a `sid` the session it names; some OPs send both and mean the user.
     both_claims: BothClaims = "session"
     applies_to: AppliesTo = "tenant"
     account_from_sub: bool = True
     encrypted: bool = False
     decryption_key: str | None = field(default=None, repr=False)
+    # No RSA1_5: RFC 8725 §3.2 advises against it, because of padding oracles. No `dir` and no password: keys are
+    # public.
     key_management_algorithms: frozenset[str] = frozenset({"RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"})
     content_encryption_algorithms: frozenset[str] = frozenset({"A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM"})
     frontchannel: FrontChannelRules | None = None
@@ -229,6 +237,7 @@ class _Index:
     @classmethod
     def of(cls, tenants: Iterable[Tenant]) -> _Index:
         tenants = list(tenants)
+        # A list: one issuer may be configured for several applications, each with its clients and keys.
         by_issuer: dict[str, list[Tenant]] = {}
         for tenant in tenants:
             if TENANT_ID_PLACEHOLDER not in tenant.issuer:

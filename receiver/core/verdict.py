@@ -150,6 +150,8 @@ def judge(sign_in: CachedSignIn, marks: Marks, removal: Removal | None, *, skew_
 
 def _is_proved_ended(sign_in: CachedSignIn, marks: Marks, skew_s: float) -> bool:
     if sign_in.auth_time is not None:
+        # Core §2: `auth_time` is when the user authenticated, and no refresh moves it. Both dates are of the OP's
+        # clock.
         return any(at is not None and sign_in.auth_time <= at for at in (marks.user_at, marks.session_at))
     if marks.session_at is not None:
         return True
@@ -162,6 +164,7 @@ def _was_there(sign_in: CachedSignIn, order_at: float | None, skew_s: float) -> 
     """Whether an order found this sign-in there. Its session at the OP goes on: `auth_time` and `sid` tell nothing."""
     if order_at is None:
         return False
+    # The earlier of both: a refresh renews the ID token, and leaves tokens for other scopes as they were.
     since = min((at for at in (sign_in.issued_at, sign_in.oldest_token_at) if at is not None), default=None)
     return since is not None and since < order_at - skew_s
 

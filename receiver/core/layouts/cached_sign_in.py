@@ -72,6 +72,8 @@ def from_claims(
     names = [claims.get("iss"), claims.get("sub"), claims.get("sid")]
     if problems is not None and any(map(is_too_long, (*names, *clients))):
         problems.add("long_name")
+    # Core §5.7: `iss` and `sub` together are all that names a user for good. A `sid` without them names no session, for
+    # it is unique at its issuer only.
     iss, sub, sid = map(text, names)
     if iss is None or sub is None:
         return None
@@ -91,6 +93,7 @@ def id_token_claims(token: object) -> dict[str, Any] | None:
     if not isinstance(token, str) or len(token) > MAX_TOKEN:
         return None
     try:
+        # Read leniently, unlike a token that comes in: what is refused here would keep its user signed in.
         payload = token.split(".")[1]
         claims = foreign_json.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (IndexError, ValueError):
@@ -119,6 +122,7 @@ def is_too_long(value: object) -> bool:
 
 def seconds(value: object) -> float | None:
     """A NumericDate, also as the text MSAL writes; None for anything else."""
+    # RFC 7519 §2: a NumericDate is a JSON number. MSAL writes `cached_at` as text. To Python `true` is a number, too.
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -54,6 +54,8 @@ def decode(serialised: str | bytes) -> str:
     if isinstance(serialised, str):
         return serialised
     try:
+        # RFC 8259 §8.1 wants UTF-8; RFC 7159 allowed UTF-16 and UTF-32, and `json.loads` takes them. What an app has
+        # read must be written back as it was.
         return serialised.decode(json.detect_encoding(serialised), "surrogatepass")
     except UnicodeDecodeError as error:
         raise BadValueError("not_json") from error
@@ -82,6 +84,7 @@ def parse_at(text: str, begin: int) -> tuple[Any, int]:
         raise BadValueError("too_large")
     try:
         value, end = _DECODER.raw_decode(text, begin)
+    # `json` calls itself for each level. A number of more than 4,300 digits is a ValueError (CVE-2020-10735).
     except RecursionError as error:
         raise BadValueError("too_deep") from error
     except ValueError as error:
@@ -120,6 +123,7 @@ def objects_in(text: str, names: Collection[str]) -> Iterator[tuple[str, list[Me
         at = _after_space(text, begin + 1)
         while text[at] != "}":
             name, value = _name_at(text, at)
+            # Two members of one name are legal here, unlike in tokens: a reader keeps the last, so each is looked into.
             if name in names and text[value] == "{":
                 members, end = _members(text, value)
                 yield name, members

@@ -39,6 +39,7 @@ def name(value: bytes) -> str:
     """In one word, the form of a value that says nothing of its user, for an operator."""
     if not value:
         return "empty"
+    # Sealed first: the first bytes of a Fernet token or of gzip begin a value of MessagePack, too.
     sealed = next((word for begin, word in _SEALED.items() if value.startswith(begin)), None)
     if sealed is not None:
         return sealed
@@ -51,6 +52,9 @@ def name(value: bytes) -> str:
 
 
 def _reader(value: bytes) -> Callable[[bytes], Any]:
+    # The order counts. Java's two bytes begin no other form. A pickle is told by its last byte as well: to MessagePack
+    # 0x80 is an empty map, and `(`, `]` and `}` are small numbers. So are `{`, `[` and `"`, with which JSON begins.
+    # MessagePack is last: nearly every byte begins one of its values.
     bare = value.removeprefix(CACHELIB)
     first = bare[:1]
     if bare.startswith(java.MAGIC):

@@ -23,6 +23,8 @@ _PRIMITIVES = {"B": ">b", "C": ">H", "D": ">d", "F": ">f", "I": ">i", "J": ">q",
 _OBJECTS = "[L"
 """What the types of fields begin with that hold objects."""
 
+# JOSS §6.4.2: SC_WRITE_METHOD, SC_EXTERNALIZABLE and SC_BLOCK_DATA. SC_SERIALIZABLE (2) goes with the first, and
+# changes nothing for a reader.
 _WRITES_ITSELF, _EXTERNALIZABLE, _IN_BLOCKS = 1, 4, 8
 """Flags of a class: its own `writeObject` adds data; it writes all its data itself, and does so in blocks."""
 
@@ -65,6 +67,8 @@ def parse(serialised: bytes) -> Any:
     Raises:
         BadValueError: `shape` where it is no such stream, `too_deep` or `too_many`.
     """
+    # JOSS §6.4.1: a magic number, a version, then contents. No class is looked up and no object made: in Java itself a
+    # stream that a visitor wrote could run code while it is read (CWE-502).
     if not serialised.startswith(MAGIC):
         raise BadValueError("shape")
     try:
@@ -108,6 +112,8 @@ class _Reader:
         return self._remembered_text(">H")
 
     def _remembered_text(self, length: str) -> str:
+        # §6.4.1, `newString`: each text gets a handle, also where nothing refers to it; one that is left out would
+        # shift all later ones.
         text = self._utf(self._number(length))
         self._remember(text)
         return text
@@ -141,6 +147,7 @@ class _Reader:
         return self._ended(found, depth)
 
     def _proxy(self, depth: int) -> _Class:
+        # §6.4.1, `proxyClassDescInfo`: the names of its interfaces in place of fields.
         found = self._remember(_Class(""))
         for _ in range(self._number(">I")):
             self._utf(self._number(">H"))
@@ -160,6 +167,7 @@ class _Reader:
     def _object(self, depth: int) -> Any:
         of = self._class(depth)
         name = of.name if of is not None else ""
+        # §6.4.1, `newObject`: the handle is given before the fields are read, which may refer back to the object.
         number = len(self._seen)
         made: dict[Any, Any] = self._remember({})
         lineage: list[_Class] = []
@@ -169,6 +177,7 @@ class _Reader:
             if len(lineage) > _MAX_CLASSES:
                 raise BadValueError("shape")
             of = of.parent
+        # §6.4.1, `classdata`: from the topmost serialisable class down to the object's own.
         for each in reversed(lineage):
             if each.flags & _EXTERNALIZABLE:
                 # Written by protocol version 1: only the class itself knows where its data end.
@@ -190,12 +199,14 @@ class _Reader:
         made: list[Any] = self._remember([])
         kind = of.name[1:2]
         length = self._number(">I")
+        # Only `byte[]` can hold a text. The others are passed over in the same way, by the size of what they hold.
         if kind in _PRIMITIVES:
             return self._raw(length * struct.calcsize(_PRIMITIVES[kind]))
         made += [self.content(depth - 1) for _ in range(length)]
         return made
 
     def _enum(self, depth: int) -> Any:
+        # §6.4.1, `newEnum`: class, handle, and the constant's name as a text.
         self._class(depth)
         self._remember(None)
         return self.content(depth - 1)
@@ -206,6 +217,7 @@ class _Reader:
 
     def _written(self, depth: int) -> list[Any]:
         """What a class wrote itself, up to its end."""
+        # §6.4.1, `objectAnnotation`: what `writeObject` wrote behind the fields has no length, only an end.
         found = []
         while self._bytes[self._at] != 0x78:  # noqa: PLR2004  # TC_ENDBLOCKDATA
             found.append(self.content(depth - 1))
@@ -250,12 +262,17 @@ def _plain(name: str, made: dict[Any, Any]) -> Any:  # noqa: PLR0911  # one for 
         return made
     written = [each for each in made.get(name) or () if not isinstance(each, bytes)]
     block = b"".join(each for each in made.get(name) or () if isinstance(each, bytes))
+    # Spring Security keeps `iss` as a URL, dates as `Instant` and `aud` as a list; each has to be again what the ID
+    # token said.
     if name == "java.net.URL":
         return f"{made.get('protocol')}://{made.get('authority')}{made.get('file') or ''}"
     if name == "java.util.Date" and len(block) == 8:  # noqa: PLR2004  # milliseconds
         return struct.unpack(">q", block)[0] / 1000
+    # The first byte is the kind of value: 2 is `Instant`, seconds and then nanoseconds. `iat` and `auth_time` have no
+    # parts of a second.
     if name == "java.time.Ser" and block[:1] == b"\x02":
         return float(struct.unpack_from(">q", block, 1)[0])
+    # Since Java 9 `List.of`, `Set.of` and `Map.of` are written by this proxy; `tag` says which it stands for.
     if name == "java.util.CollSer":
         return _entries(written) if made.get("tag") == _MAP_TAG else written
     if name.startswith("java.lang.") or "Collections$" in name:

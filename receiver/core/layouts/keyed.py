@@ -24,6 +24,7 @@ class Keyed(Layout):
 
     def read(self, raw: Raw) -> Value:
         """Nothing is known but that it is there."""
+        # Not readable and not empty: it must go, and nothing can be learnt from it.
         return Value(raw, {}, readable=False)
 
     def bears_signature(self, _raw: Raw) -> bool:

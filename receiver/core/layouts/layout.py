@@ -155,6 +155,7 @@ class Layout(ABC):
     def open(self, raw: Raw) -> Value:
         """Look into a value; encrypted, compressed and foreign ones are not readable. Never raises."""
         try:
+            # Asked here, of all fields together: a layout that reads several would take as many times the limit.
             if sum(map(len, raw.values())) > MAX_BYTES:
                 raise BadValueError(TOO_LARGE)  # noqa: TRY301  # as `read` does
             value = self.read(raw)
@@ -162,6 +163,7 @@ class Layout(ABC):
             value = Value(raw, {}, readable=False, problems=frozenset({error.reason} - ORDINARY))
         except Exception as error:  # noqa: BLE001  # the limits are the defence; this one is for what they do not know
             value = Value(raw, {}, readable=False, problems=frozenset({"error"}), error=error)
+        # Only what cannot be read is asked for its signature: a readable value says itself whose it is.
         return value if value.readable else replace(value, bears_signature=self.bears_signature(raw))
 
     def is_name(self, _name: str) -> bool:

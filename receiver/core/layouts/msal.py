@@ -23,6 +23,7 @@ DATA_PROTECTION = b"\x09\xf0\xc9\xf0"
 
 # Version byte 0x80 and a time in seconds, with upper bytes of 0 until 2106; 73 bytes at least, in base64.
 _FERNET = re.compile(rb"gAAAAA[A-Za-z0-9_-]{92,}={0,2}\Z")
+# RFC 7516 §7.1: five parts. The second is empty where the key is agreed on or given (`ECDH-ES`, `dir`).
 _JWE = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
 
 
@@ -62,6 +63,7 @@ class Msal(Layout):
         text = self._text(value.raw)
         wrapped = unwrap(text)
         cache = text if wrapped is None else wrapped.text
+        # MSAL Python and MSAL.NET forget what they hold in memory when their cache is gone; MSAL4J does not.
         if not self.keep_empty and (refresh_tokens := msal_cache.emptied(cache, ended)) is not None:
             # Most often, and far less work than to cut each of them out.
             return Change(None, refresh_tokens)
@@ -84,6 +86,8 @@ class Msal(Layout):
 class IdentityWeb(Msal):
     """The hash of ASP.NET Core's Redis cache. What cannot be read is Data Protection's ciphertext beside its expiry."""
 
+    # Microsoft.Extensions.Caching.StackExchangeRedis, releases 8 to 11: the value, and both expiries in ticks or -1.
+    # Since 9 the fields are written by plain commands and no longer by a script.
     fields: ClassVar[tuple[str, ...] | None] = ("data", "absexp", "sldexp")
     signs_text: ClassVar[bool] = False
 

@@ -35,6 +35,7 @@ SECTIONS = JUDGED | {"AppMetadata"}
 MAX_ENTRIES = 50_000
 """Entries of one cache. One that 10,000 users share has about 40,000."""
 
+# Core §3.1.2.1, §5.4, §11: `openid`, `profile` and `offline_access` are asked for on behalf of a user.
 USER_SCOPES = frozenset({"openid", "profile", "offline_access"})
 """Scopes only a user's tokens are granted."""
 
@@ -140,6 +141,7 @@ def emptied(serialised: str | bytes, holders: Collection[Holder]) -> RefreshToke
     Raises:
         BadValueError: as of `parse`.
     """
+    # Only counted here. Which bytes go need not be known when the key goes as a whole.
     text, problems = foreign_json.decode(serialised), set[str]()
     blob = parse(text, problems)
     entries = [(name, key, entry) for name in JUDGED for key, entry in blob.get(name, {}).items()]
@@ -193,6 +195,8 @@ def sign_ins(blob: Blob, problems: set[str] | None = None) -> dict[Holder, list[
         sign_in = from_claims(claims, client_id=holder.client_id, account=holder.account, problems=problems)
         if sign_in is not None:
             found.setdefault(holder, []).append(sign_in)
+    # MSAL's `get_accounts` answers from these nodes alone, so that an account without a token still looks signed in to
+    # its app.
     with_tokens = {holder.account for holder in found}
     for entry in blob.get(ACCOUNT, {}).values():
         if (account := _holder(entry).account) not in with_tokens and account is not None:
@@ -281,6 +285,7 @@ def _unnamed(holder: Holder) -> CachedSignIn:
 
 
 def _holder(entry: dict[str, Any]) -> Holder:
+    # Missing, null and empty are one: libraries differ in how they write none.
     return Holder(entry.get("home_account_id") or None, entry.get("client_id"))
 
 
@@ -288,6 +293,8 @@ def _is_users(section: str, entry: dict[str, Any]) -> bool:
     """Whether an entry without account is a user's, not the application's own."""
     if section != "AccessToken":
         return True
+    # MSAL4J leaves the account out for every token of an OP without `client_info`. Client credentials are granted an
+    # API's scopes (`/.default`), and never these.
     granted = entry.get("target")
     scopes = granted.split() if isinstance(granted, str) else granted
     return isinstance(scopes, list) and any(scope in USER_SCOPES for scope in scopes if isinstance(scope, str))

@@ -38,6 +38,8 @@ def parse(serialised: bytes) -> Any:
         value = reader.value(MAX_DEPTH)
     except (IndexError, struct.error) as error:
         raise BadValueError("shape") from error
+    # Every first byte but 0xC1 begins some value of MessagePack, so bytes of any kind seem to be one. Only the end
+    # tells.
     if reader.at != len(serialised):
         raise BadValueError("shape")
     return value
@@ -64,6 +66,8 @@ class _Reader:
 
     def _fixed(self, kind: int, depth: int) -> Any:
         """A value that has its length, or itself, in its first byte."""
+        # Formats: positive fixint 0x00 to 0x7F, fixmap to 0x8F, fixarray to 0x9F, fixstr to 0xBF, negative fixint from
+        # 0xE0.
         if kind < 0x80:  # noqa: PLR2004  # as the format's specification has these
             return kind
         if kind < 0x90:  # noqa: PLR2004
@@ -93,6 +97,7 @@ class _Reader:
 
     def _extension(self, length: int) -> None:
         """Passed over, with the byte that says what it is."""
+        # Extensions are types of an app's own; type -1 is a time. Neither names a user.
         self._raw(length + 1)
 
     def _map(self, count: int, depth: int) -> dict[Any, Any]:
@@ -104,6 +109,8 @@ class _Reader:
         return found
 
     def _list(self, count: int, depth: int) -> list[Any]:
+        # A length of four bytes may promise four thousand million values. Each is counted as it is read, so that no
+        # room is made for a promise.
         return [self.value(depth - 1) for _ in range(count)]
 
     def _number(self, form: str) -> Any:
@@ -113,6 +120,7 @@ class _Reader:
         return int(self._number(_LENGTHS[size]))
 
     def _text(self, length: int) -> str:
+        # Old writers had one type for text and bytes; the specification lets a text hold bytes that are no UTF-8.
         return self._raw(length).decode("utf-8", "replace")
 
     def _raw(self, length: int) -> bytes:

@@ -29,6 +29,7 @@ _OBJECTS = {
 }  # fmt: skip
 """Opcodes that make what is no plain data, with the number of values they are made from."""
 _OBJECTS_OF_MARK = {"INST", "OBJ"}
+# They say how a pickle was written. READONLY_BUFFER is about a buffer that is not in it (PEP 574).
 _IDLE = {"PROTO", "FRAME", "READONLY_BUFFER"}
 
 
@@ -109,6 +110,8 @@ class _Machine:
         elif name == "SETITEMS":
             items = self._since_mark()
             _set(self._stack[-1], items)
+        # BUILD gives an object its state, most often the mapping of its attributes, where an app's own class keeps
+        # claims.
         elif name in {"APPEND", "BUILD"}:
             [value] = self._taken(1)
             _append(self._stack[-1], [value])
@@ -122,6 +125,7 @@ class _Machine:
     def _remembers(self, name: str, argument: Any) -> bool:
         """Whether the opcode is the memo's; then it was done."""
         if name == "MEMOIZE":
+            # The value itself and no copy: it is remembered while it is empty, and filled later.
             self._memo[len(self._memo)] = self._stack[-1]
         elif name.endswith("PUT"):
             self._memo[int(argument)] = self._stack[-1]
@@ -160,6 +164,7 @@ class _Machine:
 def _set(target: Any, items: list[Any]) -> None:
     for key, value in zip(items[::2], items[1::2], strict=True):
         if isinstance(target, dict):
+            # Under a name that is no text nothing is looked up; the value is looked through all the same.
             target[key if isinstance(key, str) else len(target)] = value
 
 

@@ -14,7 +14,9 @@ PERMANENT = b"_permanent"
 
 # A dict as the first object, after the protocol and the length of the frame.
 _PICKLED_DICT = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\}", re.DOTALL)
+# fixmap of at least one member, map 16, map 32.
 _MSGPACK_MAP = re.compile(rb"[\x81-\x8f]|\xde..|\xdf....", re.DOTALL)
+# Django's session keys are 32 of these characters, behind the name of the engine's module.
 _DJANGO_NAME = re.compile(r"(?:\A|sessions\.cache|cached_db)[a-z0-9]{32}\Z")
 _MSGPACK_TEXT_OF_10 = b"\xaa"
 
@@ -62,6 +64,7 @@ class DjangoSession(Session):
 
     def bears_signature(self, raw: Raw) -> bool:
         """Whether it is a pickled dict."""
+        # Its Redis cache pickles what it is given, also where the sessions themselves are JSON.
         return _is_pickled_dict(raw[STRING])
 
 
@@ -70,6 +73,7 @@ class ExpressSession(Session):
 
     def bears_signature(self, raw: Raw) -> bool:
         """Whether it says of its cookie what express-session always does."""
+        # Its `Cookie.toJSON` always writes `originalMaxAge`, null for a session of the browser.
         cookie = _object(raw[STRING]).get("cookie")
         return isinstance(cookie, dict) and "originalMaxAge" in cookie
 

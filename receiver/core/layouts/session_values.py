@@ -68,6 +68,7 @@ def read(*values: bytes) -> SessionValue:
     of_blobs = [s for blob in blobs for each in msal_cache.sign_ins(blob, problems).values() for s in each]
     tokens = {token: None for blob in blobs for token in msal_cache.remove(blob, msal_cache.sign_ins(blob).keys())[1]}
     merged = list(_merged(of_blobs, known))
+    # One cache may hold many users, so the sign-ins are counted again when caches are opened.
     if len(merged) > MAX_SIGN_INS or len(found) > MAX_SIGN_INS:
         problems.add("too_many")
     return SessionValue(tuple(merged[:MAX_SIGN_INS]), tuple(tokens), frozenset(problems))
@@ -89,6 +90,8 @@ class _Search:
         for item in self._in_form(part, MAX_DEPTH):
             found = True
             yield item
+        # JSON shows all it holds. In other forms an app's own class may hide a token from the reader, but not from a
+        # search.
         is_seen = found and part[:1] == b"{" and "too_many" not in self.problems
         if not is_seen:
             yield from self._in_bytes(part)

@@ -48,6 +48,8 @@ class SpringSession(Session):
         """The sign-ins in its fields; what is left of a torn one says nothing."""
         if not _is_springs(raw):
             raise BadValueError("shape")
+        # `RedisIndexedSessionRepository.save` writes the changed fields and does not ask whether the key is there: a
+        # request that was in flight leaves a hash of them alone.
         if BIRTH not in raw:
             return Value(raw, {}, readable=False, is_torn=True)
         return super().read(raw)
@@ -66,11 +68,13 @@ class SpringSession(Session):
 
     def name_in(self, member: bytes) -> str | None:
         """The session's id, which ends the serialised text."""
+        # The id ends the member in both serialisations: Java's puts a header before it, JSON quotes around it.
         found = _ID.search(member.rstrip(b'"'))
         return found[0].decode() if found else None
 
     def kept_beside(self, prefix: str, names: Iterable[str]) -> list[str]:
         """The keys that expire for these sessions."""
+        # Where it stayed, its expiry would tell Spring of a session that is not there any more.
         return [f"{prefix}{EXPIRES}{name}" for name in names]
 
     def _parts(self, raw: Raw) -> list[bytes]:

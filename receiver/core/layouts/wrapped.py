@@ -34,6 +34,8 @@ def unwrap(value: bytes) -> Wrapped | None:
 
     None for any other value. Raises nothing.
     """
+    # Keyv writes its object with the value first, or behind a number. The first bytes tell it from a cache, which is
+    # not taken apart for the question.
     if value[:1] in (b"{", b"") and b'"value"' not in value[:64]:
         # A cache as it is.
         return None
@@ -66,14 +68,17 @@ def _like(value: bytes, *, is_bytes: bool) -> Callable[[str], bytes]:
 
 
 def _java(text: str) -> bytes:
+    # JOSS §6.4.1, `newString`: two bytes of length, or eight for a long text.
     raw = text.encode()
     head = b"t" + struct.pack(">H", len(raw)) if len(raw) < _SHORT else b"|" + struct.pack(">Q", len(raw))
     return java.MAGIC + head + raw
 
 
 def _pickle(raw: bytes, *, is_bytes: bool) -> bytes:
+    # Protocol 4: every supported Python reads it, also without a frame.
     return _PICKLED + (b"B" if is_bytes else b"X") + struct.pack("<I", len(raw)) + raw + b"."
 
 
 def _msgpack(raw: bytes, *, is_bytes: bool) -> bytes:
+    # bin 32 and str 32: a writer may use the longest form for any length.
     return (b"\xc6" if is_bytes else b"\xdb") + struct.pack(">I", len(raw)) + raw

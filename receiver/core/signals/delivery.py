@@ -22,6 +22,7 @@ def delivery_of(stream: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def is_method(delivery: Mapping[str, Any], method: str) -> bool:
     """Whether a stream is delivered by this method, by today's name or by the one before SSF 1.0."""
+    # RFC 8935 and RFC 8936 gave both methods their names; drafts called them by an address of OpenID's.
     return str(delivery.get("method")).endswith((method, _BEFORE_SSF_1[method]))
 
 

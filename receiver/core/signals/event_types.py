@@ -53,8 +53,11 @@ class EventType:
 
 
 _KNOWN = (
+    # CAEP §3.1: the session that the subject names, or every one of the user.
     EventType(f"{_BASE}caep/event-type/session-revoked", "session"),
+    # CAEP §3.3: a password or a second factor; which session used the old one is not said.
     EventType(f"{_BASE}caep/event-type/credential-change", "account"),
+    # RISC §2: the account as a whole.
     EventType(f"{_BASE}risc/event-type/account-disabled", "account"),
     EventType(f"{_BASE}risc/event-type/account-purged", "account"),
     EventType(f"{_BASE}risc/event-type/account-credential-change-required", "account"),

@@ -36,6 +36,7 @@ COMMANDS: tuple[Command, ...] = ("metadata", "invalidate", "invalidate_async")
 MAX_TOKEN_CHARS = 4096
 """Longest `callback_token`, characters. It is kept and sent back in a header."""
 
+# RFC 6750 §2.1: b64token.
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 
 

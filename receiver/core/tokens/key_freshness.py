@@ -60,6 +60,8 @@ class KeyAge:
 
     def is_usable(self, now_s: float, *, max_stale_s: float = MAX_STALE_S) -> bool:
         """Whether the keys may still verify."""
+        # Core §10.1.1 has keys fetched again for an unfamiliar `kid`. That never shows that one was withdrawn, so a
+        # copy has an end of its own.
         return self.fetched_at is not None and now_s - self.fetched_at <= max_stale_s
 
     def is_due(self, now_s: float, *, fresh_s: float = FRESH_S) -> bool:

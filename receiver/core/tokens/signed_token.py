@@ -31,5 +31,6 @@ def screening(own: Sequence[Rule]) -> tuple[Rule, ...]:
 
 def every_rule(own: Sequence[Rule]) -> tuple[Rule, ...]:
     """All of them in the order in which they are asked, each with a number of its own."""
+    # Kinds differ in how many rules they have; `explain` numbers each list from 5.1, as that of logout tokens.
     numbered = (replace(rule, number=f"5.{place}") for place, rule in enumerate(own, 1))
     return (*PARSING, registration.ALGORITHM_RULE, *numbered, *VERIFYING)
