@@ -1,94 +1,34 @@
-// What one process knows of sessions: L1 to L7, Q3, E3, M5, R4, K1 and K2 of docs/listener.md. No I/O.
+// What one process knows of sessions: L1, L2, Q3, E3, M5, R4, K1 and K2 of docs/listener.md. No I/O.
 
-import { randomInt } from 'node:crypto';
-
-import { OF_OP, OF_ORDER, OF_ORDER_ON_SESSIONS, ends, sessionOf } from './marks.js';
+import { HeardMarks, hashesOf, namesOf } from './heard.js';
+import { Table } from './table.js';
 
 /** Milliseconds after which a session is asked about again whose account is another name than its `sub`. */
 const ASK_AGAIN_MS = 10_000;
-/** Sessions known to be live; with more, the one asked about longest ago is asked about again. */
-const MAX_LIVE = 100_000;
-/** Logouts kept by name; with more, the oldest tenth gives way, and Redis still has them. */
-const MAX_MARKS = 100_000;
+/** Slots of one half for sessions known to be live: with more than 98,304 the half asked about longest ago is asked about again. */
+const SLOTS = 2 ** 16;
+/** Lists of clients that sessions have; an app sees a few. With more, all its sessions are asked about again. */
+const MAX_CLIENTS = 10_000;
 /** Milliseconds a session that is over is remembered at least. */
 const KEEP_OVER_MS = 40 * 86_400_000;
 
+// A session that Redis called live, as a row: a hash of all of it; when Redis was asked; 1 where it is noted there as newer than its
+// marks; the version of what was heard by which it went on; and what logouts are held against. A date that is absent is NaN.
+const [ASKED_AT, IS_NEWER, JUDGED_AT, SUB, SID, ACCOUNT, SUB_ALONE, CLIENTS, AUTH_TIME, IAT, WIDTH] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
 /** @typedef {import('./marks.js').Session} Session */
-/**
- * @typedef {{ askedAt: number, isNewer: boolean, judgedAt: number }} Asked a session Redis called live; `isNewer`: noted there as
- *   newer than its marks; `judgedAt`: the version of what was heard by which it went on
- */
-/** @typedef {{ at: number, source: number, client: string | null, sub: string | null, heardAt: number }} Mark */
-/** @typedef {{ isOver: boolean, at: number }} Heard not over: they name it, and only Redis can tell; `at`: when the last was heard */
-
-const name = (/** @type {string} */ kind, /** @type {string} */ iss, /** @type {string} */ value) => `${kind}\n${iss}\n${value}`;
-
-/** What the logouts heard lately say; forgets the oldest. */
-export class HeardMarks {
-  /** @type {Map<string, Mark>} */
-  #marks = new Map();
-
-  get isFull() {
-    return this.#marks.size > MAX_MARKS;
-  }
-
-  giveWay() {
-    let left = MAX_MARKS / 10;
-    for (const key of this.#marks.keys()) {
-      if (left-- <= 0) return;
-      this.#marks.delete(key);
-    }
-  }
-
-  note(/** @type {import('./types.js').Eviction} */ eviction, /** @type {number} */ now) {
-    const { iss, sub, sid, scope, accounts, logoutAt, input, reauthenticate } = eviction;
-    const source = input !== 'admin' ? OF_OP : reauthenticate ? OF_ORDER : OF_ORDER_ON_SESSIONS;
-    const ofUser = { at: logoutAt, source, client: eviction.appliesTo === 'client' ? eviction.clientId : null, sub: null, heardAt: now };
-    if (sid !== null) this.#keep(name('sid', iss, sid), { ...ofUser, sub });
-    if (scope !== 'user') return;
-    if (sub !== null) this.#keep(name('sub', iss, sub), ofUser);
-    for (const account of accounts) this.#keep(name('account', iss, account), ofUser);
-  }
-
-  /** @returns {Heard | undefined} undefined where none names it, or it is later by its dates */
-  judge(/** @type {Session} */ session) {
-    /** @type {Heard | undefined} */
-    let found;
-    for (const [kind, value] of /** @type {const} */ ([['sid', session.sid], ['sub', session.sub], ['account', session.account]])) {
-      const mark = value === undefined ? undefined : this.#marks.get(name(kind, session.iss, value));
-      if (mark === undefined || !ends(mark, session, kind !== 'sid')) continue;
-      const isForeign = (mark.client !== null && !session.clients.includes(mark.client)) || (mark.sub !== null && mark.sub !== session.sub);
-      found = { isOver: !isForeign || found?.isOver === true, at: Math.max(mark.heardAt, found?.at ?? -Infinity) };
-    }
-    return found;
-  }
-
-  #keep(/** @type {string} */ key, /** @type {Mark} */ mark) {
-    const before = this.#marks.get(key);
-    if (before !== undefined) {
-      // Two logouts of one name: what both may mean is left to Redis unless they agree.
-      const isSame = before.client === mark.client && before.sub === mark.sub;
-      const { at, source } = before.at > mark.at ? before : mark;
-      mark = { ...mark, at, source, ...(isSame ? {} : { client: '', sub: '' }) };
-      this.#marks.delete(key);
-    }
-    this.#marks.set(key, mark);
-  }
-}
-
-/** Of one that Redis was never asked about, or calls newer than its marks, only Redis knows. */
-const isOver = (/** @type {Heard | undefined} */ heard, /** @type {Asked | undefined} */ asked) =>
-  heard !== undefined && heard.isOver && asked !== undefined && !asked.isNewer && asked.askedAt <= heard.at;
 
 export class Knowledge {
-  #marks = new HeardMarks();
-  /** @type {Map<string, Asked>} */
-  #live = new Map();
-  // Hashes, as these are kept for long; of 53 bits and with a secret, so that no two sessions can be made to share one.
+  #marks = new HeardMarks(() => this.#judgeAll());
+  #live = new Table(SLOTS, WIDTH);
+  /** @type {Map<string, number>} */
+  #clients = new Map();
+  /** @type {number[][]} hashes of the clients, by the number in `#clients` */
+  #hashesOfClients = [];
+  // Hashes, as these are kept for long.
   /** @type {[Set<number>, Set<number>]} */
   #over = [new Set(), new Set()];
   #overSince;
-  #seed = randomInt(2 ** 32);
   // From the start: Redis may just have been emptied.
   #inDoubt = true;
   /** Changes with what was heard, so that nothing is judged twice. */
@@ -105,13 +45,17 @@ export class Knowledge {
     this.#version += 1;
     this.#inDoubt = false;
     this.#marks.note(eviction, this.#clock());
-    if (!this.#marks.isFull) return;
-    for (const [identity, asked] of this.#live) {
-      const session = sessionOf(identity);
-      if (isOver(this.#marks.judge(session), asked)) this.learnOver(session);
+  }
+
+  /** Some of what was heard is about to be forgotten: whom it names is over for good, or asked about again. */
+  #judgeAll() {
+    for (const row of this.#live.places()) {
+      const heard = this.#marks.judge(this.#namesAt(row));
+      if (heard === undefined) continue;
+      const key = /** @type {number} */ (this.#live.rows[row]);
+      if (this.#isOver(heard, row)) this.#keepOver(key);
+      else this.#live.delete(key);
     }
-    this.#live.clear();
-    this.#marks.giveWay();
   }
 
   /** Entries were missed: ask again. Redis may have lost its marks too, and no receiver have seen it yet. */
@@ -126,24 +70,26 @@ export class Knowledge {
    * @returns {'live' | 'ended' | 'unknown'} unknown: ask Redis
    */
   status(session, hears) {
-    const asked = this.#live.get(session.identity);
+    const key = session.identity;
+    const row = this.#live.find(key);
+    const { rows } = this.#live;
     // As nearly always: nothing was heard since it was looked at last.
-    if (asked?.judgedAt !== this.#version) {
-      const heard = this.#marks.judge(session);
-      if (this.#isKnownOver(session) || isOver(heard, asked)) {
-        this.learnOver(session);
+    if (row === -1 || rows[row + JUDGED_AT] !== this.#version) {
+      const heard = this.#marks.judge(namesOf(session));
+      if (this.#over.some((over) => over.has(key)) || (heard !== undefined && this.#isOver(heard, row))) {
+        this.#keepOver(key);
         return 'ended';
       }
-      if (asked === undefined || (heard !== undefined && asked.askedAt <= heard.at)) return 'unknown';
-      asked.judgedAt = this.#version;
+      if (row === -1 || (heard !== undefined && this.#at(row, ASKED_AT) <= heard.at)) return 'unknown';
+      rows[row + JUDGED_AT] = this.#version;
     }
     if (!hears) return 'unknown';
-    return session.account !== session.sub && this.#clock() - asked.askedAt >= ASK_AGAIN_MS ? 'unknown' : 'live';
+    return session.account !== session.sub && this.#clock() - this.#at(row, ASKED_AT) >= ASK_AGAIN_MS ? 'unknown' : 'live';
   }
 
   /** Whether what was heard ends it, unless Redis notes it as newer. */
   looksEnded(/** @type {Session} */ session) {
-    return this.#marks.judge(session)?.isOver === true;
+    return this.#marks.judge(namesOf(session))?.isOver === true;
   }
 
   /**
@@ -156,49 +102,65 @@ export class Knowledge {
     if (isNewer) this.forgetOne(session);
     if (this.#inDoubt && !hasEpoch) return;
     this.#inDoubt = false;
-    this.#live.delete(session.identity);
-    // A text of its own: what the engine makes of parts joined keeps all of them, which takes twice the memory.
-    const kept = JSON.parse(JSON.stringify(session.identity));
-    this.#live.set(kept, { askedAt, isNewer, judgedAt: -1 });
-    if (this.#live.size <= MAX_LIVE) return;
-    for (const longest of this.#live.keys()) {
-      this.#live.delete(longest);
-      break;
-    }
+    const { sub, sid, account, subAlone, authTime = NaN, iat = NaN } = namesOf(session);
+    const clients = this.#numberOf(session.clients);
+    const row = this.#live.add(session.identity);
+    this.#live.rows.set([askedAt, isNewer ? 1 : 0, -1, sub, sid, account, subAlone, clients, authTime, iat], row + 1);
   }
 
   /** Ask again about this one, also where it was over. */
   forgetOne(/** @type {Session} */ session) {
-    const hash = this.#hash(session.identity);
-    for (const over of this.#over) over.delete(hash);
+    for (const over of this.#over) over.delete(session.identity);
     this.#live.delete(session.identity);
   }
 
-  #isKnownOver(/** @type {Session} */ session) {
-    const [late, early] = this.#over;
-    if (late.size + early.size === 0) return false;
-    const hash = this.#hash(session.identity);
-    return late.has(hash) || early.has(hash);
+  learnOver(/** @type {Session} */ session) {
+    this.#keepOver(session.identity);
   }
 
-  learnOver(/** @type {Session} */ session) {
-    this.#version += 1;
+  #keepOver(/** @type {number} */ key) {
+    this.#live.delete(key);
     if (this.#clock() - this.#overSince > KEEP_OVER_MS) {
       this.#over = [new Set(), this.#over[0]];
       this.#overSince = this.#clock();
     }
-    this.#over[0].add(this.#hash(session.identity));
+    this.#over[0].add(key);
   }
 
-  #hash(/** @type {string} */ text) {
-    let [high, low] = [0xdeadbeef ^ this.#seed, 0x41c6ce57 ^ this.#seed];
-    for (let index = 0; index < text.length; index++) {
-      const code = text.charCodeAt(index);
-      high = Math.imul(high ^ code, 2654435761);
-      low = Math.imul(low ^ code, 1597334677);
+  /** Of one that Redis was never asked about, or calls newer than its marks, only Redis knows. */
+  #isOver(/** @type {import('./heard.js').Heard} */ heard, /** @type {number} */ row) {
+    return heard.isOver && row !== -1 && this.#at(row, IS_NEWER) === 0 && this.#at(row, ASKED_AT) <= heard.at;
+  }
+
+  #numberOf(/** @type {string[]} */ clients) {
+    const text = JSON.stringify(clients);
+    const known = this.#clients.get(text);
+    if (known !== undefined) return known;
+    if (this.#clients.size >= MAX_CLIENTS) {
+      this.#live.clear();
+      this.#clients.clear();
+      this.#hashesOfClients = [];
     }
-    high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
-    low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
-    return 4294967296 * (2097151 & low) + (high >>> 0);
+    this.#clients.set(text, this.#hashesOfClients.length);
+    return this.#hashesOfClients.push(hashesOf(clients)) - 1;
+  }
+
+  /** @returns {import('./heard.js').Named} */
+  #namesAt(/** @type {number} */ row) {
+    const at = (/** @type {number} */ column) => this.#at(row, column);
+    const date = (/** @type {number} */ column) => (Number.isNaN(at(column)) ? undefined : at(column));
+    return {
+      sub: at(SUB),
+      sid: at(SID),
+      account: at(ACCOUNT),
+      subAlone: at(SUB_ALONE),
+      clients: this.#hashesOfClients[at(CLIENTS)] ?? [],
+      authTime: date(AUTH_TIME),
+      iat: date(IAT),
+    };
+  }
+
+  #at(/** @type {number} */ row, /** @type {number} */ column) {
+    return /** @type {number} */ (this.#live.rows[row + column]);
   }
 }

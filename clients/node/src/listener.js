@@ -79,7 +79,7 @@ export class LogoutListener {
     signal?.throwIfAborted();
     if (this.#running !== undefined) throw new Error('this listener was started already');
     const { app, whenUnknown, log } = this.#options;
-    log.info?.(`${app}: listening for logouts; sessions that cannot be told are ${whenUnknown === 'serve' ? 'served' : 'refused'}`);
+    log.info?.(`${app}: listening for logouts; unknown sessions are ${whenUnknown === 'serve' ? 'served' : 'refused'}`);
     this.#listeningSince = Date.now() / 1000;
     this.#acknowledgements?.start();
     this.#running = this.#stream.run();

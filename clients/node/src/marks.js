@@ -2,6 +2,8 @@
 
 import { blake2b } from '@noble/hashes/blake2.js';
 
+import { hashOf } from './hash.js';
+
 const encoder = new TextEncoder();
 
 /** The last second of the year 9999; milliseconds are later. */
@@ -33,7 +35,7 @@ export function clientSuffix(/** @type {string} */ clientId) {
  * @property {number | undefined} authTime
  * @property {number | undefined} iat
  * @property {string} account
- * @property {string} identity the same for the same session; says all of it
+ * @property {number} identity a hash of all of it
  * @property {boolean} isCached whether this is what an ID token in a token cache says, whose `iat` may be a later one
  */
 
@@ -51,30 +53,8 @@ export function toSession(claims, { account, clientId, isCached = false } = {}) 
   }
   const ended = typeof sid === 'string' && sid !== '' ? sid : undefined;
   const [authTime, iat, owner] = [numericDate(claims.auth_time), numericDate(claims.iat), account || sub];
-  const identity = identityOf(iss, sub, ended ?? '', authTime ?? '', iat ?? '', owner, isCached ? 'cached' : '', clients);
+  const identity = hashOf([iss, sub, ended ?? '', `${authTime}`, `${iat}`, owner, isCached ? 'cached' : '', ...clients]);
   return { iss, clients, sub, sid: ended, authTime, iat, account: owner, identity, isCached };
-}
-
-/**
- * Made in each request: one text by lines, which costs a third of JSON. JSON, which has no line breaks, where a part has one.
- * @type {(iss: string, sub: string, sid: string, authTime: number | '', iat: number | '', account: string, cached: string, clients: string[]) => string}
- */
-function identityOf(iss, sub, sid, authTime, iat, account, cached, clients) {
-  const isPlain = !hasBreak(iss) && !hasBreak(sub) && !hasBreak(sid) && !hasBreak(account) && !clients.some(hasBreak);
-  if (!isPlain) return JSON.stringify([iss, sub, sid, authTime, iat, account, cached, ...clients]);
-  return `${iss}\n${sub}\n${sid}\n${authTime}\n${iat}\n${account}\n${cached}\n${clients.length === 1 ? clients[0] : clients.join('\n')}`;
-}
-
-const hasBreak = (/** @type {string} */ text) => text.includes('\n');
-
-/**
- * The session that has this identity: many are kept by it, as one text takes a fifth of the memory.
- * @returns {Session}
- */
-export function sessionOf(/** @type {string} */ identity) {
-  const [iss, sub, sid, authTime, iat, account, cached, ...clients] = identity.includes('\n') ? identity.split('\n') : JSON.parse(identity);
-  const date = (/** @type {string | number} */ text) => (text === '' ? undefined : Number(text));
-  return { iss, clients, sub, sid: sid || undefined, authTime: date(authTime), iat: date(iat), account, identity, isCached: cached !== '' };
 }
 
 /** @returns {string[]} */
@@ -135,7 +115,7 @@ export function readMark(/** @type {string | null | undefined} */ text) {
 /**
  * Whether a logout ends a session; one of unknown age is over.
  * @param {{ at: number, source: number }} mark
- * @param {Session} session
+ * @param {{ authTime: number | undefined, iat: number | undefined }} session
  * @param {boolean} isOfUser
  */
 export function ends({ at, source }, { authTime, iat }, isOfUser) {

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 
 import { Cursor } from '../src/cursor.js';
 import { BadEventError, readEvent, readNumber } from '../src/event.js';
-import { HeardMarks } from '../src/knowledge.js';
+import { HeardMarks, namesOf } from '../src/heard.js';
 import { Look, clientSuffix, digest, toSession } from '../src/marks.js';
 import { judgeUndated } from '../src/msal.js';
 
@@ -33,8 +33,8 @@ describe('vectors', () => {
   it('heard: what an event says of a session', () => {
     for (const vector of vectors.heard) {
       const marks = new HeardMarks();
-      marks.note(readEvent(JSON.stringify(vector.event)), 0);
-      const heard = marks.judge(session(vector));
+      marks.note(readEvent(JSON.stringify(vector.event)), 1);
+      const heard = marks.judge(namesOf(session(vector)));
       assert.equal(heard === undefined ? 'unknown' : heard.isOver ? 'ended' : 'ask', vector.answer, vector.name);
     }
   });
