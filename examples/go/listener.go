@@ -20,7 +20,9 @@ type Options struct {
 	Wait                       time.Duration
 	OnEviction                 func(context.Context, Event) error
 	OnReset                    func()
-	Log                        func(format string, arguments ...any)
+	// RefuseUnknown: what Allows says of a session that neither this process nor Redis can tell.
+	RefuseUnknown bool
+	Log           func(format string, arguments ...any)
 }
 
 // Listener refuses sessions that are over.
@@ -30,6 +32,7 @@ type Listener struct {
 	onEviction                    func(context.Context, Event) error
 	onReset                       func()
 	log                           func(format string, arguments ...any)
+	refuseUnknown                 bool
 	options                       *redis.Options
 	knowledge                     *knowledge
 
@@ -64,8 +67,9 @@ func NewListener(o Options) (*Listener, error) {
 	host, _ := os.Hostname()
 	return &Listener{
 		prefix: o.Prefix, app: o.App, clientID: o.ClientID, wait: o.Wait, onEviction: o.OnEviction, onReset: o.OnReset, log: o.Log,
-		worker:  fmt.Sprintf("%s-%d-%s", strings.ReplaceAll(host, "/", "-"), os.Getpid(), rand.Text()[:6]),
-		options: options, knowledge: newKnowledge(), questions: make(chan question),
+		refuseUnknown: o.RefuseUnknown,
+		worker:        fmt.Sprintf("%s-%d-%s", strings.ReplaceAll(host, "/", "-"), os.Getpid(), rand.Text()[:6]),
+		options:       options, knowledge: newKnowledge(), questions: make(chan question),
 		cleared: make(chan handled, maxWaiting), done: make(chan handled, maxWaiting),
 	}, nil
 }
@@ -77,7 +81,11 @@ func (l *Listener) Start() {
 	asking := *l.options
 	asking.PoolSize = 2
 	l.asking = redis.NewClient(&asking)
-	l.log("%s: listening for logouts; sessions that cannot be told are the app's to decide", l.app)
+	choice := "served"
+	if l.refuseUnknown {
+		choice = "refused"
+	}
+	l.log("%s: listening for logouts; unknown sessions are %s", l.app, choice)
 	run := func(job func(context.Context)) {
 		l.running.Add(1)
 		go func() { defer l.running.Done(); job(ctx) }()
@@ -110,6 +118,11 @@ func (l *Listener) Status(claims map[string]any, account string) (string, error)
 		return known, nil
 	}
 	return l.askRedis(session, func(said) bool { return false }), nil
+}
+
+// Allows tells whether a request, or tokens, of that status go on: the app's choice where it is unknown.
+func (l *Listener) Allows(status string) bool {
+	return status == "live" || (status == "unknown" && !l.refuseUnknown)
 }
 
 // TokenStatus tells whether cached tokens may be used, or stored. The claims are those of the ID token beside them, which may

@@ -34,7 +34,6 @@ type answer map[string]any
 func main() {
 	log.SetFlags(0)
 	var listener *Listener
-	var whenUnknown string
 	var writing sync.Mutex
 	orders := bufio.NewScanner(os.Stdin)
 	orders.Buffer(nil, 1<<20)
@@ -47,10 +46,10 @@ func main() {
 			continue
 		}
 		if given.Do == "start" {
-			listener, whenUnknown = start(given), given.Unknown
+			listener = start(given)
 		}
 		go func() {
-			said := carryOut(listener, given, whenUnknown)
+			said := carryOut(listener, given)
 			said["id"] = given.ID
 			line, _ := json.Marshal(said)
 			writing.Lock()
@@ -70,6 +69,7 @@ func start(given order) *Listener {
 	listener, err := NewListener(Options{
 		URL: given.Redis, Prefix: given.Prefix, App: given.App, ClientID: given.ClientID,
 		Wait: time.Duration(seconds * float64(time.Second)), OnEviction: clear, Log: log.Printf,
+		RefuseUnknown: given.Unknown == "refuse",
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -78,7 +78,7 @@ func start(given order) *Listener {
 	return listener
 }
 
-func carryOut(listener *Listener, given order, whenUnknown string) answer {
+func carryOut(listener *Listener, given order) answer {
 	switch given.Do {
 	case "start":
 		return answer{}
@@ -108,7 +108,7 @@ func carryOut(listener *Listener, given order, whenUnknown string) answer {
 		if err != nil {
 			return answer{"error": err.Error()}
 		}
-		return answer{"allowed": status == "live" || (status == "unknown" && whenUnknown == "serve")}
+		return answer{"allowed": listener.Allows(status)}
 	}
 	return answer{"error": "no such order: " + given.Do}
 }

@@ -89,18 +89,25 @@ func (c cursor) misses(v view) bool {
 
 // readForEver starts over, with a new connection, after each failure.
 func (l *Listener) readForEver(ctx context.Context) {
-	pause := 100 * time.Millisecond
+	pause, isSilent := 100*time.Millisecond, true
+	good := func() {
+		if isSilent {
+			l.log("hears of logouts")
+		}
+		pause, isSilent = 100*time.Millisecond, false
+	}
 	for ctx.Err() == nil {
 		options := *l.options
 		options.PoolSize, options.MaxRetries = 1, -1
 		client := redis.NewClient(&options)
-		err := l.readOn(ctx, client, func() { pause = 100 * time.Millisecond })
+		err := l.readOn(ctx, client, good)
 		client.Close()
 		l.checked = false
 		if ctx.Err() != nil {
 			return
 		}
 		l.log("cannot read evictions, trying again: %v", err)
+		isSilent = true
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause/2 + rand.N(pause/2)):

@@ -68,7 +68,7 @@ class Guard:
 
     def __init__(self, redis_url: str, **options: Unpack[GuardOptions]) -> None:
         given: Any = dict(options)
-        app: str = given.pop("app")
+        self._app: str = given.pop("app")
         on_eviction, on_reset = given.pop("on_eviction", None), given.pop("on_reset", None)
         self._refuse = given.pop("refuse_when_unknown", False)
         how, where = split(given)
@@ -76,7 +76,7 @@ class Guard:
         self._prefix = how.get("prefix", DEFAULT_PREFIX)
         self._subscriber = RefusingSubscriber(
             redis_url, note=self._knowledge.note, forget=self._knowledge.forget, on_eviction=on_eviction,
-            on_reset=on_reset, app=app, prefix=self._prefix, **where,
+            on_reset=on_reset, app=self._app, prefix=self._prefix, **where,
         )  # fmt: skip
         self._pulse = self._subscriber.pulse
         # One pool for listening and for asking.
@@ -95,6 +95,7 @@ class Guard:
 
     async def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""
+        self._say_choice()
         await self._subscriber.__aenter__()
 
     async def stop(self) -> None:
@@ -178,6 +179,9 @@ class Guard:
             return "ended"
         self._knowledge.learn(sign_in, asked_at=asked_at, has_epoch=said.has_epoch, newer=anew or said.newer)
         return "live"
+
+    def _say_choice(self) -> None:
+        log.info("%s: unknown sessions are %s", self._app, "refused" if self._refuse else "served")
 
     def _tell(self, error: BaseException) -> None:
         if not isinstance(error, NoPermissionError):

@@ -187,6 +187,8 @@ class Reader(ABC):
                 # The exponent is bounded: 2 to the power of an outage of days is no float.
                 await asyncio.sleep(RECONNECT.compute(min(failures, 10)))
             else:
+                if failures > 0:
+                    log.info("%s: reads evictions again", self._app)
                 failures = 0
                 self._touched = time.monotonic()
                 self.pulse.failed(problem) if problem else self.pulse.heard()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
 from receiver.bus.sign_ins import registry
-from receiver.consumer import acks, clearing, guard, knowledge, questions, reader, sessions
+from receiver.consumer import acks, clearing, guard, knowledge, questions, reader, sessions, subscriber
 from receiver.core import local_marks, marks, sign_in
 
 if TYPE_CHECKING:
@@ -158,6 +158,10 @@ def _say_nothing_of_rights() -> None:
     guard.Guard._tell = lambda *_: None  # type: ignore[method-assign]
 
 
+def _say_no_choice() -> None:
+    guard.Guard._say_choice = lambda _: None  # type: ignore[method-assign]
+
+
 def _acknowledge_nothing() -> None:
     acks.Acknowledger.add = lambda *_: None  # type: ignore[method-assign]
 
@@ -210,6 +214,16 @@ def _forget_what_is_over() -> None:
     knowledge.Knowledge._remember = lambda *_: None  # type: ignore[method-assign]
 
 
+def _hear_at_each_entry() -> None:
+    take = subscriber.Subscriber._take
+
+    async def hearing(self: Any, entry: Any) -> None:
+        await take(self, entry)
+        self.pulse.heard()
+
+    subscriber.Subscriber._take = hearing  # type: ignore[method-assign]
+
+
 def _keep_nothing() -> None:
     knowledge.Knowledge.learn = lambda *_, **__: None  # type: ignore[method-assign]
 
@@ -243,6 +257,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "clock": _begin_at_a_time,
     "malformed": _end_at_a_bad_entry,
     "no-rights": _say_nothing_of_rights,
+    "log": _say_no_choice,
     "proof": _acknowledge_nothing,
     "deaf": _heartbeats_beside,
     "unheard": _believe_while_deaf,
@@ -254,6 +269,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "hung-cache": _clear_while_reading,
     "crowd": _clear_one_by_one,
     "storm": _forget_what_is_over,
+    "backlog": _hear_at_each_entry,
     "known": _keep_nothing,
     "speed": _poll,
 }

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.listeners.kit import LATE_S
+from tests.listeners.signs import allow_reading, forbid_reading, may_all
 from tests.listeners.world import check
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ SLOW_S = 0.1
 """Seconds from logout to refusal, at the median, that show that a listener does not wait on the stream."""
 
 TRIES = 200
+
+BACKLOG = 5_000
+"""Entries that wait: fifty reads, so that half of them take a while."""
+
+READ = 100
+"""Entries that one read gives at most."""
+
+AFTER_BACKLOG_S = LATE_S + BACKLOG / 250
+"""Seconds to read it, and again to have begun to clear it."""
 
 
 async def storm(kit: Kit) -> None:
@@ -100,3 +110,39 @@ async def speed(kit: Kit) -> None:
     median, slowest = took[len(took) // 2], took[int(len(took) * 0.99)]
     kit.notes.append(f"p50 {median * 1000:.1f} ms, p99 {slowest * 1000:.1f} ms")
     check(median < SLOW_S, f"a logout takes {median * 1000:.0f} ms to be refused: does it poll?")
+
+
+async def backlog(kit: Kit) -> None:
+    """More entries wait than one read gives: it does not say that it hears before the last is noted."""
+    await may_all(kit, "late")
+    await kit.start(user="late")
+    await kit.listens()
+    named = {READ - 1: "edge", READ: "next", BACKLOG - 1: "last"}
+    *over, bob = await kit.signed_in(*named.values(), "bob")
+    await forbid_reading(kit, "late")
+
+    async def hears() -> bool:
+        return bool((await kit.health())["hears"])
+
+    async def is_deaf() -> bool:
+        return not await hears()
+
+    await kit.until(is_deaf, "it says that it hears, and cannot read", within_s=LATE_S)
+    await kit.world.publish(
+        kit.world.eviction(f"waiting-{number}", sub=named.get(number, f"other-{number}"), sid=f"other-sid-{number}")
+        for number in range(BACKLOG)
+    )
+    await allow_reading(kit, "late")
+    # What it knew is not asked about meanwhile: Redis would tell.
+    await kit.until(hears, "it never says that it hears, after many entries waited", within_s=AFTER_BACKLOG_S)
+    for session in over:
+        await kit.expect(session, "ended", f"a logout among {BACKLOG:,} that waited, as soon as it says that it hears")
+    await kit.expect(bob, "live", "a session that nothing has ended")
+
+    async def all_heard() -> bool:
+        return int((await kit.health())["heard"]) >= BACKLOG
+
+    await kit.until(all_heard, "it has not begun to clear every logout that waited", within_s=AFTER_BACKLOG_S)
+    health = await kit.health()
+    check(health["heard"] == BACKLOG, f"of {BACKLOG:,} logouts that waited {health['heard']:,} were cleared")
+    check(health["resets"] == 0, "it was told of a reset, and nothing was missed")

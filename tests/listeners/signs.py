@@ -108,3 +108,47 @@ async def forbid_reading(kit: Kit, user: str) -> None:
     """`XREAD` fails from now on, and nothing else: other replies do not make a process hear."""
     await kit.world.redis.execute_command("ACL", "SETUSER", user, "-xread")
     await kit.world.network.cut()
+
+
+async def allow_reading(kit: Kit, user: str) -> None:
+    """It works again."""
+    await kit.world.redis.execute_command("ACL", "SETUSER", user, "+xread")
+
+
+async def log(kit: Kit) -> None:
+    """Its log says what becomes of unknown sessions, when it cannot read and when it can again; no `sub` or `sid`."""
+    for chosen, said in (("serve", "served"), ("refuse", "refused")):
+        await kit.start(when_unknown=chosen)
+        await kit.listens()
+        found = {
+            word for line in kit.listener.log for word in ("served", "refused")
+            if word in line and "unknown" in line.lower()
+        }  # fmt: skip
+        check(found == {said}, f"with `{chosen}` no line of the log has `unknown` and `{said}`, and that only")
+    [alice] = await kit.signed_in("alice-in-no-log")
+    before = len(kit.listener.log)
+    kit.world.network.refusing = True
+    await kit.world.network.cut()
+
+    async def complains() -> bool:
+        return len(kit.listener.log) > before
+
+    await kit.until(complains, "the log does not say that it cannot read", within_s=LATE_S)
+    # What fails is said once, or in the same words each time.
+    await asyncio.sleep(2 * WAIT_S)
+    complaints, before = set(kit.listener.log[before:]), len(kit.listener.log)
+    await kit.world.network.heal()
+    await kit.world.logout(alice["sub"], alice["sid"])
+
+    async def hears_again() -> bool:
+        return int((await kit.health())["heard"]) > 0
+
+    await kit.until(hears_again, "it has not heard of a logout after an outage", within_s=LATE_S)
+
+    async def is_well() -> bool:
+        return not complaints.issuperset(kit.listener.log[before:])
+
+    await kit.until(is_well, "the log does not say that it can read again")
+    await kit.expect(alice, "ended", "a logout after an outage")
+    for name in ("sub", "sid"):
+        check(not any(alice[name] in line for line in kit.listener.log), f"the log has the `{name}` of a session")

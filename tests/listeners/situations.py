@@ -52,6 +52,7 @@ SITUATIONS = (
     Situation("clock", "S2", losses.clock, steps=True),
     Situation("malformed", "B1 B2 B3", signs.malformed),
     Situation("no-rights", "A1 A2", signs.no_rights),
+    Situation("log", "U2 H1", signs.log),
     Situation("proof", "P1 P2 P4", signs.proof),
     Situation("deaf", "P3", signs.deaf),
     Situation("unheard", "Q3 U2", questions.unheard),
@@ -63,6 +64,7 @@ SITUATIONS = (
     Situation("hung-cache", "C1 C2 C3", outages.hung_cache),
     Situation("crowd", "C1", outages.crowd),
     Situation("storm", "K1 K2", loads.storm),
+    Situation("backlog", "S1 L2 Q3", loads.backlog),
     Situation("known", "Q3 Q4", loads.known),
     Situation("speed", "S3", loads.speed),
 )

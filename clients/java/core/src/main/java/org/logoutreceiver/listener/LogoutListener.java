@@ -101,7 +101,7 @@ public final class LogoutListener implements AutoCloseable {
         if (listeningSince != null) {
             throw new IllegalStateException("this listener was started already");
         }
-        say(Level.INFO, "listening for logouts; sessions that cannot be told are "
+        say(Level.INFO, "listening for logouts; unknown sessions are "
                 + (options.refuseUnknown() ? "refused" : "served"));
         listeningSince = Instant.now();
         acknowledgements.start();
