@@ -48,11 +48,10 @@ class Run:
         self._verdicts = verdicts
         self._texts = {name: (PACKAGE / name).read_text() for name in names}
         self._mutants = {name: mutants_of(name, text) for name, text in self._texts.items()}
-        self._digests = {
-            one: digest_of([PACKAGE / name, *(PACKAGE.parent / test for test in TESTS[name])], f"{name} {number}")
-            for name, mutants in self._mutants.items()
-            for number, one in enumerate(mutants)
-        }
+        self._names: dict[Mutant, str] = {}
+        for name, mutants in self._mutants.items():
+            digest = digest_of([PACKAGE / name, *(PACKAGE.parent / test for test in TESTS[name])])
+            self._names.update((one, f"{name} {number} {digest}") for number, one in enumerate(mutants))
         self.faults = 0
         self.counts: Counter[str] = Counter()
 
@@ -85,7 +84,7 @@ class Run:
 
     def _untried(self, name: str, *, at_import: bool) -> list[Mutant]:
         of_kind = (one for one in self._mutants[name] if one.at_import is at_import)
-        return [one for one in of_kind if self._verdicts.killed(self._digests[one]) is None]
+        return [one for one in of_kind if self._verdicts.killed(self._names[one]) is None]
 
     def _trial(self, name: str, mutant: Mutant | None, session: pytest.Session, imported: Imported) -> Trial:
         items = [item for item in session.items if item.location[0] in TESTS[name]]
@@ -99,11 +98,11 @@ class Run:
     def _try(self, trials: Iterable[Trial], cpu_s: float) -> None:
         for tried, killed in trial.results(trials, jobs=self._jobs, cpu_s=cpu_s):
             assert tried.mutant is not None
-            self._verdicts.note(self._digests[tried.mutant], killed=killed)
+            self._verdicts.note(self._names[tried.mutant], killed=killed)
 
     def _tell(self, name: str) -> None:
         lines = self._texts[name].splitlines()
-        alive = [one for one in self._mutants[name] if not self._verdicts.killed(self._digests[one])]
+        alive = [one for one in self._mutants[name] if not self._verdicts.killed(self._names[one])]
         alive.sort(key=lambda one: (one.line, one.column))
         places = [(lines[one.line - 1].strip(), one.change) for one in alive]
         argued = ARGUED.get(name, {})

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KEPT_IN = Path(__file__).parents[2] / ".tools" / "mutations.txt"
-"""Outside of Git. One line for each verdict: a word and a digest."""
+"""Outside of Git. One line for each verdict: a word, and the name of what was tried."""
 
 
 class Verdicts:
@@ -29,26 +29,21 @@ class Verdicts:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file
         lines = file.read_text().splitlines() if file.exists() else []
-        self._known = {digest: word == "killed" for word, _, digest in (line.partition(" ") for line in lines)}
+        self._known = {name: word == "killed" for word, _, name in (line.partition(" ") for line in lines)}
 
-    def killed(self, digest: str) -> bool | None:
-        """Whether a test noticed it; None if it has to be tried."""
-        return self._known.get(digest)
+    def killed(self, name: str) -> bool | None:
+        """Whether a test noticed this mutant; None if it has to be tried."""
+        return self._known.get(name)
 
-    def note(self, digest: str, *, killed: bool) -> None:
+    def note(self, name: str, *, killed: bool) -> None:
         """For the next run."""
-        self._known[digest] = killed
+        self._known[name] = killed
         with self._file.open("a") as file:
-            file.write(f"{'killed' if killed else 'survived'} {digest}\n")
+            file.write(f"{'killed' if killed else 'survived'} {name}\n")
 
 
-def digest_of(files: Iterable[Path], change: str) -> str:
-    """What a verdict is kept under. Comments and the shape of Python files do not count.
-
-    Args:
-        files: The one that is changed, and its tests.
-        change: Names the one change among the others of the file.
-    """
+def digest_of(files: Iterable[Path]) -> str:
+    """Of the file that is changed and of its tests. Comments and the shape of Python files do not count."""
     texts = ((file.suffix, file.read_text()) for file in files)
-    parts = [change, *(ast.dump(ast.parse(text)) if suffix == ".py" else text for suffix, text in texts)]
+    parts = [ast.dump(ast.parse(text)) if suffix == ".py" else text for suffix, text in texts]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
