@@ -80,7 +80,7 @@ func (l *Listener) acknowledge(ctx context.Context) {
 			}
 			l.send(final, waiting)
 			for _, key := range []string{":instances", ":instances:since"} {
-				l.asking.Do(final, "ZREM", l.prefix+key, l.app+"/"+l.worker)
+				l.asking.Load().Do(final, "ZREM", l.prefix+key, l.app+"/"+l.worker)
 			}
 			return
 		case item := <-l.done:
@@ -113,5 +113,9 @@ func (l *Listener) send(ctx context.Context, batch []handled) bool {
 	}
 	limited, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	return redis.NewScript(acknowledge).Run(limited, l.asking, keys, arguments...).Err() == nil
+	err := redis.NewScript(acknowledge).Run(limited, l.asking.Load(), keys, arguments...).Err()
+	if err != nil {
+		l.reopenAfter(err)
+	}
+	return err == nil
 }

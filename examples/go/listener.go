@@ -45,7 +45,7 @@ type Listener struct {
 	skipped, resets       atomic.Int64
 	begun                 atomic.Int64
 	toldOfRights          atomic.Bool
-	asking                *redis.Client
+	asking                atomic.Pointer[redis.Client]
 	questions             chan question
 	cleared, done         chan handled
 	stop                  context.CancelFunc
@@ -78,9 +78,7 @@ func NewListener(o Options) (*Listener, error) {
 func (l *Listener) Start() {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop, l.beganAt = stop, time.Now()
-	asking := *l.options
-	asking.PoolSize = 2
-	l.asking = redis.NewClient(&asking)
+	l.open()
 	choice := "served"
 	if l.refuseUnknown {
 		choice = "refused"
@@ -103,7 +101,7 @@ func (l *Listener) Start() {
 func (l *Listener) Stop() {
 	l.stop()
 	l.acknowledger.Wait()
-	l.asking.Close()
+	l.asking.Load().Close()
 }
 
 func (l *Listener) hears() bool { return time.Now().UnixNano()-l.readAt.Load() < int64(2*l.wait) }

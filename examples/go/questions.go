@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"time"
 
@@ -13,6 +14,9 @@ const (
 	// Questions in one round trip.
 	atOnceAsked = 500
 )
+
+// Before Redis 7 a script's READONLY comes inside another error.
+var demoted = regexp.MustCompile(`^(MOVED|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|LOADING)\b|READONLY`)
 
 type question struct {
 	keys   []any
@@ -59,7 +63,7 @@ func (l *Listener) ask(ctx context.Context) {
 			}
 		}
 		limited, cancel := context.WithTimeout(ctx, askLimit)
-		pipeline := l.asking.Pipeline()
+		pipeline := l.asking.Load().Pipeline()
 		replies := make([]*redis.Cmd, len(batch))
 		for index, question := range batch {
 			replies[index] = pipeline.Do(limited, question.keys...)
@@ -69,6 +73,7 @@ func (l *Listener) ask(ctx context.Context) {
 		if err != nil {
 			l.awayUntil.Store(time.Now().Add(time.Second).UnixNano())
 			l.tell(err)
+			l.reopenAfter(err)
 		}
 		for index, question := range batch {
 			values, _ := replies[index].Val().([]any)
@@ -82,5 +87,26 @@ func (l *Listener) tell(err error) {
 		l.log("cannot ask Redis about a session: %v", err)
 	} else if !l.toldOfRights.Swap(true) {
 		l.log("only logouts heard from now on count; grant: ACL SETUSER <user> ~%s:mark:* +mget (%v)", l.prefix, err)
+	}
+}
+
+// isDemotion tells whether a server says that it is not the primary of our keys, or not for now.
+func isDemotion(err error) bool {
+	return demoted.MatchString(err.Error())
+}
+
+// reopenAfter has connections opened anew where a reply says that they are not to the primary: others may be to the same server.
+func (l *Listener) reopenAfter(err error) {
+	if isDemotion(err) {
+		l.open()
+	}
+}
+
+// open makes the client for what does not block, in place of the one before.
+func (l *Listener) open() {
+	options := *l.options
+	options.PoolSize = 2
+	if before := l.asking.Swap(redis.NewClient(&options)); before != nil {
+		before.Close()
 	}
 }

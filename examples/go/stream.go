@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -108,6 +109,7 @@ func (l *Listener) readForEver(ctx context.Context) {
 		}
 		l.log("cannot read evictions, trying again: %v", err)
 		isSilent = true
+		l.reopenAfter(err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause/2 + rand.N(pause/2)):
@@ -139,6 +141,9 @@ func (l *Listener) read(ctx context.Context, client *redis.Client) error {
 			parts := now.([]any)
 			seconds, _ := strconv.ParseInt(parts[0].(string), 10, 64)
 			position = fmt.Sprintf("(%d-0", max(1, (seconds-int64((lookBack+time.Since(l.beganAt)).Seconds())-1)*1000))
+		}
+		if err := l.beAtPrimary(ctx, client); err != nil {
+			return err
 		}
 		v, err := l.view(ctx, client, position)
 		if err != nil {
@@ -205,6 +210,16 @@ func (l *Listener) take(entries []entry) {
 		batch = append(batch, handled{event: event, publishedMs: published})
 	}
 	l.clearing(batch)
+}
+
+// beAtPrimary fails at a server that is not the primary any more, which reads do not show: only a primary takes a write.
+func (l *Listener) beAtPrimary(ctx context.Context, client *redis.Client) error {
+	_, err := do(ctx, client, 2*time.Second, "ZREM", l.prefix+":instances", "-")
+	var reply redis.Error
+	if errors.As(err, &reply) && !isDemotion(err) {
+		return nil // as where it has no right to
+	}
+	return err
 }
 
 func (l *Listener) view(ctx context.Context, client *redis.Client, position string) (v view, err error) {

@@ -60,6 +60,10 @@ class Proxy:
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
+    def lead_to(self, target: int) -> None:
+        """New connections go to this port from now on, as where a name was given to another server; others stay."""
+        self._target = target
+
     def swallow_replies(self) -> None:
         """Requests still arrive, replies do not; until `heal`, which breaks the connections first."""
         self._replies.clear()

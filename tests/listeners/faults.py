@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
+from receiver.bus.link import servers
 from receiver.bus.sign_ins import registry
 from receiver.consumer import acks, clearing, guard, knowledge, questions, reader, sessions, subscriber
 from receiver.core import local_marks, marks, sign_in
@@ -188,6 +189,14 @@ def _wait_for_ever() -> None:
     reader.connection.connect = patient  # type: ignore[assignment]
 
 
+def _believe_replicas() -> None:
+    async def unasked(_: Any) -> None:
+        return
+
+    stream.StreamReader._be_at_primary = unasked  # type: ignore[method-assign]
+    servers.is_demotion = lambda _: False
+
+
 def _questions_without_limit() -> None:
     _wait_for_ever()
     questions.TIMEOUT_S = sessions.TIMEOUT_S = 3600.0
@@ -265,6 +274,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "start": _live_before_the_first_answer,
     "choice": lambda: None,
     "silent": _wait_for_ever,
+    "demoted": _believe_replicas,
     "hung-redis": _questions_without_limit,
     "hung-cache": _clear_while_reading,
     "crowd": _clear_one_by_one,

@@ -6,14 +6,21 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from receiver.bus.keys import KeyNames
+from receiver.core.marks import digest
 from tests.listeners.kit import LATE_S, SOON_S, WAIT_S
 from tests.listeners.world import check
 
 if TYPE_CHECKING:
     from tests.listeners.kit import Kit
 
+KEYS = KeyNames()
+
 ASK_S = 5.0
 """Seconds a question may take while Redis does not answer."""
+
+STARTS_S = 20.0
+"""Seconds a second Redis has to start and to take over."""
 
 AT_ONCE = 8
 """Handlers that run side by side at least."""
@@ -46,6 +53,26 @@ async def silent(kit: Kit) -> None:
     await kit.world.logout("alice", alice["sid"])
     await kit.becomes(alice, "ended", "a logout after the network was silent", within_s=LATE_S)
     await kit.becomes(bob, "live", "a session that nothing has ended", within_s=LATE_S)
+
+
+async def demoted(kit: Kit) -> None:
+    """Its server is made a replica, goes on answering reads and hears of nothing; the address leads to another one."""
+    await kit.start()
+    alice, bob = await kit.signed_in("alice", "bob")
+    async with asyncio.timeout(LATE_S + STARTS_S):
+        kit.world.network.lead_to(await kit.world.demote())
+    await kit.world.publish([kit.world.eviction("alice", sub="alice", sid=alice["sid"])])
+    await kit.becomes(alice, "ended", "a logout at the server that took over", within_s=LATE_S)
+    # Without an event, so that only a question tells.
+    carol = kit.world.session("carol")
+    await kit.world.redis.set(KEYS.mark(digest("sub", carol["iss"], "carol")), int(time.time()))
+
+    async def told() -> bool:
+        return await kit.ask(carol) != "unknown"
+
+    await kit.until(told, "a session cannot be asked about at the server that took over", within_s=LATE_S)
+    await kit.expect(carol, "ended", "a session that only the server that took over knows to be over")
+    await kit.expect(bob, "live", "a session that nothing has ended")
 
 
 async def hung_redis(kit: Kit) -> None:

@@ -60,6 +60,7 @@ SITUATIONS = (
     Situation("start", "U1 U2", outages.start),
     Situation("choice", "U2", outages.choice),
     Situation("silent", "W1 W2", outages.silent),
+    Situation("demoted", "W4", outages.demoted),
     Situation("hung-redis", "W1 W3 U2", outages.hung_redis),
     Situation("hung-cache", "C1 C2 C3", outages.hung_cache),
     Situation("crowd", "C1", outages.crowd),

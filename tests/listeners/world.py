@@ -68,6 +68,7 @@ class World:
     """
 
     def __init__(self, directory: Path, *, steps: bool = False, receives: bool = True) -> None:
+        self._directory = directory
         self._offset = directory / "clock"
         self._offset.write_bytes(struct.pack("l", 0))
         try:
@@ -159,6 +160,34 @@ class World:
         await asyncio.to_thread(self._server.start)
         await self.redis.connection_pool.disconnect()
 
+    async def demote(self) -> int:
+        """Another server takes over, and is `redis` from now on; the old one answers, and is told of nothing.
+
+        A name may lead to the old one for a while, so that the listener reads there again: no read says what it is.
+
+        Returns:
+            The port of the new one; the listener's address still leads to the old one.
+        """
+        directory = self._directory / "successor"
+        directory.mkdir()
+        successor = EmbeddedRedis(directory=directory)
+        await asyncio.to_thread(successor.start)
+        self._stack.callback(successor.stop)
+        old, self.redis = self.redis, redis.asyncio.Redis.from_url(successor.url)
+        self._stack.push_async_callback(self.redis.aclose)
+        await old.config_set("repl-diskless-sync-delay", 0)
+        await self.redis.replicaof("127.0.0.1", self._server.port)
+        while (await self.redis.info("replication"))["master_link_status"] != "up":
+            await asyncio.sleep(0.01)
+        await self.redis.replicaof("NO", "ONE")
+        # Where nothing listens: such a replica hears of nothing more.
+        await old.replicaof("127.0.0.1", 1)
+        await self.network.cut()
+        # It waits for news there, or was told by a write that it is at the wrong server.
+        while not (await old.info("clients"))["blocked_clients"] and not await _has_refused_writes(old):
+            await asyncio.sleep(0.01)
+        return successor.port
+
     async def data(self) -> dict[bytes, bytes]:
         """All that Redis has, to be put back; but for what expires meanwhile."""
         dumped = {key: await self.redis.dump(key) for key in await self.redis.keys("*")}
@@ -220,6 +249,10 @@ def check(condition: object, problem: str) -> None:
     """Raise WrongError unless it holds."""
     if not condition:
         raise WrongError(problem)
+
+
+async def _has_refused_writes(client: redis.asyncio.Redis) -> bool:
+    return "errorstat_READONLY" in await client.info("errorstats")
 
 
 async def _published(publisher: EvictionPublisher, eviction: Eviction) -> None:

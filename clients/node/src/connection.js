@@ -1,4 +1,4 @@
-// A connection to Redis of our own, made like the app's client, in any of the libraries: W1 and W2 of docs/listener.md.
+// A connection to Redis of our own, made like the app's client, in any of the libraries: W1, W2 and W4 of docs/listener.md.
 
 /** Milliseconds a connection, and one command that does not block, may take. */
 export const COMMAND_MS = 2_000;
@@ -11,8 +11,16 @@ export class NoAnswerError extends Error {
 }
 
 /** What Redis answered is an error: the connection is good. */
-const isReply = (/** @type {any} */ error) =>
+export const isReply = (/** @type {any} */ error) =>
   error?.name === 'ReplyError' || /^(NOPERM|NOSCRIPT|WRONGTYPE|ERR|READONLY|LOADING|NOAUTH|MASTERDOWN|OOM|MISCONF|BUSY|UNKILLABLE)\b/.test(`${error?.message}`);
+
+/** Of a server that is not the primary of our keys, or not for now. Before Redis 7 a script's comes inside another error. */
+export const isDemotion = (/** @type {any} */ error) => /^(MOVED|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|LOADING)\b|READONLY/.test(`${error?.message}`);
+
+/** How often a server was found not to be the primary; one for all connections of a listener. */
+export class Demotions {
+  count = 0;
+}
 
 /** @param {any} client */
 function kindOf(client) {
@@ -27,14 +35,20 @@ export const isClient = (/** @type {any} */ client) => kindOf(client) !== undefi
 /** Opens by itself with the next command, and is closed for good by what a command that failed leaves behind. */
 export class Connection {
   #template;
+  #demotions;
+  #openedAt = 0;
   /** @type {Promise<any> | undefined} */
   #opening;
   /** @type {any} */
   #client;
 
-  /** @param {any} template the app's client; it is never used itself */
-  constructor(template) {
+  /**
+   * @param {any} template the app's client; it is never used itself
+   * @param {Demotions} demotions
+   */
+  constructor(template, demotions) {
     this.#template = template;
+    this.#demotions = demotions;
   }
 
   /**
@@ -43,12 +57,16 @@ export class Connection {
    * @returns {Promise<any>}
    */
   async send(command, { withinMs = COMMAND_MS, bytes = false } = {}) {
+    if (this.#openedAt !== this.#demotions.count) this.close();
+    this.#openedAt = this.#demotions.count;
     const opening = (this.#opening ??= this.#open());
     try {
       return await within(withinMs, this.#send(opening, command, bytes));
     } catch (error) {
+      // The other connection may be at the same server, where a read does not show it.
+      if (isDemotion(error)) this.#demotions.count += 1;
       // Not one that was opened meanwhile, after another command had failed.
-      if (!isReply(error) && this.#opening === opening) this.close();
+      else if (!isReply(error) && this.#opening === opening) this.close();
       throw error;
     }
   }

@@ -2,7 +2,7 @@
 
 import { Acknowledgements } from './acknowledge.js';
 import { Clearing } from './clearing.js';
-import { Connection, within } from './connection.js';
+import { Connection, Demotions, within } from './connection.js';
 import { connectMiddleware } from './connect.js';
 import { fastifyPlugin } from './fastify.js';
 import { Knowledge } from './knowledge.js';
@@ -21,6 +21,7 @@ const STOP_MS = 3_000;
 export class LogoutListener {
   #options;
   #knowledge = new Knowledge();
+  #demotions = new Demotions();
   #asking;
   #registration;
   #questions;
@@ -47,7 +48,7 @@ export class LogoutListener {
     this.#options = withDefaults(given);
     const { redis, app, prefix, waitMs, log, acknowledge, api } = this.#options;
     this.#registration = api === undefined ? undefined : new Registration(api, log);
-    this.#asking = new Connection(redis);
+    this.#asking = new Connection(redis, this.#demotions);
     this.#questions = new Questions({ connection: this.#asking, prefix, log });
     this.#acknowledgements = acknowledge
       ? new Acknowledgements({
@@ -225,7 +226,7 @@ export class LogoutListener {
   #newStream() {
     const { redis, app, prefix, waitMs, log } = this.#options;
     return new Stream({
-      client: redis,
+      connection: new Connection(redis, this.#demotions),
       prefix,
       waitMs,
       events: {

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Connection } from './connection.js';
+import { isDemotion, isReply } from './connection.js';
 import { BEGINNING, Cursor } from './cursor.js';
 import { BadEventError, readEvent, readNumber } from './event.js';
 
@@ -14,6 +14,9 @@ const [PAUSE_MS, MAX_PAUSE_MS] = [100, 5_000];
 const COUNT = 100;
 /** Entries looked at for the last one with a number. */
 const LOOK_AT = 100;
+
+/** No instance's name, which has a slash. */
+const NO_INSTANCE = '-';
 
 /** @typedef {{ id: string, number: number | undefined, event: Uint8Array | string | undefined }} Entry */
 
@@ -30,6 +33,7 @@ export class Stream {
   #connection;
   #key;
   #sequence;
+  #instances;
   #waitMs;
   #events;
   #stopping = new AbortController();
@@ -39,11 +43,12 @@ export class Stream {
   #hasRead = false;
   #beganAt = performance.now();
 
-  /** @param {{ client: any, prefix: string, waitMs: number, events: Events }} options */
-  constructor({ client, prefix, waitMs, events }) {
-    this.#connection = new Connection(client);
+  /** @param {{ connection: import('./connection.js').Connection, prefix: string, waitMs: number, events: Events }} options */
+  constructor({ connection, prefix, waitMs, events }) {
+    this.#connection = connection;
     this.#key = `${prefix}:events`;
     this.#sequence = `${prefix}:sequence`;
+    this.#instances = `${prefix}:instances`;
     this.#waitMs = waitMs;
     this.#events = events;
   }
@@ -76,6 +81,7 @@ export class Stream {
       this.#cursor = Cursor.starting(await this.#view(await this.#startingAt()));
       this.#checked = true;
     } else if (!this.#checked) {
+      await this.#beAtPrimary();
       const view = await this.#view(this.#cursor.id);
       this.#checked = true;
       if (this.#cursor.misses(view)) {
@@ -129,6 +135,15 @@ export class Stream {
     const before = await this.#some((count) => ['XREVRANGE', this.#key, position, '-', 'COUNT', `${count}`]);
     if (before.length > 0) return { before, first: [], sequence };
     return { before, first: await this.#some((count) => ['XREAD', 'COUNT', `${count}`, 'STREAMS', this.#key, BEGINNING]), sequence };
+  }
+
+  /** Fails at a server that is not the primary any more, which reads do not show: only a primary takes a write, be it of nothing. */
+  async #beAtPrimary() {
+    try {
+      await this.#connection.send(['ZREM', this.#instances, NO_INSTANCE]);
+    } catch (error) {
+      if (isDemotion(error) || !isReply(error)) throw error;
+    }
   }
 
   async #lastNumber() {

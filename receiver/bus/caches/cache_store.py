@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from receiver.bus.caches.blobs import CUT, SWAP, cut_arguments, swap_arguments
 from receiver.bus.caches.cache_changes import CacheChanges, are_sent, text_of
 from receiver.bus.link import databases
-from receiver.bus.link.primary import Failure
+from receiver.bus.link.servers import Failure
 from receiver.bus.link.trips import Trips, pairs_of
 from receiver.core.layouts.layout import STRING, Raw
 

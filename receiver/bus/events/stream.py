@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
+from receiver.bus.link.servers import is_demotion
 from receiver.core.cursor import BEGINNING, Cursor, Seen, View, order, read_number
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError
@@ -26,6 +27,9 @@ END = "+"
 
 LOOK_BACK = 100
 """Entries looked at for the last one with a readable number."""
+
+NO_INSTANCE = "-"
+"""No instance's name, which has a slash: to take it out of the set changes nothing, and only a primary does it."""
 
 NO_NUMBER = "its field n is missing or no number; its event is used all the same"
 """What is said of an entry with an unreadable number."""
@@ -94,6 +98,7 @@ class StreamReader:
         cursor = self.cursor
         if self._checked or cursor is None:
             return False
+        await self._be_at_primary()
         view = await self.view(cursor.entry_id)
         self._checked = True
         if not cursor.misses(view):
@@ -122,12 +127,21 @@ class StreamReader:
         first = () if before else await self._some(self._first)
         return View(before, first, sequence)
 
+    async def _be_at_primary(self) -> None:
+        """Raises at a server that is not the primary any more, which reads do not show."""
+        try:
+            await self._client.zrem(self._keys.instances, NO_INSTANCE)
+        except ResponseError as error:
+            if is_demotion(error):
+                raise
+
     async def _sequence(self) -> int | None:
         try:
             text: Any = await self._client.get(self._keys.sequence)
-        except ResponseError:
-            # No right to it, or something else is there.
-            return None
+        except ResponseError as error:
+            if isinstance(error, NoPermissionError) or str(error).startswith("WRONGTYPE"):
+                return None
+            raise
         return 0 if text is None else read_number(text)
 
     async def _first(self, *, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -15,15 +15,10 @@ from redis.backoff import NoBackoff
 
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link.file_password import FilePassword
-from receiver.bus.link.primary import (
-    Failure,
-    Primary,
-    PrimaryConnection,
-    PrimaryTLSConnection,
-    is_passing,
-)
+from receiver.bus.link.primary import Primary
+from receiver.bus.link.servers import Failure, at_address, at_primary, is_passing
 from receiver.bus.link.tls_files import TLSConnection, TLSFiles
-from receiver.bus.link.urls import SENTINEL, RedisURL
+from receiver.bus.link.urls import SENTINEL, UNIX, RedisURL
 from receiver.errors import ConfigurationError, RedisUnavailableError
 
 if TYPE_CHECKING:
@@ -122,7 +117,8 @@ def connect(
     """An asyncio client of the primary that holds our keys; no connection is made before the first command.
 
     On every topology it is a plain client: pipelines, scripts and blocking reads work. After a failover it
-    finds the new primary with its next connection; until then commands fail with one of `Failure`.
+    finds the new primary with its next connection; until then commands fail with one of `Failure`. A reply that says
+    that its server is not the primary is a lost connection, of each connection there is.
 
     Args:
         url: See docs/redis.md.
@@ -140,21 +136,17 @@ def connect(
     retry = AsyncRetry(NoBackoff(), 1)
     settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
     if parsed.names_several:
-        pool = redis.asyncio.ConnectionPool(
-            connection_class=PrimaryTLSConnection if parsed.tls else PrimaryConnection,
-            primary=parsed.primary(prefix),
-            asking={
-                **settings, **_asking_access(parsed, options),
-                "connection_class": TLSConnection if parsed.tls else redis.asyncio.Connection,
-                "retry": AsyncRetry(NoBackoff(), 0),
-            },
-            db=parsed.db, **settings,
-        )  # fmt: skip
+        asking = {
+            **settings, **_asking_access(parsed, options),
+            "connection_class": TLSConnection if parsed.tls else redis.asyncio.Connection,
+            "retry": AsyncRetry(NoBackoff(), 0),
+        }  # fmt: skip
+        settings.update(at_primary(parsed.primary(prefix), asking, tls=parsed.tls), db=parsed.db)
     else:
         settings.update(parse_url(parsed.without_access))
-        if parsed.tls:
-            settings["connection_class"] = TLSConnection
-        pool = redis.asyncio.ConnectionPool(**settings)
+        if parsed.topology != UNIX:
+            settings.update(at_address(tls=parsed.tls))
+    pool = redis.asyncio.ConnectionPool(**settings)
     # The provider twice: to open connections, and to renew what is open.
     client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
     client.auto_close_connection_pool = True
@@ -226,6 +218,8 @@ def check_files(url: str, **options: Unpack[RedisOptions]) -> None:
     _asking_access(parsed, options)
 
 
+_OF_PLACE = {"primary", "asking", "demotions", "host", "port"}
+
 _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (redis.AuthenticationError, "user name or password is missing or wrong"),
     (redis.InvalidResponse, "what answers there is no Redis"),
@@ -279,7 +273,7 @@ async def standbys(client: redis.asyncio.Redis) -> dict[str, redis.asyncio.Redis
         return {}
     reply = await client.execute_command(*primary.standby_question.command)
     nodes = primary.standby_question.read(reply, primary.known or ("", 0))[1]
-    access = {name: value for name, value in options.items() if name not in {"primary", "asking", "host", "port"}}
+    access = {name: value for name, value in options.items() if name not in _OF_PLACE}
     kind = TLSConnection if "tls" in options else redis.asyncio.Connection
     found = {}
     for host, port in dict.fromkeys(node for node in nodes if node != primary.known):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 
-from receiver.bus.link.primary import Failure
+from receiver.bus.link.servers import Failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

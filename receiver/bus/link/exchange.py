@@ -15,7 +15,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import InvalidResponse, ResponseError
 
-from receiver.bus.link.primary import PrimaryConnection, is_demotion
+from receiver.bus.link.servers import ServerConnection, is_demotion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,9 +140,8 @@ async def _round_trip(connection: Any, packed: bytes, count: int) -> list[Any]:
         _lost(connection)
         raise
     for reply in replies:
-        if isinstance(reply, ResponseError) and isinstance(connection, PrimaryConnection) and is_demotion(reply):
-            _lost(connection)
-            raise redis.ConnectionError("not the primary any more") from reply
+        if isinstance(reply, ResponseError) and isinstance(connection, ServerConnection) and is_demotion(reply):
+            raise connection.demoted() from reply
         if isinstance(reply, redis.ConnectionError):
             raise reply
     return replies
@@ -157,5 +156,5 @@ async def _read(connection: Any) -> bytes:
 
 
 def _lost(connection: object) -> None:
-    if isinstance(connection, PrimaryConnection):
+    if isinstance(connection, ServerConnection):
         connection.lost()

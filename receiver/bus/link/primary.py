@@ -1,40 +1,24 @@
-"""Connections that find the primary by themselves: behind Sentinel, and of one slot of a Cluster.
-
-All our keys share one hash tag, so even on a Cluster one server at a time holds everything. What we need of
-either topology is therefore the same: ask a server that knows where the primary is before every connection,
-and ask again once it is gone. On top of such a connection a plain client works, with pipelines and blocking reads.
-"""
+"""Where the primary is, which every connection is made to: behind Sentinel, and of one slot of a Cluster; no I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import redis
 import redis.asyncio
 import redis.asyncio.connection
 from redis.crc import key_slot
 from redis.exceptions import (
-    AskError,
     AuthenticationError,
-    ClusterDownError,
-    MovedError,
-    ReadOnlyError,
-    RedisError,
     ResponseError,
-    TryAgainError,
 )
 
-from receiver.bus.link.tls_files import TLSConnection
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator
 
 Node = tuple[str, int]
 """Host and port."""
-
-Failure = (RedisError, OSError, TimeoutError)
-"""What a Redis command may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,93 +123,6 @@ def replication_question() -> Question:
         return None, [(_text(host), int(port)) for host, port, _ in replicas]
 
     return Question(("ROLE",), read)
-
-
-def is_demotion(error: ResponseError) -> bool:
-    """Whether this reply says that the server is not, or not for now, the primary of our keys."""
-    # Before Redis 7 a script's READONLY comes inside another error.
-    return isinstance(error, MovedError | ClusterDownError | ReadOnlyError) or "READONLY" in str(error)
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether the same command may succeed a moment later: a failover, a restart, a slot that is moving."""
-    if isinstance(error, ResponseError):
-        text = str(error)
-        return (
-            is_demotion(error)
-            or isinstance(error, AskError | TryAgainError)
-            or any(sign in text for sign in ("NOREPLICAS", "UNBLOCKED", "non local key", "undeclared"))
-        )
-    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError) and not isinstance(
-        error, AuthenticationError
-    )
-
-
-class PrimaryConnection(redis.asyncio.Connection):
-    """Connects to wherever the primary is.
-
-    Args:
-        primary: Shared by the client's connections.
-        asking: Options of connections to the nodes that are asked.
-        options: Options of this connection.
-    """
-
-    def __init__(self, *, primary: Primary, asking: Mapping[str, Any], **options: Any) -> None:
-        super().__init__(**options)
-        self._primary = primary
-        self._asking = asking
-
-    async def _locate(self) -> Node:
-        search = self._primary.search()
-        try:
-            node = next(search)
-            while True:
-                node = search.send(await self._ask(node))
-        except StopIteration as found:
-            return cast("Node", found.value)
-
-    async def _ask(self, node: Node) -> Any:
-        options = dict(self._asking)
-        connection: redis.asyncio.Connection = options.pop("connection_class")(host=node[0], port=node[1], **options)
-        try:
-            await connection.connect()
-            await connection.send_command(*self._primary.question.command)
-            return await connection.read_response()
-        except Failure as error:
-            return error
-        finally:
-            await connection.disconnect(nowait=True)
-
-    async def _connect(self) -> None:
-        # The lowest place where an address is used: redis-py reconnects from several others.
-        self.host, self.port = await self._locate()
-        try:
-            await super()._connect()  # type: ignore[no-untyped-call]
-        except BaseException:
-            self.lost()
-            raise
-
-    def lost(self) -> None:
-        """The server failed, or is not the primary any more: ask where that is before the next connection."""
-        self._primary.lost((self.host, self.port))
-
-    async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """As in redis-py; a server that is no longer the primary is a lost connection."""
-        try:
-            return await super().read_response(*arguments, **options)
-        except ResponseError as error:
-            if not is_demotion(error):
-                raise
-            self.lost()
-            await self.disconnect(nowait=True)
-            raise redis.ConnectionError("not the primary any more") from error
-        except (redis.ConnectionError, redis.TimeoutError):
-            self.lost()
-            raise
-
-
-class PrimaryTLSConnection(PrimaryConnection, TLSConnection):
-    """The same over TLS."""
 
 
 def _nobody_knows(errors: list[BaseException]) -> redis.ConnectionError:

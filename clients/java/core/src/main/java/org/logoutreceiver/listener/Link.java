@@ -9,12 +9,23 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Pattern;
 import org.logoutreceiver.listener.redis.RedisConnection;
 import org.logoutreceiver.listener.redis.RedisConnector;
 import org.logoutreceiver.listener.redis.RedisReplyException;
 
-/** A connection that opens with the next command, and is closed by one that fails: W1 and W2 of docs/listener.md. */
+/** A connection that opens with the next command, and is closed by one that fails: W1, W2 and W4 of docs/listener.md. */
 final class Link {
+    /** Of a server that is not the primary of our keys, or not for now. Before Redis 7 a script's comes inside another error. */
+    private static final Pattern DEMOTED =
+            Pattern.compile("(MOVED|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|LOADING) .*|.*READONLY.*", Pattern.DOTALL);
+
+    /** How often a server was found not to be the primary; one for all links of a listener. */
+    static final class Demotions {
+        private final AtomicInteger count = new AtomicInteger();
+    }
+
     /** How long a command that does not block may take. */
     private static final Duration COMMAND = Duration.ofSeconds(2);
 
@@ -22,11 +33,14 @@ final class Link {
     private static final Duration CONNECT = Duration.ofSeconds(5);
 
     private final RedisConnector connector;
+    private final Demotions demotions;
     private CompletableFuture<RedisConnection> opening;
+    private int openedAt;
     private boolean isClosed;
 
-    Link(RedisConnector connector) {
+    Link(RedisConnector connector, Demotions demotions) {
         this.connector = connector;
+        this.demotions = demotions;
     }
 
     CompletableFuture<Object> send(String command, Object... arguments) {
@@ -43,23 +57,37 @@ final class Link {
                 .orTimeout(within.toMillis(), TimeUnit.MILLISECONDS);
         reply.whenComplete((value, failure) -> {
             // One that is opening has a limit of its own.
-            if (failure != null && used.isDone() && !(cause(failure) instanceof RedisReplyException)) {
+            if (failure == null) {
+                return;
+            }
+            if (isDemotion(failure)) {
+                // The other link may be at the same server, where a read does not show it.
+                demotions.count.incrementAndGet();
+                drop(used);
+            } else if (used.isDone() && !(cause(failure) instanceof RedisReplyException)) {
                 drop(used);
             }
         });
         return reply;
     }
 
-    /** For good: nothing would close what was opened later. */
-    void close() {
+    /** Opens anew with the next command. */
+    void reopen() {
         CompletableFuture<RedisConnection> used;
         synchronized (this) {
-            isClosed = true;
             used = opening;
         }
         if (used != null) {
             drop(used);
         }
+    }
+
+    /** For good: nothing would close what was opened later. */
+    void close() {
+        synchronized (this) {
+            isClosed = true;
+        }
+        reopen();
     }
 
     /** Not one that was opened meanwhile, after another command had failed; one that opens too late is closed then. */
@@ -74,6 +102,11 @@ final class Link {
     }
 
     private synchronized CompletableFuture<RedisConnection> opening() {
+        int now = demotions.count.get();
+        if (opening != null && openedAt != now) {
+            opening.thenAccept(RedisConnection::close);
+            opening = null;
+        }
         if (opening != null) {
             return opening;
         }
@@ -82,6 +115,7 @@ final class Link {
         }
         CompletableFuture<RedisConnection> begun = CompletableFuture.supplyAsync(connector::connect, Link::inThreadOfItsOwn);
         opening = begun;
+        openedAt = now;
         // Where it has failed already it is dropped at once, and what asked for it is still told why.
         begun.copy().orTimeout(CONNECT.toMillis(), TimeUnit.MILLISECONDS).exceptionally(failure -> {
             drop(begun);
@@ -94,6 +128,15 @@ final class Link {
         Thread thread = new Thread(task, "logout-listener-connect");
         thread.setDaemon(true);
         thread.start();
+    }
+
+    /** Whether the connection is of no more use, which was told at once. */
+    static boolean isBroken(Throwable failure) {
+        return !(cause(failure) instanceof RedisReplyException || cause(failure) instanceof TimeoutException);
+    }
+
+    static boolean isDemotion(Throwable failure) {
+        return cause(failure) instanceof RedisReplyException error && DEMOTED.matcher(error.getMessage()).matches();
     }
 
     static Throwable cause(Throwable failure) {

@@ -59,7 +59,8 @@ public final class LogoutListener implements AutoCloseable {
         this.options = Objects.requireNonNull(options, "options are needed: ListenerOptions.of(\"shop\")");
         Duration silence = options.readWait().multipliedBy(2);
         silenceNs = silence.toNanos();
-        asking = new Link(redis);
+        Link.Demotions demotions = new Link.Demotions();
+        asking = new Link(redis, demotions);
         questions = new Questions(asking, options.prefix(), log);
         acknowledgements = new Acknowledgements(
                 asking, options.prefix(), options.app(), silence, this::hears,
@@ -69,7 +70,7 @@ public final class LogoutListener implements AutoCloseable {
                 why -> onReset.forEach(handler -> handler.accept(why)),
                 acknowledgements::add,
                 (what, failure) -> say(Level.ERROR, what + " failed: " + Link.describe(failure)));
-        reader = new StreamReader(redis, options.prefix(), options.readWait(), new Events());
+        reader = new StreamReader(new Link(redis, demotions), options.prefix(), options.readWait(), new Events());
         reading = new Thread(reader, "logout-listener-" + options.app());
         reading.setDaemon(true);
     }

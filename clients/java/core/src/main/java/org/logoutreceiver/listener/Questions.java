@@ -28,7 +28,10 @@ final class Questions {
             return CompletableFuture.completedFuture(Optional.empty());
         }
         Look look = new Look(session);
-        return link.send("MGET", look.names.stream().map(prefix::concat).toArray())
+        Object[] names = look.names.stream().map(prefix::concat).toArray();
+        return link.send("MGET", names)
+                // A connection that was closed while nothing was asked shows that only now, in some clients.
+                .exceptionallyCompose(failure -> Link.isBroken(failure) ? link.send("MGET", names) : CompletableFuture.failedFuture(failure))
                 .thenApply(reply -> Optional.of(look.answer(Link.items(reply).stream().map(Link::text).toList())))
                 .exceptionally(failure -> {
                     failedAt = System.nanoTime();

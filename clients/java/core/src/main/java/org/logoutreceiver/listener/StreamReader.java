@@ -9,7 +9,6 @@ import java.util.concurrent.ThreadLocalRandom;
 import org.logoutreceiver.listener.Cursor.Entry;
 import org.logoutreceiver.listener.Cursor.View;
 import org.logoutreceiver.listener.EventReader.BadEventException;
-import org.logoutreceiver.listener.redis.RedisConnector;
 import org.logoutreceiver.listener.redis.RedisReplyException;
 
 /** Reads the stream for ever, in a thread of its own: S1 to S6, B3 and W2 of docs/listener.md. */
@@ -24,6 +23,9 @@ final class StreamReader implements Runnable {
 
     /** Entries read in one round trip, and looked at for the last one with a number. */
     private static final int COUNT = 100;
+
+    /** No instance's name, which has a slash. */
+    private static final String NO_INSTANCE = "-";
 
     /** What it tells; all in its thread. */
     interface Events {
@@ -44,6 +46,7 @@ final class StreamReader implements Runnable {
     private final Link link;
     private final String stream;
     private final String sequence;
+    private final String instances;
     private final Duration wait;
     private final Events events;
     private final long beganAt = System.nanoTime();
@@ -52,8 +55,9 @@ final class StreamReader implements Runnable {
     private boolean isChecked;
     private boolean hasRead;
 
-    StreamReader(RedisConnector connector, String prefix, Duration wait, Events events) {
-        this.link = new Link(connector);
+    StreamReader(Link link, String prefix, Duration wait, Events events) {
+        this.link = link;
+        this.instances = prefix + ":instances";
         this.stream = prefix + ":events";
         this.sequence = prefix + ":sequence";
         this.wait = wait;
@@ -73,7 +77,8 @@ final class StreamReader implements Runnable {
                 if (stopped) {
                     return;
                 }
-                // The link has closed what failed. Who answers next may be a Redis without our data.
+                // Who answers next may be a Redis without our data.
+                link.reopen();
                 isChecked = false;
                 events.onFailure(Link.describe(failure));
                 pause(pauseMs / 2 + ThreadLocalRandom.current().nextLong(pauseMs / 2));
@@ -99,6 +104,7 @@ final class StreamReader implements Runnable {
         if (cursor == null) {
             cursor = Cursor.starting(view(startingAt()));
         } else if (!isChecked) {
+            beAtPrimary();
             View view = view(cursor.id());
             if (cursor.misses(view)) {
                 cursor = view.before().isEmpty() ? Cursor.starting(view) : Cursor.BEGINNING;
@@ -153,6 +159,17 @@ final class StreamReader implements Runnable {
         List<Entry> before = some("XREVRANGE", stream, position, "-", "COUNT", "1");
         List<Entry> first = before.isEmpty() ? some("XREAD", "COUNT", "1", "STREAMS", stream, Cursor.BEGINNING.id()) : List.of();
         return new View(before, first, last);
+    }
+
+    /** Fails at a server that is not the primary any more, which reads do not show: only a primary takes a write, be it of nothing. */
+    private void beAtPrimary() throws InterruptedException, ExecutionException {
+        try {
+            link.send("ZREM", instances, NO_INSTANCE).get();
+        } catch (ExecutionException failure) {
+            if (Link.isDemotion(failure) || !(Link.cause(failure) instanceof RedisReplyException)) {
+                throw failure;
+            }
+        }
     }
 
     private Long lastNumber() throws InterruptedException, ExecutionException {

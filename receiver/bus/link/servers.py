@@ -1,0 +1,184 @@
+"""Connections that find the primary by themselves: behind Sentinel, of one slot of a Cluster, and behind a name.
+
+All our keys share one hash tag, so even on a Cluster one server at a time holds everything. What we need of
+either topology is therefore the same: ask a server that knows where the primary is before every connection,
+and ask again once it is gone. On top of such a connection a plain client works, with pipelines and blocking reads.
+
+A server that was made a replica goes on answering on connections that are open, and may be told of nothing any more.
+Replies to reads do not show it. So where one reply does, every connection of that client is opened anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import redis
+import redis.asyncio
+import redis.asyncio.connection
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterDownError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from receiver.bus.link.tls_files import TLSConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from receiver.bus.link.primary import Node, Primary
+
+Failure = (RedisError, OSError, TimeoutError)
+"""What a Redis command may raise."""
+
+
+def is_demotion(error: ResponseError) -> bool:
+    """Whether this reply says that the server is not, or not for now, the primary of our keys."""
+    # Before Redis 7 a script's READONLY comes inside another error.
+    text = str(error)
+    return isinstance(error, MovedError | ClusterDownError | ReadOnlyError) or "READONLY" in text or "UNBLOCKED" in text
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same command may succeed a moment later: a failover, a restart, a slot that is moving."""
+    if isinstance(error, ResponseError):
+        text = str(error)
+        return (
+            is_demotion(error)
+            or isinstance(error, AskError | TryAgainError)
+            or any(sign in text for sign in ("NOREPLICAS", "non local key", "undeclared"))
+        )
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError) and not isinstance(
+        error, AuthenticationError
+    )
+
+
+class Demotions:
+    """How often a server was found not to be the primary; one object serves all connections of a client."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class ServerConnection(redis.asyncio.Connection):
+    """To one address, which may lead to another server later.
+
+    Args:
+        demotions: Shared by the client's connections.
+        options: Of redis-py.
+    """
+
+    def __init__(self, *, demotions: Demotions, **options: Any) -> None:
+        super().__init__(**options)
+        self._demotions = demotions
+        self._opened_at = 0
+
+    async def connect(self) -> None:
+        """As in redis-py, which calls it before each use; one from before a demotion is opened anew."""
+        if self.is_connected and self._opened_at != self._demotions.count:
+            await self.disconnect(nowait=True)
+        await super().connect()  # type: ignore[no-untyped-call]
+
+    async def _connect(self) -> None:
+        # The lowest place where an address is used: redis-py reconnects from several others.
+        self._opened_at = self._demotions.count
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """As in redis-py; a server that is no longer the primary is a lost connection."""
+        try:
+            return await super().read_response(*arguments, **options)
+        except ResponseError as error:
+            if not is_demotion(error):
+                raise
+            await self.disconnect(nowait=True)
+            raise self.demoted() from error
+
+    def demoted(self) -> redis.ConnectionError:
+        """The server is not the primary any more: all connections of the client are opened anew; what to raise."""
+        self._demotions.count += 1
+        self.lost()
+        return redis.ConnectionError("not the primary any more")
+
+    def lost(self) -> None:
+        """The server failed, or is not the primary any more."""
+
+
+class ServerTLSConnection(ServerConnection, TLSConnection):
+    """The same over TLS."""
+
+
+class PrimaryConnection(ServerConnection):
+    """Connects to wherever the primary is.
+
+    Args:
+        primary: Shared by the client's connections.
+        asking: Options of connections to the nodes that are asked.
+        options: Of `ServerConnection`.
+    """
+
+    def __init__(self, *, primary: Primary, asking: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self._primary = primary
+        self._asking = asking
+
+    async def _locate(self) -> Node:
+        search = self._primary.search()
+        try:
+            node = next(search)
+            while True:
+                node = search.send(await self._ask(node))
+        except StopIteration as found:
+            return cast("Node", found.value)
+
+    async def _ask(self, node: Node) -> Any:
+        options = dict(self._asking)
+        connection: redis.asyncio.Connection = options.pop("connection_class")(host=node[0], port=node[1], **options)
+        try:
+            await connection.connect()
+            await connection.send_command(*self._primary.question.command)
+            return await connection.read_response()
+        except Failure as error:
+            return error
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._locate()
+        try:
+            await super()._connect()
+        except BaseException:
+            self.lost()
+            raise
+
+    def lost(self) -> None:
+        """As there: ask where the primary is before the next connection."""
+        self._primary.lost((self.host, self.port))
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """As there; where nothing is read, the primary is asked for again."""
+        try:
+            return await super().read_response(*arguments, **options)
+        except (redis.ConnectionError, redis.TimeoutError):
+            self.lost()
+            raise
+
+
+class PrimaryTLSConnection(PrimaryConnection, TLSConnection):
+    """The same over TLS."""
+
+
+def at_address(*, tls: bool) -> dict[str, Any]:
+    """Options of a pool whose address leads to the primary."""
+    return {"connection_class": ServerTLSConnection if tls else ServerConnection, "demotions": Demotions()}
+
+
+def at_primary(primary: Primary, asking: Mapping[str, Any], *, tls: bool) -> dict[str, Any]:
+    """Options of a pool that asks where the primary is."""
+    kind = PrimaryTLSConnection if tls else PrimaryConnection
+    return {"connection_class": kind, "primary": primary, "asking": asking, "demotions": Demotions()}

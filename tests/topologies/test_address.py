@@ -1,0 +1,147 @@
+"""One address that leads to another server after a failover, as with a managed Redis; connections stay open.
+
+The old server is a replica by then, goes on answering reads, and in these tests is told of nothing more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import redis.asyncio
+
+from receiver.bus.events.publish import EvictionPublisher, Retention
+from receiver.bus.keys import KeyNames
+from receiver.bus.link.connection import connect
+from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.bus.link.exchange import Exchange
+from receiver.consumer import GroupSubscriber, Subscriber
+from tests.chaos.proxy import Proxy
+from tests.consumer.listening import eviction, noting, running
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from receiver.consumer.reader import Reader
+
+pytestmark = pytest.mark.topology
+
+KEYS = KeyNames()
+NOWHERE = ("127.0.0.1", 1)
+
+
+class Address:
+    """Leads to `old`, and after `fail_over` to `new`."""
+
+    def __init__(self, network: Proxy, old: EmbeddedRedis, new: EmbeddedRedis) -> None:
+        self._network, self._old, self._new = network, old, new
+        self.url = f"redis://127.0.0.1:{network.port}/0"
+
+    async def fail_over(self, *, quietly: bool = False) -> None:
+        """The new server takes over, with the old one's data.
+
+        Args:
+            quietly: Whether connections are made anew to the old one first, when it is a replica already: no command
+                that was under way tells of it.
+        """
+        async with self.client(self._old) as old, self.client(self._new) as new:
+            await old.config_set("repl-diskless-sync-delay", 0)
+            await new.replicaof("127.0.0.1", self._old.port)
+            await until(lambda: self._is_in_step(new))
+            await new.replicaof("NO", "ONE")
+            await old.replicaof(*NOWHERE)
+            if quietly:
+                await self._network.cut()
+                await until(lambda: self._is_in_use(old))
+        self._network.lead_to(self._new.port)
+
+    async def publish(self, name: str) -> None:
+        """At the new server."""
+        async with self.client(self._new) as new:
+            await EvictionPublisher(new, KEYS, Retention()).publish(eviction(name))
+
+    async def events(self) -> int:
+        """How many the new server has."""
+        async with self.client(self._new) as new:
+            return int(await new.xlen(KEYS.events))
+
+    @staticmethod
+    def client(server: EmbeddedRedis) -> redis.asyncio.Redis:
+        """Of one of them."""
+        return redis.asyncio.Redis.from_url(server.url)
+
+    @staticmethod
+    async def _is_in_use(old: redis.asyncio.Redis) -> bool:
+        """Whether a reader waits there for news, or has tried to write."""
+        return (await old.info("clients"))["blocked_clients"] > 0 or "errorstat_READONLY" in await old.info(
+            "errorstats"
+        )
+
+    @staticmethod
+    async def _is_in_step(new: redis.asyncio.Redis) -> bool:
+        said: Any = await new.info("replication")
+        return bool(said["master_link_status"] == "up")
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[EmbeddedRedis, EmbeddedRedis]]:
+    """Two of the test's own."""
+    with EmbeddedRedis() as old, EmbeddedRedis() as new:
+        yield old, new
+
+
+@pytest.fixture
+async def address(servers: tuple[EmbeddedRedis, EmbeddedRedis]) -> AsyncIterator[Address]:
+    """It leads to the first one."""
+    async with Proxy(servers[0].port) as network:
+        yield Address(network, *servers)
+
+
+async def test_publishing(address: Address) -> None:
+    """The next event is taken by the server that took over, with the connection that was open."""
+    client = connect(address.url, timeout_s=5.0)
+    publisher = EvictionPublisher(client, KEYS, Retention())
+    await publisher.publish(eviction("e1"))
+    await address.fail_over()
+    await publisher.publish(eviction("e2"))
+    assert 2 == await address.events()
+    await client.aclose()
+
+
+async def test_every_connection_is_made_anew(address: Address) -> None:
+    """One reply tells of it, and what only reads does not stay with the old server."""
+    client = connect(address.url, timeout_s=5.0)
+    reading = Exchange(client)
+    await reading([("GET", "k")])
+    await client.set("k", "old")
+    await address.fail_over()
+    await client.set("k", "new")
+    await reading.release()
+    assert [b"new"] == await reading([("GET", "k")])
+    await reading.release()
+    await client.aclose()
+
+
+@pytest.mark.parametrize("kind", [Subscriber, GroupSubscriber])
+async def test_listening(address: Address, kind: type[Reader]) -> None:
+    """What is published at the server that took over is heard."""
+    heard: list[str] = []
+    reader = noting(kind, address.url, heard)
+    async with running(reader):
+        await until(lambda: reader.health().hears)
+        await address.fail_over()
+        await address.publish("e1")
+        await until(lambda: "e1" in heard)
+
+
+async def test_a_replica_is_not_read_from(address: Address) -> None:
+    """A listener that comes to a server that is a replica already notices by itself; later it hears at the new one."""
+    heard: list[str] = []
+    reader = noting(Subscriber, address.url, heard, acknowledge=False)
+    async with running(reader):
+        await until(lambda: reader.health().hears)
+        await address.fail_over(quietly=True)
+        await address.publish("e1")
+        await until(lambda: "e1" in heard)
