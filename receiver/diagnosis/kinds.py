@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from receiver.core.signals import security_event as se
 from receiver.core.signals.set_claims import SET_TYPE, SETExamination
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from receiver.ops.settings import Settings
 
 Kind = Literal["logout", "set", "command", "revocation"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _TYPES: dict[Kind, str] = {
     "set": SET_TYPE, "command": command_token.TYPE, "revocation": revocation_token.TYPE

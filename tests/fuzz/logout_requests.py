@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey
 
 from receiver.core.eviction import Eviction
 from receiver.core.signals import security_event
-from receiver.core.signals.event_types import EVENT_TYPES, WANTED
+from receiver.core.signals.event_types import EVENT_TYPES
 from receiver.core.signals.transmitter import Transmitter
 from receiver.core.tenants import TenantDirectory
 from receiver.core.tokens import jwks, logout_token
@@ -45,6 +45,8 @@ LAX, STRICT = worlds.lax(), worlds.strict()
 TENANTS = TenantDirectory((replace(LAX.tenant, decryption_key=PEM), STRICT.tenant))
 KEYS = {op.settings["name"]: jwks.parse_key_set(op.key_set) for op in (LAX, STRICT)}
 WORLDS = {op.settings["name"]: op.world for op in (LAX, STRICT)}
+
+WANTED = [uri for uri, event_type in EVENT_TYPES.items() if event_type.ends]
 
 TRANSMITTER = Transmitter(
     tenant=LAX.tenant, issuer=replace(LAX.tenant, require_exp=False), audience=frozenset({"c1", "us/*"}),

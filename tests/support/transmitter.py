@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from receiver.core.signals.event_types import WANTED
 from tests.support.op import ABSENT, OP, encode_token
 
 if TYPE_CHECKING:
@@ -198,9 +197,9 @@ class Transmitter(OP):
             "stream_id": before.get("stream_id") or self.new_stream_id or secrets.token_hex(8),
             "iss": self.issuer,
             "aud": self.stream_aud,
-            "events_supported": list(WANTED[:2]),
+            "events_supported": [REVOKED, CREDENTIAL_CHANGE],
             "events_requested": requested,
-            "events_delivered": [uri for uri in requested if uri in WANTED[:2]],
+            "events_delivered": [uri for uri in requested if uri in (REVOKED, CREDENTIAL_CHANGE)],
             "delivery": delivery,
         }
         return 201 if method == "POST" else 200

@@ -33,17 +33,6 @@ _PENDING = object()
 _PUSHED = getattr(hiredis, "PushNotification", None)
 
 
-async def exchange(client: redis.asyncio.Redis, commands: Sequence[Command]) -> list[Any]:
-    """Send these commands over one connection and return their replies in order; an error reply is in its place.
-
-    A connection that breaks is replaced once, and everything sent again: only for commands that are safe to repeat.
-
-    Raises:
-        redis.ConnectionError, redis.TimeoutError, OSError: as a command of the client's would.
-    """
-    return await exchange_packed(client, b"".join(map(pack, commands)), len(commands))
-
-
 def pack(command: Command) -> bytes:
     """The bytes of a command.
 
@@ -55,7 +44,18 @@ def pack(command: Command) -> bytes:
 
 
 async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int) -> list[Any]:
-    """As `exchange`, with so many commands that were packed before."""
+    """Send commands over one connection and return their replies in order; an error reply is in its place.
+
+    A connection that breaks is replaced once, and everything sent again: only for commands that are safe to repeat.
+
+    Args:
+        client: Whose connection.
+        packed: The commands, each as `pack` returns it.
+        count: How many.
+
+    Raises:
+        redis.ConnectionError, redis.TimeoutError, OSError: as a command of the client's would.
+    """
     once = Exchange(client)
     try:
         return await once.packed(packed, count)
@@ -64,7 +64,7 @@ async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int
 
 
 class Exchange:
-    """`exchange` again and again over the same connection, for one caller at a time.
+    """`exchange_packed` again and again over the same connection, for one caller at a time.
 
     To take a connection from redis-py's pool and to give it back costs as much as a round trip, so it is kept, also
     while nothing is asked; the pool closes it with the others.

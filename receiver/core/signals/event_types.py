@@ -77,9 +77,6 @@ _KNOWN = (
 EVENT_TYPES: Mapping[str, EventType] = {event_type.uri: event_type for event_type in _KNOWN}
 """URI to what is known of the event."""
 
-WANTED = tuple(event_type.uri for event_type in _KNOWN if event_type.ends)
-"""URIs a stream is asked for."""
-
 
 def type_of(uri: str) -> EventType:
     """The event type of that URI; an unknown one ends nothing."""
