@@ -221,7 +221,7 @@ def _unverified(token: UnverifiedToken | None) -> dict[str, object]:
     if token is None:
         return {}
     claims = token.claims
-    picked = {
+    picked: dict[str, object] = {
         "unverified_iss": claims.get("iss"),
         "unverified_aud": claims.get("aud"),
         "unverified_jti": claims.get("jti"),
@@ -229,6 +229,7 @@ def _unverified(token: UnverifiedToken | None) -> dict[str, object]:
         "unverified_alg": token.alg,
         "unverified_typ": token.header.get("typ"),
     }
-    return {
-        name: value if isinstance(value, str) else repr(value) for name, value in picked.items() if value is not None
-    }
+    for name, value in picked.items():
+        if value is not None and not isinstance(value, str):
+            picked[name] = repr(value)
+    return picked

@@ -40,6 +40,7 @@ class PublishArguments:
         # What is the same each time, as text once.
         self._events, self._sequence = keys.events, keys.sequence
         self._dedupe_s, self._mark_s = str(retention.dedupe_s), str(retention.mark_s)
+        self._max_bytes = str(MAX_EVENT_BYTES)
         self._kept = (self._dedupe_s, str(retention.max_events), str(retention.max_age_s * 1000))
 
     def __call__(self, eviction: Eviction, now_s: int) -> tuple[str | int, ...]:
@@ -68,7 +69,7 @@ class PublishArguments:
             keys.prefix,
             # As in the head, so that it is found there.
             encode_text(eviction.id),
-            MAX_EVENT_BYTES,
+            self._max_bytes,
             keys.logout(subject) if subject else "",
             id_of(subject, eviction.logout_at),
             eviction_id(eviction.iss, eviction.jti) if eviction.jti is not None else "",

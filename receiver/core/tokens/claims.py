@@ -36,7 +36,12 @@ def is_plain_id(value: object) -> TypeGuard[str]:
     # Core §2: `sub` is a case-sensitive string of at most 255 ASCII characters; some OPs send more. Line breaks are
     # what tells the parts of a digest apart (`marks.digest`), so a name with one could pass for two others. Half a
     # surrogate pair is legal JSON (RFC 8259 §8.2), and no digest, log line or Redis command can be made of it.
-    return isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and _CONTROL.search(value) is None
+    # No control and no half pair is printable, so that most names need no search.
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= MAX_ID_CHARS
+        and (value.isprintable() or _CONTROL.search(value) is None)
+    )
 
 
 def check_issuer(claims: Claims, tenant: Tenant) -> str:

@@ -167,5 +167,5 @@ def accepted(found: Examination) -> LogoutToken:
         iat=found.iat,
         exp=found.exp,
         reason=claims.reason_of(found.claims),
-        newest_date=times.newest_date(found.claims),
+        newest_date=times.newest_date(found.claims) if "nbf" in found.claims else found.iat,
     )

@@ -35,12 +35,21 @@ def parse_object(text: bytes, what: str) -> dict[str, object]:
     try:
         # RFC 8725 §3.7: "Use UTF-8". `json.loads` would guess among UTF-8, UTF-16 and UTF-32.
         # Not `json.loads`, which makes a decoder for every call that has hooks.
-        value = _DECODER.decode(text.decode("utf-8", "strict"))
+        value = _decoded(text.decode("utf-8", "strict"))
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise LogoutTokenError(Code.MALFORMED, f"the {what} is not JSON: {type(error).__name__}") from error
     if not isinstance(value, dict):
         raise LogoutTokenError(Code.MALFORMED, f"the {what} is not a JSON object")
     return value
+
+
+def _decoded(text: str) -> object:
+    if text.startswith("{"):
+        # Without white space around it, as nearly all write it, there is none to be looked for.
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    return _DECODER.decode(text)
 
 
 def _is_deep(text: bytes) -> bool:

@@ -15,7 +15,7 @@ from receiver import tracing
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import bounded, check_kind
 from receiver.ingress.http.sender import Sender
-from receiver.ingress.inputs import Message, PromptInput
+from receiver.ingress.inputs import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.http.in_flight import InFlight
     from receiver.ingress.http.routes import PublicRoutes
+    from receiver.ingress.inputs import PromptInput
     from receiver.ingress.intake import Intake
     from receiver.ops.listener_settings import PublicSettings
     from receiver.runtime.connection import Whole
@@ -106,13 +107,13 @@ class Together:
     def _message(self, request: Whole) -> tuple[PromptInput, Message] | None:
         """The input it is for, and what that is given; None, or an error, where anything is unusual."""
         row, name = self.routes.find(self.routes.own(request.url.raw_path))
-        if row.body is None or not isinstance(row.input, PromptInput):
+        if row.body is None or row.prompt is None:
             return None
         path_tenant = self.routes.tenant(name)
         check_kind(request.headers, row.body)
         body = bounded(request.body, row.body)
         sender = Sender.of(request.headers, request.peer, self._proxies)
-        return row.input, Message(
+        return row.prompt, Message(
             received_at=self._clock(), headers=request.headers, query={}, body=body, path_tenant=path_tenant,
             sender=sender,
         )  # fmt: skip

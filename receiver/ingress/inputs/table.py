@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from receiver.bus.callbacks import Callbacks
@@ -13,6 +13,7 @@ from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
 from receiver.ingress.inputs.commands import Commands
 from receiver.ingress.inputs.frontchannel import FrontChannel
+from receiver.ingress.inputs.message import PromptInput
 from receiver.ingress.inputs.revocation import GlobalRevocation
 from receiver.ingress.inputs.ssf_push import PushedEvents
 
@@ -35,6 +36,7 @@ class Row:
         tenant_in_path: Whether `path/{tenant}` is answered, for that tenant only; where it is `required`, nothing
             else is.
         body: What a body may be; None where no body is read.
+        prompt: The input, where it is one that most often need not wait.
     """
 
     input: HttpInput
@@ -43,6 +45,11 @@ class Row:
     methods: tuple[str, ...] = ("POST",)
     tenant_in_path: Literal["none", "optional", "required"] = "none"
     body: BodyLimits | None
+    prompt: PromptInput | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Asked once: it would be half a microsecond of each request.
+        object.__setattr__(self, "prompt", self.input if isinstance(self.input, PromptInput) else None)
 
 
 def input_table(resources: Resources) -> tuple[Row, ...]:

@@ -22,6 +22,7 @@ from receiver.errors import DependencyError, LogoutTokenError, ReceiverError, Re
 from receiver.ingress.keys.verification import EVIDENCE
 from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
+from receiver.ops.metrics import Children
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -101,7 +102,9 @@ class HeldTokens:
         self._keys = keys
         self._keep_s = keep_s
         self._capacity = capacity
-        self._metrics = metrics
+        self._tenant_label = metrics.tenant
+        self._counted = Children(metrics.held)
+        metrics.held_tokens.set_function(lambda: len(self._held))
         self._clock = clock
         self._outbox = outbox
         self._saved: set[int] = set()
@@ -118,7 +121,6 @@ class HeldTokens:
             return False
         if not self._put(next(self._numbers), held):
             emit(log, logging.INFO, "logout.held", tenant=held.tenant.name, waiting=len(self._held))
-        self._metrics.held_tokens.set(len(self._held))
         return True
 
     def _put(self, number: int, held: HeldToken) -> bool:
@@ -163,7 +165,6 @@ class HeldTokens:
             if found is not None:
                 # The capacity may be a smaller one than last time.
                 self._put(row.number, HeldToken(*found, row.received_at, None, row.token, restored=True))
-        self._metrics.held_tokens.set(len(self._held))
 
     async def reread(self, read: Callable[[str], Awaitable[tuple[UnverifiedToken, Tenant]]]) -> None:
         """Judge waiting tokens by the tenants there are now, after these have changed; `read` as in `restore`."""
@@ -178,7 +179,6 @@ class HeldTokens:
                 self._remove(number)
                 if found is not None:
                     self._put(number, HeldToken(*found, held.received_at, None, held.compact, restored=True))
-            self._metrics.held_tokens.set(len(self._held))
 
     async def save(self) -> None:
         """Bring the outbox up to date, as far as its disk allows; never raises."""
@@ -219,12 +219,11 @@ class HeldTokens:
                     break  # Redis is away, for the others too
                 if self._held.get(number) is held:
                     self._remove(number)
-            self._metrics.held_tokens.set(len(self._held))
             await self.save()
 
     def _displace(self, number: int) -> None:
         held = self._remove(number)
-        self._metrics.held.labels(self._metrics.tenant.of(held.tenant.name), "displaced").inc()
+        self._counted[self._tenant_label.of(held.tenant.name), "displaced"].inc()
         self._ended(held, "displaced", (), None)
         self._displaced += 1
 
@@ -273,7 +272,7 @@ class HeldTokens:
     def _count(
         self, held: HeldToken, outcome: str, error: ReceiverError | None = None, *, accepted: Sequence[Accepted] = ()
     ) -> None:
-        self._metrics.held.labels(self._metrics.tenant.of(held.tenant.name), outcome).inc()
+        self._counted[self._tenant_label.of(held.tenant.name), outcome].inc()
         self._ended(held, outcome, accepted, error)
         level = logging.INFO if outcome == "accepted" else logging.WARNING
         emit(
