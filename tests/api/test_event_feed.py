@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -244,8 +245,13 @@ async def test_too_many_feeds(api: Api) -> None:
 
 async def test_slow_client_is_dropped(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not read is disconnected, keeps nothing waiting for it, and others are not held up."""
-    monkeypatch.setattr(event_feed, "QUEUE_ENTRIES", 20)
-    _, writer = await asyncio.open_connection("127.0.0.1", api.receiver.server.internal_port, limit=1024)
+    monkeypatch.setattr(event_feed, "QUEUE_ENTRIES", 5)
+    # A small buffer, or the kernel takes in megabytes on behalf of who does not read.
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", api.receiver.server.internal_port))
+    _, writer = await asyncio.open_connection(sock=deaf, limit=1024)
     writer.write(f"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
     async with api.feed() as feed:
         await until(lambda: api.metric("logout_sse_clients") == 2)
