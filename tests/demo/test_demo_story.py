@@ -64,7 +64,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_own_environment")
 def test_story_fails_when_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     """With apps that do not subscribe the same story ends with 1: alice's tokens are still there and still work."""
-    exit_code = run_demo(once=True, subscribe=False, patience_s=2.0)
+    exit_code = run_demo(once=True, subscribe=False, patience_s=0.1)
 
     printed = "".join(capsys.readouterr())
     assert exit_code == 1

@@ -45,7 +45,9 @@ PAUSES = (
     (watch, "WAIT_S"),
     (watch, "PAUSE_S"),
     (acks, "RETRY_S"),
+    (acks, "GATHER_S"),
     (consumer_group, "RETRY_S"),
+    (consumer_group, "FINISH_S"),
 )
 """Where the code keeps its pauses."""
 
