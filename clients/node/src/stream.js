@@ -93,7 +93,7 @@ export class Stream {
     const block = this.#hasRead ? this.#waitMs : 1;
     for (;;) {
       const command = ['XREAD', 'COUNT', `${COUNT}`, 'BLOCK', `${block}`, 'STREAMS', this.#key, this.#cursor.id];
-      const entries = entriesOf(await this.#connection.send(command, { withinMs: block + this.#waitMs, bytes: true }));
+      const entries = await this.#entries(command, block + this.#waitMs);
       this.#checked = entries.length > 0;
       this.#take(entries);
       if (entries.length < COUNT) break;
@@ -158,21 +158,27 @@ export class Stream {
 
   /** The entry next to a position; more where its number cannot be read. */
   async #some(/** @type {(count: number) => string[]} */ command) {
-    const found = entriesOf(await this.#connection.send(command(1), { bytes: true }));
-    if (found.length === 0 || found[0]?.number !== undefined) return found;
-    return entriesOf(await this.#connection.send(command(LOOK_AT), { bytes: true }));
+    const found = await this.#entries(command(1));
+    return found.length === 0 || found[0]?.number !== undefined ? found : this.#entries(command(LOOK_AT));
+  }
+
+  /** @param {string[]} command XREAD or XREVRANGE @param {number} [withinMs] @returns {Promise<Entry[]>} */
+  async #entries(command, withinMs) {
+    const reply = await this.#connection.send(command, { withinMs, bytes: true });
+    return (command[0] === 'XREAD' ? newsOf(reply) : reply).map(toEntry);
   }
 }
 
 /**
- * Of XREAD, which names the stream, as an array or, in RESP3, as an object or a map; or of XREVRANGE.
- * @returns {Entry[]}
+ * The entries in what XREAD answers, which names the one stream: by a map or an object, in a pair, or before its entries, as the library and
+ * the protocol have it.
+ * @returns {any[]}
  */
-function entriesOf(/** @type {any} */ reply) {
+function newsOf(/** @type {any} */ reply) {
   if (reply === null || reply === undefined) return [];
-  const isOfStreams = !Array.isArray(reply) || (reply.length > 0 && Array.isArray(reply[0][1]) && Array.isArray(reply[0][1][0]));
-  const streams = reply instanceof Map ? [...reply.values()] : Array.isArray(reply) ? reply.map((pair) => pair[1]) : Object.values(reply);
-  return (isOfStreams ? streams.flat() : reply).map(toEntry);
+  if (reply instanceof Map) return reply.values().next().value ?? [];
+  if (!Array.isArray(reply)) return Object.values(reply)[0] ?? [];
+  return (Array.isArray(reply[0]) ? reply[0][1] : reply[1]) ?? [];
 }
 
 /** @returns {Entry} */

@@ -10,7 +10,7 @@ const library = process.argv[2] ?? 'redis';
 /** The app's client: never connected where the package makes its own. */
 async function clientOf(url) {
   const { createClient, Redis } = await import(library);
-  return library === 'ioredis' ? new Redis(url, { lazyConnect: true }) : createClient({ url });
+  return library.startsWith('ioredis') ? new Redis(url, { lazyConnect: true }) : createClient({ url });
 }
 
 const log = Object.fromEntries(['info', 'warn', 'error'].map((level) => [level, (line) => process.stderr.write(`${level} ${line}\n`)]));

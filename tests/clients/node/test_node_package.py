@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.listeners.situations import Situation
 
 LIBRARIES = ("redis", "ioredis")
-"""Clients of Redis tried in every situation; the older ones of `redis` only in one."""
+"""Clients of Redis tried in every situation; the older ones only in one."""
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
@@ -101,7 +101,7 @@ async def test_situation(situation: Situation, library: str, package: Path) -> N
     assert "ok" == row.outcome, (row.said, row.log)
 
 
-@pytest.mark.parametrize("library", ["redis-4", "redis-5"])
+@pytest.mark.parametrize("library", ["redis-4", "redis-5", "ioredis-5"])
 async def test_older_clients(library: str, package: Path) -> None:
     """Entries that are none, of all situations the one where replies of every shape are read."""
     malformed = next(situation for situation in SITUATIONS if situation.name == "malformed")
