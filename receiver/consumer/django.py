@@ -23,9 +23,9 @@ from django.utils.module_loading import import_string
 from receiver.consumer import anew
 from receiver.consumer.background import PerProcess
 from receiver.consumer.checkpoint import MARKER, Checkpoint
-from receiver.consumer.guard import ThreadGuard
 from receiver.consumer.options import Options, guard_options
 from receiver.consumer.passage import REDIRECTS, Facts, Passage
+from receiver.consumer.thread_guard import ThreadGuard
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from receiver.consumer import anew
 from receiver.consumer.background import PerProcess
 from receiver.consumer.checkpoint import Checkpoint
 from receiver.consumer.exempt import is_plain
-from receiver.consumer.guard import ThreadGuard
 from receiver.consumer.options import Options, guard_options
 from receiver.consumer.passage import REDIRECTS, Facts, Passage
+from receiver.consumer.thread_guard import ThreadGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,6 @@ last word either: Redis knows which sign-ins are newer than a logout although th
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import replace
@@ -18,7 +17,6 @@ from redis.exceptions import NoPermissionError
 
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
-from receiver.consumer.background import BackgroundLoop, off_loop
 from receiver.consumer.clearing import RefusingSubscriber
 from receiver.consumer.knowledge import Knowledge, Status
 from receiver.consumer.sessions import Named, Registry, SessionsOptions, split
@@ -156,11 +154,37 @@ class Guard:
         answer = self.cached_status(sign_in)
         return answer if answer != "unknown" else await self._ask(sign_in, lambda: self._registry.look(sign_in))
 
+    async def token_status(
+        self, claims: Mapping[str, Any], *, home_account_id: str | None = None, cached_at: float | None = None
+    ) -> Status:
+        """Whether cached tokens may be used, or stored: where it is `ended`, they may not. ValueError as for `sign_in`.
+
+        For an app that has no claims of the sign-in at hand; with those, `status` tells more.
+
+        Args:
+            claims: Of the ID token beside them, which may be a renewed one.
+            home_account_id: MSAL's account key; None takes the `sub`.
+            cached_at: NumericDate seconds when the oldest of them was cached. Counts where the ID token has no
+                `auth_time`: then they count as over up to two minutes after a logout of the user.
+        """
+        sign_in = replace(self.sign_in_from(claims, home_account_id=home_account_id), cached=True)
+        answer = self.known(sign_in)
+        # Without `auth_time` it is told by the date of the mark, which only Redis has.
+        if answer == "ended" or (answer == "live" and sign_in.auth_time is not None):
+            return answer
+        return await self._ask(
+            sign_in, lambda: self._registry.look(sign_in),
+            over=lambda said: sign_in.may_be_refreshed(said.user_at, cached_at=cached_at),
+        )  # fmt: skip
+
     async def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
         """As `status`, with the app's choice for what cannot be told."""
         return self._signed_out(await self.status(claims, home_account_id=home_account_id))
 
-    async def _ask(self, sign_in: SignIn, question: Callable[[], Awaitable[Look]], *, anew: bool = False) -> Status:
+    async def _ask(
+        self, sign_in: SignIn, question: Callable[[], Awaitable[Look]], *, anew: bool = False,
+        over: Callable[[Look], bool] = lambda _: False,
+    ) -> Status:  # fmt: skip
         # What was heard holds, also where Redis is away or has lost the mark; unless it knows better.
         looks_ended = not anew and self._knowledge.looks_ended(sign_in)
         if self._knowledge.redis_is_away:
@@ -174,6 +198,8 @@ class Guard:
             self._knowledge.redis_failed()
             return "ended" if looks_ended else "unknown"
         self._question_failed = None
+        if over(said):
+            return "ended"
         if said.ended or (looks_ended and not said.newer):
             self._knowledge.learn_over(sign_in)
             return "ended"
@@ -196,83 +222,3 @@ class Guard:
 
     def _signed_out(self, status: Status) -> bool:
         return self._refuse if status == "unknown" else status == "ended"
-
-
-class ThreadGuard:
-    """A `Guard` for apps without an event loop: it runs on the loop of a daemon thread, and the calls block.
-
-    Takes the same arguments; the handlers are called in other threads, for some evictions side by side. Start it once
-    per process, after a fork, or use `with`; `PerProcess` does it by itself.
-    """
-
-    def __init__(self, redis_url: str, **options: Unpack[GuardOptions]) -> None:
-        on_eviction, on_reset = options.get("on_eviction"), options.get("on_reset")
-        options["on_eviction"] = on_eviction and off_loop(on_eviction)
-        options["on_reset"] = on_reset and off_loop(on_reset)
-        self._guard = Guard(redis_url, **options)
-        self._loop = BackgroundLoop(name=f"evictions-{options['app']}")
-
-    def __enter__(self) -> Self:
-        """Begin to listen."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening."""
-        self.stop()
-
-    def start(self) -> None:
-        """As `Guard.start`."""
-        self._loop.run(self._guard.start())
-
-    def stop(self) -> None:
-        """Stop listening, close the connections and wait for the handler call in progress."""
-        self._loop.run(self._guard.stop())
-        self._loop.close()
-
-    def health(self) -> Health:
-        """As `Guard.health`."""
-        return self._guard.health()
-
-    def caught_up(self, timeout_s: float) -> None:
-        """As `Guard.caught_up`, for so many seconds; then TimeoutError."""
-
-        async def wait() -> None:
-            async with asyncio.timeout(timeout_s):
-                await self._guard.caught_up()
-
-        self._loop.run(wait())
-
-    def sign_in_from(self, claims: Mapping[str, Any] | SignIn, **named: Unpack[Named]) -> SignIn:
-        """As `Guard.sign_in_from`."""
-        return self._guard.sign_in_from(claims, **named)
-
-    def register(self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]) -> bool:
-        """As `Guard.register`."""
-        return self._loop.run(self._guard.register(claims, anew=anew, **named))
-
-    def sign_in(self, claims: Mapping[str, Any] | SignIn, *, anew: bool = False, **named: Unpack[Named]) -> Status:
-        """As `Guard.sign_in`."""
-        return self._loop.run(self._guard.sign_in(claims, anew=anew, **named))
-
-    def cached_status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
-        """As `Guard.cached_status`."""
-        return self._guard.cached_status(claims, home_account_id=home_account_id)
-
-    @property
-    def known(self) -> Callable[[SignIn], Status]:
-        """`Guard.known`, without a call in between."""
-        return self._guard.known
-
-    def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
-        """As `Guard.status`."""
-        sign_in = claims
-        if not isinstance(sign_in, SignIn):
-            sign_in = self.sign_in_from(sign_in, home_account_id=home_account_id)
-        # Nearly always answered here, without a change of threads.
-        answer = self._guard.cached_status(sign_in)
-        return answer if answer != "unknown" else self._loop.run(self._guard.status(sign_in))
-
-    def is_signed_out(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> bool:
-        """As `Guard.is_signed_out`."""
-        return self._guard._signed_out(self.status(claims, home_account_id=home_account_id))  # noqa: SLF001

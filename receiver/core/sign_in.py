@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+IN_FLIGHT_S = 120.0
+"""Seconds after a logout in which what is stored may be the answer to a refresh that was under way."""
+
+
 class Digests(NamedTuple):
     """Names of a sign-in in Redis keys.
 
@@ -37,6 +41,7 @@ class Identity(NamedTuple):
     auth_time: float | None
     began_at: float | None
     home_account_id: str | None
+    cached: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,7 @@ class SignIn:
             unknown: the `iat` of the ID token received at sign-in. None takes `auth_time`.
         home_account_id: MSAL's key of the account; None for apps without MSAL.
         keys: Names of the app's cache entries and sessions, given back in the eviction.
+        cached: Whether it is read from a token cache, whose ID token may be a renewed one: `began_at` may be later.
     """
 
     iss: str
@@ -63,6 +69,7 @@ class SignIn:
     began_at: float | None = None
     home_account_id: str | None = None
     keys: tuple[str, ...] = ()
+    cached: bool = False
 
     @property
     def latest_beginning(self) -> float | None:
@@ -83,8 +90,9 @@ class SignIn:
     def identity(self) -> Identity:
         """What tells it from other sign-ins, but for the names of the app's own entries."""
         return Identity(
-            self.iss, self.client_ids, self.sub, self.sid, self.auth_time, self.began_at, self.home_account_id
-        )
+            self.iss, self.client_ids, self.sub, self.sid, self.auth_time, self.began_at, self.home_account_id,
+            self.cached,
+        )  # fmt: skip
 
     @cached_property
     def beginning(self) -> Beginning:
@@ -145,6 +153,18 @@ class SignIn:
         if lost is None or self.given_at is None or (newer_than is not None and lost.value <= newer_than):
             return False
         return self.given_at < lost.at
+
+    def may_be_refreshed(self, user_at: float | None, *, cached_at: float | None) -> bool:
+        """Whether cached tokens without an `auth_time` may be the answer to a refresh that was under way at a logout.
+
+        Args:
+            user_at: NumericDate seconds of the user's latest logout; None for never.
+            cached_at: When the oldest of the tokens was cached, on the app's clock; None where that is not known.
+        """
+        if user_at is None or self.auth_time is not None:
+            return False
+        newest = cached_at if self.began_at is None else self.began_at
+        return newest is None or (cached_at is not None and cached_at < user_at) or newest <= user_at + IN_FLIGHT_S
 
 
 def from_claims(

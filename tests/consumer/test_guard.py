@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,6 +172,24 @@ async def test_standing_tells_unknown_from_live(redis_server: EmbeddedRedis) -> 
     assert "unknown" == await away.sign_in(claims())
     await guard.stop()
     await away.stop()
+
+
+async def test_cached_tokens_are_told_by_the_id_token_beside_them(
+    guard: Guard, redis_client: redis.asyncio.Redis
+) -> None:
+    """One that was renewed after a logout has a new `iat`, and is as over as the session; others' tokens are not."""
+    now = int(time.time())
+    await publisher_to(redis_client).publish(logout(sid=None, scope="user", logout_at=now))
+    renewed = {name: value for name, value in claims(iat=now + 5).items() if name != "auth_time"}
+
+    assert "live" == await guard.status(renewed)
+    assert "ended" == await guard.token_status(renewed)
+    assert "ended" == await guard.token_status(claims(iat=now + 5, auth_time=now - 60))
+    assert "live" == await guard.token_status({**renewed, "iat": now + 121})
+    assert "ended" == await guard.token_status({**renewed, "iat": now + 121}, cached_at=now - 1.0)
+    assert "live" == await guard.token_status({**renewed, "sub": "bob"})
+    # What is said of tokens is none of the session's own answers.
+    assert "live" == await guard.status(renewed)
 
 
 async def test_absurd_auth_time_does_not_outlive_a_logout(guard: Guard, redis_client: redis.asyncio.Redis) -> None:

@@ -141,7 +141,8 @@ def test_what_tells_it_from_others() -> None:
     """All that its ID token says, and nothing of the app's own entries."""
     one = from_claims(claims(), home_account_id="a1", keys=["k1"])
 
-    assert (ISS, ("portal",), "alice", "s1", 900.0, 950.0, "a1") == one.identity
+    assert (ISS, ("portal",), "alice", "s1", 900.0, 950.0, "a1", False) == one.identity
+    assert one.identity != replace(one, cached=True).identity
     assert one.identity == from_claims(claims(), home_account_id="a1", keys=["k2"]).identity
 
 
@@ -214,3 +215,27 @@ def test_first_mark_of_the_session_is_no_users() -> None:
     values[len(sign_in.marks.of_user)] = b"1"
 
     assert sign_in.is_ended_by(values, skew_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("user_at", "iat", "cached_at", "over"),
+    [
+        (None, 1000, 1000.0, False),
+        (1000.0, 5000, 999.0, True),
+        (1000.0, 1120, 1120.0, True),
+        (1000.0, 1121, 1121.0, False),
+        (1000.0, 1121, None, False),
+        (1000.0, None, 1120.0, True),
+        (1000.0, None, 1121.0, False),
+        (1000.0, None, None, True),
+    ],
+)
+def test_tokens_that_may_be_of_a_refresh_under_way(
+    user_at: float | None, iat: int | None, cached_at: float | None, *, over: bool
+) -> None:
+    """Without `auth_time`, by the date of the ID token: two minutes after the logout; cached before it, always."""
+    dated = {**claims(), "iat": iat}
+    of_cache = from_claims({name: value for name, value in dated.items() if name != "auth_time"})
+
+    assert over == of_cache.may_be_refreshed(user_at, cached_at=cached_at)
+    assert not from_claims({**dated, "auth_time": 900}).may_be_refreshed(user_at, cached_at=cached_at)

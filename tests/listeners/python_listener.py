@@ -63,8 +63,13 @@ class Listener:
 
     async def refresh(self, order: Answer) -> Answer:
         """Tokens are handed out, or stored, where the session goes on; an app asks by the claims of its sign-in."""
-        claims = order["claims"] if self._fault == "renewed" else self._claims.get(_session_of(order["claims"]))
-        status = await self.guard.status(claims or order["claims"], home_account_id=order.get("account"))
+        claims, account = self._claims.get(_session_of(order["claims"])), order.get("account")
+        if self._fault == "renewed":
+            claims = order["claims"]
+        if claims is not None:
+            status = await self.guard.status(claims, home_account_id=account)
+        else:
+            status = await self.guard.token_status(order["claims"], home_account_id=account)
         unknown = not self._refuse_unknown or self._fault == "choice"
         return {"allowed": status == "live" or self._fault == "refresh" or (status == "unknown" and unknown)}
 

@@ -32,11 +32,14 @@ class Look(NamedTuple):
         ended: Whether a logout, or the loss of all logouts, has ended it.
         newer: Whether it is noted as newer than marks that would end it by its dates.
         has_epoch: Whether a receiver has looked after this Redis since it was empty; False where that was not asked.
+        user_at: NumericDate seconds of the user's latest logout that it is not noted as newer than; None for none, and
+            where that was not asked.
     """
 
     ended: bool
     newer: bool
     has_epoch: bool
+    user_at: float | None = None
 
 
 def register_calls(
@@ -107,7 +110,8 @@ class StatusQuestion:
 
     def __init__(self, keys: KeyNames, sign_in: SignIn, *, skew_s: float) -> None:
         self._sign_in, self._skew_s = sign_in, skew_s
-        self._anew = [keys.anew(sign_in.anew_names(client_id)[0]) for client_id in sign_in.client_ids]
+        as_noted = 1 if sign_in.cached else 0
+        self._anew = [keys.anew(sign_in.anew_names(client_id)[as_noted]) for client_id in sign_in.client_ids]
         self.keys = [*self._anew, *mark_keys(keys, sign_in)]
 
     def answer(self, found: Sequence[bytes | str | None]) -> Look:
@@ -116,7 +120,9 @@ class StatusQuestion:
         noted = [mark.value for mark in map(read_mark, found[:split]) if mark is not None]
         newer_than = max(noted, default=None)
         ended = self._sign_in.is_ended_by(found[split:], skew_s=self._skew_s, newer_than=newer_than)
-        return Look(ended, newer_than is not None, found[-1] is not None)
+        of_user = map(read_mark, found[split : split + len(self._sign_in.marks.of_user)])
+        dates = [mark.at for mark in of_user if mark is not None and (newer_than is None or mark.value > newer_than)]
+        return Look(ended, newer_than is not None, found[-1] is not None, max(dates, default=None))
 
 
 def _seconds(instant: float | None) -> str:
