@@ -86,6 +86,8 @@ class Proxy:
             return
         task = asyncio.create_task(self._relay(reader, writer))
         self._connections.add(task)
+        # A task that is cancelled before it began closes nothing.
+        task.add_done_callback(lambda _: writer.transport.abort())
         task.add_done_callback(self._connections.discard)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -75,18 +75,24 @@ async def known(kit: Kit) -> None:
     await kit.world.logout("warm", "warm")
     sessions = [kit.world.session(f"user-{number}") for number in range(SESSIONS)]
 
-    async def ask_all() -> set[str]:
-        return set(await asyncio.gather(*(kit.ask(session) for session in sessions)))
+    async def all_are_live() -> bool:
+        answers = set(await asyncio.gather(*(kit.ask(session) for session in sessions)))
+        check("ended" not in answers, "one of many sessions asked about at once has ended")
+        return answers == {"live"}
 
-    check(await ask_all() == {"live"}, "not all of many sessions asked about at once are live")
+    # A busy machine does not answer so many in time: they are asked about again.
+    await kit.until(all_are_live, "not all of many sessions asked about at once are live", within_s=LATE_S)
     rounds: list[tuple[int, float]] = []
-    # On a busy machine a process may have read nothing for two waits, and then asks again: the best one counts.
-    while len(rounds) < ROUNDS and (not rounds or min(rounds)[0] >= SESSIONS / 10):
+    # There a process may also have read nothing for two waits, and then asks again: the best one counts.
+    for _round in range(ROUNDS):
         await kit.listens()
         before = await kit.world.commands()
         began = time.monotonic()
-        check(await ask_all() == {"live"}, "not all of many sessions are live the second time")
-        rounds.append((await kit.world.commands() - before, time.monotonic() - began))
+        if await all_are_live():
+            rounds.append((await kit.world.commands() - before, time.monotonic() - began))
+        if rounds and min(rounds)[0] < SESSIONS / 10:
+            break
+    check(bool(rounds), "not all of many sessions are live the second time")
     asked, took = min(rounds)
     kit.notes.append(f"{took / SESSIONS * 1e6:.0f} µs each, {asked} commands")
     check(asked < SESSIONS / 10, f"{asked} commands to Redis for {SESSIONS} questions about sessions it knows")

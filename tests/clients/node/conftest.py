@@ -12,6 +12,7 @@ import pytest
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.support import needed
+from tests.support.building import building
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ def node_oidc_provider() -> Path:
     return _installed(Path(__file__).parent / "oidc_provider")
 
 
+@building
 def _installed(package: Path) -> Path:
     npm = needed.program("npm")
     lock = (package / "package-lock.json").read_bytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import needed
+from tests.support.building import building
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[2] / "examples" / "java"
@@ -27,6 +28,7 @@ DOWNLOAD_S = 400
 """Seconds the first build may take, which downloads everything."""
 
 
+@building
 def installed_listener() -> Path:
     """The modules of the listener, in Maven's local repository; their own tests are built and not run."""
     _build(LISTENER, _sources_of_the_listener(), "target/classpath.txt", "install", "-DskipTests")
@@ -42,6 +44,7 @@ def classpath_of_tests(module: Path) -> str:
     return os.pathsep.join([str(module / "target" / "test-classes"), _classpath(module, "target/classpath.txt")])
 
 
+@building
 def classpath_of_driver(msal4j: str) -> str:
     """The driver with the msal4j the project names (`current`) or `OLD_MSAL4J`."""
     installed_listener()
@@ -54,6 +57,7 @@ def classpath_of_driver(msal4j: str) -> str:
     return _classpath(HERE, file)
 
 
+@building
 def classpath_of_example() -> str:
     """The example app, as its own project builds it."""
     installed_listener()
@@ -61,6 +65,7 @@ def classpath_of_example() -> str:
     return _classpath(EXAMPLE, "target/classpath.txt")
 
 
+@building
 def classpath_of_example_on_3() -> str:
     """The example app with Spring Boot 3.5, changed as its page says."""
     return classpath_with(
@@ -75,6 +80,7 @@ def classpath_of_example_on_3() -> str:
     )
 
 
+@building
 def classpath_with(project: Path, spring_boot: str, *replaced: tuple[str, str]) -> str:
     """An app built with another version of Spring Boot.
 

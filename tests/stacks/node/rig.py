@@ -22,6 +22,7 @@ from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.op import StackOP
 from tests.stacks.program import end
 from tests.support import needed
+from tests.support.building import building
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def tokens_that_need_refreshing(op: StackOP) -> Iterator[None]:
         op.access_token_s = before
 
 
+@building
 def installed(version: str) -> Path:
     """The example and the driver beside what `npm ci` installs for them; kept until the lock file changes."""
     needed.program("node", since=20)
