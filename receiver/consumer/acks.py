@@ -117,12 +117,15 @@ class Acknowledger:
     async def _send(self, *, is_due: bool = False) -> None:
         """Send what there is, and a sign of life where there is nothing and one is due."""
         async with self._sending:
-            while self._waiting or is_due:
+            # What is handled while these are on their way waits for the next time.
+            full = True
+            while full and (self._waiting or is_due):
                 is_due = False
                 batch = list(itertools.islice(self._waiting, MAX_BATCH))
                 await acks.acknowledge(self._client, self._keys, self._listener, batch, now=time.monotonic())
-                sent = set(batch)
+                sent, full = set(batch), len(batch) == MAX_BATCH
                 # By identity and not by number: while they were on their way the oldest may have been dropped.
                 while self._waiting and self._waiting[0] in sent:
                     self._waiting.popleft()
-            self._wake.clear()
+            if not self._waiting:
+                self._wake.clear()
