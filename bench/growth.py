@@ -1,6 +1,6 @@
 """What more registered sessions, and more listeners, do to a logout: its time, and Redis's CPU.
 
-Usage: python -m bench.growth [--sessions N [N ...]] [--subscribers N [N ...]] [--logouts N] [--rounds N]
+Usage: python -m bench.growth [--sessions N [N ...]] [--subscribers N [N ...]] [--rate N] [--logouts N] [--rounds N]
 
 A Redis for each number of sessions; logouts of registered users go to one after the other in turn. Then real
 `Subscriber`s, all in one process of their own, hear of logouts at a slow, steady rate and of as many at once. Exit code
@@ -39,7 +39,7 @@ GOAL = 1.1
 """Most of the median time among the fewest sessions that a logout may take among the most."""
 
 RATE = 5
-"""Logouts a second that subscribers hear of one by one: a hundred of them in one process have time for each."""
+"""Logouts a second, by default, that subscribers hear of one by one: a hundred in one process have time for each."""
 
 HEARD_S = 120.0
 """Seconds in which every subscriber must have heard of every logout."""
@@ -155,7 +155,9 @@ class Delivered:
     fast_cpu_s: list[float] = field(default_factory=list)
 
 
-async def deliver(server: EmbeddedRedis, side: Side, count: int, evictions: list[Eviction], into: Delivered) -> None:
+async def deliver(
+    server: EmbeddedRedis, side: Side, count: int, evictions: list[Eviction], *, rate: float, into: Delivered
+) -> None:
     """Half of the evictions to so many subscribers at a steady rate, and half at once."""
     ours, theirs = multiprocessing.Pipe()
     with_arguments = (server.url, count, len(evictions), theirs)
@@ -169,7 +171,7 @@ async def deliver(server: EmbeddedRedis, side: Side, count: int, evictions: list
         for eviction in slow:
             published[eviction.id] = time.perf_counter()
             await side.publisher.publish(eviction)
-            due += 1 / RATE
+            due += 1 / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
         between, began = side.used_s(), time.perf_counter()
         await asyncio.gather(*map(side.publisher.publish, fast))
@@ -183,7 +185,7 @@ async def deliver(server: EmbeddedRedis, side: Side, count: int, evictions: list
         process.kill()
 
 
-async def subscribers(counts: list[int], *, logouts: int, rounds: int) -> None:
+async def subscribers(counts: list[int], *, rate: float, logouts: int, rounds: int) -> None:
     """Print how long until so many subscribers have heard of a logout, and what Redis does for it."""
     with EmbeddedRedis() as server:
         side, first = Side.of(server), 0
@@ -192,8 +194,8 @@ async def subscribers(counts: list[int], *, logouts: int, rounds: int) -> None:
             for count, into in measured.items():
                 evictions = [logout(number) for number in range(first, first + 2 * logouts)]
                 first += len(evictions)
-                await deliver(server, side, count, evictions, into)
-    print(f"\n| subscribers | one by one, {RATE} a second: p50, p99, ms | Redis's CPU us ", end="")
+                await deliver(server, side, count, evictions, rate=rate, into=into)
+    print(f"\n| subscribers | one by one, {rate:g} a second: p50, p99, ms | Redis's CPU us ", end="")
     print(f"| {logouts} at once: a second | Redis's CPU us |\n|---|---|---|---|---|")
     for count, one in measured.items():
         p50, p99 = (statistics.median(at(heard, share) for heard in one.seconds) * 1000 for share in (0.5, 0.99))
@@ -206,13 +208,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
     parser.add_argument("--subscribers", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--rate", type=float, default=RATE, help="logouts a second that subscribers hear of one by one")
     parser.add_argument("--logouts", type=int, default=90, help="in each round; all of them among the fewest sessions")
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
     processes.pin(0, processes.OTHER_CORE)  # and so every Redis: none has a better place than another
     print(processes.machine())
     reached = asyncio.run(sessions(given.sessions, logouts=given.logouts, rounds=given.rounds))
-    asyncio.run(subscribers(given.subscribers, logouts=given.logouts, rounds=given.rounds))
+    asyncio.run(subscribers(given.subscribers, rate=given.rate, logouts=given.logouts, rounds=given.rounds))
     raise SystemExit(f"{reached:.2f} > {GOAL}" if reached > GOAL else 0)
 
 

@@ -56,13 +56,12 @@ class SignOut:
         self._checkpoint = Checkpoint(options)
         self._guard_options = guard_options(redis_url, options, name="aiohttp")
         self._sessions = None if callable(self._checkpoint.claims) else _SessionsOf()
-        self._app = app
         app.cleanup_ctx.append(self._listening)
         app.middlewares.append(self._handle)
 
     async def _listening(self, app: web.Application) -> AsyncIterator[None]:
         async with Guard(self._redis_url, **self._guard_options) as guard:
-            app[GUARD] = guard
+            app[GUARD] = self._guard = guard
             yield
 
     @web.middleware
@@ -70,40 +69,42 @@ class SignOut:
         # As it was sent: aiohttp routes by that, where an encoded slash is none.
         if self._checkpoint.is_exempt(request.rel_url.raw_path):
             return await handler(request)
-        # Not by `config_dict`, which looks through all apps above.
-        guard = self._app[GUARD]
+        guard = self._guard
         passage = Passage(
             self._checkpoint,
             guard.known,
             lambda: Facts(request.method, request.path, request.rel_url.raw_query_string, request.headers.get),
         )
-        if not await self._goes_in(request, passage):
+        goes_in = False
+        if self._sessions is not None:
+            session: Any = await self._sessions.get(request)
+            goes_in = passage.goes_in(session, self._sessions.names(request, session))
+        if not goes_in:
             await self._look(request, guard, passage)
             refusal = passage.refusal()
             if refusal is not None:
                 return _response(refusal)
         try:
             response = await handler(request)
+            if self._goes_out(request, passage, response):
+                return response
         except web.HTTPException as error:
+            if self._goes_out(request, passage, error):
+                raise
             changed = await self._amend(request, guard, passage, error)
             if changed is error:
                 raise
             return changed
         return await self._amend(request, guard, passage, response)
 
-    async def _goes_in(self, request: web.Request, passage: Passage) -> bool:
-        if self._sessions is None:
-            return False
-        session = await self._sessions.get(request)
-        return passage.goes_in(cast("SessionLike", session), self._sessions.names(request, session))
+    def _goes_out(self, request: web.Request, passage: Passage, response: web.StreamResponse) -> bool:
+        session = None if self._sessions is None else self._sessions.loaded(request)
+        changed = session is None or session._changed  # noqa: SLF001  # it has no other name
+        return passage.goes_out(session, changed=changed, status=response.status)
 
     async def _amend(
         self, request: web.Request, guard: Guard, passage: Passage, response: web.StreamResponse
     ) -> web.StreamResponse:
-        session = None if self._sessions is None else self._sessions.loaded(request)
-        changed = session is None or session._changed  # noqa: SLF001  # it has no other name
-        if passage.goes_out(session, changed=changed, status=response.status):
-            return response
         session = await self._look(request, guard, passage)
         location = response.headers.get("Location") if response.status in REDIRECTS else None
         amendment = passage.amendment(session, location=location)
@@ -146,8 +147,8 @@ class _SessionsOf:
         self._storage_key = aiohttp_session.STORAGE_KEY
 
     def loaded(self, request: web.Request) -> Any:
-        """The session, where it was loaded already."""
-        return request.get(self._session_key)
+        """The session, which was loaded before."""
+        return request[self._session_key]
 
     def names(self, request: web.Request, session: Any) -> tuple[str, ...]:
         # RedisStorage and MemcachedStorage call it this; a cookie that is the session has no identity.

@@ -111,6 +111,7 @@ class Checkpoint:
     Attributes:
         claims: The option.
         is_told_by_session: Whether the claims are in the session, so that they change only with it.
+        is_exempt: Whether requests for a path are not checked at all (`exempt.Exempt`).
     """
 
     def __init__(self, options: Options) -> None:
@@ -118,17 +119,13 @@ class Checkpoint:
         self._account = options.get("account")
         self._client_id = options.get("client_id")
         self._login_url = options.get("login_url")
-        self._exempt = Exempt(options.get("exempt", ()))
+        self.is_exempt = Exempt(options.get("exempt", ())).__contains__
         self.is_told_by_session = not callable(self.claims)
         self._claims_expected = self.is_told_by_session
         self._refuse_when_unknown = options.get("refuse_when_unknown", False)
         self._seen: OrderedDict[str, _Marker] = OrderedDict()
         self._recognised: OrderedDict[str, _Recognised] = OrderedDict()
         self._lock = threading.Lock()
-
-    def is_exempt(self, path: str) -> bool:
-        """Whether requests for this path are not checked at all (`exempt.Exempt`)."""
-        return path in self._exempt
 
     def claims_in_session(self, session: SessionLike) -> Mapping[str, Any] | None:
         """The claims, where no function was given to find them."""
@@ -139,21 +136,20 @@ class Checkpoint:
 
     def seen(self, session: SessionLike, names: tuple[str, ...]) -> Visit | None:
         """The sign-in of a session that was here before and is as it was; None where it has to be recognised."""
-        kept = session.get(MARKER) if self.is_told_by_session else None
-        # The marker is a list; what is no text may have no hash.
-        if type(kept) is not list or not kept or type(kept[0]) is not str:
-            return None
-        known = self._recognised.get(kept[0])
-        if known is None:
-            return None
-        same, says, own, visit, before, place = known
-        if place is None or kept != same or names != own:
-            return None
-        for other in before:
-            if other in session:
+        # By index: what is inside a session's `get` is run in Python by some frameworks.
+        try:
+            kept = session[MARKER]
+            same, says, own, visit, before, place = self._recognised[kept[0]]
+            if place is None or kept != same or names != own:
                 return None
-        claims = session.get(place)
-        return visit if type(claims) is dict and _says(claims) == says else None
+            for other in before:
+                if other in session:
+                    return None
+            claims = session[place]
+        except (LookupError, TypeError):
+            # No marker, or none of ours; or no claims where they were.
+            return None
+        return visit if type(claims) is dict and tuple(map(claims.get, _NAMES)) == says else None
 
     def recognise(self, session: SessionLike | None, claims: Mapping[str, Any], keys: Iterable[str] = ()) -> Visit:
         """Recognise the sign-in.
@@ -167,7 +163,7 @@ class Checkpoint:
             ValueError: the claims have no `iss`, `sub` or `aud`.
         """
         self._claims_expected = False
-        names, says = tuple(keys), _says(claims)
+        names, says = tuple(keys), tuple(map(claims.get, _NAMES))
         kept = None if session is None else session.get(MARKER)
         if isinstance(kept, list) and kept:
             # As nearly always: the session was here a moment ago.
@@ -268,10 +264,6 @@ def _who(sign_in: SignIn) -> str:
     # The order of several clients says nothing.
     identity = (min(sign_in.client_ids), sign_in.sub, sign_in.sid or "", str(sign_in.auth_time or ""))
     return digest("session", sign_in.iss, "\n".join(identity))
-
-
-def _says(claims: Mapping[str, Any]) -> _Says:
-    return tuple(map(claims.get, _NAMES))
 
 
 def _marker(value: object) -> _Marker | None:

@@ -69,21 +69,21 @@ class SignOut:
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """Handle one request, the way the middleware around this one does."""
-        return self._call_async(request) if self._is_async else self._call(request)
-
-    def _call(self, request: HttpRequest) -> HttpResponse:
+        if self._is_async:
+            return self._call_async(request)
         # First of all, so that the process hears from its first request of any kind on.
         guard = self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)
         passage = Passage(self._checkpoint, guard.known, lambda: _facts(request))
-        if not _goes_in(request, passage):
+        session = _session(request)
+        if not _goes_in(session, passage):
             self._look(request, guard, passage)
             refusal = passage.refusal()
             if refusal is not None:
                 return _response(refusal)
         response = self._get_response(request)
-        session = _session(request)
+        session = request.session
         if passage.goes_out(session, changed=session.modified, status=response.status_code):
             return response
         self._look(request, guard, passage)
@@ -95,7 +95,7 @@ class SignOut:
             return await self._get_response(request)
         passage = Passage(self._checkpoint, guard.known, lambda: _facts(request))
         await _load(request)
-        if not _goes_in(request, passage):
+        if not _goes_in(_session(request), passage):
             await self._look_async(request, guard, passage)
             refusal = passage.refusal()
             if refusal is not None:
@@ -156,8 +156,7 @@ class _OffLoop:
         return await asyncio.to_thread(self._guard.sign_in, sign_in, anew=anew)
 
 
-def _goes_in(request: HttpRequest, passage: Passage) -> bool:
-    session = _session(request)
+def _goes_in(session: Any, passage: Passage) -> bool:
     accessed = session.accessed
     goes_in = passage.goes_in(session, _keys(session))
     if not goes_in:
@@ -270,8 +269,8 @@ def _session(request: HttpRequest) -> Any:
 
 
 def _keys(session: Any) -> tuple[str, ...]:
-    key = session.session_key
-    if key is None or isinstance(session, SignedCookies):  # there the key is the session itself
+    # In signed cookies the key is the session itself.
+    if isinstance(session, SignedCookies) or (key := session.session_key) is None:
         return ()
     names = []
     if hasattr(session, "cache_key_prefix"):

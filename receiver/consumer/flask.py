@@ -21,9 +21,9 @@ from receiver.consumer.passage import REDIRECTS, Facts, Passage
 from receiver.consumer.thread_guard import ThreadGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from flask import Flask, Request
+    from flask import Flask
     from flask.ctx import RequestContext
     from flask.sessions import SessionMixin
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 EXTENSION = "logout-receiver"
 """Key in `app.extensions`, and in the WSGI environment of this request's `Passage`."""
+
+_context: Callable[[], RequestContext] = request_ctx.__wrapped__.get  # type: ignore[attr-defined]
+"""The request's context. Each name that Flask offers for its parts looks it up anew, in Python."""
 
 FLASKS_OWN = frozenset({"flask.app", "flask.blueprints"})
 """Modules of the views that serve static files; a view of the app's that is named like them is none."""
@@ -68,8 +71,9 @@ class SignOut:
         app.extensions[EXTENSION] = self
         # First before the view and last after it: nothing of the app's may act for a user who is signed out,
         # and nothing may change the session after it was checked. Flask runs the second list backwards.
-        app.before_request_funcs.setdefault(None, []).insert(0, hooks.before)
-        app.after_request_funcs.setdefault(None, []).insert(0, hooks.after)
+        # Functions, for Flask asks each time whether they are async, which takes longer of a method.
+        app.before_request_funcs.setdefault(None, []).insert(0, lambda: hooks.before())  # noqa: PLW0108
+        app.after_request_funcs.setdefault(None, []).insert(0, lambda response: hooks.after(response))  # noqa: PLW0108
 
     def close(self) -> None:
         """Stop listening in this process."""
@@ -90,7 +94,7 @@ class SignOut:
             state: What the authorization request has.
             nonce: What it has.
         """
-        session = _session(request_ctx._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
+        session = _session(_context())
         return anew.parameters(_usable(session), request.headers.get("Cookie"), state=state, nonce=nonce)
 
 
@@ -108,10 +112,12 @@ class _Hooks:
     def before(self) -> Response | None:
         # First of all, so that the process hears from its first request of any kind on.
         guard = self.guards.get()
-        # The context itself: each name that Flask offers for its parts looks it up anew.
-        context = request_ctx._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        context = _context()
         request = context.request
-        if self._is_exempt(request):
+        rule, path = request.url_rule, request.path
+        if self._checkpoint.is_exempt(path) or (
+            rule is not None and rule.endpoint.endswith("static") and self._is_flasks_own(rule.endpoint, path)
+        ):
             return None
         # The passage may not hold the request it is kept in: what holds itself waits for the garbage collector.
         request.environ[EXTENSION] = passage = Passage(self._checkpoint, guard.known, _facts)
@@ -126,7 +132,7 @@ class _Hooks:
         return None if refusal is None else Response(refusal.body, refusal.status, refusal.headers)
 
     def after(self, response: Response) -> Response:
-        context = request_ctx._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        context = _context()
         passage: Passage | None = context.request.environ.get(EXTENSION)
         if passage is None:
             return response
@@ -148,13 +154,9 @@ class _Hooks:
             response.headers.add("Set-Cookie", amendment.set_cookie)
         return response
 
-    def _is_exempt(self, request: Request) -> bool:
-        endpoint = request.endpoint
-        if endpoint is not None and endpoint.endswith("static") and endpoint.rpartition(".")[2] == "static":
-            view = self._app.view_functions.get(endpoint)
-            if getattr(view, "__module__", None) in FLASKS_OWN and is_plain(request.path):
-                return True
-        return self._checkpoint.is_exempt(request.path)
+    def _is_flasks_own(self, endpoint: str, path: str) -> bool:
+        view = self._app.view_functions.get(endpoint) if endpoint.rpartition(".")[2] == "static" else None
+        return getattr(view, "__module__", None) in FLASKS_OWN and is_plain(path)
 
     def _look(self, context: RequestContext, guard: ThreadGuard, passage: Passage) -> SessionMixin | None:
         """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""

@@ -70,13 +70,14 @@ class Guard:
         on_eviction, on_reset = given.pop("on_eviction", None), given.pop("on_reset", None)
         self._refuse = given.pop("refuse_when_unknown", False)
         how, where = split(given)
-        self._knowledge = Knowledge(skew_s=how.get("clock_skew_s", CLOCK_SKEW_S))
+        self._knowledge = Knowledge(
+            skew_s=how.get("clock_skew_s", CLOCK_SKEW_S), last_read=lambda: self._subscriber.last_read_s
+        )
         self._prefix = how.get("prefix", DEFAULT_PREFIX)
         self._subscriber = RefusingSubscriber(
             redis_url, note=self._knowledge.note, forget=self._knowledge.forget, on_eviction=on_eviction,
             on_reset=on_reset, app=self._app, prefix=self._prefix, **where,
         )  # fmt: skip
-        self._pulse = self._subscriber.pulse
         # One pool for listening and for asking.
         self._registry = Registry(lambda: self._subscriber.client, **how)
         self._question_failed: str | None = None
@@ -142,9 +143,10 @@ class Guard:
             sign_in = self.sign_in_from(sign_in, home_account_id=home_account_id)
         return self.known(sign_in)
 
-    def known(self, sign_in: SignIn) -> Status:
-        """As `cached_status`, of a sign-in that was read before."""
-        return self._knowledge.status(sign_in, last_read_s=self._pulse.last_read_s)
+    @property
+    def known(self) -> Callable[[SignIn], Status]:
+        """As `cached_status`, of a sign-in that was read before; a function that may be kept."""
+        return self._knowledge.known
 
     async def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """Whether the session these ID token claims are of was signed out; ValueError as for `sign_in`."""

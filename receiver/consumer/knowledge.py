@@ -48,11 +48,13 @@ class _Asked:
         at: When it was asked.
         newer: Whether it is noted there as newer than its marks.
         version: `Knowledge.version` at which nothing that was heard had ended it.
+        until: Up to when this process can tell so by itself, without another read of the stream.
     """
 
     at: float
     newer: bool
     version: int = -1
+    until: float = float("-inf")
 
 
 class Knowledge:
@@ -61,12 +63,19 @@ class Knowledge:
     Args:
         clock: Seconds that never go back.
         skew_s: Seconds the clocks of OP and receiver may differ.
+        last_read: When the subscriber last read, on that clock; None when it never did.
 
     Attributes:
         version: Changes each time something was heard that may end a session, or what was known was forgotten.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, skew_s: float = CLOCK_SKEW_S) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        skew_s: float = CLOCK_SKEW_S,
+        last_read: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._lock = threading.Lock()
         self._marks = LocalMarks(skew_s=skew_s)
         self._asked: OrderedDict[Identity, _Asked] = OrderedDict()
@@ -76,6 +85,7 @@ class Knowledge:
         # At the start as after a loss: Redis may just have been emptied.
         self._in_doubt = True
         self._clock = clock
+        self._last_read = last_read
         self._away_until = float("-inf")
         self.version = 0
 
@@ -103,6 +113,13 @@ class Knowledge:
             self._asked.clear()
             self._in_doubt = True
 
+    def known(self, sign_in: SignIn) -> Status:
+        """As `status`, asked anew only when what it said may have changed."""
+        asked = self._asked.get(sign_in.identity)
+        if asked is not None and asked.version == self.version and self._clock() < asked.until:
+            return "live"
+        return self.status(sign_in, last_read_s=self._last_read())
+
     def status(self, sign_in: SignIn, *, last_read_s: float | None) -> Status:
         """What this process can tell by itself; `unknown` means ask Redis.
 
@@ -123,10 +140,11 @@ class Knowledge:
             if asked is None or (heard is not None and asked.at <= heard.at):
                 return "unknown"
             asked.version = version
-        now = self._clock()
-        if last_read_s is None or now - last_read_s >= STALE_AFTER_S:
+        if last_read_s is None:
             return "unknown"
-        return "unknown" if now - asked.at >= ASK_AGAIN_AFTER_S and sign_in.has_own_account else "live"
+        until = last_read_s + STALE_AFTER_S
+        asked.until = min(until, asked.at + ASK_AGAIN_AFTER_S) if sign_in.has_own_account else until
+        return "live" if self._clock() < asked.until else "unknown"
 
     @staticmethod
     def _is_over(heard: Heard | None, asked: _Asked | None) -> bool:

@@ -30,6 +30,7 @@ class ThreadGuard:
         options["on_eviction"] = on_eviction and off_loop(on_eviction)
         options["on_reset"] = on_reset and off_loop(on_reset)
         self._guard = Guard(redis_url, **options)
+        self._known = self._guard.known
         self._loop = BackgroundLoop(name=f"evictions-{options['app']}")
 
     def __enter__(self) -> Self:
@@ -81,8 +82,8 @@ class ThreadGuard:
 
     @property
     def known(self) -> Callable[[SignIn], Status]:
-        """`Guard.known`, without a call in between."""
-        return self._guard.known
+        """As `Guard.known`."""
+        return self._known
 
     def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """As `Guard.status`."""

@@ -13,6 +13,7 @@ from tests.consumer.alice import claims, logout
 if TYPE_CHECKING:
     import pytest
 
+    from receiver.consumer.knowledge import Status
     from tests.support.clock import Clock
 
 
@@ -89,6 +90,34 @@ def test_stale_copy_is_not_believed(clock: Clock) -> None:
     assert "live" == knowledge.status(from_claims(claims()), last_read_s=clock())
     assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=clock() - STALE_AFTER_S)
     assert "unknown" == knowledge.status(from_claims(claims()), last_read_s=None)
+
+
+def test_what_was_said_is_said_again_only_as_long_as_it_holds(clock: Clock) -> None:
+    """Until the process is deaf, or something was heard, or an account of its own is to be asked about again."""
+    read_at: float | None = None
+    knowledge = Knowledge(clock=clock, last_read=lambda: read_at)
+    entra, other = from_claims(claims(), home_account_id="uid.utid"), from_claims(claims(sub="carol", sid="s3"))
+    for sign_in in (entra, other):
+        knowledge.learn(sign_in, asked_at=clock())
+
+    def known() -> list[Status]:
+        return [knowledge.known(sign_in) for sign_in in (entra, other)]
+
+    assert ["unknown", "unknown"] == known()
+    read_at = clock()
+    assert ["live", "live"] == known()
+    clock.advance(STALE_AFTER_S - 1)
+    assert ["live", "live"] == known()
+    clock.advance(1)
+    assert ["unknown", "unknown"] == known()
+    read_at = clock()
+    assert ["unknown", "live"] == known()
+    knowledge.learn(entra, asked_at=clock())
+    assert ["live", "live"] == known()
+    knowledge.note(logout("e3", sub="carol", sid="s3"))
+    assert ["live", "ended"] == known()
+    knowledge.forget()
+    assert ["unknown", "ended"] == known()
 
 
 def test_account_marked_without_an_event_is_asked_about_again(clock: Clock) -> None:
