@@ -11,6 +11,7 @@ import pytest
 from receiver.bus.caches.cache_changes import CacheChanges
 from receiver.bus.link.connection import Failure, connect
 from receiver.tasks import together
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -49,7 +50,7 @@ async def test_a_connection_lost_while_nobody_waited_is_closed_quietly(
     await changes.open()
     [reader] = asyncio.all_tasks() - tasks
     await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    await asyncio.wait([reader], timeout=5.0)
+    await asyncio.wait([reader], timeout=DEADLINE_S)
     assert reader.done()
     await changes.aclose()
     await client.aclose()

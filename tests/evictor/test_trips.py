@@ -13,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from receiver.bus.link.connection import connect
 from receiver.bus.link.trips import MAX_COMMANDS, Trips, pairs_of
 from receiver.bus.lua import Script
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,7 +102,7 @@ async def test_redis_does_not_answer(redis_server: EmbeddedRedis, redis_client: 
     """The client's time limit holds for a trip; afterwards it goes on."""
     client = connect(redis_server.url, timeout_s=0.2)
     trips = Trips(client)
-    await redis_client.client_pause(600)
+    await redis_client.client_pause(60_000, all=False)
     with pytest.raises(RedisTimeoutError):
         await trips.one("SET", "k", "v")
     await redis_client.client_unpause()
@@ -116,7 +117,7 @@ async def test_closed_while_it_is_asked(redis_server: EmbeddedRedis) -> None:
     asking = asyncio.create_task(trips.one("PING"))
     await asyncio.sleep(0)
     await trips.aclose()
-    await asyncio.wait([asking], timeout=5.0)
+    await asyncio.wait([asking], timeout=DEADLINE_S)
     assert asking.cancelled()
     await client.aclose()
 

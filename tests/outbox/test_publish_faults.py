@@ -103,11 +103,11 @@ async def test_redis_that_hangs_is_given_up_in_time(own_redis: EmbeddedRedis) ->
     async with client:
         publisher = EvictionPublisher(client, KeyNames(), Retention(), durability=Durability(try_for_s=1.0))
         await publisher.publish(eviction("warm"))
-        await client.execute_command("CLIENT", "PAUSE", 3000, "WRITE")
+        await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         began = asyncio.get_running_loop().time()
         with pytest.raises(PublishError):
             await publisher.publish(eviction("late"))
 
-        assert asyncio.get_running_loop().time() - began < 2.9
+        assert asyncio.get_running_loop().time() - began < 25.0
         await client.execute_command("CLIENT", "UNPAUSE")
         await publisher.flush()
