@@ -32,7 +32,7 @@ sys.meta_path.insert(0, Absent())
 def run(code: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a process where the server's dependencies are not installed."""
     return subprocess.run(
-        [sys.executable, "-c", ONLY_THE_CLIENT_LIBRARY + code], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", ONLY_THE_CLIENT_LIBRARY + code], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -80,7 +80,7 @@ def test_port_in_use(receiver: Receiver) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -92,7 +92,7 @@ def test_port_in_use(receiver: Receiver) -> None:
 def test_version() -> None:
     """`--version` prints the package's version."""
     result = subprocess.run(
-        [sys.executable, "-m", "receiver", "--version"], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-m", "receiver", "--version"], capture_output=True, text=True, timeout=60, check=True
     )
 
     assert f"logout-receiver {__version__}" == result.stdout.strip()

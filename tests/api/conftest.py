@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.op import OP
 
 TOKEN = "0123456789abcdef-first"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @dataclass

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from receiver.consumer.reader import Reader
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 TOLD_S = 5.0
 
 Made = TypeVar("Made")

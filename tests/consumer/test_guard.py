@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Commands:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from receiver.bus.events.publish import EvictionPublisher
     from receiver.bus.link.embedded import EmbeddedRedis
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def eviction(name: str) -> Eviction:

@@ -209,7 +209,7 @@ def test_terminal_without_our_signs(op: OP, jwks: str) -> None:
         [sys.executable, "-m", "receiver", "explain", op.token(), "--jwks", jwks],
         env={"PYTHONIOENCODING": "ascii", "RECEIVER_ISSUER": op.issuer, "RECEIVER_CLIENT_IDS": "c1"},
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -228,6 +228,6 @@ def test_reader_that_has_seen_enough(op: OP, jwks: str) -> None:
     assert child.stdout is not None
     child.stdout.close()
 
-    _, err = child.communicate(timeout=30)
+    _, err = child.communicate(timeout=60)
 
     assert b"" == err

@@ -247,7 +247,7 @@ def test_interrupt_ends_it_well(redis_server: EmbeddedRedis) -> None:
 
         child.send_signal(signal.SIGINT)
         try:
-            _, err = child.communicate(timeout=30)
+            _, err = child.communicate(timeout=60)
         finally:
             child.kill()
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 PAGE = read("consumers.md")
 THREADED, ASYNC, HEALTH, GROUP, IN_MEMORY, REGISTERING, ASKING = blocks(PAGE, "python")
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 EVICTION = Eviction(
     id="e1", tenant="main", iss="https://op.example", sub="u1", sid="s1", scope="session", logout_at=100,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PAGE = read("events.md")
 SCHEMA = json.loads((DOCS / "schemas" / "eviction-v1.schema.json").read_text(encoding="utf-8"))
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 SESSION = Eviction(
     id=eviction_id("https://op.example", "j1"), tenant="main", iss="https://op.example", client_id="portal", sub="u1",

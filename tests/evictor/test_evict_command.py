@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.op import OP
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def configured(path: Path, **sections: Any) -> Path:

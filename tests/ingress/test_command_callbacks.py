@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 AFTER_S = 300.0
 TOKEN = "opaque.callback~token=="
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class CalledOP(OP):

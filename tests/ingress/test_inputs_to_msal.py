@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 URL = "https://logout.example.com"
 API_TOKEN = "0123456789abcdef-first"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 SESSION_REVOKED = "https://schemas.openid.net/secevent/caep/event-type/session-revoked"
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.op import OP
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 async def test_sigterm_drains(tmp_path: Path, redis_server: EmbeddedRedis, redis_client: object, op: OP) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Start = Callable[..., contextlib.AbstractAsyncContextManager[Receiver]]
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 HALF_HEAD = b"POST /backchannel-logout HTTP/1.1\r\nHost:"
 HEAD = f"POST /backchannel-logout HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\n".encode()
 HALF_BODY = HEAD + b"Content-Length: 1000\r\n\r\nlogout"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ISS = "https://op.example/t1"
 SIGNED_IN_AT = 900
 LOGOUT_AT = 1000
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
 API = {"Accept": "application/json"}
 

@@ -142,7 +142,7 @@ async def test_dribbling_server_is_left() -> None:
         reason = await refusal(site.origin, timeout_s=TIMEOUT_S)
 
     assert f"no answer within {TIMEOUT_S} s; check egress" in reason
-    assert TIMEOUT_S <= time.monotonic() - started < DEADLINE_S / 2
+    assert TIMEOUT_S <= time.monotonic() - started < DEADLINE_S / 4
 
 
 async def test_silent_server_is_left() -> None:

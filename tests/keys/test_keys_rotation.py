@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COOLDOWN_S = 60.0
 FRESH_S = 3600.0
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def rotate(op: OP, kid: str) -> KeyPair:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.stateful.oracle import Login
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 """Seconds until an app must have heard everything."""
 
 Blob: TypeAlias = Any  # msal.SerializableTokenCache: the library is not typed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 """Seconds until a test gives up; only a failure waits so long."""
 
 EVERY_S = 0.01
