@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -22,7 +23,7 @@ import pytest
 
 from tests.mutations import lua, python, trial
 from tests.mutations.table import ARGUED, TESTS
-from tests.mutations.trial import PACKAGE, Imported, Trial
+from tests.mutations.trial import PACKAGE, Trial
 from tests.mutations.verdicts import KEPT_IN, Verdicts, digest_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Run:
             arguments = [trial.PURE, *TESTS[name]]
             if self._fails(trial.at_import(PACKAGE / name, None, arguments)):
                 arguments.remove(trial.PURE)
-            self._try([trial.at_import(PACKAGE / name, one, arguments) for one in untried], LIMIT_S)
+            self._try([trial.at_import(PACKAGE / name, one, arguments) for one in untried], LIMIT_S, [])
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """All the others, and what came of each file."""
@@ -73,10 +74,15 @@ class Run:
             untried = self._untried(name, at_import=False)
             if untried:
                 before_s = used_s()
-                if self._fails(self._trial(name, None, session, imported)):
+                items = [item for item in session.items if item.location[0] in TESTS[name]]
+                order = [*range(len(items))]
+                made = functools.partial(
+                    trial.in_place, imported, PACKAGE / name, self._texts[name], items=items, order=order
+                )
+                if self._fails(made(mutant=None)):
                     raise RuntimeError(f"the tests of {name} fail without a change, too")
                 cpu_s = LIMIT_S + LIMIT_TIMES * (used_s() - before_s)
-                self._try([self._trial(name, one, session, imported) for one in untried], cpu_s)
+                self._try([made(mutant=one) for one in untried], cpu_s, order)
             self._tell(name)
         counts = ", ".join(f"{self.counts[word]} {word}" for word in ("mutants", "killed", "argued", "not"))
         say(f"{counts}; {used_s():.0f} s of processor time")
@@ -86,19 +92,19 @@ class Run:
         of_kind = (one for one in self._mutants[name] if one.at_import is at_import)
         return [one for one in of_kind if self._verdicts.killed(self._names[one]) is None]
 
-    def _trial(self, name: str, mutant: Mutant | None, session: pytest.Session, imported: Imported) -> Trial:
-        items = [item for item in session.items if item.location[0] in TESTS[name]]
-        return trial.in_place(imported, PACKAGE / name, self._texts[name], mutant, items)
-
     @staticmethod
     def _fails(unchanged: Trial) -> bool:
-        [(_, fails)] = trial.results([unchanged], jobs=1, cpu_s=LIMIT_S)
-        return fails
+        [(_, failed)] = trial.results([unchanged], jobs=1, cpu_s=LIMIT_S)
+        return failed != trial.SURVIVED
 
-    def _try(self, trials: Iterable[Trial], cpu_s: float) -> None:
-        for tried, killed in trial.results(trials, jobs=self._jobs, cpu_s=cpu_s):
+    def _try(self, trials: Iterable[Trial], cpu_s: float, order: list[int]) -> None:
+        for tried, failed in trial.results(trials, jobs=self._jobs, cpu_s=cpu_s):
             assert tried.mutant is not None
-            self._verdicts.note(self._names[tried.mutant], killed=killed)
+            self._verdicts.note(self._names[tried.mutant], killed=failed != trial.SURVIVED)
+            # Most of the next mutants are noticed by the same test.
+            if failed < trial.NOTICED and failed - 1 in order:
+                order.remove(failed - 1)
+                order.insert(0, failed - 1)
 
     def _tell(self, name: str) -> None:
         lines = self._texts[name].splitlines()

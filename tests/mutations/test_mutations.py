@@ -12,7 +12,7 @@ import pytest
 from tests.mutations import lua, python, trial
 from tests.mutations.lua import NO_COMMAND
 from tests.mutations.table import ARGUED, TESTS
-from tests.mutations.trial import PACKAGE, Trial, results
+from tests.mutations.trial import NOTICED, PACKAGE, SURVIVED, Trial, results
 from tests.mutations.verdicts import Verdicts, digest_of
 
 if TYPE_CHECKING:
@@ -94,23 +94,23 @@ def test_change_is_in_the_code(change: str, value: int, *, result: bool) -> None
 def test_trials() -> None:
     """One is noticed by tests that fail, that end with an error, or that never end; not by tests that pass."""
 
-    def forever() -> bool:
+    def forever() -> int:
         while True:
             pass
 
     mutants = [one for one in in_module(MODULE) if not one.at_import][:4]
-    ends = (lambda: True, lambda: False, lambda: bool(1 // 0), forever)
-    trials = [Trial(mutant, lambda: None, passes) for mutant, passes in zip(mutants, ends, strict=True)]
+    ends = (lambda: 0, lambda: 7, lambda: 1 // 0, forever)
+    trials = [Trial(mutant, lambda: None, fails) for mutant, fails in zip(mutants, ends, strict=True)]
 
-    noticed = {one.mutant: fails for one, fails in results(trials, jobs=2, cpu_s=1)}
-    assert {mutants[0]: False, mutants[1]: True, mutants[2]: True, mutants[3]: True} == noticed
+    noticed = {one.mutant: failed for one, failed in results(trials, jobs=2, cpu_s=1)}
+    assert {mutants[0]: SURVIVED, mutants[1]: 7, mutants[2]: NOTICED, mutants[3]: NOTICED} == noticed
 
 
 def test_trial_that_waits_for_ever() -> None:
     """It takes no processor time, and ends all the same."""
-    waits = Trial(in_module(MODULE)[0], lambda: None, lambda: threading.Event().wait())
+    waits = Trial(in_module(MODULE)[0], lambda: None, lambda: int(threading.Event().wait()))
 
-    assert [(waits, True)] == [*results([waits], jobs=1, cpu_s=60, wait_s=0.2)]
+    assert [(waits, NOTICED)] == [*results([waits], jobs=1, cpu_s=60, wait_s=0.2)]
 
 
 def test_mutant_that_cannot_be_put_in_place() -> None:
@@ -119,8 +119,8 @@ def test_mutant_that_cannot_be_put_in_place() -> None:
     def nowhere() -> None:
         raise LookupError
 
-    [(_, noticed)] = results([Trial(in_module(MODULE)[0], nowhere, lambda: False)], jobs=1, cpu_s=60)
-    assert not noticed
+    [(_, failed)] = results([Trial(in_module(MODULE)[0], nowhere, lambda: NOTICED)], jobs=1, cpu_s=60)
+    assert SURVIVED == failed
 
 
 def test_verdicts_outlive_a_run(tmp_path: Path) -> None:

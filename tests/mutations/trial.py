@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[2] / "receiver"
 
-SURVIVED, NOTICED = 0, 1
-"""How the process of a trial ends; also by a signal, when the mutant is noticed."""
+SURVIVED, NOTICED = 0, 255
+"""How the process of a trial ends: if the mutant is noticed, with the place of the test that did, from 1, where it is
+known. Also by a signal, when the mutant is noticed."""
 
 PAUSE_S = 0.01
 """Seconds between two looks at the trials that run."""
@@ -62,18 +63,18 @@ class Trial:
     Attributes:
         mutant: The change; None for none.
         place: Puts it in place. This and the next are called in a process of its own.
-        passes: Runs the tests; whether they pass.
+        fails: Runs the tests up to the first that fails; which one that is, `SURVIVED` or `NOTICED`.
     """
 
     mutant: Mutant | None
     place: Callable[[], None]
-    passes: Callable[[], bool]
+    fails: Callable[[], int]
 
 
 def results(
     trials: Iterable[Trial], *, jobs: int, cpu_s: float, wait_s: float = WAIT_S
-) -> Iterator[tuple[Trial, bool]]:  # fmt: skip
-    """Each with whether its tests fail, in any order, as soon as it has ended.
+) -> Iterator[tuple[Trial, int]]:  # fmt: skip
+    """Each with what `fails` has said, in any order, as soon as it has ended.
 
     Args:
         trials: To be made.
@@ -94,7 +95,8 @@ def results(
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 del running[process]
-                yield trial, os.waitstatus_to_exitcode(status) != SURVIVED
+                code = os.waitstatus_to_exitcode(status)
+                yield trial, code if code >= 0 else NOTICED
 
 
 def _begin(trial: Trial, cpu_s: int) -> int:
@@ -115,7 +117,7 @@ def _begin(trial: Trial, cpu_s: int) -> int:
         result = NOTICED
         # An error in the middle of pytest, of any kind, is noticed.
         with contextlib.suppress(BaseException):
-            result = SURVIVED if trial.passes() else NOTICED
+            result = min(trial.fails(), NOTICED)
     os._exit(result)
 
 
@@ -137,7 +139,7 @@ def at_import(file: Path, mutant: Mutant | None, arguments: Sequence[str]) -> Tr
             assert isinstance(mutant.content, CodeType)
             sys.meta_path.insert(0, Changed(file, mutant.content))
 
-    return Trial(mutant, place, lambda: pytest.main([*OPTIONS, "-x", *arguments]) == 0)
+    return Trial(mutant, place, lambda: NOTICED if pytest.main([*OPTIONS, "-x", *arguments]) else SURVIVED)
 
 
 class Changed(importlib.machinery.SourceFileLoader):
@@ -208,7 +210,8 @@ class Imported:
 
 
 def in_place(
-    imported: Imported, file: Path, text: str, mutant: Mutant | None, items: Sequence[pytest.Item]
+    imported: Imported, file: Path, text: str, mutant: Mutant | None, *, items: Sequence[pytest.Item],
+    order: Sequence[int],
 ) -> Trial:  # fmt: skip
     """Of a change inside a function or a script, with tests that are collected already.
 
@@ -218,16 +221,18 @@ def in_place(
         text: What is in it.
         mutant: The change; None for none.
         items: The tests.
+        order: Their places, from 0, in the order to run them in; looked at when the trial begins.
     """
 
-    def passes() -> bool:
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    def fails() -> int:
+        for at, following in zip(order, [*order[1:], None], strict=True):
+            item, nextitem = items[at], None if following is None else items[following]
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
             if item.session.testsfailed:
                 # What they have started is ended.
                 item.config.hook.pytest_sessionfinish(session=item.session, exitstatus=1)
-                return False
-        return bool(items)
+                return at + 1
+        return SURVIVED if items else NOTICED
 
     def place() -> None:
         if mutant is None:
@@ -237,7 +242,7 @@ def in_place(
         else:
             imported.put_code(compile(text, str(file), "exec"), mutant.content)
 
-    return Trial(mutant, place, passes)
+    return Trial(mutant, place, fails)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
