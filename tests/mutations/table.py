@@ -274,6 +274,13 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
             "without exp is None",
         ): "for the type checker: `require_exp` is set a line above",
     },
+    "bus/lua/acknowledge.lua": {
+        ("local length = 0", "0 to 1"): "a list of one or none is not too long",
+        (
+            "if length > tonumber(ARGV[5]) then call('LTRIM', KEYS[1], -ARGV[5], -1) end",
+            "> to >=",
+        ): "a list of that length is trimmed to itself",
+    },
     "bus/lua/claim.lua": {
         FIRST_ENTRY: "of two entries the first is looked at, too",
         (
