@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 import redis.asyncio
 
+from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
+from receiver.bus.keys import KeyNames
+from receiver.core.eviction import Eviction
 from receiver.ingress import epoch_watch
 from receiver.runtime import redis_watch
 from tests.ingress.test_redis_down import readiness, until_ready
 from tests.support.asked_often import asked_often
 from tests.support.receiver import start_receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -131,3 +137,34 @@ async def test_a_probe_only_now_and_then(
         assert before["cmdstat_evalsha"]["calls"] == after["cmdstat_evalsha"]["calls"]
         assert before["cmdstat_ping"]["calls"] < after["cmdstat_ping"]["calls"]
         assert [] == [key async for key in client.scan_iter("{logout}:probe:*")]
+
+
+async def test_a_script_that_takes_long_is_waited_out(server: EmbeddedRedis, client: redis.asyncio.Redis) -> None:
+    """While another program's script keeps Redis busy an event is tried again, and taken when that has ended."""
+    publisher = EvictionPublisher(client, KeyNames(), Retention(), durability=Durability(try_for_s=30.0))
+    await publisher.publish(logout("e1"))
+    await say(client, "CONFIG", "SET", "lua-time-limit", "1")
+    async with redis.asyncio.Redis.from_url(server.url) as other, redis.asyncio.Redis.from_url(server.url) as third:
+        looping = asyncio.create_task(say(other, "EVAL", "while true do end", "0"))
+        await until(lambda: is_busy(third))
+        publishing = asyncio.create_task(publisher.publish(logout("e2")))
+        refused, _ = await asyncio.wait([publishing], timeout=0.2)
+        await say(third, "SCRIPT", "KILL")
+        await asyncio.wait([looping])
+        assert not refused
+        assert not (await publishing).duplicate
+        assert isinstance(looping.exception(), redis.ResponseError)
+
+
+async def is_busy(client: redis.asyncio.Redis) -> bool:
+    """Whether it says so."""
+    try:
+        await client.ping()
+    except redis.ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False
+
+
+def logout(name: str) -> Eviction:
+    """A user's."""
+    return Eviction(id=name, tenant="t1", iss="https://op", sub=name, scope="user", logout_at=1, received_at=1.0)

@@ -45,12 +45,13 @@ def is_demotion(error: ResponseError) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same command may succeed a moment later: a failover, a restart, a slot that is moving."""
+    """Whether the same command may succeed a moment later: a failover, a restart, a moving slot, a long script."""
     if isinstance(error, ResponseError):
         text = str(error)
         return (
             is_demotion(error)
             or isinstance(error, AskError | TryAgainError)
+            or text.startswith("BUSY ")
             or any(sign in text for sign in ("NOREPLICAS", "non local key", "undeclared"))
         )
     return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError) and not isinstance(
