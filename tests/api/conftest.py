@@ -85,7 +85,8 @@ class Api:
     async def evict(self, sub: str = "u1", **members: Any) -> dict[str, Any]:
         """Order an eviction that is expected to be accepted."""
         status, body, _ = await self.call("POST", "/evictions", {"tenant": "t1", "sub": sub, **members})
-        assert status == 202, body
+        # Where Redis took long to say that it is done, the receiver asks again, and finds its own event.
+        assert status == 202 or (status == 200 and body["duplicate"]), body
         return dict(body)
 
     @contextlib.asynccontextmanager

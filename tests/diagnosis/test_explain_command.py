@@ -220,14 +220,16 @@ def test_terminal_without_our_signs(op: OP, jwks: str) -> None:
 
 def test_reader_that_has_seen_enough(op: OP, jwks: str) -> None:
     """A closed pipe, as `head` leaves behind, is no traceback."""
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "receiver", "explain", op.token(header={"kid": b64("x")}), "--jwks", jwks],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
-    assert child.stdout is not None
-    child.stdout.close()
-
-    _, err = child.communicate(timeout=60)
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.close()
+        try:
+            _, err = child.communicate(timeout=60)
+        finally:
+            child.kill()
 
     assert b"" == err
