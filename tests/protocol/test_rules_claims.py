@@ -160,8 +160,8 @@ def test_numeric_date_is_a_bounded_number(value: object) -> None:
 
 
 def test_token_id_is_a_plain_string() -> None:
-    """`jti` is any non-empty string of bearable length; it need not be a UUID."""
-    for jti in ("A1B2C3D4", "x", "j" * 512, "Ünïcode"):
+    """`jti` is any non-empty string of bearable length without controls; it need not be a UUID."""
+    for jti in ("A1B2C3D4", "x", "j" * 512, "Ünïcode", "a b", "a\u200db", "a\u3000b", "\ue000", "\u00ad"):
         assert jti == rules.check_token_id(claims(jti=jti))
     for bad in (ABSENT, None, "", 5, ["j1"], "j" * 513, "a\nb", "\ud800"):
         assert Code.JTI_MISSING == refusal(rules.check_token_id, claims(jti=bad))
