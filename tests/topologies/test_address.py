@@ -54,7 +54,8 @@ class Address:
             await old.replicaof(*NOWHERE)
             if quietly:
                 await self._network.cut()
-                await until(lambda: self._is_in_use(old))
+                before = await self._reads(old)
+                await until(lambda: self._is_read(old, before))
         self._network.lead_to(self._new.port)
 
     async def publish(self, name: str) -> None:
@@ -72,12 +73,15 @@ class Address:
         """Of one of them."""
         return redis.asyncio.Redis.from_url(server.url)
 
+    async def _is_read(self, old: redis.asyncio.Redis, before: int) -> bool:
+        return await self._reads(old) > before
+
     @staticmethod
-    async def _is_in_use(old: redis.asyncio.Redis) -> bool:
-        """Whether a reader waits there for news, or has tried to write."""
-        return (await old.info("clients"))["blocked_clients"] > 0 or "errorstat_READONLY" in await old.info(
-            "errorstats"
-        )
+    async def _reads(old: redis.asyncio.Redis) -> int:
+        """Commands that a listener reads with, or tries first."""
+        said: Any = await old.info("commandstats")
+        of_reading = (said.get(f"cmdstat_{name}", {}) for name in ("xread", "xrevrange", "zrem"))
+        return sum(int(stat.get("calls", 0)) + int(stat.get("rejected_calls", 0)) for stat in of_reading)
 
     @staticmethod
     async def _is_in_step(new: redis.asyncio.Redis) -> bool:
