@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from receiver import tasks
 from receiver.bus.caches import cache_changes
 from receiver.consumer import acks, subscriber
 from receiver.consumer import group as consumer_group
@@ -26,6 +27,7 @@ LOOK_S = 0.05
 """Seconds between two looks."""
 
 PAUSES = (
+    (tasks, "CANCEL_AGAIN_S"),
     (redis_watch, "INTERVAL_S"),
     (loop_lag, "INTERVAL_S"),
     (epoch_watch, "INTERVAL_S"),
