@@ -41,7 +41,7 @@ class Identity(NamedTuple):
     auth_time: float | None
     began_at: float | None
     home_account_id: str | None
-    cached: bool = False
+    cached: bool
 
 
 @dataclass(frozen=True, kw_only=True)

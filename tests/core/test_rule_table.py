@@ -109,6 +109,12 @@ def test_one_failure_takes_no_other_token_down() -> None:
     assert [("first", "a"), ("first", "b"), ("second", "b")] == asked
     assert {examinations[0]: "first"} == {examination: str(error) for examination, error in failed.items()}
 
+    asked.clear()
+    alone = {one.compact: enforce_together([rule("only", "a")], [one]) for one in examinations}
+
+    assert [("only", "a"), ("only", "b")] == asked
+    assert {"a": ["only"], "b": []} == {text: [str(error) for error in one.values()] for text, one in alone.items()}
+
 
 def test_rule_of_some_tenants_is_not_listed_before_the_tenant_is_known() -> None:
     """`explain` lists it only where the tenant gives it something to ask."""

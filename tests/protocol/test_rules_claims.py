@@ -241,3 +241,10 @@ def test_logout_reason_is_kept_when_it_is_short_text() -> None:
     kept = [lt.accept(parse_jws(token(logout_reason=reason)), TENANT, keys, NOW).reason for reason in reasons]
 
     assert ["user_logout", "r" * 512, None, None, None] == kept
+
+
+@pytest.mark.parametrize("name", ["a", "u 1", "ü", "a\u00a0b", "a\u200bb", "\U000e0001", "名"])
+def test_name_may_have_any_character_but_a_control(name: str) -> None:
+    """Also one that no screen shows; a control, and half a character, would be another name in a digest or a log."""
+    assert rules.is_plain_id(name)
+    assert not any(rules.is_plain_id(f"{name}{control}") for control in "\0\n\x1f\x7f\x85\x9f\ud800\udfff")
