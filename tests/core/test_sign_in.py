@@ -222,6 +222,7 @@ def test_first_mark_of_the_session_is_no_users() -> None:
     [
         (None, 1000, 1000.0, False),
         (1000.0, 5000, 999.0, True),
+        (1000.0, 5000, 1000.0, False),
         (1000.0, 1120, 1120.0, True),
         (1000.0, 1121, 1121.0, False),
         (1000.0, 1121, None, False),
