@@ -52,7 +52,7 @@ ELSEWHERE = {
     "receiver.core.layouts.wrapped:unwrap": _VALUES,
     "receiver.core.repeats:beside": _OWN_DISK,
     "receiver.core.tokens.jwe:decryption_keys": _OPERATOR,
-    "receiver.core.tokens.jws:_parse_header": _TOKENS,
+    "receiver.core.tokens.jws:read_header": _TOKENS,
     "receiver.core.tokens.jws:read_claims": _TOKENS,
     "receiver.diagnosis.explain:read_key_set": _OPERATOR,
     "receiver.diagnosis.known_keys:_by_copy": _OP,

@@ -86,6 +86,7 @@ async def start_rig(
     redis: redis.asyncio.Redis,
     clock: Clock,
     tenants: list[dict[str, Any]],
+    /,
     **sections: Any,
 ) -> AsyncIterator[Rig]:
     """A receiver for these tenants; further keyword arguments are settings sections."""

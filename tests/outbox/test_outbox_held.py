@@ -144,8 +144,8 @@ async def test_keys_come_while_redis_is_away(
 ) -> None:
     """A held token that verifies during an outage of Redis moves on into the outbox."""
     op.status = 500
-    outbox = {"outbox": {"path": str(path)}}
-    async with start_rig(own_redis.url, redis_client, clock, [t1(op)], **outbox) as rig:
+    sections: dict[str, Any] = {"outbox": {"path": str(path)}, "redis": {"publish_timeout_s": 0.5}}
+    async with start_rig(own_redis.url, redis_client, clock, [t1(op)], **sections) as rig:
         await rig.post(op.token())
         own_redis.kill()
         op.status = 200
