@@ -54,6 +54,7 @@ export class Acknowledgements {
   /** @type {NodeJS.Timeout | undefined} */
   #due;
   #sentAt = -GATHER_MS;
+  #isStopped = false;
 
   /**
    * @param {object} options
@@ -89,16 +90,19 @@ export class Acknowledgements {
     this.#due ??= setTimeout(() => {
       this.#due = undefined;
       this.send();
-    }, this.#sentAt + GATHER_MS - performance.now());
+    }, Math.max(0, this.#sentAt + GATHER_MS - performance.now()));
   }
 
   /** One at a time; what could not be sent goes with the next. */
   send() {
+    // After the goodbye it would be a sign of life.
+    if (this.#isStopped) return undefined;
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined));
     return this.#sending;
   }
 
   async stop() {
+    this.#isStopped = true;
     clearInterval(this.#timer);
     clearTimeout(this.#due);
     await this.#sending;
@@ -124,7 +128,8 @@ export class Acknowledgements {
         ]);
         const sent = new Set(batch);
         this.#waiting = this.#waiting.filter((ack) => !sent.has(ack));
-      } while (batch.length === MAX_BATCH);
+        // What waits without a timer became due while the batch was on its way.
+      } while (batch.length === MAX_BATCH || (this.#waiting.length > 0 && this.#due === undefined));
       this.#failing = false;
     } catch (error) {
       if (!this.#failing) failed(/** @type {Error} */ (error));

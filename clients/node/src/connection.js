@@ -37,6 +37,7 @@ export class Connection {
   #template;
   #demotions;
   #openedAt = 0;
+  #isEnded = false;
   /** @type {Promise<any> | undefined} */
   #opening;
   /** @type {any} */
@@ -57,6 +58,7 @@ export class Connection {
    * @returns {Promise<any>}
    */
   async send(command, { withinMs = COMMAND_MS, bytes = false } = {}) {
+    if (this.#isEnded) throw new Error('the listener is stopped');
     if (this.#openedAt !== this.#demotions.count) this.close();
     this.#openedAt = this.#demotions.count;
     const opening = (this.#opening ??= this.#open());
@@ -75,6 +77,12 @@ export class Connection {
     const client = this.#client;
     this.#client = this.#opening = undefined;
     if (client !== undefined) destroy(client);
+  }
+
+  /** For good: nothing would close what was opened later, and the process could not end. */
+  end() {
+    this.#isEnded = true;
+    this.close();
   }
 
   async #send(/** @type {Promise<any>} */ opening, /** @type {string[]} */ command, /** @type {boolean} */ bytes) {

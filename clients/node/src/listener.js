@@ -94,7 +94,7 @@ export class LogoutListener {
     this.#stream.stop();
     this.#clearing.stop();
     await within(STOP_MS, Promise.all([this.#running, this.#acknowledgements?.stop()])).catch(() => {});
-    this.#asking.close();
+    this.#asking.end();
   }
 
   /**

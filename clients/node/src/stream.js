@@ -73,7 +73,7 @@ export class Stream {
 
   stop() {
     this.#stopping.abort();
-    this.#connection.close();
+    this.#connection.end();
   }
 
   async #read() {
