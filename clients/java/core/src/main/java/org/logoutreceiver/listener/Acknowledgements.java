@@ -121,7 +121,7 @@ final class Acknowledgements {
         synchronized (this) {
             isDue = false;
         }
-        if (isAnyWaiting()) {
+        if (!thread.isShutdown() && isAnyWaiting()) {
             send();
         }
     }
