@@ -49,8 +49,9 @@ PAUSE_S = 1.0
 """Seconds between two attempts to listen."""
 
 CHECK_S, HEARD_WITHIN_S = 30.0, 5.0
-"""Seconds between two questions whether Redis still sends notifications, as they can be switched off at any time; and
-seconds in which one of a change of this worker's own is heard, by which a Redis is judged that does not say."""
+"""Seconds between two questions whether Redis is still the primary and sends notifications, as they can be switched off
+at any time; and seconds in which one of a change of this worker's own is heard, by which a Redis is judged that does
+not say."""
 
 
 class CacheWatcher:
@@ -210,6 +211,7 @@ class CacheWatcher:
     async def _check_now_and_then(self, store: CacheStore, changes: CacheChanges, *, says: bool) -> None:
         while True:
             await asyncio.sleep(CHECK_S)
+            await changes.be_at_primary()
             is_believed = any(cache.name in self._notified for cache in self._of(store))
             if await changes.are_off() if says else is_believed and await self._is_deaf(store, changes):
                 raise RedisConnectionError("notifications were switched off")

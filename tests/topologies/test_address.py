@@ -11,6 +11,7 @@ import pytest
 import redis
 import redis.asyncio
 
+from receiver.bus.caches.cache_changes import CacheChanges
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import connect
@@ -125,6 +126,19 @@ async def test_every_connection_is_made_anew(address: Address) -> None:
     await reading.release()
     assert [b"new"] == await reading([("GET", "k")])
     await reading.release()
+    await client.aclose()
+
+
+async def test_notifications_are_not_waited_for_there(address: Address) -> None:
+    """What hears of writes to caches notices by itself, and says that it may have missed some."""
+    client = connect(address.url, timeout_s=5.0)
+    changes = CacheChanges([client], ["k*"])
+    assert not await changes.open()
+    await address.fail_over()
+    await changes.be_at_primary()
+    with pytest.raises(redis.ConnectionError, match="not the primary any more"):
+        await changes.wait(timeout_s=60)
+    await changes.aclose()
     await client.aclose()
 
 

@@ -7,8 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.servers import ServerConnection, is_demotion
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ NEEDED = frozenset("K$hg")
 WRITES = frozenset({b"set", b"hset", b"hmset", b"setrange", b"append", b"rename_to", b"restore", b"copy_to"})
 """Events after which a value may be another one."""
 
+
+WRITING_NOTHING = "#!lua\nreturn 0"
+"""A script that may write, so that a replica refuses it; Redis before 7 refuses it everywhere, as it does not know the
+first line. It needs no right to a key."""
 
 READ_S = 1.0
 """Seconds one read from the connection waits; nothing depends on it."""
@@ -70,6 +76,19 @@ class CacheChanges:
             problem = await _switch_on(client) or problem
         return problem
 
+    async def be_at_primary(self) -> None:
+        """Notices a server that is not the primary any more, which reads do not show; `wait` raises then.
+
+        Raises:
+            Failure: Redis does not answer, or it is of a Cluster and not the primary any more.
+        """
+        for client in self._clients:
+            try:
+                await client.eval(WRITING_NOTHING, 0)
+            except ResponseError as error:
+                if is_demotion(error):
+                    raise
+
     async def are_off(self) -> bool:
         """Whether a server says that it sends nothing any more, or not all that is needed."""
         return False in [await are_sent(client) for client in self._clients]
@@ -104,6 +123,9 @@ class CacheChanges:
         confirmed = 0
         try:
             while True:
+                # It is never given back to the pool, where it would be opened anew.
+                if isinstance(pubsub.connection, ServerConnection) and pubsub.connection.is_outdated:
+                    raise RedisConnectionError("not the primary any more")
                 message: dict[str, Any] | None = await pubsub.get_message(timeout=READ_S)
                 if message is not None and message["type"] == "psubscribe":
                     # The client connects anew by itself and says nothing, but what was sent meanwhile is lost.

@@ -79,9 +79,14 @@ class ServerConnection(redis.asyncio.Connection):
         self._demotions = demotions
         self._opened_at = 0
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it was opened before a server was found not to be the primary any more: it may lead to that one."""
+        return self._opened_at != self._demotions.count
+
     async def connect(self) -> None:
         """As in redis-py, which calls it before each use; one from before a demotion is opened anew."""
-        if self.is_connected and self._opened_at != self._demotions.count:
+        if self.is_connected and self.is_outdated:
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[no-untyped-call]
 
