@@ -104,7 +104,7 @@ class Exchange:
 
     async def _once(self, packed: bytes, count: int) -> list[Any]:
         now = asyncio.get_running_loop().time()
-        if self._connection is not None and (now >= self._keep_until or not self._connection.is_connected):
+        if self._connection is not None and (now >= self._keep_until or not _is_usable(self._connection)):
             await self.release()
         if self._connection is None:
             self._connection = await self._client.connection_pool.get_connection()
@@ -153,6 +153,10 @@ async def _read(connection: Any) -> bytes:
     if not chunk:
         raise redis.ConnectionError("Redis closed the connection")
     return chunk
+
+
+def _is_usable(connection: Any) -> bool:
+    return bool(connection.is_connected) and not (isinstance(connection, ServerConnection) and connection.is_outdated)
 
 
 def _lost(connection: object) -> None:
