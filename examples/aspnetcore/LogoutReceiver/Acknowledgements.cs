@@ -32,8 +32,10 @@ local began = now - ARGV[4]
 local member = ARGV[1] .. '/' .. ARGV[2]
 local group = string.sub(ARGV[2], 1, 1) == '@'
 local acks, by = KEYS[1] .. ':', ' ' .. ARGV[3] .. ' ' .. ARGV[1]
+
 call('ZADD', KEYS[2], format('%.0f', now), member)
 call('ZADD', KEYS[3], 'NX', format('%.0f', began), member)
+
 local first = {}
 for index = 6, #ARGV, 4 do
   local id, at = ARGV[index], now - ARGV[index + 1]
