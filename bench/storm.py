@@ -96,6 +96,9 @@ class Storm:
             started = _line(log, "startup")
             for cache in config["caches"] if name == "w" else ():
                 _line(log, "watch.read", cache=cache["name"])
+                # It tells the others a little later; one that asks before that reads everything itself.
+                while not self.at.client.exists(KEYS.watched(cache["name"])):
+                    time.sleep(POLL_S)
             with held_to(child.pid, self.share) if self.share < 1 else contextlib.nullcontext():
                 yield Process(child.pid, f"http://{started['internal']}")
         finally:
