@@ -68,7 +68,7 @@ def test_story_fails_when_nobody_listens(capsys: pytest.CaptureFixture[str]) -> 
 
     printed = "".join(capsys.readouterr())
     assert exit_code == 1
-    assert "✓ the receiver answered 200" in printed
+    assert "✓ the receiver answered 200" in printed, printed
     assert "✗ portal has not forgotten alice" in printed
     assert "✗ the shared cache holds 6 tokens of alice" in printed
     assert "✗ orders: the silent token call that worked before now answers: token" in printed
