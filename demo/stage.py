@@ -172,6 +172,8 @@ class Stage:
             )
         )
         self._launch("OP", f"{self.issuer}/jwks", "demo.op", "--settings", str(self.directory / "op.json"))
+        # A receiver that does not reach it asks for its keys again only after a pause, and the story goes on sooner.
+        self._wait_until_ready()
         self._launch(
             "receiver",
             f"http://127.0.0.1:{self._ports['internal']}/readyz",
