@@ -37,7 +37,7 @@ final class Knowledge {
 
     private final HeardMarks marks = new HeardMarks();
     private final Map<String, Asked> live = new LinkedHashMap<>();
-    // Hashes, as these are kept for long; with a secret, so that no two sessions can be made to share one.
+    // Hashes, as these are kept for long; with a secret, so that which sessions share one is not known outside.
     private Set<Long> over = new HashSet<>();
     private Set<Long> overBefore = new HashSet<>();
     private final long secret = new SecureRandom().nextLong() | 1;
