@@ -1,8 +1,9 @@
 """Whether every place where a user may be is known, and what is done where it is not: the cache is read for the logout.
 
-A cache is covered while a worker hears of every write to it and has read it since it began to listen. Where Redis sends
-no notifications no index is complete, so a logout waits for a reading that began after it was taken in hand. All that
-wait share one. One that takes longer than `read_within_s` is not waited for: the acknowledgement says `unknown` then.
+A cache is covered while a worker hears of every write to it and has read it since it began to listen: what is in it is
+in the index then. Where no worker hears, a logout waits for a reading that began after it was taken in hand. All that
+wait share one, which is ended when another worker says that it hears. In both cases the logout looks at the index
+again. A reading of more than `read_within_s` is not waited for: the acknowledgement says `unknown` then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import time
 from typing import TYPE_CHECKING
 
+from receiver.bus.link.connection import Failure
 from receiver.evictor.turns import Turns
 from receiver.tasks import cancel
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from receiver.evictor.watch import CacheWatcher
 
 ASK_S = 1.0
-"""Seconds for which it is remembered what another worker hears."""
+"""Seconds for which it is remembered what another worker hears, and between two questions while logouts wait."""
 
 
 class Coverage:
@@ -99,8 +101,27 @@ class Coverage:
     async def _read(self, store: CacheStore, asked: Sequence[None]) -> list[None]:
         with store.circuit():
             if not await self._watcher.covers_soon(store):
-                await self._watcher.read_store(store)
+                heard = asyncio.Event()
+                asking = asyncio.create_task(self._ask_until(heard, store))
+                try:
+                    await self._watcher.read_store(store, until=heard)
+                finally:
+                    await cancel(asking)
         return [None for _ in asked]
+
+    async def _ask_until(self, heard: asyncio.Event, store: CacheStore) -> None:
+        """Set this once another worker says that it hears of every write to all caches on one Redis."""
+        names = self._watcher.names_on(store)
+        while not heard.is_set():
+            try:
+                await self._questions.ask(None, None, self._ask)
+            except Failure:
+                # The reading goes on; an error of its own is raised.
+                pass
+            else:
+                if names <= self._heard:
+                    heard.set()
+            await asyncio.sleep(ASK_S)
 
     def _over(self, reading: asyncio.Task[None]) -> None:
         self._readings.discard(reading)

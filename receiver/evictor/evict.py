@@ -130,7 +130,8 @@ class Evictor:
         not_read: set[str] = set()
         if uncovered := await self._coverage.uncovered(self._concerned(eviction, found)):
             not_read = await self._coverage.read(uncovered)
-            found.add(await self._finder.find(eviction))
+            # By accounts, too, that only what was removed meanwhile has named.
+            found.add(await self._finder.find(eviction, accounts=found.accounts))
             await self._removals.mark_subjects(eviction, found.subjects)
             removed |= await self._clear_rounds(eviction, found, seen)
         await found.ordered()

@@ -78,16 +78,23 @@ class Finder:
         self._caches = caches
         self._index = index
 
-    async def find(self, eviction: Eviction) -> Found:
-        """Every key known for this logout now, as far as the caches' Redis answer."""
+    async def find(self, eviction: Eviction, *, accounts: Collection[str] = ()) -> Found:
+        """Every key known for this logout now, as far as the caches' Redis answer.
+
+        Args:
+            eviction: The logout.
+            accounts: Of its user, as far as they are known already.
+        """
         # Asked together, in one round trip.
         is_full = self._index.has_full_buckets()
         try:
-            accounts, places = await self._index.look_up(eviction)
-            found = Found(accounts, keys=places, index_full=bool(await is_full))
+            named, places = await self._index.look_up(eviction)
+            found = Found(named.union(accounts), keys=places, index_full=bool(await is_full))
         finally:
             is_full.cancel()
-        await self._add_subjects(eviction, found, accounts)
+        if found.accounts != named:
+            found.keys |= await self._index.places_of(found.accounts - named)
+        await self._add_subjects(eviction, found, found.accounts)
         await self._derive(eviction, found)
         return found
 

@@ -146,6 +146,10 @@ class CacheWatcher:
     def _stores(self) -> list[CacheStore]:
         return list({id(cache.store): cache.store for cache in self._caches if cache.is_read}.values())
 
+    def names_on(self, store: CacheStore) -> set[str]:
+        """The caches on one Redis that are read."""
+        return {cache.name for cache in self._of(store)}
+
     def _of(self, store: CacheStore) -> list[Cache]:
         return [cache for cache in self._caches if cache.store is store and cache.is_read]
 
@@ -239,12 +243,15 @@ class CacheWatcher:
         if reading is not None:
             reading.set()
 
-    async def read_store(self, store: CacheStore, *, flush: bool = False) -> None:
-        """Look at every value of the caches on one Redis; arguments and errors as of `read_all`."""
+    async def read_store(self, store: CacheStore, *, flush: bool = False, until: asyncio.Event | None = None) -> None:
+        """Look at every value of the caches on one Redis, until this is set; else as `read_all`."""
         for cache in self._of(store):
             began = time.monotonic()
             counts = Counts()
             async for keys in store.scan(cache.pattern):
+                # Between two batches: what was removed is noted, and its refresh tokens are revoked.
+                if until is not None and until.is_set():
+                    return
                 own = self._by_cache(store, keys).get(cache.name, [])
                 counts += await self._examine(cache, own, flush=flush)
             self._metrics.keys.labels(cache.name).set(counts.values)
@@ -257,7 +264,7 @@ class CacheWatcher:
             )  # fmt: skip
 
     def _note_notified(self, store: CacheStore, notified: float) -> None:
-        names = {cache.name for cache in self._of(store)}
+        names = self.names_on(store)
         self._notified = self._notified | names if notified else self._notified - names
         for name in names:
             self._metrics.notified.labels(name).set(notified)

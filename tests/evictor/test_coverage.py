@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import redis.asyncio
 
 from receiver.bus.events import acks
@@ -26,7 +24,7 @@ from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import pytest
 
     from receiver.bus.caches.cache_changes import CacheChanges
     from receiver.bus.caches.cache_store import CacheStore
@@ -34,32 +32,10 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
     from tests.support.op import OP
 
-PLAIN = ("ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-config")
-"""A user as managed services give one: without CONFIG."""
-
 SETTING = "notify-keyspace-events"
 
 STORM = LEAST * 3
 """Evictions, more than one worker takes in hand at once."""
-
-
-@pytest.fixture
-async def plain_url(redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis) -> AsyncIterator[str]:
-    """Of a Redis that neither notifies nor lets that be asked or changed."""
-    before: Any = await redis_client.config_get(SETTING)
-    await redis_client.config_set(SETTING, "")
-    await redis_client.execute_command(*PLAIN)
-    yield redis_server.url.replace("redis://", "redis://plain:pw@")
-    await redis_client.config_set(SETTING, before[SETTING])
-    await redis_client.execute_command("ACL", "DELUSER", "plain")
-
-
-@pytest.fixture
-def work_plain(
-    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, plain_url: str
-) -> Work:
-    """`at_work` on that Redis."""
-    return functools.partial(at_work, redis_server, redis_client, clock, op, redis_url=plain_url)
 
 
 def session(world: World, sid: str) -> bytes:
@@ -104,11 +80,11 @@ async def test_many_share_one_reading(
     readings = 0
     read = CacheWatcher.read_store
 
-    async def counted(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def counted(self: CacheWatcher, store: CacheStore, **how: Any) -> None:
         nonlocal readings
         readings += 1
         await asyncio.sleep(0.05)
-        await read(self, store, flush=flush)
+        await read(self, store, **how)
 
     async with work_plain(FLASK) as world:
         monkeypatch.setattr(CacheWatcher, "read_store", counted)
@@ -129,9 +105,9 @@ async def test_it_takes_too_long(
     gate = asyncio.Event()
     read = CacheWatcher.read_store
 
-    async def slow(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def slow(self: CacheWatcher, store: CacheStore, **how: Any) -> None:
         await gate.wait()
-        await read(self, store, flush=flush)
+        await read(self, store, **how)
 
     async with work_plain(FLASK, WEB, read_within_s=0.1) as world:
         monkeypatch.setattr(CacheWatcher, "read_store", slow)
@@ -175,9 +151,9 @@ async def test_a_storm_shared_by_two_workers(
     handled: list[tuple[int, str]] = []
     read, evict = CacheWatcher.read_store, Evictor.evict
 
-    async def counted(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def counted(self: CacheWatcher, store: CacheStore, **how: Any) -> None:
         readings.append(self)
-        await read(self, store, flush=flush)
+        await read(self, store, **how)
 
     async def noted(self: Evictor, eviction: Eviction) -> frozenset[str]:
         handled.append((id(self), eviction.id))
@@ -209,11 +185,11 @@ async def test_a_worker_that_begins(
     readings, gate = 0, asyncio.Event()
     read = CacheWatcher.read_store
 
-    async def held(self: CacheWatcher, store: CacheStore, *, flush: bool = False) -> None:
+    async def held(self: CacheWatcher, store: CacheStore, **how: Any) -> None:
         nonlocal readings
         readings += 1
         await gate.wait()
-        await read(self, store, flush=flush)
+        await read(self, store, **how)
 
     async def at_once(_: Worker) -> None:
         return
