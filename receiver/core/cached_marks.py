@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.marks import anew_name, client_suffix, digest, mark_names
+from receiver.core.marks import Mark, MarkNames, Name, anew_name, client_suffix, digest, mark_names
 from receiver.core.verdict import Marks
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
-    from receiver.core.marks import Mark, MarkNames, Name
 
 SUBJECT_AND_ACCOUNT = 2
 """Names a user has who is known by both; then what is marked under the one has to be under the other."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.layouts import forms
-from receiver.diagnosis.checks import Area
+from receiver.diagnosis.checks import Area, Check
 from receiver.evictor.reading import read
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.events.unknown import Unknown
     from receiver.core.layouts.layout import Value
-    from receiver.diagnosis.checks import Check
     from receiver.evictor.caches import Cache, Caches
 
 MAX_KEYS = 20_000

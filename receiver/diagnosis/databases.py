@@ -9,7 +9,7 @@ from receiver.bus.events import acks
 from receiver.bus.events.trace import LIVE_S
 from receiver.bus.link import databases
 from receiver.bus.link.connection import Failure
-from receiver.diagnosis.checks import Area
+from receiver.diagnosis.checks import Area, Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import KeyNames
-    from receiver.diagnosis.checks import Check
 
 MAX_APPS = 5
 """Apps that are named."""

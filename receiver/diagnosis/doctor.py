@@ -17,7 +17,7 @@ from receiver.bus.watches import Watch
 from receiver.core.tokens.discovery import address_of
 from receiver.diagnosis.cache_checks import check_cache, check_index, check_unknown, sample
 from receiver.diagnosis.caches import LAST
-from receiver.diagnosis.checks import Area, Check
+from receiver.diagnosis.checks import Area, Check, Outcome
 from receiver.diagnosis.databases import check_listeners, find_listeners
 from receiver.diagnosis.endpoint_checks import check_endpoint, endpoints
 from receiver.diagnosis.op import DatingFetcher, OpDocument, fetch, find_elsewhere
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from receiver.core.tenants import Tenant
-    from receiver.diagnosis.checks import Outcome
     from receiver.ops.settings import Settings
     from receiver.ops.tenant_settings import TenantSettings
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.command_token import COMMANDS
-from receiver.diagnosis.checks import Area
+from receiver.diagnosis.checks import Area, Check
 from receiver.ingress.inputs import commands, revocation, ssf_push
 from receiver.ingress.inputs.address import address_of
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from receiver.core.tenants import Tenant
-    from receiver.diagnosis.checks import Check
     from receiver.ops.tenant_settings import TenantSettings
 
 

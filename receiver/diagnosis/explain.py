@@ -9,23 +9,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.core.numeric_date import MAX_NUMERIC_DATE
-from receiver.core.tenants import TenantDirectory
+from receiver.core.tenants import Tenant, TenantDirectory
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.logout_token import accepted
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.judgement import Judgement, judge
-from receiver.diagnosis.kinds import case_of, kind_of
+from receiver.diagnosis.kinds import Case, Kind, case_of, kind_of
 from receiver.diagnosis.known_keys import JudgementWithKeys, judge_as_the_service
 from receiver.diagnosis.terminal import DIM, GREEN, RED, dump, mark, paint, plain, widths
-from receiver.errors import ConfigurationError, PublishError
+from receiver.errors import ConfigurationError, DependencyError, PublishError
 from receiver.ingress.inputs.token_verifier import check_valid_now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from receiver.core.tenants import Tenant
-    from receiver.diagnosis.kinds import Case, Kind
-    from receiver.errors import DependencyError
     from receiver.ops.settings import Settings
 
 SCOPES = {"session": "the session sid names", "user": "every session of the user sub names"}

@@ -14,14 +14,13 @@ from receiver.core.tokens.jwe import RULE as OPENING
 from receiver.core.tokens.logout_token import PARSING, RULES, accepted
 from receiver.core.tokens.rule import Examination, NotFoundError, Rule, enforce
 from receiver.diagnosis.rule_text import seen
-from receiver.errors import LogoutTokenError, ReceiverError
+from receiver.errors import Code, LogoutTokenError, ReceiverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.core.eviction import Scope
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.errors import Code
 
 Outcome = Literal["passed", "failed", "skipped"]
 

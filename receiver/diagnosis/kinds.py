@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from receiver.core.signals import security_event as se
 from receiver.core.signals.set_claims import SET_TYPE, SETExamination
-from receiver.core.tenants import TenantDirectory
+from receiver.core.tenants import Tenant, TenantDirectory
 from receiver.core.tokens import command_token, revocation_token, signed_token
 from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.logout_token import PARSING
 from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.judgement import LOGOUT, KindRules, tenant_for
-from receiver.errors import ConfigurationError, LogoutTokenError
+from receiver.errors import ConfigurationError, LogoutTokenError, ReceiverError
 from receiver.ingress.http.responses import Policy
 from receiver.ingress.inputs import commands, revocation, ssf_push
 from receiver.ingress.inputs.address import address_of
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from receiver.core.eviction import Scope
     from receiver.core.signals.transmitter import Transmitter
-    from receiver.core.tenants import Tenant
-    from receiver.errors import ReceiverError
     from receiver.ops.settings import Settings
 
 Kind = Literal["logout", "set", "command", "revocation"]

@@ -10,7 +10,7 @@ from receiver.bus.shared_keys import SharedKeySets
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.op import DatingFetcher, fetch_key_set
-from receiver.errors import JWKSUnavailableError
+from receiver.errors import DependencyError, JWKSUnavailableError
 from receiver.ingress.keys.tenant_keys import shared_name
 from receiver.ingress.keys.verification import EVIDENCE
 from receiver.ops.redis_settings import EMBEDDED
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from receiver.core.tenants import Tenant
     from receiver.diagnosis.judgement import Judgement
-    from receiver.errors import DependencyError
     from receiver.ops.settings import Settings
 
     JudgedBy = Callable[[KeySet | DependencyError], Judgement]

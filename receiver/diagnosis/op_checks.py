@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.core.tokens.jwks import parse_key_set
+from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.diagnosis import issuers
-from receiver.diagnosis.checks import Area
+from receiver.diagnosis.checks import Area, Check
 from receiver.diagnosis.terminal import show
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.jwk import UnusableKey
-    from receiver.core.tokens.jwks import KeySet
-    from receiver.diagnosis.checks import Check
     from receiver.diagnosis.op import Document, OpDocument
 
 DATE_RESOLUTION_S = 1.0

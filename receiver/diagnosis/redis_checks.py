@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from receiver.diagnosis.checks import Area
+from receiver.diagnosis.checks import Area, Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from receiver.bus.link.inspect import RedisFacts
-    from receiver.diagnosis.checks import Check
 
 MIN_VERSION = (6, 2)
 """Streams with approximate trimming and the commands we use are all there from 6.2 on."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.diagnosis.checks import Area
+from receiver.diagnosis.checks import Area, Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from receiver.bus.streams import StreamNote
     from receiver.bus.watches import Watermark
-    from receiver.diagnosis.checks import Check
     from receiver.ops.tenant_settings import TenantSettings
 
 SILENT_S = 600.0

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.events.stream import END, NO_NUMBER, StreamReader
+from receiver.bus.events.stream import END, NO_NUMBER, Entry, StreamReader
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.cursor import Cursor
@@ -19,7 +19,6 @@ from receiver.tasks import leave_if_cancelled
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from receiver.bus.events.stream import Entry
     from receiver.core.eviction import Eviction
     from receiver.ops.settings import Settings
 

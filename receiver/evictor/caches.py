@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import CacheKey
-from receiver.bus.caches.cache_store import glob
+from receiver.bus.caches.cache_store import CacheStore, glob
 from receiver.evictor.examined import Examined
 from receiver.evictor.room import Room
 from receiver.evictor.turns import Turns
@@ -15,7 +15,6 @@ from receiver.evictor.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from receiver.bus.caches.cache_store import CacheStore
     from receiver.core.eviction import Eviction
     from receiver.core.layouts import Layout, Per
     from receiver.core.layouts.layout import Raw, Value

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.blobs import ATTEMPTS, pause_s
-from receiver.core.layouts.layout import TOO_LARGE, WHOLE
+from receiver.core.layouts.layout import TOO_LARGE, WHOLE, Change, Value
 from receiver.core.verdict import sid_digest
 from receiver.evictor import bookkeeping
-from receiver.evictor.decisions import user_digest
+from receiver.evictor.decisions import ByLogout, ByMarks, user_digest
 from receiver.evictor.reading import read_one
 from receiver.ops.logs import emit
 
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from receiver.core.layouts.cached_sign_in import CachedSignIn
-    from receiver.core.layouts.layout import Change, Value
     from receiver.core.layouts.msal_cache import Holder, RefreshToken
     from receiver.evictor.caches import Cache
-    from receiver.evictor.decisions import ByLogout, ByMarks
 
 log = logging.getLogger("receiver.evictor")
 

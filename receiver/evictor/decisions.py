@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import account_digest
-from receiver.core.layouts.layout import TOO_LARGE, WHOLE
+from receiver.core.layouts.layout import TOO_LARGE, WHOLE, Raw, Value
 from receiver.core.marks import CLOCK_SKEW_S, client_suffix, digest
 from receiver.core.verdict import Marks, Verdict, judge, means
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
-    from receiver.core.layouts.layout import Raw, Value
     from receiver.core.layouts.msal_cache import Holder
     from receiver.core.remembered import Remembered
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.caches.cache_index import CacheKey, account_digest
-from receiver.bus.caches.rechecks import Recheck
+from receiver.bus.caches.rechecks import Recheck, Rechecks
 from receiver.bus.link.connection import Failure
 from receiver.core.cached_marks import suffix_of
-from receiver.core.layouts.layout import WHOLE
+from receiver.core.layouts.layout import WHOLE, Value
 from receiver.core.marks import digest
 from receiver.core.verdict import sid_digest
 from receiver.errors import UndoneError
 from receiver.evictor import bookkeeping
 from receiver.evictor.clear import Cleared, clear
 from receiver.evictor.decisions import ByLogout, user_digest
-from receiver.evictor.find import failure_of, users_of
+from receiver.evictor.find import Finder, Found, failure_of, users_of
 from receiver.evictor.reading import read
 from receiver.evictor.unknown import report, unknown_of
 from receiver.ops.logs import emit
@@ -27,14 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
     from receiver.bus.caches.awaited import AwaitedSignIns
-    from receiver.bus.caches.rechecks import Rechecks
     from receiver.bus.caches.removals import Removals
     from receiver.core.eviction import Eviction
-    from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.coverage import Coverage
-    from receiver.evictor.find import Finder, Found
     from receiver.ops.evictor_metrics import EvictorMetrics
 
 log = logging.getLogger("receiver.evictor")

@@ -11,14 +11,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from receiver.bus.caches.cache_index import notes
+from receiver.bus.caches.cache_index import CacheIndex, notes
 from receiver.bus.link.connection import Failure
 from receiver.core.verdict import Verdict
-from receiver.evictor.clear import clear
-from receiver.evictor.decisions import ByMarks
+from receiver.evictor.clear import Cleared, clear
+from receiver.evictor.decisions import ByMarks, Decision
 from receiver.evictor.early import Early
 from receiver.evictor.evict import key_digest, remembered_as
-from receiver.evictor.known import ask, own
+from receiver.evictor.known import Known, ask, own
 from receiver.evictor.reading import read
 from receiver.evictor.returned import Returned
 
@@ -26,14 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from receiver.bus.caches.awaited import AwaitedSignIns
-    from receiver.bus.caches.cache_index import CacheIndex
     from receiver.bus.caches.removals import Removals
     from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
-    from receiver.evictor.clear import Cleared
-    from receiver.evictor.decisions import Decision
-    from receiver.evictor.known import Known
     from receiver.ops.evictor_metrics import EvictorMetrics
 
 MAX_KEY = 1024

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from receiver.bus.caches.cache_index import CacheKey
+from receiver.bus.caches.cache_index import CacheIndex, CacheKey
 from receiver.bus.caches.cache_store import CircuitOpenError
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.marks import digest
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Collection
 
-    from receiver.bus.caches.cache_index import CacheIndex
     from receiver.core.eviction import Eviction
     from receiver.evictor.caches import Cache, Caches
 

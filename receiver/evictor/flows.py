@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from receiver.core.eviction import EVENT_TYPE
+from receiver.core.eviction import EVENT_TYPE, Eviction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from receiver.core.eviction import Eviction
 
 Flow = tuple["Hashable", ...]
 """Tenant, input, what else those of one batch have in common, second: turns go round at each step of this way."""

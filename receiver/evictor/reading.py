@@ -7,12 +7,11 @@ import functools
 from typing import TYPE_CHECKING
 
 from receiver.core.layouts.foreign_json import MAX_BYTES
-from receiver.core.layouts.layout import TOO_LARGE, Value
+from receiver.core.layouts.layout import TOO_LARGE, Raw, Value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-    from receiver.core.layouts.layout import Raw
     from receiver.evictor.caches import Cache
 
 LARGE = 256 * 1024

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from receiver.bus.link.connection import Failure, describe
-from receiver.evictor.examine import Counts
+from receiver.evictor.examine import Counts, Examiner
 from receiver.ops.logs import emit
 from receiver.tasks import cancel, together
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from receiver.bus.caches.watched import Watched
     from receiver.bus.link.lease import Lease
     from receiver.evictor.caches import Cache, Caches
-    from receiver.evictor.examine import Examiner
     from receiver.ops.evictor_metrics import EvictorMetrics
 
 log = logging.getLogger("receiver.evictor")

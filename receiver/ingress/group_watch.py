@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from receiver.core.pace import Paces, room_used
+from receiver.core.pace import Pace, Paces, room_used
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.events.groups import Progress
     from receiver.bus.events.publish import Retention
-    from receiver.core.pace import Pace
     from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.groups")

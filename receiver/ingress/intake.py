@@ -12,9 +12,9 @@ from receiver.errors import ReceiverError
 from receiver.ingress import audit
 from receiver.ingress.accepted import Accepted
 from receiver.ingress.http.responses import answer_to
-from receiver.ingress.outbox import IN_OUTBOX
+from receiver.ingress.outbox import IN_OUTBOX, OutboxPublisher
 from receiver.ops.logs import emit
-from receiver.ops.metrics import UNKNOWN_TENANT, Children
+from receiver.ops.metrics import UNKNOWN_TENANT, Children, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from receiver.ingress.http.sender import Sender
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.keys.held import HeldToken
-    from receiver.ingress.outbox import OutboxPublisher
-    from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.request")
 

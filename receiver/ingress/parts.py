@@ -27,9 +27,9 @@ from receiver.ingress.keys.key_store import KeyStore
 from receiver.ingress.keys.tenant_keys import KeyPolicy
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
-from receiver.ops.audit_settings import STDOUT
+from receiver.ops.audit_settings import STDOUT, AuditSettings
 from receiver.ops.process_metrics import at_zero
-from receiver.ops.redis_settings import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED, RedisSettings
 from receiver.outbound.egress import Ways, egresses_of
 from receiver.outbound.fetch import Fetcher
 
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 
     from receiver.ingress.api.access import BearerTokens
     from receiver.ingress.inputs.sources import Sources
-    from receiver.ops.audit_settings import AuditSettings
     from receiver.ops.metrics import Metrics
-    from receiver.ops.redis_settings import RedisSettings
     from receiver.ops.sections import OutboxSettings
     from receiver.ops.settings import Settings
     from receiver.runtime.supervisor import Supervisor

@@ -11,14 +11,13 @@ from urllib.parse import quote_plus, urlencode
 
 from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.errors import SourceError
-from receiver.outbound.fetch import NoAnswer
+from receiver.outbound.fetch import Fetcher, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.core.tenants import Tenant
     from receiver.ops.ssf_settings import AccessSettings
-    from receiver.outbound.fetch import Fetcher
 
 LONGEST_S = 86_400.0
 """Seconds a token is used at most, also where its issuer says more."""

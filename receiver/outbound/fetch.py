@@ -14,7 +14,7 @@ from yarl import URL
 
 from receiver import __version__
 from receiver.errors import FetchError
-from receiver.outbound.egress import Ways
+from receiver.outbound.egress import Egress, Egresses, Way, Ways
 from receiver.outbound.turns import HostTurns, PauseError, Urgency, retry_after_s
 from receiver.outbound.unreachable import LOOK_AT, explain_unreachable
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from receiver.ops.sections import OutboundSettings
-    from receiver.outbound.egress import Egress, Egresses, Way
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
-from receiver.core.directory import read_page
+from receiver.core.directory import Page, read_page
 from receiver.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from receiver.core.directory import Page
     from receiver.outbound.source import AuthorizedSource
 
 VALID_FROM: Final = "signInSessionsValidFromDateTime"

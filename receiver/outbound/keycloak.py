@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.realm import read_admin_events, read_users
+from receiver.core.realm import AdminEvent, read_admin_events, read_users
 from receiver.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from receiver.core.realm import AdminEvent
     from receiver.outbound.source import AuthorizedSource
 
 MOST = 100

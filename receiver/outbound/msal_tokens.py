@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from receiver.errors import ConfigurationError, SourceError
-from receiver.outbound.fetch import NoAnswer
+from receiver.outbound.fetch import Fetcher, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from receiver.ops.graph_settings import GraphSettings
-    from receiver.outbound.fetch import Fetcher
 
 
 class MsalTokens:

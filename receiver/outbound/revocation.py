@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from receiver.ops.logs import emit
-from receiver.outbound.fetch import NoAnswer
+from receiver.outbound.fetch import Fetcher, NoAnswer
 from receiver.outbound.revocation_endpoint import RevocationEndpoint, TenantRevocation
 from receiver.outbound.revocation_request import Outcome, RevocationClient, build_request, is_refresh_token, judge
 from receiver.tasks import cancel, finish
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from receiver.ops.tenant_settings import TenantSettings
-    from receiver.outbound.fetch import Fetcher
 
 log = logging.getLogger("receiver.revocation")
 

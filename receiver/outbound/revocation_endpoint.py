@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import FetchError
-from receiver.outbound.fetch import is_acceptable
+from receiver.outbound.fetch import Fetcher, is_acceptable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from receiver.outbound.fetch import Fetcher
     from receiver.outbound.revocation_request import RevocationClient
 
 DISCOVERY_KEEP_S = 3600.0

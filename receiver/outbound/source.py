@@ -7,14 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from receiver.errors import SourceError
-from receiver.outbound.fetch import NoAnswer
+from receiver.outbound.fetch import Answer, Fetcher, NoAnswer
 from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from receiver.core.tenants import Tenant
-    from receiver.outbound.fetch import Answer, Fetcher
 
 LONGEST_PAUSE_S = 3600.0
 """The longest `Retry-After` that is obeyed, seconds."""

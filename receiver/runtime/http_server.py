@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
-from receiver.runtime.connection import IS_KNOWN_AIOHTTP, Connection
+from receiver.runtime.connection import IS_KNOWN_AIOHTTP, Connection, Whole
 from receiver.runtime.heads import Heads
 from receiver.runtime.peers import Place, next_to_go
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-
-    from receiver.runtime.connection import Whole
 
     Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 

@@ -11,7 +11,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from receiver.bus.lua import Script
+from receiver.bus.lua import Argument, Script
 from receiver.errors import UndoneError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     import redis
 
-    from receiver.bus.lua import Argument
     from receiver.core.layouts.layout import Change, Cut
 
 SWAP = Script.read("swap")

@@ -10,15 +10,13 @@ from redis.exceptions import RedisClusterException, ResponseError
 
 from receiver.bus.caches.cache_changes import CacheChanges, text_of
 from receiver.bus.caches.cache_store import SCAN_COUNT, CacheStore
-from receiver.bus.link.connection import access_of, check_url, tls_of
+from receiver.bus.link.connection import RedisOptions, access_of, check_url, tls_of
 from receiver.bus.link.tls_files import TLSConnection
 from receiver.bus.link.trips import ClusterTrips
 from receiver.bus.link.urls import CLUSTER, RedisURL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
-
-    from receiver.bus.link.connection import RedisOptions
 
 
 def is_cluster(url: str) -> bool:

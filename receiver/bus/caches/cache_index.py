@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from receiver.bus.link.pieces import pieces
 from receiver.bus.lua import Script
-from receiver.core.index_names import PLAIN
+from receiver.core.index_names import PLAIN, IndexNames
 from receiver.core.layouts import foreign_json
-from receiver.core.layouts.cached_sign_in import seconds, text
+from receiver.core.layouts.cached_sign_in import CachedSignIn, seconds, text
 from receiver.core.marks import digest
 from receiver.errors import BadValueError
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from receiver.bus.link.exchange import Command
     from receiver.bus.link.trips import Trips
     from receiver.core.eviction import Eviction
-    from receiver.core.index_names import IndexNames
-    from receiver.core.layouts.cached_sign_in import CachedSignIn
 
 LEARN = Script.read("learn")
 

@@ -18,7 +18,7 @@ from receiver.bus.caches.cache_changes import CacheChanges, are_sent, text_of
 from receiver.bus.link import databases
 from receiver.bus.link.servers import Failure
 from receiver.bus.link.trips import Trips, pairs_of
-from receiver.core.layouts.layout import STRING, Raw
+from receiver.core.layouts.layout import STRING, Cut, Raw
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.exchange import Command
-    from receiver.core.layouts.layout import Cut
 
 SCAN_COUNT = 1000
 """Keys looked at in one step of a SCAN, during which Redis serves no other client: more takes longer."""

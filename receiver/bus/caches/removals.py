@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from receiver.bus.link.connection import Failure
 from receiver.bus.link.group_commit import GroupCommit
 from receiver.bus.link.pieces import pieces
-from receiver.bus.link.trips import pairs_of
-from receiver.bus.lua import Script
+from receiver.bus.link.trips import Trips, pairs_of
+from receiver.bus.lua import Argument, Script
 from receiver.core import remembered
 from receiver.core.cached_marks import anew_names, marks_of, suffix_of, what_they_say
-from receiver.core.marks import digest, read_mark, write_mark
+from receiver.core.marks import Mark, digest, read_mark, write_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from receiver.bus.keys import KeyNames
-    from receiver.bus.link.trips import Trips
-    from receiver.bus.lua import Argument
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.cached_sign_in import CachedSignIn
-    from receiver.core.marks import Mark
     from receiver.core.remembered import Remembered
     from receiver.core.verdict import Marks
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from receiver.bus.events import stream
 from receiver.bus.link.connection import failing_as
 from receiver.core.cursor import order
-from receiver.core.eviction import eviction_id
+from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import KeyNames
-    from receiver.core.eviction import Eviction
 
 CHUNK = 200
 """Entries fetched in one round trip: some 200 KiB. More would hold up what else this event loop has to do."""

@@ -15,11 +15,11 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from receiver.bus.events.publish_arguments import PublishArguments
 from receiver.bus.link.connection import Failure, describe, is_passing
-from receiver.bus.link.exchange import Exchange
+from receiver.bus.link.exchange import Command, Exchange
 from receiver.bus.link.group_commit import Again, GroupCommit
 from receiver.bus.link.inspect import probe_publish
 from receiver.bus.lua import Script
-from receiver.core.index_names import PLAIN
+from receiver.core.index_names import PLAIN, IndexNames
 from receiver.core.marks import CLOCK_SKEW_S
 from receiver.errors import EventRefusedError, PublishError
 
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.keys import KeyNames
-    from receiver.bus.link.exchange import Command
     from receiver.core.eviction import Eviction
-    from receiver.core.index_names import IndexNames
 
 PUBLISH = Script.read("publish", "date", "lines")
 """Spends the jti, sets the marks, resolves and appends in one step, so a failed publish never burns the jti."""

@@ -6,7 +6,7 @@ from json.encoder import encode_basestring as encode_text
 from json.encoder import encode_basestring_ascii as encode_ascii
 from typing import TYPE_CHECKING
 
-from receiver.core.eviction import eviction_id
+from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.marks import client_suffix, digest
 from receiver.core.repeats import id_of, subject_of
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.events.publish import Retention
     from receiver.bus.keys import KeyNames
-    from receiver.core.eviction import Eviction
     from receiver.core.index_names import IndexNames
 
 MAX_EVENT_BYTES = 64 * 1024

@@ -20,7 +20,7 @@ from receiver.bus.link.servers import ServerConnection, is_demotion
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Command = tuple[str | int | float | bytes | memoryview, ...]
+Command = tuple[str | int | float | bytes | memoryview, ...]
 
 CHUNK = 64 * 1024
 """Bytes read from the socket at once."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from receiver.bus.link.exchange import exchange_packed, pack
+from receiver.bus.link.exchange import Command, exchange_packed, pack
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import redis.asyncio
     from redis.asyncio.cluster import RedisCluster
 
-    from receiver.bus.link.exchange import Command
     from receiver.bus.lua import Argument, Script
 
 MAX_COMMANDS = 500

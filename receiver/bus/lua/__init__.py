@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    Argument = str | bytes | int | float
+Argument = str | bytes | int | float
 
 
 @dataclass(frozen=True, slots=True)

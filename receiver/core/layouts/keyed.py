@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from receiver.core.layouts.layout import Layout, Value
-
-if TYPE_CHECKING:
-    from receiver.core.layouts.layout import Raw
+from receiver.core.layouts.layout import Layout, Raw, Value
 
 TEMPLATE_FIELDS = frozenset({"account", "client_id", "iss", "sid", "sub", "tenant"})
 """What the template may name, in braces."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -12,8 +12,6 @@ from receiver.core.layouts.msal_cache import Holder, RefreshToken
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
     from receiver.core.layouts.cached_sign_in import CachedSignIn
 
 Per = Literal["session", "user"]

@@ -10,14 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from receiver.core.layouts.layout import Value
+from receiver.core.layouts.layout import Raw, Value
 from receiver.core.layouts.session import Session
 from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from receiver.core.layouts.layout import Raw
 
 INDEX = "index:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME:"
 """Below the namespace: sets of session ids, by the name of the principal. Spring's OIDC login takes the `sub`."""

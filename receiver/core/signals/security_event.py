@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NewType
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.signals import set_claims
 from receiver.core.signals.set_claims import SETExamination
-from receiver.core.signals.subjects import USABLE_MEMBERS
+from receiver.core.signals.subjects import USABLE_MEMBERS, Subject
 from receiver.core.tokens import jwks, jws, registration, times
 from receiver.core.tokens.rule import Examination, Rule, enforce
 from receiver.errors import Code, LogoutTokenError, PublishError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from receiver.core.signals.event_types import EventType
-    from receiver.core.signals.subjects import Subject
     from receiver.core.signals.transmitter import Transmitter
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.jws import UnverifiedToken

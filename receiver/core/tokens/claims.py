@@ -12,16 +12,13 @@ import re
 from typing import TYPE_CHECKING, TypeGuard
 
 from receiver.core.eviction import MAX_ID_CHARS
-from receiver.core.tenants import TENANT_ID_PLACEHOLDER
+from receiver.core.tenants import TENANT_ID_PLACEHOLDER, Tenant
 from receiver.core.tokens import times
-from receiver.core.tokens.rule import Rule, where_tenant
+from receiver.core.tokens.rule import Examination, Rule, where_tenant
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from receiver.core.tenants import Tenant
-    from receiver.core.tokens.rule import Examination
 
     Claims = Mapping[str, object]
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from receiver.core.tokens.claims import check_no_nonce, find_issuer, find_token_id, is_plain_id
 from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
 from receiver.core.tokens.explicit_type import check_explicit_type
-from receiver.core.tokens.rule import Rule
+from receiver.core.tokens.rule import Examination, Rule
 from receiver.core.tokens.times import check_not_before, find_issued_at
 from receiver.errors import Code, LogoutTokenError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from receiver.core.tenants import Tenant
-    from receiver.core.tokens.rule import Examination
 
     Claims = Mapping[str, object]
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.core.tenants import TENANT_ID_PLACEHOLDER
+from receiver.core.tenants import TENANT_ID_PLACEHOLDER, Tenant
 from receiver.errors import FetchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from receiver.core.tenants import Tenant
 
 
 def address_of(tenant: Tenant) -> str:

@@ -26,14 +26,13 @@ from receiver.core.tokens.jws import (
     check_shape,
     read_header,
 )
-from receiver.core.tokens.rule import Rule
+from receiver.core.tokens.rule import Examination, Rule
 from receiver.errors import Code, ConfigurationError, LogoutTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.core.tokens.rule import Examination
 
 KEY_MANAGEMENT = frozenset(
     {"RSA-OAEP-256", "RSA-OAEP", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW"}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from receiver.core.tenants import GUID, TENANT_ID_PLACEHOLDER
 from receiver.core.tokens.jwk import Fault, UnusableKey, VerificationKey, read_key
-from receiver.core.tokens.rule import Rule, where_tenant
+from receiver.core.tokens.rule import Examination, Rule, where_tenant
 from receiver.core.tokens.signatures import is_signed_by
 from receiver.errors import Code, DependencyError, LogoutTokenError
-
-if TYPE_CHECKING:
-    from receiver.core.tokens.rule import Examination
 
 MAX_KEYS = 200
 """Keys read from one set; Entra publishes about ten."""

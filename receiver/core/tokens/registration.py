@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from receiver.core.tokens.jwe import have_a_key_in_common
 from receiver.core.tokens.jwk import FAMILIES
-from receiver.core.tokens.rule import Rule, where_tenant
+from receiver.core.tokens.rule import Examination, Rule, where_tenant
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.core.tokens.rule import Examination
 
 LOGOUT_TYPES = frozenset({"logout+jwt", "application/logout+jwt"})
 """The explicit type of a logout token (BCL §2.4)."""

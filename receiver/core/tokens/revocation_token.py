@@ -11,7 +11,7 @@ from receiver.core.numeric_date import numeric_date
 from receiver.core.tokens.claims import find_issuer, find_token_id
 from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
 from receiver.core.tokens.explicit_type import check_explicit_type
-from receiver.core.tokens.rule import Rule
+from receiver.core.tokens.rule import Examination, Rule
 from receiver.core.tokens.times import check_not_before
 from receiver.errors import Code, LogoutTokenError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from receiver.core.tenants import Tenant
-    from receiver.core.tokens.rule import Examination
 
 TYPE = "global-token-revocation+jwt"
 """The explicit type."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from receiver.core.numeric_date import numeric_date
-from receiver.core.tokens.rule import Rule
+from receiver.core.tokens.rule import Examination, Rule
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from receiver.core.tenants import Tenant
-    from receiver.core.tokens.rule import Examination
 
     Claims = Mapping[str, object]
 

@@ -17,7 +17,7 @@ from receiver.ingress.api.names import NameCalls
 from receiver.ingress.api.sessions import SessionCalls
 from receiver.ingress.api.traces import EvictionTraces
 from receiver.ingress.http import responses
-from receiver.ops.api_tokens import ApiToken
+from receiver.ops.api_tokens import ApiToken, Scope
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from receiver.ingress.api.feed import EventFeed
     from receiver.ingress.http.dispatcher import Dispatcher
     from receiver.ingress.inputs import Row
-    from receiver.ops.api_tokens import Scope
     from receiver.ops.metrics import Metrics
     from receiver.ops.settings import Settings
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from receiver.bus.events.stream import NO_NUMBER
+from receiver.bus.events.stream import NO_NUMBER, Entry
 from receiver.core.cursor import BEGINNING, order
 from receiver.errors import BadEventError, Code, RequestError, UnknownEventTypeError
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from receiver.bus.events.stream import Entry
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.api.feed import Delivery, EventFeed, FeedReader

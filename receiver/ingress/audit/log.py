@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from receiver import __version__
-from receiver.core.audit import Chain
+from receiver.core.audit import AuditKey, Chain
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from receiver.core.audit import AuditKey
     from receiver.ingress.audit.sink import Sink
     from receiver.ops.metrics import Metrics
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientPayloadError, web_exceptions
+from aiohttp import ClientPayloadError, web, web_exceptions
 
 from receiver.errors import Code, RequestError
 from receiver.runtime.peers import Place, next_to_go, peer_of
@@ -16,7 +16,6 @@ from receiver.runtime.peers import Place, next_to_go, peer_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from aiohttp import web
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

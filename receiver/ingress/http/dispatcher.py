@@ -16,7 +16,7 @@ from receiver.ingress.http.in_flight import InFlight
 from receiver.ingress.http.routes import PublicRoutes
 from receiver.ingress.http.sender import Sender
 from receiver.ingress.http.together import Together
-from receiver.ingress.inputs import Message
+from receiver.ingress.inputs import Message, Row
 from receiver.runtime.http_server import HttpServer, Limits, answer_expectation
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from receiver.core.tenants import Tenant, TenantDirectory
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.inputs import Row
     from receiver.ingress.intake import Intake
     from receiver.ops.listener_settings import PublicSettings
     from receiver.ops.metrics import Metrics

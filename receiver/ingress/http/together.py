@@ -15,7 +15,7 @@ from receiver import tracing
 from receiver.ingress.http import responses
 from receiver.ingress.http.body import bounded, check_kind
 from receiver.ingress.http.sender import Sender
-from receiver.ingress.inputs import Message
+from receiver.ingress.inputs import Message, PromptInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.http.in_flight import InFlight
     from receiver.ingress.http.routes import PublicRoutes
-    from receiver.ingress.inputs import PromptInput
     from receiver.ingress.intake import Intake
     from receiver.ops.listener_settings import PublicSettings
     from receiver.runtime.connection import Whole

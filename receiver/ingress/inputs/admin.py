@@ -10,19 +10,17 @@ from aiohttp import web
 
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens.claims import check_subject
-from receiver.errors import Code, RequestError
+from receiver.errors import Code, ReceiverError, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.http.json_body import Date, Flag, JsonBody, Text, parse_body
-from receiver.ingress.inputs.message import HttpInput
+from receiver.ingress.inputs.message import HttpInput, Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from receiver.bus.sign_ins.names import NameKind, Names
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.errors import ReceiverError
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.inputs.message import Message
 
 INPUT: Final = "admin"
 

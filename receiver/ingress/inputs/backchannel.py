@@ -8,13 +8,12 @@ from urllib.parse import parse_qsl
 
 from receiver.errors import Code, RequestError
 from receiver.ingress.http import responses
-from receiver.ingress.inputs.message import PromptInput
+from receiver.ingress.inputs.message import Message, PromptInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from receiver.core.eviction import Eviction
-    from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_verifier import TokenVerifier
 
 PATH = "/backchannel-logout"

@@ -14,21 +14,19 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from receiver.bus.events.event_search import FoundEvent
-from receiver.bus.events.trace import trace
+from receiver.bus.events.trace import Trace, trace
 from receiver.core.tokens.command_token import may_be_called
 from receiver.ingress.inputs.poller import Poller
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
-from receiver.outbound.fetch import NoAnswer
+from receiver.outbound.fetch import Answer, NoAnswer
 from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
     from receiver.bus.callbacks import Callback, Callbacks
-    from receiver.bus.events.trace import Trace
     from receiver.bus.link.lease import Lease
     from receiver.core.tenants import Tenant
     from receiver.ingress.inputs.resources import Resources
-    from receiver.outbound.fetch import Answer
 
 log = logging.getLogger("receiver.commands")
 

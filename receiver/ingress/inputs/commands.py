@@ -14,27 +14,24 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import web
 
-from receiver.bus.callbacks import Callback
+from receiver.bus.callbacks import Callback, Callbacks
 from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.events.trace import trace
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens import command_token
 from receiver.core.tokens.command_token import COMMANDS, find_callback_endpoint, find_callback_token
-from receiver.errors import Code, DependencyError, RequestError
+from receiver.errors import Code, DependencyError, ReceiverError, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.address import address_of
 from receiver.ingress.inputs.backchannel import one_parameter
-from receiver.ingress.inputs.message import HttpInput
+from receiver.ingress.inputs.message import HttpInput, Message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
-    from receiver.bus.callbacks import Callbacks
     from receiver.core.tenants import CommandRules, Tenant
-    from receiver.errors import ReceiverError
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.resources import Resources
 
 Answer = TypeVar("Answer")

@@ -15,14 +15,13 @@ from receiver.core.tokens.claims import is_plain_id
 from receiver.errors import Code, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.allowance import Allowance
-from receiver.ingress.inputs.message import HttpInput
+from receiver.ingress.inputs.message import HttpInput, Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from receiver.bus.events.known_sessions import KnownSessions
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.inputs.message import Message
 
 PATH = "/frontchannel-logout"
 

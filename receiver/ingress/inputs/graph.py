@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from receiver.errors import SourceError
 from receiver.ingress.inputs.watcher import Watcher
 from receiver.ops.logs import emit
-from receiver.outbound.graph import GONE, UNSUPPORTED
+from receiver.outbound.graph import GONE, UNSUPPORTED, GraphClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from receiver.ingress.intake import Intake
     from receiver.ops.graph_settings import GraphSettings
     from receiver.ops.metrics import Metrics
-    from receiver.outbound.graph import GraphClient
 
 log = logging.getLogger("receiver.graph")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from receiver.ingress.http import responses
-from receiver.runtime.same_response import SameResponse
+from receiver.runtime.same_response import Same, SameResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from receiver.errors import ReceiverError
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.http.sender import Sender
-    from receiver.runtime.same_response import Same
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from receiver.core.numeric_date import numeric_date
 from receiver.core.tokens import revocation_token
 from receiver.core.tokens.claims import is_plain_id
 from receiver.core.tokens.strict_json import parse_object
-from receiver.errors import Code, LogoutTokenError, RequestError
+from receiver.errors import Code, LogoutTokenError, ReceiverError, RequestError
 from receiver.ingress.http import responses
 from receiver.ingress.inputs.address import address_of
-from receiver.ingress.inputs.message import HttpInput
+from receiver.ingress.inputs.message import HttpInput, Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from receiver.bus.events.known_sessions import KnownSessions
     from receiver.bus.sign_ins.names import Names
     from receiver.core.tenants import Tenant
-    from receiver.errors import ReceiverError
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.signed_tokens import SignedTokens
 
 PATH = "/global-token-revocation"

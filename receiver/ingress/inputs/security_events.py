@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.link.connection import failing_as
 from receiver.core.signals import security_event as se
 from receiver.core.signals.event_types import EVENT_TYPES
-from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError
+from receiver.errors import Code, JWKSUnavailableError, LogoutTokenError, ReceiverError
 from receiver.ingress.keys.verification import verify_with
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from receiver.core.tenants import TenantDirectory
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.key_freshness import Evidence
-    from receiver.errors import ReceiverError
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.keys.key_store import KeyStore
     from receiver.ops.metrics import Metrics

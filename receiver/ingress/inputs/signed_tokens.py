@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens import signed_token
-from receiver.core.tokens.rule import Examination, enforce
+from receiver.core.tokens.rule import Examination, Rule, enforce
 from receiver.ingress.keys.verification import verify_with
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from receiver.core.tokens.jwks import KeySet
-    from receiver.core.tokens.rule import Rule
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_parser import TokenParser
     from receiver.ingress.keys.key_store import KeyStore

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from receiver.errors import Code, RequestError
+from receiver.errors import Code, ReceiverError, RequestError
 from receiver.ingress.http import responses
-from receiver.ingress.inputs.message import HttpInput
+from receiver.ingress.inputs.message import HttpInput, Message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from receiver.core.eviction import Eviction
-    from receiver.errors import ReceiverError
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.security_events import SecurityEvents
 
 PATH = "/ssf"

@@ -13,12 +13,11 @@ from receiver.ingress.inputs.admin import OperatorOrders
 from receiver.ingress.inputs.backchannel import BackChannel
 from receiver.ingress.inputs.commands import Commands
 from receiver.ingress.inputs.frontchannel import FrontChannel
-from receiver.ingress.inputs.message import PromptInput
+from receiver.ingress.inputs.message import HttpInput, PromptInput
 from receiver.ingress.inputs.revocation import GlobalRevocation
 from receiver.ingress.inputs.ssf_push import PushedEvents
 
 if TYPE_CHECKING:
-    from receiver.ingress.inputs.message import HttpInput
     from receiver.ingress.inputs.resources import Resources
 
 ListenerName = Literal["public", "api"]

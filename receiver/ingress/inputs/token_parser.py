@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens import logout_token as lt
-from receiver.core.tokens.jws import JWE_SEGMENTS
+from receiver.core.tokens.jws import JWE_SEGMENTS, UnverifiedToken
 from receiver.core.tokens.rule import Examination
 from receiver.errors import Code, RequestError
 
 if TYPE_CHECKING:
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.core.tokens.jws import UnverifiedToken
     from receiver.ingress.inputs.message import Message
 
 THREADS = 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from receiver.core.tokens import jws, times
 from receiver.core.tokens import logout_token as lt
-from receiver.core.tokens.rule import enforce_together
+from receiver.core.tokens.rule import Examination, Rule, enforce_together
 from receiver.errors import LogoutTokenError, PublishError
 from receiver.ingress.keys.held import HeldToken, HeldTokens
 from receiver.ingress.keys.verification import EVIDENCE, verify_with
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from receiver.core.tenants import Tenant
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.key_freshness import Evidence
-    from receiver.core.tokens.rule import Examination, Rule
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.message import Message
     from receiver.ingress.inputs.token_parser import TokenParser

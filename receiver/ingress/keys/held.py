@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import DependencyError, LogoutTokenError, ReceiverError, RequestError
 from receiver.ingress.keys.verification import EVIDENCE
-from receiver.ingress.outbox import HeldRow
+from receiver.ingress.outbox import HeldRow, Outbox
 from receiver.ops.logs import emit
-from receiver.ops.metrics import Children
+from receiver.ops.metrics import Children, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jws import UnverifiedToken
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.keys.key_store import KeyStore
-    from receiver.ingress.outbox import Outbox
-    from receiver.ops.metrics import Metrics
 
     Ended = Callable[["HeldToken", str, Sequence[Accepted], ReceiverError | None], None]
 
