@@ -105,6 +105,8 @@ async def deliver(name: str, url: str, redis_url: str, all_tokens: list[bytes], 
     loop, heard, statuses = asyncio.get_running_loop(), Heard(), collections.Counter[str]()
     rest: Iterator[bytes] = itertools.chain(all_tokens, itertools.repeat(None))  # type: ignore[arg-type]  # the end
     parts, sent = urlsplit(url), dict[bytes, float]()
+    # Before the first is sent: the last ones would wait for it.
+    claims = {token: json.loads(base64.urlsafe_b64decode(token.split(b".")[1] + b"==")) for token in all_tokens}
     async with (heard.by_subscriber if name == RECEIVER else heard.by_notification)(redis_url):
         due = itertools.count(loop.time() + 0.1, 1 / rate)
         opened = []
@@ -115,7 +117,6 @@ async def deliver(name: str, url: str, redis_url: str, all_tokens: list[bytes], 
             connection.sent = sent
             opened.append(connection)
         await asyncio.gather(*(connection.done for connection in opened))
-        claims = {token: json.loads(base64.urlsafe_b64decode(token.split(b".")[1] + b"==")) for token in all_tokens}
         seconds: dict[bytes, float] = {}
         deadline = loop.time() + HEARD_S
         while len(seconds) < len(all_tokens):

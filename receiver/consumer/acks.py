@@ -39,8 +39,9 @@ RETRY_S = 1.0
 MAX_WAITING = 10_000
 """Acknowledgements kept while Redis is away; beyond it the oldest are dropped, and the trace shows them missing."""
 
-MAX_BATCH = 500
-"""Acknowledgements sent in one round trip."""
+MAX_BATCH = 50
+"""Acknowledgements sent in one round trip. To pack more of them holds the app's event loop, and to note them Redis, for
+so long that a logout waits; fewer take more round trips."""
 
 GATHER_S = 0.25
 """Seconds after some were sent in which further ones wait for each other. The first after a pause goes at once. A round

@@ -29,8 +29,9 @@ TAKE_EVERY_S = 1.0
 SAMPLE_EVERY_S = 15.0
 """Seconds between two looks at who is listening and how far the groups are; a usual scrape interval."""
 
-TAKE_AT_ONCE = 1000
-"""Acknowledgements taken in one round trip."""
+TAKE_AT_ONCE = 100
+"""Acknowledgements taken in one round trip. What is done with more of them holds the event loop, and Redis, for so long
+that logouts wait; fewer take more round trips."""
 
 SILENT_AFTER_S = 60.0
 """Seconds without a sign of life after which an app is called silent: six heartbeats."""

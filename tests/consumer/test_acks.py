@@ -218,6 +218,22 @@ async def test_while_events_stream_in_acknowledgements_wait_for_each_other(
     assert await script_calls(redis_client) - before <= 3
 
 
+async def test_many_acknowledgements_go_in_several_round_trips(redis_client: redis.asyncio.Redis) -> None:
+    """So that neither the app's event loop nor Redis is held by all of them at once; they are sent without a pause."""
+    most = receiver.consumer.acks.MAX_BATCH
+    listener = acks.AckSource("portal", "w1", None, time.monotonic())
+    acknowledger = receiver.consumer.acks.Acknowledger(redis_client, KEYS, listener, reads=lambda: False)
+    for number in range(2 * most + 1):
+        acknowledger.add(eviction(f"e{number}"), stream.Entry("1-0", 1, b""))
+    await acks.ACKNOWLEDGE.run(redis_client, (KEYS.acks, KEYS.instances, KEYS.instances_since), ("a", "i", "w", 0, 1))
+    before = await script_calls(redis_client)
+    await acknowledger.flush()
+
+    assert most <= 100
+    assert 3 == await script_calls(redis_client) - before
+    assert 2 * most + 1 == await redis_client.llen(KEYS.acks)
+
+
 async def test_rights_without_acknowledgements(caplog: pytest.LogCaptureFixture) -> None:
     """An app whose user may only read hears evictions all the same, with one warning."""
     heard: list[str] = []

@@ -170,6 +170,21 @@ async def test_an_outage_is_waited_out(
     assert 1 == caplog.text.count("acks.unavailable")
 
 
+async def test_many_are_taken_in_several_round_trips(redis_client: redis.asyncio.Redis) -> None:
+    """In one they would hold the event loop, and Redis, while logouts wait; all of one look are counted, and expire."""
+    names = [f"e{number}" for number in range(250)]
+    await speaks(redis_client, "portal", *names)
+    watch, metrics = watch_of(redis_client)
+    await redis_client.config_resetstat()
+    await watch.take()
+
+    said: Any = await redis_client.info("commandstats")
+    assert 3 == said["cmdstat_lpop"]["calls"]
+    assert 250 == value(metrics, "logout_evicted_seconds_count", app="portal")
+    lifetimes = [await redis_client.ttl(KEYS.acks_of(name)) for name in names]
+    assert acks.KEEP_S - 60 < min(lifetimes) <= max(lifetimes) <= acks.KEEP_S
+
+
 async def test_after_an_overflow_nothing_is_kept_for_ever(
     redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

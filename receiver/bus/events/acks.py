@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
+from receiver.bus.link import exchange
 from receiver.bus.link.connection import failing_as
 from receiver.bus.lua import Script
 from receiver.errors import BadEventError
@@ -27,8 +28,9 @@ ACKNOWLEDGE = Script.read("acknowledge")
 KEEP_S = 7 * 86_400
 """Seconds the acknowledgements of an event are kept; as long as the stream keeps the event by default."""
 
-PAGE = 1000
-"""Events per round trip that gives their acknowledgements a lifetime."""
+PAGE = 50
+"""Events per round trip that gives their acknowledgements a lifetime. To read them holds the event loop, about a
+millisecond for 50."""
 
 MAX_ACKS = 10_000
 """Acknowledgements kept until a receiver takes them for its metric; they take them within a second or so."""
@@ -169,7 +171,7 @@ async def acknowledge(
             int(ack.received_at * 1000),
             stream.milliseconds(ack.entry_id),
         ]
-    await ACKNOWLEDGE.run(client, (keys.acks, keys.instances, keys.instances_since), arguments)
+    await exchange.run(client, ACKNOWLEDGE, (keys.acks, keys.instances, keys.instances_since), arguments)
     if in_part:
         member = f"{listener.app}/{listener.instance}"
         async with client.pipeline(transaction=False) as pipeline:
@@ -271,10 +273,7 @@ async def expire_all(client: redis.asyncio.Redis, keys: KeyNames) -> None:
 
 async def _expire(client: redis.asyncio.Redis, keys: KeyNames, event_ids: set[str]) -> None:
     if event_ids:
-        async with client.pipeline(transaction=False) as pipeline:
-            for event_id in event_ids:
-                pipeline.expire(keys.acks_of(event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
-            await pipeline.execute()
+        await exchange.ask(client, [("EXPIRE", keys.acks_of(event_id), KEEP_S) for event_id in event_ids])
 
 
 def _event_id(pair: tuple[bytes, dict[bytes, bytes]]) -> str:

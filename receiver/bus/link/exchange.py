@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 import redis
 import redis.asyncio
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
 from receiver.bus.link.servers import ServerConnection, is_demotion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from receiver.bus.lua import Argument, Script
 
 Command = tuple[str | int | float | bytes | memoryview, ...]
 
@@ -61,6 +63,29 @@ async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int
         return await once.packed(packed, count)
     finally:
         await once.release()
+
+
+async def ask(client: redis.asyncio.Redis, commands: Sequence[Command]) -> list[Any]:
+    """`exchange_packed` of commands that are not packed yet; raises the first error among their replies."""
+    return good(await exchange_packed(client, b"".join(map(pack, commands)), len(commands)))
+
+
+def good(replies: list[Any]) -> list[Any]:
+    """These replies; raises the first error among them."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+async def run(client: redis.asyncio.Redis, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+    """As `Script.run`, for hundreds of arguments: redis-py packs each in Python, a millisecond for every 500."""
+    call = (len(keys), *keys, *arguments)
+    try:
+        (reply,) = await ask(client, [("EVALSHA", script.sha, *call)])
+    except NoScriptError:
+        (reply,) = await ask(client, [("EVAL", script.text, *call)])
+    return reply
 
 
 class Exchange:

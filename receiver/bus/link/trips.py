@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from receiver.bus.link.exchange import Command, exchange_packed, pack
+from receiver.bus.link.exchange import Command, exchange_packed, good, pack
 from receiver.tasks import cancel
 
 if TYPE_CHECKING:
@@ -76,11 +76,7 @@ class Trips:
 
     async def all(self, commands: Sequence[Command]) -> list[Any]:
         """As `ask`; raises the first error among the replies."""
-        replies = await self.ask(commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
+        return good(await self.ask(commands))
 
     async def one(self, *command: Argument) -> Any:
         """The reply to one command; raises its error."""
