@@ -32,6 +32,9 @@ START = '{"audit":'
 """How every record begins. Other lines, for instance of the service's own log, do not."""
 
 _HASH = ',"hash":"'
+# Nothing is hashed behind the hash. JSON lets a later member of a name replace an earlier one, so what was put there
+# could say anything.
+_ENDING = re.compile(r'[0-9a-f]{64}"(?:,"mac":"[^"]*")?\}\s*')
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -197,7 +200,9 @@ class ChainReport:
             return f"record {expected} is missing: {record['n']} comes next"
         if record["prev"] != self._last:
             return f"record {record['n']} does not follow the one before"
-        if hashlib.sha256(line.partition(_HASH)[0].encode(errors="surrogatepass")).hexdigest() != record["hash"]:
+        hashed, _, ending = line.partition(_HASH)
+        digest = hashlib.sha256(hashed.encode(errors="surrogatepass")).hexdigest()
+        if digest != record["hash"] or not _ENDING.fullmatch(ending):
             return f"record {record['n']} was changed"
         key = keys.get(record["key"])
         mac = str(record.get("mac")).encode(errors="surrogatepass")

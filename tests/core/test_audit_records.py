@@ -102,6 +102,25 @@ def test_first_fault_of_a_chain() -> None:
     assert "record 1 is missing: 2 comes next" == verdict([other[0], other[2]])
 
 
+def with_members(line: str, **members: Any) -> str:
+    """A record with members behind its hash, which replace those of the same name before it."""
+    return f"{line.rstrip()[:-1]},{json.dumps(members)[1:-1]}}}\n"
+
+
+def test_members_behind_the_hash() -> None:
+    """They are not hashed, so there are none but the signature: a record could say another thing, or hide a gap."""
+    lines = written({}, {"sub": "u2"}, {"sub": "u3"})
+    second, third = (json.loads(line) for line in lines[1:])
+    renumbered = [lines[0], with_members(lines[2], n=1, prev=second["prev"])]
+
+    assert third["prev"] == second["hash"]
+    assert "" == verdict(lines)
+    assert "record 1 was changed" == verdict(renumbered)
+    assert "record 2 was changed" == verdict([*lines[:2], with_members(lines[2], sub=second["sub"])])
+    assert "record 1 was changed" == verdict([lines[0], lines[1].replace('"mac":', '"n":1,"mac":'), lines[2]])
+    assert "" == verdict([line.replace("\n", " \r\n") for line in lines])
+
+
 def test_fault_is_told_before_what_is_not_signed() -> None:
     """The end of a chain in which something is wrong proves nothing more."""
     chain = Chain("a" * 32, KEY)
