@@ -11,6 +11,7 @@ import pytest
 import redis
 import redis.asyncio
 
+from receiver.bus.caches import cache_changes
 from receiver.bus.caches.cache_changes import CacheChanges
 from receiver.bus.events.publish import EvictionPublisher, Retention
 from receiver.bus.keys import KeyNames
@@ -18,14 +19,17 @@ from receiver.bus.link.connection import connect
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.link.exchange import Exchange
 from receiver.consumer import GroupSubscriber, Subscriber
+from receiver.evictor import watch
 from tests.chaos.proxy import Proxy
 from tests.consumer.listening import eviction, noting, running
+from tests.support.evictor import first_reading, start_evictor
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from receiver.consumer.reader import Reader
+    from tests.support.op import OP
 
 pytestmark = pytest.mark.topology
 
@@ -68,6 +72,11 @@ class Address:
         """How many the new server has."""
         async with self.client(self._new) as new:
             return int(await new.xlen(KEYS.events))
+
+    async def listening(self) -> int:
+        """How many patterns of channels are listened to at the new server."""
+        async with self.client(self._new) as new:
+            return int(await new.pubsub_numpat())
 
     @staticmethod
     def client(server: EmbeddedRedis) -> redis.asyncio.Redis:
@@ -139,6 +148,23 @@ async def test_notifications_are_not_waited_for_there(address: Address) -> None:
         await changes.wait(timeout_s=60)
     await changes.aclose()
     await client.aclose()
+
+
+@pytest.mark.parametrize("script", [cache_changes.WRITING_NOTHING, "#!unknown"])
+async def test_a_worker_notices(
+    address: Address, redis_server: EmbeddedRedis, op: OP, monkeypatch: pytest.MonkeyPatch, *, script: str
+) -> None:
+    """The worker that watches hears at the new server by itself, also where Redis refuses the script."""
+    monkeypatch.setattr(cache_changes, "WRITING_NOTHING", script)
+    monkeypatch.setattr(watch, "CHECK_S", 0.05)
+    monkeypatch.setattr(watch, "PAUSE_S", 0.05)
+    tenant: Any = {"name": "t1", "issuer": op.issuer, "client_ids": ["c1"]}
+    cache: Any = {"name": "flask", "layout": "flask-session", "redis": {"url": address.url}}
+    async with start_evictor(redis_server.url, [tenant], [cache], recheck_s=[]) as worker:
+        # Nothing of the worker's own writes to the caches' Redis.
+        await address.fail_over()
+        await until(address.listening)
+        await first_reading(worker)
 
 
 @pytest.mark.parametrize("kind", [Subscriber, GroupSubscriber])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ WRITES = frozenset({b"set", b"hset", b"hmset", b"setrange", b"append", b"rename_
 WRITING_NOTHING = "#!lua\nreturn 0"
 """A script that may write, so that a replica refuses it; Redis before 7 refuses it everywhere, as it does not know the
 first line. It needs no right to a key."""
+
+NO_KEY = "\0logout-receiver"
+"""What no app calls a key below its prefix: to remove it needs no script, changes nothing, and a replica refuses it."""
 
 READ_S = 1.0
 """Seconds one read from the connection waits; nothing depends on it."""
@@ -85,6 +89,18 @@ class CacheChanges:
         for client in self._clients:
             try:
                 await client.eval(WRITING_NOTHING, 0)
+            except ResponseError as error:
+                if is_demotion(error):
+                    raise
+                # Redis before 7, or no right to scripts. Which keys a node of a Cluster has is not known here.
+                if not self._owned:
+                    await self._unlink_nothing(client)
+
+    async def _unlink_nothing(self, client: redis.asyncio.Redis) -> None:
+        """Try to write without a script, below a prefix: where all caches have one key each, there is none to try."""
+        for prefix in filter(None, map(_prefix_of, self._patterns)):
+            try:
+                await client.unlink(prefix[len(self._head) :] + NO_KEY)
             except ResponseError as error:
                 if is_demotion(error):
                     raise
@@ -143,6 +159,11 @@ class CacheChanges:
                     self._news.set()
         finally:
             await pubsub.aclose()
+
+
+def _prefix_of(pattern: str) -> str:
+    """What the keys of a glob begin with; empty for the glob of one key."""
+    return re.sub(r"\\(.)", r"\1", pattern[:-1]) if re.search(r"[^\\]\*$", pattern) else ""
 
 
 def text_of(key: bytes) -> str | None:
