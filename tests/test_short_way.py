@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from receiver.runtime.connection import IS_KNOWN_AIOHTTP
+from receiver.runtime.aiohttp_insides import IS_KNOWN_AIOHTTP
 
 
 def test_the_locked_aiohttp_is_known() -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 from receiver.runtime.flow_control import FlowControlled
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from aiohttp import StreamReader
     from multidict import MultiMapping
     from yarl import URL
 
@@ -32,24 +33,6 @@ if TYPE_CHECKING:
 AIOHTTP_KEEPALIVE_S = 86_400.0
 """Seconds after which aiohttp would close an idle connection. It knows only of the requests it was handed, so idle
 connections are closed here, after `Limits.keepalive_s`."""
-
-_INSIDES = {
-    web.RequestHandler: (
-        "_waiter",
-        "_messages",
-        "_request_count",
-        "_parser",
-        "_buffer_paused",
-        "_reading_paused",
-        "_close",
-        "_force_close",
-    ),
-    HttpRequestParser: ("message_consumed",),
-    StreamReader: ("_buffer",),
-}
-IS_KNOWN_AIOHTTP = all(hasattr(kind, name) for kind, names in _INSIDES.items() for name in names)
-"""Whether this aiohttp has the parts, which it does not document, that requests worked on together need. With another
-one each request is handed to aiohttp's task: slower, and otherwise the same."""
 
 LINGER_S = 0.5
 """Seconds that a connection stays half closed after its request was refused unread. In them the client can

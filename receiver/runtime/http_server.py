@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
-from receiver.runtime.connection import IS_KNOWN_AIOHTTP, Connection, Whole
+from receiver.runtime.aiohttp_insides import IS_KNOWN_AIOHTTP
+from receiver.runtime.connection import Connection, Whole
 from receiver.runtime.heads import Heads
 from receiver.runtime.peers import Place, next_to_go
 
