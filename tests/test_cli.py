@@ -48,7 +48,7 @@ def test_server_without_its_extra_says_what_to_install() -> None:
     result = run("from receiver.cli import main; sys.exit(main(['serve']))")
 
     assert 2 == result.returncode
-    assert "install `logout-receiver[server]`" in result.stderr
+    assert "pip install '.[server]' in a checkout" in result.stderr
     assert 1 == len(result.stderr.splitlines())
 
 

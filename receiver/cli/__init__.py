@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), CHECK_FAILED)
     except ModuleNotFoundError as error:
         # The consumer library is installed without the server's dependencies on purpose.
-        complain(f"{error.name} is missing; install `logout-receiver[server]`")
+        complain(f"{error.name} is missing: pip install '.[server]' in a checkout")
         return USAGE
     except KeyboardInterrupt:
         return GOOD

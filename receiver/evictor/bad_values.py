@@ -51,7 +51,8 @@ class BadValues:
                 self._logged[where, reason] = now
                 emit(
                     log, logging.WARNING, "cache.bad_value", cache=where, key=pattern, reason=reason,
-                    action="it is left where it is; see docs/operations.md for the reasons",
+                    action="the value is left as it is, so a user in it may stay signed in; the reasons are in "
+                    "docs/operations.md, at logout_cache_bad_values_total",
                 )  # fmt: skip
         if error is not None and type(error) not in self._kinds:
             self._kinds.add(type(error))

@@ -264,8 +264,9 @@ class Evictor:
         self._metrics.unresolved.labels(eviction.tenant).inc()
         emit(
             log, logging.WARNING, "evict.unresolved", tenant=eviction.tenant, id=eviction.id, scope=eviction.scope,
-            action="no account and no key is known for it; it stays marked, and is cleared when a value of this user "
-            "is read. If this is frequent, register sign-ins or set caches.index: docs/caches.md",
+            action="no account and no key is known for this user, who may never have used these apps; if they have, "
+            "their values are cleared when they are next read. If this is frequent, see Unresolved evictions in "
+            "docs/operations.md",
         )  # fmt: skip
 
 

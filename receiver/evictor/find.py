@@ -163,6 +163,7 @@ def failure_of(cache: Cache, error: BaseException) -> BaseException:
         return error
     emit(
         log, logging.ERROR, "evict.cache_failed", cache=cache.name, error=describe(error),
-        action="it is tried again; see that its Redis can be reached and grants the rights in docs/events.md",
+        action="the evictor tries again until it succeeds; check that this cache's Redis can be reached, and that "
+        "its user has the rights in docs/events.md",
     )  # fmt: skip
     return error

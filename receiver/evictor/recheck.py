@@ -101,5 +101,6 @@ class Rechecker:
 
 def _say(error: BaseException) -> None:
     emit(
-        log, logging.WARNING, "recheck.failed", error=describe(error), action="it is done once Redis answers",
+        log, logging.WARNING, "recheck.failed", error=describe(error),
+        action="it is done when Redis answers; until then tokens that an app writes back stay",
     )  # fmt: skip

@@ -43,6 +43,6 @@ class Returned:
                 del self._left[next(iter(self._left))]
             emit(
                 log, logging.WARNING, "evict.gave_up", cache=cache.name, verdict=decision.verdict.value,
-                action="the limit of removals is reached and the entry is kept for now, so that no user is locked out; "
-                "an app that writes it back needs its piece of docs/caches.md",
+                action="an app wrote the signed-out user back after each removal; the entry stays for now, so that "
+                "no user is locked out. Install the app's piece of docs/caches.md",
             )  # fmt: skip

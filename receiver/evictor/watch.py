@@ -173,7 +173,7 @@ class CacheWatcher:
                 await self._say()
                 emit(
                     log, logging.WARNING, "watch.interrupted", error=describe(error),
-                    action="everything is read again once Redis answers",
+                    action="all values are read again when Redis answers; check this cache's Redis",
                 )  # fmt: skip
             await asyncio.sleep(PAUSE_S)
 

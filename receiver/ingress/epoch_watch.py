@@ -66,8 +66,8 @@ class EpochWatch:
         if epoch:
             emit(
                 log, logging.WARNING, "epoch.begun", at=epoch,
-                action="Redis holds no logouts, so apps end the sessions that began before; right at the first start, "
-                "else give Redis a disk",
+                action="Redis holds no logouts, so apps end all sessions that began before now. This is right at the "
+                "first start; later it says that Redis has lost its data: have it keep them on disk",
             )  # fmt: skip
 
     async def _look_for(self, newest: str | None) -> None:
@@ -77,7 +77,7 @@ class EpochWatch:
         await self._client.incr(self._keys.sequence)
         emit(
             log, logging.ERROR, "stream.went_back", entry_id=newest,
-            action="Redis came back with older data, and logouts answered 200 are forgotten; every consumer is "
+            action="Redis came back with older data and has forgotten logouts that were answered 200; every app is "
             "told to drop all sign-ins. See what a 200 means in docs/guarantees.md",
         )  # fmt: skip
 

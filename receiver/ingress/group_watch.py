@@ -81,8 +81,8 @@ class GroupWatch:
             self._near.add(group.name)
             emit(
                 log, logging.WARNING, "group.overrun", group=group.name, waiting=group.lag, used=round(used, 2),
-                action="at 1 the stream drops evictions this group has not read; run more of its workers, see why they "
-                "are slow, or raise events.max_events",
+                action="when `used` reaches 1, the stream drops evictions that this group has not read; run more of "
+                "its workers, find out why they are slow, or raise events.max_events",
             )  # fmt: skip
         elif used < FAR:
             self._near.discard(group.name)

@@ -57,5 +57,5 @@ class PublishNotes:
         emit(
             log, logging.WARNING, "logout.reused_jti", tenant=eviction.tenant, jti=eviction.jti,
             event_id=id_if_reused(eviction),
-            action="none is lost, and none is dropped as a repeat; ask the OP's vendor for a new jti in every token",
+            action="no logout is lost, each is published; ask the OP's vendor to send a new jti in every token",
         )  # fmt: skip

@@ -33,7 +33,7 @@ def exported(*, enabled: bool, service: str) -> Iterator[None]:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise ConfigurationError("tracing.enabled: install `logout-receiver[server,otel]`") from error
+        raise ConfigurationError("tracing.enabled: pip install '.[server,otel]' in a checkout") from error
     named = Resource.create({"service.name": service, "service.version": __version__})
     provider = TracerProvider(resource=named.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -33,7 +33,7 @@ class MsalTokens:
 
     def __init__(self, settings: GraphSettings, *, authority: str, scope: str, tenant: str, fetcher: Fetcher) -> None:
         if importlib.util.find_spec("msal") is None:
-            raise ConfigurationError("graph needs msal; pip install 'logout-receiver[msal]'")
+            raise ConfigurationError("graph needs the extra msal: pip install '.[server,msal]' in a checkout")
         self._settings = settings
         self._authority = authority
         self._scope = scope

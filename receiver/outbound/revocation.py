@@ -157,7 +157,8 @@ class Revoker:
             if not self._is_closing and self._is_news("dropped", tenant):
                 emit(
                     log, logging.WARNING, "revocation.dropped", tenant=tenant, waiting=len(lane.waiting),
-                    action="the OP is too slow or away; these tokens left the caches and live on at the OP",
+                    action="the OP is too slow or away; these tokens were removed from the caches and stay valid at "
+                    "the OP",
                 )  # fmt: skip
             self._count(tenant, Outcome.DROPPED)
         else:

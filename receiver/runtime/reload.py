@@ -125,7 +125,7 @@ class Reload:
         if reason != self.problem:
             emit(
                 log, logging.ERROR, "config.refused", reason=reason,
-                action="what was read before stays in force until the files are put right; a restart would fail",
+                action="the previous settings stay in force; correct the files, as a restart would fail now",
             )  # fmt: skip
         self.problem = reason
 
@@ -137,7 +137,7 @@ class Reload:
         if waiting := [name for name in Settings.model_fields if getattr(new, name) != getattr(settings, name)]:
             emit(
                 log, logging.WARNING, "config.needs_restart", settings=waiting,
-                action="these have changed, and take effect at the next start",
+                action="restart the process: these settings have changed, and take effect at the next start",
             )  # fmt: skip
         return settings, self._source.files(settings), [prepare(settings) for prepare in self._parts]
 

@@ -83,7 +83,7 @@ def entra_credentials(identity: IdentityProviderInterface | None = None) -> Entr
         from redis_entraid import cred_provider
     except ImportError:
         raise ConfigurationError(
-            "redis.credentials: entra needs redis-entraid; pip install 'logout-receiver[azure]'"
+            "redis.credentials: entra needs the extra azure: pip install '.[azure]' in a checkout"
         ) from None
     config = TokenManagerConfig(RENEW_AT, 0, TOKEN_TIMEOUT_MS, RetryPolicy(TOKEN_ATTEMPTS, TOKEN_PAUSE_MS))
     if identity is None:

@@ -111,7 +111,10 @@ class EventCalls:
             finally:
                 self._feed.leave(reader)
             if reader.dropped:
-                emit(log, logging.WARNING, "feed.dropped", action="too slow; it may resume with its last id")
+                emit(
+                    log, logging.WARNING, "feed.dropped",
+                    action="the client reads too slowly and was disconnected; it can resume with its last event id",
+                )  # fmt: skip
         return response
 
     async def _follow(

@@ -197,9 +197,8 @@ def _as_frontchannel(request: web.BaseRequest) -> RequestError | None:
         return None
     return RequestError(
         Code.FRONTCHANNEL,
-        "a front-channel logout: an OP had a browser open this address with iss or sid. Logouts are taken in by "
-        "back-channel here: register the address as backchannel_logout_uri. For an OP that knows front-channel only, "
-        "set the tenant's frontchannel and register /frontchannel-logout/<tenant>",
+        "a front-channel logout: an OP had a browser open this address. Register it as backchannel_logout_uri; for an "
+        "OP that knows front-channel only, set the tenant's frontchannel and register /frontchannel-logout/<tenant>",
     )
 
 

@@ -81,7 +81,7 @@ class Commands(HttpInput):
         """
         tenant = message.path_tenant
         if tenant is None or tenant.commands is None or self._url is None:
-            raise RequestError(Code.NO_ROUTE, "off for this tenant: see commands")
+            raise RequestError(Code.NO_ROUTE, "OpenID Provider Commands are off for this tenant: set commands")
         compact = one_parameter(message.body, "command_token")
         rules = command_token.rules(address_of(self._url, PATH, tenant))
         found = await self._resources.signed_tokens.verify(compact, message, rules)

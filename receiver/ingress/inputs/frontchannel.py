@@ -56,7 +56,7 @@ class FrontChannel(HttpInput):
         """
         tenant = message.path_tenant
         if tenant is None or tenant.frontchannel is None:
-            raise RequestError(Code.NO_ROUTE, "front-channel logout is off for this tenant: see frontchannel")
+            raise RequestError(Code.NO_ROUTE, "front-channel logout is off for this tenant: set frontchannel")
         if not self._allowance.take(tenant.name, tenant.frontchannel.calls_per_s, message.received_at):
             raise RequestError(Code.BUSY, "more calls in one second than frontchannel.calls_per_s")
         sid, named = message.query.get("sid", ""), message.query.get("iss")

@@ -103,7 +103,7 @@ class Poller(InputJob):
         if reason != self._problem:
             emit(
                 log, logging.WARNING, "input.failed", tenant=self._tenant, input=self._origin, reason=reason,
-                action="it is asked again; what happens meanwhile is taken in then",
+                action="it is asked again; sign-outs there are evicted late, when it answers",
             )  # fmt: skip
         self._problem = reason
         self._failures += 1

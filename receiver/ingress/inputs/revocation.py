@@ -64,7 +64,7 @@ class GlobalRevocation(HttpInput):
         """
         tenant = message.path_tenant
         if tenant is None or tenant.global_revocation is None or self._url is None:
-            raise RequestError(Code.NO_ROUTE, "off for this tenant: see global_revocation")
+            raise RequestError(Code.NO_ROUTE, "Global Token Revocation is off for this tenant: set global_revocation")
         rules = revocation_token.rules(address_of(self._url, PATH, tenant))
         found = await self._tokens.verify(_bearer(message), message, rules)
         subject = _subject_in(message.body)

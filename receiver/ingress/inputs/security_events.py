@@ -110,8 +110,8 @@ class SecurityEvents:
             await self._notes.refuse(tenant, error.code.value, now_s)
         emit(
             log, logging.ERROR, "ssf.refused", tenant=tenant, code=error.code.value, reason=error.message,
-            action="the transmitter is told, and sends it no more: if it was to sign a user out, they are still signed "
-            "in; put right what the code says, and order the logout by hand",
+            action="the transmitter is told, and does not send this event again: if it was a sign-out, the user is "
+            "still signed in. Sign them out with `receiver order`, and correct what docs/errors.md says of the code",
         )  # fmt: skip
 
     async def _verify(self, screened: se.ScreenedSET, transmitter: Transmitter, received_at: float) -> SecurityEvent:

@@ -82,7 +82,7 @@ class PushedEvents(HttpInput):
         tenant = message.path_tenant
         stream = self._streams.get(tenant.name) if tenant else None
         if tenant is None or stream is None:
-            raise RequestError(Code.NO_ROUTE, "this tenant takes no pushed events; set ssf, delivery: push")
+            raise RequestError(Code.NO_ROUTE, "this tenant takes no pushed events: set ssf.delivery to push")
         message.tenant = tenant
         given = _digest(message.headers.get("Authorization", ""))
         if stream.authorization is not None and not hmac.compare_digest(given, stream.authorization):

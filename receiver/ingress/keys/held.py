@@ -230,7 +230,8 @@ class HeldTokens:
         if self._displaced:
             emit(
                 log, logging.WARNING, "logout.held_displaced", count=self._displaced, waiting=len(self._held),
-                action="more tokens of unknown keys than keys.held_tokens; if they are not forged, raise it",
+                action="more tokens wait for keys than keys.held_tokens allows, so the oldest were dropped; if they "
+                "are genuine, raise it",
             )  # fmt: skip
             self._displaced = 0
 

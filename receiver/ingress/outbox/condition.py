@@ -64,7 +64,7 @@ class Condition:
             self._restored = restored
             emit(
                 log, logging.ERROR, "outbox.restored", entries=level.waiting,
-                action="the file was deleted while the receiver ran and was written anew; find out what deletes it",
+                action="the file was deleted while the receiver ran, and was written again; find out what deletes it",
             )  # fmt: skip
         if level.rows < self._max_entries:
             self._is_full = False
@@ -74,7 +74,7 @@ class Condition:
         if not self.failure:
             emit(
                 log, logging.ERROR, "outbox.failed", reason=reason,
-                action="free or mend the disk; until then logouts are answered 503 while Redis is away",
+                action="free space on the disk, or repair it; until then logouts are answered 503 while Redis is away",
             )  # fmt: skip
         self.failure = reason
 
@@ -90,7 +90,7 @@ class Condition:
             self._is_full = True
             emit(
                 log, logging.ERROR, "outbox.full", entries=self.level.rows,
-                action="logouts are answered 503 until Redis takes what waits; see outbox.max_entries",
+                action="logouts are answered 503 until Redis is back; raise outbox.max_entries if outages are longer",
             )  # fmt: skip
 
     def set_aside(self, event_id: str, reason: str, action: str) -> None:
