@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.generator import send
+from tests.support.raw_server import raw_server
+
+if TYPE_CHECKING:
+    import asyncio
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -19,12 +23,9 @@ async def _send_to(answers_for_each_connection: int) -> dict[str, object]:
             await reader.readuntil(b"logout_token=")
             await reader.read(1)
             writer.write(ANSWER)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        host, port = server.sockets[0].getsockname()
-        return await send(f"http://{host}:{port}/", [b"t"] * 10, 2)
+    async with raw_server(serve) as port:
+        return await send(f"http://127.0.0.1:{port}/", [b"t"] * 10, 2)
 
 
 async def test_a_closed_connection_is_opened_again() -> None:

@@ -12,6 +12,7 @@ from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.outbound.revocation import TRIES
 from tests.keys.web import Authority, serving
 from tests.outbound.rig import DEADLINE_S, TOKEN, RevokingOP, of, revoking_op, tokens, total, working
+from tests.support.raw_server import raw_server
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -172,14 +173,12 @@ async def test_answer_that_is_no_http_stays_out_of_the_log(counts: Counts, log: 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
         writer.write(f"{TOKEN}\r\n\r\n".encode())
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     op = RevokingOP()
-    async with server, working(of(op, endpoint=f"http://127.0.0.1:{port}/"), counts=counts) as revoker:
+    async with (
+        raw_server(echo) as port,
+        working(of(op, endpoint=f"http://127.0.0.1:{port}/"), counts=counts) as revoker,
+    ):
         revoker.revoke("t1", "orders", TOKEN)
         await until(lambda: counts)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from receiver.bus.link.connection import connect, ping
 from receiver.bus.link.embedded import EmbeddedRedis
+from tests.support.raw_server import raw_server
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
 
 
@@ -67,15 +68,11 @@ async def test_something_else_than_redis(answer: bytes, sentence: str) -> None:
         await reader.read(1)
         if answer:
             writer.write(answer)
-            await writer.drain()
         else:
             await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", timeout_s=5 if answer else 0.3)
+    async with raw_server(serve) as port:
+        client = connect(f"redis://127.0.0.1:{port}/0", timeout_s=5 if answer else 0.3)
 
-    assert sentence in await ping(client)
-    await client.aclose()
-    server.close()
-    await server.wait_closed()
+        assert sentence in await ping(client)
+        await client.aclose()
