@@ -35,8 +35,8 @@ class CacheSettings(Section):
     )
     per: Per | None = Field(
         None,
-        description="Whether one value is a `user`'s, or a `session`'s of theirs. Default: what the layout is. Of a "
-        "user's value a session's logout takes all sign-ins that are not newer.",
+        description="Whether one value is a `user`'s, or a `session`'s of theirs. Default: as the layout has it. "
+        "From a `user`'s value a session's logout removes all sign-ins that are not newer.",
     )
     tenants: list[str] | None = Field(
         None, min_length=1, description="Names of the tenants with users in it. Default all."

@@ -15,7 +15,7 @@ CREDENTIALS = ("client_secret", "client_secret_file", "certificate_file", "clien
 
 
 class GraphSettings(Section):
-    """Users of this tenant end when Microsoft Graph says that their sessions were revoked or their account ended."""
+    """Users of this tenant are signed out when Microsoft Graph says that their sessions or account ended."""
 
     client_id: str = Field(description="Our app registration, with the application permission `User.Read.All`.")
     client_secret: SecretStr | None = Field(None, description="Its secret.")
@@ -38,7 +38,8 @@ class GraphSettings(Section):
     )
     endpoint: str = Field("https://graph.microsoft.com/v1.0", description="Graph, with its version; clouds differ.")
     authority: str | None = Field(
-        None, description="Where tokens are had; none takes `https://login.microsoftonline.com/<tenant_id>`."
+        None,
+        description="Where access tokens come from; none takes `https://login.microsoftonline.com/<tenant_id>`.",
     )
     interval_s: float = Field(
         30.0, gt=0, description="Seconds between two looks at what has changed. The usual delay of a sign-out."
@@ -49,7 +50,9 @@ class GraphSettings(Section):
         description="Seconds between two readings of all users, where the directory answers in no quicker way. One "
         "request for each 999 users.",
     )
-    use_delta: bool = Field(True, description="Ask by delta queries too. `false` where a directory answers them badly.")
+    use_delta: bool = Field(
+        True, description="Ask by delta queries too. `false` where a directory answers them wrongly."
+    )
     command: Literal["serve", "watch-graph"] = Field(
         "serve",
         description="Who watches: every `receiver serve`, or only `receiver watch-graph`, so that no other process "

@@ -11,14 +11,15 @@ REALMS = "/realms/"
 
 
 class KeycloakSettings(Section):
-    """Users of this realm end when it is logged out as a whole, and when their account is deleted or disabled."""
+    """Users of this realm are signed out when the realm is logged out, or their account is deleted or disabled."""
 
     access: AccessSettings = Field(
         description="Our access to the admin API: a client with a service account that has the roles `view-events` "
         "and `view-users` of `realm-management`."
     )
     admin_url: str | None = Field(
-        None, description="The realm's admin API; none makes it of the issuer, as https://host/admin/realms/<realm>."
+        None,
+        description="The realm's admin API; none derives it from the issuer, as https://host/admin/realms/<realm>.",
     )
     interval_s: float = Field(5.0, gt=0, description="Seconds between two readings of the admin events.")
     sweep_s: float = Field(

@@ -20,7 +20,7 @@ class PublicSettings(Section):
         None,
         pattern=r"^https?://[^\s?#@]+$",
         description="Where OPs reach this listener, a proxy's prefix included, for instance "
-        "`https://logout.example.com`. What an OP is to be told of us is made from it.",
+        "`https://logout.example.com`. Needed where OPs call back or put our address into their tokens.",
     )
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104  # a server in its own pod
     port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
@@ -37,9 +37,8 @@ class PublicSettings(Section):
     max_connections: int = Field(
         700,
         ge=1,
-        description="Connections open at once. A further one takes the place of one that has sent no request, else of "
-        "an idle one, of the peer that has most of them for longest. Each is a file descriptor: stay below the "
-        "process's limit.",
+        description="Connections open at once. For a further one, one that has sent no request is closed, else an "
+        "idle one: of the peer with the most, the oldest. Each is a file descriptor: stay below the process's limit.",
     )
     max_reading: int = Field(
         256,
@@ -100,7 +99,7 @@ class InternalSettings(Section):
         None,
         description="Bearer tokens of the API under /v1, one a line: name, scopes, token. Without one the API is off.",
     )
-    token_file: Path | None = Field(None, description="File holding the tokens; read at start.")
+    token_file: Path | None = Field(None, description="File holding the tokens; read at start, and when it changes.")
     feed_clients: int = Field(
         100, ge=0, description="Event feeds (GET /v1/events) open at once; further ones are answered 503."
     )

@@ -62,7 +62,7 @@ class OutboundSettings(Section):
     )
     timeout_s: float = Field(3.0, gt=0, description="Seconds one fetch may take, from the moment it is sent.")
     per_host: int = Field(
-        16, ge=1, description="Fetches under way at one host; others wait, those without a waiting logout behind."
+        16, ge=1, description="Fetches at one host at a time; others wait, and those that a logout waits for go first."
     )
     max_bytes: int = Field(512 * 1024, ge=1024, description="Largest document read, bytes.")
 
@@ -134,7 +134,7 @@ class ReloadSettings(Section):
         2.0,
         ge=0,
         description="Seconds between two looks at whether a file has changed; one that has is read at the second look "
-        "that finds it unchanged since. 0 looks never: then SIGHUP has them read.",
+        "that finds it unchanged since. 0: they are read at SIGHUP only.",
     )
 
 

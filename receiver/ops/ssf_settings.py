@@ -22,7 +22,7 @@ DAY_S = 86_400
 
 
 class AccessSettings(Section):
-    """How we show who we are where we ask: at a transmitter, when we poll and manage the stream, and at a realm."""
+    """Our credentials: at a transmitter, to poll and to manage the stream, and at a watched realm."""
 
     token: SecretStr | None = Field(None, description="A bearer token that the transmitter gave out for good.")
     token_file: Path | None = Field(None, description="File holding it; read before each use.")
@@ -30,7 +30,8 @@ class AccessSettings(Section):
     client_secret: SecretStr | None = Field(None, description="Its secret.")
     client_secret_file: Path | None = Field(None, description="File holding the secret; read before each use.")
     token_endpoint: str | None = Field(
-        None, description="Where tokens are had; none takes `token_endpoint` from the tenant's discovery document."
+        None,
+        description="Where access tokens come from; none takes `token_endpoint` from the tenant's discovery document.",
     )
     scope: str | None = Field(None, description="Scope asked for, for instance `ssf.manage ssf.read`.")
 
