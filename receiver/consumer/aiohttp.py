@@ -72,7 +72,7 @@ class SignOut:
         guard = self._guard
         passage = Passage(
             self._checkpoint,
-            guard.known,
+            guard.knowledge,
             lambda: Facts(request.method, request.path, request.rel_url.raw_query_string, request.headers.get),
         )
         goes_in = False
@@ -98,8 +98,10 @@ class SignOut:
         return await self._amend(request, guard, passage, response)
 
     def _goes_out(self, request: web.Request, passage: Passage, response: web.StreamResponse) -> bool:
-        session = None if self._sessions is None else self._sessions.loaded(request)
-        changed = session is None or session._changed  # noqa: SLF001  # it has no other name
+        if self._sessions is None:
+            return False
+        session = self._sessions.loaded(request)
+        changed = session._changed  # noqa: SLF001  # it has no other name
         return passage.goes_out(session, changed=changed, status=response.status)
 
     async def _amend(

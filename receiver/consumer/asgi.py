@@ -99,8 +99,10 @@ class SignOut:
 
     def _is_exempt(self, scope: Scope) -> bool:
         # Also as it was sent: some apps route by that.
+        if not self._checkpoint.is_exempt(scope["path"]):
+            return False
         raw = scope.get("raw_path") or b""
-        return self._checkpoint.is_exempt(scope["path"]) and (not raw or is_plain(raw.decode("latin-1")))
+        return not raw or is_plain(raw.decode("latin-1"))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_listen() -> Message:
@@ -167,7 +169,7 @@ class SignOut:
             await self._close_if_ended(await self._listening(), socket)
 
     def _passage(self, scope: Scope) -> Passage:
-        return Passage(self._checkpoint, scope[GUARD].known, lambda: _facts(scope))
+        return Passage(self._checkpoint, scope[GUARD].knowledge, lambda: _facts(scope))
 
     async def _look(self, scope: Scope, passage: Passage) -> Any:
         """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""

@@ -136,17 +136,17 @@ class PerProcess(Generic[Kept]):
 
     def get(self) -> Kept:
         """This process's own, started on the first call."""
-        pid = os.getpid()
-        found = self._objects.get(pid)
-        if found is None:
-            candidate = self._make()
-            found = self._objects.setdefault(pid, candidate)
-            if found is candidate:
-                found.start()
-        return found
+        return self._objects.get(os.getpid()) or self._begin()
 
     def stop(self) -> None:
         """Stop this process's own, if there is one; `get` starts another."""
         found = self._objects.pop(os.getpid(), None)
         if found is not None:
             found.stop()
+
+    def _begin(self) -> Kept:
+        candidate = self._make()
+        found = self._objects.setdefault(os.getpid(), candidate)
+        if found is candidate:
+            found.start()
+        return found

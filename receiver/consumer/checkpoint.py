@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from receiver.consumer import refusal
 from receiver.consumer.anew import ASKED
 from receiver.consumer.exempt import Exempt
+from receiver.consumer.knowledge import NOT_ASKED
 from receiver.consumer.session_layouts import CLAIMS_KEYS, find_account, find_claims
 from receiver.core.marks import digest
 from receiver.core.numeric_date import numeric_date
@@ -24,7 +25,7 @@ from receiver.core.sign_in import from_claims
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from receiver.consumer.knowledge import Status
+    from receiver.consumer.knowledge import Asked, Status
     from receiver.consumer.options import Options
     from receiver.consumer.refusal import Header, Refusal
     from receiver.consumer.session_layouts import SessionLike
@@ -75,7 +76,7 @@ _Says = tuple[Any, ...]
 """What claims say, as far as it matters to us."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Visit:
     """One request's sign-in.
 
@@ -83,11 +84,13 @@ class Visit:
         sign_in: What the guard is asked with; its beginning is that of the sign-in, also after the ID token was
             renewed.
         registered: Whether this sign-in was registered before, under these names.
+        asked: See `knowledge.Visitor`.
     """
 
     sign_in: SignIn
     registered: bool
     _marker: _Marker
+    asked: Asked = NOT_ASKED
 
 
 class _Recognised(NamedTuple):
@@ -119,7 +122,7 @@ class Checkpoint:
         self._account = options.get("account")
         self._client_id = options.get("client_id")
         self._login_url = options.get("login_url")
-        self.is_exempt = Exempt(options.get("exempt", ())).__contains__
+        self.is_exempt = Exempt(options.get("exempt", ())).contains
         self.is_told_by_session = not callable(self.claims)
         self._claims_expected = self.is_told_by_session
         self._refuse_when_unknown = options.get("refuse_when_unknown", False)

@@ -75,7 +75,7 @@ class SignOut:
         guard = self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return self._get_response(request)
-        passage = Passage(self._checkpoint, guard.known, lambda: _facts(request))
+        passage = Passage(self._checkpoint, guard.knowledge, lambda: _facts(request))
         session = _session(request)
         if not _goes_in(session, passage):
             self._look(request, guard, passage)
@@ -93,7 +93,7 @@ class SignOut:
         guard = self._guards.get()
         if self._checkpoint.is_exempt(request.path):
             return await self._get_response(request)
-        passage = Passage(self._checkpoint, guard.known, lambda: _facts(request))
+        passage = Passage(self._checkpoint, guard.knowledge, lambda: _facts(request))
         await _load(request)
         if not _goes_in(_session(request), passage):
             await self._look_async(request, guard, passage)

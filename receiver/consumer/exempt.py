@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # No percent sign, backslash, empty or dot segment: some layer may decode, join or resolve what follows it.
 _PLAIN = re.compile(r"(?:/(?![. ]+(?:/|\Z))[A-Za-z0-9_~!$&'()*+,=:@. -]+)*/?")
@@ -20,6 +20,9 @@ class Exempt:
     Args:
         paths: `/healthz` means exactly this one, `/static/` all below it.
 
+    Attributes:
+        contains: `path in exempt` as a function; the set's own where there is nothing but the set.
+
     Raises:
         ConfigurationError: not a list of paths that begin with a slash.
     """
@@ -30,6 +33,7 @@ class Exempt:
             raise ConfigurationError("exempt: expected a list of paths that begin with a slash")
         self._exactly = frozenset(given)
         self._below = tuple(path for path in self._exactly if path.endswith("/"))
+        self.contains: Callable[[str], bool] = self.__contains__ if self._below else self._exactly.__contains__
 
     def __contains__(self, path: str) -> bool:
         """Whether requests for this path, as the app is given it, are not checked.

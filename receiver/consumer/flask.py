@@ -6,11 +6,13 @@ once more before it is saved.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Unpack
 
 from flask import Response, current_app, request
+from flask.ctx import RequestContext
 from flask.globals import request_ctx
-from flask.sessions import NullSession
+from flask.sessions import NullSession, SecureCookieSession
 
 from receiver.consumer import anew
 from receiver.consumer.background import PerProcess
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flask import Flask
-    from flask.ctx import RequestContext
     from flask.sessions import SessionMixin
 
     from receiver.consumer.health import Health
@@ -34,6 +35,11 @@ EXTENSION = "logout-receiver"
 
 _context: Callable[[], RequestContext] = request_ctx.__wrapped__.get  # type: ignore[attr-defined]
 """The request's context. Each name that Flask offers for its parts looks it up anew, in Python."""
+
+# Asked for as `session`, it counts as read by the view, in versions that have `_session`.
+_session: Callable[[RequestContext], SessionMixin] = attrgetter(
+    "_session" if hasattr(RequestContext, "session") else "session"
+)
 
 FLASKS_OWN = frozenset({"flask.app", "flask.blueprints"})
 """Modules of the views that serve static files; a view of the app's that is named like them is none."""
@@ -120,10 +126,11 @@ class _Hooks:
         ):
             return None
         # The passage may not hold the request it is kept in: what holds itself waits for the garbage collector.
-        request.environ[EXTENSION] = passage = Passage(self._checkpoint, guard.known, _facts)
+        request.environ[EXTENSION] = passage = Passage(self._checkpoint, guard.knowledge, _facts)
         session = _session(context)
         accessed = session.accessed
-        if passage.goes_in(session, self._keys(session)):
+        # A session in a cookie has no name.
+        if passage.goes_in(session, () if type(session) is SecureCookieSession else self._keys(session)):
             session.accessed = True
             return None
         session.accessed = accessed
@@ -192,12 +199,3 @@ def _facts() -> Facts:
 def _usable(session: SessionMixin) -> SessionMixin | None:
     """The session, where the app has a secret to sign one with."""
     return None if isinstance(session, NullSession) else session
-
-
-def _session(context: RequestContext) -> SessionMixin:
-    # `flask.session` and, in newer versions, the context's property count as an access by the view.
-    session: SessionMixin | None = getattr(context, "_session", None)
-    if session is None:
-        session = context.session
-    assert session is not None  # noqa: S101  # opened with the context
-    return session

@@ -60,6 +60,9 @@ class Guard:
         redis_url: The Redis the receiver publishes to.
         options: See `GuardOptions`.
 
+    Attributes:
+        knowledge: What this process knows by itself.
+
     Raises:
         ConfigurationError: the URL or an option cannot be used.
     """
@@ -70,12 +73,12 @@ class Guard:
         on_eviction, on_reset = given.pop("on_eviction", None), given.pop("on_reset", None)
         self._refuse = given.pop("refuse_when_unknown", False)
         how, where = split(given)
-        self._knowledge = Knowledge(
+        self.knowledge = Knowledge(
             skew_s=how.get("clock_skew_s", CLOCK_SKEW_S), last_read=lambda: self._subscriber.last_read_s
         )
         self._prefix = how.get("prefix", DEFAULT_PREFIX)
         self._subscriber = RefusingSubscriber(
-            redis_url, note=self._knowledge.note, forget=self._knowledge.forget, on_eviction=on_eviction,
+            redis_url, note=self.knowledge.note, forget=self.knowledge.forget, on_eviction=on_eviction,
             on_reset=on_reset, app=self._app, prefix=self._prefix, **where,
         )  # fmt: skip
         # One pool for listening and for asking.
@@ -146,7 +149,7 @@ class Guard:
     @property
     def known(self) -> Callable[[SignIn], Status]:
         """As `cached_status`, of a sign-in that was read before; a function that may be kept."""
-        return self._knowledge.known
+        return self.knowledge.known
 
     async def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """Whether the session these ID token claims are of was signed out; ValueError as for `sign_in`."""
@@ -188,8 +191,8 @@ class Guard:
         over: Callable[[Look], bool] = lambda _: False,
     ) -> Status:  # fmt: skip
         # What was heard holds, also where Redis is away or has lost the mark; unless it knows better.
-        looks_ended = not anew and self._knowledge.looks_ended(sign_in)
-        if self._knowledge.redis_is_away:
+        looks_ended = not anew and self.knowledge.looks_ended(sign_in)
+        if self.knowledge.redis_is_away:
             return "ended" if looks_ended else "unknown"
         asked_at = time.monotonic()
         try:
@@ -197,15 +200,15 @@ class Guard:
         except connection.Failure as error:
             self._question_failed = connection.describe(error)
             self._tell(error)
-            self._knowledge.redis_failed()
+            self.knowledge.redis_failed()
             return "ended" if looks_ended else "unknown"
         self._question_failed = None
         if over(said):
             return "ended"
         if said.ended or (looks_ended and not said.newer):
-            self._knowledge.learn_over(sign_in)
+            self.knowledge.learn_over(sign_in)
             return "ended"
-        self._knowledge.learn(sign_in, asked_at=asked_at, has_epoch=said.has_epoch, newer=anew or said.newer)
+        self.knowledge.learn(sign_in, asked_at=asked_at, has_epoch=said.has_epoch, newer=anew or said.newer)
         return "live"
 
     def _say_choice(self) -> None:

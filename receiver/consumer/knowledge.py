@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from receiver.consumer.health import STALE_AFTER_S
 from receiver.core.local_marks import LocalMarks
@@ -40,21 +40,39 @@ KEEP_OVER_S = 40 * 86_400.0
 """Seconds a session that has ended is remembered at least: as long as it may be offered again. It costs 60 bytes."""
 
 
-@dataclass(slots=True)
-class _Asked:
+@dataclass(slots=True, eq=False)
+class Asked:
     """A session that Redis called live.
 
     Attributes:
         at: When it was asked.
         newer: Whether it is noted there as newer than its marks.
-        version: `Knowledge.version` at which nothing that was heard had ended it.
+        version: `Knowledge.version` at which nothing that was heard had ended it; None for never.
         until: Up to when this process can tell so by itself, without another read of the stream.
     """
 
     at: float
     newer: bool
-    version: int = -1
+    version: object = None
     until: float = float("-inf")
+
+
+NOT_ASKED = Asked(at=float("-inf"), newer=False)
+"""Says of no session that it is live."""
+
+
+class Visitor(Protocol):
+    """A sign-in that every request of its session asks about.
+
+    Attributes:
+        sign_in: What is asked about.
+        asked: Kept by `Knowledge.is_live`, so that the sign-in is not looked up each time; `NOT_ASKED` at first.
+    """
+
+    @property
+    def sign_in(self) -> SignIn: ...  # noqa: D102
+
+    asked: Asked
 
 
 class Knowledge:
@@ -66,7 +84,8 @@ class Knowledge:
         last_read: When the subscriber last read, on that clock; None when it never did.
 
     Attributes:
-        version: Changes each time something was heard that may end a session, or what was known was forgotten.
+        version: Another object each time something was heard that may end a session, or what was known was forgotten.
+            Not a number, so that what a process knew before a fork is never taken for what its child knows.
     """
 
     def __init__(
@@ -78,7 +97,7 @@ class Knowledge:
     ) -> None:
         self._lock = threading.Lock()
         self._marks = LocalMarks(skew_s=skew_s)
-        self._asked: OrderedDict[Identity, _Asked] = OrderedDict()
+        self._asked: OrderedDict[Identity, Asked] = OrderedDict()
         # Hashes, as these are kept for long: two sessions have the same one in 10^19 cases. The older half goes first.
         self._over: tuple[set[int], set[int]] = (set(), set())
         self._over_since = clock()
@@ -87,12 +106,12 @@ class Knowledge:
         self._clock = clock
         self._last_read = last_read
         self._away_until = float("-inf")
-        self.version = 0
+        self.version = object()
 
     def note(self, eviction: Eviction) -> None:
         """Remember an eviction that was heard."""
         with self._lock:
-            self.version += 1
+            self.version = object()
             self._in_doubt = False
             self._marks.note(eviction, now=self._clock())
             if self._marks.is_full:
@@ -109,16 +128,25 @@ class Knowledge:
         entry was read or Redis has an epoch.
         """
         with self._lock:
-            self.version += 1
+            self.version = object()
             self._asked.clear()
             self._in_doubt = True
 
     def known(self, sign_in: SignIn) -> Status:
         """As `status`, asked anew only when what it said may have changed."""
-        asked = self._asked.get(sign_in.identity)
-        if asked is not None and asked.version == self.version and self._clock() < asked.until:
+        asked = self._asked.get(sign_in.identity, NOT_ASKED)
+        if asked.version is self.version and self._clock() < asked.until:
             return "live"
         return self.status(sign_in, last_read_s=self._last_read())
+
+    def is_live(self, visitor: Visitor) -> bool:
+        """Whether `known` says `live`, for each request."""
+        asked = visitor.asked
+        if asked.version is self.version and self._clock() < asked.until:
+            return True
+        status = self.known(visitor.sign_in)
+        visitor.asked = self._asked.get(visitor.sign_in.identity, NOT_ASKED)
+        return status == "live"
 
     def status(self, sign_in: SignIn, *, last_read_s: float | None) -> Status:
         """What this process can tell by itself; `unknown` means ask Redis.
@@ -130,7 +158,7 @@ class Knowledge:
         identity, version = sign_in.identity, self.version
         asked = self._asked.get(identity)
         # As nearly always: nothing was heard since it was looked at last.
-        if asked is None or asked.version != version:
+        if asked is None or asked.version is not version:
             with self._lock:
                 heard, asked, version = self._marks.judge(sign_in), self._asked.get(identity), self.version
                 over = hash(identity)
@@ -147,7 +175,7 @@ class Knowledge:
         return "live" if self._clock() < asked.until else "unknown"
 
     @staticmethod
-    def _is_over(heard: Heard | None, asked: _Asked | None) -> bool:
+    def _is_over(heard: Heard | None, asked: Asked | None) -> bool:
         """Whether what was heard ended a session that was live before.
 
         Of one that Redis was never asked about, or calls newer than its marks, only Redis knows.
@@ -179,7 +207,7 @@ class Knowledge:
             if self._in_doubt and not has_epoch:
                 return
             self._in_doubt = False
-            self._asked[identity] = _Asked(asked_at, newer)
+            self._asked[identity] = Asked(asked_at, newer)
             self._asked.move_to_end(identity)
             if len(self._asked) > MAX_KNOWN:
                 self._asked.popitem(last=False)
@@ -187,7 +215,7 @@ class Knowledge:
     def learn_over(self, sign_in: SignIn) -> None:
         """Redis said that this session has ended; that stays so."""
         with self._lock:
-            self.version += 1
+            self.version = object()
             self._remember(sign_in.identity)
 
     def _remember(self, identity: Identity) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from receiver.consumer.checkpoint import Checkpoint, Visit
-    from receiver.consumer.knowledge import Status
+    from receiver.consumer.knowledge import Knowledge, Status
     from receiver.consumer.refusal import Header, Refusal
     from receiver.consumer.session_layouts import SessionLike
     from receiver.core.sign_in import SignIn
@@ -77,7 +77,7 @@ class Passage:
 
     Args:
         checkpoint: The app's.
-        known: Tells of a sign-in without the network: this process's guard.
+        knowledge: What this process's guard can tell without the network.
         facts: Gives the request's; called where they are needed, which is rare.
 
     Attributes:
@@ -90,10 +90,12 @@ class Passage:
     _after = _ended = _new = _stopped = False
     _refused: bool | None = None
     _session: SessionLike | None = None
+    # The sign-in that was found live, where only its session or a logout can say otherwise.
+    _live: Visit | None = None
 
-    def __init__(self, checkpoint: Checkpoint, known: Callable[[SignIn], Status], facts: Callable[[], Facts]) -> None:
+    def __init__(self, checkpoint: Checkpoint, knowledge: Knowledge, facts: Callable[[], Facts]) -> None:
         self._checkpoint = checkpoint
-        self._known = known
+        self._knowledge = knowledge
         self._facts = facts
 
     def goes_in(self, session: SessionLike, keys: tuple[str, ...]) -> bool:
@@ -106,9 +108,9 @@ class Passage:
             keys: The session's own names.
         """
         visit = self._checkpoint.seen(session, keys)
-        if visit is None or self._known(visit.sign_in) != "live":
+        if visit is None or not self._knowledge.is_live(visit):
             return False
-        self._session, self._after, self.visit = session, True, visit
+        self._session, self._after, self.visit, self._live = session, True, visit, visit
         return True
 
     def goes_out(self, session: SessionLike | None, *, changed: bool, status: int) -> bool:
@@ -121,10 +123,10 @@ class Passage:
             changed: Whether the view may have changed it; frameworks note that, to know what they have to save.
             status: Of the answer.
         """
-        visit = self.visit
-        if changed or visit is None or session is not self._session or self.status != "live" or status in REDIRECTS:
+        live = self._live
+        if live is None or changed or session is not self._session or status in REDIRECTS:
             return False
-        return self._checkpoint.is_told_by_session and visit.registered and self._known(visit.sign_in) == "live"
+        return self._knowledge.is_live(live)
 
     def look(
         self, guard: Asked, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
@@ -154,10 +156,11 @@ class Passage:
             return "live"
         visit = self._checkpoint.recognise(session, claims, keys)
         # As nearly always; else it is registered first.
-        known: Status = self._known(visit.sign_in) if visit.registered else "unknown"
+        known: Status = self._knowledge.known(visit.sign_in) if visit.registered else "unknown"
         self._new = self._new or (self._after and not visit.registered)
         self._ended = self._ended or known == "ended"
         self._after, self.visit, self.status = True, visit, known
+        self._live = visit if known == "live" and self._checkpoint.is_told_by_session else None
         return known
 
     async def ask(self, guard: AskedAsync, session: SessionLike | None, claims: Mapping[str, Any] | None) -> Status:

@@ -23,6 +23,9 @@ class ThreadGuard:
 
     Takes the same arguments; the handlers are called in other threads, for some evictions side by side. Start it once
     per process, after a fork, or use `with`; `PerProcess` does it by itself.
+
+    Attributes:
+        knowledge: As of `Guard`.
     """
 
     def __init__(self, redis_url: str, **options: Unpack[GuardOptions]) -> None:
@@ -30,7 +33,7 @@ class ThreadGuard:
         options["on_eviction"] = on_eviction and off_loop(on_eviction)
         options["on_reset"] = on_reset and off_loop(on_reset)
         self._guard = Guard(redis_url, **options)
-        self._known = self._guard.known
+        self.knowledge = self._guard.knowledge
         self._loop = BackgroundLoop(name=f"evictions-{options['app']}")
 
     def __enter__(self) -> Self:
@@ -83,7 +86,7 @@ class ThreadGuard:
     @property
     def known(self) -> Callable[[SignIn], Status]:
         """As `Guard.known`."""
-        return self._known
+        return self.knowledge.known
 
     def status(self, claims: Mapping[str, Any] | SignIn, *, home_account_id: str | None = None) -> Status:
         """As `Guard.status`."""

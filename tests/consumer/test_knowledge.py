@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.consumer.health import STALE_AFTER_S
-from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, PAUSE_S, Knowledge
+from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, NOT_ASKED, PAUSE_S, Knowledge
 from receiver.core import local_marks
 from receiver.core.sign_in import from_claims
 from tests.consumer.alice import claims, logout
+from tests.support.clock import NOW
 
 if TYPE_CHECKING:
     import pytest
 
-    from receiver.consumer.knowledge import Status
+    from receiver.consumer.knowledge import Asked, Status
+    from receiver.core.sign_in import SignIn
     from tests.support.clock import Clock
 
 
@@ -118,6 +121,46 @@ def test_what_was_said_is_said_again_only_as_long_as_it_holds(clock: Clock) -> N
     assert ["live", "ended"] == known()
     knowledge.forget()
     assert ["unknown", "ended"] == known()
+
+
+@dataclass
+class Visitor:
+    """Of whom each request asks."""
+
+    sign_in: SignIn
+    asked: Asked = NOT_ASKED
+
+
+def test_live_visitor_is_live_until_something_is_heard(clock: Clock) -> None:
+    """With what was kept for the visitor the answer is the same as from the sign-in alone."""
+    read_at = clock()
+    knowledge = Knowledge(clock=clock, last_read=lambda: read_at)
+    visitor = Visitor(from_claims(claims()))
+    assert not knowledge.is_live(visitor)
+    knowledge.learn(visitor.sign_in, asked_at=clock())
+    assert knowledge.is_live(visitor)
+    assert knowledge.is_live(visitor)
+    knowledge.note(logout("e1", sub="bob", sid="s2"))
+    assert knowledge.is_live(visitor)
+    clock.advance(STALE_AFTER_S)
+    assert not knowledge.is_live(visitor)
+    read_at = clock()
+    assert knowledge.is_live(visitor)
+    knowledge.forget()
+    assert not knowledge.is_live(visitor)
+    knowledge.learn(visitor.sign_in, asked_at=clock())
+    assert knowledge.is_live(visitor)
+    knowledge.note(logout())
+    assert not knowledge.is_live(visitor)
+
+
+def test_what_the_process_before_a_fork_knew_does_not_count(clock: Clock) -> None:
+    """A child asks about each session itself, also about one that it has seen live as its parent."""
+    parent, child = (Knowledge(clock=clock, last_read=lambda: NOW) for _ in range(2))
+    visitor = Visitor(from_claims(claims()))
+    parent.learn(visitor.sign_in, asked_at=clock())
+    assert parent.is_live(visitor)
+    assert not child.is_live(visitor)
 
 
 def test_account_marked_without_an_event_is_asked_about_again(clock: Clock) -> None:

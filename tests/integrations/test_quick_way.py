@@ -11,13 +11,18 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from receiver.consumer.checkpoint import MARKER, Checkpoint
 from receiver.consumer.flask import SignOut
+from receiver.consumer.health import STALE_AFTER_S
+from receiver.consumer.knowledge import Knowledge
 from receiver.consumer.passage import Facts, Passage
-from tests.integrations.conftest import claims, wait_for
+from tests.consumer.alice import logout
+from tests.integrations.conftest import ISS, claims, wait_for
+from tests.support.clock import NOW
 
 if TYPE_CHECKING:
     from receiver.consumer.knowledge import Status
     from receiver.consumer.options import Options
     from tests.integrations.conftest import World
+    from tests.support.clock import Clock
 
 KEYS = ("session:1",)
 
@@ -86,13 +91,25 @@ def test_claims_elsewhere_are_looked_at(options: Options) -> None:
     assert checkpoint.seen(session, KEYS) is None
 
 
-def passed(session: dict[str, Any], told: list[Status], options: Options | None = None) -> Passage:
-    """A request of this session that went in; the guard answers these, one after another."""
-    checkpoint = Checkpoint(options or {})
-    session.update(registered(checkpoint))
-    passage = Passage(checkpoint, lambda _: told.pop(0), lambda: Facts("GET", "/", "", lambda _: None))
-    assert passage.goes_in(session, KEYS)
-    return passage
+def knowing(clock: Clock, checkpoint: Checkpoint, session: dict[str, Any]) -> Knowledge:
+    """A process that has asked about the session, and read the stream just now."""
+    knowledge = Knowledge(clock=clock, last_read=lambda: NOW)
+    visit = checkpoint.recognise(session, session["_logged_in_user"], KEYS)
+    knowledge.learn(visit.sign_in, asked_at=clock())
+    return knowledge
+
+
+def come_to(knowledge: Knowledge, status: Status, clock: Clock) -> None:
+    """Something happens, after which no more is known of any session than this."""
+    if status == "ended":
+        knowledge.note(logout(iss=ISS, sid="sid-alice"))
+    elif status == "unknown":
+        clock.advance(STALE_AFTER_S)
+
+
+def passage_of(checkpoint: Checkpoint, knowledge: Knowledge) -> Passage:
+    """A request."""
+    return Passage(checkpoint, knowledge, lambda: Facts("GET", "/", "", lambda _: None))
 
 
 @pytest.mark.parametrize(
@@ -105,24 +122,47 @@ def passed(session: dict[str, Any], told: list[Status], options: Options | None 
         (False, 302, "live", False),
     ],
 )
-def test_answer_goes_out_without_a_second_look(changed: bool, status: int, then: Status, goes: bool) -> None:
+def test_answer_goes_out_without_a_second_look(
+    changed: bool, status: int, then: Status, goes: bool, clock: Clock
+) -> None:
     """Only of a session as it was, live still, that is sent nowhere."""
-    session: dict[str, Any] = {}
-    assert goes is passed(session, ["live", then]).goes_out(session, changed=changed, status=status)
+    checkpoint = Checkpoint({})
+    session = registered(checkpoint)
+    knowledge = knowing(clock, checkpoint, session)
+    passage = passage_of(checkpoint, knowledge)
+    assert passage.goes_in(session, KEYS)
+    come_to(knowledge, then, clock)
+    assert goes is passage.goes_out(session, changed=changed, status=status)
 
 
-def test_another_session_is_looked_at_again() -> None:
+def test_another_session_is_looked_at_again(clock: Clock) -> None:
     """A view may put a session of its own in its place."""
-    session: dict[str, Any] = {}
-    assert not passed(session, ["live", "live"]).goes_out(dict(session), changed=False, status=200)
+    checkpoint = Checkpoint({})
+    session = registered(checkpoint)
+    passage = passage_of(checkpoint, knowing(clock, checkpoint, session))
+    assert passage.goes_in(session, KEYS)
+    assert not passage.goes_out(dict(session), changed=False, status=200)
+
+
+@pytest.mark.parametrize(("options", "goes"), [({}, True), ({"claims": lambda _: claims("alice")}, False)])
+def test_answer_after_a_closer_look_goes_out_the_same(options: Options, goes: bool, clock: Clock) -> None:
+    """Where claims have no place of their own in the session; not where a function tells them, perhaps others now."""
+    checkpoint = Checkpoint(options)
+    session = registered(checkpoint)
+    passage = passage_of(checkpoint, knowing(clock, checkpoint, session))
+    assert "live" == passage.look_here(session, session["_logged_in_user"], KEYS)
+    assert goes is passage.goes_out(session, changed=False, status=200)
 
 
 @pytest.mark.parametrize("then", ["ended", "unknown"])
-def test_session_not_known_live_does_not_go_in(then: Status) -> None:
-    """It is looked at, and asked about."""
+def test_session_not_known_live_does_not_go_in(then: Status, clock: Clock) -> None:
+    """It is looked at, and asked about; also where a request went in before."""
     checkpoint = Checkpoint({})
     session = registered(checkpoint)
-    passage = Passage(checkpoint, lambda _: then, lambda: Facts("GET", "/", "", lambda _: None))
+    knowledge = knowing(clock, checkpoint, session)
+    assert passage_of(checkpoint, knowledge).goes_in(session, KEYS)
+    come_to(knowledge, then, clock)
+    passage = passage_of(checkpoint, knowledge)
     assert not passage.goes_in(session, KEYS)
     assert then == passage.look_here(session, session["_logged_in_user"], KEYS)
 
