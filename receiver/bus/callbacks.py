@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.core.eviction import Eviction
 from receiver.core.layouts import foreign_json
+from receiver.core.numeric_date import numeric_date
 from receiver.errors import BadEventError, BadValueError
 
 if TYPE_CHECKING:
@@ -55,14 +56,15 @@ def read_callback(text: bytes) -> Callback:
         BadValueError: it is not one.
     """
     match foreign_json.parse(text):
-        case [
-            str(event), str(entry_id), str(relation), str(token), int() | float() as deadline, int(tries),
-            int() | float() as not_before,
-        ]:  # fmt: skip
+        case [str(event), str(entry_id), str(relation), str(token), deadline, int(tries), not_before]:
+            # A number that is no date, or has hundreds of digits, would be reckoned with later.
+            until, since = numeric_date(deadline), numeric_date(not_before)
+            if until is None or since is None or tries < 0:
+                raise BadValueError("shape")
             try:
                 return Callback(
                     eviction=Eviction.from_json(event), entry_id=entry_id, relation=relation, token=token,
-                    deadline=deadline, tries=tries, not_before=not_before,
+                    deadline=until, tries=tries, not_before=since,
                 )  # fmt: skip
             except BadEventError as error:
                 raise BadValueError("shape") from error

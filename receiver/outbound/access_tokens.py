@@ -98,8 +98,9 @@ class AccessTokens:
         if answer.status != 200 or not isinstance(token, str):  # noqa: PLR2004  # HTTP
             raise SourceError(f"{endpoint}: HTTP {answer.status} in place of a token", answer.status)
         lasts_s = document.get("expires_in")
-        lasts_s = lasts_s if isinstance(lasts_s, int | float) else SHORT_S
-        return _Held(f"Bearer {token}", self._monotonic() + min(max(0.0, lasts_s - EARLY_S), LONGEST_S))
+        # Compared before it is reckoned with: JSON has numbers that no float holds.
+        lasts_s = max(0.0, min(lasts_s, LONGEST_S + EARLY_S)) if isinstance(lasts_s, int | float) else SHORT_S
+        return _Held(f"Bearer {token}", self._monotonic() + max(0.0, lasts_s - EARLY_S))
 
     async def _discover(self) -> str:
         url = address_of(self._tenant)

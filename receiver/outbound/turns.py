@@ -177,7 +177,8 @@ def retry_after_s(value: str | None, now_s: float) -> float | None:
     """
     if value is None:
         return None
-    with contextlib.suppress(ValueError):
+    # A number of some hundred digits is one to Python, and none that can be waited for.
+    with contextlib.suppress(ValueError, OverflowError):
         return max(0.0, float(int(value)))
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - now_s)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from aiohttp import web
 
 from receiver.ingress.keys.key_store import KeyStore
+from receiver.outbound.fetch import Fetcher
 from receiver.tasks import cancel
 from tests.keys.rig import start_rig
 from tests.keys.web import serving
 from tests.support.keys import rsa_pair
 from tests.support.op import OP
-from tests.support.receiver import t1
+from tests.support.receiver import start_receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -55,6 +58,35 @@ async def test_key_set_of_many_tenants(
 
         assert [200] * 50 == [answer.status for answer in answers]
         assert (1, 50, 0) == (op.jwks_fetches, rig.keys.tenants, rig.keys.without_keys)
+
+
+async def test_fault_over_one_op_ends_no_other_refresh(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, op: OP,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """A fault over one OP's answer is logged and counts as a failed fetch; the others' keys come, the job runs on."""
+    get_json = Fetcher.get_json
+
+    async def fail_for_t2(fetcher: Fetcher, url: str, *, tenant: str, **how: Any) -> dict[str, object]:
+        if tenant == "t2":
+            raise ArithmeticError
+        return await get_json(fetcher, url, tenant=tenant, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fetcher, "get_json", fail_for_t2)
+        async with OP(clock, path="/t2") as other:
+            tenants = [t1(other, name="t2"), t1(op)]
+            async with start_receiver(redis_server.url, redis_client, clock, tenants) as receiver:
+                await until(lambda: not receiver.server.state.keys.problems().get("t1"))
+                answer = await receiver.post(other.token())
+                assert (503, "jwks_unavailable") == (answer.status, answer.code)
+                assert 200 == (await receiver.post(op.token())).status
+                assert "a fault in this service" in receiver.server.state.keys.problems()["t2"]
+                assert "keys.fault" in [record.getMessage() for record in caplog.records]
+                restarts = receiver.server.metrics.registry.get_sample_value(
+                    "logout_job_restarts_total", {"task": "key_refresh"}
+                )
+                assert 0 == restarts
 
 
 async def test_slow_host_holds_up_no_other_one(

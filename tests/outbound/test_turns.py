@@ -196,6 +196,7 @@ def test_pause_is_bounded() -> None:
         ("-1", 0.0),
         ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
         ("soon", None),
+        ("9" * 400, None),
         ("1.5", None),
         ("", None),
         (None, None),

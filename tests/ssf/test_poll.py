@@ -96,6 +96,18 @@ async def test_what_waits_is_taken_in_and_then_acknowledged(poller: Poller, tran
     assert 2 == poller.receiver.count(input="ssf-poll", outcome="ok", code="ok")
 
 
+@pytest.mark.parametrize(
+    "expires_in", [10**400, -(10**400), float("nan"), True, "300", None], ids=["huge", "tiny", *"abcd"]
+)
+async def test_any_end_of_the_access_token(poller: Poller, transmitter: Transmitter, expires_in: object) -> None:
+    """However long the transmitter says that its token lasts, events are taken in."""
+    transmitter.expires_in = expires_in
+    transmitter.queue_set(sub_id=user(transmitter, "u1"))
+
+    assert [0.0, INTERVAL_S] == await poller.turns(2)
+    assert ["u1"] == await poller.subjects()
+
+
 async def test_page_by_page(poller: Poller, transmitter: Transmitter) -> None:
     """However few the transmitter gives at once, all are fetched without a pause."""
     transmitter.page = 2

@@ -47,6 +47,7 @@ class Transmitter(OP):
         subjects: Added, and not removed.
         forgets: Whether it gives out again what was acknowledged.
         refuse: Status that every call of the receiver is answered with; 0 for none.
+        expires_in: What an access token's end is said to be.
         changes: Method and body of every call that changes the stream.
         stream_aud: What the stream's configuration says SETs are for.
         fails_after: Changes that are made and answered 500 all the same.
@@ -64,6 +65,7 @@ class Transmitter(OP):
         self.subjects: list[dict[str, Any]] = []
         self.forgets = False
         self.refuse = 0
+        self.expires_in: object = 300
         self.verify_status = 204
         self.page = 100
         self.new_stream_id = ""
@@ -158,7 +160,7 @@ class Transmitter(OP):
             return web.json_response({"error": "invalid_client"}, status=401)
         token = secrets.token_hex(8)
         self.tokens.add(token)
-        return web.json_response({"access_token": token, "token_type": "Bearer", "expires_in": 300})
+        return web.json_response({"access_token": token, "token_type": "Bearer", "expires_in": self.expires_in})
 
     def _refused(self, request: web.Request) -> web.Response | None:
         if self.refuse:

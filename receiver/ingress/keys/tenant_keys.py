@@ -209,12 +209,11 @@ class TenantKeys:
             if not key_set.keys and self._key_set is not None:
                 raise ValueError("the new JWK Set has no usable key; the old one is kept")  # noqa: TRY301
         except (FetchError, ValueError) as error:
-            self._last_error = str(error)
-            self._count("error", trigger)
-            emit(
-                log, logging.WARNING, "keys.refresh_failed", tenant=self.tenant.name, trigger=trigger,
-                reason=self._last_error, kept=self._key_set is not None,
-            )  # fmt: skip
+            self._failed(trigger, str(error))
+            return
+        except Exception:  # what one OP answers must not end the refreshing for all others
+            log.exception("keys.fault", extra={"fields": {"tenant": self.tenant.name}})
+            self._failed(trigger, "a fault in this service; please report the exception logged above")
             return
         now_s = self._clock()
         self._adopt(key_set, now_s)
@@ -228,6 +227,14 @@ class TenantKeys:
         )  # fmt: skip
         if key_set.keys:
             await self._shared.store(self.shared_name, StoredKeys(now_s, document))
+
+    def _failed(self, trigger: str, reason: str) -> None:
+        self._last_error = reason
+        self._count("error", trigger)
+        emit(
+            log, logging.WARNING, "keys.refresh_failed", tenant=self.tenant.name, trigger=trigger, reason=reason,
+            kept=self._key_set is not None,
+        )  # fmt: skip
 
     def _is_usable(self, age: KeyAge) -> bool:
         return age.is_usable(self._clock(), max_stale_s=self._policy.max_stale_s)
