@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -42,6 +42,19 @@ class Watermark:
             paused_until=_seconds(found.get("paused_until")),
             dates_by=found.get("dates_by", ""),
         )
+
+    def as_of(self, now: float, *, longest_pause_s: float) -> Watermark:
+        """The same, read now. What a clock that was ahead has noted is no later than now, and its pause is over.
+
+        Args:
+            now: NumericDate seconds.
+            longest_pause_s: Seconds that a pause may last.
+        """
+        is_paused = self.paused_until <= now + longest_pause_s
+        return replace(
+            self, dates_at=min(self.dates_at, now), ended_at=min(self.ended_at, now),
+            paused_until=self.paused_until if is_paused else 0.0,
+        )  # fmt: skip
 
 
 class Watch:

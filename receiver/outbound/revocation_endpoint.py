@@ -74,7 +74,8 @@ class RevocationEndpoint:
         if self._tenant.endpoint is not None:
             return EndpointFound(self._tenant.endpoint)
         async with self._one_at_a_time:
-            if self._found is None or self._clock() >= self._until_s:
+            # More than it is kept tells of a clock that was set back.
+            if self._found is None or not 0 < self._until_s - self._clock() <= DISCOVERY_KEEP_S:
                 return await self._discover()
             return self._found
 

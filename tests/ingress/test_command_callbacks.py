@@ -14,6 +14,7 @@ from receiver.consumer import Subscriber
 from receiver.ingress import server
 from receiver.ingress.inputs import commands, input_jobs
 from receiver.ingress.inputs.callbacks import KEEP_S, LONGEST_PAUSE_S, CallbackCalls
+from receiver.outbound.source import LONGEST_PAUSE_S as LONGEST_ASKED_S
 from tests.ingress.test_commands import URL, send
 from tests.support.op import ABSENT, OP
 from tests.support.receiver import Receiver, start_receiver, t1
@@ -184,6 +185,21 @@ async def test_op_that_does_not_answer(
             assert calls == len(called.calls)
 
 
+async def test_pauses_end(
+    redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, called: CalledOP
+) -> None:
+    """However long the OP asks for, after an hour; and one noted by a clock that was ahead, once that is set back."""
+    called.answers = [(503, "9" * 9), (500, None)]
+    async with receiving(redis_server, redis_client, clock, called) as (receiver, job):
+        await introduce(receiver, called)
+        await order(receiver, called)
+        clock.advance(AFTER_S)
+        for seconds, calls in ((0, 1), (LONGEST_ASKED_S - 1, 1), (10_000, 2), (-10_000, 3)):
+            clock.advance(seconds)
+            await job.turn()
+            assert calls == len(called.calls)
+
+
 @pytest.mark.parametrize("status", [400, 401, 404])
 async def test_op_that_refuses_the_call(
     redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock, called: CalledOP, status: int
@@ -299,7 +315,13 @@ async def test_damaged_order(
     async with receiving(redis_server, redis_client, clock, called) as (receiver, job):
         await introduce(receiver, called)
         await order(receiver, called)
+        [kept] = await redis_client.hvals("{logout}:callbacks")
+        for place, number in ((4, 10**400), (5, -1), (6, 10**400)):
+            damaged = json.loads(kept)
+            damaged[place] = number
+            await redis_client.hset("{logout}:callbacks", items=[f"number {place}", json.dumps(damaged)])
         await redis_client.hset("{logout}:callbacks", items=["x", json.dumps([1])])
         clock.advance(AFTER_S)
         await job.turn()
+        assert 0 == await redis_client.hlen("{logout}:callbacks")
     assert 1 == len(called.calls)

@@ -68,6 +68,18 @@ async def test_outage_of_discovery_does_not_lose_the_endpoint(revoking: Revoking
     assert {("t1", "ok"): 4} == counts
 
 
+async def test_clock_that_was_ahead(revoking: RevokingOP, counts: Counts) -> None:
+    """What discovery said under it is not believed until the clock has caught up."""
+    clock = Clock()
+    async with working(of(revoking), counts=counts, clock=clock) as revoker:
+        clock.advance(10 * DISCOVERY_KEEP_S)
+        await revoke(revoker, counts)
+        clock.advance(-10 * DISCOVERY_KEEP_S)
+        await revoke(revoker, counts)
+
+    assert 2 == revoking.discoveries
+
+
 async def test_op_that_is_away_is_asked_again(revoking: RevokingOP, counts: Counts, log: Log) -> None:
     """Without any endpoint known, an OP that is away is a failure, not a missing endpoint."""
     revoking.discovery_status = 503

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Start = Callable[..., AbstractAsyncContextManager[Watching]]
 
 INTERVAL_S, SWEEP_S = 5.0, 60.0
-LONG_AGO = 3600.0
+LONG_AGO, DAY_S = 3600.0, 86_400.0
 LOGGED_OUT, DELETED, DISABLED = "realm logged out", "account deleted", "account disabled"
 
 
@@ -106,6 +106,41 @@ async def test_a_successor_goes_on(realm: Realm, watch: Start, clock: Clock) -> 
         await one.job.turn()
         assert LEASE_S / 3 == await other.job.turn()
         assert [(first, DELETED, NOW + LONG_AGO), (second, DELETED, NOW + 2 * LONG_AGO)] == await one.told()
+
+
+async def test_event_that_is_dated_ahead(realm: Realm, watch: Start, clock: Clock) -> None:
+    """A node whose clock is an hour ahead hides nothing that the others date rightly; its event is taken in once."""
+    ahead, first, second = (realm.add() for _ in range(3))
+    async with watch(realm.tenant()) as watching:
+        await watching.job.turn()
+        realm.delete(ahead)
+        realm.events[-1]["time"] += int(LONG_AGO * 1000)
+        await watching.job.turn()
+        for user in (first, second):
+            clock.advance(SWEEP_S)
+            realm.delete(user)
+            await watching.job.turn()
+        assert [ahead, first, second] == [one[0] for one in await watching.told()]
+    async with watch(realm.tenant()) as successor:
+        await successor.job.turn()
+        assert 3 == len(await successor.told())
+
+
+async def test_clock_that_was_a_day_ahead(realm: Realm, watch: Start, clock: Clock) -> None:
+    """What the receiver noted by it, a pause too, holds nothing up once it is set back."""
+    user = realm.add()
+    async with watch(realm.tenant()) as watching:
+        await watching.job.turn()
+        clock.advance(DAY_S)
+        await watching.job.turn()
+        realm.answers = [(503, "90")]
+        assert 90.0 == await watching.job.turn()
+        clock.advance(-DAY_S)
+        assert INTERVAL_S == await watching.job.turn()
+        realm.users[user] = False
+        clock.advance(SWEEP_S)
+        await watching.job.turn()
+        assert [(user, DISABLED)] == [one[:2] for one in await watching.told()]
 
 
 async def test_many_events(realm: Realm, watch: Start) -> None:

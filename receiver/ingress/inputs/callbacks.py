@@ -20,6 +20,7 @@ from receiver.ingress.inputs.poller import Poller
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
 from receiver.outbound.fetch import Answer, NoAnswer
+from receiver.outbound.source import LONGEST_PAUSE_S as LONGEST_ASKED_S
 from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class CallbackCalls(Poller):
     async def _look_at(self, event_id: str, callback: Callback | None, now: float) -> None:
         if callback is None or now > callback.deadline + KEEP_S:
             await self._end(event_id, "given_up", None if callback is None else callback.eviction.tenant)
-        elif now >= callback.not_before:
+        # A time further off than any pause was noted by a clock that was ahead.
+        elif not now < callback.not_before <= now + LONGEST_ASKED_S:
             await self._judge(callback, now)
 
     async def _judge(self, callback: Callback, now: float) -> None:
@@ -119,7 +121,8 @@ class CallbackCalls(Poller):
 
     async def _again(self, callback: Callback, answer: Answer | NoAnswer, now: float) -> None:
         asked_s = None if isinstance(answer, NoAnswer) else retry_after_s(answer.retry_after, time.time())
-        pause_s = max(asked_s or 0.0, min(LOOK_S * 2.0 ** min(callback.tries, 10), LONGEST_PAUSE_S))
+        backoff_s = min(LOOK_S * 2.0 ** min(callback.tries, 10), LONGEST_PAUSE_S)
+        pause_s = max(min(asked_s or 0.0, LONGEST_ASKED_S), backoff_s)
         await self._callbacks.put(callback.again(now + pause_s))
         if not callback.tries:
             emit(

@@ -67,13 +67,15 @@ class KeycloakWatch(Watcher):
             await self._ask_for_events()
         first = not position.dates_at
         # What was before the watch began is no affair of it.
-        since_ms = int(position.link) if position.link.isdecimal() else int(now * 1000)
+        now_ms = int(now * 1000)
+        since_ms = min(int(position.link), now_ms) if position.link.isdecimal() else now_ms
         new = []
         for event in await self._client.events_since(since_ms - OVERLAP_MS):
             if event.id not in self._done:
                 await self._take_event(event, now)
                 new.append(event)
-            since_ms = max(since_ms, event.at_ms)
+            # One that is dated ahead, by a node's clock, must not hide what is dated rightly until then.
+            since_ms = max(since_ms, min(event.at_ms, now_ms))
         changed = any(event.what == "account changed" for event in new)
         if first or changed or now - position.ended_at >= self._settings.sweep_s:
             await self._take_disabled(now, first=first)

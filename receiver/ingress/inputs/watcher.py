@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import SourceError
 from receiver.ingress.inputs.poller import Poller
+from receiver.outbound.source import LONGEST_PAUSE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -99,7 +100,7 @@ class Watcher(Poller):
     async def look(self) -> float:
         """Take in once."""
         now = self._clock()
-        position = await self._watch.position()
+        position = (await self._watch.position()).as_of(now, longest_pause_s=LONGEST_PAUSE_S)
         if position.paused_until > now:
             return position.paused_until - now
         try:
