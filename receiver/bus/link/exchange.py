@@ -10,12 +10,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import hiredis
 import redis
 import redis.asyncio
 from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
 from receiver.bus.link.servers import ServerConnection, is_demotion
+
+try:
+    import hiredis
+except ImportError:
+    # The service has it, an app with the consumer library need not.
+    _INSTALLED = False
+else:
+    _INSTALLED = True
+    _PUSHED = getattr(hiredis, "PushNotification", None)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +40,6 @@ KEEP_S = 1.0
 Microsoft Entra there, and looks whether the server has closed it."""
 
 _PENDING = object()
-_PUSHED = getattr(hiredis, "PushNotification", None)
 
 
 def pack(command: Command) -> bytes:
@@ -41,8 +48,18 @@ def pack(command: Command) -> bytes:
     Raises:
         ValueError: text in it cannot be sent.
     """
+    if not _INSTALLED:
+        return _packed_in_python(command)
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # any length
     return packed
+
+
+def _packed_in_python(command: Command) -> bytes:
+    parts = [b"*%d\r\n" % len(command)]
+    for argument in command:
+        value = bytes(argument) if isinstance(argument, bytes | memoryview) else str(argument).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
+    return b"".join(parts)
 
 
 async def exchange_packed(client: redis.asyncio.Redis, packed: bytes, count: int) -> list[Any]:
@@ -144,20 +161,11 @@ class Exchange:
 
 
 async def _round_trip(connection: Any, packed: bytes, count: int) -> list[Any]:
-    parser = hiredis.Reader(
-        protocolError=InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_PENDING  # noqa: SLF001
-    )  # fmt: skip
-    replies: list[Any] = []
     try:
         async with asyncio.timeout(connection.socket_timeout):
             # Its own way to send waits, in a task, until the bytes are out. Here that is told by the replies.
             connection._writer.write(packed)  # noqa: SLF001
-            while len(replies) < count:
-                parser.feed(await _read(connection))
-                while (reply := parser.gets(False)) is not _PENDING:
-                    # What a server tells unasked under RESP3 is no reply.
-                    if type(reply) is not _PUSHED:
-                        replies.append(reply)
+            replies = await (_replies if _INSTALLED else _replies_by_redis_py)(connection, count)
     except TimeoutError:
         _lost(connection)
         raise redis.TimeoutError("no reply in time") from None
@@ -169,6 +177,30 @@ async def _round_trip(connection: Any, packed: bytes, count: int) -> list[Any]:
             raise connection.demoted() from reply
         if isinstance(reply, redis.ConnectionError):
             raise reply
+    return replies
+
+
+async def _replies(connection: Any, count: int) -> list[Any]:
+    parser = hiredis.Reader(
+        protocolError=InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_PENDING  # noqa: SLF001
+    )  # fmt: skip
+    replies: list[Any] = []
+    while len(replies) < count:
+        parser.feed(await _read(connection))
+        while (reply := parser.gets(False)) is not _PENDING:
+            # What a server tells unasked under RESP3 is no reply.
+            if type(reply) is not _PUSHED:
+                replies.append(reply)
+    return replies
+
+
+async def _replies_by_redis_py(connection: Any, count: int) -> list[Any]:
+    replies: list[Any] = []
+    for _ in range(count):
+        try:
+            replies.append(await connection.read_response(disable_decoding=True))
+        except ResponseError as error:
+            replies.append(error)
     return replies
 
 
