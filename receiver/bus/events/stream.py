@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from receiver.bus.link.exchange import Command, Exchange, ask, good
 from receiver.bus.link.servers import is_demotion
+from receiver.bus.link.trips import pairs_of
 from receiver.core.cursor import BEGINNING, Cursor, Seen, View, order, read_number
 from receiver.core.eviction import Eviction
 from receiver.errors import BadEventError
@@ -77,6 +79,8 @@ class StreamReader:
 
     def __init__(self, client: redis.asyncio.Redis, keys: KeyNames) -> None:
         self._client = client
+        # Of reading alone: others may ask for a view meanwhile.
+        self._exchange = Exchange(client)
         self._keys = keys
         self._checked = False
         self.cursor: Cursor | None = None
@@ -98,6 +102,8 @@ class StreamReader:
         cursor = self.cursor
         if self._checked or cursor is None:
             return False
+        # Back in its pool it is the next to be used: the server that is read from is asked, and no other.
+        await self._exchange.release()
         await self._be_at_primary()
         view = await self.view(cursor.entry_id)
         self._checked = True
@@ -108,9 +114,9 @@ class StreamReader:
 
     async def read(self, *, block_ms: int, count: int = 100) -> list[Entry]:
         """The next entries, oldest first; empty when none came within so many milliseconds. `take` what was used."""
-        entries = await read_after(
-            self._client, self._keys, self.cursor.entry_id if self.cursor else BEGINNING, block_ms=block_ms, count=count
-        )
+        after = self.cursor.entry_id if self.cursor else BEGINNING
+        (reply,) = good(await self._exchange([self._xread(after, count, "BLOCK", block_ms)]))
+        entries = [to_entry(*pair) for pair in entries_of(reply)]
         self._checked = bool(entries)
         return entries
 
@@ -145,7 +151,11 @@ class StreamReader:
         return 0 if text is None else read_number(text)
 
     async def _first(self, *, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        return entries_of(await self._client.xread({self._keys.events: BEGINNING}, count=count))
+        (reply,) = await ask(self._client, [self._xread(BEGINNING, count)])
+        return entries_of(reply)
+
+    def _xread(self, after: str, count: int, *block: str | int) -> Command:
+        return ("XREAD", "COUNT", count, *block, "STREAMS", self._keys.events, after)
 
     @staticmethod
     async def _some(ask: Callable[..., Awaitable[Any]], *arguments: str) -> tuple[Seen, ...]:
@@ -154,17 +164,6 @@ class StreamReader:
         if entries and entries[0].number is None:
             entries = [to_entry(*pair) for pair in await ask(*arguments, count=LOOK_BACK)]
         return tuple(Seen(entry.entry_id, entry.number) for entry in entries)
-
-
-async def read_after(
-    client: redis.asyncio.Redis, keys: KeyNames, entry_id: str, *, block_ms: int, count: int = 100
-) -> list[Entry]:
-    """Entries after `entry_id`, oldest first; empty when none came within `block_ms` milliseconds.
-
-    The client's socket timeout must be longer than `block_ms`.
-    """
-    reply: Any = await client.xread({keys.events: entry_id}, count=count, block=block_ms)
-    return [to_entry(found_id, fields) for found_id, fields in entries_of(reply)]
 
 
 async def newest_id(client: redis.asyncio.Redis, keys: KeyNames) -> str | None:
@@ -209,15 +208,9 @@ def milliseconds(entry_id: str) -> int:
 
 
 def entries_of(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """The entries in an answer to XREAD or XREADGROUP of one stream, in every shape the client gives it."""
+    """The entries in the answer to an XREAD of one stream, as Redis sends it; empty when there are none."""
     if not reply:
         return []
-    streams = reply.values() if isinstance(reply, dict) else (entries for _, entries in reply)
-    return [pair for entries in streams for pair in _flat(entries)]
-
-
-def _flat(entries: list[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    # RESP3 replies nest one list deeper than RESP2 ones in some versions of the client.
-    if entries and isinstance(entries[0], list):
-        return [pair for inner in entries for pair in inner]
-    return entries
+    # RESP3 has a map of streams, RESP2 a list of pairs.
+    (entries,) = reply.values() if isinstance(reply, dict) else (of_stream for _, of_stream in reply)
+    return [(entry_id, pairs_of(fields)) for entry_id, fields in entries]
