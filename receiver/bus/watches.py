@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from receiver.bus.link.connection import pipelined
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -87,10 +89,7 @@ class Watch:
 
     async def which_off(self, accounts: list[str]) -> set[str]:
         """Which of these are."""
-        pipe: Any = self._client.pipeline(transaction=False)
-        for account in accounts:
-            pipe.hget(self._off, account)
-        answers = await pipe.execute() if accounts else []
+        answers = await pipelined(self._client, [("HGET", self._off, account) for account in accounts])
         return {account for account, answer in zip(accounts, answers, strict=True) if answer is not None}
 
     async def note_off(self, off: Iterable[str], on: Iterable[str] = ()) -> None:

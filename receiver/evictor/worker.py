@@ -17,13 +17,13 @@ from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.caches.removals import Removals
 from receiver.bus.caches.watched import Watched
 from receiver.bus.keys import KeyNames
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import answering
 from receiver.bus.link.inspect import probe_clearing
 from receiver.bus.link.lease import Lease
 from receiver.bus.link.trips import Trips
 from receiver.consumer.jobs import EVICTIONS
 from receiver.core.index_names import IndexNames
-from receiver.errors import Code, ConfigurationError, DependencyError
+from receiver.errors import ConfigurationError
 from receiver.evictor import NAME
 from receiver.evictor.bad_values import BadValues
 from receiver.evictor.coverage import Coverage
@@ -255,10 +255,8 @@ def _handling(do: Callable[_P, Awaitable[Any]]) -> Callable[_P, Awaitable[Any]]:
     """What a subscriber calls: it tries again what Redis did not answer, and says so in one line."""
 
     async def handle(*arguments: _P.args, **named: _P.kwargs) -> Any:
-        try:
+        with answering():
             return await do(*arguments, **named)
-        except Failure as error:
-            raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
 
     return handle
 

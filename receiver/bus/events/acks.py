@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
 from receiver.bus.link import exchange
-from receiver.bus.link.connection import failing_as
+from receiver.bus.link.connection import failing_as, pipelined
 from receiver.bus.lua import Script
 from receiver.errors import BadEventError
 
@@ -174,22 +174,21 @@ async def acknowledge(
     await exchange.run(client, ACKNOWLEDGE, (keys.acks, keys.instances, keys.instances_since), arguments)
     if in_part:
         member = f"{listener.app}/{listener.instance}"
-        async with client.pipeline(transaction=False) as pipeline:
-            for ack in in_part:
-                # No time, so that readers that know nothing of this take it for no answer.
-                pipeline.hsetnx(keys.acks_of(ack.event_id), member, UNKNOWN + ack.unknown)  # type: ignore[unused-awaitable]  # queued
-                pipeline.expire(keys.acks_of(ack.event_id), KEEP_S)  # type: ignore[unused-awaitable]  # queued
-            await pipeline.execute()
+        # No time, so that readers that know nothing of this take it for no answer.
+        noted = [("HSETNX", keys.acks_of(ack.event_id), member, UNKNOWN + ack.unknown) for ack in in_part]
+        await pipelined(client, [*noted, *(("EXPIRE", keys.acks_of(ack.event_id), KEEP_S) for ack in in_part)])
 
 
 async def leave(client: redis.asyncio.Redis, keys: KeyNames, listener: AckSource) -> None:
     """Say goodbye: this process holds no session any more. A group stays, for others of it listen on."""
     if listener.group is None:
-        member = f"{listener.app}/{listener.instance}"
-        async with client.pipeline(transaction=False) as pipeline:
-            pipeline.zrem(keys.instances, member)  # type: ignore[unused-awaitable]  # queued
-            pipeline.zrem(keys.instances_since, member)  # type: ignore[unused-awaitable]  # queued
-            await pipeline.execute()
+        await forget(client, keys, [f"{listener.app}/{listener.instance}"])
+
+
+async def forget(client: redis.asyncio.Redis, keys: KeyNames, members: Sequence[str | bytes]) -> None:
+    """These instances, `app/instance` each, were never heard of. May raise what `connection.Failure` names."""
+    if members:
+        await pipelined(client, [("ZREM", known, *members) for known in (keys.instances, keys.instances_since)])
 
 
 async def instances(client: redis.asyncio.Redis, keys: KeyNames) -> list[Instance]:
@@ -214,11 +213,7 @@ async def last_heard(client: redis.asyncio.Redis, keys: KeyNames, *, forget_afte
         seconds, microseconds = await client.time()
         now_s = int(seconds) + int(microseconds) / 1e6
         old: Any = await client.zrangebyscore(keys.instances, "-inf", f"({(now_s - forget_after_s) * 1000:.0f}")
-        if old:
-            async with client.pipeline(transaction=False) as pipeline:
-                pipeline.zrem(keys.instances, *old)  # type: ignore[unused-awaitable]  # queued
-                pipeline.zrem(keys.instances_since, *old)  # type: ignore[unused-awaitable]  # queued
-                await pipeline.execute()
+        await forget(client, keys, old)
         heard: dict[str, float] = {}
         for instance in await instances(client, keys):
             heard[instance.app] = max(instance.last_seen_ms / 1000, heard.get(instance.app, 0.0))

@@ -27,11 +27,7 @@ async def forget(client: redis.asyncio.Redis, keys: KeyNames, app: str, *, silen
         heard_ms = (int(seconds) + int(microseconds) / 1e6 - silent_for_s) * 1000
         mine = [instance for instance in await acks.instances(client, keys) if instance.app == app]
         silent = [f"{i.app}/{i.instance}" for i in mine if i.last_seen_ms < heard_ms]
-        if silent:
-            async with client.pipeline(transaction=False) as pipeline:
-                pipeline.zrem(keys.instances, *silent)  # type: ignore[unused-awaitable]  # queued
-                pipeline.zrem(keys.instances_since, *silent)  # type: ignore[unused-awaitable]  # queued
-                await pipeline.execute()
+        await acks.forget(client, keys, silent)
     if not mine:
         raise KeyError(app)
     return [instance for instance in mine if instance.last_seen_ms >= heard_ms]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events.stream import END, Entry, StreamReader, to_entry
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import answering
 from receiver.core.cursor import Cursor, order
-from receiver.errors import Code, DependencyError
+from receiver.errors import DependencyError
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -50,10 +50,8 @@ class EventLog:
     async def tail(self) -> Position:
         """After the last entry there is."""
         reader = StreamReader(self._client, self._keys)
-        try:
+        with answering():
             await reader.start(END)
-        except Failure as error:
-            raise _unavailable(error) from error
         return Position(reader.cursor or Cursor())
 
     async def position(self, entry_id: str, known: Cursor | None = None) -> Position:
@@ -63,10 +61,8 @@ class EventLog:
             entry_id: An entry's id, there still or not; `0-0` for the beginning.
             known: The cursor behind that entry where the caller remembers it.
         """
-        try:
+        with answering():
             view = await self._shared.view(entry_id)
-        except Failure as error:
-            raise _unavailable(error) from error
         if view.before:
             # The entry is there. Where only older ones are, the stream is not the one that had it.
             there = Cursor.starting(view)
@@ -77,25 +73,20 @@ class EventLog:
 
     async def page(self, cursor: Cursor) -> list[Entry] | None:
         """The next entries after a cursor, oldest first, at once; None when some before them are gone."""
-        try:
+        with answering():
             if cursor.misses(await self._shared.view(cursor.entry_id)):
                 return None
             found: Any = await self._client.xrange(self._keys.events, f"({cursor.entry_id}", "+", count=PAGE)
-        except Failure as error:
-            raise _unavailable(error) from error
         return [to_entry(entry_id, fields) for entry_id, fields in found]
 
     async def wait(self, cursor: Cursor) -> list[Entry] | None:
         """The same for the one reader that waits a moment for news; it asks what is gone after a wait in vain."""
         self._shared.cursor = cursor
         try:
-            if await self._shared.lost():
-                return None
-            return await self._shared.read(block_ms=self._block_ms, count=PAGE)
-        except Failure as error:
+            with answering():
+                if await self._shared.lost():
+                    return None
+                return await self._shared.read(block_ms=self._block_ms, count=PAGE)
+        except DependencyError:
             self._shared.doubt()
-            raise _unavailable(error) from error
-
-
-def _unavailable(error: BaseException) -> DependencyError:
-    return DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}")
+            raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
-from receiver.bus.link.connection import failing_as
+from receiver.bus.link.connection import failing_as, pipelined
 from receiver.bus.lua import Script
 from receiver.core.cursor import read_number
 
@@ -114,15 +114,12 @@ async def progress(client: redis.asyncio.Redis, keys: KeyNames) -> list[Progress
         found: Any = await client.xinfo_groups(keys.events)
         by_name = {_text(group["name"]): group for group in found}
         names = sorted(by_name)
-        async with client.pipeline(transaction=False) as pipeline:
-            pipeline.get(keys.sequence)  # type: ignore[unused-awaitable]  # queued
-            pipeline.time()  # type: ignore[unused-awaitable]  # queued
-            for name in names:
-                after = "(" + _text(by_name[name]["last-delivered-id"])
-                pipeline.hget(keys.group(name), "n")  # type: ignore[unused-awaitable]  # queued
-                pipeline.llen(keys.dead_letters(name))  # type: ignore[unused-awaitable]  # queued
-                pipeline.xrange(keys.events, after, count=1)  # type: ignore[unused-awaitable]  # queued
-            published, now, *rest = await pipeline.execute()
+        asked: list[tuple[str | int, ...]] = [("GET", keys.sequence), ("TIME",)]
+        for name in names:
+            after = "(" + _text(by_name[name]["last-delivered-id"])
+            asked += [("HGET", keys.group(name), "n"), ("LLEN", keys.dead_letters(name))]
+            asked.append(("XRANGE", keys.events, after, "+", "COUNT", 1))
+        published, now, *rest = await pipelined(client, asked)
     shown = []
     for name, number, dead, oldest in zip(names, rest[::3], rest[1::3], rest[2::3], strict=True):
         lag = _unread(by_name[name], published, number) + int(by_name[name]["pending"])
@@ -242,11 +239,14 @@ class GroupMember:
         }
         letters = self._keys.dead_letters(self._group)
         # In this order and without a transaction: at worst it stands there twice.
-        async with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.rpush(letters, json.dumps(letter))  # type: ignore[unused-awaitable]  # queued
-            pipeline.ltrim(letters, -MAX_DEAD_LETTERS, -1)  # type: ignore[unused-awaitable]  # queued
-            pipeline.xack(self._keys.events, self._group, entry.entry_id)  # type: ignore[unused-awaitable]  # queued
-            await pipeline.execute()
+        await pipelined(
+            self._client,
+            [
+                ("RPUSH", letters, json.dumps(letter)),
+                ("LTRIM", letters, -MAX_DEAD_LETTERS, -1),
+                ("XACK", self._keys.events, self._group, entry.entry_id),
+            ],
+        )
 
     async def reset_done(self, reset: bytes) -> None:
         """The reset was carried out."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import answering, pipelined
 from receiver.core.marks import digest
-from receiver.errors import Code, DependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,21 +54,14 @@ class KnownSessions:
         """
         user = digest("sub", iss, sub)
         places = [*self._indexed(user), *self._indexed(digest("account", "", sub))]
-        try:
+        with answering():
             registered = await self._client.exists(self._keys.user(user))
-        except Failure as error:
-            raise _unanswered(error) from error
         return bool(registered) or any(await self._ask(places))
 
     async def _ask(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether there is something in each of these fields of hashes."""
-        try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for key, name in places:
-                    pipeline.hget(key, name)  # type: ignore[unused-awaitable]  # queued
-                entries: list[bytes | None] = await pipeline.execute()
-        except Failure as error:
-            raise _unanswered(error) from error
+        with answering():
+            entries = await pipelined(self._client, [("HGET", key, name) for key, name in places])
         now_s = self._clock()
         return [_lives(entry, now_s) for entry in entries]
 
@@ -81,10 +73,6 @@ class KnownSessions:
         for name in self._names.read(plain):
             yield self._keys.index_bucket(name), name
             yield self._keys.places_bucket(name), name
-
-
-def _unanswered(error: BaseException) -> DependencyError:
-    return DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}")
 
 
 def _lives(entry: bytes | None, now_s: float) -> bool:

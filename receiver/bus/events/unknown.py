@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from receiver.bus.events import acks, stream
+from receiver.bus.link.connection import pipelined
 from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ async def unknown(client: redis.asyncio.Redis, keys: KeyNames, *, app: str, last
     """
     entries: Any = await client.xrevrange(keys.events, count=last)
     ids = list(_ids(entries))
-    async with client.pipeline(transaction=False) as pipeline:
-        for event_id in ids:
-            pipeline.hget(keys.acks_of(event_id), f"{app}/@{app}")  # type: ignore[unused-awaitable]  # queued
-        replies: list[bytes | None] = await pipeline.execute()
+    replies = await pipelined(client, [("HGET", keys.acks_of(event_id), f"{app}/@{app}") for event_id in ids])
     said = [reply.decode("utf-8", "replace") for reply in replies if reply is not None]
     in_part = [text.removeprefix(acks.UNKNOWN) for text in said if text.startswith(acks.UNKNOWN)]
     return Unknown(len(ids), Counter(name for names in in_part for name in names.split(",")))

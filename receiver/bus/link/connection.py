@@ -19,18 +19,21 @@ from receiver.bus.link.primary import Primary
 from receiver.bus.link.servers import Failure, at_address, at_primary, is_passing
 from receiver.bus.link.tls_files import TLSConnection, TLSFiles
 from receiver.bus.link.urls import SENTINEL, UNIX, RedisURL
-from receiver.errors import ConfigurationError, RedisUnavailableError
+from receiver.errors import Code, ConfigurationError, DependencyError, RedisUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from redis.credentials import CredentialProvider
+
+    from receiver.bus.lua import Argument
 
 __all__ = [
     "Failure",
     "RedisOptions",
     "access_of",
+    "answering",
     "check_files",
     "check_url",
     "connect",
@@ -38,6 +41,7 @@ __all__ = [
     "failing_as",
     "is_passing",
     "ping",
+    "pipelined",
     "standbys",
     "tls_of",
 ]
@@ -82,33 +86,19 @@ def check_url(url: str, **options: Unpack[RedisOptions]) -> None:
     Raises:
         ConfigurationError: naming the part that is wrong.
     """
-    _check_options(RedisURL.parse(url), options)
-
-
-def _check_options(parsed: RedisURL, options: RedisOptions) -> None:
-    tls = parsed.tls
+    parsed = RedisURL.parse(url)
+    given = {name for name, value in options.items() if value}
     entra = options.get("credentials") == "entra"
-    for problem, text in (
-        (
-            not tls and any(options.get(name) for name in ("ca_file", "cert_file", "key_file")),
-            "redis.ca_file, cert_file and key_file are for TLS, and redis.url is not rediss",
-        ),
-        (
-            bool(options.get("cert_file")) != bool(options.get("key_file")),
-            "redis.cert_file and redis.key_file go together",
-        ),
-        (
-            (options.get("sentinel_password") or options.get("sentinel_password_file")) and parsed.topology != SENTINEL,
-            "redis.sentinel_password is for Sentinel, and redis.url is not redis+sentinel",
-        ),
-        (
-            entra and (options.get("password") or options.get("password_file") or parsed.password),
-            "redis.credentials: entra takes no password",
-        ),
-        (entra and not tls, "redis.credentials: entra sends a bearer token; redis.url must be rediss"),
-    ):
-        if problem:
-            raise ConfigurationError(text)
+    if not parsed.tls and given & {"ca_file", "cert_file", "key_file"}:
+        raise ConfigurationError("redis.ca_file, cert_file and key_file are for TLS, and redis.url is not rediss")
+    if len(given & {"cert_file", "key_file"}) == 1:
+        raise ConfigurationError("redis.cert_file and redis.key_file go together")
+    if given & {"sentinel_password", "sentinel_password_file"} and parsed.topology != SENTINEL:
+        raise ConfigurationError("redis.sentinel_password is for Sentinel, and redis.url is not redis+sentinel")
+    if entra and (given & {"password", "password_file"} or parsed.password):
+        raise ConfigurationError("redis.credentials: entra takes no password")
+    if entra and not parsed.tls:
+        raise ConfigurationError("redis.credentials: entra sends a bearer token; redis.url must be rediss")
 
 
 def connect(
@@ -134,7 +124,8 @@ def connect(
     provider = _provider(parsed, options)
     # One immediate retry on a fresh connection: every command of ours is safe to repeat.
     retry = AsyncRetry(NoBackoff(), 1)
-    settings = {**_limits(timeout_s, retry), **tls_of(parsed, options), **_access(parsed, options, provider)}
+    limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
+    settings = {**limits, **tls_of(parsed, options), **_access(parsed, options, provider)}
     if parsed.names_several:
         asking = {
             **settings, **_asking_access(parsed, options),
@@ -151,10 +142,6 @@ def connect(
     client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
     client.auto_close_connection_pool = True
     return client
-
-
-def _limits(timeout_s: float, retry: object) -> dict[str, Any]:
-    return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
 
 
 def _access(parsed: RedisURL, options: RedisOptions, provider: CredentialProvider | None) -> dict[str, Any]:
@@ -243,6 +230,28 @@ def failing_as(problem: str) -> Iterator[None]:
         yield
     except Failure as error:
         raise RedisUnavailableError(f"{problem}: {describe(error)}") from error
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Give a Redis that does not answer in it the code `redis`.
+
+    Raises:
+        DependencyError: `redis`, for what `Failure` names.
+    """
+    try:
+        yield
+    except Failure as error:
+        raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
+
+
+async def pipelined(client: redis.asyncio.Redis, commands: Iterable[Sequence[Argument]]) -> list[Any]:
+    """The replies to these commands in one round trip, in order; raises the first error among them."""
+    pipeline: Any
+    async with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(await pipeline.execute())
 
 
 def describe(error: BaseException) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Literal
 
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import answering, pipelined
 from receiver.core.marks import digest
-from receiver.errors import Code, DependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,18 +48,11 @@ async def note(
         lifetime_s: Seconds until it is forgotten, unless it is noted again.
     """
     key, field = keys.name(name), json.dumps(sub)
-    async with client.pipeline(transaction=False) as pipeline:
-        pipeline.hget(key, field)  # type: ignore[unused-awaitable]  # queued
-        pipeline.hlen(key)  # type: ignore[unused-awaitable]  # queued
-        pipeline.ttl(key)  # type: ignore[unused-awaitable]  # queued
-        known, count, ttl_s = await pipeline.execute()
+    known, count, ttl_s = await pipelined(client, [("HGET", key, field), ("HLEN", key), ("TTL", key)])
     if known is None and count >= MAX_SUBJECTS:
         return
     expires = max(int(now_s) + lifetime_s, _seconds(known or b""))
-    async with client.pipeline(transaction=False) as pipeline:
-        pipeline.hset(key, field, expires)  # type: ignore[unused-awaitable]  # queued
-        pipeline.expire(key, max(ttl_s, lifetime_s))  # type: ignore[unused-awaitable]  # queued
-        await pipeline.execute()
+    await pipelined(client, [("HSET", key, field, expires), ("EXPIRE", key, max(ttl_s, lifetime_s))])
 
 
 class Names:
@@ -84,21 +76,14 @@ class Names:
     async def note(self, kind: NameKind, value: str, *, iss: str, sub: str, lifetime_s: int) -> None:
         """As `note`, under a name keyed with the secret."""
         name = self._digests.written(name_digest(kind, iss, value))
-        try:
+        with answering():
             await note(self._client, self._keys, name, sub, now_s=self._clock(), lifetime_s=lifetime_s)
-        except Failure as error:
-            raise _unanswered(error) from error
 
     async def subjects(self, kind: NameKind, value: str, issuers: Sequence[str]) -> list[tuple[str, str]]:
         """Who goes by this name at these issuers: (iss, sub), each once; empty when it is not known."""
         asked = [(iss, key) for iss in issuers for key in self._places(kind, value, iss)]
-        try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for _, key in asked:
-                    pipeline.hgetall(key)  # type: ignore[unused-awaitable]  # queued
-                found: list[dict[bytes, bytes]] = await pipeline.execute()
-        except Failure as error:
-            raise _unanswered(error) from error
+        with answering():
+            found = await pipelined(self._client, [("HGETALL", key) for _, key in asked])
         now_s = self._clock()
         subjects = {
             (iss, sub): None
@@ -111,10 +96,8 @@ class Names:
     async def erase(self, kind: NameKind, value: str, issuers: Sequence[str]) -> bool:
         """Forget this name at these issuers; whether it was known."""
         keys = [key for iss in issuers for key in self._places(kind, value, iss)]
-        try:
+        with answering():
             return bool(await self._client.unlink(*keys))
-        except Failure as error:
-            raise _unanswered(error) from error
 
     def _places(self, kind: NameKind, value: str, iss: str) -> list[str]:
         return [self._keys.name(name) for name in self._digests.read(name_digest(kind, iss, value))]
@@ -132,7 +115,3 @@ def _subject(field: bytes) -> str | None:
 
 def _seconds(text: bytes) -> int:
     return int(text) if text.isdigit() and len(text) <= MAX_DIGITS else 0
-
-
-def _unanswered(error: BaseException) -> DependencyError:
-    return DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}")

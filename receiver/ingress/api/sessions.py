@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 from aiohttp import web
 from pydantic import Field
 
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import answering
 from receiver.core.eviction import MAX_ID_CHARS
 from receiver.core.sign_in import SignIn
-from receiver.errors import Code, DependencyError, RequestError
+from receiver.errors import Code, RequestError
 from receiver.ingress.http.body import read_body
 from receiver.ingress.http.json_body import LIMITS, Date, Flag, JsonBody, Text, otherwise, parse_body
 from receiver.ingress.http.responses import NO_STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from receiver.bus.sign_ins.names import NameKind, Names
-    from receiver.bus.sign_ins.registry import Look
     from receiver.bus.sign_ins.sign_ins import SignIns
     from receiver.core.tenants import Tenant, TenantDirectory
 
@@ -77,10 +74,11 @@ class SessionCalls:
     async def _register(self, request: web.Request) -> web.Response:
         call = parse_body(await read_body(request, LIMITS), Registration)
         sign_in, tenant = self._sign_in(call)
-        registering = self._sign_ins.register(
-            sign_in, lifetime_s=call.lifetime_s, skew_s=tenant.clock_skew_s, anew=call.anew
-        )
-        if not (await _answer(registering)).ended:
+        with answering():
+            said = await self._sign_ins.register(
+                sign_in, lifetime_s=call.lifetime_s, skew_s=tenant.clock_skew_s, anew=call.anew
+            )
+        if not said.ended:
             # An address that the OP has not verified is what the user typed: an order for it would reach another.
             for kind, value in (("email", call.email if call.email_verified else None), ("username", call.username)):
                 if value is not None:
@@ -97,7 +95,8 @@ class SessionCalls:
 
     async def _check(self, request: web.Request) -> web.Response:
         sign_in, tenant = self._sign_in(parse_body(await read_body(request, LIMITS), SessionIdentity))
-        said = await _answer(self._sign_ins.ask(sign_in, skew_s=tenant.clock_skew_s))
+        with answering():
+            said = await self._sign_ins.ask(sign_in, skew_s=tenant.clock_skew_s)
         return web.json_response({"signed_out": said.ended}, headers=NO_STORE)
 
     def _sign_in(self, call: SessionIdentity) -> tuple[SignIn, Tenant]:
@@ -117,10 +116,3 @@ class SessionCalls:
             keys=tuple(kept.keys) if kept else (),
         )
         return sign_in, tenant
-
-
-async def _answer(asking: Awaitable[Look]) -> Look:
-    try:
-        return await asking
-    except Failure as error:
-        raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error

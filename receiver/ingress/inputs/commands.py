@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from receiver.bus.callbacks import Callback, Callbacks
 from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.events.trace import trace
-from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.connection import answering
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens import command_token
 from receiver.core.tokens.command_token import COMMANDS, find_callback_endpoint, find_callback_token
@@ -28,13 +28,11 @@ from receiver.ingress.inputs.backchannel import one_parameter
 from receiver.ingress.inputs.message import HttpInput, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from receiver.core.tenants import CommandRules, Tenant
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.resources import Resources
-
-Answer = TypeVar("Answer")
 
 PATH = "/commands"
 ORIGIN: Final = "op-command"
@@ -117,7 +115,8 @@ class Commands(HttpInput):
         relation = json.dumps([tenant.name, found.iss, found.claims.get("tenant"), found.client_id])
         if not accepted:
             endpoint = find_callback_endpoint(found.claims, tenant)
-            await _asked(self._callbacks.note_endpoint(relation, endpoint))
+            with answering():
+                await self._callbacks.note_endpoint(relation, endpoint)
             return _json(self._metadata(tenant, found.iss, found.claims.get("tenant"), found.client_id))
         at_once = found.claims["command"] == "invalidate_async"
         if not at_once:
@@ -161,21 +160,20 @@ class Commands(HttpInput):
             self._waiting -= 1
 
     async def _call_later(self, order: Accepted, relation: str, token: str | None, rules: CommandRules) -> None:
-        if token is None or await _asked(self._callbacks.endpoint(relation)) is None:
-            # Without both the OP is not called (OPC, "Asynchronous Response").
-            return
-        if order.entry_id is None:
-            raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
-        if await _asked(self._callbacks.waiting()) >= MAX_CALLBACKS:
-            raise RequestError(Code.BUSY, f"{MAX_CALLBACKS} OPs are to be called back already")
-        deadline = order.eviction.received_at + rules.callback_after_s
-        await _asked(
-            self._callbacks.put(
+        with answering():
+            if token is None or await self._callbacks.endpoint(relation) is None:
+                # Without both the OP is not called (OPC, "Asynchronous Response").
+                return
+            if order.entry_id is None:
+                raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
+            if await self._callbacks.waiting() >= MAX_CALLBACKS:
+                raise RequestError(Code.BUSY, f"{MAX_CALLBACKS} OPs are to be called back already")
+            deadline = order.eviction.received_at + rules.callback_after_s
+            await self._callbacks.put(
                 Callback(
                     eviction=order.eviction, entry_id=order.entry_id, relation=relation, token=token, deadline=deadline
                 )
             )
-        )
 
     async def _is_done(self, eviction: Eviction, entry_id: str) -> bool:
         settings = self._resources.settings
@@ -198,10 +196,3 @@ def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
 
 def _json(body: Mapping[str, object], *, status: int = 200) -> web.Response:
     return web.json_response(body, status=status, headers=responses.NO_STORE)
-
-
-async def _asked(question: Awaitable[Answer]) -> Answer:
-    try:
-        return await question
-    except Failure as error:
-        raise DependencyError(Code.REDIS, f"Redis did not answer: {describe(error)}") from error
