@@ -169,22 +169,12 @@ class Probe:
             heard.set()
 
 
-class Canary:
-    """A running canary; see `runtime.process.Composition`."""
+class Canary(process.Composition):
+    """A running canary; nothing changes while it runs."""
 
     def __init__(self, metrics: CanaryMetrics, state: Readiness) -> None:
+        super().__init__(state)
         self.metrics = metrics
-        self.state = state
-        self.jobs = state.jobs
-        self.internal_port = 0
-        self.replaced: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
-
-    def reread(self) -> None:
-        """Nothing changes while it runs."""
-
-    async def drain(self) -> None:
-        """Turn readiness off."""
-        self.state.draining = True
 
 
 async def canary(settings: Settings) -> None:

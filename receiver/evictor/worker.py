@@ -92,38 +92,24 @@ async def evict(settings: Settings, source: SettingsSource) -> None:
     await process.run(functools.partial(working, source=source), settings, started=started)
 
 
-class Worker:
-    """A running worker.
+class Worker(process.Composition):
+    """A running worker. What was begun is handed back when its jobs end.
 
     Attributes:
         metrics: Its metrics.
         evictor: Handles single evictions.
         watcher: Reads the caches.
         examiner: What is done with each value that was read.
-        state: Its readiness.
-        jobs: Its background jobs.
-        internal_port: The port really taken.
-        replaced: See `runtime.process.Composition`.
-        reload: Takes changed settings over; None for settings that cannot be read again.
     """
 
     def __init__(
         self, metrics: EvictorMetrics, evictor: Evictor, watcher: CacheWatcher, examiner: Examiner, state: Readiness
     ) -> None:
+        super().__init__(state)
         self.metrics = metrics
         self.evictor = evictor
         self.watcher = watcher
         self.examiner = examiner
-        self.state = state
-        self.jobs = state.jobs
-        self.internal_port = 0
-        self.replaced: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
-        self.reload: Reload | None = None
-
-    def reread(self) -> None:
-        """Read the settings' files again, where there are any."""
-        if self.reload is not None:
-            self.reload.ask()
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Let another worker go on with these settings; a part of `runtime.reload.Reload`."""
@@ -133,10 +119,6 @@ class Worker:
         for place in (settings.redis, *(cache.redis for cache in settings.caches if cache.redis)):
             place.check_files()
         return lambda: None if self.replaced.done() else self.replaced.set_result(settings)
-
-    async def drain(self) -> None:
-        """Turn readiness off; what was begun is handed back when the jobs end."""
-        self.state.draining = True
 
 
 @contextlib.asynccontextmanager
@@ -229,8 +211,8 @@ async def working(
         worker.jobs.start("cache_probes", functools.partial(_probe_caches, caches), needed=True)
         worker.jobs.start("revoker", revoker.run, needed=False)
         if source is not None:
-            worker.reload = Reload(settings, source, [worker.prepare], metrics=metrics)
-            worker.jobs.start("reload", worker.reload.watch, needed=False)
+            worker.state.reload = Reload(settings, source, [worker.prepare], metrics=metrics)
+            worker.jobs.start("reload", worker.state.reload.watch, needed=False)
         yield worker
 
 

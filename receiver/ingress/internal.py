@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from receiver.ingress.keys.key_store import KeyStore
     from receiver.ingress.outbox import Outbox
     from receiver.ops.metrics import Metrics
-    from receiver.runtime.reload import Reload
 
 NEVER_ANSWERED = (
     "no Redis that takes events has ever answered here, so the outbox does not stand in for it: check redis.url"
@@ -28,12 +27,10 @@ class ReceiverState(Readiness):
 
     Attributes:
         keys: The OPs' keys. Not a condition: a token still has to reach us when its keys cannot be had.
-        reload: Takes changed settings over. Not a condition either: the former ones are in force.
         outbox: What keeps evictions while Redis is away; None when there is none.
     """
 
     keys: KeyStore
-    reload: Reload | None = None
     outbox: Outbox | None = None
 
     def checks(self) -> dict[str, str]:

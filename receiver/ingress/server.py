@@ -76,49 +76,39 @@ async def serve(settings: Settings, source: SettingsSource, command: Command = "
     await process.run(functools.partial(running, source=source, command=command), settings, started=started)
 
 
-class Server:
-    """A running receiver.
+class Server(process.Composition):
+    """A running receiver. It is never `replaced`: what changes while it runs is taken over by its parts.
 
     Attributes:
         public_port: The port really taken.
-        internal_port: The port really taken.
         metrics: Its metrics.
         state: Its readiness.
-        jobs: Its background jobs.
         feed: Its event feeds.
         tenants: The configured ones.
-        replaced: See `runtime.process.Composition`.
     """
+
+    state: ReceiverState
 
     def __init__(
         self, settings: Settings, *, state: ReceiverState, metrics: Metrics, publisher: EvictionPublisher,
         through_outbox: OutboxPublisher | None, feed: EventFeed, tenants: TenantDirectory,
     ) -> None:  # fmt: skip
+        super().__init__(state)
         self._settings = settings
         self._publisher = publisher
         self._through_outbox = through_outbox
         self._public: Listener | None = None
         self._drained = False
-        self.state = state
-        self.jobs = state.jobs
         self.metrics = metrics
         self.public_port = 0
-        self.internal_port = 0
         self.feed = feed
         self.tenants = tenants
-        # Never done: what changes while it runs is taken over by its parts.
-        self.replaced: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
 
     async def open_public(self, http_server: HttpServer) -> None:
         """Start to take requests."""
         public = self._settings.public
         self._public = await Listener.open(http_server, name="public", host=public.host, port=public.port)
         self.public_port = self._public.port
-
-    def reread(self) -> None:
-        """Read the settings' files again, where there are any."""
-        if self.state.reload is not None:
-            self.state.reload.ask()
 
     async def drain(self) -> None:
         """Turn readiness off, answer every request that reaches the port, and see every event handed over acknowledged.

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from receiver.ops.logs import emit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from receiver.errors import StateLostError
     from receiver.ops.settings import Settings
-    from receiver.runtime.supervisor import Supervisor
+    from receiver.runtime.readiness import Readiness
 
 log = logging.getLogger("receiver.process")
 
@@ -26,22 +26,33 @@ that nothing uses. Its own 700 has it look several times for each batch of reque
 requests leave hardly any. A larger number lets what they do leave take more memory, some 100 bytes each."""
 
 
-class Composition(Protocol):
-    """A running command."""
+class Composition:
+    """A running command.
 
-    @property
-    def jobs(self) -> Supervisor:
-        """Its background jobs."""
+    Args:
+        state: Its readiness.
 
-    @property
-    def replaced(self) -> asyncio.Future[Settings]:
-        """Done, with the settings to go on with, once it has to be made anew."""
+    Attributes:
+        state: Its readiness.
+        jobs: Its background jobs.
+        internal_port: The port of the internal listener that was really taken; 0 before it is open.
+        replaced: Done, with the settings to go on with, once it has to be made anew.
+    """
+
+    def __init__(self, state: Readiness) -> None:
+        self.state = state
+        self.jobs = state.jobs
+        self.internal_port = 0
+        self.replaced: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
 
     def reread(self) -> None:
-        """Read the settings' files again: SIGHUP came."""
+        """Read the settings' files again, where there are any: SIGHUP came."""
+        if self.state.reload is not None:
+            self.state.reload.ask()
 
     async def drain(self) -> None:
-        """Take no more work, and finish what was begun."""
+        """Turn readiness off; subclasses take no more work, and finish what was begun."""
+        self.state.draining = True
 
 
 C = TypeVar("C", bound=Composition)

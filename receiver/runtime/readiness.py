@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from receiver.runtime.redis_watch import RedisWatch
+    from receiver.runtime.reload import Reload
     from receiver.runtime.supervisor import Supervisor
 
 
@@ -23,6 +24,7 @@ class Readiness:
     redis: RedisWatch
     jobs: Supervisor
     draining: bool = False
+    reload: Reload | None = None
 
     @property
     def ready(self) -> bool:
