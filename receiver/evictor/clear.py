@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.caches.blobs import ATTEMPTS, pause_s
-from receiver.core.layouts.layout import TOO_LARGE, WHOLE, Change, Value
+from receiver.core.layouts.layout import TOO_LARGE, Change, Value
 from receiver.core.verdict import sid_digest
 from receiver.evictor import bookkeeping
 from receiver.evictor.decisions import ByLogout, ByMarks, user_digest
@@ -26,7 +26,6 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from receiver.core.layouts.cached_sign_in import CachedSignIn
     from receiver.core.layouts.msal_cache import Holder, RefreshToken
     from receiver.evictor.caches import Cache
 
@@ -137,7 +136,7 @@ def _told(value: Value, ended: Sequence[Collection[Holder]], change: Change) -> 
         if not holders:
             yield Cleared("kept", value)
             continue
-        gone = _sign_ins(value, holders)
+        gone = value.sign_ins_of(holders)
         new = set(holders) - told
         told |= new
         yield Cleared(
@@ -151,17 +150,8 @@ def _told(value: Value, ended: Sequence[Collection[Holder]], change: Change) -> 
         )
 
 
-def _sign_ins(value: Value, holders: Collection[Holder]) -> list[CachedSignIn]:
-    return [
-        sign_in
-        for holder, sign_ins in value.holders.items()
-        if holder in holders or WHOLE in holders
-        for sign_in in sign_ins
-    ]
-
-
 def _users(value: Value, holders: Collection[Holder]) -> set[str]:
-    return {name for sign_in in _sign_ins(value, holders) for name in (sign_in.sub, sign_in.account) if name}
+    return {name for sign_in in value.sign_ins_of(holders) for name in (sign_in.sub, sign_in.account) if name}
 
 
 def _say_undone(cache: Cache, reason: str, action: str) -> None:

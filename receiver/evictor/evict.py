@@ -10,7 +10,6 @@ from receiver.bus.caches.cache_index import CacheKey, account_digest
 from receiver.bus.caches.rechecks import Recheck, Rechecks
 from receiver.bus.link.connection import Failure
 from receiver.core.cached_marks import suffix_of
-from receiver.core.layouts.layout import WHOLE, Value
 from receiver.core.marks import digest
 from receiver.core.verdict import sid_digest
 from receiver.errors import UndoneError
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from receiver.bus.caches.awaited import AwaitedSignIns
     from receiver.bus.caches.removals import Removals
     from receiver.core.eviction import Eviction
+    from receiver.core.layouts.layout import Value
     from receiver.evictor.bad_values import BadValues
     from receiver.evictor.caches import Cache, Caches
     from receiver.evictor.coverage import Coverage
@@ -50,10 +50,7 @@ class _Gone:
     @classmethod
     def of(cls, cache: Cache, value: Value, evidence: ByLogout) -> _Gone:
         """What will be removed, unless the value changes meanwhile."""
-        ended = evidence.ended_in(value)
-        sign_ins = [
-            sign_in for holder, known in value.holders.items() if holder in ended or WHOLE in ended for sign_in in known
-        ]
+        sign_ins = value.sign_ins_of(evidence.ended_in(value))
         users = map(user_digest, sign_ins if cache.layout.account_links else ())
         return cls(frozenset(filter(None, users)), frozenset(filter(None, map(sid_digest, sign_ins))))
 

@@ -44,12 +44,11 @@ def flow_of(eviction: Eviction) -> Flow:
 
 def names_of(eviction: Eviction) -> tuple[int, ...]:
     """Hashes of its subject, session and accounts."""
-    named = [("sub", eviction.iss, eviction.sub)] if eviction.sub else []
-    named += [("sid", eviction.iss, eviction.sid)] if eviction.sid else []
-    return _hashes(named, eviction.accounts)
+    return _hashes(eviction.iss, eviction.sub, eviction.sid, eviction.accounts)
 
 
-def _hashes(named: Iterable[tuple[str, str, str]], accounts: Iterable[str]) -> tuple[int, ...]:
+def _hashes(iss: str, sub: str | None, sid: str | None, accounts: Iterable[str]) -> tuple[int, ...]:
+    named = [(kind, iss, value) for kind, value in (("sub", sub), ("sid", sid)) if value]
     return tuple(dict.fromkeys(map(hash, (*named, *(("account", account) for account in accounts)))))
 
 
@@ -64,11 +63,8 @@ def outline(event: bytes) -> tuple[Flow, tuple[int, ...]] | None:
             return None
         batch = tuple(map(data.get, _OF_BATCH))
         flow = (data.get("tenant"), data.get("input"), batch, int(datetime.fromisoformat(time).timestamp()))
-        iss, sub, sid = data["iss"], data["sub"], data["sid"]
-        names = [("sub", iss, sub)] if sub else []
-        names += [("sid", iss, sid)] if sid else []
         hash(flow)
-        return flow, _hashes(names, data["accounts"])
+        return flow, _hashes(data["iss"], data["sub"], data["sid"], data["accounts"])
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
         return None
 

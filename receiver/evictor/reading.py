@@ -6,6 +6,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING
 
+from receiver.bus.link.pieces import pieces
 from receiver.core.layouts.foreign_json import MAX_BYTES
 from receiver.core.layouts.layout import TOO_LARGE, Raw, Value
 
@@ -24,18 +25,13 @@ GROUP_OF_UNKNOWN = 20
 """Values read at once where their sizes cannot be asked for."""
 
 
-async def read(cache: Cache, keys: Sequence[str]) -> AsyncIterator[dict[str, Value]]:
+async def read(cache: Cache, keys: Sequence[str], *, waits: bool = True) -> AsyncIterator[dict[str, Value]]:
     """The values that are there, opened, in groups; one that is too large is not read at all.
 
     A large one is read once for all who ask at the same time, and by itself; of the others no more are given out than
     fit into the cache's room. So nothing is to be read while a group is held, but by `read_one`. May raise what
     `connection.Failure` names.
     """
-    async for group in _read(cache, keys, waits=True):
-        yield group
-
-
-async def _read(cache: Cache, keys: Sequence[str], *, waits: bool) -> AsyncIterator[dict[str, Value]]:
     sizes = await cache.store.sizes(keys, _first(cache))
     of_key = dict(zip(keys, sizes, strict=True)) if sizes is not None else {}
     too_large = [key for key, size in of_key.items() if size > MAX_BYTES]
@@ -55,7 +51,7 @@ async def _read(cache: Cache, keys: Sequence[str], *, waits: bool) -> AsyncItera
 
 async def read_one(cache: Cache, key: str) -> Value | None:
     """One value, even when much else is held; None when it is not there."""
-    found = [group async for group in _read(cache, [key], waits=False)]
+    found = [group async for group in read(cache, [key], waits=False)]
     return next((group[key] for group in found if key in group), None)
 
 
@@ -92,16 +88,4 @@ async def _opened_for(cache: Cache, key: str, asked: Sequence[None]) -> list[Val
 
 
 def _groups(keys: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    if not sizes:
-        yield from (list(keys[start : start + GROUP_OF_UNKNOWN]) for start in range(0, len(keys), GROUP_OF_UNKNOWN))
-        return
-    group: list[str] = []
-    weight = 0
-    for key in keys:
-        if group and weight + sizes[key] > GROUP_BYTES:
-            yield group
-            group, weight = [], 0
-        group.append(key)
-        weight += sizes[key]
-    if group:
-        yield group
+    return pieces(keys, sizes.__getitem__, GROUP_BYTES) if sizes else pieces(keys, lambda _: 1, GROUP_OF_UNKNOWN)

@@ -160,10 +160,8 @@ class CacheWatcher:
             return False
 
     async def _release(self) -> None:
-        try:
+        with contextlib.suppress(*Failure):
             await self._lease.release()
-        except Failure:
-            return
 
     async def _watch(self, store: CacheStore) -> None:
         while True:
@@ -272,11 +270,9 @@ class CacheWatcher:
         """Tell the other workers which caches this one hears."""
         caches = [cache for cache in self._caches if cache.is_read]
         heard = [cache.name for cache in caches if self.hears(cache)]
-        try:
+        # It expires by itself.
+        with contextlib.suppress(*Failure):
             await self._watched.say(heard, [cache.name for cache in caches if cache.name not in heard])
-        except Failure:
-            # It expires by itself.
-            return
 
     def _by_cache(self, store: CacheStore, keys: Iterable[str]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

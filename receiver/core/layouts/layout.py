@@ -64,7 +64,12 @@ class Value:
     @property
     def sign_ins(self) -> list[CachedSignIn]:
         """All of them."""
-        return [sign_in for of_holder in self.holders.values() for sign_in in of_holder]
+        return self.sign_ins_of({WHOLE})
+
+    def sign_ins_of(self, holders: Collection[Holder]) -> list[CachedSignIn]:
+        """Those of these holders; `WHOLE` is all of them."""
+        all_of_it = WHOLE in holders
+        return [one for holder, known in self.holders.items() if all_of_it or holder in holders for one in known]
 
     @property
     def accounts(self) -> set[str]:
