@@ -13,6 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from receiver.bus.callbacks import Callbacks
 from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.events.trace import Trace, trace
 from receiver.core.tokens.command_token import may_be_called
@@ -24,8 +25,7 @@ from receiver.outbound.source import LONGEST_PAUSE_S as LONGEST_ASKED_S
 from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
-    from receiver.bus.callbacks import Callback, Callbacks
-    from receiver.bus.link.lease import Lease
+    from receiver.bus.callbacks import Callback
     from receiver.core.tenants import Tenant
     from receiver.ingress.inputs.resources import Resources
 
@@ -57,21 +57,19 @@ class CallbackCalls(Poller):
 
     Args:
         resources: Of the receiver.
-        callbacks: The orders.
-        lease: Of the one receiver that looks after them.
     """
 
-    def __init__(self, resources: Resources, callbacks: Callbacks, lease: Lease) -> None:
-        super().__init__(NAME, None, lease=lease, interval_s=LOOK_S)
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources, NAME, None, interval_s=LOOK_S)
         self._resources = resources
-        self._callbacks = callbacks
+        self._callbacks = Callbacks(resources.redis, resources.keys)
         self._last = ""
         tenants = [one.name for one in resources.settings.all_tenants if one.commands is not None]
         at_zero(resources.metrics.callbacks, map(resources.metrics.tenant.of, tenants), RESULTS)
 
     async def look(self) -> float:
         """Call for every order that is done or past its deadline."""
-        now = self._resources.clock()
+        now = self._clock()
         kept = await self._callbacks.all()
         names = sorted(kept)
         # Where there are many, the next turn goes on behind these.

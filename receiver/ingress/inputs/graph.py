@@ -17,16 +17,14 @@ from receiver.ops.logs import emit
 from receiver.outbound.graph import GONE, UNSUPPORTED, GraphClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from receiver.bus.link.lease import Lease
-    from receiver.bus.watches import Watch, Watermark
+    from receiver.bus.watches import Watermark
     from receiver.core.directory import DirectoryUser, Page
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
-    from receiver.ingress.intake import Intake
+    from receiver.ingress.inputs.resources import Resources
     from receiver.ops.graph_settings import GraphSettings
-    from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.graph")
 
@@ -54,25 +52,17 @@ class GraphWatch(Watcher):
     """The watcher of one directory; it works while it holds the lease.
 
     Args:
+        resources: Of the receiver.
         tenant: The users' tenant.
         directory: The directory's GUID.
         client: Our access to it.
         settings: Of the tenant.
-        watch: How far we have come.
-        intake: Makes evictions durable.
-        lease: Of the one receiver that watches.
-        metrics: Shows until when the directory was taken in.
-        clock: NumericDate seconds.
     """
 
     def __init__(
-        self, tenant: Tenant, directory: str, client: GraphClient, *, settings: GraphSettings, watch: Watch,
-        intake: Intake, lease: Lease, metrics: Metrics, clock: Callable[[], float],
-    ) -> None:  # fmt: skip
-        super().__init__(
-            ORIGIN, tenant, watch=watch, intake=intake, lease=lease, interval_s=settings.interval_s, metrics=metrics,
-            clock=clock,
-        )  # fmt: skip
+        self, resources: Resources, tenant: Tenant, directory: str, client: GraphClient, settings: GraphSettings
+    ) -> None:
+        super().__init__(resources, ORIGIN, tenant, interval_s=settings.interval_s)
         self._directory = directory
         self._client = client
         self._settings = settings

@@ -6,14 +6,10 @@ import functools
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from receiver.bus.callbacks import Callbacks
-from receiver.bus.link.lease import Lease
-from receiver.bus.watches import Watch
-from receiver.ingress.inputs import callbacks, graph, keycloak
+from receiver.ingress.inputs import graph, keycloak
 from receiver.ingress.inputs.callbacks import CallbackCalls
 from receiver.ingress.inputs.graph import GraphWatch
 from receiver.ingress.inputs.keycloak import KeycloakWatch
-from receiver.ingress.inputs.poller import LEASE_S
 from receiver.ingress.inputs.ssf_poll import PolledEvents
 from receiver.outbound.access_tokens import AccessTokens
 from receiver.outbound.graph import AUTHORITY, TIMEOUT_S, GraphClient
@@ -46,10 +42,6 @@ def input_jobs(resources: Resources) -> tuple[InputJob, ...]:
     return tuple(found)
 
 
-def _lease(resources: Resources, name: str) -> Lease:
-    return Lease(resources.redis, resources.keys.poller(name), lasts_s=LEASE_S, may_eval=False)
-
-
 def _counted(resources: Resources, tenant: Tenant, origin: str) -> Callable[[str], None]:
     return functools.partial(resources.metrics.source_answered, tenant.name, origin)
 
@@ -57,8 +49,7 @@ def _counted(resources: Resources, tenant: Tenant, origin: str) -> Callable[[str
 def _calls(resources: Resources) -> Iterator[CallbackCalls]:
     # Also where no tenant takes commands yet: settings change while it runs, and orders are there from before.
     if resources.settings.public.url is not None:
-        kept = Callbacks(resources.redis, resources.keys)
-        yield CallbackCalls(resources, kept, _lease(resources, callbacks.NAME))
+        yield CallbackCalls(resources)
 
 
 def _polled(resources: Resources, settings: TenantSettings) -> Iterator[PolledEvents]:
@@ -67,17 +58,8 @@ def _polled(resources: Resources, settings: TenantSettings) -> Iterator[PolledEv
         return
     transmitter = resources.security_events.transmitters[settings.name]
     tokens = AccessTokens(ssf.access, transmitter.tenant, resources.fetcher)
-    yield PolledEvents(
-        transmitter,
-        TransmitterClient(transmitter, tokens, resources.fetcher, stream_id=ssf.stream_id),
-        events=resources.security_events,
-        intake=resources.intake,
-        lease=_lease(resources, f"ssf:{settings.name}"),
-        endpoint=ssf.poll_endpoint,
-        stream_id=ssf.stream_id,
-        interval_s=ssf.poll_interval_s,
-        clock=resources.clock,
-    )
+    client = TransmitterClient(transmitter, tokens, resources.fetcher, stream_id=ssf.stream_id)
+    yield PolledEvents(resources, transmitter, client, ssf)
 
 
 def _graph(resources: Resources, settings: TenantSettings, tenant: Tenant) -> GraphWatch:
@@ -85,7 +67,6 @@ def _graph(resources: Resources, settings: TenantSettings, tenant: Tenant) -> Gr
     if watched is None:
         raise ValueError("a tenant without graph")
     directory = watched.directory_of(tenant.issuer) or ""
-    name = f"{graph.ORIGIN}:{tenant.name}"
     host = urlsplit(watched.endpoint)
     tokens = MsalTokens(
         watched, authority=watched.authority or f"{AUTHORITY}/{directory}",
@@ -93,24 +74,16 @@ def _graph(resources: Resources, settings: TenantSettings, tenant: Tenant) -> Gr
     )  # fmt: skip
     counted = _counted(resources, tenant, graph.ORIGIN)
     source = AuthorizedSource(tokens, resources.fetcher, tenant, timeout_s=TIMEOUT_S, on_answer=counted)
-    return GraphWatch(
-        tenant, directory, GraphClient(watched.endpoint, source), settings=watched,
-        watch=Watch(resources.redis, resources.keys, name), intake=resources.intake, lease=_lease(resources, name),
-        metrics=resources.metrics, clock=resources.clock,
-    )  # fmt: skip
+    return GraphWatch(resources, tenant, directory, GraphClient(watched.endpoint, source), watched)
 
 
 def _keycloak(resources: Resources, settings: TenantSettings, tenant: Tenant) -> Iterator[KeycloakWatch]:
     watched = settings.keycloak
     if watched is None:
         return
-    name = f"{keycloak.ORIGIN}:{tenant.name}"
     tokens = AccessTokens(watched.access, tenant, resources.fetcher)
     source = AuthorizedSource(
         tokens, resources.fetcher, tenant, timeout_s=TIMEOUT_S, on_answer=_counted(resources, tenant, keycloak.ORIGIN)
     )
-    yield KeycloakWatch(
-        tenant, KeycloakClient(watched.admin_of(tenant.issuer) or "", source), settings=watched,
-        watch=Watch(resources.redis, resources.keys, name), intake=resources.intake, lease=_lease(resources, name),
-        metrics=resources.metrics, clock=resources.clock,
-    )  # fmt: skip
+    client = KeycloakClient(watched.admin_of(tenant.issuer) or "", source)
+    yield KeycloakWatch(resources, tenant, client, watched)

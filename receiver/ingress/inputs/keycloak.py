@@ -15,15 +15,13 @@ from receiver.ingress.inputs.watcher import Watcher
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from receiver.bus.link.lease import Lease
-    from receiver.bus.watches import Watch, Watermark
+    from receiver.bus.watches import Watermark
     from receiver.core.realm import AdminEvent
     from receiver.core.tenants import Tenant
-    from receiver.ingress.intake import Intake
+    from receiver.ingress.inputs.resources import Resources
     from receiver.ops.keycloak_settings import KeycloakSettings
-    from receiver.ops.metrics import Metrics
     from receiver.outbound.keycloak import KeycloakClient
 
 log = logging.getLogger("receiver.keycloak")
@@ -38,24 +36,16 @@ class KeycloakWatch(Watcher):
     """The watcher of one realm; it works while it holds the lease.
 
     Args:
+        resources: Of the receiver.
         tenant: The users' tenant.
         client: Our access to the realm.
         settings: Of the tenant.
-        watch: How far we have come.
-        intake: Makes evictions durable.
-        lease: Of the one receiver that watches.
-        metrics: Shows until when the realm was taken in.
-        clock: NumericDate seconds.
     """
 
     def __init__(
-        self, tenant: Tenant, client: KeycloakClient, *, settings: KeycloakSettings, watch: Watch, intake: Intake,
-        lease: Lease, metrics: Metrics, clock: Callable[[], float],
-    ) -> None:  # fmt: skip
-        super().__init__(
-            ORIGIN, tenant, watch=watch, intake=intake, lease=lease, interval_s=settings.interval_s, metrics=metrics,
-            clock=clock,
-        )  # fmt: skip
+        self, resources: Resources, tenant: Tenant, client: KeycloakClient, settings: KeycloakSettings
+    ) -> None:
+        super().__init__(resources, ORIGIN, tenant, interval_s=settings.interval_s)
         self._client = client
         self._settings = settings
         self._asked = False

@@ -8,12 +8,13 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from receiver.bus.link.connection import Failure, describe
+from receiver.bus.link.lease import Lease
 from receiver.errors import ConfigurationError, DependencyError, SourceError
 from receiver.ingress.inputs.message import InputJob
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from receiver.bus.link.lease import Lease
+    from receiver.ingress.inputs.resources import Resources
 
 log = logging.getLogger("receiver.inputs")
 
@@ -29,18 +30,24 @@ class Poller(InputJob):
     """Asks one tenant's source again and again while it holds the lease.
 
     Args:
+        resources: Of the receiver.
         origin: The input's name; the job's name has the tenant's beside it.
         tenant: The tenant's name; None for what is of all tenants.
-        lease: Of the one receiver that asks.
         interval_s: Seconds between two looks that failed for the first time; doubled with each further failure.
+        lease: Names the lease of the one receiver that asks, the same in all releases; None takes the job's name.
     """
 
-    def __init__(self, origin: str, tenant: str | None, *, lease: Lease, interval_s: float) -> None:
+    def __init__(
+        self, resources: Resources, origin: str, tenant: str | None, *, interval_s: float, lease: str | None = None
+    ) -> None:
         self.name = origin if tenant is None else f"{origin}:{tenant}"
         self.of = tenant
         self._origin = origin
         self._tenant = tenant
-        self._lease = lease
+        self._intake = resources.intake
+        self._clock = resources.clock
+        name = resources.keys.poller(lease or self.name)
+        self._lease = Lease(resources.redis, name, lasts_s=LEASE_S, may_eval=False)
         self._interval_s = interval_s
         self._failures = 0
         self._problem = ""

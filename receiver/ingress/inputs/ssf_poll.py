@@ -19,12 +19,9 @@ from receiver.ingress.inputs.poller import Poller
 from receiver.ingress.inputs.ssf_push import err_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from receiver.bus.link.lease import Lease
     from receiver.core.signals.transmitter import Transmitter
-    from receiver.ingress.inputs.security_events import SecurityEvents
-    from receiver.ingress.intake import Intake
+    from receiver.ingress.inputs.resources import Resources
+    from receiver.ops.ssf_settings import SSFSettings
     from receiver.outbound.transmitter import TransmitterClient
 
 ORIGIN: Final = "ssf-poll"
@@ -37,39 +34,23 @@ class PolledEvents(Poller):
     """The poller of one tenant; it works while it holds the lease.
 
     Args:
+        resources: Of the receiver.
         transmitter: The events' source.
         client: Our access to it.
-        events: Judges them.
-        intake: Makes them durable.
-        lease: Of the one receiver that polls.
-        endpoint: Where to poll; None takes it from the stream's configuration.
-        stream_id: Our stream; None takes any.
-        interval_s: Seconds between two polls that brought nothing.
-        clock: NumericDate seconds.
+        settings: Of the tenant.
     """
 
     def __init__(
-        self,
-        transmitter: Transmitter,
-        client: TransmitterClient,
-        *,
-        events: SecurityEvents,
-        intake: Intake,
-        lease: Lease,
-        endpoint: str | None,
-        stream_id: str | None,
-        interval_s: float,
-        clock: Callable[[], float],
+        self, resources: Resources, transmitter: Transmitter, client: TransmitterClient, settings: SSFSettings
     ) -> None:
-        super().__init__(ORIGIN, transmitter.tenant.name, lease=lease, interval_s=interval_s)
+        tenant = transmitter.tenant.name
+        super().__init__(resources, ORIGIN, tenant, interval_s=settings.poll_interval_s, lease=f"ssf:{tenant}")
         self._transmitter = transmitter
         self._client = client
-        self._events = events
-        self._intake = intake
-        self._endpoint = endpoint
+        self._events = resources.security_events
+        self._endpoint = settings.poll_endpoint
         self._found: str | None = None
-        self._stream_id = stream_id
-        self._clock = clock
+        self._stream_id = settings.stream_id
         self._durable: list[str] = []
         self._refused: dict[str, dict[str, str]] = {}
 

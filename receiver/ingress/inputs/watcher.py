@@ -6,45 +6,34 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from receiver.bus.watches import Watch, Watermark
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import SourceError
 from receiver.ingress.inputs.poller import Poller
 from receiver.outbound.source import LONGEST_PAUSE_S
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from receiver.bus.link.lease import Lease
-    from receiver.bus.watches import Watch, Watermark
     from receiver.core.tenants import Tenant
-    from receiver.ingress.intake import Intake
-    from receiver.ops.metrics import Metrics
+    from receiver.ingress.inputs.resources import Resources
 
 
 class Watcher(Poller):
     """Takes in what has happened since the last look, and moves on once that is durable.
 
     Args:
+        resources: Of the receiver.
         origin: As `Poller`.
         tenant: The users' tenant.
-        watch: How far we have come.
-        intake: Makes evictions durable.
-        lease: As `Poller`.
         interval_s: Seconds between two looks.
-        metrics: Shows until when the source was taken in.
-        clock: NumericDate seconds.
     """
 
-    def __init__(
-        self, origin: str, tenant: Tenant, *, watch: Watch, intake: Intake, lease: Lease, interval_s: float,
-        metrics: Metrics, clock: Callable[[], float],
-    ) -> None:  # fmt: skip
-        super().__init__(origin, tenant.name, lease=lease, interval_s=interval_s)
+    def __init__(self, resources: Resources, origin: str, tenant: Tenant, *, interval_s: float) -> None:
+        super().__init__(resources, origin, tenant.name, interval_s=interval_s)
         self._of = tenant
-        self._watch = watch
-        self._intake = intake
-        self._metrics = metrics
-        self._clock = clock
+        self._watch = Watch(resources.redis, resources.keys, self.name)
+        self._metrics = resources.metrics
 
     @abstractmethod
     async def take_in(self, position: Watermark, now: float) -> Watermark:
