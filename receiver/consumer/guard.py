@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Required, Unpack
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
 from receiver.bus.keys import DEFAULT_PREFIX
@@ -26,6 +27,8 @@ from receiver.core.sign_in import SignIn
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from typing import Self
+
+    import redis.asyncio
 
     from receiver.bus.sign_ins.registry import Look
     from receiver.consumer.health import Health
@@ -82,7 +85,8 @@ class Guard:
             on_reset=on_reset, app=self._app, prefix=self._prefix, **where,
         )  # fmt: skip
         # One pool for listening and for asking.
-        self._registry = Registry(lambda: self._subscriber.client, **how)
+        self._registry = Registry(self._client, **how)
+        self._is_stopped = False
         self._question_failed: str | None = None
         self._told_of_rights = False
 
@@ -97,11 +101,13 @@ class Guard:
 
     async def start(self) -> None:
         """Begin to listen; returns at once, whether or not Redis can be reached yet."""
+        self._is_stopped = False
         self._say_choice()
         await self._subscriber.__aenter__()
 
     async def stop(self) -> None:
-        """Stop listening and close the connections."""
+        """Stop listening and close the connections. Redis is not asked any more: what is not known is `unknown`."""
+        self._is_stopped = True
         await self._subscriber.__aexit__()
         await self._registry.aclose()
         await self._subscriber.client.aclose()
@@ -192,7 +198,7 @@ class Guard:
     ) -> Status:  # fmt: skip
         # What was heard holds, also where Redis is away or has lost the mark; unless it knows better.
         looks_ended = not anew and self.knowledge.looks_ended(sign_in)
-        if self.knowledge.redis_is_away:
+        if self._is_stopped or self.knowledge.redis_is_away:
             return "ended" if looks_ended else "unknown"
         asked_at = time.monotonic()
         try:
@@ -210,6 +216,12 @@ class Guard:
             return "ended"
         self.knowledge.learn(sign_in, asked_at=asked_at, has_epoch=said.has_epoch, newer=anew or said.newer)
         return "live"
+
+    def _client(self) -> redis.asyncio.Redis:
+        if self._is_stopped:
+            # What stops it has closed its connections, and closes none that is opened after that.
+            raise RedisConnectionError("this guard was stopped")
+        return self._subscriber.client
 
     def _say_choice(self) -> None:
         log.info("%s: unknown sessions are %s", self._app, "refused" if self._refuse else "served")

@@ -102,7 +102,8 @@ class Subscriber(Reader):
         asked = False
         while True:
             moves = self._moves
-            if self._cursor is not None and self.last_read_s is not None:
+            # One that was stopped asks no more.
+            if self._jobs and self._cursor is not None and self.last_read_s is not None:
                 if not asked:
                     with contextlib.suppress(*connection.Failure):
                         newest, asked = await stream.newest_id(self._client, self._keys), True
