@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
+import functools
 import os
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from receiver.tasks import finish
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 Result = TypeVar("Result")
+
+LEAVE_S = 2.0
+"""Seconds the end of a process waits for a consumer on its loop to end. With more, a handler that hangs, or a Redis
+that is away, holds up a restart; what was not said by then expires."""
 
 
 class BackgroundLoop:
@@ -31,6 +37,7 @@ class BackgroundLoop:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Event | None = None
+        self._leave: Callable[[], None] | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine there and wait for its result.
@@ -50,8 +57,26 @@ class BackgroundLoop:
         """Whether it was started and not closed."""
         return self._loop is not None
 
+    def leave_with_process(self, stop: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Have this run when the interpreter of this process ends, for `LEAVE_S` at most, unless `close` came before.
+
+        A signal that Python does not handle ends no interpreter, and neither does `os._exit`.
+        """
+        self._leave = functools.partial(self._at_exit, os.getpid(), stop)
+        atexit.register(self._leave)
+
+    def _at_exit(self, pid: int, stop: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        # A fork inherits the call, and has no such thread.
+        if os.getpid() == pid and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.set_default_executor, _InPlace())
+            # Nothing is left to be told of an error.
+            with contextlib.suppress(Exception):
+                asyncio.run_coroutine_threadsafe(stop(), self._loop).result(LEAVE_S)
+
     def close(self) -> None:
         """End the loop; another call starts it again."""
+        if self._leave is not None:
+            atexit.unregister(self._leave)
         with self._lock:
             thread, loop, closing = self._thread, self._loop, self._closing
             self._thread = self._loop = self._closing = None
@@ -76,6 +101,18 @@ class BackgroundLoop:
         self._loop, self._closing = asyncio.get_running_loop(), closing
         ready.set()
         await closing.wait()
+
+
+class _InPlace(ThreadPoolExecutor):
+    """Runs at once what it is given, such as the look-up of a host name: no thread can be begun any more by then."""
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
+        future: Future[Result] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            future.set_exception(error)
+        return future
 
 
 def off_loop(function: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, None]]:

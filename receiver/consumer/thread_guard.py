@@ -46,8 +46,9 @@ class ThreadGuard:
         self.stop()
 
     def start(self) -> None:
-        """As `Guard.start`."""
+        """As `Guard.start`; it is stopped when the interpreter of this process ends."""
         self._loop.run(self._guard.start())
+        self._loop.leave_with_process(self._guard.stop)
 
     def stop(self) -> None:
         """Stop listening, close the connections and wait for the handler call in progress."""

@@ -47,8 +47,12 @@ class ReaderThread(Generic[AnyReader]):
         return self._reader.health()
 
     def start(self) -> None:
-        """Begin to listen; returns at once, whether or not Redis can be reached yet."""
+        """Begin to listen; returns at once, whether or not Redis can be reached yet.
+
+        It is stopped when the interpreter of this process ends.
+        """
         self._loop.run(self._reader.__aenter__())
+        self._loop.leave_with_process(self._reader.__aexit__)
 
     def stop(self) -> None:
         """Stop listening and wait for the handler call in progress. Not from the handler."""
