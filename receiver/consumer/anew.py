@@ -43,7 +43,9 @@ SIGNED_IN = f"{COOKIE}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
 MAX_PAGE_CHARS = 200_000
 """Characters of the longest page that is searched for an authorization request. Sign-in pages are small."""
 
-_ADDRESS = re.compile(r"""https?://[^\s"'<>]+""")
+# No address has a backtick or a backslash; a script around one has.
+_ADDRESS = re.compile(r"""https?://[^\s"'<>`\\]+""")
+_ESCAPED = re.compile(r"&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
 
 
 def was_refused(cookies: str | None) -> bool:
@@ -84,11 +86,15 @@ def page_with_login(page: str) -> tuple[str, list[str]]:
     asked: list[str] = []
 
     def change(found: re.Match[str]) -> str:
-        address = html.unescape(found[0])
+        # In a script an address stands as it is, and escaped it would be another one.
+        is_escaped = _ESCAPED.search(found[0]) is not None
+        address = html.unescape(found[0]) if is_escaped else found[0]
         changed = with_login(address)
         if asks_anew(changed):
             asked.append(changed)
-        return found[0] if changed == address else html.escape(changed)
+        if changed == address:
+            return found[0]
+        return html.escape(changed) if is_escaped else changed
 
     return _ADDRESS.sub(change, page), asked
 

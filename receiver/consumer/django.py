@@ -187,10 +187,11 @@ def _amend(response: HttpResponse, passage: Passage, session: Any) -> HttpRespon
     if amendment is None:
         media_type = response.get("Content-Type", "").partition(";")[0]
         if not response.streaming and passage.may_change_page(response.status_code, media_type):
-            text = response.content.decode(response.charset)
-            response.content = passage.page(session, text).encode(response.charset)
-            if response.has_header("Content-Length"):
-                response["Content-Length"] = str(len(response.content))
+            page = passage.page(session, response.content, charset=response.charset)
+            if page is not None:
+                response.content = page
+                if response.has_header("Content-Length"):
+                    response["Content-Length"] = str(len(page))
         return response
     if amendment.instead is not None:
         return _response(amendment.instead)

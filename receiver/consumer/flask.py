@@ -151,7 +151,10 @@ class _Hooks:
         amendment = passage.amendment(session, location=location)
         if amendment is None:
             if passage.may_change_page(response.status_code, response.mimetype) and not response.is_streamed:
-                response.set_data(passage.page(session, response.get_data(as_text=True)))
+                charset = response.mimetype_params.get("charset", "utf-8")
+                page = passage.page(session, response.get_data(), charset=charset)
+                if page is not None:
+                    response.set_data(page)
             return response
         if amendment.instead is not None:
             response = Response(amendment.instead.body, amendment.instead.status, amendment.instead.headers)

@@ -209,14 +209,24 @@ class Passage:
         """Whether the view's answer may be a sign-in page, for a browser that was refused before."""
         return self.visit is None and self.was_refused and status == OK and media_type == "text/html"
 
-    def page(self, session: SessionLike | None, text: str) -> str:
-        """The same page, with the authorization requests in it changed as redirects are."""
+    def page(self, session: SessionLike | None, body: bytes, *, charset: str) -> bytes | None:
+        """The same page, with the authorization requests in it changed as redirects are; None where it stays as it is.
+
+        Args:
+            session: The request's; None where the app keeps none.
+            body: Of the answer. What is no text of this charset stays: it may be compressed, or named wrongly.
+            charset: As the answer names it.
+        """
+        try:
+            text = body.decode(charset)
+        except (ValueError, LookupError):
+            return None
         if len(text) > anew.MAX_PAGE_CHARS:
-            return text
+            return None
         changed, asked = anew.page_with_login(text)
         for address in asked if session is not None else ():
             anew.note_address(session, address)  # type: ignore[arg-type]  # mypy loses it in the loop
-        return changed
+        return None if changed == text else changed.encode(charset)
 
     @property
     def was_refused(self) -> bool:

@@ -19,7 +19,9 @@ from django.test.utils import override_settings
 from django.urls import path
 
 from receiver.consumer import django as integration
+from receiver.consumer.anew import COOKIE
 from tests.integrations.conftest import API, DEADLINE_S, PAGE, World, claims
+from tests.integrations.pages import PAGES, expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +83,15 @@ def public(request: HttpRequest) -> HttpResponse:
     return HttpResponse("for everybody")
 
 
+def page(request: HttpRequest, form: str) -> HttpResponse:
+    """One of `PAGES`."""
+    del request
+    body, content_type, headers = PAGES[form]
+    return HttpResponse(body, content_type=content_type, headers=headers)
+
+
 urlpatterns = [
+    path("page/<form>", page),
     path("sign-in/<user>", sign_in), path("", home), path("async", home_async), path("slow", slow),
     path("slow-async", slow_async), path("public", public),
 ]  # fmt: skip
@@ -325,6 +335,18 @@ def test_public_pages_stay_cacheable(project: World) -> None:
     del project
 
     assert "Vary" not in Client().get("/public").headers
+
+
+@pytest.mark.parametrize("form", PAGES)
+def test_page_after_a_refusal(project: World, form: str) -> None:
+    """The address of the OP in it asks for a login; a page that is no text, or of another charset, is sent as it is."""
+    del project
+    browser = Client()
+    browser.cookies[COOKIE] = "1"
+
+    shown = browser.get(f"/page/{form}")
+
+    assert (200, expected(form)) == (shown.status_code, shown.content)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ import redis
 from flask_session import Session
 
 from receiver.bus.link.embedded import EmbeddedRedis
+from receiver.consumer.anew import COOKIE
 from receiver.consumer.flask import SignOut
 from tests.integrations.conftest import API, PAGE, World, claims, wait_for
+from tests.integrations.pages import PAGES, expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,6 +228,25 @@ def test_public_pages_stay_cacheable(world: World) -> None:
     app = build(world)
     with running(app, world):
         assert "Vary" not in app.test_client().get("/public").headers
+
+
+@pytest.mark.parametrize("form", PAGES)
+def test_page_after_a_refusal(world: World, form: str) -> None:
+    """The address of the OP in it asks for a login; a page that is no text, or of another charset, is sent as it is."""
+    app = build(world)
+    body, content_type, headers = PAGES[form]
+
+    @app.get("/page")
+    def page() -> flask.Response:
+        return flask.Response(body, content_type=content_type, headers=headers)
+
+    with running(app, world):
+        browser = app.test_client()
+        browser.set_cookie(COOKIE, "1")
+        shown = browser.get("/page")
+
+    assert (200, expected(form)) == (shown.status_code, shown.data)
+    assert len(shown.data) == shown.content_length
 
 
 def test_exempt_paths_are_not_checked(world: World) -> None:
