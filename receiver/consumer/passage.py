@@ -27,14 +27,14 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Status codes that send a browser on."""
 
 
-class Asked(Protocol):
+class SignInCheck(Protocol):
     """What is asked about a sign-in, as `ThreadGuard` answers it."""
 
     def status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
     def sign_in(self, sign_in: SignIn, /, *, anew: bool) -> Status: ...  # noqa: D102
 
 
-class AskedAsync(Protocol):
+class AsyncSignInCheck(Protocol):
     """The same, as `Guard` answers it."""
 
     async def status(self, sign_in: SignIn, /) -> Status: ...  # noqa: D102
@@ -129,7 +129,7 @@ class Passage:
         return self._knowledge.is_live(live)
 
     def look(
-        self, guard: Asked, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
+        self, guard: SignInCheck, session: SessionLike | None, claims: Mapping[str, Any] | None, keys: Iterable[str]
     ) -> Status:
         """Register the sign-in if it is new, and tell whether it is signed out; then the caller drops the session.
 
@@ -163,7 +163,9 @@ class Passage:
         self._live = visit if known == "live" and self._checkpoint.is_told_by_session else None
         return known
 
-    async def ask(self, guard: AskedAsync, session: SessionLike | None, claims: Mapping[str, Any] | None) -> Status:
+    async def ask(
+        self, guard: AsyncSignInCheck, session: SessionLike | None, claims: Mapping[str, Any] | None
+    ) -> Status:
         """What `look_here` could not tell; the arguments are the same."""
         visit = self.visit
         if visit is None:

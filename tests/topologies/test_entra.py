@@ -76,7 +76,7 @@ async def test_entra_away(identity: Identity) -> None:
 def test_extra_is_named_when_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without redis-entraid the error says what to install."""
     monkeypatch.setitem(sys.modules, "redis_entraid", None)
-    with pytest.raises(ConfigurationError, match=r"logout-receiver\[azure\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[azure\]'"):
         _ = connect("rediss://cache.example.com:10000", timeout_s=1, credentials="entra")
 
 
