@@ -14,6 +14,7 @@ a `sub` or a `sid`. HTTP statuses belong to the one table in `ingress.http.respo
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 
@@ -94,6 +95,10 @@ class Code(StrEnum):
     UNDONE = "undone"
 
 
+_PASSWORD = re.compile(r"(?<=://)([^\s/?#@:]*):[^\s/?#]*@")
+"""User and password before a host."""
+
+
 class ReceiverError(Exception):
     """Base of every deliberate error.
 
@@ -141,11 +146,16 @@ class RedisUnavailableError(DependencyError):
         super().__init__(Code.PUBLISH, message)
 
 
+def without_passwords(text: str) -> str:
+    """The text, with the passwords in its addresses hidden: it goes to logs, and to a readiness that all can ask."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
 class FetchError(DependencyError):
     """A document of the OP cannot be had, or is not what it should be; the message names its address."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(Code.FETCH, message)
+        super().__init__(Code.FETCH, without_passwords(message))
 
 
 class SourceError(DependencyError):
@@ -157,7 +167,7 @@ class SourceError(DependencyError):
     """
 
     def __init__(self, message: str, status: int | None = None, pause_s: float | None = None) -> None:
-        super().__init__(Code.FETCH, message)
+        super().__init__(Code.FETCH, without_passwords(message))
         self.status = status
         self.pause_s = pause_s
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from receiver.bus.link.urls import RedisURL
+from receiver.errors import without_passwords
 from receiver.ops.redis_settings import EMBEDDED
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def redacted(settings: Settings) -> dict[str, Any]:
-    """The settings in force as plain data, secrets hidden: passwords of URLs, and every query, which may hold one."""
+    """The settings in force as plain data, secrets hidden: passwords of URLs, and queries that may hold one."""
     shown = settings.model_dump(mode="json")
     for place in (shown, *shown["caches"]):
         if place["redis"] and place["redis"]["url"] != EMBEDDED:
@@ -21,21 +22,18 @@ def redacted(settings: Settings) -> dict[str, Any]:
     for place in (shown, *shown["tenants"]):
         if place["outbound"]["proxy_url"]:
             place["outbound"]["proxy_url"] = _without_secrets(place["outbound"]["proxy_url"])
-    for tenant in shown["tenants"]:
-        for name in ("discovery_url", "jwks_uri"):
-            if tenant[name]:
-                # The query says which of an OP's keys are meant, and is no secret there.
-                tenant[name] = _without_password(tenant[name])
-    return shown
+    # The query of an OP's address says which of its keys are meant, for instance, and is no secret there.
+    return {name: _hidden(value) for name, value in shown.items()}
 
 
 def _without_secrets(url: str) -> str:
-    parts = urlsplit(_without_password(url))
+    parts = urlsplit(url)
     return urlunsplit(parts._replace(query="***" if parts.query else ""))
 
 
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))
+def _hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _hidden(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_hidden(one) for one in value]
+    return without_passwords(value) if isinstance(value, str) else value

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from receiver import __version__
-from receiver.errors import FetchError
+from receiver.errors import FetchError, without_passwords
 from receiver.outbound.egress import Egress, Egresses, Way, Ways
 from receiver.outbound.turns import HostTurns, PauseError, Urgency, retry_after_s
 from receiver.outbound.unreachable import LOOK_AT, explain_unreachable
@@ -57,7 +57,7 @@ class NoAnswer:
     """Nothing came back.
 
     Attributes:
-        reason: Why, for the operator; holds nothing of what was sent and nothing the other side wrote.
+        reason: Why, for the operator; holds no password, nothing of what was sent and nothing the other side wrote.
     """
 
     reason: str
@@ -193,9 +193,9 @@ class Fetcher:
             reads_success: Whether the body of a 2xx is wanted.
             timeout_s: Seconds it may take; None takes `outbound.timeout_s`.
         """
-        timeout_s = timeout_s or self._timeout_s
+        timeout_s, place = timeout_s or self._timeout_s, without_passwords(url)
         if not is_acceptable(url, allow_http=allow_http):
-            return NoAnswer(f"{url}: is not https")
+            return NoAnswer(f"{place}: is not https")
         headers = {} if body is None else {"Content-Type": media_type}
         if authorization is not None:
             headers["Authorization"] = authorization
@@ -203,12 +203,12 @@ class Fetcher:
             async with asyncio.timeout(timeout_s):
                 return await self._call(method, url, body, headers, self._ways.of(tenant), reads_success=reads_success)
         except TimeoutError:
-            return NoAnswer(f"{url}: no answer within {timeout_s:g} s; {LOOK_AT}")
+            return NoAnswer(f"{place}: no answer within {timeout_s:g} s; {LOOK_AT}")
         except aiohttp.ClientConnectorError as error:
-            return NoAnswer(f"{url}: {explain_unreachable(error)}")
+            return NoAnswer(f"{place}: {explain_unreachable(error)}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Messages of other errors may quote the answer, and an answer may quote what was sent.
-            return NoAnswer(f"{url}: {type(error).__name__}")
+            return NoAnswer(f"{place}: {type(error).__name__}")
 
     async def _call(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], way: Way, *,

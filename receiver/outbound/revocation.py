@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from receiver.errors import without_passwords
 from receiver.ops.logs import emit
 from receiver.outbound.fetch import Fetcher, NoAnswer
 from receiver.outbound.revocation_endpoint import RevocationEndpoint, TenantRevocation
@@ -262,7 +263,7 @@ class Revoker:
                 continue
             verdict = judge(answer, self._clock())
             if verdict.outcome is None:
-                reason, wait_s = f"{found.url}: {verdict.error}", verdict.wait_s
+                reason, wait_s = without_passwords(f"{found.url}: {verdict.error}"), verdict.wait_s
                 continue
             self._forget("failed", name)
             if verdict.outcome is Outcome.OK:

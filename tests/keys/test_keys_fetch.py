@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import json
@@ -17,7 +18,7 @@ from receiver.bus.link.embedded import free_port
 from receiver.errors import ConfigurationError, FetchError
 from receiver.ops.sections import OutboundSettings
 from receiver.outbound.egress import Egress, Egresses
-from receiver.outbound.fetch import MAX_REDIRECTS, Fetcher
+from receiver.outbound.fetch import MAX_REDIRECTS, Fetcher, NoAnswer
 from tests.keys.web import Authority, Site, serving
 from tests.support.waiting import DEADLINE_S
 
@@ -70,6 +71,23 @@ async def test_a_json_object_is_returned() -> None:
         document = await fetcher.get_json(site.origin + "/jwks", tenant="t1", allow_http=False)
 
     assert {"keys": []} == document
+
+
+async def test_password_in_an_address_is_told_to_no_one() -> None:
+    """It is sent, and in no reason, which goes to the log and to a readiness that all can ask."""
+    sent = []
+
+    async def broken(request: web.Request) -> web.StreamResponse:
+        sent.append(request.headers["Authorization"])
+        return web.Response(status=500)
+
+    async with serving(broken) as site, fetching() as fetcher:
+        url = site.origin.replace("://", "://me:hun:ter2@") + "/jwks"
+        shown = url.replace("hun:ter2", "***")
+        assert f"{shown}: HTTP 500" == await refusal(url)
+        no_answer = await fetcher.call("GET", url.replace("http", "gopher"), tenant="t1", allow_http=False)
+        assert NoAnswer(f"{shown.replace('http', 'gopher')}: is not https") == no_answer
+    assert [f"Basic {base64.b64encode(b'me:hun:ter2').decode()}"] == sent
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -140,6 +140,14 @@ def test_shown_settings_hide_secrets(tmp_path: Path) -> None:
                 "jwks_uri": "https://me:hunter6@op.example/jwks?appid=42",
                 "discovery_url": "https://me:hunter7@op.example/discovery",
                 "outbound": {"proxy_url": "http://me:hunter8@proxy:3128"},
+                "keycloak": {
+                    "admin_url": "https://me:hunter9@op.example/admin/realms/main",
+                    "access": {
+                        "client_id": "w",
+                        "client_secret": "hunter10",
+                        "token_endpoint": "https://me:hunter11@op.example/token",
+                    },
+                },
             }
         ],
     }
