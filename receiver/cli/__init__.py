@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="receiver", description="OIDC back-channel logout to durable evictions.")
+    parser = argparse.ArgumentParser(prog="receiver", description="Turns OIDC logouts into durable evictions.")
     parser.add_argument("--version", action="version", version=f"logout-receiver {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -69,13 +69,15 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[configured], help="take in logout tokens")
     serve.set_defaults(run=_serve)
-    canary = commands.add_parser("canary", parents=[configured], help="send a logout again and again, and hear of it")
+    canary = commands.add_parser("canary", parents=[configured], help="test the whole route by a logout each minute")
     canary.set_defaults(run=_canary)
     watch = commands.add_parser("watch-graph", parents=[configured], help="watch Microsoft Graph; run any number")
     watch.set_defaults(run=_watch_graph)
     evict = commands.add_parser("evict", parents=[configured], help="clear the shared caches; run any number")
     evict.set_defaults(run=_evict)
-    config = commands.add_parser("config", help="look at the settings").add_subparsers(required=True, metavar="what")
+    config = commands.add_parser("config", help="check, print the settings").add_subparsers(
+        required=True, metavar="what"
+    )
     for name, run, text in (
         ("check", _config_check, "validate; exit 0 or 2"),
         ("show", _config_show, "print the settings in force, secrets hidden"),

@@ -41,7 +41,7 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
     order.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait until every app has dropped them")
     order.add_argument("--json", action="store_true", help="print JSON, one object for each order")
     order.set_defaults(run=_order)
-    names = commands.add_parser("names", help="names that apps have registered").add_subparsers(
+    names = commands.add_parser("names", help="erase a name that apps have registered").add_subparsers(
         required=True, metavar="what"
     )
     erase = names.add_parser("erase", parents=[called], help="forget a name; exit 1 if it is not known")

@@ -24,7 +24,7 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
         commands: Where to.
         configured: The options every command has that reads settings.
     """
-    ssf = commands.add_parser("ssf", help="our stream of security events at a transmitter")
+    ssf = commands.add_parser("ssf", help="manage our stream of security events at a transmitter")
     what = ssf.add_subparsers(required=True, metavar="what")
 
     def one(name: str, text: str, run: Callable[[Any, argparse.Namespace], int]) -> argparse.ArgumentParser:
