@@ -9,7 +9,6 @@ from pydantic import Field, SecretStr, model_validator
 
 from receiver.core.audit import AuditKey, parse_keys
 from receiver.errors import ConfigurationError
-from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section
 
 STDOUT = Path("-")
@@ -59,9 +58,8 @@ class AuditSettings(Section):
         Raises:
             ConfigurationError: the file cannot be read, or `parse_keys` refuses what is in it.
         """
+        text = self.secret_in("key")
         try:
-            if self.key_file is not None:
-                return parse_keys(read_secret(self.key_file))
-            return parse_keys(self.key.get_secret_value()) if self.key else ()
+            return () if text is None else parse_keys(text)
         except ValueError as error:
             raise ConfigurationError(f"audit.key_file: {error}") from error

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 from receiver.core.layouts import LAYOUTS, TEMPLATE_FIELDS, Layout, LayoutName, Per
 from receiver.errors import ConfigurationError
 from receiver.ops.redis_settings import EMBEDDED, RedisSettings
-from receiver.ops.secrets import parse_index_secrets, read_secret
+from receiver.ops.secrets import parse_index_secrets
 from receiver.ops.sections import Section
 
 CacheName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -149,10 +149,9 @@ class EvictorSettings(Section):
         Raises:
             ConfigurationError: the file cannot be read, or `parse_index_secrets` refuses what is in it.
         """
+        text = self.secret_in("index_secret")
         try:
-            if self.index_secret_file is not None:
-                return parse_index_secrets(read_secret(self.index_secret_file))
-            return parse_index_secrets(self.index_secret.get_secret_value()) if self.index_secret else []
+            return [] if text is None else parse_index_secrets(text)
         except ValueError as error:
             raise ConfigurationError(f"evictor.{error}") from error
 

@@ -83,6 +83,4 @@ class GraphSettings(Section):
         if self.certificate_file is not None:
             pem = read_secret(self.certificate_file)
             return {"private_key": pem, "public_certificate": pem}
-        if self.client_secret_file is not None:
-            return read_secret(self.client_secret_file)
-        return self.client_secret.get_secret_value() if self.client_secret else ""
+        return self.secret_in("client_secret") or ""

@@ -9,7 +9,6 @@ from pydantic import Field, SecretStr, model_validator
 
 from receiver.errors import ConfigurationError
 from receiver.ops.api_tokens import ApiToken, parse_tokens
-from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section
 
 
@@ -132,9 +131,8 @@ class InternalSettings(Section):
         Raises:
             ConfigurationError: the file cannot be read, or `parse_tokens` refuses what is in it.
         """
+        text = self.secret_in("token")
         try:
-            if self.token_file is not None:
-                return parse_tokens(read_secret(self.token_file))
-            return parse_tokens(self.token.get_secret_value()) if self.token else []
+            return [] if text is None else parse_tokens(text)
         except ValueError as error:
             raise ConfigurationError(f"internal.token_file: {error}") from error

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section
 
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "none"]
@@ -44,9 +43,7 @@ class RevocationClientSettings(Section):
         Raises:
             ConfigurationError: the file cannot be read or is empty.
         """
-        if self.secret_file is not None:
-            return read_secret(self.secret_file)
-        return self.secret.get_secret_value() if self.secret else None
+        return self.secret_in("secret")
 
 
 class RevocationSettings(Section):

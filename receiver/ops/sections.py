@@ -8,12 +8,24 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from receiver.bus.events.publish import Retention
+from receiver.ops.secrets import read_secret
 
 
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, and nothing changes after it was read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def secret_in(self, name: str) -> str | None:
+        """The secret that this setting holds, or the file of its twin `<name>_file`; None for neither, or an empty one.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or is empty.
+        """
+        file, secret = getattr(self, f"{name}_file"), getattr(self, name)
+        if file is not None:
+            return read_secret(file)
+        return secret.get_secret_value() if secret else None
 
 
 _KEPT = Retention()

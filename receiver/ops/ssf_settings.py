@@ -12,7 +12,6 @@ from pydantic import Field, SecretStr, model_validator
 from receiver.core.signals.event_types import EvictingEvent
 from receiver.core.signals.transmitter import Transmitter, configuration_url
 from receiver.core.tokens.jwk import FAMILIES
-from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section
 
 if TYPE_CHECKING:
@@ -51,9 +50,7 @@ class AccessSettings(Section):
         Raises:
             ConfigurationError: the file cannot be read.
         """
-        if self.token_file is not None:
-            return read_secret(self.token_file)
-        return self.token.get_secret_value() if self.token else None
+        return self.secret_in("token")
 
     def load_secret(self) -> str:
         """The client's secret in force.
@@ -61,9 +58,7 @@ class AccessSettings(Section):
         Raises:
             ConfigurationError: the file cannot be read.
         """
-        if self.client_secret_file is not None:
-            return read_secret(self.client_secret_file)
-        return self.client_secret.get_secret_value() if self.client_secret else ""
+        return self.secret_in("client_secret") or ""
 
 
 class SSFSettings(Section):
@@ -144,9 +139,7 @@ class SSFSettings(Section):
         Raises:
             ConfigurationError: the file cannot be read.
         """
-        if self.push_authorization_file is not None:
-            return read_secret(self.push_authorization_file)
-        return self.push_authorization.get_secret_value() if self.push_authorization else None
+        return self.secret_in("push_authorization")
 
     def to_transmitter(self, tenant: Tenant) -> Transmitter:
         """The transmitter as the core knows it."""
