@@ -11,7 +11,7 @@ from receiver.bus.events.trace import LIVE_S
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import failing_as
 from receiver.diagnosis.claim_text import instant
-from receiver.diagnosis.terminal import dump, plain, widths
+from receiver.diagnosis.terminal import dump, plain, table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,10 +96,7 @@ def to_text(known: list[App]) -> str:
         )
         for app in known
     ]
-    if not rows:
-        return "No app was ever heard of."
-    width = widths(rows)
-    return "\n".join(plain(f"{name:<{width[0]}}  {many:<{width[1]}}  {said}") for name, many, said in rows)
+    return "\n".join(map(plain, table(rows))) or "No app was ever heard of."
 
 
 @contextlib.asynccontextmanager

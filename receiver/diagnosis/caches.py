@@ -15,7 +15,7 @@ from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import failing_as
 from receiver.bus.link.trips import Trips
 from receiver.core.pace import Paces, room_used
-from receiver.diagnosis.terminal import dump, plain, widths
+from receiver.diagnosis.terminal import dump, plain, table
 from receiver.evictor import NAME as EVICTOR
 
 if TYPE_CHECKING:
@@ -123,9 +123,7 @@ def to_text(seen: CachesReport) -> str:
         )
         for cache in seen.caches
     ]
-    width = widths(rows) if rows else []
-    lines = [f"{name:<{width[0]}}  {watched:<{width[1]}}  {in_part}".rstrip() for name, watched, in_part in rows]
-    return "\n".join(map(plain, [_evictions(seen), *lines]))
+    return "\n".join(map(plain, [_evictions(seen), *map(str.rstrip, table(rows))]))
 
 
 def _evictions(seen: CachesReport) -> str:

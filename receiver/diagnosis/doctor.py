@@ -24,7 +24,7 @@ from receiver.diagnosis.op import DatingFetcher, OpDocument, fetch, find_elsewhe
 from receiver.diagnosis.op_checks import OPFacts, check_op
 from receiver.diagnosis.redis_checks import check_redis, check_standbys
 from receiver.diagnosis.source_checks import SourceFacts, check_sources
-from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, widths
+from receiver.diagnosis.terminal import DIM, GREEN, RED, YELLOW, dump, mark, plain, table
 from receiver.evictor import NAME as EVICTOR
 from receiver.evictor.opening import open_caches
 from receiver.ops.redis_settings import EMBEDDED
@@ -45,9 +45,7 @@ MARKS = {"ok": ("✓", GREEN), "failed": ("✗", RED), "warning": ("!", YELLOW),
 
 async def examine(settings: Settings) -> list[Check]:
     """Every check of these settings: what failed first, then warnings; of each Redis, caches, tenant by tenant."""
-    fetcher = DatingFetcher(settings)
-    await fetcher.open()
-    try:
+    async with DatingFetcher(settings) as fetcher:
         redis_checks, cache_checks, source_checks, *op_checks = await asyncio.gather(
             _examine_redis(settings),
             _examine_caches(settings),
@@ -55,8 +53,6 @@ async def examine(settings: Settings) -> list[Check]:
             *(_examine_op(fetcher, tenant.to_tenant()) for tenant in settings.all_tenants),
             *(_examine_endpoints(fetcher, tenant, settings.public.url) for tenant in settings.all_tenants),
         )
-    finally:
-        await fetcher.aclose()
     of_ops = [check for checks in op_checks for check in checks]
     checks = [*redis_checks, *cache_checks, *of_ops, *source_checks, *_check_api(settings)]
     if not settings.all_tenants:
@@ -188,11 +184,9 @@ def to_json(checks: Sequence[Check]) -> str:
 
 def to_text(checks: Sequence[Check], *, colours: bool = False) -> str:
     """One line per check, the fix at its end, and the sum last."""
-    area_width, name_width = widths([(check.area, check.name) for check in checks])
-    lines = []
-    for check in checks:
-        sign = mark(check.outcome, MARKS, colours=colours)
-        text = plain(f"{check.text}. {check.fix}" if check.fix else check.text)
-        lines.append(f"{sign} {check.area:<{area_width}}  {check.name:<{name_width}}  {text}")
+    texts = [plain(f"{check.text}. {check.fix}" if check.fix else check.text) for check in checks]
+    rows = table([(check.area, check.name, text) for check, text in zip(checks, texts, strict=True)])
+    signs = [mark(check.outcome, MARKS, colours=colours) for check in checks]
+    lines = [f"{sign} {row}" for sign, row in zip(signs, rows, strict=True)]
     failed, warned = (sum(check.outcome == outcome for check in checks) for outcome in ("failed", "warning"))
     return "\n".join([*lines, "", f"{failed} failed, {warned} warnings, {len(checks)} lines"])

@@ -94,9 +94,5 @@ async def _by_copy(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> J
 
 
 async def _fetch(settings: Settings, tenant: Tenant) -> tuple[str, KeySet]:
-    fetcher = DatingFetcher(settings)
-    await fetcher.open()
-    try:
+    async with DatingFetcher(settings) as fetcher:
         return await fetch_key_set(fetcher, tenant)
-    finally:
-        await fetcher.aclose()

@@ -182,19 +182,15 @@ async def _open(settings: Settings, name: str) -> AsyncIterator[Stream]:
         raise ConfigurationError(f"no tenant {name} with a section ssf")
     if of_tenant.ssf.access is None:
         raise ConfigurationError(f"tenant {name}: ssf.access says how we reach the transmitter; set it")
-    fetcher = Fetcher(settings.outbound, egresses_of(settings))
     transmitter = of_tenant.ssf.to_transmitter(of_tenant.to_tenant())
-    tokens = AccessTokens(of_tenant.ssf.access, transmitter.tenant, fetcher)
-    await fetcher.open()
-    try:
+    async with Fetcher(settings.outbound, egresses_of(settings)) as fetcher:
+        tokens = AccessTokens(of_tenant.ssf.access, transmitter.tenant, fetcher)
         yield Stream(
             settings=of_tenant.ssf,
             transmitter=transmitter,
             client=TransmitterClient(transmitter, tokens, fetcher, stream_id=of_tenant.ssf.stream_id),
             push_url=f"{settings.public.url.rstrip('/')}/ssf/{name}" if settings.public.url else "",
         )
-    finally:
-        await fetcher.aclose()
 
 
 @contextlib.asynccontextmanager

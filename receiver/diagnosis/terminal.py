@@ -53,6 +53,14 @@ def mark(outcome: str, marks: Mapping[str, tuple[str, str | None]], *, colours: 
     return paint(sign, colour, colours=colours)
 
 
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Each row as one line; all but the last column are as wide as their widest cell."""
+    sizes = widths(rows)
+    return [
+        "  ".join([*(f"{cell:<{size}}" for cell, size in zip(row[:-1], sizes, strict=False)), row[-1]]) for row in rows
+    ]
+
+
 def widths(rows: Sequence[Sequence[str]]) -> list[int]:
     """The width of each column; all rows have equally many."""
     return [max(map(len, column)) for column in zip(*rows, strict=True)]

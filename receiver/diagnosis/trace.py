@@ -9,7 +9,7 @@ from receiver.bus.events import trace as bus
 from receiver.bus.events.event_search import NotFound, find
 from receiver.bus.keys import KeyNames
 from receiver.diagnosis.claim_text import instant
-from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, widths
+from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, table
 
 if TYPE_CHECKING:
     from receiver.bus.events.trace import AppTrace, Trace
@@ -53,11 +53,10 @@ def _text_of(found: Trace, *, colours: bool) -> str:
     eviction = found.eviction
     head = f"{eviction.id}  {eviction.tenant}  {eviction.input}  {eviction.scope}  {instant(eviction.received_at)}"
     rows = [(app.app, _instances(app), _said(app)) for app in found.apps]
-    width = widths(rows) if rows else [0, 0, 0]
     lines = [plain(head)]
-    for app, (name, instances, said) in zip(found.apps, rows, strict=True):
+    for app, row in zip(found.apps, table(rows), strict=True):
         sign = mark("done" if app.done else "open", _MARKS, colours=colours)
-        lines.append(f"{sign} {plain(f'{name:<{width[0]}}  {instances:<{width[1]}}  {said}')}")
+        lines.append(f"{sign} {plain(row)}")
     return "\n".join([*lines, plain(_answer(found))])
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import aiohttp
@@ -104,6 +104,13 @@ class Fetcher:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def use(self, ways: Ways) -> None:
         """Send by these from now on; what is under way goes on as it began."""
