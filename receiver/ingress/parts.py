@@ -8,12 +8,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from receiver.bus.events.feed import EventLog
-from receiver.bus.events.known_sessions import KnownSessions
 from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeySets
-from receiver.bus.sign_ins.names import Names
 from receiver.bus.streams import StreamNotes
 from receiver.core.index_names import IndexNames
 from receiver.core.marks import CLOCK_SKEW_S
@@ -24,14 +22,13 @@ from receiver.ingress.audit import AuditLog, File, StandardOutput
 from receiver.ingress.inputs.security_events import SecurityEvents
 from receiver.ingress.inputs.token_parser import TokenParser
 from receiver.ingress.keys.key_store import KeyStore
-from receiver.ingress.keys.tenant_keys import KeyPolicy
+from receiver.ingress.keys.tenant_keys import KeyPolicy, TenantKeys
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT, AuditSettings
 from receiver.ops.process_metrics import at_zero
 from receiver.ops.redis_settings import EMBEDDED, RedisSettings
 from receiver.outbound.egress import Ways, egresses_of
-from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +41,7 @@ if TYPE_CHECKING:
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import OutboxSettings
     from receiver.ops.settings import Settings
+    from receiver.outbound.fetch import Fetcher
     from receiver.runtime.supervisor import Supervisor
 
 log = logging.getLogger("receiver.inputs")
@@ -75,31 +73,17 @@ async def _watch_child(embedded: EmbeddedRedis) -> None:
         await asyncio.sleep(CHILD_S)
 
 
-async def open_fetcher(settings: Settings, stack: AsyncExitStack) -> Fetcher:
-    """The HTTP client for all OPs.
-
-    Raises:
-        ConfigurationError: a `ca_file` cannot be read.
-    """
-    fetcher = Fetcher(settings.outbound, egresses_of(settings))
-    await fetcher.open()
-    stack.push_async_callback(fetcher.aclose)
-    return fetcher
-
-
 def make_key_store(
     settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, fetcher: Fetcher,
     stack: AsyncExitStack, *, metrics: Metrics, clock: Callable[[], float],
 ) -> KeyStore:  # fmt: skip
     """The keys of these issuers."""
-    store = KeyStore(
-        tenants,
-        fetcher=fetcher,
-        shared=SharedKeySets(client, KeyNames(settings.redis.prefix), keep_s=settings.keys.max_stale_s),
-        policy=KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s),
-        metrics=metrics,
-        clock=clock,
+    shared = SharedKeySets(client, KeyNames(settings.redis.prefix), keep_s=settings.keys.max_stale_s)
+    policy = KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s)
+    made_for = functools.partial(
+        TenantKeys, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock
     )
+    store = KeyStore(tenants, made_for, fetcher=fetcher, shared=shared, metrics=metrics)
     stack.push_async_callback(store.aclose)
     return store
 
@@ -125,11 +109,6 @@ def following_tenants(
     return prepare
 
 
-def following_tokens(access: BearerTokens) -> Callable[[Settings], Callable[[], None]]:
-    """Has the API accept the tokens that the file holds by now; a part of `runtime.reload.Reload`."""
-    return lambda settings: functools.partial(access.use, settings.internal.tokens)
-
-
 def open_parser(tenants: TenantDirectory, stack: AsyncExitStack) -> TokenParser:
     """What takes tokens apart."""
     parser = TokenParser(tenants)
@@ -151,7 +130,11 @@ def following(
     tenants: TenantDirectory, key_store: KeyStore, access: BearerTokens, sources: Sources
 ) -> list[Callable[[Settings], Callable[[], None]]]:
     """What can change in a running receiver: the parts of its `runtime.reload.Reload`."""
-    return [checked_redis, following_tenants(tenants, key_store), following_tokens(access), sources.prepare]
+
+    def following_tokens(settings: Settings) -> Callable[[], None]:
+        return functools.partial(access.use, settings.internal.tokens)
+
+    return [checked_redis, following_tenants(tenants, key_store), following_tokens, sources.prepare]
 
 
 def checked_redis(settings: Settings) -> Callable[[], None]:
@@ -206,20 +189,6 @@ def make_canary(
     # Nothing is kept for long: a logout of the canary is looked for at once or never.
     retention = Retention(max_events=1000, max_age_s=3600, dedupe_s=3600, mark_s=3600)
     return settings.canary.tenant, EvictionPublisher(client, keys.of_canary, retention, clock=clock)
-
-
-def known_sessions(
-    settings: Settings, client: redis.asyncio.Redis, keys: KeyNames, *, clock: Callable[[], float]
-) -> KnownSessions:
-    """What knows which sessions there are."""
-    return KnownSessions(client, keys, IndexNames(settings.evictor.index_secrets), clock=clock)
-
-
-def known_names(
-    settings: Settings, client: redis.asyncio.Redis, keys: KeyNames, *, clock: Callable[[], float]
-) -> Names:
-    """What knows who goes by which name."""
-    return Names(client, keys, IndexNames(settings.evictor.index_secrets), clock=clock)
 
 
 async def open_outbox(

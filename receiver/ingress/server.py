@@ -9,7 +9,10 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from receiver.bus.events.known_sessions import KnownSessions
 from receiver.bus.keys import KeyNames
+from receiver.bus.sign_ins.names import Names
+from receiver.core.index_names import IndexNames
 from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
@@ -28,6 +31,8 @@ from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
 from receiver.ops.redis_settings import EMBEDDED
 from receiver.ops.sections import OutboxSettings
+from receiver.outbound.egress import egresses_of
+from receiver.outbound.fetch import Fetcher
 from receiver.runtime import process
 from receiver.runtime.listener import Listener, open_internal
 from receiver.runtime.loop_lag import LoopLag
@@ -156,16 +161,15 @@ async def running(
         in_use = (keys.jwks(shared_name(tenant)) for tenant in tenants)
         epoch = EpochWatch(client, keys, in_use, clock=clock, newest=lambda: publisher.newest)
         await epoch.check()
-        fetcher = await parts.open_fetcher(settings, stack)
+        fetcher = await stack.enter_async_context(Fetcher(settings.outbound, egresses_of(settings)))
         key_store = parts.make_key_store(settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock)
         key_store.show()
         # What is watched is asked for again from where it was durable: it needs no outbox.
         with_outbox = settings.outbox if command == "serve" else OutboxSettings()
         outbox = await parts.open_outbox(with_outbox, stack, metrics=metrics, clock=clock)
-        kept = "kept in the outbox" if outbox else "answered 503"
         watch = RedisWatch(
-            client, metrics, while_away=f"logouts are {kept}", address=address_digest(settings.redis.url),
-            memory=outbox, probe=publisher.probe,
+            client, metrics, while_away=f"logouts are {'kept in the outbox' if outbox else 'answered 503'}",
+            address=address_digest(settings.redis.url), memory=outbox, probe=publisher.probe,
         )  # fmt: skip
         await watch.check()
         through_outbox = OutboxPublisher(publisher, outbox, watch, metrics=metrics, clock=clock) if outbox else None
@@ -175,6 +179,7 @@ async def running(
         verifier = TokenVerifier(
             parser, key_store, intake, settings=settings.keys, metrics=metrics, clock=clock, outbox=outbox
         )
+        index_names = IndexNames(settings.evictor.index_secrets)
         resources = Resources(
             settings=settings,
             command=command,
@@ -184,8 +189,8 @@ async def running(
             security_events=parts.make_security_events(settings, client, fetcher, stack, metrics=metrics, clock=clock),
             push_streams={},
             fetcher=fetcher,
-            sessions=parts.known_sessions(settings, client, keys, clock=clock),
-            names=parts.known_names(settings, client, keys, clock=clock),
+            sessions=KnownSessions(client, keys, index_names, clock=clock),
+            names=Names(client, keys, index_names, clock=clock),
             intake=intake,
             redis=client,
             keys=keys,

@@ -56,20 +56,15 @@ class Part:
     add_routes: Callable[[web.UrlDispatcher], None]
 
 
-class InputCalls:
-    """The inputs that are reached under the API."""
+def add_inputs(dispatcher: Dispatcher, router: web.UrlDispatcher) -> None:
+    """Have the inputs that are reached under the API take part in it."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
+    async def serve(row: Row, request: web.Request) -> web.Response:
+        return await dispatcher.serve(row, request, caller=request[CALLER].name)
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Take part in the API."""
-        for row in self._dispatcher.api_rows:
-            for method in row.methods:
-                router.add_route(method, row.path, partial(self._serve, row))
-
-    async def _serve(self, row: Row, request: web.Request) -> web.Response:
-        return await self._dispatcher.serve(row, request, caller=request[CALLER].name)
+    for row in dispatcher.api_rows:
+        for method in row.methods:
+            router.add_route(method, row.path, partial(serve, row))
 
 
 class Api:
@@ -193,7 +188,7 @@ def compose(
     events = EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
     sign_ins = SignIns(lambda: client, keys, clock=clock, loads_scripts=True)
     parts = [
-        Part("orders", InputCalls(backing.dispatcher).add_routes),
+        Part("orders", partial(add_inputs, backing.dispatcher)),
         Part("read", traces.add_routes),
         Part("orders", NameCalls(tenants, backing.names).add_routes),
         Part("sessions", SessionCalls(tenants, sign_ins, backing.names).add_routes),

@@ -14,8 +14,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from receiver.bus.callbacks import Callbacks
-from receiver.bus.events.event_search import FoundEvent
-from receiver.bus.events.trace import Trace, trace
 from receiver.core.tokens.command_token import may_be_called
 from receiver.ingress.inputs.poller import Poller
 from receiver.ops.logs import emit
@@ -26,6 +24,7 @@ from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
     from receiver.bus.callbacks import Callback
+    from receiver.bus.events.trace import Trace
     from receiver.core.tenants import Tenant
     from receiver.ingress.inputs.resources import Resources
 
@@ -90,11 +89,7 @@ class CallbackCalls(Poller):
             await self._judge(callback, now)
 
     async def _judge(self, callback: Callback, now: float) -> None:
-        settings = self._resources.settings
-        traced = await trace(
-            self._resources.redis, self._resources.keys, [FoundEvent(callback.entry_id, callback.eviction)], now_s=now,
-            declared=settings.apps, seen_within_s=settings.apps_seen_s,
-        )  # fmt: skip
+        traced = await self._resources.trace(callback.entry_id, callback.eviction)
         if not traced.complete and now < callback.deadline:
             return
         eviction = callback.eviction

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from receiver.bus.callbacks import Callback, Callbacks
-from receiver.bus.events.event_search import FoundEvent
-from receiver.bus.events.trace import trace
 from receiver.bus.link.connection import answering
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens import command_token
@@ -150,7 +148,7 @@ class Commands(HttpInput):
         try:
             # Apps answer into Redis.
             async with asyncio.timeout(wait_s):
-                while not await self._is_done(order.eviction, order.entry_id):  # noqa: ASYNC110
+                while not (await self._resources.trace(order.entry_id, order.eviction)).complete:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_S)
         except TimeoutError as error:
             raise DependencyError(
@@ -174,14 +172,6 @@ class Commands(HttpInput):
                     eviction=order.eviction, entry_id=order.entry_id, relation=relation, token=token, deadline=deadline
                 )
             )
-
-    async def _is_done(self, eviction: Eviction, entry_id: str) -> bool:
-        settings = self._resources.settings
-        traced = await trace(
-            self._resources.redis, self._resources.keys, [FoundEvent(entry_id, eviction)],
-            now_s=self._resources.clock(), declared=settings.apps, seen_within_s=settings.apps_seen_s,
-        )  # fmt: skip
-        return traced.complete
 
 
 def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:

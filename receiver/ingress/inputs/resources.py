@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from receiver.bus.events.event_search import FoundEvent
+from receiver.bus.events.trace import Trace, trace
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from receiver.bus.events.known_sessions import KnownSessions
     from receiver.bus.keys import KeyNames
     from receiver.bus.sign_ins.names import Names
+    from receiver.core.eviction import Eviction
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.security_events import SecurityEvents
     from receiver.ingress.inputs.signed_tokens import SignedTokens
@@ -64,3 +68,14 @@ class Resources:
     keys: KeyNames
     metrics: Metrics
     clock: Callable[[], float]
+
+    async def trace(self, entry_id: str, eviction: Eviction) -> Trace:
+        """Which of the apps that should answer have dropped this eviction's user by now.
+
+        Raises:
+            RedisUnavailableError: Redis cannot be read.
+        """
+        return await trace(
+            self.redis, self.keys, [FoundEvent(entry_id, eviction)], now_s=self.clock(), declared=self.settings.apps,
+            seen_within_s=self.settings.apps_seen_s,
+        )  # fmt: skip

@@ -123,11 +123,10 @@ class GlobalRevocation(HttpInput):
 
 def refusal(error: ReceiverError, policy: responses.Policy) -> web.Response:
     """401 for everything that is wrong with the token; the rest as elsewhere."""
-    if not isinstance(error, LogoutTokenError) and error.code is not Code.UNAUTHORIZED:
-        return responses.refused(error, policy)
     response = responses.refused(error, policy)
-    response.set_status(401)
-    response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    if isinstance(error, LogoutTokenError) or error.code is Code.UNAUTHORIZED:
+        response.set_status(401)
+        response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     return response
 
 

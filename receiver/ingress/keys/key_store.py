@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.core.tokens.discovery import address_of
-from receiver.ingress.keys.tenant_keys import KeyPolicy, TenantKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.bus.shared_keys import SharedKeySets
     from receiver.core.tenants import Tenant, TenantDirectory
+    from receiver.ingress.keys.tenant_keys import TenantKeys
     from receiver.ops.metrics import Metrics
     from receiver.outbound.egress import Egress, Ways
     from receiver.outbound.fetch import Fetcher
@@ -73,29 +73,21 @@ class KeyStore:
 
     Args:
         tenants: The configured ones.
+        made_for: The keys of a tenant that had none before.
         fetcher: Asks the OPs.
         shared: Copies of the keys that receivers share.
-        policy: How long keys are trusted.
-        metrics: Counts fetches.
-        clock: NumericDate seconds.
+        metrics: Shows how many tenants and keys there are.
     """
 
     def __init__(
-        self,
-        tenants: TenantDirectory,
-        *,
-        fetcher: Fetcher,
-        shared: SharedKeySets,
-        policy: KeyPolicy,
-        metrics: Metrics,
-        clock: Callable[[], float],
-    ) -> None:
+        self, tenants: TenantDirectory, made_for: Callable[[Tenant], TenantKeys], *, fetcher: Fetcher,
+        shared: SharedKeySets, metrics: Metrics,
+    ) -> None:  # fmt: skip
         self._tenants = tenants
+        self._made_for = made_for
         self._fetcher = fetcher
         self._shared = shared
-        self._policy = policy
         self._metrics = metrics
-        self._clock = clock
         self._by_source: dict[KeySource, TenantKeys] = {}
         self._by_name: dict[str, tuple[Tenant, TenantKeys]] = {}
         self._shares: dict[KeySource, float] = {}
@@ -207,12 +199,6 @@ class KeyStore:
             stored = await self._shared.load_many([keys.shared_name for keys in batch])
             for keys, copy in zip(batch, stored, strict=True):
                 keys.take_shared(copy)
-
-    def _made_for(self, tenant: Tenant) -> TenantKeys:
-        return TenantKeys(
-            tenant, fetcher=self._fetcher, shared=self._shared, policy=self._policy, metrics=self._metrics,
-            clock=self._clock,
-        )  # fmt: skip
 
     def _source_of(self, tenant: Tenant) -> KeySource:
         discovers = tenant.jwks_uri is None
