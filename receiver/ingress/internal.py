@@ -37,8 +37,9 @@ class ReceiverState(Readiness):
         """What readiness depends on: `ok`, or what is wrong."""
         checks = Readiness.checks(self)
         if self.outbox is not None:
-            never = not self.outbox.problem and not self.redis.has_answered
-            checks["outbox"] = NEVER_ANSWERED if never else self.outbox.status
+            condition = self.outbox.condition
+            never = not condition.problem and not self.redis.has_answered
+            checks["outbox"] = NEVER_ANSWERED if never else condition.status
         return checks
 
     def can_work(self) -> bool:
@@ -49,7 +50,7 @@ class ReceiverState(Readiness):
         """
         if self.redis.up or self.outbox is None:
             return self.redis.up
-        return self.redis.has_answered and not self.outbox.problem
+        return self.redis.has_answered and not self.outbox.condition.problem
 
     def report(self) -> dict[str, object]:
         """What `/readyz` shows."""

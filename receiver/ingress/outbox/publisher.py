@@ -162,7 +162,7 @@ class OutboxPublisher:
                     pass
         if left := self._outbox.count_left():
             emit(
-                log, logging.ERROR, "outbox.left", entries=left, set_aside=self._outbox.set_aside_entries,
+                log, logging.ERROR, "outbox.left", entries=left, set_aside=self._outbox.condition.level.set_aside,
                 action="start a receiver with the same outbox.path to publish them; if the file goes with this "
                 "process, they are lost",
             )  # fmt: skip

@@ -45,6 +45,7 @@ class Outbox:
     """A bounded, ordered store of evictions and held tokens, made by `open`.
 
     Attributes:
+        condition: How it is: how full, and whether its disk takes what it is given.
         filled: Set while evictions wait.
     """
 
@@ -53,7 +54,7 @@ class Outbox:
     ) -> None:  # fmt: skip
         self._file = file
         self._thread = thread
-        self._condition = condition
+        self.condition = condition
         self._clock = clock
         self._commit: GroupCommit[Callable[[OutboxFile], object], object] = GroupCommit(
             self._transact, max_batch=MAX_BATCH, max_waiting=MAX_WAITING, on_fault=self._on_fault
@@ -92,22 +93,7 @@ class Outbox:
     @property
     def entries(self) -> int:
         """Evictions that wait to be published, without those set aside."""
-        return self._condition.level.waiting
-
-    @property
-    def set_aside_entries(self) -> int:
-        """Evictions kept out of the others' way."""
-        return self._condition.level.set_aside
-
-    @property
-    def status(self) -> str:
-        """What readiness shows: `ok`, why an eviction would not be taken, or that some are set aside."""
-        return self._condition.status
-
-    @property
-    def problem(self) -> str:
-        """Why an eviction would not be taken now; empty when it would."""
-        return self._condition.problem
+        return self.condition.level.waiting
 
     async def put(self, eviction: Eviction) -> bool:
         """Return once the eviction is on disk, under an id of its own where another logout with the same `jti` waits.
@@ -128,18 +114,18 @@ class Outbox:
             async with asyncio.timeout(PATIENCE_S):
                 outcome = await self._do(operation)
         except TimeoutError:
-            self._condition.failed(f"no write within {PATIENCE_S:g} s")
-            self._condition.count("failed")
+            self.condition.failed(f"no write within {PATIENCE_S:g} s")
+            self.condition.count("failed")
             raise PublishError("the outbox's disk does not answer") from None
         except PublishError:
-            self._condition.count("failed")
+            self.condition.count("failed")
             raise
-        self._condition.count(outcome.value)
+        self.condition.count(outcome.value)
         if outcome is Put.FULL:
-            self._condition.refused()
+            self.condition.refused()
             raise PublishError("the outbox is full (outbox.max_entries)")
         if outcome is Put.STORED:
-            self._condition.recovered()
+            self.condition.recovered()
         return outcome is Put.STORED
 
     async def oldest(self, limit: int) -> list[OutboxEntry]:
@@ -156,7 +142,7 @@ class Outbox:
         Raises:
             PublishError: the file cannot be read.
         """
-        if self._condition.level.early:
+        if self.condition.level.early:
             await self._read(functools.partial(OutboxFile.release, now_s=now_s))
 
     async def entry(self, seq: int) -> OutboxEntry | None:
@@ -175,7 +161,7 @@ class Outbox:
         Raises:
             PublishError: the file cannot be read.
         """
-        self._condition.count("published", len(published))
+        self.condition.count("published", len(published))
         [following] = await self._in_thread(lambda: self._file.advance(published, limit))
         if isinstance(following, PublishError):
             raise following
@@ -188,13 +174,13 @@ class Outbox:
             PublishError: the file cannot be read.
         """
         await self._read(functools.partial(OutboxFile.set_aside, entry=entry))
-        self._condition.set_aside(entry.event_id, reason, action)
+        self.condition.set_aside(entry.event_id, reason, action)
 
     def count_left(self) -> int:
         """Count, when the process ends, what stays in the file; how many."""
-        level = self._condition.level
+        level = self.condition.level
         left = level.waiting + level.set_aside + level.early
-        self._condition.count("left", left)
+        self.condition.count("left", left)
         return left
 
     def redis_seen(self, url_digest: str) -> bool:
@@ -217,7 +203,7 @@ class Outbox:
 
     async def check(self) -> None:
         """See whether the file is in its place, and after a failure whether it can be written again."""
-        if self._condition.failure:
+        if self.condition.failure:
             await self.probe()
         else:
             # Readable is not enough for a path that no longer leads to it.
@@ -227,7 +213,7 @@ class Outbox:
         """Write something and take it back; readiness depends on it."""
         if await self._try(OutboxFile.probe):
             await self._try(OutboxFile.clear_probe)
-            self._condition.recovered()
+            self.condition.recovered()
 
     async def _try(self, operation: Callable[[OutboxFile], T]) -> T | None:
         try:
@@ -254,14 +240,14 @@ class Outbox:
         self._look_at_level()
         failures = [result for result in results if isinstance(result, PublishError)]
         if failures:
-            self._condition.failed(failures[0].message)
+            self.condition.failed(failures[0].message)
         return results
 
     def _on_fault(self, fault: Exception, operations: int) -> None:
         log.error("outbox.fault", exc_info=fault, extra={"fields": {"operations": operations}})
 
     def _look_at_level(self) -> None:
-        self._condition.adopt(self._file.level, restored=self._file.restored)
+        self.condition.adopt(self._file.level, restored=self._file.restored)
         if self.entries:
             self.filled.set()
         else:
