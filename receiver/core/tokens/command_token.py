@@ -10,11 +10,10 @@ import re
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from receiver.core.tokens.claims import check_no_nonce, find_issuer, find_token_id, is_plain_id
-from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
-from receiver.core.tokens.explicit_type import check_explicit_type
+from receiver.core.tokens.claims import check_no_nonce, find_token_id, is_plain_id
+from receiver.core.tokens.endpoint_token import addressed, short_lived
 from receiver.core.tokens.rule import Examination, Rule
-from receiver.core.tokens.times import check_not_before, find_issued_at
+from receiver.core.tokens.times import find_issued_at
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
@@ -129,19 +128,12 @@ def may_be_called(endpoint: str, tenant: Tenant) -> bool:
     return plain and allowed and not parts.fragment
 
 
-def _type(e: Examination) -> None:
-    check_explicit_type(e.header, TYPE)
-
-
 def rules(audience: str) -> tuple[Rule, ...]:
     """What a command token must keep, beside its key and its signature.
 
     Args:
         audience: The address of the endpoint, as the OP knows it.
     """
-
-    def client(e: Examination) -> None:
-        e.client_id = check_client(e.claims, "client_id", e.tenant)
 
     def tenant(e: Examination) -> None:
         commands = e.tenant.commands
@@ -152,29 +144,12 @@ def rules(audience: str) -> tuple[Rule, ...]:
         find_callback_endpoint(e.claims, e.tenant)
 
     return (
-        Rule("1", "typ", "OPC §3, RFC 8725 §3.11", _type, shows=("header.typ",), refusals={Code.TYP: _SEND}),
-        Rule("2", "issuer", "OPC §3", find_issuer, shows=("claims.iss",), refusals={Code.ISSUER: _SEND}),
-        Rule(
-            "3", "endpoint", "OPC §3", lambda e: check_endpoint(e.claims, audience), shows=("claims.aud",),
-            refusals={Code.AUDIENCE: f"Operator: register {audience} at the OP, or set public.url to what it calls."},
-        ),
-        Rule(
-            "4", "client", "OPC §3", client, shows=("claims.client_id",),
-            refusals={Code.AUDIENCE: "Operator: add the client id to client_ids if it is yours."},
-        ),
+        *addressed(TYPE, "OPC §3", audience, client="client_id", send=_SEND),
         Rule(
             "5", "iat", "OPC §3", find_issued_at, shows=("claims.iat",),
             refusals=dict.fromkeys((Code.IAT_MISSING, Code.IAT_FUTURE, Code.TOO_OLD, Code.MALFORMED), _SEND),
         ),
-        Rule(
-            "6", "exp", "OPC §3", lambda e: check_short_life(e.claims, e.tenant, e.now_s),
-            shows=("claims.exp",),
-            refusals=dict.fromkeys((Code.EXP_MISSING, Code.EXPIRED, Code.TOO_OLD, Code.MALFORMED), _SEND),
-        ),
-        Rule(
-            "7", "nbf", "RFC 7519 §4.1.5", lambda e: check_not_before(e.claims, e.tenant, e.now_s),
-            refusals=dict.fromkeys((Code.NOT_YET_VALID, Code.MALFORMED), _SEND),
-        ),
+        *short_lived("OPC §3", first=6, send=_SEND),
         Rule("8", "jti", "OPC §3", find_token_id, refusals={Code.JTI_MISSING: _SEND}),
         Rule("9", "nonce", "OPC §3", lambda e: check_no_nonce(e.claims), refusals={Code.NONCE: _SEND}),
         Rule(

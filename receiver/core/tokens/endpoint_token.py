@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from receiver.core.tokens.times import check_expiry
+from receiver.core.tokens.claims import find_issuer
+from receiver.core.tokens.explicit_type import check_explicit_type
+from receiver.core.tokens.rule import Examination, Rule
+from receiver.core.tokens.times import check_expiry, check_not_before
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
@@ -53,3 +56,49 @@ def check_short_life(claims: Mapping[str, object], tenant: Tenant, now_s: float)
     if exp is None or exp > now_s + tenant.max_age_s + tenant.clock_skew_s:
         raise LogoutTokenError(Code.TOO_OLD, f"exp is more than max_age_s ({tenant.max_age_s:.0f}) ahead")
     return exp
+
+
+def addressed(subtype: str, section: str, audience: str, *, client: str, send: str) -> tuple[Rule, ...]:
+    """The rules that are asked first: whether it is of this kind, from this OP, and for this endpoint and a client.
+
+    Args:
+        subtype: Its explicit type.
+        section: What it follows.
+        audience: The address of the endpoint, as the OP knows it.
+        client: The claim that names one of our clients.
+        send: What to tell the OP that sent another token.
+    """
+
+    def find_client(e: Examination) -> None:
+        e.client_id = check_client(e.claims, client, e.tenant)
+
+    return (
+        Rule(
+            "1", "typ", f"{section}, RFC 8725 §3.11", lambda e: check_explicit_type(e.header, subtype),
+            shows=("header.typ",), refusals={Code.TYP: send},
+        ),
+        Rule("2", "issuer", section, find_issuer, shows=("claims.iss",), refusals={Code.ISSUER: send}),
+        Rule(
+            "3", "endpoint", section, lambda e: check_endpoint(e.claims, audience), shows=("claims.aud",),
+            refusals={Code.AUDIENCE: f"Operator: register {audience} at the OP, or set public.url to what it calls."},
+        ),
+        Rule(
+            # `sub` is shown only where it is asked for, also where it names a client.
+            "4", "client", section, find_client, shows=() if client == "sub" else (f"claims.{client}",),
+            refusals={Code.AUDIENCE: "Operator: add the client id to client_ids if it is yours."},
+        ),
+    )  # fmt: skip
+
+
+def short_lived(section: str, *, first: int, send: str) -> tuple[Rule, ...]:
+    """The rules on `exp` and `nbf`; `first` is the number of the one on `exp`, the rest as for `addressed`."""
+    return (
+        Rule(
+            str(first), "exp", section, lambda e: check_short_life(e.claims, e.tenant, e.now_s), shows=("claims.exp",),
+            refusals=dict.fromkeys((Code.EXP_MISSING, Code.EXPIRED, Code.TOO_OLD, Code.MALFORMED), send),
+        ),
+        Rule(
+            str(first + 1), "nbf", "RFC 7519 §4.1.5", lambda e: check_not_before(e.claims, e.tenant, e.now_s),
+            refusals=dict.fromkeys((Code.NOT_YET_VALID, Code.MALFORMED), send),
+        ),
+    )  # fmt: skip

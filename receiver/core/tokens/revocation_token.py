@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from receiver.core.numeric_date import numeric_date
-from receiver.core.tokens.claims import find_issuer, find_token_id
-from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
-from receiver.core.tokens.explicit_type import check_explicit_type
-from receiver.core.tokens.rule import Examination, Rule
-from receiver.core.tokens.times import check_not_before
+from receiver.core.tokens.claims import find_token_id
+from receiver.core.tokens.endpoint_token import addressed, short_lived
+from receiver.core.tokens.rule import Rule
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:
@@ -41,40 +39,15 @@ def check_issued_at(claims: Mapping[str, object], tenant: Tenant, now_s: float) 
         raise LogoutTokenError(Code.IAT_FUTURE, f"issued {iat - now_s:.0f} s in the future; check both clocks")
 
 
-def _type(e: Examination) -> None:
-    check_explicit_type(e.header, TYPE)
-
-
 def rules(audience: str) -> tuple[Rule, ...]:
     """What such a token must keep, beside its key and its signature.
 
     Args:
         audience: The address of the endpoint, as the OP knows it.
     """
-
-    def client(e: Examination) -> None:
-        e.client_id = check_client(e.claims, "sub", e.tenant)
-
     return (
-        Rule("1", "typ", "GTR, RFC 8725 §3.11", _type, shows=("header.typ",), refusals={Code.TYP: _SEND}),
-        Rule("2", "issuer", "GTR", find_issuer, shows=("claims.iss",), refusals={Code.ISSUER: _SEND}),
-        Rule(
-            "3", "endpoint", "GTR", lambda e: check_endpoint(e.claims, audience), shows=("claims.aud",),
-            refusals={Code.AUDIENCE: f"Operator: register {audience} at the OP, or set public.url to what it calls."},
-        ),
-        Rule(
-            "4", "client", "GTR", client,
-            refusals={Code.AUDIENCE: "Operator: add the client id to client_ids if it is yours."},
-        ),
-        Rule(
-            "5", "exp", "GTR", lambda e: check_short_life(e.claims, e.tenant, e.now_s),
-            shows=("claims.exp",),
-            refusals=dict.fromkeys((Code.EXP_MISSING, Code.EXPIRED, Code.TOO_OLD, Code.MALFORMED), _SEND),
-        ),
-        Rule(
-            "6", "nbf", "RFC 7519 §4.1.5", lambda e: check_not_before(e.claims, e.tenant, e.now_s),
-            refusals=dict.fromkeys((Code.NOT_YET_VALID, Code.MALFORMED), _SEND),
-        ),
+        *addressed(TYPE, "GTR", audience, client="sub", send=_SEND),
+        *short_lived("GTR", first=5, send=_SEND),
         Rule(
             "7", "iat", "RFC 7519 §4.1.6", lambda e: check_issued_at(e.claims, e.tenant, e.now_s),
             shows=("claims.iat",),
