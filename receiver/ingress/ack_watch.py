@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.events import acks, groups
 from receiver.errors import RedisUnavailableError
 from receiver.ingress.group_watch import GroupWatch
+from receiver.ops.labels import Labels
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ SILENT_AFTER_S = 60.0
 MAX_APPS = 100
 """Apps with a label of their own, declared ones aside; further ones are counted as `other`. Apps name themselves."""
 
-OTHER = "other"
-
 
 class AckWatch:
     """Counts each acknowledgement once over all receivers, and samples what every receiver may sample.
@@ -63,7 +62,7 @@ class AckWatch:
         self._metrics = metrics
         self._declared = tuple(declared)
         self._seen_s = seen_s
-        self._labels: set[str] = set(declared)
+        self._labels = Labels(MAX_APPS + len(self._declared), declared)
         self._silent: dict[str, bool] = {}
         self._heard_of: set[str] = set()
         self._groups = GroupWatch(metrics, retention)
@@ -98,7 +97,7 @@ class AckWatch:
             taken = await acks.take(self._client, self._keys, count=TAKE_AT_ONCE)
             for ack in taken:
                 if ack.after_s is not None:
-                    self._metrics.evicted_seconds.labels(self._label(ack.app)).observe(ack.after_s)
+                    self._metrics.evicted_seconds.labels(self._labels.of(ack.app)).observe(ack.after_s)
             if len(taken) < TAKE_AT_ONCE:
                 return
 
@@ -121,7 +120,7 @@ class AckWatch:
         lately = {app: at for app, at in heard.at.items() if at >= heard.now_s - self._seen_s}
         last_seen: dict[str, float] = {}
         for app, at in lately.items():
-            label = self._label(app)
+            label = self._labels.of(app)
             last_seen[label] = max(at, last_seen.get(label, 0.0))
         for gone in self._heard_of - last_seen.keys():
             metrics.app_last_seen.remove(gone)
@@ -147,11 +146,3 @@ class AckWatch:
             )  # fmt: skip
         else:
             emit(log, logging.INFO, "app.heard", app=app)
-
-    def _label(self, app: str) -> str:
-        """The app, as long as there are not too many of them."""
-        if app not in self._labels:
-            if len(self._labels) >= MAX_APPS + len(self._declared):
-                return OTHER
-            self._labels.add(app)
-        return app

@@ -9,9 +9,9 @@ from prometheus_client import Counter
 from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import Code
 from receiver.ops.histogram import Histogram
+from receiver.ops.labels import OTHER, Labels
 from receiver.ops.process_metrics import ProcessMetrics, at_zero
 from receiver.ops.sections import DEFAULT_TENANT_SERIES
-from receiver.ops.tenant_labels import OTHER, TenantLabels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,7 @@ class Metrics(ProcessMetrics):
 
     def __init__(self, tenant_series: int = DEFAULT_TENANT_SERIES) -> None:
         super().__init__()
-        self.tenant = TenantLabels(tenant_series)
+        self.tenant = Labels(tenant_series)
         self.requests = self._counter(
             "logout_requests_total",
             "Logout requests by outcome (ok, duplicate, rejected, error) and error code.",

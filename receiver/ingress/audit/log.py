@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from receiver import __version__
 from receiver.core.audit import AuditKey, Chain
+from receiver.ingress.allowance import Allowance
 from receiver.ops.logs import emit
 from receiver.ops.process_metrics import at_zero
 
@@ -69,7 +70,7 @@ class AuditLog:
         self._wake = asyncio.Event()
         self._waiting: deque[Mapping[str, object]] = deque()
         self._problem = ""
-        self._second, self._refused = 0, 0
+        self._refusals = Allowance()
         # The event loop alone writes the first two, the thread alone the next ones.
         self._lost, self._limited = 0, 0
         self._lost_told, self._limited_told = 0, 0
@@ -97,15 +98,11 @@ class AuditLog:
 
     def add_refusal(self, record: Mapping[str, object]) -> None:
         """`add` for what senders without credentials can cause: so many a second, the others are counted."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._refused = second, 0
-        self._refused += 1
-        if self._refused > self._refused_per_s:
+        if self._refusals.take("all", self._refused_per_s, self._clock()):
+            self.add(record)
+        else:
             self._limited += 1
             self._records.labels("limited").inc()
-            return
-        self.add(record)
 
     def count_junk(self) -> None:
         """Count a request that was about no tenant of ours, so that nothing can be said of it."""

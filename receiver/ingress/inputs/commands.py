@@ -95,11 +95,6 @@ class Commands(HttpInput):
             )
         ]  # fmt: skip
 
-    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
-        """200 without a body; `conclude` makes the answer of each command."""
-        del accepted
-        return web.Response(status=200, headers=responses.NO_STORE)
-
     async def conclude(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
         """What the OP is told, once it is true.
 

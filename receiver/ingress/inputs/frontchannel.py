@@ -13,8 +13,8 @@ from aiohttp import web
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens.claims import is_plain_id
 from receiver.errors import Code, RequestError
+from receiver.ingress.allowance import Allowance
 from receiver.ingress.http import responses
-from receiver.ingress.inputs.allowance import Allowance
 from receiver.ingress.inputs.message import HttpInput, Message
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from aiohttp import web
+
 from receiver.ingress.http import responses
 from receiver.runtime.same_response import Same, SameResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from aiohttp import web
 
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
@@ -74,10 +74,12 @@ class HttpInput(ABC):
             `origin` where it is not the kind itself.
         answer_after_s: Seconds from the request's head until it is answered at the earliest, for an input where
             the sender must not learn anything from the time it takes.
+        status: HTTP status of an answer without a body, where every eviction is durable.
     """
 
     name: str
     answer_after_s: float = 0.0
+    status: int = 200
 
     @abstractmethod
     async def read(self, message: Message) -> Sequence[Eviction]:
@@ -87,9 +89,10 @@ class HttpInput(ABC):
             ReceiverError: the message is wrong, or cannot be judged now. Nothing was published.
         """
 
-    @abstractmethod
     def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
-        """The answer once every eviction is durable."""
+        """The answer once every eviction is durable; by default one that says no more than its status."""
+        del accepted
+        return web.Response(status=self.status, headers=responses.NO_STORE)
 
     async def conclude(self, accepted: Sequence[Accepted], message: Message) -> web.Response:
         """`accepted`, for an input that answers by the request, or by what comes about.

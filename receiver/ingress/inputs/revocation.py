@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from receiver.core.eviction import MAX_ID_CHARS, Eviction, eviction_id
 from receiver.core.numeric_date import numeric_date
 from receiver.core.tokens import revocation_token
@@ -22,10 +20,11 @@ from receiver.ingress.inputs.message import HttpInput, Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiohttp import web
+
     from receiver.bus.events.known_sessions import KnownSessions
     from receiver.bus.sign_ins.names import Names
     from receiver.core.tenants import Tenant
-    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.signed_tokens import SignedTokens
 
 PATH = "/global-token-revocation"
@@ -45,6 +44,7 @@ class GlobalRevocation(HttpInput):
     """
 
     name = "revocation"
+    status = 204
 
     def __init__(self, tokens: SignedTokens, sessions: KnownSessions, names: Names, url: str | None) -> None:
         self._tokens = tokens
@@ -82,11 +82,6 @@ class GlobalRevocation(HttpInput):
             )
             for iss, sub in meant
         ]  # fmt: skip
-
-    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
-        """204."""
-        del accepted
-        return web.Response(status=204, headers=responses.NO_STORE)
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
         """As `refusal`."""

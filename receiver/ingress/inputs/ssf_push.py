@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from receiver.core.eviction import Eviction
-    from receiver.ingress.accepted import Accepted
     from receiver.ingress.inputs.security_events import SecurityEvents
 
 PATH = "/ssf"
@@ -68,6 +67,8 @@ class PushedEvents(HttpInput):
     """
 
     name = ORIGIN
+    # RFC 8935 §2.2: without a body, also for a repeat and for an event that orders nothing.
+    status = 202
 
     def __init__(self, events: SecurityEvents, streams: Mapping[str, PushStream]) -> None:
         self._events = events
@@ -93,11 +94,6 @@ class PushedEvents(HttpInput):
             raise RequestError(Code.MALFORMED, "the body is not a compact token") from error
         transmitter = self._events.transmitters[tenant.name]
         return await self._events.read(compact, transmitter, message, origin=ORIGIN, stream_id=stream.stream_id)
-
-    def accepted(self, accepted: Sequence[Accepted]) -> web.Response:
-        """202 without a body, also for a repeat and for an event that orders nothing (RFC 8935 §2.2)."""
-        del accepted
-        return web.Response(status=202, headers=responses.NO_STORE)
 
     def refused(self, error: ReceiverError, policy: responses.Policy) -> web.Response:
         """As `refusal`."""
