@@ -23,16 +23,13 @@ from receiver.ops.logs import emit
 from receiver.tasks import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+    from collections.abc import Collection, Coroutine, Iterable, Sequence
 
-    from receiver.bus.caches.awaited import AwaitedSignIns
-    from receiver.bus.caches.removals import Removals
     from receiver.core.eviction import Eviction
     from receiver.core.layouts.layout import Value
-    from receiver.evictor.bad_values import BadValues
-    from receiver.evictor.caches import Cache, Caches
+    from receiver.evictor.caches import Cache
     from receiver.evictor.coverage import Coverage
-    from receiver.ops.evictor_metrics import EvictorMetrics
+    from receiver.evictor.handling import Handling
 
 log = logging.getLogger("receiver.evictor")
 
@@ -59,42 +56,17 @@ class Evictor:
     """Clears the caches of a logout; any number of them side by side.
 
     Args:
-        caches: As configured.
+        handling: What it clears with.
         finder: Finds the keys.
         coverage: Reads where not every key can be known.
-        removals: Where it is noted.
-        awaited: Where new sign-ins are waited for.
         rechecks: Where it is ordered again.
-        metrics: Counts.
-        bad: Counts what cannot be judged.
-        revoke: Called with tenant, client and refresh token, for each that was removed.
-        skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
 
-    def __init__(
-        self,
-        caches: Caches,
-        *,
-        finder: Finder,
-        coverage: Coverage,
-        removals: Removals,
-        awaited: AwaitedSignIns,
-        rechecks: Rechecks,
-        metrics: EvictorMetrics,
-        bad: BadValues,
-        revoke: Callable[[str, str, str], None],
-        skew_s: float,
-    ) -> None:
-        self._caches = caches
+    def __init__(self, handling: Handling, *, finder: Finder, coverage: Coverage, rechecks: Rechecks) -> None:
+        self._with = handling
         self._finder = finder
         self._coverage = coverage
-        self._removals = removals
-        self._awaited = awaited
         self._rechecks = rechecks
-        self._metrics = metrics
-        self._bad = bad
-        self._revoke = revoke
-        self._skew_s = skew_s
 
     async def evict(self, eviction: Eviction) -> frozenset[str]:
         """Return when every cache was cleared of this user, and the checks after it are ordered. Idempotent.
@@ -118,7 +90,7 @@ class Evictor:
                 found.ordering.exception()
 
     async def _evict(self, eviction: Eviction, found: Found, ordered: frozenset[CacheKey]) -> frozenset[str]:
-        await self._removals.mark_subjects(eviction, found.subjects)
+        await self._with.removals.mark_subjects(eviction, found.subjects)
         seen: set[CacheKey] = set()
         removed = await self._clear_rounds(eviction, found, seen)
         not_read: set[str] = set()
@@ -126,7 +98,7 @@ class Evictor:
             not_read = await self._coverage.read(uncovered)
             # By accounts, too, that only what was removed meanwhile has named.
             found.add(await self._finder.find(eviction, accounts=found.accounts))
-            await self._removals.mark_subjects(eviction, found.subjects)
+            await self._with.removals.mark_subjects(eviction, found.subjects)
             removed |= await self._clear_rounds(eviction, found, seen)
         await found.ordered()
         if found.keys != ordered:
@@ -141,11 +113,11 @@ class Evictor:
             self._concerned(eviction, found), eviction, not_read=not_read,
             index_full=await self._finder.may_lack(eviction, found),
         )  # fmt: skip
-        report(unknown, eviction, self._metrics)
+        report(unknown, eviction, self._with.metrics)
         return frozenset(unknown)
 
     def _concerned(self, eviction: Eviction, found: Found) -> list[Cache]:
-        return [cache for cache in self._caches if cache.may_hold(eviction) and cache.name not in found.failed]
+        return [cache for cache in self._with.caches if cache.may_hold(eviction) and cache.name not in found.failed]
 
     async def _clear_rounds(self, eviction: Eviction, found: Found, seen: set[CacheKey]) -> bool:
         """Clear what was found and not seen before, and what that leads to. Whether anything was removed."""
@@ -163,7 +135,7 @@ class Evictor:
     async def _clear_all(self, new: Collection[CacheKey], eviction: Eviction, found: Found) -> bool:
         """Clear these keys, in all caches at once: a slow one holds up no other. Whether anything was removed."""
         keys_of = {
-            cache.name: sorted(known.key for known in new if known.cache == cache.name) for cache in self._caches
+            cache.name: sorted(known.key for known in new if known.cache == cache.name) for cache in self._with.caches
         }
         concerned = [cache for cache in self._concerned(eviction, found) if keys_of[cache.name]]
         removed: list[bool] = []
@@ -192,13 +164,13 @@ class Evictor:
         if absent:
             await self._note(eviction, [key_digest(cache, key) for key in absent if key != cache.key], found, _Gone())
         for _ in absent:
-            self._metrics.cleared(cache.name, "absent")
+            self._with.metrics.cleared(cache.name, "absent")
         return any(removed)
 
     async def _clear_key(self, cache: Cache, key: str, value: Value, eviction: Eviction, found: Found) -> bool:
         cleared, expected = Cleared("kept"), _Gone()
-        self._bad.note(cache.name, cache.pattern, value.problems, value.error)
-        with self._bad.guarding(cache.name, cache.pattern):
+        self._with.bad.note(cache.name, cache.pattern, value.problems, value.error)
+        with self._with.bad.guarding(cache.name, cache.pattern):
             evidence = self._evidence(cache, key, eviction, found)
             expected = _Gone.of(cache, value, evidence)
             await found.ordered()
@@ -207,15 +179,15 @@ class Evictor:
                 # Only an app that registers its sign-ins can tell a new one from what comes back. One of an earlier
                 # release does not say that it does.
                 registers = bool(eviction.sessions or set(eviction.accounts) - {eviction.sub})
-                await self._awaited.wait_at(cache.places_of(key), eviction.iss, is_likely=registers)
+                await self._with.awaited.wait_at(cache.places_of(key), eviction.iss, is_likely=registers)
             await self._note(eviction, remembered_as(cache, key, value), found, expected)
             cleared = await clear(cache, key, value, evidence)
-        self._metrics.cleared(cache.name, cleared.outcome)
+        self._with.metrics.cleared(cache.name, cleared.outcome)
         if cleared.outcome == "undone":
             found.undone.add(cache.name)
         # To no other OP than the one they are from.
         for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
-            self._revoke(cache.tenant_of(eviction.iss, client_id) or eviction.tenant, client_id, secret)
+            self._with.revoke(cache.tenant_of(eviction.iss, client_id) or eviction.tenant, client_id, secret)
         if cleared.removed:
             # A value that cannot be read does not say what it is indexed under.
             await bookkeeping.forget(cache, key, users_of(eviction, found))
@@ -231,7 +203,7 @@ class Evictor:
             whole_user=cache.per == "user",
             is_users_own=known in found.exact and not is_shared,
             is_named=known in found.named and not is_shared,
-            skew_s=self._skew_s,
+            skew_s=self._with.skew_s,
         )
 
     async def _learn(  # noqa: PLR0917  # one value, one logout, and what was done
@@ -240,7 +212,7 @@ class Evictor:
         """From what was removed: further accounts of the user, and what is to be remembered beside what was noted."""
         if cache.layout.account_links:
             # The publisher has marked those it knew.
-            await self._removals.mark_accounts(eviction, cleared.accounts.difference(eviction.accounts))
+            await self._with.removals.mark_accounts(eviction, cleared.accounts.difference(eviction.accounts))
             found.accounts |= cleared.accounts
         gone = _Gone(cleared.users if cache.layout.account_links else frozenset(), cleared.sids)
         if not (gone.users <= expected.users and gone.sids <= expected.sids):
@@ -255,10 +227,10 @@ class Evictor:
         users = user | gone.users | set(map(account_digest, found.accounts))
         suffix = suffix_of(eviction)
         names = [*keys, *(name + suffix for name in sorted(users))]
-        await self._removals.note(names, logout_at=eviction.logout_at, sids=sorted(ended))
+        await self._with.removals.note(names, logout_at=eviction.logout_at, sids=sorted(ended))
 
     def _unresolved(self, eviction: Eviction) -> None:
-        self._metrics.unresolved.labels(eviction.tenant).inc()
+        self._with.metrics.unresolved.labels(eviction.tenant).inc()
         emit(
             log, logging.WARNING, "evict.unresolved", tenant=eviction.tenant, id=eviction.id, scope=eviction.scope,
             action="no account and no key is known for this user, who may never have used these apps; if they have, "

@@ -23,14 +23,11 @@ from receiver.evictor.reading import read
 from receiver.evictor.returned import Returned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from receiver.bus.caches.awaited import AwaitedSignIns
-    from receiver.bus.caches.removals import Removals
     from receiver.core.layouts.layout import Value
-    from receiver.evictor.bad_values import BadValues
-    from receiver.evictor.caches import Cache, Caches
-    from receiver.ops.evictor_metrics import EvictorMetrics
+    from receiver.evictor.caches import Cache
+    from receiver.evictor.handling import Handling
 
 MAX_KEY = 1024
 """Characters of the longest key that is looked at: longer ones would be noted in Redis for each of their users."""
@@ -59,37 +56,14 @@ class Examiner:
     """Looks at values in batches: a constant number of round trips each.
 
     Args:
-        caches: As configured.
+        handling: What it clears with.
         index: Learns.
-        removals: Knows the marks, and what was removed before.
-        awaited: Knows of sign-ins registered since.
-        metrics: Counts.
-        bad: Counts what cannot be judged.
-        revoke: Called with tenant, client and refresh token, for each that was removed.
-        skew_s: Seconds the clocks of OP, receiver and apps may differ.
     """
 
-    def __init__(
-        self,
-        *,
-        caches: Caches,
-        index: CacheIndex,
-        removals: Removals,
-        awaited: AwaitedSignIns,
-        metrics: EvictorMetrics,
-        bad: BadValues,
-        revoke: Callable[[str, str, str], None],
-        skew_s: float,
-    ) -> None:
-        self._caches = caches
+    def __init__(self, handling: Handling, index: CacheIndex) -> None:
+        self._with = handling
         self._index = index
-        self._removals = removals
-        self._awaited = awaited
-        self._metrics = metrics
-        self._returned = Returned(metrics)
-        self._bad = bad
-        self._revoke = revoke
-        self._skew_s = skew_s
+        self._returned = Returned(handling.metrics)
         self._early = Early()
 
     async def look_again(self, now_s: float) -> None:
@@ -99,7 +73,7 @@ class Examiner:
             Failure: a Redis did not answer; what is left is due still.
         """
         for name, key, is_named in self._early.due(now_s):
-            cache = self._caches.by_name(name)
+            cache = self._with.caches.by_name(name)
             if cache is not None:
                 await self.examine(cache, [key], named=[key] if is_named else (), now_s=now_s)
 
@@ -131,7 +105,7 @@ class Examiner:
         """
         short = [key for key in keys if len(key) <= MAX_KEY]
         if len(short) < len(keys):
-            self._bad.note(cache.name, cache.pattern, ["long_name"])
+            self._with.bad.note(cache.name, cache.pattern, ["long_name"])
         counts = Counts()
         late: dict[tuple[str, str], str] = {}
         now_s = time.monotonic() if now_s is None else now_s
@@ -163,9 +137,9 @@ class Examiner:
         now_s: float,
     ) -> tuple[Counts, Known]:
         for value in values.values():
-            self._bad.note(cache.name, cache.pattern, value.problems, value.error)
+            self._with.bad.note(cache.name, cache.pattern, value.problems, value.error)
         await self._learn(cache, looked_at)
-        known = await ask(cache, looked_at, removals=self._removals, awaited=self._awaited)
+        known = await ask(cache, looked_at, removals=self._with.removals, awaited=self._with.awaited)
         judged: dict[str, ByMarks] = {}
         for key, value in values.items():
             evidence = ByMarks(
@@ -177,7 +151,7 @@ class Examiner:
                 logouts_missed=flush,
                 is_named=key in named,
                 newer_than=known.newer_than.get(key),
-                skew_s=self._skew_s,
+                skew_s=self._with.skew_s,
             )
             if evidence.is_early(value):
                 if not self._early.has_stood(cache.name, key, value.raw, now_s, is_named=key in named):
@@ -200,14 +174,14 @@ class Examiner:
                     of_accounts=cache.layout.account_links,
                 )
             ]
-            self._metrics.learnt.labels(cache.name).inc(await self._index.learn(found))
+            self._with.metrics.learnt.labels(cache.name).inc(await self._index.learn(found))
 
     async def _spread(self, late: Mapping[tuple[str, str], str]) -> None:
         """Look at everything of the accounts that only now are known to be those of subjects that were signed out."""
         for (iss, account), mark in late.items():
-            await self._removals.mark_account(iss, account, mark)
+            await self._with.removals.mark_account(iss, account, mark)
             places = await self._index.places_of([account])
-            for cache in self._caches:
+            for cache in self._with.caches:
                 keys = {place.key for place in places if place.cache == cache.name} | {cache.key_of(account), cache.key}
                 if iss in cache.issuers and cache.layout.is_read:
                     await self.examine(cache, sorted(filter(None, keys)))
@@ -220,7 +194,7 @@ class Examiner:
         """
 
         async def one(key: str) -> bool:
-            with self._bad.guarding(cache.name, cache.pattern):
+            with self._with.bad.guarding(cache.name, cache.pattern):
                 return await self._clear(cache, key, values[key], judged[key])
             return False
 
@@ -246,12 +220,12 @@ class Examiner:
             [issuer] = cleared.issuers
             for client_id, secret in cleared.refresh_tokens:
                 if (tenant := cache.tenant_of(issuer, client_id)) is not None:
-                    self._revoke(tenant, client_id, secret)
+                    self._with.revoke(tenant, client_id, secret)
         return True
 
     async def _note(self, names: Sequence[str], cleared: Cleared, ended: Sequence[Decision]) -> None:
         before = any(decision.before for decision in ended)
-        await self._removals.note(
+        await self._with.removals.note(
             names,
             logout_at=max((decision.logout_at for decision in ended), default=0.0),
             sids=sorted(cleared.sids),

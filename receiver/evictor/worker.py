@@ -30,6 +30,7 @@ from receiver.evictor.coverage import Coverage
 from receiver.evictor.evict import Evictor
 from receiver.evictor.examine import Examiner
 from receiver.evictor.find import Finder
+from receiver.evictor.handling import Handling
 from receiver.evictor.opening import TIMEOUT_S, open_caches
 from receiver.evictor.recheck import Rechecker
 from receiver.evictor.share import Share
@@ -170,11 +171,11 @@ async def working(
         stack.push_async_callback(revoker.aclose, drain_s=REVOKE_S)
         finder = Finder(caches, index)
         awaited = AwaitedSignIns(trips, keys, in_flight_s=settings.evictor.in_flight_s)
-        handling: dict[str, Any] = {
-            "removals": removals, "awaited": awaited, "metrics": metrics, "bad": bad, "revoke": revoker.revoke,
-            "skew_s": settings.evictor.clock_skew_s,
-        }  # fmt: skip
-        examiner = Examiner(caches=caches, index=index, **handling)
+        handling = Handling(
+            caches=caches, removals=removals, awaited=awaited, metrics=metrics, bad=bad, revoke=revoker.revoke,
+            skew_s=settings.evictor.clock_skew_s,
+        )  # fmt: skip
+        examiner = Examiner(handling, index)
         watched = Watched(trips, keys)
         watcher = CacheWatcher(
             caches, lease=Lease(client, keys.watcher, lasts_s=LEASE_S), examiner=examiner, watched=watched,
@@ -182,7 +183,7 @@ async def working(
         )  # fmt: skip
         coverage = Coverage(caches, watcher, watched, read_within_s=settings.evictor.read_within_s)
         stack.push_async_callback(coverage.aclose)
-        evictor = Evictor(caches, finder=finder, coverage=coverage, rechecks=rechecks, **handling)
+        evictor = Evictor(handling, finder=finder, coverage=coverage, rechecks=rechecks)
         watch = RedisWatch(
             client, metrics, while_away="evictions wait in the stream",
             probe=functools.partial(probe_clearing, client, keys, group=NAME),

@@ -136,10 +136,10 @@ async def test_known_by_another_worker(
     async with work(FLASK) as world:
         await until(lambda: redis_client.exists("{logout}:watcher:flask"))
         async with another_worker(redis_server, world, FLASK) as second:
-            assert [] == await second.evictor._coverage.uncovered(second.evictor._caches)
+            assert [] == await second.evictor._coverage.uncovered(second.evictor._with.caches)
             await redis_client.delete("{logout}:watcher:flask")
             second.evictor._coverage._asked_at = float("-inf")
-            uncovered = await second.evictor._coverage.uncovered(second.evictor._caches)
+            uncovered = await second.evictor._coverage.uncovered(second.evictor._with.caches)
             assert ["flask"] == [cache.name for cache in uncovered]
 
 
@@ -223,7 +223,7 @@ async def test_asked_at_the_same_time(
     async with work(FLASK) as world:
         await until(lambda: redis_client.exists("{logout}:watcher:flask"))
         async with another_worker(redis_server, world, FLASK) as second:
-            asked = [second.evictor._coverage.uncovered(second.evictor._caches) for _ in range(20)]
+            asked = [second.evictor._coverage.uncovered(second.evictor._with.caches) for _ in range(20)]
             assert [[]] * 20 == await asyncio.gather(*asked)
 
 
@@ -241,7 +241,7 @@ async def test_it_notifies_all_the_same(
             return 1 == world.sample("logout_cache_notified", cache="flask")
 
         async def covered() -> bool:
-            return not await world.worker.evictor._coverage.uncovered(world.worker.evictor._caches)
+            return not await world.worker.evictor._coverage.uncovered(world.worker.evictor._with.caches)
 
         await until(notified)
         await until(covered)
@@ -252,7 +252,7 @@ async def test_switched_on_later(work_plain: Work, redis_client: redis.asyncio.R
     async with work_plain(FLASK) as world:
 
         async def is_read() -> bool:
-            return id(next(iter(world.worker.evictor._caches)).store) in world.worker.watcher._read_since
+            return id(next(iter(world.worker.evictor._with.caches)).store) in world.worker.watcher._read_since
 
         async def notified() -> bool:
             return 1 == world.sample("logout_cache_notified", cache="flask")

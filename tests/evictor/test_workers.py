@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -150,7 +151,7 @@ async def test_refresh_tokens_to_their_own_op_only(work: Work, op: OP) -> None:
         handed.append((token[0], token[1], token[2]))
 
     async with work(WEB) as world:
-        world.worker.evictor._revoke = revoke
+        world.worker.evictor._with = replace(world.worker.evictor._with, revoke=revoke)
         await world.put_data("web:u1", dumped(tokens(op.issuer, client="c1"), tokens(op.issuer, client="c2")))
         await world.put_data("web:u2", dumped(tokens("https://other.example", sub="u2", account="u2")))
         await world.log_out_user("u1")
