@@ -23,10 +23,8 @@ from receiver.core.tenants import (
 )
 from receiver.core.tokens.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
 from receiver.core.tokens.jwk import FAMILIES
-from receiver.ops.command_settings import CommandSettings
-from receiver.ops.frontchannel_settings import FrontChannelSettings, origin_of
-from receiver.ops.global_revocation_settings import GlobalRevocationSettings
 from receiver.ops.graph_settings import GraphSettings
+from receiver.ops.input_settings import CommandSettings, FrontChannelSettings, GlobalRevocationSettings, origin_of
 from receiver.ops.keycloak_settings import KeycloakSettings
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
