@@ -59,21 +59,12 @@ def revocations_of(tenants: Iterable[TenantSettings]) -> list[TenantRevocation]:
     for settings in tenants:
         if settings.revocation is None:
             continue
-        tenant = settings.to_tenant()
         clients = {
             client_id: RevocationClient(client.method, client.load_secret())
             for client_id, client in settings.revocation.clients.items()
         }
-        found.append(
-            TenantRevocation(
-                tenant=tenant.name,
-                issuer=tenant.issuer,
-                metadata_url=tenant.metadata_url,
-                endpoint=settings.revocation.endpoint,
-                clients=clients,
-                allow_http=tenant.allow_http,
-            )
-        )
+        endpoint = settings.revocation.endpoint
+        found.append(TenantRevocation(tenant=settings.to_tenant(), endpoint=endpoint, clients=clients))
     return found
 
 
@@ -86,8 +77,9 @@ class _Waiting:
 class _Lane:
     """What waits for one tenant."""
 
-    def __init__(self, tenant: TenantRevocation, endpoint: RevocationEndpoint) -> None:
-        self.tenant = tenant
+    def __init__(self, of: TenantRevocation, endpoint: RevocationEndpoint) -> None:
+        self.tenant = of.tenant
+        self.clients = of.clients
         self.endpoint = endpoint
         self.waiting: deque[_Waiting] = deque()
         self.added = asyncio.Event()
@@ -120,7 +112,9 @@ class Revoker:
         retry_s: float = RETRY_S, max_waiting: int = MAX_WAITING,
     ) -> None:  # fmt: skip
         self._fetcher = fetcher
-        self._lanes = {t.tenant: _Lane(t, RevocationEndpoint(t, self._fetcher, clock=clock)) for t in tenants}
+        self._lanes = {
+            one.tenant.name: _Lane(one, RevocationEndpoint(one, self._fetcher, clock=clock)) for one in tenants
+        }
         self._count = count
         self._clock = clock
         self._retry_s = retry_s
@@ -147,8 +141,8 @@ class Revoker:
         lane = self._lanes.get(tenant)
         if lane is None:
             return
-        if client_id not in lane.tenant.clients or not is_refresh_token(refresh_token):
-            if client_id not in lane.tenant.clients and self._is_news("skipped", tenant, client_id):
+        if client_id not in lane.clients or not is_refresh_token(refresh_token):
+            if client_id not in lane.clients and self._is_news("skipped", tenant, client_id):
                 emit(
                     log, logging.INFO, "revocation.skipped", tenant=tenant, client_id=client_id,
                     action="name this client in the tenant's revocation.clients if its tokens should be revoked",
@@ -215,7 +209,7 @@ class Revoker:
         self._idle.set()
 
     async def _work(self, lane: _Lane) -> None:
-        name = lane.tenant.tenant
+        name = lane.tenant.name
         while True:
             item = await lane.take()
             try:
@@ -235,8 +229,8 @@ class Revoker:
             self._count(name, outcome)
 
     async def _revoke(self, lane: _Lane, item: _Waiting) -> Outcome:
-        name = lane.tenant.tenant
-        request = build_request(item.client_id, lane.tenant.clients[item.client_id], item.refresh_token)
+        name = lane.tenant.name
+        request = build_request(item.client_id, lane.clients[item.client_id], item.refresh_token)
         wait_s: float | None = None
         reason = ""
         for tried in range(TRIES):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.discovery import endpoint_in
@@ -13,6 +13,7 @@ from receiver.outbound.fetch import Fetcher, is_acceptable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from receiver.core.tenants import Tenant
     from receiver.outbound.revocation_request import RevocationClient
 
 DISCOVERY_KEEP_S = 3600.0
@@ -27,20 +28,14 @@ class TenantRevocation:
     """One tenant that revokes.
 
     Attributes:
-        tenant: Its name.
-        issuer: Exact issuer; a discovery document of another one is not believed.
-        metadata_url: Where the discovery document is.
+        tenant: It; a discovery document of another issuer is not believed.
         endpoint: Where to revoke; None takes it from discovery.
         clients: Client id to credentials.
-        allow_http: Plain http outside loopback is acceptable.
     """
 
-    tenant: str
-    issuer: str
-    metadata_url: str
-    endpoint: str | None = None
-    clients: Mapping[str, RevocationClient] = field(default_factory=dict)
-    allow_http: bool = False
+    tenant: Tenant
+    endpoint: str | None
+    clients: Mapping[str, RevocationClient]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +56,9 @@ class EndpointFound:
 class RevocationEndpoint:
     """One tenant's endpoint; asked for once an hour, however many tokens there are."""
 
-    def __init__(self, tenant: TenantRevocation, fetcher: Fetcher, *, clock: Callable[[], float]) -> None:
-        self._tenant = tenant
+    def __init__(self, of: TenantRevocation, fetcher: Fetcher, *, clock: Callable[[], float]) -> None:
+        self._tenant = of.tenant
+        self._configured = of.endpoint
         self._fetcher = fetcher
         self._clock = clock
         self._found: EndpointFound | None = None
@@ -71,8 +67,8 @@ class RevocationEndpoint:
 
     async def find(self) -> EndpointFound:
         """Where to revoke now. An OP that cannot be reached does not make us forget where it was."""
-        if self._tenant.endpoint is not None:
-            return EndpointFound(self._tenant.endpoint)
+        if self._configured is not None:
+            return EndpointFound(self._configured)
         async with self._one_at_a_time:
             # More than it is kept tells of a clock that was set back.
             if self._found is None or not 0 < self._until_s - self._clock() <= DISCOVERY_KEEP_S:
@@ -82,7 +78,7 @@ class RevocationEndpoint:
     async def _discover(self) -> EndpointFound:
         url = self._tenant.metadata_url
         try:
-            metadata = await self._fetcher.get_json(url, tenant=self._tenant.tenant, allow_http=self._tenant.allow_http)
+            metadata = await self._fetcher.get_json(url, tenant=self._tenant.name, allow_http=self._tenant.allow_http)
         except FetchError as error:
             if self._found is None or self._found.url is None:
                 return EndpointFound(None, error.message, is_final=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from receiver.core.tenants import Tenant
 from receiver.ops.sections import OutboundSettings
 from receiver.outbound.egress import Egress, Egresses
 from receiver.outbound.fetch import Fetcher
@@ -98,14 +99,9 @@ async def revoking_op(tls: ssl.SSLContext | None = None) -> AsyncIterator[Revoki
 
 def of(op: RevokingOP | Site, name: str = "t1", **changes: Any) -> TenantRevocation:
     """A tenant of this OP."""
-    values = {
-        "tenant": name,
-        "issuer": op.origin,
-        "metadata_url": op.origin + "/.well-known/openid-configuration",
-        "clients": CLIENTS,
-        **changes,
-    }
-    return TenantRevocation(**values)
+    clients, endpoint = changes.pop("clients", CLIENTS), changes.pop("endpoint", None)
+    tenant = Tenant(name=name, issuer=op.origin, client_ids=frozenset(clients), **changes)
+    return TenantRevocation(tenant=tenant, endpoint=endpoint, clients=clients)
 
 
 class Counts(Counter[tuple[str, str]]):

@@ -48,27 +48,27 @@ def test_clients_with_their_credentials(tmp_path: Path) -> None:
         "orders": {"secret_file": str(secret_file), "method": "client_secret_post"},
         "spa": {"method": "none"},
     }
-    [tenant] = revocations_of(loaded(tmp_path, with_clients(clients)).all_tenants)
+    [found] = revocations_of(loaded(tmp_path, with_clients(clients)).all_tenants)
 
-    assert ("main", "https://op.example/t1", None) == (tenant.tenant, tenant.issuer, tenant.endpoint)
-    assert tenant.metadata_url == "https://op.example/t1/.well-known/openid-configuration"
-    assert not tenant.allow_http
+    assert ("main", "https://op.example/t1", None) == (found.tenant.name, found.tenant.issuer, found.endpoint)
+    assert found.tenant.metadata_url == "https://op.example/t1/.well-known/openid-configuration"
+    assert not found.tenant.allow_http
     assert {
         "portal": ("client_secret_basic", SECRET),
         "orders": ("client_secret_post", "from a file"),
         "spa": ("none", None),
-    } == {client_id: (client.method, client.secret) for client_id, client in tenant.clients.items()}
-    assert SECRET not in repr(tenant)
+    } == {client_id: (client.method, client.secret) for client_id, client in found.clients.items()}
+    assert SECRET not in repr(found)
 
 
 def test_tenants_own_addresses_are_used(tmp_path: Path) -> None:
     """`endpoint`, `discovery_url` and `allow_http` of the tenant hold for revocation, too."""
     values = with_clients({"spa": {"method": "none"}}, endpoint="http://op.internal/revoke")
     changes = {"allow_http": True, "discovery_url": "https://op.example/d"}
-    [tenant] = revocations_of(loaded(tmp_path, {**values, **changes}).all_tenants)
+    [found] = revocations_of(loaded(tmp_path, {**values, **changes}).all_tenants)
 
     assert ("http://op.internal/revoke", "https://op.example/d", True) == (
-        tenant.endpoint, tenant.metadata_url, tenant.allow_http,
+        found.endpoint, found.tenant.metadata_url, found.tenant.allow_http,
     )  # fmt: skip
 
 
