@@ -68,6 +68,7 @@ class EmbeddedRedis:
         environment: Variables beside those of this process.
 
     Attributes:
+        port: The TCP port on 127.0.0.1.
         url: `redis://127.0.0.1:<port>/0`, valid once started.
     """
 
@@ -75,18 +76,13 @@ class EmbeddedRedis:
         self, *, port: int = 0, directory: Path | None = None, arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        self._port = port or free_port()
+        self.port = port or free_port()
         self._directory = directory
         self._arguments = tuple(arguments)
         self._environment = dict(environment or {})
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-
-    @property
-    def port(self) -> int:
-        """The TCP port on 127.0.0.1."""
-        return self._port
+        self.url = f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def has_ended(self) -> bool:
@@ -112,7 +108,7 @@ class EmbeddedRedis:
         log = directory / "redis.log"
         command = [
             find_redis_server(),
-            *("--port", str(self._port), "--bind", "127.0.0.1", "--protected-mode", "yes"),
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--protected-mode", "yes"),
             *("--dir", str(directory), "--logfile", str(log), "--save", "", "--daemonize", "no"),
             *self._arguments,
         ]
@@ -125,11 +121,11 @@ class EmbeddedRedis:
             env={**os.environ, **self._environment},
         )
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _answers_ping(self._port):
+        while not _answers_ping(self.port):
             if self._child.poll() is not None or time.monotonic() > deadline:
                 tail = log.read_text(errors="replace")[-400:] if log.exists() else ""
                 self.stop()
-                raise ConfigurationError(f"redis-server did not come up on port {self._port}: {tail.strip()}")
+                raise ConfigurationError(f"redis-server did not come up on port {self.port}: {tail.strip()}")
             time.sleep(0.02)
 
     def stop(self) -> None:

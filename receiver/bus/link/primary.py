@@ -41,6 +41,9 @@ class Primary:
         seeds: Nodes to ask, as configured.
         question: What to ask them.
         standby_question: What to ask the primary for servers that may take its place.
+
+    Attributes:
+        known: The primary; None when it has to be asked for.
     """
 
     def __init__(self, seeds: tuple[Node, ...], question: Question, standby_question: Question) -> None:
@@ -48,13 +51,8 @@ class Primary:
         self.standby_question = standby_question
         self._seeds = seeds
         self._peers: list[Node] = []
-        self._known: Node | None = None
+        self.known: Node | None = None
         self._failed: Node | None = None
-
-    @property
-    def known(self) -> Node | None:
-        """The primary; None when it has to be asked for."""
-        return self._known
 
     def search(self) -> Generator[Node, Any, Node]:
         """Yields the nodes to ask, takes each one's reply or its failure, and returns the primary.
@@ -62,8 +60,8 @@ class Primary:
         Raises:
             redis.ConnectionError: none names a primary.
         """
-        if self._known is not None:
-            return self._known
+        if self.known is not None:
+            return self.known
         doubtful: Node | None = None
         failures: list[BaseException] = []
         # The one that failed last comes last, and is believed last: what is said of it may be old.
@@ -79,14 +77,14 @@ class Primary:
                 break
         if doubtful is None:
             raise _nobody_knows(failures)
-        self._known = doubtful
+        self.known = doubtful
         return doubtful
 
     def lost(self, node: Node) -> None:
         """A connection to it failed, or it is not the primary any more: ask again before the next one."""
         self._failed = node
-        if self._known == node:
-            self._known = None
+        if self.known == node:
+            self.known = None
 
 
 def sentinel_question(service: str) -> Question:

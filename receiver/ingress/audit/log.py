@@ -47,6 +47,9 @@ class AuditLog:
         refused_per_s: Refusals recorded in one second; further ones are counted.
         metrics: Counts records.
         clock: NumericDate seconds.
+
+    Attributes:
+        problem: Why records cannot be written now; empty when they can.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class AuditLog:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._wake = asyncio.Event()
         self._waiting: deque[Mapping[str, object]] = deque()
-        self._problem = ""
+        self.problem = ""
         self._refusals = Allowance()
         # The event loop alone writes the first two, the thread alone the next ones.
         self._lost, self._limited = 0, 0
@@ -77,11 +80,6 @@ class AuditLog:
         self._unwritten = self._chain.lines([{"time": clock(), "decision": "started", "version": __version__}])
         self._unwritten_count = 1
         self._wake.set()
-
-    @property
-    def problem(self) -> str:
-        """Why records cannot be written now; empty when they can."""
-        return self._problem
 
     def add(self, record: Mapping[str, object]) -> None:
         """Note one decision; never raises, and never waits.
@@ -159,11 +157,11 @@ class AuditLog:
 
     def _failed(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
-        if reason != self._problem:
+        if reason != self.problem:
             emit(log, logging.ERROR, "audit.failed", reason=reason, waiting=len(self._waiting))
-        self._problem = reason
+        self.problem = reason
 
     def _recovered(self) -> None:
-        if self._problem:
+        if self.problem:
             emit(log, logging.INFO, "audit.recovered", lost=self._lost)
-        self._problem = ""
+        self.problem = ""

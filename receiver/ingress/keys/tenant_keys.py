@@ -51,6 +51,7 @@ class TenantKeys:
 
     Attributes:
         tenant: The tenant they are fetched, logged and counted for; of several the first.
+        last_error: Why the last fetch failed, for the operator; empty after a good one.
     """
 
     def __init__(
@@ -73,12 +74,7 @@ class TenantKeys:
         self._key_set: KeySet | None = None
         self._fetch: asyncio.Task[None] | None = None
         self._urgency = Urgency(is_urgent=False)
-        self._last_error = "not fetched yet"
-
-    @property
-    def last_error(self) -> str:
-        """Why the last fetch failed, for the operator; empty after a good one."""
-        return self._last_error
+        self.last_error = "not fetched yet"
 
     def fetched_at(self, key_set: KeySet) -> float | None:
         """NumericDate seconds when this set was fetched; None when it is no longer the one in use."""
@@ -100,7 +96,7 @@ class TenantKeys:
         if self._fetch is not None or may_try or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
             await self._refresh("start", is_urgent=True)
         if self._key_set is None or not self._is_usable(self._age):
-            raise JWKSUnavailableError(f"no keys for tenant {self.tenant.name}: {self._last_error}")
+            raise JWKSUnavailableError(f"no keys for tenant {self.tenant.name}: {self.last_error}")
         return self._key_set
 
     async def newer_than(self, known: KeySet, evidence: Evidence) -> KeySet | None:
@@ -217,7 +213,7 @@ class TenantKeys:
             return
         now_s = self._clock()
         self._adopt(key_set, now_s)
-        self._last_error = ""
+        self.last_error = ""
         self._count("ok", trigger)
         self._metrics.keys_fetched(self.tenant.name, now_s)
         emit(
@@ -229,7 +225,7 @@ class TenantKeys:
             await self._shared.store(self.shared_name, StoredKeys(now_s, document))
 
     def _failed(self, trigger: str, reason: str) -> None:
-        self._last_error = reason
+        self.last_error = reason
         self._count("error", trigger)
         emit(
             log, logging.WARNING, "keys.refresh_failed", tenant=self.tenant.name, trigger=trigger, reason=reason,
