@@ -13,7 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Unpack
 
 from receiver.consumer import anew
-from receiver.consumer.checkpoint import Checkpoint
+from receiver.consumer.checkpoint import Checkpoint, Visit
 from receiver.consumer.exempt import is_plain
 from receiver.consumer.guard import Guard
 from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S
@@ -24,7 +24,6 @@ from receiver.tasks import cancel
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
-    from receiver.consumer.checkpoint import Visit
     from receiver.consumer.refusal import Refusal
     from receiver.core.eviction import Eviction
 

@@ -16,20 +16,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from receiver.consumer import refusal
 from receiver.consumer.anew import ASKED
 from receiver.consumer.exempt import Exempt
-from receiver.consumer.knowledge import NOT_ASKED
-from receiver.consumer.session_layouts import CLAIMS_KEYS, find_account, find_claims
+from receiver.consumer.knowledge import NOT_ASKED, Asked, Status
+from receiver.consumer.session_layouts import CLAIMS_KEYS, SessionLike, find_account, find_claims
 from receiver.core.marks import digest
 from receiver.core.numeric_date import numeric_date
-from receiver.core.sign_in import from_claims
+from receiver.core.sign_in import SignIn, from_claims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from receiver.consumer.knowledge import Asked, Status
     from receiver.consumer.options import Options
     from receiver.consumer.refusal import Header, Refusal
-    from receiver.consumer.session_layouts import SessionLike
-    from receiver.core.sign_in import SignIn
 
 log = logging.getLogger("receiver.consumer")
 

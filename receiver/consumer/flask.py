@@ -9,10 +9,10 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Unpack
 
-from flask import Response, current_app, request
+from flask import Flask, Response, current_app, request
 from flask.ctx import RequestContext
 from flask.globals import request_ctx
-from flask.sessions import NullSession, SecureCookieSession
+from flask.sessions import NullSession, SecureCookieSession, SessionMixin
 
 from receiver.consumer import anew
 from receiver.consumer.background import PerProcess
@@ -24,9 +24,6 @@ from receiver.consumer.thread_guard import ThreadGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from flask import Flask
-    from flask.sessions import SessionMixin
 
     from receiver.consumer.health import Health
 

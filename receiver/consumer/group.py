@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
-from receiver.bus.events.groups import GroupMember
-from receiver.bus.events.stream import NO_NUMBER
+from receiver.bus.events.groups import Batch, GroupMember
+from receiver.bus.events.stream import NO_NUMBER, Entry
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
 from receiver.consumer.health import BLOCK_S
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.events.groups import Batch
-    from receiver.bus.events.stream import Entry
     from receiver.bus.link.connection import RedisOptions
     from receiver.core.eviction import Eviction
 

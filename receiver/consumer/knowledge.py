@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from receiver.consumer.health import STALE_AFTER_S
-from receiver.core.local_marks import LocalMarks
+from receiver.core.local_marks import Heard, LocalMarks
 from receiver.core.marks import CLOCK_SKEW_S
 from receiver.core.sign_in import Identity, SignIn
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from receiver.core.eviction import Eviction
-    from receiver.core.local_marks import Heard
 
 ASK_AGAIN_AFTER_S = 10.0
 """Seconds after which Redis is asked again about a session, where account and subject differ.

@@ -7,13 +7,12 @@ it says: answer the request itself, drop the session, change what the view answe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from receiver.consumer import anew, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
 
     from receiver.consumer.checkpoint import Checkpoint, Visit
     from receiver.consumer.knowledge import Knowledge, Status

@@ -21,7 +21,7 @@ from receiver.bus.events.acks import AckSource
 from receiver.bus.keys import KeyNames
 from receiver.bus.link import connection
 from receiver.consumer.acks import Acknowledger, worker_name
-from receiver.consumer.health import BLOCK_S, STALE_AFTER_S, Pulse, place_of
+from receiver.consumer.health import BLOCK_S, STALE_AFTER_S, Health, Pulse, place_of
 from receiver.consumer.jobs import EVICTIONS, Job, keep
 from receiver.errors import ReceiverError
 from receiver.tasks import cancel, finish, leave_if_cancelled
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.events.stream import Entry
-    from receiver.consumer.health import Health
     from receiver.core.eviction import Eviction
 
 log = logging.getLogger("receiver.consumer")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 from receiver.bus.keys import DEFAULT_PREFIX, KeyNames
 from receiver.bus.link import connection
 from receiver.bus.link.connection import RedisOptions
-from receiver.bus.sign_ins.names import name_digest, note
+from receiver.bus.sign_ins.names import NameKind, name_digest, note
 from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.consumer.background import BackgroundLoop, PerProcess
 from receiver.consumer.questions import TIMEOUT_S, Questions
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.sign_ins.names import NameKind
     from receiver.bus.sign_ins.registry import Look
 
 DEFAULT_LIFETIME_S = 14 * 86_400

@@ -20,7 +20,7 @@ from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link import connection
 from receiver.consumer.health import BLOCK_S
 from receiver.consumer.reader import LOOKBACK_S, Reader
-from receiver.core.cursor import order
+from receiver.core.cursor import Cursor, order
 from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.connection import RedisOptions
-    from receiver.core.cursor import Cursor
     from receiver.core.eviction import Eviction
 
 

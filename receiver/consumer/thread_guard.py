@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from receiver.consumer.background import BackgroundLoop, off_loop
 from receiver.consumer.guard import Guard, GuardOptions
@@ -11,7 +11,6 @@ from receiver.core.sign_in import SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Self
 
     from receiver.consumer.health import Health
     from receiver.consumer.knowledge import Status

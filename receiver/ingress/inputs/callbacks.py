@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from receiver.bus.callbacks import Callbacks
+from receiver.bus.callbacks import Callback, Callbacks
 from receiver.core.tokens.command_token import may_be_called
 from receiver.ingress.inputs.poller import Poller
 from receiver.ops.logs import emit
@@ -23,7 +23,6 @@ from receiver.outbound.source import LONGEST_PAUSE_S as LONGEST_ASKED_S
 from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
-    from receiver.bus.callbacks import Callback
     from receiver.bus.events.trace import Trace
     from receiver.core.tenants import Tenant
     from receiver.ingress.inputs.resources import Resources
