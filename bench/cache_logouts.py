@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import redis.asyncio
 
-from bench.cache_rig import GONE_S, KEYS, OURS
+from bench.cache_rig import GONE_S, KEYS, OURS, Side
 from bench.cache_values import logout
 from receiver.bus.events.publish import EvictionPublisher, Retention
-
-if TYPE_CHECKING:
-    from bench.cache_rig import Side
 
 
 class Logouts:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from bench.cache_values import ISS, KEEP_S, TENANT, WEB
+from bench.cache_values import ISS, KEEP_S, TENANT, WEB, Kind, Value
 from bench.processes import Process, end
 from receiver.bus.keys import KeyNames
 from receiver.bus.link import embedded
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from bench.cache_values import Kind, Value
 
 KEYS = KeyNames()
 OURS = "bench"

@@ -12,14 +12,13 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 from bench.cache_costs import Comparison, Costs, Sizes, slower, total
-from bench.cache_rig import side
+from bench.cache_rig import Reading, side
 from bench.cache_values import KINDS, SHARED, Kind
 from bench.processes import machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.cache_rig import Reading
 
 SLOWER_GOAL = 1.5
 """Median time of a logout among many users over the one among few: more is not flat."""

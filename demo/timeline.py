@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.bus.events import stream
 from receiver.bus.keys import KeyNames
-from receiver.core.eviction import eviction_id
+from receiver.core.eviction import Eviction, eviction_id
 from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     import redis
 
-    from receiver.core.eviction import Eviction
 
 STREAM = "demo:timeline"
 MAX_ENTRIES = 1000

@@ -10,13 +10,12 @@ import redis.asyncio
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.api.conftest import DEADLINE_S, TOKEN, Api
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.clock import Clock
     from tests.support.op import OP
 
 

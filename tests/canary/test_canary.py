@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from receiver.bus.link.embedded import free_port
+from receiver.bus.link.embedded import EmbeddedRedis, free_port
 from receiver.canary import CanaryMetrics, Issuer, Probe, probing
 from receiver.errors import ConfigurationError
 from receiver.ingress.server import running
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import redis.asyncio
-
-    from receiver.bus.link.embedded import EmbeddedRedis
 
 
 def settings_of(redis_url: str, **canary: Any) -> Settings:

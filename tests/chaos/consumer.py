@@ -13,13 +13,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from receiver.consumer import GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
+from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadGroupSubscriber, ThreadSubscriber
 from tests.chaos.notes import RESET, Notes
-
-if TYPE_CHECKING:
-    from receiver.consumer import Eviction
 
 TAKE_OVER_S = 3.0
 """Seconds after which a killed worker's entries are taken over; in earnest it is a minute."""

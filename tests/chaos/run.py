@@ -15,7 +15,7 @@ import redis
 
 from receiver.bus.keys import KeyNames
 from tests.chaos.notes import Notes, Read
-from tests.chaos.plan import KILLS, NETWORK
+from tests.chaos.plan import KILLS, NETWORK, Plan, Strike
 from tests.chaos.sender import Sender
 from tests.chaos.table import App, Result
 from tests.chaos.world import START_S, STEP_S, World
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from tests.chaos.children import Child, RedisChild
-    from tests.chaos.plan import Plan, Strike
 
 SLICES = 10
 """Steps in which logouts are let go between two strikes, so that they stream rather than burst."""

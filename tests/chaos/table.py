@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from tests.chaos.plan import FAULTS, KILLS
-
-if TYPE_CHECKING:
-    from tests.chaos.plan import Plan
+from tests.chaos.plan import FAULTS, KILLS, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

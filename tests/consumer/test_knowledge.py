@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.consumer.health import STALE_AFTER_S
-from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, NOT_ASKED, PAUSE_S, Knowledge
+from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S, KEEP_OVER_S, NOT_ASKED, PAUSE_S, Asked, Knowledge, Status
 from receiver.core import local_marks
-from receiver.core.sign_in import from_claims
+from receiver.core.sign_in import SignIn, from_claims
 from tests.consumer.alice import claims, logout
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 
 if TYPE_CHECKING:
     import pytest
-
-    from receiver.consumer.knowledge import Asked, Status
-    from receiver.core.sign_in import SignIn
-    from tests.support.clock import Clock
 
 
 def test_redis_is_not_asked_again_at_once(clock: Clock) -> None:

@@ -9,7 +9,7 @@ import pytest
 from receiver.bus.events import acks
 from receiver.bus.events.groups import GroupMember
 from receiver.bus.events.stream import StreamReader
-from receiver.consumer import GroupSubscriber, Subscriber, reader
+from receiver.consumer import Eviction, GroupSubscriber, Subscriber, reader
 from receiver.consumer.clearing import RefusingSubscriber
 from tests.consumer.listening import eviction
 from tests.runtime.faults import Fault
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.consumer import Eviction
 
 JOBS: dict[type[reader.Reader], dict[str, tuple[Any, str]]] = {
     Subscriber: {"evictions": (StreamReader, "read"), "acknowledgements": (acks, "acknowledge")},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.keys import KeyNames
-from receiver.bus.sign_ins.names import Names
+from receiver.bus.sign_ins.names import NameKind, Names
 from receiver.consumer import Eviction, Sessions, ThreadSessions
 from receiver.core.eviction import SessionKeys
 from receiver.core.index_names import IndexNames
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.bus.sign_ins.names import NameKind
 
 ISS = "https://op.example/t1"
 LOGOUT_AT = 1000

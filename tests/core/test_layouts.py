@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from receiver.core.layouts import LAYOUTS, Layout, LayoutName
 from receiver.core.layouts.cached_sign_in import CachedSignIn
 from receiver.core.layouts.foreign_json import MAX_BYTES
-from receiver.core.layouts.layout import STRING, WHOLE, Change, Value
+from receiver.core.layouts.layout import STRING, WHOLE, Change, Raw, Value
 from receiver.core.layouts.msal_cache import Holder, RefreshToken
 from receiver.core.layouts.spring import EXPIRES, INDEX
 from receiver.errors import BadValueError
 from tests.evictor.written import id_token, tokens
-
-if TYPE_CHECKING:
-    from receiver.core.layouts.layout import Raw
 
 OP = "https://op.example"
 TOKEN = id_token(OP, "u1", "c1", sid="s1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from receiver.core.tenants import TenantDirectory
+from receiver.core.tenants import Tenant, TenantDirectory
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.judgement import Judgement, judge, tenant_for
@@ -13,7 +13,6 @@ from tests.support.clock import NOW
 from tests.support.receiver import t1
 
 if TYPE_CHECKING:
-    from receiver.core.tenants import Tenant
     from receiver.errors import Code, JWKSUnavailableError
     from tests.support.op import OP
 

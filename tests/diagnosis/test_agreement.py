@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
-from receiver.core.tenants import TenantDirectory
+from receiver.core.tenants import Tenant, TenantDirectory
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.rule import Examination
@@ -19,12 +19,8 @@ from receiver.errors import Code, JWKSUnavailableError, ReceiverError
 from tests.fuzz.logout_requests import PEM
 from tests.fuzz.strategies import absent, claim_changes, examples, header_changes
 from tests.fuzz.test_fuzz_mutations import mutations
-from tests.fuzz.worlds import lax, strict
+from tests.fuzz.worlds import OPWorld, lax, strict
 from tests.support.clock import NOW
-
-if TYPE_CHECKING:
-    from receiver.core.tenants import Tenant
-    from tests.fuzz.worlds import OPWorld
 
 LAX, STRICT = lax(), strict()
 TENANTS = TenantDirectory((replace(LAX.tenant, decryption_key=PEM), STRICT.tenant))

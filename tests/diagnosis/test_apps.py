@@ -12,7 +12,7 @@ from receiver.bus.events.event_search import NotFound, find
 from receiver.bus.events.trace import LIVE_S, trace
 from receiver.bus.keys import KeyNames
 from tests.consumer.listening import eviction
-from tests.diagnosis.conftest import write_config
+from tests.diagnosis.conftest import Command, write_config
 from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
 KEYS = KeyNames()

@@ -12,7 +12,7 @@ from receiver.diagnosis import caches, doctor
 from receiver.diagnosis.caches import CacheSeen, CachesReport
 from receiver.ops.settings import Settings
 from tests.consumer.listening import eviction
-from tests.diagnosis.conftest import write_config
+from tests.diagnosis.conftest import Command, write_config
 from tests.support.publisher import publisher_to
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
 KEYS = KeyNames()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.diagnosis.conftest import write_config
+from tests.diagnosis.conftest import Command, write_config
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
 from tests.support.receiver import start_receiver, t1
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
 AT_NOW = ("--now", str(NOW))

@@ -24,14 +24,13 @@ from tests.fuzz.strategies import absent, claim_changes, examples, header_change
 from tests.fuzz.test_fuzz_mutations import mutations
 from tests.fuzz.worlds import lax
 from tests.support.clock import NOW
-from tests.support.op import encode_token
+from tests.support.op import OP, encode_token
 from tests.support.receiver import t1
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.diagnosis.conftest import Command
-    from tests.support.op import OP
 
 URL = "https://logout.example"
 ON: dict[str, Any] = {"commands": {}, "global_revocation": {}, "ssf": {}}

@@ -16,8 +16,8 @@ from receiver.core.audit import parse_keys
 from receiver.core.index_names import PLAIN
 from receiver.core.sign_in import SignIn
 from receiver.diagnosis import orders
-from tests.support.clock import NOW
-from tests.support.receiver import start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.diagnosis.conftest import Command, Ran
-    from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 TOKEN = "0123456789abcdef-first"
 DEADLINE_S = 60.0

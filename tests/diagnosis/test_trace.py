@@ -16,7 +16,7 @@ from receiver.bus.keys import KeyNames
 from receiver.consumer import Subscriber
 from receiver.diagnosis.trace import to_text
 from tests.consumer.listening import eviction, running
-from tests.diagnosis.conftest import write_config
+from tests.diagnosis.conftest import Command, write_config
 from tests.support.bad_entries import ALL
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.eviction import Eviction
-    from tests.diagnosis.conftest import Command
     from tests.support.op import OP
 
 KEYS = KeyNames()

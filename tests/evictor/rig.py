@@ -16,13 +16,13 @@ from receiver.bus.sign_ins.registry import REGISTER, register_calls
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
 from receiver.core.sign_in import SignIn
-from receiver.evictor.worker import working
+from receiver.evictor.worker import Worker, working
 from receiver.ops.settings import Settings
 from tests.evictor.written import dumped, tokens
 from tests.support.evictor import start_evictor
-from tests.support.op import ABSENT
+from tests.support.op import ABSENT, OP
 from tests.support.published import entries
-from tests.support.receiver import start_receiver
+from tests.support.receiver import Receiver, start_receiver
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
-    from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 
 WEB = {"name": "web", "layout": "microsoft-identity-web", "prefix": "web:"}

@@ -19,7 +19,7 @@ from receiver.evictor.in_hand import LEAST
 from receiver.evictor.watch import CacheWatcher
 from tests.evictor.rig import FLASK, WEB, Work, World, another_worker, at_work
 from tests.evictor.written import dumped, id_token, tokens
-from tests.support.op import ABSENT
+from tests.support.op import ABSENT, OP
 from tests.support.publisher import publisher_to
 from tests.support.waiting import until
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from receiver.bus.caches.cache_store import CacheStore
     from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
-    from tests.support.op import OP
 
 SETTING = "notify-keyspace-events"
 

@@ -10,7 +10,7 @@ import pytest
 
 from receiver.bus.caches.cache_store import CacheStore
 from receiver.core.layouts import LAYOUTS, msal_cache
-from receiver.core.layouts.layout import STRING
+from receiver.core.layouts.layout import STRING, Change
 from tests.evictor.written import app_token, dumped, merged, tokens
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.core.layouts.layout import Change
 
 OP = "https://op.example"
 LAYOUT = LAYOUTS["msal-python"]

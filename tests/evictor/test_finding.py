@@ -9,14 +9,13 @@ import pytest
 
 from tests.evictor.rig import FLASK, NODE, WEB, Work, register
 from tests.evictor.written import accounts_in, app_token, clients_in, dumped, id_token, tokens
-from tests.support.op import ABSENT
+from tests.support.op import ABSENT, OP
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
 
     from tests.support.clock import Clock
-    from tests.support.op import OP
 
 ENTRA = {"account_from_sub": False}
 HOME = "0a0a.7b7b"

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from django.core.cache.backends.redis import RedisSerializer
 from flask_session.base import MsgSpecSerializer
 
-from tests.evictor.rig import register
+from tests.evictor.rig import Work, World, register
 from tests.evictor.written import dumped, id_token, tokens
 from tests.stacks.dotnet.recorded import recording
 from tests.support.waiting import until
@@ -21,7 +21,6 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from tests.evictor.rig import Work, World
     from tests.support.op import OP
 
 STRINGS: dict[str, bytes] = {

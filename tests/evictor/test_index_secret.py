@@ -19,7 +19,7 @@ from receiver.ops.cache_settings import EvictorSettings
 from receiver.ops.settings import load
 from tests.evictor.rig import NODE, at_work
 from tests.evictor.written import dumped, id_token, tokens
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.published import evictions
 from tests.support.waiting import until
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.support.clock import Clock
     from tests.support.op import OP
 
 ISS = "https://op.example/t1"

@@ -11,13 +11,12 @@ import pytest
 from receiver.evictor.decisions import MAX_GUESSED, MAX_LATE, PAUSES_S
 from tests.evictor.rig import FLASK, NODE, WEB, Work, World
 from tests.evictor.written import accounts_in, clients_in, dumped, id_token, merged, tokens
-from tests.support.op import ABSENT
+from tests.support.op import ABSENT, OP
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from tests.support.op import OP
 
 KEY = "web:u1"
 

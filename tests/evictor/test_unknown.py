@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from receiver.bus.caches import cache_index
 from receiver.bus.keys import KeyNames
 from receiver.core.marks import digest
-from tests.evictor.rig import FLASK, NODE, WEB
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.waiting import until
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.core.eviction import Eviction
-    from tests.evictor.rig import Work, World
 
 KEYS = KeyNames()
 BLIND = {"name": "blind", "layout": "flask-session", "prefix": "blind:", "index": False}

@@ -14,14 +14,13 @@ from receiver.evictor import watch, worker
 from tests.evictor.rig import GROUP, NODE, WEB, Work, another_worker
 from tests.evictor.written import dumped, tokens
 from tests.support.bad_entries import ALL, EVENTS
-from tests.support.op import ABSENT
+from tests.support.op import ABSENT, OP
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.support.op import OP
 
 
 async def test_two_workers_share_the_work(

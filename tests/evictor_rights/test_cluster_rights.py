@@ -13,7 +13,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 
 from tests.docs.pages import blocks, read
 from tests.support.evictor import start_evictor
-from tests.support.op import ABSENT, encode_token
+from tests.support.op import ABSENT, OP, encode_token
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import Cluster
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
-    from tests.support.op import OP
 
 pytestmark = pytest.mark.topology
 

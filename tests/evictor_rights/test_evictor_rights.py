@@ -17,8 +17,8 @@ from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.docs.pages import blocks, read
 from tests.support.evictor import start_evictor
-from tests.support.op import ABSENT, encode_token
-from tests.support.receiver import start_receiver, t1
+from tests.support.op import ABSENT, OP, encode_token
+from tests.support.receiver import Receiver, start_receiver, t1
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from receiver.evictor.worker import Worker
     from tests.support.clock import Clock
-    from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 PAGE = read("events.md")
 SHARED = "msal:token-cache"

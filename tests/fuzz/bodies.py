@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from receiver.bus.sign_ins import names
 from receiver.core.directory import read_page
@@ -15,15 +15,12 @@ from receiver.core.tenants import GUID, Tenant
 from receiver.core.tokens.discovery import endpoint_in
 from receiver.errors import FetchError, LogoutTokenError, RequestError
 from receiver.ingress.api.sessions import Registration, SessionIdentity
-from receiver.ingress.http.json_body import parse_body
+from receiver.ingress.http.json_body import JsonBody, parse_body
 from receiver.ingress.inputs import revocation
 from receiver.ingress.inputs.admin import Order, eviction_of
 from receiver.outbound.fetch import Answer
 from receiver.outbound.revocation_request import judge
 from tests.support.clock import NOW
-
-if TYPE_CHECKING:
-    from receiver.ingress.http.json_body import JsonBody
 
 TENANT = Tenant(name="t1", issuer="https://op.example", client_ids=frozenset({"c1"}))
 

@@ -14,7 +14,7 @@ from receiver.consumer.session_layouts import find_account, find_claims
 from receiver.core import remembered
 from receiver.core.cached_marks import marks_of
 from receiver.core.eviction import Eviction
-from receiver.core.layouts import LAYOUTS
+from receiver.core.layouts import LAYOUTS, Layout
 from receiver.core.sign_in import from_claims
 from receiver.core.verdict import Marks, means
 from receiver.errors import BadEventError, BadValueError
@@ -24,7 +24,6 @@ from tests.evictor.written import app_token, dumped, id_token, merged, tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from receiver.core.layouts import Layout
 
 SEPARATOR = b"\xff\xfe"
 """Between the fields of a hash."""

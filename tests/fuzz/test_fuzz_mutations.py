@@ -15,12 +15,11 @@ from receiver.core.tokens.jwks import parse_key_set
 from receiver.errors import Code, LogoutTokenError
 from tests.fuzz.oracle import ALPHABET
 from tests.fuzz.strategies import examples, json_values
-from tests.fuzz.worlds import b64, lax, strict
+from tests.fuzz.worlds import OPWorld, b64, lax, strict
 from tests.support.clock import NOW
 
 if TYPE_CHECKING:
     from tests.fuzz.conftest import Live
-    from tests.fuzz.worlds import OPWorld
 
 LAX, STRICT = lax(), strict()
 OPS = {"lax": LAX, "strict": STRICT}

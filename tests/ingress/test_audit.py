@@ -16,7 +16,7 @@ from receiver.errors import ConfigurationError
 from receiver.ingress.audit import File
 from tests.docs.pages import DOCS
 from tests.support.keys import rsa_pair
-from tests.support.receiver import start_receiver, t1
+from tests.support.receiver import Receiver, start_receiver, t1
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 KEY = "k1 " + "0123456789abcdef" * 2
 TOKEN = "0123456789abcdef-first"

@@ -11,13 +11,11 @@ import pytest
 from receiver.core.eviction import eviction_id
 from tests.support.clock import NOW
 from tests.support.keys import rsa_pair
-from tests.support.op import ABSENT, encode_token
+from tests.support.op import ABSENT, OP, encode_token
 from tests.support.receiver import FORM, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.support.op import OP
 
 
 async def test_event_has_the_published_shape(receiver: Receiver, op: OP) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from receiver.consumer import Subscriber
+from receiver.consumer import Eviction, Subscriber
 from receiver.ingress import server
 from receiver.ingress.inputs import commands, input_jobs
 from receiver.ingress.inputs.callbacks import KEEP_S, LONGEST_PAUSE_S, CallbackCalls
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.consumer import Eviction
     from tests.support.clock import Clock
 
 AFTER_S = 300.0

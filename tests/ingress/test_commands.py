@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.consumer import Subscriber
+from receiver.consumer import Eviction, Subscriber
 from receiver.errors import PublishError
 from receiver.ingress.inputs import commands as module
-from tests.support.clock import NOW
-from tests.support.op import ABSENT, encode_token
-from tests.support.receiver import start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.op import ABSENT, OP, encode_token
+from tests.support.receiver import Answer, Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.consumer import Eviction
-    from tests.support.clock import Clock
-    from tests.support.op import OP
-    from tests.support.receiver import Answer, Receiver
 
 URL = "https://logout.example.com"
 ENDPOINT = f"{URL}/commands/t1"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.clock import NOW
-from tests.support.op import LOGOUT_EVENT, encode_token
-from tests.support.receiver import Answer, start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.op import LOGOUT_EVENT, OP, encode_token
+from tests.support.receiver import Answer, Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.support.clock import Clock
-    from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
     Send = Callable[[Receiver, str], Awaitable[Answer]]
 

@@ -14,7 +14,7 @@ from joserfc.jwk import RSAKey
 from receiver.errors import Code
 from receiver.ingress.inputs.token_parser import MAX_WAITING
 from tests.support.keys import rsa_pair
-from tests.support.receiver import start_receiver, t1
+from tests.support.receiver import Answer, Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Answer, Receiver
 
 KEY = rsa_pair("enc")
 

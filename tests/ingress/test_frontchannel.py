@@ -16,8 +16,8 @@ from receiver.core.marks import digest
 from receiver.core.sign_in import SignIn
 from receiver.ingress.inputs.frontchannel import REPEAT_S, FrontChannel
 from receiver.ops.settings import Settings
-from tests.support.clock import NOW
-from tests.support.receiver import start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.receiver import Answer, Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Answer, Receiver
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ORIGIN = "https://login.example.com"

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from receiver.consumer.aiohttp import SignOut
 from receiver.consumer.msal_cache import forget_account
-from tests.support.browser import start_browser
-from tests.support.clock import NOW
+from tests.support.browser import Browser, start_browser
+from tests.support.clock import NOW, Clock
 from tests.support.receiver import start_receiver, t1
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.eviction import Eviction
-    from tests.support.browser import Browser
-    from tests.support.clock import Clock
     from tests.support.op import OP
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

@@ -16,9 +16,9 @@ from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.consumer import Subscriber
 from receiver.consumer.msal_cache import forget_account
 from receiver.core.sign_in import SignIn
-from tests.support.clock import NOW
-from tests.support.op import encode_token
-from tests.support.receiver import start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.op import OP, encode_token
+from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.eviction import Eviction
-    from tests.support.clock import Clock
-    from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
     Send = Callable[[Receiver, OP], Awaitable[int]]
 

@@ -11,14 +11,14 @@ import pytest
 from aiohttp import web
 
 from receiver.core.eviction import Eviction, eviction_id
-from receiver.errors import Code, RequestError
+from receiver.errors import Code, ReceiverError, RequestError
 from receiver.ingress import server
 from receiver.ingress.http.body import JSON, BodyLimits
-from receiver.ingress.http.responses import refused
-from receiver.ingress.inputs import HttpInput, InputJob, Row, input_table
+from receiver.ingress.http.responses import Policy, refused
+from receiver.ingress.inputs import HttpInput, InputJob, Message, Resources, Row, input_table
 from tests.api.conftest import DEADLINE_S, TOKEN
-from tests.support.clock import NOW
-from tests.support.receiver import start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -27,14 +27,9 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.tenants import Tenant, TenantDirectory
-    from receiver.errors import ReceiverError
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.http.responses import Policy
-    from receiver.ingress.inputs import Message, Resources
     from receiver.ingress.intake import Intake
-    from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 
 def left(tenant: Tenant, subject: str, received_at: float, origin: str) -> Eviction:

@@ -13,10 +13,10 @@ from receiver.bus.sign_ins.sign_ins import SignIns
 from receiver.core.index_names import PLAIN
 from receiver.core.sign_in import SignIn
 from receiver.ops.settings import Settings
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.keys import rsa_pair
 from tests.support.op import ABSENT, OP, encode_token
-from tests.support.receiver import start_receiver, t1
+from tests.support.receiver import Answer, Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.support.clock import Clock
-    from tests.support.receiver import Answer, Receiver
 
 URL = "https://logout.example.com/sso"
 AUDIENCE = URL + "/global-token-revocation/t1"

@@ -9,14 +9,14 @@ from aiohttp import web
 
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens.claims import check_token_id
-from receiver.core.tokens.rule import Rule
+from receiver.core.tokens.rule import Examination, Rule
 from receiver.errors import Code, LogoutTokenError
 from receiver.ingress import server
 from receiver.ingress.http.body import BodyLimits
-from receiver.ingress.inputs import HttpInput, Row, input_table
+from receiver.ingress.inputs import HttpInput, Message, Resources, Row, input_table
 from tests.support.keys import rsa_pair
 from tests.support.op import OP, encode_token
-from tests.support.receiver import start_receiver, t1
+from tests.support.receiver import Answer, Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,12 +24,9 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.core.tokens.rule import Examination
     from receiver.ingress.accepted import Accepted
-    from receiver.ingress.inputs import Message, Resources
     from receiver.ingress.inputs.signed_tokens import SignedTokens
     from tests.support.clock import Clock
-    from tests.support.receiver import Answer, Receiver
 
 JWT = "application/jwt"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 import pytest
@@ -19,11 +19,8 @@ from starlette.testclient import TestClient
 from receiver.consumer import aiohttp, asgi
 from receiver.consumer.checkpoint import ANONYMOUS_KEYS, Checkpoint
 from receiver.consumer.flask import EXTENSION, SignOut
-from receiver.consumer.options import guard_options
+from receiver.consumer.options import Options, guard_options
 from tests.integrations.conftest import World, claims
-
-if TYPE_CHECKING:
-    from receiver.consumer.options import Options
 
 URL = "redis://localhost:6379/0"
 

@@ -12,17 +12,14 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from receiver.consumer.checkpoint import MARKER, Checkpoint
 from receiver.consumer.flask import SignOut
 from receiver.consumer.health import STALE_AFTER_S
-from receiver.consumer.knowledge import Knowledge
+from receiver.consumer.knowledge import Knowledge, Status
 from receiver.consumer.passage import Facts, Passage
 from tests.consumer.alice import logout
-from tests.integrations.conftest import ISS, claims, wait_for
-from tests.support.clock import NOW
+from tests.integrations.conftest import ISS, World, claims, wait_for
+from tests.support.clock import NOW, Clock
 
 if TYPE_CHECKING:
-    from receiver.consumer.knowledge import Status
     from receiver.consumer.options import Options
-    from tests.integrations.conftest import World
-    from tests.support.clock import Clock
 
 KEYS = ("session:1",)
 

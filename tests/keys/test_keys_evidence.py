@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from receiver.ingress.keys.held import DOUBTFUL
-from tests.keys.rig import start_rig
+from tests.keys.rig import Rig, start_rig
 from tests.support.keys import rsa_pair
 from tests.support.receiver import t1
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.keys.conftest import Start
-    from tests.keys.rig import Rig
     from tests.support.clock import Clock
     from tests.support.op import OP
 

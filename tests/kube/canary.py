@@ -15,7 +15,7 @@ import redis.asyncio
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.consumer import Eviction, Subscriber
 from tests.kube.cases import CHART
-from tests.kube.cluster import FailedError
+from tests.kube.cluster import Cluster, FailedError
 from tests.kube.rollouts import DURABLE, NAME, RELEASE, WAIT, WallClock, helm_test_fails
 from tests.support.op import OP
 from tests.support.receiver import t1
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.kube.cluster import Cluster
 
 CANARY = f"{NAME}-canary"
 DEPLOYMENT = f"deployment/{NAME}"

@@ -10,14 +10,13 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.chaos.children import ROOT
-from tests.kube.cluster import FailedError
+from tests.kube.cluster import Cluster, FailedError
 from tests.versions.releases import EARLIER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.kube.cluster import Cluster
 
 CHART = ROOT / "helm"
 RELEASE = "case"

@@ -11,7 +11,7 @@ import redis.asyncio
 
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.kube.cases import CHART
-from tests.kube.cluster import FailedError
+from tests.kube.cluster import Cluster, FailedError
 from tests.kube.load import Load
 from tests.support.clock import Clock
 from tests.support.op import OP
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.kube.cluster import Cluster
 
 RELEASE = "logout"
 NAME = "logout-logout-receiver"

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
-from tests.listeners.kit import LATE_S
+from tests.listeners.kit import LATE_S, Kit
 from tests.listeners.signs import allow_reading, forbid_reading, may_all
 from tests.listeners.world import check
-
-if TYPE_CHECKING:
-    from tests.listeners.kit import Kit
 
 MEMORY_BYTES = 200 * 1024 * 1024
 """Memory a process may have after a storm beyond what it had before."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from receiver.bus.keys import KeyNames
 from receiver.core.marks import digest
-from tests.listeners.kit import LATE_S, WAIT_S
+from tests.listeners.kit import LATE_S, WAIT_S, Kit
 from tests.listeners.world import check
-
-if TYPE_CHECKING:
-    from tests.listeners.kit import Kit
 
 KEYS = KeyNames()
 

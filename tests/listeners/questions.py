@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from receiver.bus.keys import KeyNames
 from receiver.core.marks import digest
-from tests.listeners.kit import LATE_S, SOON_S
+from tests.listeners.kit import LATE_S, SOON_S, Kit
 from tests.listeners.outages import ASK_S
 from tests.listeners.signs import forbid_reading, may_all
 from tests.listeners.world import check
-
-if TYPE_CHECKING:
-    from tests.listeners.kit import Kit
 
 AGAIN_S = 10.0
 """Seconds after which a session with an account of its own is asked about again, whatever the wait."""

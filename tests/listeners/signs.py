@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from receiver.bus.keys import KeyNames
-from tests.listeners.kit import APP, LATE_S, SOON_S, WAIT_S
+from tests.listeners.kit import APP, LATE_S, SOON_S, WAIT_S, Kit
 from tests.listeners.world import check
 from tests.support.bad_entries import ALL
-
-if TYPE_CHECKING:
-    from tests.listeners.kit import Kit
 
 KEYS = KeyNames()
 

@@ -10,13 +10,12 @@ import pytest
 from tests.listeners.__main__ import OURS
 from tests.listeners.faults import FAULTS
 from tests.listeners.run import play
-from tests.listeners.situations import SITUATIONS
+from tests.listeners.situations import SITUATIONS, Situation
 from tests.support.needed import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.listeners.situations import Situation
 
 LOGOUTS = 2_000
 """A short storm."""

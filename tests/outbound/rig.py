@@ -17,13 +17,12 @@ from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker
 from receiver.outbound.revocation_endpoint import TenantRevocation
 from receiver.outbound.revocation_request import RevocationClient
-from tests.keys.web import serving
+from tests.keys.web import Site, serving
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-    from tests.keys.web import Site
 
 SECRET = "geheim:und%prozent"
 TOKEN = "0.AXYA-refresh-token_1"

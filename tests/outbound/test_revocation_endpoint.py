@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.outbound.revocation_endpoint import DISCOVERY_KEEP_S, DISCOVERY_RETRY_S
-from tests.outbound.rig import TOKEN, of, working
+from tests.outbound.rig import TOKEN, Counts, RevokingOP, of, working
 from tests.support.clock import Clock
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from receiver.outbound.revocation import Revoker
     from tests.outbound.conftest import Log
-    from tests.outbound.rig import Counts, RevokingOP
 
 
 async def revoke(revoker: Revoker, counts: Counts) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,12 +16,9 @@ from receiver.outbound.revocation_request import (
     is_refresh_token,
     judge,
 )
-from tests.outbound.rig import SECRET, TOKEN, of, working
+from tests.outbound.rig import SECRET, TOKEN, Counts, RevokingOP, of, working
 from tests.support.clock import NOW
 from tests.support.waiting import until
-
-if TYPE_CHECKING:
-    from tests.outbound.rig import Counts, RevokingOP
 
 
 async def test_basic_client_sends_its_encoded_credentials_in_the_header(revoking: RevokingOP, counts: Counts) -> None:

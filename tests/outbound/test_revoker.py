@@ -11,7 +11,7 @@ from aiohttp import web
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.outbound.revocation import TRIES
 from tests.keys.web import Authority, serving
-from tests.outbound.rig import DEADLINE_S, TOKEN, RevokingOP, of, revoking_op, tokens, total, working
+from tests.outbound.rig import DEADLINE_S, TOKEN, Counts, RevokingOP, of, revoking_op, tokens, total, working
 from tests.support.raw_server import raw_server
 from tests.support.waiting import until
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.outbound.conftest import Log
-    from tests.outbound.rig import Counts
 
 
 def error(name: str, status: int = 400) -> Callable[[web.Request], Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.outbox.waiting import drained, jtis, metric, noticed, readiness, waiting
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.outbox.conftest import Start
-    from tests.support.clock import Clock
     from tests.support.op import OP
     from tests.support.receiver import Receiver
 

@@ -12,8 +12,8 @@ from receiver.ingress.outbox.file import OutboxFile
 from receiver.ingress.outbox.records import Put
 from tests.outbox.earlier_version import open_earlier
 from tests.outbox.waiting import jtis, metric, noticed, waiting
-from tests.support.clock import NOW
-from tests.support.receiver import start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.receiver import Receiver, start_receiver, t1
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.outbox.conftest import Start
-    from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 SKEW_S, AHEAD_S = 60, 300
 """The defaults of `clock_skew_s` and `max_ahead_s`."""

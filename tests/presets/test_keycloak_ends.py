@@ -9,7 +9,7 @@ import pytest
 from receiver.consumer import Sessions
 from tests.docs.pages import read
 from tests.presets.shapes import SHAPES
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.receiver import start_receiver
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.presets.conftest import StartFor
-    from tests.support.clock import Clock
     from tests.support.op import OP
 
 [BEFORE_26_7] = [shape for shape in SHAPES if shape.name == "keycloak: 25"]

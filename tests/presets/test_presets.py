@@ -9,7 +9,7 @@ import pytest
 from receiver.core.presets import PRESETS
 from receiver.errors import Code
 from tests.presets.shapes import SHAPES
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.keys import rsa_pair
 from tests.support.op import LOGOUT_EVENT, encode_token
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from tests.presets.conftest import StartFor
     from tests.presets.shape import Shape
-    from tests.support.clock import Clock
 
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 NEWEST = {shape.preset: shape for shape in SHAPES if not shape.settings}

@@ -13,7 +13,7 @@ from receiver.errors import Code, ConfigurationError
 from receiver.ops import settings
 from tests.presets.payloads import TENANT
 from tests.presets.shapes import SHAPES
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.keys import rsa_pair
 from tests.support.op import OP
 from tests.support.receiver import start_receiver
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.presets.conftest import StartFor
     from tests.presets.shape import Shape
-    from tests.support.clock import Clock
 
 OTHER = "82229342-1101-4ab6-817b-70c0747630f3"
 CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"

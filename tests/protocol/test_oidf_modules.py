@@ -12,7 +12,7 @@ from receiver.consumer import Subscriber
 from receiver.tasks import cancel
 from tests.protocol.oidf import Module, RelyingParty, SuiteOP
 from tests.protocol.vectors import BACKCHANNEL, assert_not_stored
-from tests.support.receiver import start_receiver, t1
+from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
-    from tests.support.receiver import Receiver
 
 PREFIX = "oidcc-client-test-rp-backchannel-rpinitlogout"
 DEADLINE_S = 10.0

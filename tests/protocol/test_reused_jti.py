@@ -12,15 +12,12 @@ import pytest
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.repeats import id_if_reused, is_repeat
 from tests.protocol.vectors import assert_accepted
-from tests.support.clock import NOW
-from tests.support.op import ABSENT
-from tests.support.receiver import t1
+from tests.support.clock import NOW, Clock
+from tests.support.op import ABSENT, OP
+from tests.support.receiver import Receiver, t1
 
 if TYPE_CHECKING:
     from tests.protocol.conftest import Start
-    from tests.support.clock import Clock
-    from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 MINUTE_S = 60
 

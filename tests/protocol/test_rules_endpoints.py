@@ -14,7 +14,7 @@ from receiver.core.tenants import CommandRules
 from receiver.core.tokens import command_token, revocation_token, signed_token
 from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
 from receiver.core.tokens.explicit_type import check_explicit_type
-from receiver.core.tokens.rule import Examination, enforce
+from receiver.core.tokens.rule import Examination, Rule, enforce
 from receiver.errors import Code, LogoutTokenError
 from tests.protocol.asked import refusal
 from tests.protocol.baseline import ISSUER, TENANT
@@ -24,7 +24,6 @@ from tests.support.op import ABSENT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from receiver.core.tokens.rule import Rule
 
 URL = "https://logout.example/t1"
 COMMANDS = CommandRules(

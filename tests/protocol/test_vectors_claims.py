@@ -10,14 +10,13 @@ import pytest
 from receiver.errors import Code
 from tests.protocol.vectors import OVERSIZE_STATUS, Case, assert_refused, bad, changed, signed, vector
 from tests.support.clock import NOW
-from tests.support.op import ABSENT, LOGOUT_EVENT
+from tests.support.op import ABSENT, LOGOUT_EVENT, OP
 from tests.support.receiver import t1
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.protocol.conftest import Start
-    from tests.support.op import OP
 
 YEAR = 365 * 86400
 NO_OBJECTS: list[object] = ["{}", True, [], 0]

@@ -14,14 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from receiver.errors import Code
 from tests.protocol.vectors import Case, assert_refused, bad, body, changed, k2, signed, vector, with_signature
 from tests.support.keys import b64, rsa_pair
-from tests.support.op import ABSENT, LOGOUT_EVENT
+from tests.support.op import ABSENT, LOGOUT_EVENT, OP
 from tests.support.receiver import t1
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.protocol.conftest import Start
-    from tests.support.op import OP
 
 
 def claiming(op: OP, **header: Any) -> str:

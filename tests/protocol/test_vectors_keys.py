@@ -31,8 +31,8 @@ from tests.protocol.vectors import (
     vector,
     with_signature,
 )
-from tests.support.keys import b64, ec_pair, rsa_pair
-from tests.support.op import ABSENT, encode_token
+from tests.support.keys import KeyPair, b64, ec_pair, rsa_pair
+from tests.support.op import ABSENT, OP, encode_token
 from tests.support.receiver import t1
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from tests.protocol.conftest import Start
     from tests.support.clock import Clock
-    from tests.support.keys import KeyPair
-    from tests.support.op import OP
 
 ES256 = {"algorithms": ["ES256"]}
 

@@ -8,17 +8,15 @@ import pytest
 
 from receiver.errors import Code
 from tests.protocol.vectors import BACKCHANNEL, Case, assert_accepted, assert_refused, body, changed, ok, vector
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.keys import ec_pair, ed25519_pair, rsa_pair
-from tests.support.op import ABSENT, LOGOUT_EVENT
+from tests.support.op import ABSENT, LOGOUT_EVENT, OP
 from tests.support.receiver import FORM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.protocol.conftest import Start
-    from tests.support.clock import Clock
-    from tests.support.op import OP
 
 JUNK_KEYS = (
     {"kty": "XYZ", "kid": "alien"},

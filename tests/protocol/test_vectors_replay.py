@@ -12,18 +12,15 @@ import redis.asyncio
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.errors import Code
 from tests.protocol.vectors import assert_accepted, assert_refused, published, vector
-from tests.support.clock import NOW
-from tests.support.op import ABSENT
-from tests.support.receiver import start_receiver, t1
+from tests.support.clock import NOW, Clock
+from tests.support.op import ABSENT, OP
+from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.protocol.conftest import Start
-    from tests.support.clock import Clock
-    from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 DEADLINE_S = 20.0
 

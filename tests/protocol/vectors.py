@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.support.keys import KeyPair, b64, ec_pair, rsa_pair
-from tests.support.receiver import FORM
+from tests.support.receiver import FORM, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from receiver.errors import Code
     from tests.support.op import OP
-    from tests.support.receiver import Answer
 
     TokenMaker = Callable[[OP], str]
     Request = dict[str, Any]

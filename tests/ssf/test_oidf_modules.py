@@ -17,8 +17,8 @@ from receiver.ingress import server
 from receiver.ingress.inputs import input_jobs
 from receiver.ops.settings import Settings
 from tests.support.keys import rsa_pair
-from tests.support.receiver import start_receiver, t1
-from tests.support.transmitter import CLIENT, CREDENTIAL_CHANGE, REVOKED, SECRET, UPDATED, VERIFICATION
+from tests.support.receiver import Receiver, start_receiver, t1
+from tests.support.transmitter import CLIENT, CREDENTIAL_CHANGE, REVOKED, SECRET, UPDATED, VERIFICATION, Transmitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
-    from tests.support.receiver import Receiver
-    from tests.support.transmitter import Transmitter
 
 ACCEPTED = "accepted"
 

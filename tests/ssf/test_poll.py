@@ -13,7 +13,7 @@ from receiver.ingress.inputs import input_jobs
 from receiver.ingress.inputs.poller import LEASE_S
 from tests.support.keys import rsa_pair
 from tests.support.receiver import Receiver, start_receiver, t1
-from tests.support.transmitter import CLIENT, POLL, PUSH, SECRET
+from tests.support.transmitter import CLIENT, POLL, PUSH, SECRET, Transmitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.ingress.inputs.ssf_poll import PolledEvents
     from tests.support.clock import Clock
-    from tests.support.transmitter import Transmitter
 
 ACCESS = {"client_id": CLIENT, "client_secret": SECRET}
 INTERVAL_S = 5.0

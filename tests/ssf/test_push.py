@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.ssf.conftest import PATH, SECRET_HEADER
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.keys import rsa_pair
 from tests.support.op import ABSENT
-from tests.support.receiver import start_receiver, t1
-from tests.support.transmitter import DISABLED, UPDATED, VERIFICATION
+from tests.support.receiver import Answer, Receiver, start_receiver, t1
+from tests.support.transmitter import DISABLED, UPDATED, VERIFICATION, Transmitter
 
 if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.bus.streams import StreamNotes
-    from tests.support.clock import Clock
-    from tests.support.receiver import Answer, Receiver
-    from tests.support.transmitter import Transmitter
 
 
 async def push(receiver: Receiver, compact: str, path: str = PATH, **headers: str) -> Answer:

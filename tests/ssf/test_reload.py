@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.runtime.test_reload import Site
-from tests.support.receiver import t1
-from tests.support.transmitter import CLIENT, POLL, SECRET
+from tests.support.receiver import Receiver, t1
+from tests.support.transmitter import CLIENT, POLL, SECRET, Transmitter
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
-    from tests.support.receiver import Receiver
-    from tests.support.transmitter import Transmitter
 
 ACCESS = {"client_id": CLIENT, "client_secret": SECRET}
 

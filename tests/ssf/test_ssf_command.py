@@ -12,7 +12,7 @@ import yaml
 
 from receiver.cli import main
 from tests.support.receiver import t1
-from tests.support.transmitter import CLIENT, CREDENTIAL_CHANGE, POLL, PUSH, REVOKED, SECRET
+from tests.support.transmitter import CLIENT, CREDENTIAL_CHANGE, POLL, PUSH, REVOKED, SECRET, Transmitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.bus.streams import StreamNotes
     from tests.support.clock import Clock
-    from tests.support.transmitter import Transmitter
 
 PUSH_URL = "https://logout.example/ssf/t1"
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
+from receiver.bus.events.publish import Durability, EvictionPublisher, Published, Retention
 from receiver.bus.keys import KeyNames
 from receiver.bus.link import connection
 from receiver.core.eviction import Eviction
 from receiver.core.marks import digest
 from receiver.errors import PublishError
 from tests.stateful.app import App
-from tests.stateful.oracle import ISS
+from tests.stateful.oracle import ISS, Login, Logout
 
 if TYPE_CHECKING:
-    from receiver.bus.events.publish import Published
     from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.stateful.oracle import Login, Logout
 
 KEYS = KeyNames()
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from receiver.core.tokens.jws import JWS_SEGMENTS, RULES, check_shape, unverified
+from receiver.core.tokens.jws import JWS_SEGMENTS, RULES, UnverifiedToken, check_shape, unverified
 from receiver.core.tokens.rule import Examination, enforce
 from receiver.errors import Code, LogoutTokenError
-
-if TYPE_CHECKING:
-    from receiver.core.tokens.jws import UnverifiedToken
 
 
 def parse_jws(token: str) -> UnverifiedToken:

@@ -12,19 +12,16 @@ import pytest
 from redis.crc import key_slot
 
 from receiver.bus.link.connection import connect
-from receiver.consumer import Subscriber
+from receiver.consumer import Eviction, Subscriber
 from receiver.tasks import cancel
-from tests.support.receiver import start_receiver, t1
-from tests.topologies.servers import DEADLINE_S, until
+from tests.support.receiver import Receiver, start_receiver, t1
+from tests.topologies.servers import DEADLINE_S, Cluster, SentinelSetUp, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from receiver.consumer import Eviction
     from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Receiver
-    from tests.topologies.servers import Cluster, SentinelSetUp
 
 pytestmark = pytest.mark.topology
 

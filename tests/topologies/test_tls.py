@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from receiver.bus.link.connection import connect, ping
-from receiver.consumer import Subscriber
+from receiver.consumer import Eviction, Subscriber
 from receiver.tasks import cancel
 from tests.support.receiver import start_receiver, t1
 from tests.topologies.servers import DEADLINE_S, Cluster, Node, SentinelSetUp, running
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from receiver.consumer import Eviction
     from tests.support.clock import Clock
     from tests.support.op import OP
 

@@ -10,16 +10,14 @@ import pytest
 
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import connect, ping
-from receiver.consumer import Sessions, Subscriber, ThreadSessions
+from receiver.consumer import Eviction, Sessions, Subscriber, ThreadSessions
 from receiver.tasks import cancel
 from tests.support.receiver import start_receiver, t1
-from tests.topologies.servers import DEADLINE_S
+from tests.topologies.servers import DEADLINE_S, Cluster, SentinelSetUp
 
 if TYPE_CHECKING:
-    from receiver.consumer import Eviction
     from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.topologies.servers import Cluster, SentinelSetUp
 
 pytestmark = pytest.mark.topology
 

@@ -8,12 +8,8 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from receiver.consumer import GroupSubscriber, Subscriber, ThreadSubscriber
-
-if TYPE_CHECKING:
-    from receiver.consumer import Eviction
+from receiver.consumer import Eviction, GroupSubscriber, Subscriber, ThreadSubscriber
 
 LOOKBACK_S = 600.0
 TAKE_OVER_S = 3.0

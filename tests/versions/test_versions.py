@@ -16,7 +16,7 @@ import redis.asyncio
 
 from receiver.core.eviction import Eviction, Input
 from receiver.core.tenants import Tenant
-from tests.chaos.notes import Notes
+from tests.chaos.notes import Notes, Read
 from tests.chaos.sender import Sender
 from tests.support.receiver import EVENTS
 from tests.versions.releases import Release, releases
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.chaos.notes import Read
 
 pytestmark = pytest.mark.timeout(240)
 

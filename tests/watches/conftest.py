@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from demo.tls import make_certificates
+from demo.tls import Certificates, make_certificates
 from receiver.errors import PublishError
 from receiver.ingress import server
 from receiver.ingress.inputs import input_jobs
 from tests.support.graph import Graph
-from tests.support.receiver import start_receiver
+from tests.support.receiver import Receiver, start_receiver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     import redis.asyncio
 
-    from demo.tls import Certificates
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.ingress.inputs.poller import Poller
     from tests.support.clock import Clock
-    from tests.support.receiver import Receiver
 
 
 class Watching:

@@ -17,8 +17,8 @@ from receiver.ingress.inputs.graph import CONTROL_S, OVERLAP_S, PATIENCE_S
 from receiver.ingress.server import running
 from receiver.ops.settings import Settings
 from tests.ingress.test_inputs_to_msal import filled_cache, tokens_in
-from tests.support.clock import NOW
-from tests.support.graph import CLIENT, DIRECTORY, VALID_FROM
+from tests.support.clock import NOW, Clock
+from tests.support.graph import CLIENT, DIRECTORY, VALID_FROM, Graph
 from tests.support.receiver import start_receiver
 from tests.watches.graph_rig import (
     DEADLINE_S,
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.link.embedded import EmbeddedRedis
     from receiver.core.eviction import Eviction
-    from tests.support.clock import Clock
-    from tests.support.graph import Graph
     from tests.watches.conftest import Watching
 
     Start = Callable[..., AbstractAsyncContextManager[Watching]]

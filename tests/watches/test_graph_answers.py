@@ -9,7 +9,7 @@ import pytest
 
 from receiver.ingress.inputs.graph import PATIENCE_S
 from receiver.ingress.inputs.poller import LEASE_S
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.watches.graph_rig import (
     DELETED,
     DISABLED,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from tests.support.clock import Clock
     from tests.support.graph import Graph
     from tests.watches.conftest import Watching
 

@@ -9,7 +9,7 @@ import pytest
 from receiver.ingress.inputs.poller import LEASE_S
 from receiver.ops.settings import Settings
 from receiver.outbound.keycloak import MOST
-from tests.support.clock import NOW
+from tests.support.clock import NOW, Clock
 from tests.support.realm import Realm
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from tests.support.clock import Clock
     from tests.watches.conftest import Watching
 
     Start = Callable[..., AbstractAsyncContextManager[Watching]]

@@ -16,7 +16,7 @@ import redis
 import redis.asyncio
 
 from receiver.bus.keys import KeyNames
-from receiver.bus.link.embedded import free_port
+from receiver.bus.link.embedded import EmbeddedRedis, free_port
 from receiver.core.eviction import Eviction
 from tests.support.publisher import publisher_to
 from tests.wayback.op import SessionOP
@@ -24,7 +24,6 @@ from tests.wayback.op import SessionOP
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from receiver.bus.link.embedded import EmbeddedRedis
 
 DEADLINE_S = 20.0
 ROOT = Path(__file__).parents[2]

@@ -11,13 +11,12 @@ import pytest
 
 from receiver.bus.events.acks import ACKNOWLEDGE
 from tests.listeners.run import play
-from tests.listeners.situations import SITUATIONS
+from tests.listeners.situations import SITUATIONS, Situation
 from tests.support.needed import missing, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.listeners.situations import Situation
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "go"
 

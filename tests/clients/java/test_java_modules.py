@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.listeners.run import play
-from tests.listeners.situations import SITUATIONS
+from tests.listeners.situations import SITUATIONS, Situation
 from tests.stacks.java.maven import classpath_of_tests, maven
 from tests.support.needed import missing
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.listeners.situations import Situation
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(450)]
 

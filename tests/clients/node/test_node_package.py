@@ -11,7 +11,7 @@ import pytest
 
 from receiver.bus.events.acks import ACKNOWLEDGE
 from tests.listeners.run import play
-from tests.listeners.situations import SITUATIONS
+from tests.listeners.situations import SITUATIONS, Situation
 from tests.listeners.vectors import FILE
 from tests.support.needed import missing
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.listeners.situations import Situation
 
 LIBRARIES = ("redis", "ioredis")
 """Clients of Redis tried in every situation; the older ones only in one."""

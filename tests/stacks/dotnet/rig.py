@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from tests.stacks.dotnet.recorded import API, B2C, ENTRA, LOGOUT_AT, OIDC, ORDERS, PORTAL
-from tests.support.op import ABSENT
+from tests.support.op import ABSENT, OP
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import redis.asyncio
 
-    from tests.support.op import OP
     from tests.support.receiver import Receiver
 
 DEADLINE_S = 25.0

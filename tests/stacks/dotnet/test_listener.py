@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from tests.stacks.dotnet.mono_build import build
-from tests.support.receiver import start_receiver, t1
+from tests.support.receiver import Receiver, start_receiver, t1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.clock import Clock
     from tests.support.op import OP
-    from tests.support.receiver import Receiver
 
 TOKEN = "internal-token-of-the-tests"
 DEADLINE_S = 30.0

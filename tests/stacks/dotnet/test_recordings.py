@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.stacks.dotnet.recorded import API, B2C, ENTRA, LOGOUT_AT, OIDC, ORDERS, PORTAL, recording, with_claims
-from tests.stacks.dotnet.rig import PAST_ALL_LOOKS_S, eventually, stays
-
-if TYPE_CHECKING:
-    from tests.stacks.dotnet.recorded import Entry
-    from tests.stacks.dotnet.rig import Rig
+from tests.stacks.dotnet.recorded import API, B2C, ENTRA, LOGOUT_AT, OIDC, ORDERS, PORTAL, Entry, recording, with_claims
+from tests.stacks.dotnet.rig import PAST_ALL_LOOKS_S, Rig, eventually, stays
 
 WEB = {"name": "web", "layout": "microsoft-identity-web", "prefix": "webapps:"}
 CLASSIC = {"name": "classic", "layout": "microsoft-identity-web", "prefix": "SampleInstance"}

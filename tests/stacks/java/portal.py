@@ -6,7 +6,7 @@ import base64
 import contextlib
 import json
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -17,7 +17,6 @@ from tests.stacks.java.maven import classpath_of_example, classpath_of_example_o
 from tests.stacks.program import Program
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
     from pathlib import Path
 
     from tests.stacks.java.world import World

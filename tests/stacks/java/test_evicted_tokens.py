@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.stacks.java.clients import Client
+from tests.stacks.java.clients import Client, Kind
 from tests.support.waiting import eventually, stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.stacks.java.clients import Kind
     from tests.stacks.java.driver import Driver
     from tests.stacks.java.world import World
 

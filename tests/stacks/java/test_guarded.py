@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.stacks.java.clients import Client
+from tests.stacks.java.clients import Client, Kind, Listener
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.stacks.java.clients import Kind, Listener
     from tests.stacks.java.driver import Driver
     from tests.stacks.java.world import World
     from tests.stacks.op import StackOP

@@ -14,7 +14,7 @@ import requests
 from demo import ports
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.stacks.keycloak.example_apps import APPS, App, Browser, Place
-from tests.stacks.keycloak.server import CLIENT
+from tests.stacks.keycloak.server import CLIENT, Keycloak
 from tests.stacks.program import Program
 from tests.support.waiting import eventually
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.stacks.keycloak.server import Keycloak
 
 pytestmark = [pytest.mark.java, pytest.mark.node, pytest.mark.timeout(900)]
 

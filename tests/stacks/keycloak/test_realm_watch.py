@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from receiver.bus.link.embedded import free_port
+from receiver.bus.link.embedded import EmbeddedRedis, free_port
 from receiver.ops.settings import Settings
 from tests.stacks.keycloak.conftest import GIVEN_UP
-from tests.stacks.keycloak.server import CLIENT, SECRET
+from tests.stacks.keycloak.server import CLIENT, SECRET, Keycloak
 from tests.stacks.keycloak.world import CACHE, DEADLINE_S, World
 from tests.support.evictor import start_evictor
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.stacks.keycloak.server import Keycloak
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900), GIVEN_UP]
 

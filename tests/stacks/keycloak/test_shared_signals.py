@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from receiver.bus.link.embedded import free_port
+from receiver.bus.link.embedded import EmbeddedRedis, free_port
 from receiver.core.signals.delivery import POLL
 from receiver.diagnosis import streams
 from receiver.errors import SourceError
 from receiver.ingress.server import running
 from receiver.ops.settings import Settings
 from tests.stacks.keycloak.conftest import GIVEN_UP
-from tests.stacks.keycloak.server import CLIENT, SECRET
+from tests.stacks.keycloak.server import CLIENT, SECRET, Keycloak
 from tests.stacks.keycloak.world import CACHE, DEADLINE_S, World
 from tests.support.evictor import start_evictor
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-    from receiver.bus.link.embedded import EmbeddedRedis
-    from tests.stacks.keycloak.server import Keycloak
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900), GIVEN_UP]
 

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import msal
 
-from receiver.ingress.server import running
-from tests.stacks.keycloak.server import CLIENT, SECRET
+from receiver.ingress.server import Server, running
+from tests.stacks.keycloak.server import CLIENT, SECRET, Keycloak
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import redis.asyncio
 
-    from receiver.ingress.server import Server
     from receiver.ops.settings import Settings
-    from tests.stacks.keycloak.server import Keycloak
 
 CACHE = "app:token-cache"
 DEADLINE_S = 120.0
