@@ -46,6 +46,8 @@ class Rechecker:
         self._caches = caches
         self._finder = finder
         self._examiner = examiner
+        # What each step failed with last, until it works: an outage of hours is said once.
+        self._said: dict[str, str] = {}
 
     async def run(self) -> None:
         """Work until cancelled; outages are waited out."""
@@ -54,12 +56,15 @@ class Rechecker:
             try:
                 due = await self._rechecks.take(AT_ONCE)
             except Failure as error:
-                _say(error)
+                self._say("take", error)
                 await asyncio.sleep(LOOK_S)
                 continue
+            self._said.pop("take", None)
             met = await asyncio.gather(*map(self._do, due.rechecks))
-            for failure in {type(failure): failure for failure in met if failure is not None}.values():
-                _say(failure)
+            for failure in filter(None, met):
+                self._say("check", failure)
+            if due.rechecks and not any(met):
+                self._said.pop("check", None)
             if not due.rechecks:
                 await asyncio.sleep(min(LOOK_S, LOOK_S if due.next_s is None else due.next_s))
 
@@ -67,7 +72,9 @@ class Rechecker:
         try:
             await self._examiner.look_again(time.monotonic())
         except Failure as error:
-            _say(error)
+            self._say("look", error)
+        else:
+            self._said.pop("look", None)
 
     async def _do(self, order: Recheck) -> BaseException | None:
         """The failure that it met; then the check is due again when its lease is over."""
@@ -98,9 +105,11 @@ class Rechecker:
         for failure in found.failed.values():
             raise failure
 
-
-def _say(error: BaseException) -> None:
-    emit(
-        log, logging.WARNING, "recheck.failed", error=describe(error),
-        action="it is done when Redis answers; until then tokens that an app writes back stay",
-    )  # fmt: skip
+    def _say(self, step: str, error: BaseException) -> None:
+        said = describe(error)
+        if self._said.get(step) != said:
+            self._said[step] = said
+            emit(
+                log, logging.WARNING, "recheck.failed", error=said,
+                action="it is done when Redis answers; until then tokens that an app writes back stay",
+            )  # fmt: skip
