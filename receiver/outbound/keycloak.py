@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 MOST = 100
 """Events or users on one page."""
 
+OVERLAP = 10
+"""Users of a page that are read once more with the next one. A realm numbers them anew for each page: where one is
+deleted meanwhile, all behind it move up."""
+
 _QUERY = "operationTypes=ACTION&operationTypes=DELETE&operationTypes=UPDATE&direction=asc"
 
 
@@ -54,8 +58,11 @@ class KeycloakClient:
                 return sorted(found, key=lambda event: event.at_ms)
 
     async def users(self, *, disabled: bool = False) -> AsyncIterator[list[str]]:
-        """The ids of all users, or of those with a disabled account, page by page."""
-        first, only = 0, "&enabled=false" if disabled else ""
+        """The ids of all users, or of those with a disabled account, page by page, each once.
+
+        Of those who are there all the time none is missed, also where others are deleted meanwhile.
+        """
+        first, seen, only = 0, set[str](), "&enabled=false" if disabled else ""
         while True:
             query = f"briefRepresentation=true{only}&first={first}&max={MOST}"
             answer = await self._source.send("GET", f"{self._admin_url}/users?{query}")
@@ -63,7 +70,12 @@ class KeycloakClient:
                 page = read_users(answer)
             except ValueError as error:
                 raise SourceError(f"{self._admin_url}: the answer is no list of users") from error
-            yield [user for user, enabled in page if not (disabled and enabled)]
+            if first and (not page or page[0][0] not in seen):
+                # More users before this page are gone than it overlaps: some may have moved to where was read already.
+                first = max(0, first - MOST)
+                continue
+            yield [user for user, enabled in page if user not in seen and not (disabled and enabled)]
+            seen.update(user for user, _ in page)
             if len(page) < MOST:
                 return
-            first += len(page)
+            first += MOST - OVERLAP

@@ -23,6 +23,7 @@ class Realm(OP):
         users: Id to whether the account is enabled.
         events: Admin events, the oldest first.
         keeps_events: Whether admin events are switched on.
+        deletes_after_page: How many of the first users are deleted each time after a page of them was read.
         answers: What the next calls are answered in place of what was asked: status and `Retry-After`.
         bodies: JSON that the next good answers have in place of theirs.
         asked: Path and query of every call.
@@ -34,6 +35,7 @@ class Realm(OP):
         self.users: dict[str, bool] = {}
         self.events: list[dict[str, Any]] = []
         self.keeps_events = True
+        self.deletes_after_page = 0
         self.answers: list[tuple[int, str | None]] = []
         self.bodies: list[Any] = []
         self.asked: list[str] = []
@@ -112,7 +114,10 @@ class Realm(OP):
             for user, enabled in self.users.items()
             if only is None or enabled is (only == "true")
         ]
-        return self._refused(request) or web.json_response(_page(found, request.query))
+        shown = _page(found, request.query)
+        for user in list(self.users)[: self.deletes_after_page]:
+            del self.users[user]
+        return self._refused(request) or web.json_response(shown)
 
 
 def _page(found: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 
 from receiver.ingress.inputs.poller import LEASE_S
 from receiver.ops.settings import Settings
-from receiver.outbound.keycloak import MOST
+from receiver.outbound.keycloak import MOST, OVERLAP
 from tests.support.clock import NOW, Clock
 from tests.support.realm import Realm
 
@@ -56,6 +56,21 @@ async def test_the_realm_is_logged_out(realm: Realm, watch: Start, clock: Clock)
         assert ("revocation", "keycloak", "user", realm.issuer) == (
             data["input"], data["origin"], data["scope"], data["iss"],
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("deleted", [1, OVERLAP, OVERLAP + 1, MOST, 2 * MOST])
+async def test_users_who_are_deleted_while_all_are_read(realm: Realm, watch: Start, deleted: int) -> None:
+    """Those behind them move up a page, and are signed out with the realm all the same."""
+    for _ in range(5 * MOST):
+        realm.add()
+    async with watch(realm.tenant()) as watching:
+        await watching.job.turn()
+        realm.log_out_all()
+        realm.deletes_after_page = deleted
+        await watching.job.turn()
+        told = [one[0] for one in await watching.told()]
+        assert set(realm.users) <= set(told)
+        assert len(set(told)) == len(told)
 
 
 async def test_accounts_that_end(realm: Realm, watch: Start, clock: Clock) -> None:
