@@ -23,6 +23,7 @@ from receiver.core.tenants import (
 )
 from receiver.core.tokens.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
 from receiver.core.tokens.jwk import FAMILIES
+from receiver.errors import without_passwords
 from receiver.ops.graph_settings import GraphSettings
 from receiver.ops.input_settings import CommandSettings, FrontChannelSettings, GlobalRevocationSettings, origin_of
 from receiver.ops.keycloak_settings import KeycloakSettings
@@ -241,8 +242,8 @@ def _check_address(name: str, url: str, *, allow_http: bool) -> None:
     rest = url.replace(TENANT_ID_PLACEHOLDER, "", 1)
     if "{" in rest or "}" in rest:
         raise ValueError(f"{name}: the placeholder is {TENANT_ID_PLACEHOLDER}, once and spelt so")
-    parts = urlsplit(url)
+    parts, shown = urlsplit(url), without_passwords(url)
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.fragment:
-        raise ValueError(f"{name}: {url!r} is not an https URL without fragment")
+        raise ValueError(f"{name}: {shown!r} is not an https URL without fragment")
     if parts.scheme == "http" and not allow_http and parts.hostname not in LOOPBACK_HOSTS:
-        raise ValueError(f"{name}: {url!r} is plain http; use https (or allow_http: true in a test set-up)")
+        raise ValueError(f"{name}: {shown!r} is plain http; use https (or allow_http: true in a test set-up)")

@@ -158,6 +158,13 @@ def test_shown_settings_hide_secrets(tmp_path: Path) -> None:
     assert "https://me:***@op.example/jwks?appid=42" in shown
 
 
+@pytest.mark.parametrize("address", ["http://me:hunter2@op.example/jwks", "https://me:hunter2@op.example/jwks#1"])
+def test_refused_address_hides_its_password(tmp_path: Path, address: str) -> None:
+    """The message goes to the log, and to readiness where settings are read again."""
+    with pytest.raises(ConfigurationError, match=r"me:\*\*\*@op\.example"):
+        load(write(tmp_path / "c.yaml", {"tenants": [{**TENANT, "jwks_uri": address}]}))
+
+
 def test_preset_gives_way_to_the_tenants_own_setting(tmp_path: Path) -> None:
     """A preset fills in what is left open; what the tenant sets wins."""
     tenants = [
