@@ -162,9 +162,9 @@ class Exchange:
 
 async def _round_trip(connection: Any, packed: bytes, count: int) -> list[Any]:
     try:
+        # Its own way to send waits, in a task, until the bytes are out. Here that is told by the replies.
+        connection._writer.write(packed)  # noqa: SLF001
         async with asyncio.timeout(connection.socket_timeout):
-            # Its own way to send waits, in a task, until the bytes are out. Here that is told by the replies.
-            connection._writer.write(packed)  # noqa: SLF001
             replies = await (_replies if _INSTALLED else _replies_by_redis_py)(connection, count)
     except TimeoutError:
         _lost(connection)

@@ -55,14 +55,15 @@ class Together:
         self.told = told
         self._proxies = settings.proxies
         self._clock = clock
+        # Set up before a server is, and for good.
+        self._is_traced = tracing.is_on()
         self._ended: list[_Work] = []
 
     def __call__(self, requests: Sequence[Whole]) -> None:
         """Answer each now or once its eviction is durable, or leave it to the dispatcher."""
         of_input: dict[PromptInput, list[_Work]] = {}
-        is_short = not tracing.is_on()
         for request in requests:
-            work = self._begun(request, is_short)
+            work = self._begun(request)
             if work is not None:
                 of_input.setdefault(work.input, []).append(work)
         for prompt, works in of_input.items():
@@ -93,10 +94,10 @@ class Together:
         except Exception as fault:  # noqa: BLE001  # answered in any case
             return [fault] * len(works)
 
-    def _begun(self, request: Whole, is_short: bool) -> _Work | None:
+    def _begun(self, request: Whole) -> _Work | None:
         # Where it fails the dispatcher will, too, and answers it.
         with contextlib.suppress(Exception):
-            message = self._message(request) if is_short and not request.url.raw_query_string else None
+            message = None if self._is_traced or request.url.raw_query_string else self._message(request)
             if message is not None:
                 self.in_flight.begin()
                 return _Work(self, request, *message)
