@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import re
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +116,18 @@ def test_one_failure_takes_no_other_token_down() -> None:
 
     assert [("only", "a"), ("only", "b")] == asked
     assert {"a": ["only"], "b": []} == {text: [str(error) for error in one.values()] for text, one in alone.items()}
+
+
+def test_what_was_refused_together_leaves_nothing_to_collect() -> None:
+    """A flood of refused tokens gives the garbage collector, which holds up every logout, no work."""
+    gc.collect()
+    gc.disable()
+    try:
+        examinations = [Examination.of_text(f"bad{number}", TenantDirectory(())) for number in range(3)]
+        refused = [weakref.ref(error) for error in enforce_together(PARSING_AT_ONCE, examinations).values()]
+        assert [None] * 3 == [error() for error in refused]
+    finally:
+        gc.enable()
 
 
 def test_rule_of_some_tenants_is_not_listed_before_the_tenant_is_known() -> None:

@@ -202,6 +202,20 @@ async def test_capacity_holds_while_they_are_tried(
             assert (3, 0) == (rig.waiting, rig.held("displaced"))
 
 
+async def test_others_have_their_turn_while_they_are_tried(rig: Rig, op: OP, clock: Clock) -> None:
+    """Between two held tokens the event loop runs what else is ready: logouts that came in."""
+    await spend_cooldown(rig, op)
+    await rig.post_all([op.token(header={"kid": f"forged-{number}"}) for number in range(9)])
+    clock.advance(300)
+    seen = {rig.waiting}
+    trying = asyncio.create_task(rig.retry())
+    while not trying.done():
+        await asyncio.sleep(0)
+        seen.add(rig.waiting)
+
+    assert set(range(11)) == seen
+
+
 async def test_none_are_held_when_there_is_no_room(start: Start, op: OP) -> None:
     """keys.held_tokens 0 turns holding off."""
     rig = await start(sections={"keys": {"held_tokens": 0}})

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from receiver.errors import Code, DependencyError, ReceiverError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jwk import VerificationKey
     from receiver.core.tokens.jwks import KeySet
     from receiver.core.tokens.jws import UnverifiedToken
-    from receiver.errors import Code, DependencyError
 
 
 class NotFoundError(AttributeError):
@@ -171,6 +172,9 @@ def enforce_together(rules: Iterable[Rule], examinations: Sequence[Examination])
             # An error of any kind is this token's own: another OP's logout in the same row must not be lost by it.
             try:
                 check(examination)
+            except ReceiverError as error:
+                # By its traceback it would hold this row, and so itself, until the garbage collector comes.
+                failed[examination] = error.with_traceback(None)
             except Exception as error:  # noqa: BLE001  # of this one alone
                 failed[examination] = error
         if failed:
