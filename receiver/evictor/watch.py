@@ -156,8 +156,8 @@ class CacheWatcher:
         try:
             return await self._lease.hold()
         except Failure:
-            # No other worker can take it either; after the outage another one may have it.
-            return False
+            # No other worker can take it before it has expired; after that another one may have it.
+            return self._lease.is_ours
 
     async def _release(self) -> None:
         with contextlib.suppress(*Failure):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from receiver.bus.link.connection import Failure
+from receiver.bus.link.lease import Lease
 from tests.evictor.rig import FLASK, NODE, WEB, World, tenant
 from tests.evictor.test_coverage import session
 from tests.evictor.written import dumped, tokens
@@ -77,6 +79,27 @@ async def test_nothing_is_lost(world: World, relay: Refusing, times: int | None)
     assert not await world.redis.exists("{logout}:poison:evictor")
     await signed_in(world, "u0")
     await until(lambda: world.gone(*(key.format("u0") for key in KEYS)))
+
+
+async def test_the_lease_cannot_be_renewed_for_a_while(
+    world: World, relay: Refusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker watches on until it has expired: it hears of every write still, and reads no cache again."""
+    failed = 0
+    hold = Lease.hold
+
+    async def counted(self: Lease) -> bool:
+        nonlocal failed
+        try:
+            return await hold(self)
+        except Failure:
+            failed += 1
+            raise
+
+    monkeypatch.setattr(Lease, "hold", counted)
+    relay.refuse(ERRORS["BUSY"], "EVALSHA")
+    await until(lambda: failed > 1)
+    assert all(map(world.worker.watcher.hears, world.worker.watcher._caches))
 
 
 async def _is_refused(relay: Refusing, times: int) -> bool:

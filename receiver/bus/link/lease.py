@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 from receiver.bus.lua import Script
@@ -29,10 +30,19 @@ class Lease:
         self._lasts_ms = int(lasts_s * 1000)
         self._name = secrets.token_hex(8)
         self._run = LEASE.run if may_eval else LEASE.run_loaded
+        self._ends_at = float("-inf")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was held last, and cannot have expired since, whatever became of Redis."""
+        return time.monotonic() < self._ends_at
 
     async def hold(self) -> bool:
         """Take or renew the lease; False when another has it."""
-        return bool(await self._run(self._client, [self._key], [self._name, self._lasts_ms]))
+        asked_at = time.monotonic()
+        held = bool(await self._run(self._client, [self._key], [self._name, self._lasts_ms]))
+        self._ends_at = asked_at + self._lasts_ms / 1000 if held else float("-inf")
+        return held
 
     async def release(self) -> None:
         """Give it up, so that another need not wait."""
