@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Self
 
 
 class Code(StrEnum):
@@ -114,6 +115,15 @@ class ReceiverError(Exception):
     def message(self) -> str:
         """One sentence for the operator: what is wrong and what to do."""
         return str(self.args[0])
+
+    def to_be_answered(self) -> Self:
+        """The same error, which is not raised again: it no longer says where it was raised.
+
+        A traceback holds frames, and one of them holds the error to be answered. Until the garbage collector comes,
+        which is seldom, all that a refused request was made of would stay in memory: 8 KiB for a logout token.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
 
 
 class RequestRejectedError(ReceiverError):

@@ -111,7 +111,7 @@ class Api:
             self._admit(request)
             answer = await handler(request)
         except ReceiverError as refusal:
-            error = refusal
+            error = refusal.to_be_answered()
         except web.HTTPException as http:
             error = _as_refusal(http)
             headers = {"Allow": http.headers["Allow"]} if "Allow" in http.headers else {}

@@ -186,7 +186,7 @@ class Dispatcher:
 def told(fault: BaseException) -> ReceiverError:
     """What is answered; a fault of ours is logged."""
     if isinstance(fault, ReceiverError):
-        return fault
+        return fault.to_be_answered()
     log.error("request.failed", exc_info=fault)
     return DependencyError(Code.INTERNAL, "a fault in this service; please report the exception logged above")
 
