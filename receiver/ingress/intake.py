@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from receiver.ingress.audit import AuditLog
     from receiver.ingress.http.sender import Sender
     from receiver.ingress.inputs.message import Message
-    from receiver.ingress.keys.held import HeldToken
+    from receiver.ingress.keys.held_token import HeldToken
 
 log = logging.getLogger("receiver.request")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.audit.log import AuditLog
     from receiver.ingress.inputs.message import Message
-    from receiver.ingress.keys.held import HeldToken
+    from receiver.ingress.keys.held_token import HeldToken
 
     Record = Mapping[str, object]
 

@@ -13,7 +13,8 @@ from receiver.core.tokens import jws, times
 from receiver.core.tokens import logout_token as lt
 from receiver.core.tokens.rule import Examination, Rule, enforce_together
 from receiver.errors import LogoutTokenError, PublishError
-from receiver.ingress.keys.held import HeldToken, HeldTokens
+from receiver.ingress.keys.held import HeldTokens
+from receiver.ingress.keys.held_token import HeldToken, opened
 from receiver.ingress.keys.verification import EVIDENCE, verify_with
 from receiver.ops.logs import emit
 
@@ -180,7 +181,11 @@ class TokenVerifier:
         assert tenant is not None  # noqa: S101
         if not self._can_wait and times.newest_date(token.claims) - tenant.clock_skew_s > message.received_at:
             return  # its keys could come before it is valid
-        message.held = self.held.hold(HeldToken(token, tenant, message.received_at, known, compact, evidence))
+        held = HeldToken(
+            compact=compact, opened=opened(token), tenant=tenant, received_at=message.received_at, known=known,
+            evidence=evidence,
+        )  # fmt: skip
+        message.held = self.held.hold(held)
 
     async def _finish_held(self, held: HeldToken, key_set: KeySet) -> Sequence[Accepted]:
         accepted = lt.accept(held.token, held.tenant, key_set, held.received_at)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import DependencyError, LogoutTokenError, ReceiverError, RequestError
+from receiver.ingress.keys.held_token import HeldToken, opened
 from receiver.ingress.keys.verification import EVIDENCE
 from receiver.ingress.outbox import HeldRow, Outbox
 from receiver.ops.logs import emit
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.keys.key_store import KeyStore
 
-    Ended = Callable[["HeldToken", str, Sequence[Accepted], ReceiverError | None], None]
+    Ended = Callable[[HeldToken, str, Sequence[Accepted], ReceiverError | None], None]
 
 log = logging.getLogger("receiver.held")
 
@@ -46,29 +47,6 @@ front of the OP that did not have its new key yet. Longer asks the OP once more 
 
 TICK_S = 1.0
 """Seconds between two looks at whether a tenant's keys have changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldToken:
-    """A token waiting for its key.
-
-    Attributes:
-        token: Screened, not verified.
-        tenant: The tenant it claims to come from.
-        received_at: NumericDate seconds.
-        known: The key set it speaks against; None when there was none at all, or it is no longer known.
-        compact: The token as received.
-        evidence: What it shows against that set.
-        restored: Whether an earlier run held it, so that today's keys may be the ones that lacked its own.
-    """
-
-    token: UnverifiedToken
-    tenant: Tenant
-    received_at: float
-    known: KeySet | None
-    compact: str
-    evidence: Evidence = Evidence.UNKNOWN_KID
-    restored: bool = False
 
 
 class HeldTokens:
@@ -162,7 +140,7 @@ class HeldTokens:
             found = await _read(read, row.token, row.tenant)
             if found is not None:
                 # The capacity may be a smaller one than last time.
-                self._put(row.number, HeldToken(*found, row.received_at, None, row.token, restored=True))
+                self._put(row.number, _restored(*found, row.token, row.received_at))
 
     async def reread(self, read: Callable[[str], Awaitable[tuple[UnverifiedToken, Tenant]]]) -> None:
         """Judge waiting tokens by the tenants there are now, after these have changed; `read` as in `restore`."""
@@ -176,7 +154,7 @@ class HeldTokens:
                     continue
                 self._remove(number)
                 if found is not None:
-                    self._put(number, HeldToken(*found, held.received_at, None, held.compact, restored=True))
+                    self._put(number, _restored(*found, held.compact, held.received_at))
 
     async def save(self) -> None:
         """Bring the outbox up to date, as far as its disk allows; never raises."""
@@ -281,6 +259,12 @@ class HeldTokens:
             held_s=round(self._clock() - held.received_at, 3), code=error.code if error else None,
             reason=error.message if error else None,
         )  # fmt: skip
+
+
+def _restored(token: UnverifiedToken, tenant: Tenant, compact: str, received_at: float) -> HeldToken:
+    return HeldToken(
+        compact=compact, opened=opened(token), tenant=tenant, received_at=received_at, restored=True
+    )  # fmt: skip
 
 
 async def _read(
