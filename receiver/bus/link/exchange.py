@@ -35,9 +35,10 @@ Command = tuple[str | int | float | bytes | memoryview, ...]
 CHUNK = 64 * 1024
 """Bytes read from the socket at once."""
 
-KEEP_S = 1.0
+KEEP_S = 10.0
 """Seconds after which a connection goes through its pool again before it is used: redis-py renews credentials of
-Microsoft Entra there, and looks whether the server has closed it."""
+Microsoft Entra there, minutes before they end, and looks whether the server has closed it. Shorter makes what comes
+alone wait for that more often."""
 
 _PENDING = object()
 
