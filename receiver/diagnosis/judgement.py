@@ -1,7 +1,7 @@
 """What the service would answer to one token, and every rule behind it: pure, time and keys passed in.
 
 The service asks the core's rules up to the first that fails; this asks the same rules, in the same order, of the
-same examination, and goes on wherever a rule can still be asked. So the first that fails here is the service's answer.
+same examination, and goes on while a rule can still be asked. So the first that fails here is the service's answer.
 """
 
 from __future__ import annotations

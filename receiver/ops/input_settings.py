@@ -37,8 +37,8 @@ class CommandSettings(Section):
         10.0,
         gt=0,
         le=120,
-        description="Seconds an order may take to be done in every app and cache; then it is answered 503, and stands "
-        "all the same. Less than the OP waits for an answer.",
+        description="Seconds an order may take to be done in every app and cache; then it is answered 503, but stays "
+        "in force. Less than the OP waits for an answer.",
     )
     unknown_status: Literal[200, 409] = Field(
         200,

@@ -65,9 +65,8 @@ class PublicSettings(Section):
     proxies: int = Field(
         0,
         ge=0,
-        description="How many proxies of yours a request comes through that each add to `X-Forwarded-For` where it "
-        "came from. Peers are told apart by it, in the log and where slow bodies give way: 0 takes the address of the "
-        "connection.",
+        description="Number of your proxies in front that each add an address to `X-Forwarded-For`. The peer's "
+        "address is taken from there, for the log and the limits on slow bodies. 0 takes the connection's address.",
     )
     probe_path: str | None = Field(
         "/",

@@ -101,7 +101,9 @@ class KeySettings(Section):
         "stops trusting a withdrawn key sooner.",
     )
     held_tokens: int = Field(
-        1000, ge=0, description="Tokens kept, in all, until their OP's keys can be had; the oldest give way."
+        1000,
+        ge=0,
+        description="Tokens kept, in all, until their OP's keys are fetched; beyond it the oldest are dropped.",
     )
     held_s: float = Field(900.0, gt=0, description="Seconds such a token is kept.")
 

@@ -192,7 +192,7 @@ async def forget(client: redis.asyncio.Redis, keys: KeyNames, members: Sequence[
 
 
 async def instances(client: redis.asyncio.Redis, keys: KeyNames) -> list[Instance]:
-    """Everybody heard of lately."""
+    """Every instance heard of lately."""
     async with client.pipeline(transaction=False) as pipeline:
         pipeline.zrange(keys.instances, 0, -1, withscores=True)  # type: ignore[unused-awaitable]  # queued
         pipeline.zrange(keys.instances_since, 0, -1, withscores=True)  # type: ignore[unused-awaitable]  # queued

@@ -120,7 +120,7 @@ class ServerTLSConnection(ServerConnection, TLSConnection):
 
 
 class PrimaryConnection(ServerConnection):
-    """Connects to wherever the primary is.
+    """Connects to the primary, at its present address.
 
     Args:
         primary: Shared by the client's connections.

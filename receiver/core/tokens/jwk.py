@@ -24,7 +24,7 @@ MAX_RSA_BITS = 8192
 """Larger keys cost milliseconds per verification, which is a gift to a flooder."""
 
 MIN_RSA_EXPONENT = 65537
-"""Smaller exponents were the way to forged signatures wherever padding was checked loosely (CVE-2006-4339)."""
+"""Smaller exponents allowed forged signatures in libraries that checked the padding loosely (CVE-2006-4339)."""
 
 MAX_RSA_EXPONENT = 2**32
 """A verification takes time in proportion to the exponent's length."""
