@@ -37,14 +37,20 @@ class BackgroundLoop:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Event | None = None
+        self._pid = 0
         self._leave: Callable[[], None] | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine there and wait for its result.
 
         Raises:
-            RuntimeError: called on that thread itself, which would wait for ever.
+            RuntimeError: called on that thread itself, or in a fork of the process that has it: it would wait for ever.
         """
+        if self._loop is not None and self._pid != os.getpid():
+            coroutine.close()
+            raise RuntimeError(
+                "this was started before the process was forked; start one in each process, after the fork"
+            )
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a blocking call on the thread of the event loop it needs; make it from another thread")
@@ -88,6 +94,7 @@ class BackgroundLoop:
         with self._lock:
             if self._loop is None:
                 ready = threading.Event()
+                self._pid = os.getpid()
                 self._thread = threading.Thread(
                     target=lambda: asyncio.run(self._main(ready)), name=self._name, daemon=True
                 )

@@ -46,6 +46,21 @@ from receiver.consumer import ThreadSubscriber
 serve = ThreadSubscriber(sys.argv[1], print, app="portal").start
 """
 
+STARTED_TOO_EARLY = """
+import os
+from receiver.consumer import ThreadGuard
+guard = ThreadGuard(sys.argv[1], app="portal")
+guard.start()
+child = os.fork()
+if child == 0:
+    try:
+        guard.status({"iss": "https://op", "sub": "u1", "sid": "s1", "aud": "c1"})
+    except RuntimeError as error:
+        print(error, flush=True)
+    sys.exit()
+os.waitpid(child, 0)
+"""
+
 ENDS = """
 serve()
 sys.stdin.readline()
@@ -116,3 +131,11 @@ async def test_a_fork_ends(redis_server: EmbeddedRedis, redis_client: redis.asyn
         assert 1 == await redis_client.zcard(LISTENING)
         end(process)
     assert 0 == await redis_client.zcard(LISTENING)
+
+
+def test_used_in_a_fork(redis_server: EmbeddedRedis) -> None:
+    """A guard that was started before a fork says so there; its thread is not in the fork, and would never answer."""
+    with run(redis_server.url, STARTED_TOO_EARLY) as process:
+        said, _ = process.communicate(timeout=60)
+        assert 0 == process.returncode
+        assert "start one in each process, after the fork" in said
