@@ -68,12 +68,12 @@ class BackgroundLoop:
 
         A signal that Python does not handle ends no interpreter, and neither does `os._exit`.
         """
-        self._leave = functools.partial(self._at_exit, os.getpid(), stop)
+        self._leave = functools.partial(self._at_exit, stop)
         atexit.register(self._leave)
 
-    def _at_exit(self, pid: int, stop: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    def _at_exit(self, stop: Callable[[], Coroutine[Any, Any, object]]) -> None:
         # A fork inherits the call, and has no such thread.
-        if os.getpid() == pid and self._loop is not None:
+        if os.getpid() == self._pid and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.set_default_executor, _InPlace())
             # Nothing is left to be told of an error.
             with contextlib.suppress(Exception):
