@@ -25,8 +25,8 @@ from tests.support.op import OP
 
 COOLDOWN_S = 60.0
 WARM_UP = 500
-MAX_GROWTH_MIB = 32.0
-"""1000 held tokens, a log record each, and the allocator's slack."""
+MAX_GROWTH_MIB = 8.0
+"""1000 held tokens as text, headers that passed, and the allocator's slack: 2 MiB were measured."""
 
 
 @dataclass
