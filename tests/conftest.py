@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 from pathlib import Path
@@ -93,6 +94,15 @@ def _logs_as_before() -> Iterator[None]:
         for handler in logger.handlers[:]:
             if isinstance(handler.formatter, JsonFormatter):
                 logger.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def _garbage_as_before() -> Iterator[None]:
+    """What such a command sets aside from the garbage collector is not among the objects that others look through."""
+    threshold = gc.get_threshold()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
