@@ -104,7 +104,8 @@ class HttpServer(web.Server):
         """
         self.stopping = True
         loop = asyncio.get_running_loop()
-        closing = loop.call_later(min(idle_s, timeout_s), self._close_idle)
+        # Two turns later: what has come in by then was read, though timers may go before sockets in a turn.
+        closing = loop.call_later(min(idle_s, timeout_s), loop.call_soon, loop.call_soon, self._close_idle)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
@@ -165,7 +166,8 @@ class HttpServer(web.Server):
 
     def _close_idle(self) -> None:
         for connection in [*self._fresh, *self._idle]:
-            connection.force_close()
+            if not connection.is_asked:
+                connection.force_close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = cast("Connection", request.protocol)
