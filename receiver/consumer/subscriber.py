@@ -138,6 +138,8 @@ class Subscriber(Reader):
         block_ms = self._block_ms()
         while True:
             entries = await self._stream.read(block_ms=block_ms, count=READ_COUNT)
+            if entries is None:
+                return await self._read()
             for entry in entries:
                 await self._take(entry)
                 self._moved()

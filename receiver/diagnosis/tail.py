@@ -102,7 +102,7 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncGenera
                 await asyncio.sleep(RECONNECT_S)
                 continue
             away = False
-            for entry in entries:
+            for entry in entries or ():
                 yield to_line(entry, stream.cursor or Cursor())
                 stream.take(entry)
 

@@ -86,7 +86,8 @@ class EventLog:
             with answering():
                 if await self._shared.lost():
                     return None
-                return await self._shared.read(block_ms=self._block_ms, count=PAGE)
+                # Where the connection was opened anew `lost` is asked first, by the next call.
+                return await self._shared.read(block_ms=self._block_ms, count=PAGE) or []
         except DependencyError:
             self._shared.doubt()
             raise

@@ -93,6 +93,8 @@ class StreamReader:
     def doubt(self) -> None:
         """The connection was lost: Redis may not be the one it was."""
         self._checked = False
+        # `lost` asks over the next one, before anything is read.
+        self._exchange.link = None
 
     async def lost(self) -> bool:
         """Whether unread entries are gone, or this is another stream; it is then read from its beginning.
@@ -112,13 +114,19 @@ class StreamReader:
         self.cursor = Cursor() if view.before else Cursor.starting(view)
         return True
 
-    async def read(self, *, block_ms: int, count: int = 100) -> list[Entry]:
-        """The next entries, oldest first; empty when none came within so many milliseconds. `take` what was used."""
+    async def read(self, *, block_ms: int, count: int = 100) -> list[Entry] | None:
+        """The next entries, oldest first; empty when none came within so many milliseconds. `take` what was used.
+
+        None where there are some, over a connection that was opened meanwhile: it may lead to another stream. Ask
+        `lost`, and read again.
+        """
         after = self.cursor.entry_id if self.cursor else BEGINNING
+        link = self._exchange.link
         (reply,) = good(await self._exchange([self._xread(after, count, "BLOCK", block_ms)]))
         entries = [to_entry(*pair) for pair in entries_of(reply)]
-        self._checked = bool(entries)
-        return entries
+        is_same = link is None or self._exchange.link is link
+        self._checked = bool(entries) and is_same
+        return entries if is_same or not entries else None
 
     def take(self, entry: Entry) -> None:
         """Go past an entry."""

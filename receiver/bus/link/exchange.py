@@ -114,10 +114,14 @@ class Exchange:
 
     Args:
         client: Owned by the caller.
+
+    Attributes:
+        link: Another object with each connection to a server that is used; None before the first.
     """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
+        self.link: object = None
         self._connection: Any = None
         self._keep_until = 0.0
 
@@ -152,6 +156,8 @@ class Exchange:
         if self._connection is None:
             self._connection = await self._client.connection_pool.get_connection()
             self._keep_until = now + KEEP_S
+        # redis-py opens a connection anew in the same object, and calls this so since 4.2.
+        self.link = self._connection._writer  # noqa: SLF001
         try:
             return await _round_trip(self._connection, packed, count)
         except BaseException:
