@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -26,28 +26,41 @@ type Event struct {
 	accounts         []string
 }
 
-type wire struct {
-	Type *string `json:"type"`
-	ID   *string `json:"id"`
-	Time *string `json:"time"`
-	Data *struct {
-		Iss       *string      `json:"iss"`
-		Sub       *string      `json:"sub"`
-		Sid       *string      `json:"sid"`
-		ClientID  *string      `json:"client_id"`
-		Scope     *string      `json:"scope"`
-		AppliesTo *string      `json:"applies_to"`
-		LogoutAt  json.Number  `json:"logout_at"`
-		Accounts  *[]string    `json:"accounts"`
-		Input     string       `json:"input"`
-		Again     *bool        `json:"reauthenticate"`
-		Sessions  []wireNaming `json:"sessions"`
-	} `json:"data"`
+// object is a JSON object. A struct's members would also be found by names in other letters' case.
+type object map[string]any
+
+func (o object) text(name string) *string {
+	if text, ok := o[name].(string); ok {
+		return &text
+	}
+	return nil
 }
 
-type wireNaming struct {
-	ClientID *string   `json:"client_id"`
-	Keys     *[]string `json:"keys"`
+// optional also takes null, and a member that is missing.
+func (o object) optional(name string) (*string, bool) {
+	text := o.text(name)
+	return text, text != nil || o[name] == nil
+}
+
+// texts gives an array of strings; false where it is another thing.
+func texts(value any) (found []string, ok bool) {
+	items, ok := value.([]any)
+	for _, item := range items {
+		text, isText := item.(string)
+		found, ok = append(found, text), ok && isText
+	}
+	return found, ok
+}
+
+// areNamings tells whether these are `sessions` of the right shape.
+func areNamings(value any) bool {
+	items, ok := value.([]any)
+	for _, item := range items {
+		naming, _ := item.(map[string]any)
+		_, areTexts := texts(naming["keys"])
+		ok = ok && areTexts && object(naming).text("client_id") != nil
+	}
+	return ok || value == nil
 }
 
 var (
@@ -57,53 +70,60 @@ var (
 )
 
 func readEvent(text string) (Event, error) {
-	var read wire
-	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
+	var read object
+	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	if !utf8.ValidString(text) || hasHalfCharacter(text) {
 		return Event{}, errors.New("it is not UTF-8, or has half a character")
 	}
 	if err := decoder.Decode(&read); err != nil {
-		return Event{}, errors.New("it is no JSON object of the right types")
+		return Event{}, errors.New("it is no JSON object")
 	}
 	if _, err := decoder.Token(); err != io.EOF {
 		return Event{}, errors.New("something follows the JSON")
 	}
-	if read.Type == nil || *read.Type != "logout-receiver.eviction.v1" {
+	if kind := read.text("type"); kind == nil || *kind != "logout-receiver.eviction.v1" {
 		return Event{}, errors.New("its type is not of this version")
 	}
-	data := read.Data
-	if read.ID == nil || read.Time == nil || data == nil || data.Iss == nil || data.Scope == nil || data.Accounts == nil {
-		return Event{}, errors.New("a member is missing")
+	given, _ := read["data"].(map[string]any)
+	data := object(given)
+	id, at, iss, scope := read.text("id"), read.text("time"), data.text("iss"), data.text("scope")
+	sub, subFits := data.optional("sub")
+	sid, sidFits := data.optional("sid")
+	client, clientFits := data.optional("client_id")
+	appliesTo, appliesFits := data.optional("applies_to")
+	input, inputFits := data.optional("input")
+	accounts, accountsFit := texts(data["accounts"])
+	if id == nil || at == nil || iss == nil || scope == nil || !(subFits && sidFits && clientFits && appliesFits && inputFits && accountsFit) {
+		return Event{}, errors.New("a member is missing, or of another type")
 	}
-	for _, naming := range data.Sessions {
-		if naming.ClientID == nil || naming.Keys == nil {
-			return Event{}, errors.New("sessions are of another shape")
-		}
+	if !areNamings(data["sessions"]) {
+		return Event{}, errors.New("sessions are of another shape")
 	}
-	received, err := time.Parse(time.RFC3339, *read.Time)
+	received, err := time.Parse(time.RFC3339, *at)
 	if err != nil || received.Unix() < 0 || float64(received.UnixMilli())/1000 > maxDate {
 		return Event{}, errors.New("time is no date")
 	}
-	at := numericDate(data.LogoutAt)
-	if at == nil || !wholeNumber.MatchString(data.LogoutAt.String()) {
+	number, _ := data["logout_at"].(json.Number)
+	logoutAt := numericDate(number)
+	if logoutAt == nil || !wholeNumber.MatchString(number.String()) {
 		return Event{}, errors.New("logout_at is no date")
 	}
-	if data.Sub == nil && data.Sid == nil {
+	if sub == nil && sid == nil {
 		return Event{}, errors.New("it names no user and no session")
 	}
 	source := ofOP
-	if data.Input == "admin" {
+	if input != nil && *input == "admin" {
 		source = ofOrder
-		if data.Again != nil && !*data.Again {
+		if data["reauthenticate"] == false {
 			source = ofOrderOnSessions
 		}
 	}
 	return Event{
-		id: *read.ID, iss: *data.Iss, sub: data.Sub, sid: data.Sid, client: data.ClientID,
-		ofUser:    data.Sid == nil || (*data.Scope == "user" && data.Sub != nil),
-		forClient: data.AppliesTo != nil && *data.AppliesTo == "client", logoutAt: *at, source: source,
-		receivedMs: received.UnixMilli(), accounts: *data.Accounts,
+		id: *id, iss: *iss, sub: sub, sid: sid, client: client,
+		ofUser:    sid == nil || (*scope == "user" && sub != nil),
+		forClient: appliesTo != nil && *appliesTo == "client", logoutAt: *logoutAt, source: source,
+		receivedMs: received.UnixMilli(), accounts: accounts,
 	}, nil
 }
 

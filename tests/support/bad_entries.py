@@ -108,12 +108,14 @@ EVENTS = [
     Bad("logout_at of 300 digits", _raw('"logout_at": 1', '"logout_at": 1' + "0" * 300)),
     Bad("logout_at of 5000 digits", _raw('"logout_at": 1', '"logout_at": 1' + "0" * 5000)),
     Bad("logout_at true", text(logout_at=True)),
+    Bad("logout_at a string", text(logout_at="1")),
     Bad("time a word", text(time="yesterday")),
     Bad("time a number", text(time=5)),
     Bad("time before all time", text(time="0001-01-01T00:00:00+14:00")),
     Bad("time at the end of all time", text(time="9999-12-31T23:59:59.999999Z")),
     Bad("time of no zone", text(time="2026-01-01T00:00:00")),
     Bad("accounts a string", text(accounts="u")),
+    Bad("accounts of null", text(accounts=[None])),
     Bad("sessions of numbers", text(sessions=[1])),
     Bad("no user named", text(sub=None)),
 ]
@@ -125,6 +127,7 @@ TOLERATED = [
     Bad("scope of a newer version", text(scope="device"), heard=True),
     Bad("applies_to of a newer version", text(applies_to="group"), heard=True),
     Bad("member of a newer version", text(data={**event(IN_BETWEEN)["data"], "new": {"a": 1}}, new=[1]), heard=True),
+    Bad("in capitals", text(data={**event(IN_BETWEEN)["data"], "SUB": 5})[:-1] + b', "Data": null}', heard=True),
 ]
 """Not bad at all: what a newer publisher may write."""
 
