@@ -50,6 +50,7 @@ namespace LogoutReceiver
 
         private string _position;
         private long? _number;
+        private long _unnumbered;
         private bool _readAny;
         private long _actFromMs;
         private double _checkedAt;
@@ -126,6 +127,14 @@ namespace LogoutReceiver
             }
         }
 
+        /// <summary>Null for what is no number: an exception here would come again with every read.</summary>
+        private static long? NumberOf(StreamEntry entry)
+        {
+            long number;
+            bool whole = long.TryParse((string)entry["n"], NumberStyles.None, CultureInfo.InvariantCulture, out number);
+            return whole && number > 0 ? number : (long?)null;
+        }
+
         private static long Milliseconds(string entryId)
         {
             return long.Parse(entryId.Substring(0, entryId.IndexOf('-')), CultureInfo.InvariantCulture);
@@ -180,7 +189,7 @@ namespace LogoutReceiver
             long fromMs = (long)Math.Max(0, Math.Min(_actFromMs, startedMs - _options.RememberFor.TotalMilliseconds));
             string position = fromMs.ToString(CultureInfo.InvariantCulture) + "-0";
             StreamEntry? before = await NewestAsync(database, position).ConfigureAwait(false);
-            _number = before == null ? (long?)null : (long)before.Value["n"];
+            _number = before == null ? (long?)null : NumberOf(before.Value);
             _position = position;
             _acknowledgements.BeginAt(_sinceStart);
         }
@@ -206,6 +215,7 @@ namespace LogoutReceiver
                 Reset("Redis has lost its data");
                 _position = "0-0";
                 _number = null;
+                _unnumbered = 0;
                 _readAny = false;
             }
         }
@@ -213,13 +223,7 @@ namespace LogoutReceiver
         private async Task TakeAsync(StreamEntry entry)
         {
             string entryId = (string)entry.Id;
-            long number = (long)entry["n"];
-            if (_number != null && number != _number + 1)
-            {
-                Reset("events between number " + _number + " and " + number + " are gone");
-            }
-
-            _number = number;
+            Count(entryId, NumberOf(entry));
             _position = entryId;
             _readAny = true;
             try
@@ -243,6 +247,25 @@ namespace LogoutReceiver
             {
                 _logger.LogError(error, "Event {EntryId} was not handled", entryId);
             }
+        }
+
+        private void Count(string entryId, long? number)
+        {
+            if (number == null)
+            {
+                // It may have used a number up, or not.
+                _unnumbered++;
+                _logger.LogWarning("Event {EntryId} has no readable number", entryId);
+                return;
+            }
+
+            if (_number != null && (number <= _number || number > _number + 1 + _unnumbered))
+            {
+                Reset("events between number " + _number + " and " + number + " are gone");
+            }
+
+            _number = number;
+            _unnumbered = 0;
         }
 
         private void Reset(string why)

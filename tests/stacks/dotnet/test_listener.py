@@ -148,6 +148,23 @@ async def test_missed_events_are_noticed(
         assert listener.next() == "forget carol carol"
 
 
+@pytest.mark.parametrize("number", [b"abc", b"9" * 300, b"-1", b"\xff", None])
+async def test_an_entry_without_a_number_stops_nothing(
+    receiver: Receiver, redis_client: redis.asyncio.Redis, program: Path, end_point: str, number: bytes | None
+) -> None:
+    """Its event is handled, and the next one follows without a reset, after a restart too."""
+    await order(receiver, "alice")
+    entries: Any = await redis_client.xrange("{logout}:events")
+    [(_, fields)] = entries
+    del fields[b"n"]
+    await redis_client.xadd("{logout}:events", fields if number is None else {**fields, b"n": number})
+    await order(receiver, "bob")
+    for _ in range(2):
+        with Listener(program, end_point) as listener:
+            heard = sorted(listener.next() for _ in range(4))
+            assert ["caught-up", "forget alice alice", "forget alice alice", "forget bob bob"] == heard
+
+
 async def test_the_trace_shows_it(
     receiver: Receiver, redis_client: redis.asyncio.Redis, program: Path, end_point: str
 ) -> None:
