@@ -262,12 +262,17 @@ def login_parameters(scope: Scope, *, state: str, nonce: str | None = None) -> d
 
 def _facts(scope: Scope) -> Facts:
     query = scope.get("query_string", b"").decode("latin-1")
-    return Facts(scope.get("method", ""), scope["path"], query, lambda name: _header(scope, name))
+    # Where a proxy takes the prefix away, the app is told of it and the path is without.
+    prefix, path = scope.get("root_path", ""), scope["path"]
+    path = path if path.startswith(prefix) else prefix + path
+    return Facts(scope.get("method", ""), path, query, lambda name: _header(scope, name))
 
 
 def _header(scope: Scope, name: str) -> str | None:
     wanted = name.encode()
-    return next((value.decode("latin-1") for given, value in scope["headers"] if given == wanted), None)
+    found = [value.decode("latin-1") for given, value in scope["headers"] if given == wanted]
+    # Over HTTP/2 and HTTP/3 browsers send cookies apart (RFC 9113 §8.2.3), and not every server joins them.
+    return ("; " if name == "cookie" else ", ").join(found) if found else None
 
 
 def _amend(message: Message, passage: Passage, session: Any) -> Refusal | None:

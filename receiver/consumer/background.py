@@ -45,6 +45,8 @@ class BackgroundLoop:
 
         Raises:
             RuntimeError: called on that thread itself, or in a fork of the process that has it: it would wait for ever.
+                Or there is no thread left for it.
+            OSError: there is no file descriptor left for it.
         """
         if self._loop is not None and self._pid != os.getpid():
             coroutine.close()
@@ -54,7 +56,11 @@ class BackgroundLoop:
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a blocking call on the thread of the event loop it needs; make it from another thread")
-        loop = self._started()
+        try:
+            loop = self._started()
+        except BaseException:
+            coroutine.close()
+            raise
         # Not in the caller's context: connections that are opened there keep it, and with it a request and its user.
         return contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop).result()
 
@@ -93,21 +99,25 @@ class BackgroundLoop:
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                ready = threading.Event()
-                self._pid = os.getpid()
-                self._thread = threading.Thread(
-                    target=lambda: asyncio.run(self._main(ready)), name=self._name, daemon=True
-                )
-                self._thread.start()
-                ready.wait()
-            assert self._loop is not None  # noqa: S101  # set before `ready`
+                # Made here and not in the thread, so that the caller is told where that fails, and does not wait.
+                loop, closing = asyncio.new_event_loop(), asyncio.Event()
+                thread = threading.Thread(target=_run, args=(loop, closing), name=self._name, daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    loop.close()
+                    raise
+                self._pid, self._thread, self._loop, self._closing = os.getpid(), thread, loop, closing
             return self._loop
 
-    async def _main(self, ready: threading.Event) -> None:
-        closing = asyncio.Event()
-        self._loop, self._closing = asyncio.get_running_loop(), closing
-        ready.set()
-        await closing.wait()
+
+def _run(loop: asyncio.AbstractEventLoop, closing: asyncio.Event) -> None:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(_wait(closing))
+
+
+async def _wait(closing: asyncio.Event) -> None:
+    await closing.wait()
 
 
 class _InPlace(ThreadPoolExecutor):
@@ -179,7 +189,7 @@ class PerProcess(Generic[Kept]):
         self._objects: dict[int, Kept] = {}
 
     def get(self) -> Kept:
-        """This process's own, started on the first call."""
+        """This process's own, started on the first call; where that raises, the next call makes and starts another."""
         return self._objects.get(os.getpid()) or self._begin()
 
     def stop(self) -> None:
@@ -192,5 +202,10 @@ class PerProcess(Generic[Kept]):
         candidate = self._make()
         found = self._objects.setdefault(os.getpid(), candidate)
         if found is candidate:
-            found.start()
+            try:
+                found.start()
+            except BaseException:
+                # Only the call that put it there starts it.
+                del self._objects[os.getpid()]
+                raise
         return found

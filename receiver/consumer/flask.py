@@ -193,7 +193,7 @@ class _Hooks:
 
 def _facts() -> Facts:
     query = request.query_string.decode("latin-1")
-    return Facts(request.method, request.path, query, request.headers.get)
+    return Facts(request.method, request.root_path + request.path, query, request.headers.get)
 
 
 def _usable(session: SessionMixin) -> SessionMixin | None:

@@ -60,7 +60,7 @@ class Facts(NamedTuple):
 
     Attributes:
         method: The request's.
-        path: The request's.
+        path: The request's, as the browser has it: with the prefix the app is mounted at.
         query: What follows the question mark.
         header: Looks up a request header.
     """

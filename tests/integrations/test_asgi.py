@@ -274,3 +274,26 @@ async def test_wrong_order_is_named(world: World) -> None:
     with pytest.raises(RuntimeError, match="put SessionMiddleware around"):
         async with running(guarded) as client:
             await client.get("/")
+
+
+async def test_cookies_sent_apart(world: World) -> None:
+    """A browser's hint that it was refused is read from any of the `cookie` headers HTTP/2 and HTTP/3 have."""
+
+    async def to_the_op(scope: Any, receive: Any, send: Any) -> None:
+        location = "https://op.example/authorize?client_id=portal&response_type=code&state=s1"
+        await PlainTextResponse("", 302, {"location": location})(scope, receive, send)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    guarded = SignOut(to_the_op, world.url, name="portal")
+    scope: dict[str, Any] = {
+        "type": "http", "http_version": "2", "method": "GET", "path": "/login", "session": {},
+        "headers": [(b"cookie", b"theme=dark"), (b"cookie", b"logout_receiver_refused=1")],
+    }  # fmt: skip
+    nothing: Any = None
+    await guarded(scope, nothing, send)
+    await guarded.stop()
+    assert dict(sent[0]["headers"])[b"location"].endswith(b"&prompt=login")
