@@ -99,8 +99,9 @@ class BackgroundLoop:
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                # Made here and not in the thread, so that the caller is told where that fails, and does not wait.
-                loop, closing = asyncio.new_event_loop(), asyncio.Event()
+                # Made here and not in the thread, so that the caller is told where that fails, and does not wait. It
+                # keeps the context it is made in, too.
+                loop, closing = contextvars.Context().run(asyncio.new_event_loop), asyncio.Event()
                 thread = threading.Thread(target=_run, args=(loop, closing), name=self._name, daemon=True)
                 try:
                     thread.start()
