@@ -98,10 +98,8 @@ class SignOut:
 
     def _is_exempt(self, scope: Scope) -> bool:
         # Also as it was sent: some apps route by that.
-        if not self._checkpoint.is_exempt(scope["path"]):
-            return False
-        raw = scope.get("raw_path") or b""
-        return not raw or is_plain(raw.decode("latin-1"))
+        raw = (scope.get("raw_path") or b"/").decode("latin-1")
+        return self._checkpoint.is_exempt(_routed(scope)) and is_plain(raw)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_listen() -> Message:
@@ -262,15 +260,18 @@ def login_parameters(scope: Scope, *, state: str, nonce: str | None = None) -> d
 
 def _facts(scope: Scope) -> Facts:
     query = scope.get("query_string", b"").decode("latin-1")
-    # Where a proxy takes the prefix away, the app is told of it and the path is without.
-    prefix, path = scope.get("root_path", ""), scope["path"]
-    path = path if path.startswith(prefix) else prefix + path
+    path = scope.get("root_path", "") + _routed(scope)
     return Facts(scope.get("method", ""), path, query, lambda name: _header(scope, name))
 
 
+def _routed(scope: Scope) -> str:
+    # Without the prefix, which may have a part that the client chose. A proxy may have taken it away.
+    rest: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return rest if not rest or rest.startswith("/") else scope["path"]
+
+
 def _header(scope: Scope, name: str) -> str | None:
-    wanted = name.encode()
-    found = [value.decode("latin-1") for given, value in scope["headers"] if given == wanted]
+    found = [value.decode("latin-1") for given, value in scope["headers"] if given == name.encode()]
     # Over HTTP/2 and HTTP/3 browsers send cookies apart (RFC 9113 §8.2.3), and not every server joins them.
     return ("; " if name == "cookie" else ", ").join(found) if found else None
 

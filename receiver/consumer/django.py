@@ -73,7 +73,8 @@ class SignOut:
             return self._call_async(request)
         # First of all, so that the process hears from its first request of any kind on.
         guard = self._guards.get()
-        if self._checkpoint.is_exempt(request.path):
+        # Django routes by that; the prefix before it may be the client's choice, by a header that the server takes.
+        if self._checkpoint.is_exempt(request.path_info):
             return self._get_response(request)
         passage = Passage(self._checkpoint, guard.knowledge, lambda: _facts(request))
         session = _session(request)
@@ -91,7 +92,7 @@ class SignOut:
 
     async def _call_async(self, request: HttpRequest) -> HttpResponse:
         guard = self._guards.get()
-        if self._checkpoint.is_exempt(request.path):
+        if self._checkpoint.is_exempt(request.path_info):
             return await self._get_response(request)
         passage = Passage(self._checkpoint, guard.knowledge, lambda: _facts(request))
         await _load(request)

@@ -293,6 +293,16 @@ def test_dot_segments_are_checked(project: World) -> None:
             assert 401 == browser.get(path).status_code, path
 
 
+def test_prefix_is_no_exempt_path(project: World) -> None:
+    """Django routes by what follows the prefix; some servers take that from a header of the request."""
+    with override_settings(LOGOUT_RECEIVER={**settings.LOGOUT_RECEIVER, "EXEMPT": ["/public/"]}):
+        alice = signed_in("alice")
+        project.logout("alice")
+
+        assert 404 == alice.get("/public/page", SCRIPT_NAME="/portal").status_code
+        assert 401 == alice.get("/", SCRIPT_NAME="/public").status_code
+
+
 def test_health(project: World) -> None:
     """A view can ask how this process's listener is."""
     assert (project.url, "django") == (integration.health().redis, integration.health().app)

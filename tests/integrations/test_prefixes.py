@@ -8,7 +8,7 @@ import flask
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from receiver.consumer import asgi
@@ -56,3 +56,21 @@ def test_login_page_of_asgi(world: World, sent: str) -> None:
 
         assert 302 == browser.get(f"{sent}/home").status_code
         assert 200 == browser.get(f"{sent}/login").status_code
+
+
+def test_prefix_is_no_exempt_path(world: World) -> None:
+    """Exempt are paths as the app routes them: what it is mounted at may be the client's choice."""
+
+    async def page(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.path_params["page"])
+
+    inner = asgi.SignOut(
+        Starlette(routes=[Route("/{page}", page), Route("/static/{page}", page)]), world.url, name="portal",
+        claims=lambda _: claims("alice"), exempt=["/static/"], on_eviction=world.hear,
+    )  # fmt: skip
+    with TestClient(Starlette(routes=[Mount("/{tenant}", app=inner)])) as browser:
+        assert 200 == browser.get("/t1/account").status_code
+        world.logout("alice")
+
+        assert 401 == browser.get("/static/account").status_code
+        assert 200 == browser.get("/t1/static/logo").status_code
