@@ -103,7 +103,11 @@ export class Connection {
   }
 }
 
-/** @param {any} template */
+/**
+ * With the app's address and credentials. What else it has set is for its own commands: a prefix would be put before the receiver's keys
+ * too, and nothing be heard; a time limit would end a blocking read.
+ * @param {any} template
+ */
 function duplicate(template) {
   if (kindOf(template) === 'ioredis') {
     return template.duplicate({
@@ -113,9 +117,13 @@ function duplicate(template) {
       connectTimeout: COMMAND_MS,
       retryStrategy: null,
       commandTimeout: undefined,
+      socketTimeout: undefined,
+      blockingTimeout: undefined,
+      keyPrefix: '',
+      enableAutoPipelining: false,
     });
   }
-  const socket = { ...template.options?.socket, connectTimeout: COMMAND_MS, reconnectStrategy: false };
+  const socket = { ...template.options?.socket, connectTimeout: COMMAND_MS, socketTimeout: undefined, reconnectStrategy: false };
   return template.duplicate({ socket, disableOfflineQueue: true, commandOptions: undefined });
 }
 
