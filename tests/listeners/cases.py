@@ -123,10 +123,15 @@ SESSIONS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """An event and a session: what a listener may conclude from this event alone."""
+    """An event and a session: what a listener may conclude from this event alone.
+
+    Attributes:
+        data: Members of `data` that no receiver writes so.
+    """
 
     name: str
     event: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
     claims: dict[str, Any] = field(default_factory=dict)
     account: str | None = None
 
@@ -154,6 +159,11 @@ HEARD = [
     Heard(name="an order on sessions", event={"input": "admin", "reauthenticate": False}, claims={"iat": AT + 60}),
     Heard(name="an order on sessions, given later", event={"input": "admin", "reauthenticate": False},
           claims={"iat": AT + 61}),
+    *(
+        Heard(name=f"an order, {json.dumps(value)} is not false", event={"input": "admin"},
+              data={"reauthenticate": value}, claims={"iat": AT + 61})
+        for value in (0, "false", "", None)
+    ),
     Heard(name="no order that says false", event={"reauthenticate": False}, claims=NEW),
     Heard(name="an order for no client", event={"client_id": None}),
 ]  # fmt: skip

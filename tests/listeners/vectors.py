@@ -63,7 +63,9 @@ def _session(number: int, case: cases.Session) -> dict[str, Any]:
 
 def _heard(case: cases.Heard) -> dict[str, Any]:
     fields: dict[str, Any] = {**cases.EVICTION, **case.event}
-    eviction = Eviction(**fields)
+    event = json.loads(Eviction(**fields).to_json())
+    event["data"] |= case.data
+    eviction = Eviction.from_json(json.dumps(event))
     claims = {
         name: value
         for name, value in {**cases.CLAIMS, "sub": "u", "sid": "s", **case.claims}.items()
@@ -73,7 +75,7 @@ def _heard(case: cases.Heard) -> dict[str, Any]:
     marks.note(eviction, now=0.0)
     heard = marks.judge(from_claims(claims, client_id=cases.CLIENT, home_account_id=case.account))
     return {
-        "name": case.name, "event": json.loads(eviction.to_json()), "claims": claims, "account": case.account,
+        "name": case.name, "event": event, "claims": claims, "account": case.account,
         "answer": "unknown" if heard is None else heard.answer,
     }  # fmt: skip
 

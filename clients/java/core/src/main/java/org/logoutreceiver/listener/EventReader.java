@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.BooleanNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
@@ -45,9 +46,10 @@ final class EventReader {
         }
         boolean isOfUser = text(data, "scope").equals("user") && sub != null || sid == null;
         String input = text(data, "input");
-        Eviction.Source order = data.path("reauthenticate").asBoolean(true)
-                ? Eviction.Source.ORDER
-                : Eviction.Source.ORDER_ON_SESSIONS;
+        // Only `false`: Jackson would convert 0 and "false", too.
+        Eviction.Source order = data.path("reauthenticate").equals(BooleanNode.FALSE)
+                ? Eviction.Source.ORDER_ON_SESSIONS
+                : Eviction.Source.ORDER;
         List<Eviction.Registered> registered = new ArrayList<>();
         for (JsonNode session : array(data, "sessions", true)) {
             registered.add(new Eviction.Registered(text(session, "client_id"), texts(session, "keys")));
