@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -109,4 +111,18 @@ func (l *Listener) open() {
 	if before := l.asking.Swap(redis.NewClient(&options)); before != nil {
 		before.Close()
 	}
+}
+
+// reading makes the client that reads the stream, of one connection. The pool would replace one that was closed between two reads, and
+// tell of no failure: the next may lead to another stream (S5), so it is one.
+func (l *Listener) reading() *redis.Client {
+	options, opened := *l.options, new(atomic.Bool)
+	options.PoolSize = 1
+	options.OnConnect = func(context.Context, *redis.Conn) error {
+		if opened.Swap(true) {
+			return errors.New("the connection was closed")
+		}
+		return nil
+	}
+	return redis.NewClient(&options)
 }

@@ -98,9 +98,7 @@ func (l *Listener) readForEver(ctx context.Context) {
 		pause, isSilent = 100*time.Millisecond, false
 	}
 	for ctx.Err() == nil {
-		options := *l.options
-		options.PoolSize, options.MaxRetries = 1, -1
-		client := redis.NewClient(&options)
+		client := l.reading()
 		err := l.readOn(ctx, client, good)
 		client.Close()
 		l.checked = false
