@@ -1,7 +1,7 @@
 // What the logouts heard lately say: L3 to L6 of docs/listener.md. No I/O.
 
 import { hashOf } from './hash.js';
-import { OF_OP, OF_ORDER, OF_ORDER_ON_SESSIONS, ends } from './marks.js';
+import { ends, sourceOf } from './marks.js';
 import { Table } from './table.js';
 
 /** Slots of one half: with more than 98,304 names the older half gives way, and Redis still has them. */
@@ -53,9 +53,8 @@ export class HeardMarks {
 
   /** @param {import('./types.js').Eviction} eviction @param {number} now milliseconds above 0 */
   note(eviction, now) {
-    const { iss, sub, sid, scope, accounts, logoutAt: at, input, reauthenticate, appliesTo, clientId } = eviction;
-    const source = input !== 'admin' ? OF_OP : reauthenticate ? OF_ORDER : OF_ORDER_ON_SESSIONS;
-    const mark = { at, source, client: appliesTo === 'client' && clientId !== null ? hashOf([clientId]) : ALL, sub: ALL, now };
+    const { iss, sub, sid, scope, accounts, logoutAt: at, appliesTo, clientId } = eviction;
+    const mark = { at, source: sourceOf(eviction), client: appliesTo === 'client' && clientId !== null ? hashOf([clientId]) : ALL, sub: ALL, now };
     if (sid !== null) this.#keep(name('sid', iss, sid), { ...mark, sub: sub === null ? ALL : hashOf([sub]) });
     if (scope !== 'user') return;
     if (sub !== null) this.#keep(name('sub', iss, sub), mark);

@@ -99,9 +99,14 @@ function seconds(/** @type {number | undefined} */ date) {
 const CLOCK_SKEW_S = 60;
 
 /** Whose date a mark has: the OP's, that of an order, that of an order on what was given to apps until then. */
-export const OF_OP = 0;
-export const OF_ORDER = 1;
-export const OF_ORDER_ON_SESSIONS = 2;
+const OF_OP = 0;
+const OF_ORDER = 1;
+const OF_ORDER_ON_SESSIONS = 2;
+
+/** Whose date the `logoutAt` of an event is. */
+export function sourceOf(/** @type {import('./types.js').Eviction} */ { input, reauthenticate }) {
+  return input !== 'admin' ? OF_OP : reauthenticate ? OF_ORDER : OF_ORDER_ON_SESSIONS;
+}
 
 /** @typedef {{ value: number, at: number, source: number }} Mark `value` grows with every logout, `at` is NumericDate seconds */
 

@@ -1,5 +1,6 @@
 // An MSAL client object that outlives a request: it forgets who signs out, and what a refresh under way brings back.
 
+import { ends, numericDate, sourceOf } from './marks.js';
 import { isOver, removeEnded } from './msal.js';
 
 /** Milliseconds after a logout when its memory is looked at again. */
@@ -29,12 +30,16 @@ export class WatchedClient {
   }
 
   /** Drop who was signed out: an account that is named goes, no matter which of its sessions ended, but for a later sign-in. */
-  async hear(/** @type {import('./types.js').Eviction} */ { accounts, appliesTo, clientId, logoutAt }) {
+  async hear(/** @type {import('./types.js').Eviction} */ eviction) {
+    const { accounts, appliesTo, clientId, logoutAt } = eviction;
+    const mark = { at: logoutAt, source: sourceOf(eviction) };
     const among = accounts.length > 0 ? new Set(accounts) : undefined;
     await this.forget(among, async (of) => {
       const named = among !== undefined && (appliesTo === 'tenant' || clientId === null || clientId === of.clientId);
-      return named ? !(of.claims?.auth_time > logoutAt) : isOver(this.#listener, of);
+      return named ? ends(mark, datesOf(of.claims), false) : isOver(this.#listener, of);
     });
     for (const ms of LOOK_AGAIN_MS) setTimeout(() => this.forget(among).catch(() => {}), ms).unref();
   }
 }
+
+const datesOf = (/** @type {Record<string, unknown> | undefined} */ claims) => ({ authTime: numericDate(claims?.auth_time), iat: numericDate(claims?.iat) });
