@@ -156,8 +156,9 @@ class Exchange:
         if self._connection is None:
             self._connection = await self._client.connection_pool.get_connection()
             self._keep_until = now + KEEP_S
-        # redis-py opens a connection anew in the same object, and calls this so since 4.2.
-        self.link = self._connection._writer  # noqa: SLF001
+        # redis-py opens a connection anew in the same object. It has called this so since 4.2; should it no longer, a
+        # connection that was replaced within a read is not seen, and reading goes on.
+        self.link = getattr(self._connection, "_writer", None)
         try:
             return await _round_trip(self._connection, packed, count)
         except BaseException:
