@@ -69,7 +69,7 @@ export interface RequestOptions<Request = any> {
   account?(request: Request): string | null | undefined;
   /** Where a browser that was refused is sent; without it the answer is 401. */
   loginUrl?: string;
-  /** Paths that are not checked: `/healthz` exactly, `/static/` and all below it. */
+  /** Paths that are not checked, without the path a router is mounted at: `/healthz` exactly, `/static/` and all below it. */
   exempt?: string[];
 }
 

@@ -10,7 +10,7 @@ import { RULES, judge, looksAt, rememberWayBack } from './requests.js';
 export function connectMiddleware(listener, options) {
   if (typeof options?.originalUrl === 'string' || options?.socket) throw new TypeError('express makes the middleware: app.use(logout.express())');
   check(options, RULES, []);
-  const look = looksAt(listener, options, pathOf);
+  const look = looksAt(listener, options, routedPathOf);
   return (/** @type {any} */ request, /** @type {any} */ response, /** @type {(error?: unknown) => void} */ next) => {
     let asked;
     try {
@@ -31,6 +31,9 @@ export function connectMiddleware(listener, options) {
 }
 
 const pathOf = (/** @type {any} */ request) => (request.originalUrl ?? request.url).split('?')[0];
+
+// Without the path that a router is mounted at: below a parameter the client chooses that.
+const routedPathOf = (/** @type {any} */ request) => request.url.split('?')[0];
 
 /** A new, empty session in its place, in express-session, cookie-session and what is like them. */
 async function dropSession(/** @type {any} */ request) {

@@ -150,6 +150,21 @@ describe('exempt paths', () => {
   });
 });
 
+describe('a router mounted below a parameter', () => {
+  it('has exempt paths of its own: the client cannot choose one by the parameter', async () => {
+    const logout = await listening();
+    const router = express.Router({ mergeParams: true });
+    router.use(logout.express({ claims: () => assert.fail('asked'), exempt: ['/static/'] }));
+    router.get(['/account', '/static/style'], (request, response) => response.json({ tenant: request.params.tenant }));
+    const app = express().use(session({ secret: SECRET, resave: false, saveUninitialized: false }), express.Router().use('/:tenant', router));
+    const server = app.listen(0);
+    await once(server, 'listening');
+    closing.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
+    const browse = browser(`http://127.0.0.1:${server.address().port}`);
+    assert.deepEqual([(await browse('/static/account')).status, (await browse('/shop/static/style')).status], [500, 200]);
+  });
+});
+
 describe('what cannot be told', () => {
   for (const whenUnknown of ['serve', 'refuse']) {
     it(`is ${whenUnknown === 'serve' ? 'served' : 'refused'}, as the app chose`, async () => {
