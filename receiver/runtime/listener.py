@@ -34,6 +34,10 @@ INTERNAL_DRAIN_S = 0.2
 BACKLOG = 128
 """Connections the kernel keeps until they are accepted."""
 
+HANDSHAKE_S = 0.25
+"""Seconds in which connections that have begun can be completed once no new one is let in: a round trip to the client,
+or one more when its first answer is lost. A client takes its own for complete before it is, and sends its request."""
+
 IDLE_S = 1.0
 """Seconds an idle connection may still carry a request once the port is closed. A client that sends just then would
 find it cut; most clients send their next request sooner."""
@@ -79,23 +83,31 @@ class Listener:
         A connection is closed after its next answer, an idle one after `IDLE_S` seconds, any other after `timeout_s`.
         """
         self.announce_stop()
-        await self._stop_accepting()
+        await self._stop_accepting(min(HANDSHAKE_S, timeout_s / 10))
         await self._server.drain(idle_s=IDLE_S, timeout_s=timeout_s)
 
-    async def _stop_accepting(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _stop_accepting(self, handshake_s: float) -> None:
         self._accepting.close()
         for listening in self._sockets:
-            # Where newcomers cannot be refused there is one at a time.
-            listening.listen(0)
-            refuse_newcomers(listening)
             listening.setblocking(False)
+            if not refuse_newcomers(listening):
+                # One at a time then. Not where they are refused: with a short queue the kernel would drop the last step
+                # of connections that have begun, whose clients take them for complete.
+                listening.listen(0)
+        await self._accept_all()
+        await asyncio.sleep(handshake_s)
+        await self._accept_all()
+        for listening in self._sockets:
+            listening.close()
+
+    async def _accept_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        for listening in self._sockets:
             with contextlib.suppress(OSError):
                 while True:
                     accepted, _ = listening.accept()
                     accepted.setblocking(False)
                     await loop.connect_accepted_socket(self._server, accepted)
-            listening.close()
 
 
 async def open_internal(app: web.Application, settings: InternalSettings, stack: AsyncExitStack) -> int:

@@ -28,12 +28,14 @@ _PROGRAM = b"".join(
 """Classic BPF, as in the kernel's Documentation/networking/filter.rst."""
 
 
-def refuse_newcomers(listening: socket.socket) -> None:
-    """Have the kernel drop what would begin a connection to it; on other systems than Linux nothing changes."""
+def refuse_newcomers(listening: socket.socket) -> bool:
+    """Have the kernel drop what would begin a connection to it; False where it cannot, as on systems beside Linux."""
     if sys.platform != "linux":
-        return
+        return False
     steps = ctypes.create_string_buffer(_PROGRAM, len(_PROGRAM))
     # Sandboxes may not offer it; then the moment between the two calls remains.
     with contextlib.suppress(OSError):
         filter_ = struct.pack("HP", len(_PROGRAM) // 8, ctypes.addressof(steps))
         listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_)
+        return True
+    return False

@@ -47,6 +47,24 @@ class JustThen:
             raise
 
 
+class CompleteLater:
+    """The listening socket; a connection at it is not complete yet when it is looked for first."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+        self._looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listening, name)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As of the socket."""
+        self._looks += 1
+        if self._looks == 1:
+            raise BlockingIOError
+        return self._listening.accept()
+
+
 @pytest.fixture
 async def listener() -> AsyncIterator[Listener]:
     """An open port."""
@@ -87,3 +105,35 @@ async def test_what_waits_at_the_port_is_answered(listener: Listener) -> None:
     for client in waiting:
         assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
         client.close()
+
+
+async def test_a_connection_is_complete_a_moment_later(listener: Listener) -> None:
+    """Its client took it for complete already, and has sent a request, which is answered."""
+    later = CompleteLater(listener._sockets[0])
+    listener._accepting.close()
+    listener._sockets = [later]  # type: ignore[list-item]
+    with socket.create_connection(("127.0.0.1", listener.port)) as client:
+        client.sendall(REQUEST)
+
+        await listener.drain(5)
+
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told to complete no further connection")
+async def test_the_queue_of_the_port_is_not_shortened(listener: Listener) -> None:
+    """The kernel would reset connections that have begun, which their clients take for complete."""
+    [listening] = listener._sockets
+    shortened: list[int] = []
+
+    class Queue:
+        """The listening socket, of which its queue is noted."""
+
+        def __getattr__(self, name: str) -> Any:
+            return shortened.append if name == "listen" else getattr(listening, name)
+
+    listener._sockets = [Queue()]  # type: ignore[list-item]
+
+    await listener.drain(1)
+
+    assert [] == shortened
