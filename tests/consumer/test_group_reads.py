@@ -303,7 +303,16 @@ async def test_a_worker_that_knows_nothing(redis_client: redis.asyncio.Redis) ->
 
 
 @pytest.mark.parametrize(
-    ("lease", "is_given"), [(None, True), (NOW_MS, True), (NOW_MS + 1, False), ("x", True), ("", True)]
+    ("lease", "is_given"),
+    [
+        (None, True),
+        (NOW_MS, True),
+        (NOW_MS + 1, False),
+        (NOW_MS + LEASE_MS, False),
+        (NOW_MS + LEASE_MS + 1, True),
+        ("x", True),
+        ("", True),
+    ],
 )
 async def test_who_does_the_reset(redis_client: redis.asyncio.Redis, lease: Any, *, is_given: bool) -> None:
     """One that is due is given to one worker at a time."""

@@ -87,7 +87,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/layouts/spring.py": ("tests/core/test_layouts.py",),
     "core/layouts/wrapped.py": FORMS,
     "bus/lua/acknowledge.lua": ("tests/consumer/test_ack_script.py",),
-    "bus/lua/claim.lua": GROUP_STATE,
+    "bus/lua/claim.lua": (*GROUP_STATE, "tests/chaos/test_clock_set_back.py"),
     "bus/lua/cut.lua": ("tests/evictor/test_cut_script.py",),
     "bus/lua/epoch.lua": ("tests/consumer/test_epoch.py",),
     "bus/lua/keep.lua": GROUP_STATE,
@@ -283,6 +283,11 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
         ): "a list of that length is trimmed to itself",
     },
     "bus/lua/claim.lua": {
+        (
+            "for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], first, '+', 100)) do",
+            "100 to 101",
+        ): A_BOUND,
+        ("if noted and noted > now then", "> to >="): "now is noted as now",
         FIRST_ENTRY: "of two entries the first is looked at, too",
         (
             "for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], first, '+', 100)) do",

@@ -5,6 +5,9 @@
 -- worker lives it has the entry in memory and handles it; keep.lua notes that. When the worker is dead such entries are
 -- missed: all that there are cause one reset.
 --
+-- An entry that was handed out before Redis's clock was set back has been idle for 0 ms until the clock has caught up. So
+-- what has been idle for 0 ms counts as handed out now, in the same hands; and a sign of life that is still to come, too.
+--
 -- KEYS: 1 events, 2 state of the group
 -- ARGV: 1 group, 2 worker, 3 milliseconds without a sign of life, 4 the same for workers that hold nothing, 5 entries
 --       looked at in one call, 6 where to look from: '-' at first, then what the call before returned
@@ -19,6 +22,10 @@ local dead = {}
 local function is_dead(worker)
   if dead[worker] == nil then
     local noted = tonumber(redis.call('HGET', KEYS[2], 'holds:' .. worker) or '')
+    if noted and noted > now then
+      noted = now
+      redis.call('HSET', KEYS[2], 'holds:' .. worker, string.format('%.0f', now))
+    end
     dead[worker] = not noted or now - noted >= tonumber(ARGV[3])
   end
   return dead[worker]
@@ -41,6 +48,12 @@ end
 
 local taken = false
 if first then
+  for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], first, '+', 100)) do
+    local id = pending[1]
+    if pending[3] == 0 and #redis.call('XRANGE', KEYS[1], id, id) > 0 then
+      redis.call('XCLAIM', KEYS[1], ARGV[1], pending[2], 0, id, 'JUSTID')
+    end
+  end
   for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], first, '+', 100)) do
     local id = pending[1]
     if #redis.call('XRANGE', KEYS[1], id, id) > 0 then

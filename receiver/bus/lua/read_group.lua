@@ -134,7 +134,9 @@ if #entries > 0 then note() end
 
 local reset = redis.call('HGET', KEYS[2], 'reset') or ''
 if reset ~= '' then
-  if (tonumber(redis.call('HGET', KEYS[2], 'lease') or '0') or 0) > now then
+  local leased = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0') or 0
+  -- One that ends later than any can was noted before Redis's clock was set back.
+  if leased > now and leased <= now + tonumber(ARGV[8]) then
     reset = ''
   else
     redis.call('HSET', KEYS[2], 'lease', string.format('%.0f', now + tonumber(ARGV[8])))
