@@ -17,7 +17,7 @@ from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.audit import log as audit_log
 from receiver.ingress.keys import held, key_store
 from receiver.ingress.outbox import publisher as outbox_publisher
-from receiver.runtime import loop_lag, redis_watch
+from receiver.runtime import listener, loop_lag, redis_watch
 from receiver.tasks import Backoff
 
 if TYPE_CHECKING:
@@ -69,3 +69,5 @@ def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     for reading in (subscriber, consumer_group, share):
         monkeypatch.setattr(reading, "BLOCK_S", BLOCK_S)
     monkeypatch.setattr(consumer_jobs, "RESTART", QUICK)
+    # On loopback the kernel completes a connection at once.
+    monkeypatch.setattr(listener, "HANDSHAKE_S", 0.0)
