@@ -371,7 +371,7 @@ ARGUED: dict[str, dict[tuple[str, str], str]] = {
         ): A_BOUND,
         ("if #entries > 0 then note() end", "> to >="): "what is noted already is written again",
         (
-            "if (tonumber(redis.call('HGET', KEYS[2], 'lease') or '0') or 0) > now then",
+            "local leased = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0') or 0",
             "0 to 1",
         ): "a lease of 1970 is over, too",
         ("if #entries > 0 then", "0 to 1"): "where the group stands says the same, and takes longer to ask",
