@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mutations import lua, python, trial
-from tests.mutations.table import ARGUED, TESTS
+from tests.mutations.argued import ARGUED
+from tests.mutations.table import TESTS
 from tests.mutations.trial import PACKAGE, Trial
 from tests.mutations.verdicts import KEPT_IN, Verdicts, digest_of
 

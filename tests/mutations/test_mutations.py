@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.mutations import lua, python, trial
+from tests.mutations.argued import ARGUED
 from tests.mutations.lua import NO_COMMAND
-from tests.mutations.table import ARGUED, TESTS
+from tests.mutations.table import TESTS
 from tests.mutations.trial import NOTICED, PACKAGE, SURVIVED, Trial, results
 from tests.mutations.verdicts import Verdicts, digest_of
 
