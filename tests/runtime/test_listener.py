@@ -21,19 +21,24 @@ SYN_SENT = 2
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-class JustThen:
-    """The listening socket; a client comes in the moment after the last connection was accepted.
+class Watched:
+    """The listening socket; its calls can be changed by subclasses."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listening, name)
+
+
+class JustThen(Watched):
+    """A client comes in the moment after the last connection was accepted.
 
     Attributes:
         state: Of its connection, right then; on loopback the kernel completes one at once, or does not.
     """
 
-    def __init__(self, listening: socket.socket) -> None:
-        self._listening = listening
-        self.state = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._listening, name)
+    state = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
         """As of the socket."""
@@ -47,15 +52,10 @@ class JustThen:
             raise
 
 
-class CompleteLater:
-    """The listening socket; a connection at it is not complete yet when it is looked for first."""
+class CompleteLater(Watched):
+    """A connection is not complete yet when it is looked for first."""
 
-    def __init__(self, listening: socket.socket) -> None:
-        self._listening = listening
-        self._looks = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._listening, name)
+    _looks = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
         """As of the socket."""
@@ -63,6 +63,18 @@ class CompleteLater:
         if self._looks == 1:
             raise BlockingIOError
         return self._listening.accept()
+
+
+class Queue(Watched):
+    """Its queue is noted when it is set anew."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__(listening)
+        self.lengths: list[int] = []
+
+    def listen(self, length: int) -> None:
+        """As of the socket."""
+        self.lengths.append(length)
 
 
 @pytest.fixture
@@ -123,17 +135,9 @@ async def test_a_connection_is_complete_a_moment_later(listener: Listener) -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told to complete no further connection")
 async def test_the_queue_of_the_port_is_not_shortened(listener: Listener) -> None:
     """The kernel would reset connections that have begun, which their clients take for complete."""
-    [listening] = listener._sockets
-    shortened: list[int] = []
-
-    class Queue:
-        """The listening socket, of which its queue is noted."""
-
-        def __getattr__(self, name: str) -> Any:
-            return shortened.append if name == "listen" else getattr(listening, name)
-
-    listener._sockets = [Queue()]  # type: ignore[list-item]
+    queue = Queue(listener._sockets[0])
+    listener._sockets = [queue]  # type: ignore[list-item]
 
     await listener.drain(1)
 
-    assert [] == shortened
+    assert [] == queue.lengths
