@@ -46,8 +46,8 @@ class Rechecker:
         self._caches = caches
         self._finder = finder
         self._examiner = examiner
-        # What each step failed with last, until it works: an outage of hours is said once.
-        self._said: dict[str, str] = {}
+        # What each step has failed with, until it works: an outage of hours is said once, and two at a time as well.
+        self._said: dict[str, set[str]] = {}
 
     async def run(self) -> None:
         """Work until cancelled; outages are waited out."""
@@ -106,10 +106,11 @@ class Rechecker:
             raise failure
 
     def _say(self, step: str, error: BaseException) -> None:
-        said = describe(error)
-        if self._said.get(step) != said:
-            self._said[step] = said
+        error_text = describe(error)
+        said = self._said.setdefault(step, set())
+        if error_text not in said:
+            said.add(error_text)
             emit(
-                log, logging.WARNING, "recheck.failed", error=said,
+                log, logging.WARNING, "recheck.failed", error=error_text,
                 action="it is done when Redis answers; until then tokens that an app writes back stay",
             )  # fmt: skip

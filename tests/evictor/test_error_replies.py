@@ -125,5 +125,19 @@ async def test_an_outage_is_said_once(
         await until(partial(_is_gone, world.redis, "{logout}:rechecks"))
 
 
+async def test_an_outage_with_two_errors_by_turns(
+    relay: Refusing, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each error is said once, however often they follow one another."""
+    del world
+    monkeypatch.setattr("receiver.evictor.recheck.LOOK_S", 0.01)
+
+    for error in ("BUSY", "LOADING", "BUSY", "LOADING"):
+        relay.refuse(ERRORS[error])
+        await until(partial(_is_refused, relay, relay.refused.total() + 40))
+
+    assert 2 == sum(record.getMessage() == "recheck.failed" for record in caplog.records)
+
+
 async def _is_gone(client: redis.asyncio.Redis, key: str) -> bool:
     return not await client.exists(key)
