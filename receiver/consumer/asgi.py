@@ -271,7 +271,8 @@ def _routed(scope: Scope) -> str:
 
 
 def _header(scope: Scope, name: str) -> str | None:
-    found = [value.decode("latin-1") for given, value in scope["headers"] if given == name.encode()]
+    wanted = name.encode()
+    found = [value.decode("latin-1") for given, value in scope["headers"] if given == wanted]
     # Over HTTP/2 and HTTP/3 browsers send cookies apart (RFC 9113 §8.2.3), and not every server joins them.
     return ("; " if name == "cookie" else ", ").join(found) if found else None
 

@@ -114,11 +114,7 @@ class BackgroundLoop:
 
 def _run(loop: asyncio.AbstractEventLoop, closing: asyncio.Event) -> None:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(_wait(closing))
-
-
-async def _wait(closing: asyncio.Event) -> None:
-    await closing.wait()
+        runner.run(closing.wait())
 
 
 class _InPlace(ThreadPoolExecutor):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handling:
-    """The same for both.
+    """What `Evictor` and `Examiner` have in common.
 
     Attributes:
         caches: As configured.

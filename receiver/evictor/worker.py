@@ -193,7 +193,7 @@ async def working(
         add_probes(app, worker.state, metrics.registry)
         worker.internal_port = await open_internal(app, settings.internal, stack)
         subscriber = Share(
-            settings.redis.url, _handling(evictor.evict), app=NAME, on_reset=_handling(watcher.flush),
+            settings.redis.url, _telling_outages(evictor.evict), app=NAME, on_reset=_telling_outages(watcher.flush),
             prefix=settings.redis.prefix, max_tries=FOR_EVER, min_idle_s=settings.evictor.take_over_s,
             **settings.redis.options,
         )  # fmt: skip
@@ -234,7 +234,7 @@ def _revoker(settings: Settings, metrics: EvictorMetrics) -> Revoker:
     )
 
 
-def _handling(do: Callable[_P, Awaitable[Any]]) -> Callable[_P, Awaitable[Any]]:
+def _telling_outages(do: Callable[_P, Awaitable[Any]]) -> Callable[_P, Awaitable[Any]]:
     """What a subscriber calls: it tries again what Redis did not answer, and says so in one line."""
 
     async def handle(*arguments: _P.args, **named: _P.kwargs) -> Any:

@@ -126,7 +126,7 @@ class Exchange:
         self._keep_until = 0.0
 
     async def __call__(self, commands: Sequence[Command]) -> list[Any]:
-        """As `exchange`."""
+        """As `packed`, of commands that are not packed yet."""
         return await self.packed(b"".join(map(pack, commands)), len(commands))
 
     async def packed(self, packed: bytes, count: int) -> list[Any]:
