@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
 from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.errors import SourceError
-from receiver.outbound.fetch import Fetcher, NoAnswer
+from receiver.outbound.fetch import FORM, Fetcher, NoAnswer, basic_authorization
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,11 +81,9 @@ class AccessTokens:
         settings, tenant = self._settings, self._tenant
         endpoint = settings.token_endpoint or await self._discover()
         form = {"grant_type": "client_credentials", **({"scope": settings.scope} if settings.scope else {})}
-        # RFC 6749 §2.3.1: both are form-encoded first.
-        pair = f"{quote_plus(settings.client_id or '')}:{quote_plus(settings.load_secret())}"
         answer = await self._fetcher.call(
-            "POST", endpoint, urlencode(form).encode(), "application/x-www-form-urlencoded", tenant=tenant.name,
-            allow_http=tenant.allow_http, authorization=f"Basic {base64.b64encode(pair.encode()).decode()}",
+            "POST", endpoint, urlencode(form).encode(), FORM, tenant=tenant.name, allow_http=tenant.allow_http,
+            authorization=basic_authorization(settings.client_id or "", settings.load_secret()),
         )  # fmt: skip
         if isinstance(answer, NoAnswer):
             raise SourceError(answer.reason)

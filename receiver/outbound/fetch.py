@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote_plus, urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -30,6 +31,9 @@ MAX_REDIRECTS = 2
 
 TRIES = 5
 """Times a document that no logout waits for is asked for, as long as the host answers with a `Retry-After`."""
+
+FORM = "application/x-www-form-urlencoded"
+"""Media type of `urlencode`'s text."""
 
 _PAUSING = frozenset({429, 503})
 """Statuses with a `Retry-After` that is obeyed (RFC 6585 §4, RFC 9110 §15.6.4)."""
@@ -165,23 +169,6 @@ class Fetcher:
             raise FetchError(f"{url}: the answer is not a JSON object")
         return document
 
-    async def post_form(
-        self, url: str, form: Mapping[str, str], *, tenant: str, allow_http: bool, authorization: str | None = None
-    ) -> Answer | NoAnswer:
-        """Send a form once; redirects are not followed, and nothing is raised for what the other side does.
-
-        Args:
-            url: From the configuration or from a discovery document, never from a token.
-            form: Sent as `application/x-www-form-urlencoded`.
-            tenant: The OP's tenant.
-            allow_http: Whether plain http outside loopback is acceptable.
-            authorization: Value of the `Authorization` header.
-        """
-        return await self.call(
-            "POST", url, urlencode(form).encode(), "application/x-www-form-urlencoded", tenant=tenant,
-            allow_http=allow_http, authorization=authorization, reads_success=False,
-        )  # fmt: skip
-
     async def call(
         self, method: str, url: str, body: bytes | None = None, media_type: str = "application/json", *, tenant: str,
         allow_http: bool, authorization: str | None = None, reads_success: bool = True,
@@ -285,6 +272,13 @@ def is_acceptable(url: str, *, allow_http: bool) -> bool:
         return False
     local = parts.hostname in LOOPBACK_HOSTS
     return parts.scheme == "https" or (parts.scheme == "http" and (allow_http or local))
+
+
+def basic_authorization(client_id: str, secret: str) -> str:
+    """The `Authorization` header of a client that shows its secret at a token or revocation endpoint."""
+    # RFC 6749 §2.3.1: both are form-encoded before they are joined, so that a colon in the id stays its own.
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def _as_given(url: str) -> URL:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from receiver.errors import ConfigurationError, SourceError
-from receiver.outbound.fetch import Fetcher, NoAnswer
+from receiver.outbound.fetch import FORM, Fetcher, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,9 +117,7 @@ class _Way:
         """Nothing: the connections are the fetcher's."""
 
     def _send(self, method: str, url: str, body: bytes | None) -> _Answer:
-        call = self._fetcher.call(
-            method, url, body, "application/x-www-form-urlencoded", tenant=self._tenant, allow_http=False
-        )
+        call = self._fetcher.call(method, url, body, FORM, tenant=self._tenant, allow_http=False)
         answer = asyncio.run_coroutine_threadsafe(call, self._loop).result()
         if isinstance(answer, NoAnswer):
             raise SourceError(answer.reason)

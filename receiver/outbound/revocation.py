@@ -14,10 +14,11 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from receiver.errors import without_passwords
 from receiver.ops.logs import emit
-from receiver.outbound.fetch import Fetcher, NoAnswer
+from receiver.outbound.fetch import FORM, Fetcher, NoAnswer
 from receiver.outbound.revocation_endpoint import RevocationEndpoint, TenantRevocation
 from receiver.outbound.revocation_request import Outcome, RevocationClient, build_request, is_refresh_token, judge
 from receiver.tasks import cancel, finish
@@ -245,13 +246,10 @@ class Revoker:
                     return self._no_endpoint(name, reason)
                 continue
             self._forget("no_endpoint", name)
-            answer = await self._fetcher.post_form(
-                found.url,
-                request.form,
-                tenant=name,
-                authorization=request.authorization,
-                allow_http=lane.tenant.allow_http,
-            )
+            answer = await self._fetcher.call(
+                "POST", found.url, urlencode(request.form).encode(), FORM, tenant=name,
+                allow_http=lane.tenant.allow_http, authorization=request.authorization, reads_success=False,
+            )  # fmt: skip
             if isinstance(answer, NoAnswer):
                 reason = answer.reason
                 continue

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus
+
+from receiver.outbound.fetch import basic_authorization
+from receiver.outbound.turns import retry_after_s
 
 if TYPE_CHECKING:
     from receiver.ops.revocation_settings import ClientAuthentication
@@ -113,9 +113,7 @@ def build_request(client_id: str, client: RevocationClient, refresh_token: str) 
     secret = client.secret or ""
     match client.method:
         case "client_secret_basic":
-            # RFC 6749 §2.3.1: both are form-encoded before they are joined, so that a colon in the id stays its own.
-            pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
-            return RevocationRequest(form, "Basic " + base64.b64encode(pair.encode()).decode())
+            return RevocationRequest(form, basic_authorization(client_id, secret))
         case "client_secret_post":
             return RevocationRequest({**form, "client_id": client_id, "client_secret": secret}, None)
         case "none":
@@ -133,7 +131,9 @@ def judge(answer: Answer, now_s: float) -> RevocationAnswer:
     if 200 <= status < 300:  # noqa: PLR2004  # HTTP; some OPs send 204
         return RevocationAnswer(Outcome.OK)
     if status == 429 or status >= 500:  # noqa: PLR2004  # HTTP
-        return RevocationAnswer(None, f"http_{status}", wait_s=_retry_after_s(answer.retry_after, now_s))
+        asked_s = retry_after_s(answer.retry_after, now_s)
+        wait_s = None if asked_s is None else min(asked_s, MAX_RETRY_AFTER_S)
+        return RevocationAnswer(None, f"http_{status}", wait_s=wait_s)
     error = _error(answer)
     return RevocationAnswer(Outcome.REFUSED, error, _ACTIONS.get(error, _OTHER_ACTION))
 
@@ -151,13 +151,3 @@ def _error(answer: Answer) -> str:
     if isinstance(error, str) and error in _ERRORS:
         return error
     return "invalid_client" if answer.status == 401 else f"http_{answer.status}"  # noqa: PLR2004  # HTTP
-
-
-def _retry_after_s(value: str | None, now_s: float) -> float | None:
-    if value is None:
-        return None
-    try:
-        wait_s = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - now_s
-    except (ValueError, OverflowError):
-        return None
-    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)

@@ -172,14 +172,16 @@ def retry_after_s(value: str | None, now_s: float) -> float | None:
     """Seconds a `Retry-After` header asks for (RFC 9110 §10.2.3); None when it asks for nothing readable.
 
     Args:
-        value: The header: seconds, or an HTTP date.
+        value: The header: digits, or an HTTP date.
         now_s: NumericDate seconds.
+
+    Returns:
+        Never below zero, and without a limit: a number of some hundred digits is infinity.
     """
     if value is None:
         return None
-    # A number of some hundred digits is one to Python, and none that can be waited for.
-    with contextlib.suppress(ValueError, OverflowError):
-        return max(0.0, float(int(value)))
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now_s)
-    return None
+    try:
+        wait_s = float(value) if value.isdecimal() else parsedate_to_datetime(value).timestamp() - now_s
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, wait_s)
