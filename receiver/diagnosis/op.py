@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.errors import FetchError, JWKSUnavailableError
-from receiver.outbound.egress import egresses_of
+from receiver.outbound.egress import ways_of
 from receiver.outbound.fetch import Fetcher
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class DatingFetcher(Fetcher):
     """
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.outbound, egresses_of(settings))
+        super().__init__(settings.outbound, ways_of(settings))
         self.ahead_s: dict[str, float] = {}
 
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:

@@ -14,7 +14,7 @@ from receiver.bus.streams import StreamNotes
 from receiver.core.signals.delivery import POLL, PUSH, delivery_of, is_method, is_reachable
 from receiver.errors import ConfigurationError
 from receiver.outbound.access_tokens import AccessTokens
-from receiver.outbound.egress import egresses_of
+from receiver.outbound.egress import ways_of
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.transmitter import TransmitterClient
 
@@ -183,7 +183,7 @@ async def _open(settings: Settings, name: str) -> AsyncIterator[Stream]:
     if of_tenant.ssf.access is None:
         raise ConfigurationError(f"tenant {name}: ssf.access says how we reach the transmitter; set it")
     transmitter = of_tenant.ssf.to_transmitter(of_tenant.to_tenant())
-    async with Fetcher(settings.outbound, egresses_of(settings)) as fetcher:
+    async with Fetcher(settings.outbound, ways_of(settings)) as fetcher:
         tokens = AccessTokens(of_tenant.ssf.access, transmitter.tenant, fetcher)
         yield Stream(
             settings=of_tenant.ssf,

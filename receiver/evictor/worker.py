@@ -38,7 +38,7 @@ from receiver.evictor.watch import LEASE_S, CacheWatcher
 from receiver.ops.evictor_metrics import EvictorMetrics
 from receiver.ops.logs import emit
 from receiver.ops.redis_settings import EMBEDDED
-from receiver.outbound.egress import Ways, egresses_of
+from receiver.outbound.egress import ways_of
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker, revocations_of
 from receiver.runtime import process
@@ -115,7 +115,7 @@ class Worker(process.Composition):
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Let another worker go on with these settings; a part of `runtime.reload.Reload`."""
         # What can fail of making one fails here, where the old one goes on.
-        Ways(egresses_of(settings))
+        ways_of(settings)
         revocations_of(settings.all_tenants)
         for place in (settings.redis, *(cache.redis for cache in settings.caches if cache.redis)):
             place.check_files()
@@ -229,7 +229,7 @@ def _check(settings: Settings) -> None:
 def _revoker(settings: Settings, metrics: EvictorMetrics) -> Revoker:
     return Revoker(
         revocations_of(settings.all_tenants),
-        Fetcher(settings.outbound, egresses_of(settings)),
+        Fetcher(settings.outbound, ways_of(settings)),
         count=lambda tenant, outcome: metrics.revocations.labels(tenant, outcome).inc(),
     )
 

@@ -28,7 +28,7 @@ from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT, AuditSettings
 from receiver.ops.process_metrics import at_zero
 from receiver.ops.redis_settings import EMBEDDED, RedisSettings
-from receiver.outbound.egress import Ways, egresses_of
+from receiver.outbound.egress import ways_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ def following_tenants(
         # What has not changed stays the same object: requests in flight compare them.
         kept = {tenant.name: tenant for tenant in tenants}
         used = [kept[tenant.name] if kept.get(tenant.name) == tenant else tenant for tenant in made]
-        ways = Ways(egresses_of(settings))
+        ways = ways_of(settings)
 
         def take_over() -> None:
             tenants.use(used)

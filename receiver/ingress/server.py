@@ -31,7 +31,7 @@ from receiver.ops.logs import emit
 from receiver.ops.metrics import Metrics
 from receiver.ops.redis_settings import EMBEDDED
 from receiver.ops.sections import OutboxSettings
-from receiver.outbound.egress import egresses_of
+from receiver.outbound.egress import ways_of
 from receiver.outbound.fetch import Fetcher
 from receiver.runtime import process
 from receiver.runtime.listener import Listener, open_internal
@@ -161,7 +161,7 @@ async def running(
         in_use = (keys.jwks(shared_name(tenant)) for tenant in tenants)
         epoch = EpochWatch(client, keys, in_use, clock=clock, newest=lambda: publisher.newest)
         await epoch.check()
-        fetcher = await stack.enter_async_context(Fetcher(settings.outbound, egresses_of(settings)))
+        fetcher = await stack.enter_async_context(Fetcher(settings.outbound, ways_of(settings)))
         key_store = parts.make_key_store(settings, tenants, client, fetcher, stack, metrics=metrics, clock=clock)
         key_store.show()
         # What is watched is asked for again from where it was durable: it needs no outbox.

@@ -66,23 +66,6 @@ class Egress:
 
 
 @dataclass(frozen=True, slots=True)
-class Egresses:
-    """Every OP's way out.
-
-    Attributes:
-        default: For tenants without one of their own.
-        by_tenant: Tenant name to its own.
-    """
-
-    default: Egress
-    by_tenant: Mapping[str, Egress]
-
-    def of(self, tenant: str) -> Egress:
-        """That tenant's."""
-        return self.by_tenant.get(tenant, self.default)
-
-
-@dataclass(frozen=True, slots=True)
 class Way:
     """An egress, and the TLS context for it."""
 
@@ -94,24 +77,29 @@ class Ways:
     """Every OP's way out, with its CAs read.
 
     Args:
-        egresses: Where each leads.
+        default: For tenants without one of their own.
+        by_tenant: Tenant name to its own.
 
     Raises:
         ConfigurationError: CAs cannot be read.
     """
 
-    def __init__(self, egresses: Egresses) -> None:
-        self._egresses = egresses
-        each = {egresses.default, *egresses.by_tenant.values()}
-        self._ways = {egress: Way(egress, egress.tls()) for egress in each}
+    def __init__(self, default: Egress, by_tenant: Mapping[str, Egress]) -> None:
+        read = {egress: Way(egress, egress.tls()) for egress in {default, *by_tenant.values()}}
+        self._default = read[default]
+        self._by_tenant = {name: read[egress] for name, egress in by_tenant.items()}
 
     def of(self, tenant: str) -> Way:
         """That tenant's."""
-        return self._ways[self._egresses.of(tenant)]
+        return self._by_tenant.get(tenant, self._default)
 
 
-def egresses_of(settings: Settings) -> Egresses:
-    """What `outbound` and each tenant's `outbound` say."""
+def ways_of(settings: Settings) -> Ways:
+    """What `outbound` and each tenant's `outbound` say.
+
+    Raises:
+        ConfigurationError: CAs cannot be read.
+    """
     outbound = settings.outbound
     default = Egress(
         ca_file=outbound.ca_file,
@@ -126,4 +114,4 @@ def egresses_of(settings: Settings) -> Egresses:
         for tenant in settings.all_tenants
         if tenant.outbound != plain
     }
-    return Egresses(default, {name: replace(default, **changes) for name, changes in own.items() if changes})
+    return Ways(default, {name: replace(default, **changes) for name, changes in own.items() if changes})

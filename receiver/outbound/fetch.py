@@ -15,7 +15,6 @@ from yarl import URL
 
 from receiver import __version__
 from receiver.errors import FetchError, without_passwords
-from receiver.outbound.egress import Egress, Egresses, Way, Ways
 from receiver.outbound.turns import HostTurns, PauseError, Urgency, retry_after_s
 from receiver.outbound.unreachable import LOOK_AT, explain_unreachable
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from receiver.ops.sections import OutboundSettings
+    from receiver.outbound.egress import Egress, Way, Ways
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -76,20 +76,17 @@ class Fetcher:
 
     Args:
         limits: Seconds, bytes and requests at once.
-        egresses: The way out to each tenant's OP.
+        ways: The way out to each tenant's OP.
         monotonic: Monotonic seconds, for pauses a host asks for.
-
-    Raises:
-        ConfigurationError: CAs cannot be read.
     """
 
     def __init__(
-        self, limits: OutboundSettings, egresses: Egresses, *, monotonic: Callable[[], float] = time.monotonic
+        self, limits: OutboundSettings, ways: Ways, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._timeout_s = limits.timeout_s
         self._max_bytes = limits.max_bytes
         self._per_host = limits.per_host
-        self._ways = Ways(egresses)
+        self._ways = ways
         self._monotonic = monotonic
         self._turns: dict[tuple[str, str | None, int | None], HostTurns] = {}
         self._session: aiohttp.ClientSession | None = None

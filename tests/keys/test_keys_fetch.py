@@ -17,7 +17,7 @@ from aiohttp import web
 from receiver.bus.link.embedded import free_port
 from receiver.errors import ConfigurationError, FetchError
 from receiver.ops.sections import OutboundSettings
-from receiver.outbound.egress import Egress, Egresses
+from receiver.outbound.egress import Egress, Ways
 from receiver.outbound.fetch import MAX_REDIRECTS, Fetcher, NoAnswer
 from tests.keys.web import Authority, Site, serving
 from tests.support.waiting import DEADLINE_S
@@ -38,7 +38,7 @@ TIMEOUT_S = 0.3
 async def fetching(ca_file: Path | None = None, timeout_s: float = DEADLINE_S) -> AsyncIterator[Fetcher]:
     """A fetcher with small limits."""
     limits = OutboundSettings(timeout_s=timeout_s, max_bytes=MAX_BYTES)
-    fetcher = Fetcher(limits, Egresses(Egress(ca_file=ca_file), {}))
+    fetcher = Fetcher(limits, Ways(Egress(ca_file=ca_file), {}))
     await fetcher.open()
     try:
         yield fetcher
@@ -344,4 +344,4 @@ def test_unreadable_ca_file_is_a_configuration_error(tmp_path: Path) -> None:
     junk.write_text(json.dumps({"not": "a certificate"}))
     for path in (tmp_path / "missing.pem", junk):
         with pytest.raises(ConfigurationError, match=r"outbound\.ca_file"):
-            Fetcher(OutboundSettings(), Egresses(Egress(ca_file=path), {}))
+            Fetcher(OutboundSettings(), Ways(Egress(ca_file=path), {}))

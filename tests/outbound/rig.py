@@ -12,7 +12,7 @@ from aiohttp import web
 
 from receiver.core.tenants import Tenant
 from receiver.ops.sections import OutboundSettings
-from receiver.outbound.egress import Egress, Egresses
+from receiver.outbound.egress import Egress, Ways
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker
 from receiver.outbound.revocation_endpoint import TenantRevocation
@@ -115,7 +115,7 @@ def make_revoker(*tenants: TenantRevocation, counts: Counts, **options: Any) -> 
     """A revoker that tries again at once."""
     limits = OutboundSettings(timeout_s=options.pop("timeout_s", 5.0), max_bytes=4096)
     fetcher = Fetcher(
-        limits, Egresses(Egress(ca_file=options.pop("ca_file", None), proxy_url=options.pop("proxy_url", None)), {})
+        limits, Ways(Egress(ca_file=options.pop("ca_file", None), proxy_url=options.pop("proxy_url", None)), {})
     )
     return Revoker(tenants, fetcher, **{"count": counts, "retry_s": 0.001, **options})
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from receiver.errors import ConfigurationError, FetchError
 from receiver.ops.sections import OutboundSettings
 from receiver.ops.settings import Settings
-from receiver.outbound.egress import Egress, Egresses, egresses_of
+from receiver.outbound.egress import Egress, Ways, ways_of
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.turns import Urgency
 from tests.keys.web import Authority, serving
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def fetching(egresses: Egresses, **limits: float) -> AsyncIterator[Fetcher]:
+async def fetching(ways: Ways, **limits: float) -> AsyncIterator[Fetcher]:
     """An open fetcher."""
-    fetcher = Fetcher(OutboundSettings(**limits), egresses)
+    fetcher = Fetcher(OutboundSettings(**limits), ways)
     await fetcher.open()
     try:
         yield fetcher
@@ -43,8 +43,8 @@ async def good(_: web.Request) -> web.StreamResponse:
 async def test_ca_of_one_tenant(tmp_path: Path) -> None:
     """A tenant's own CA is trusted for that tenant's OP and for no other."""
     ours = Authority(tmp_path)
-    egresses = Egresses(Egress(), {"private": Egress(ca_file=ours.ca_file)})
-    async with serving(good, ours.server_tls) as site, fetching(egresses) as fetcher:
+    ways = Ways(Egress(), {"private": Egress(ca_file=ours.ca_file)})
+    async with serving(good, ours.server_tls) as site, fetching(ways) as fetcher:
         assert {"keys": []} == await fetcher.get_json(site.origin, tenant="private", allow_http=False)
 
         with pytest.raises(FetchError, match="certificate"):
@@ -73,8 +73,8 @@ def test_less_strict() -> None:
 async def test_certificate_that_only_newer_pythons_refuse(tmp_path: Path) -> None:
     """A certificate without an Authority Key Identifier: refused from Python 3.13 on, unless that is tolerated."""
     lax = Authority(tmp_path, key_identifiers=False)
-    egresses = Egresses(Egress(ca_file=lax.ca_file), {"lax": Egress(ca_file=lax.ca_file, strict_tls=False)})
-    async with serving(good, lax.server_tls) as site, fetching(egresses) as fetcher:
+    ways = Ways(Egress(ca_file=lax.ca_file), {"lax": Egress(ca_file=lax.ca_file, strict_tls=False)})
+    async with serving(good, lax.server_tls) as site, fetching(ways) as fetcher:
         assert {"keys": []} == await fetcher.get_json(site.origin, tenant="lax", allow_http=False)
 
         if sys.version_info < (3, 13):
@@ -105,24 +105,26 @@ def test_no_proxy(url: str, *, proxied: bool) -> None:
     assert ("http://proxy:3128" if proxied else None) == egress.proxy_for(url)
 
 
-def test_settings_by_tenant() -> None:
+def test_settings_by_tenant(tmp_path: Path) -> None:
     """A tenant changes what it names, and keeps the rest of `outbound`; an empty proxy connects directly."""
+    ca_file = str(Authority(tmp_path).ca_file)
     settings = Settings(
         outbound={"proxy_url": "http://proxy:3128", "no_proxy": ["*.x"], "strict_tls": True},
         tenants=[
             {"name": "plain", "issuer": "https://a.example", "client_ids": ["c"]},
             {
                 "name": "own", "issuer": "https://b.example", "client_ids": ["c"],
-                "outbound": {"strict_tls": False, "proxy_url": "", "ca_file": "ca.pem"},
+                "outbound": {"strict_tls": False, "proxy_url": "", "ca_file": ca_file},
             },
         ],
     )  # fmt: skip
 
-    egresses = egresses_of(settings)
+    ways = ways_of(settings)
 
-    assert egresses.default == egresses.of("plain")
-    own = egresses.of("own")
-    assert (False, None, "ca.pem") == (own.strict_tls, own.proxy_for("https://b.example"), str(own.ca_file))
+    assert ways.of("another") is ways.of("plain")
+    assert ways.of("plain").egress.strict_tls
+    own = ways.of("own").egress
+    assert (False, None, ca_file) == (own.strict_tls, own.proxy_for("https://b.example"), str(own.ca_file))
     assert ("*.x",) == own.no_proxy
 
 
@@ -139,7 +141,7 @@ async def test_so_many_fetches_at_one_host() -> None:
         return web.json_response({})
 
     # Twenty in turns of two take far longer together than one may.
-    async with serving(slow) as site, fetching(Egresses(Egress(), {}), per_host=2, timeout_s=0.45) as fetcher:
+    async with serving(slow) as site, fetching(Ways(Egress(), {}), per_host=2, timeout_s=0.45) as fetcher:
         await asyncio.gather(
             *(fetcher.get_json(site.origin, tenant=f"t{number}", allow_http=False) for number in range(20))
         )
@@ -154,7 +156,7 @@ async def test_retry_after_is_obeyed() -> None:
     async def limited(_: web.Request) -> web.StreamResponse:
         return next(answers)
 
-    async with serving(limited) as site, fetching(Egresses(Egress(), {})) as fetcher:
+    async with serving(limited) as site, fetching(Ways(Egress(), {})) as fetcher:
         background = asyncio.create_task(
             fetcher.get_json(site.origin, tenant="t1", allow_http=False, urgency=Urgency(is_urgent=False))
         )

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from receiver.ops.sections import OutboundSettings
-from receiver.outbound.egress import Egress, Egresses
+from receiver.outbound.egress import Egress, Ways
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker
 from tests.outbound.rig import DEADLINE_S, TOKEN, RevokingOP, make_revoker, of, revoking_op, tokens, total, working
@@ -155,7 +155,7 @@ class _CountedFetcher(Fetcher):
 
 
 def _counted_fetcher() -> _CountedFetcher:
-    return _CountedFetcher(OutboundSettings(), Egresses(Egress(ca_file=None, proxy_url=None), {}))
+    return _CountedFetcher(OutboundSettings(), Ways(Egress(ca_file=None, proxy_url=None), {}))
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
