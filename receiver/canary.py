@@ -23,7 +23,6 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from receiver.bus.keys import KeyNames
 from receiver.consumer import Subscriber
 from receiver.core.tokens.claims import BACKCHANNEL_LOGOUT_EVENT
 from receiver.errors import ConfigurationError
@@ -124,7 +123,7 @@ class Probe:
         redis = self._settings.redis
         async with (
             Subscriber(
-                redis.url, self._hear, app="canary", prefix=KeyNames(redis.prefix).of_canary.prefix, acknowledge=False,
+                redis.url, self._hear, app="canary", prefix=redis.key_names.of_canary.prefix, acknowledge=False,
                 **redis.options,
             ),
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._settings.canary.deadline_s)) as http,

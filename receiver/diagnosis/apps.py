@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.events import acks, apps
 from receiver.bus.events.trace import LIVE_S
-from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import failing_as
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import dump, plain, table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    import redis.asyncio
-
     from receiver.ops.settings import Settings
 
 
@@ -45,9 +39,9 @@ async def listening(settings: Settings) -> list[App]:
         ConfigurationError: the settings name no Redis that others could publish to.
         RedisUnavailableError: Redis cannot be read.
     """
-    async with _redis(settings) as (client, keys):
+    async with settings.redis.opened() as client:
         with failing_as("cannot read who is listening"):
-            found = await acks.instances(client, keys)
+            found = await acks.instances(client, settings.redis.key_names)
     return [
         App(
             app=name,
@@ -66,9 +60,9 @@ async def forget(settings: Settings, name: str) -> str:
         ConfigurationError: the settings name no Redis that others could publish to.
         RedisUnavailableError: Redis cannot be reached.
     """
-    async with _redis(settings) as (client, keys):
+    async with settings.redis.opened() as client:
         try:
-            listening = await apps.forget(client, keys, name, silent_for_s=LIVE_S)
+            listening = await apps.forget(client, settings.redis.key_names, name, silent_for_s=LIVE_S)
         except KeyError:
             return f"no app {name} is known; receiver apps list names those that are"
     if listening:
@@ -80,10 +74,7 @@ async def forget(settings: Settings, name: str) -> str:
 
 def to_json(known: list[App]) -> str:
     """One object for each."""
-    return dump(
-        [{"app": a.app, "declared": a.declared, "instances": a.instances, "last_seen": a.last_seen} for a in known],
-        indent=2,
-    )
+    return dump([asdict(app) for app in known], indent=2)
 
 
 def to_text(known: list[App]) -> str:
@@ -97,9 +88,3 @@ def to_text(known: list[App]) -> str:
         for app in known
     ]
     return "\n".join(map(plain, table(rows))) or "No app was ever heard of."
-
-
-@contextlib.asynccontextmanager
-async def _redis(settings: Settings) -> AsyncIterator[tuple[redis.asyncio.Redis, KeyNames]]:
-    async with settings.redis.opened() as client:
-        yield client, KeyNames(settings.redis.prefix)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from receiver.bus.caches.watched import Watched
 from receiver.bus.events import groups
 from receiver.bus.events.unknown import unknown
-from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import failing_as
 from receiver.bus.link.trips import Trips
 from receiver.core.pace import Paces, room_used
@@ -21,6 +20,7 @@ from receiver.evictor import NAME as EVICTOR
 if TYPE_CHECKING:
     import redis.asyncio
 
+    from receiver.bus.keys import KeyNames
     from receiver.ops.settings import Settings
 
 LOOK_S = 1.0
@@ -76,7 +76,7 @@ async def look(settings: Settings) -> CachesReport:
         RedisUnavailableError: Redis cannot be read.
     """
     names = [cache.name for cache in settings.caches]
-    keys = KeyNames(settings.redis.prefix)
+    keys = settings.redis.key_names
     async with settings.redis.opened() as client, contextlib.aclosing(Trips(client)) as trips:
         with failing_as("cannot read what the evictor does"):
             heard = await Watched(trips, keys).heard(names)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.bus.events.unknown import Unknown, unknown
-from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure
 from receiver.bus.link.inspect import inspect, inspect_standbys
 from receiver.bus.streams import StreamNotes
@@ -77,11 +76,11 @@ async def _examine_redis(settings: Settings) -> list[Check]:
         return [Area("redis").warning("reachable", text, "Set redis.url to the Redis your apps share.")]
     async with settings.redis.opened() as client:
         wait = settings.redis.wait_replicas
-        facts = await inspect(client, KeyNames(settings.redis.prefix), wait_replicas=wait)
+        facts = await inspect(client, settings.redis.key_names, wait_replicas=wait)
         checks = list(check_redis(facts, wait_replicas=wait))
         if not facts.problem:
             checks += check_standbys(await inspect_standbys(client))
-            checks += check_listeners(await find_listeners(client, KeyNames(settings.redis.prefix)), settings.apps)
+            checks += check_listeners(await find_listeners(client, settings.redis.key_names), settings.apps)
         return checks
 
 
@@ -93,7 +92,7 @@ async def _examine_caches(settings: Settings) -> list[Check]:
         caches = await open_caches(settings, client, stack)
         found = await asyncio.gather(*(sample(cache, caches) for cache in caches))
         try:
-            in_part = await unknown(client, KeyNames(settings.redis.prefix), app=EVICTOR, last=LAST)
+            in_part = await unknown(client, settings.redis.key_names, app=EVICTOR, last=LAST)
         except Failure:
             # The checks of Redis say so.
             in_part = Unknown(0, {})
@@ -106,7 +105,7 @@ async def _examine_sources(settings: Settings) -> list[Check]:
     tenants = [one for one in settings.all_tenants if any((one.ssf, one.graph, one.keycloak))]
     if not tenants or settings.redis.url == EMBEDDED:
         return []
-    keys, checks = KeyNames(settings.redis.prefix), []
+    keys, checks = settings.redis.key_names, []
     async with settings.redis.opened() as client:
         notes = StreamNotes(client, keys)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from receiver.bus.keys import KeyNames
 from receiver.bus.shared_keys import SharedKeySets
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.diagnosis.claim_text import instant
@@ -82,7 +81,7 @@ async def _by_copy(settings: Settings, tenant: Tenant, judged_by: JudgedBy) -> J
     if settings.redis.url == EMBEDDED:
         return None
     async with settings.redis.opened() as client:
-        shared = SharedKeySets(client, KeyNames(settings.redis.prefix), keep_s=settings.keys.max_stale_s)
+        shared = SharedKeySets(client, settings.redis.key_names, keep_s=settings.keys.max_stale_s)
         try:
             stored = await shared.load(shared_name(tenant))
             key_set = parse_key_set(stored.document) if stored is not None else None

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import failing_as
 from receiver.bus.streams import StreamNotes
 from receiver.core.signals.delivery import POLL, PUSH, delivery_of, is_method, is_reachable
@@ -197,4 +196,4 @@ async def _open(settings: Settings, name: str) -> AsyncIterator[Stream]:
 async def _notes(settings: Settings) -> AsyncIterator[StreamNotes]:
     async with settings.redis.opened() as client:
         with failing_as("Redis did not answer"):
-            yield StreamNotes(client, KeyNames(settings.redis.prefix))
+            yield StreamNotes(client, settings.redis.key_names)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from receiver.bus.events.stream import END, NO_NUMBER, Entry, StreamReader
-from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import Failure, describe
 from receiver.core.cursor import Cursor
 from receiver.diagnosis.claim_text import instant
@@ -83,7 +82,7 @@ async def follow(settings: Settings, warn: Callable[[str], None]) -> AsyncGenera
     """Every entry published from now on; `warn` gets one line for each outage."""
     away = False
     async with settings.redis.opened(timeout_s=settings.redis.timeout_s + BLOCK_MS / 1000) as client:
-        stream = StreamReader(client, KeyNames(settings.redis.prefix))
+        stream = StreamReader(client, settings.redis.key_names)
         while True:
             leave_if_cancelled()
             try:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.events import trace as bus
 from receiver.bus.events.event_search import NotFound, find
-from receiver.bus.keys import KeyNames
 from receiver.diagnosis.claim_text import instant
 from receiver.diagnosis.terminal import GREEN, RED, dump, mark, plain, table
 
@@ -28,7 +27,7 @@ async def trace(settings: Settings, text: str) -> Trace | None:
         ConfigurationError: the settings name no Redis that others could publish to.
         RedisUnavailableError: Redis cannot be read.
     """
-    keys = KeyNames(settings.redis.prefix)
+    keys = settings.redis.key_names
     issuers = [issuer for tenant in settings.all_tenants for issuer in tenant.to_tenant().issuers]
     async with settings.redis.opened() as client:
         found = await find(client, keys, text, issuers)

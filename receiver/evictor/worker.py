@@ -16,7 +16,6 @@ from receiver.bus.caches.cache_index import CacheIndex
 from receiver.bus.caches.rechecks import Rechecks
 from receiver.bus.caches.removals import Removals
 from receiver.bus.caches.watched import Watched
-from receiver.bus.keys import KeyNames
 from receiver.bus.link.connection import answering
 from receiver.bus.link.inspect import probe_clearing
 from receiver.bus.link.lease import Lease
@@ -141,7 +140,7 @@ async def working(
     _check(settings)
     async with contextlib.AsyncExitStack() as stack:
         metrics = EvictorMetrics()
-        keys = KeyNames(settings.redis.prefix)
+        keys = settings.redis.key_names
         client = await stack.enter_async_context(settings.redis.opened(timeout_s=TIMEOUT_S))
         caches = await open_caches(settings, client, stack)
         for cache in caches:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.events.feed import EventLog
 from receiver.bus.events.publish import Durability, EvictionPublisher, Retention
-from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from receiver.bus.shared_keys import SharedKeySets
 from receiver.bus.streams import StreamNotes
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from receiver.bus.keys import KeyNames
     from receiver.ingress.api.access import BearerTokens
     from receiver.ingress.inputs.sources import Sources
     from receiver.ops.metrics import Metrics
@@ -78,7 +78,7 @@ def make_key_store(
     stack: AsyncExitStack, *, metrics: Metrics, clock: Callable[[], float],
 ) -> KeyStore:  # fmt: skip
     """The keys of these issuers."""
-    shared = SharedKeySets(client, KeyNames(settings.redis.prefix), keep_s=settings.keys.max_stale_s)
+    shared = SharedKeySets(client, settings.redis.key_names, keep_s=settings.keys.max_stale_s)
     policy = KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s)
     made_for = functools.partial(
         TenantKeys, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock
@@ -123,7 +123,7 @@ def make_security_events(
     """What judges security events; of no transmitter yet."""
     issuers = TenantDirectory(())
     keys = make_key_store(settings, issuers, client, fetcher, stack, metrics=metrics, clock=clock)
-    return SecurityEvents(issuers, keys, StreamNotes(client, KeyNames(settings.redis.prefix)), metrics)
+    return SecurityEvents(issuers, keys, StreamNotes(client, settings.redis.key_names), metrics)
 
 
 def following(

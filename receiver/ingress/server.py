@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 from receiver.bus.events.known_sessions import KnownSessions
-from receiver.bus.keys import KeyNames
 from receiver.bus.sign_ins.names import Names
 from receiver.core.index_names import IndexNames
 from receiver.core.tenants import TenantDirectory
@@ -151,7 +150,7 @@ async def running(
     """
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics(settings.metrics.tenant_series)
-        keys = KeyNames(settings.redis.prefix)
+        keys = settings.redis.key_names
         jobs = Supervisor(metrics, backoff=backoff)
         client = await parts.open_redis(settings.redis, stack, jobs)
         audit = await parts.open_audit(settings.audit, stack, jobs, metrics=metrics, clock=clock)

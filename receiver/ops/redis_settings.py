@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from receiver.bus.keys import DEFAULT_PREFIX
+from receiver.bus.keys import DEFAULT_PREFIX, KeyNames
 from receiver.bus.link.connection import RedisOptions, check_files, check_url, connect
 from receiver.errors import ConfigurationError
 from receiver.ops.sections import Section
@@ -95,6 +95,11 @@ class RedisSettings(Section):
         """
         if self.url != EMBEDDED:
             check_files(self.url, **self.options)
+
+    @property
+    def key_names(self) -> KeyNames:
+        """The names of our keys there."""
+        return KeyNames(self.prefix)
 
     @contextlib.asynccontextmanager
     async def opened(self, *, timeout_s: float | None = None) -> AsyncIterator[redis.asyncio.Redis]:
