@@ -43,8 +43,6 @@ class AuditSettings(Section):
 
     @model_validator(mode="after")
     def _has_keys(self) -> Self:
-        if self.key is not None and self.key_file is not None:
-            raise ValueError("set key or key_file, not both")
         if self.path is not None and self.key is None and self.key_file is None:
             raise ValueError("path needs key or key_file: sub and sid are digested with it")
         if self.key is not None:

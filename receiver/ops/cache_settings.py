@@ -136,8 +136,6 @@ class EvictorSettings(Section):
     def _consistent(self) -> Self:
         if any(delay <= 0 for delay in self.recheck_s) or self.recheck_s != sorted(self.recheck_s):
             raise ValueError("recheck_s must be positive and ascending")
-        if self.index_secret is not None and self.index_secret_file is not None:
-            raise ValueError("set index_secret or index_secret_file, not both")
         if self.index_secret is not None:
             parse_index_secrets(self.index_secret.get_secret_value())
         return self

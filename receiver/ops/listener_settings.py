@@ -112,8 +112,6 @@ class InternalSettings(Section):
 
     @model_validator(mode="after")
     def _good_tokens(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("set token or token_file, not both")
         if self.token is not None:
             parse_tokens(self.token.get_secret_value())
         return self

@@ -78,9 +78,6 @@ class RedisSettings(Section):
 
     @model_validator(mode="after")
     def _read(self) -> Self:
-        for name in ("password", "sentinel_password"):
-            if getattr(self, name) is not None and getattr(self, name + "_file") is not None:
-                raise ValueError(f"set {name} or {name}_file, not both")
         if self.wait_replicas and self.wait_timeout_s >= self.timeout_s:
             raise ValueError("wait_timeout_s must be less than timeout_s")
         if self.url != EMBEDDED:

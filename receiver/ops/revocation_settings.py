@@ -27,8 +27,6 @@ class RevocationClientSettings(Section):
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
         given = [name for name in ("secret", "secret_file") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError("set secret or secret_file, not both")
         if self.method == "none" and given:
             raise ValueError(f"method none is a public client, which has no {given[0]}")
         if self.method != "none" and not given:

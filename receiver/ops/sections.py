@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from receiver.bus.events.publish import Retention
 from receiver.ops.secrets import read_secret
 
 
 class Section(BaseModel):
-    """What all sections share: unknown keys are errors, and nothing changes after it was read."""
+    """What all sections share: an unknown key, or a secret beside its file, is an error; nothing changes once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _secret_or_file(self) -> Self:
+        for name in type(self).model_fields:
+            if getattr(self, name) is not None and getattr(self, f"{name}_file", None) is not None:
+                raise ValueError(f"set {name} or {name}_file, not both")
+        return self
 
     def secret_in(self, name: str) -> str | None:
         """The secret that this setting holds, or the file of its twin `<name>_file`; None for neither, or an empty one.

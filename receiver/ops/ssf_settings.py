@@ -110,8 +110,6 @@ class SSFSettings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.push_authorization is not None and self.push_authorization_file is not None:
-            raise ValueError("set push_authorization or push_authorization_file, not both")
         if any("@" in urlsplit(address).netloc for address in self.addresses.values()):
             # Never shown in the message: it is the one place where the password would be printed.
             raise ValueError("no credentials in an address; access says who we are")

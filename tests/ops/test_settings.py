@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from receiver.bus.link.connection import connect
 from receiver.errors import ConfigurationError
+from receiver.ops.audit_settings import AuditSettings
+from receiver.ops.cache_settings import EvictorSettings
+from receiver.ops.graph_settings import GraphSettings
+from receiver.ops.listener_settings import InternalSettings
 from receiver.ops.redaction import redacted
-from receiver.ops.redis_settings import EMBEDDED
+from receiver.ops.redis_settings import EMBEDDED, RedisSettings
+from receiver.ops.revocation_settings import RevocationClientSettings
+from receiver.ops.sections import Section
 from receiver.ops.settings import load
+from receiver.ops.ssf_settings import AccessSettings, SSFSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,3 +182,39 @@ def test_preset_gives_way_to_the_tenants_own_setting(tmp_path: Path) -> None:
     settings = load(write(tmp_path / "c.yaml", {"tenants": tenants}))
 
     assert [False, True] == [tenant.to_tenant().require_exp for tenant in settings.all_tenants]
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        (AccessSettings, "token"),
+        (AccessSettings, "client_secret"),
+        (AuditSettings, "key"),
+        (EvictorSettings, "index_secret"),
+        (GraphSettings, "client_secret"),
+        (InternalSettings, "token"),
+        (RedisSettings, "password"),
+        (RedisSettings, "sentinel_password"),
+        (RevocationClientSettings, "secret"),
+        (SSFSettings, "push_authorization"),
+    ],
+)
+def test_a_secret_or_a_file_of_it(section: type[Section], name: str) -> None:
+    """What would win of a secret and its file is no guess: both are refused, whatever else the section asks."""
+    needed = {"client_id": "c"} if section is GraphSettings else {}
+
+    with pytest.raises(ValidationError, match=f"set {name} or {name}_file, not both"):
+        section(**needed, **{name: "a secret", f"{name}_file": "/x"})
+
+
+def test_every_secret_with_a_file_is_asked() -> None:
+    """The list above is whole: every setting with a `*_file` twin is in it."""
+    marks = test_a_secret_or_a_file_of_it.pytestmark  # type: ignore[attr-defined]  # pytest's own
+    asked = {(section.__name__, name) for section, name in marks[0].args[1]}
+
+    assert asked == {
+        (section.__name__, name)
+        for section in Section.__subclasses__()
+        for name in section.model_fields
+        if f"{name}_file" in section.model_fields
+    }
