@@ -11,7 +11,6 @@ from receiver.core.signals import security_event as se
 from receiver.core.signals.set_claims import SET_TYPE, SETExamination
 from receiver.core.tenants import Tenant, TenantDirectory
 from receiver.core.tokens import command_token, revocation_token, signed_token
-from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.logout_token import PARSING
 from receiver.core.tokens.rule import Examination
 from receiver.diagnosis.judgement import LOGOUT, KindRules, tenant_for
@@ -66,7 +65,7 @@ def kind_of(compact: str) -> Kind:
         return "logout"
     for kind, subtype in _TYPES.items():
         with contextlib.suppress(LogoutTokenError):
-            check_explicit_type(header, subtype)
+            signed_token.check_explicit_type(header, subtype)
             return kind
     return "logout"
 

@@ -41,8 +41,8 @@ from receiver.outbound.egress import ways_of
 from receiver.outbound.fetch import Fetcher
 from receiver.outbound.revocation import Revoker, revocations_of
 from receiver.runtime import process
+from receiver.runtime.event_loop import LoopLag
 from receiver.runtime.listener import open_internal
-from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.probes import add_probes
 from receiver.runtime.readiness import Readiness
 from receiver.runtime.redis_watch import RedisWatch

@@ -33,8 +33,8 @@ from receiver.ops.sections import OutboxSettings
 from receiver.outbound.egress import ways_of
 from receiver.outbound.fetch import Fetcher
 from receiver.runtime import process
+from receiver.runtime.event_loop import LoopLag
 from receiver.runtime.listener import Listener, open_internal
-from receiver.runtime.loop_lag import LoopLag
 from receiver.runtime.redis_watch import RedisWatch, address_digest
 from receiver.runtime.reload import MAX_NAMES, Reload
 from receiver.runtime.supervisor import BACKOFF, Supervisor

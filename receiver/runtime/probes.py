@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from prometheus_client import CollectorRegistry
 
-
-class State(Protocol):
-    """Whether a process is ready, and why not."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether it can do its work now."""
-
-    def report(self) -> Mapping[str, object]:
-        """What `/readyz` shows beside that."""
+    from receiver.runtime.readiness import Readiness
 
 
-def add_probes(app: web.Application, state: State, registry: CollectorRegistry) -> None:
+def add_probes(app: web.Application, state: Readiness, registry: CollectorRegistry) -> None:
     """Serve `/livez`, `/healthz`, `/readyz` and `/metrics`."""
 
     async def livez(_: web.Request) -> web.Response:

@@ -13,8 +13,8 @@ import pytest
 from receiver.core.tenants import CommandRules
 from receiver.core.tokens import command_token, revocation_token, signed_token
 from receiver.core.tokens.endpoint_token import check_client, check_endpoint, check_short_life
-from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.rule import Examination, Rule, enforce
+from receiver.core.tokens.signed_token import check_explicit_type
 from receiver.errors import Code, LogoutTokenError
 from tests.protocol.asked import refusal
 from tests.protocol.baseline import ISSUER, TENANT

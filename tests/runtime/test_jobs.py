@@ -35,7 +35,7 @@ from receiver.ingress.server import running
 from receiver.ops.settings import Settings
 from receiver.ops.settings_source import SettingsSource
 from receiver.outbound.revocation import _Lane
-from receiver.runtime.loop_lag import LoopLag
+from receiver.runtime.event_loop import LoopLag
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.reload import Reload
 from tests.canary.test_canary import settings_of

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from receiver.ops.process_metrics import ProcessMetrics
-from receiver.runtime.loop_lag import INTERVAL_S, LoopLag
+from receiver.runtime.event_loop import INTERVAL_S, LoopLag
 
 
 async def test_a_call_that_blocks_the_loop_is_measured() -> None:

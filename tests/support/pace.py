@@ -17,7 +17,7 @@ from receiver.ingress import ack_watch, epoch_watch
 from receiver.ingress.audit import log as audit_log
 from receiver.ingress.keys import held, key_store
 from receiver.ingress.outbox import publisher as outbox_publisher
-from receiver.runtime import listener, loop_lag, redis_watch
+from receiver.runtime import event_loop, listener, redis_watch
 from receiver.tasks import Backoff
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LOOK_S = 0.05
 PAUSES = (
     (tasks, "CANCEL_AGAIN_S"),
     (redis_watch, "INTERVAL_S"),
-    (loop_lag, "INTERVAL_S"),
+    (event_loop, "INTERVAL_S"),
     (epoch_watch, "INTERVAL_S"),
     (ack_watch, "TAKE_EVERY_S"),
     (held, "TICK_S"),

@@ -13,8 +13,8 @@ from receiver.core.numeric_date import MAX_NUMERIC_DATE, numeric_date
 from receiver.core.signals.event_types import EventType, type_of
 from receiver.core.signals.subjects import Subject, read_subject
 from receiver.core.tokens.claims import check_token_id
-from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.rule import Examination, Rule
+from receiver.core.tokens.signed_token import check_explicit_type
 from receiver.errors import Code, LogoutTokenError
 
 if TYPE_CHECKING:

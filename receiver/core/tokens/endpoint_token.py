@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.core.tokens.claims import find_issuer
-from receiver.core.tokens.explicit_type import check_explicit_type
 from receiver.core.tokens.rule import Examination, Rule
+from receiver.core.tokens.signed_token import check_explicit_type
 from receiver.core.tokens.times import check_expiry, check_not_before
 from receiver.errors import Code, LogoutTokenError
 
