@@ -24,12 +24,11 @@ from receiver.core.tenants import (
 from receiver.core.tokens.jwe import CONTENT_ENCRYPTION, KEY_MANAGEMENT, decryption_keys
 from receiver.core.tokens.jwk import FAMILIES
 from receiver.errors import without_passwords
-from receiver.ops.graph_settings import GraphSettings
 from receiver.ops.input_settings import CommandSettings, FrontChannelSettings, GlobalRevocationSettings, origin_of
-from receiver.ops.keycloak_settings import KeycloakSettings
 from receiver.ops.revocation_settings import RevocationSettings
 from receiver.ops.secrets import read_secret
 from receiver.ops.sections import Section, TenantOutboundSettings
+from receiver.ops.source_settings import GraphSettings, KeycloakSettings
 from receiver.ops.ssf_settings import SSFSettings
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -14,7 +14,7 @@ from receiver.outbound.fetch import FORM, Fetcher, NoAnswer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from receiver.ops.graph_settings import GraphSettings
+    from receiver.ops.source_settings import GraphSettings
 
 
 class MsalTokens:

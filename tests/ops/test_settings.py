@@ -13,13 +13,13 @@ from receiver.bus.link.connection import connect
 from receiver.errors import ConfigurationError
 from receiver.ops.audit_settings import AuditSettings
 from receiver.ops.cache_settings import EvictorSettings
-from receiver.ops.graph_settings import GraphSettings
 from receiver.ops.listener_settings import InternalSettings
 from receiver.ops.redaction import redacted
 from receiver.ops.redis_settings import EMBEDDED, RedisSettings
 from receiver.ops.revocation_settings import RevocationClientSettings
 from receiver.ops.sections import Section
 from receiver.ops.settings import load
+from receiver.ops.source_settings import GraphSettings
 from receiver.ops.ssf_settings import AccessSettings, SSFSettings
 
 if TYPE_CHECKING:

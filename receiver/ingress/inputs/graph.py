@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import Tenant
     from receiver.ingress.inputs.resources import Resources
-    from receiver.ops.graph_settings import GraphSettings
+    from receiver.ops.source_settings import GraphSettings
 
 log = logging.getLogger("receiver.graph")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from receiver.core.realm import AdminEvent
     from receiver.core.tenants import Tenant
     from receiver.ingress.inputs.resources import Resources
-    from receiver.ops.keycloak_settings import KeycloakSettings
+    from receiver.ops.source_settings import KeycloakSettings
     from receiver.outbound.keycloak import KeycloakClient
 
 log = logging.getLogger("receiver.keycloak")
