@@ -21,7 +21,7 @@ from receiver.ingress.audit import AuditLog, File, StandardOutput
 from receiver.ingress.inputs.security_events import SecurityEvents
 from receiver.ingress.inputs.token_parser import TokenParser
 from receiver.ingress.keys.key_store import KeyStore
-from receiver.ingress.keys.tenant_keys import KeyPolicy, TenantKeys
+from receiver.ingress.keys.tenant_keys import TenantKeys
 from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT, AuditSettings
@@ -79,9 +79,8 @@ def make_key_store(
 ) -> KeyStore:  # fmt: skip
     """The keys of these issuers."""
     shared = SharedKeySets(client, settings.redis.key_names, keep_s=settings.keys.max_stale_s)
-    policy = KeyPolicy(settings.keys.fresh_s, settings.keys.max_stale_s)
     made_for = functools.partial(
-        TenantKeys, fetcher=fetcher, shared=shared, policy=policy, metrics=metrics, clock=clock
+        TenantKeys, fetcher=fetcher, shared=shared, settings=settings.keys, metrics=metrics, clock=clock
     )
     store = KeyStore(tenants, made_for, fetcher=fetcher, shared=shared, metrics=metrics)
     stack.push_async_callback(store.aclose)
@@ -146,14 +145,6 @@ def checked_redis(settings: Settings) -> Callable[[], None]:
     return lambda: None
 
 
-def retention(settings: Settings) -> Retention:
-    """How long what is kept."""
-    events = settings.events
-    return Retention(
-        max_events=events.max_events, max_age_s=events.max_age_s, dedupe_s=events.dedupe_s, mark_s=events.mark_s
-    )
-
-
 def make_publisher(
     settings: Settings, tenants: TenantDirectory, client: redis.asyncio.Redis, keys: KeyNames, *, metrics: Metrics,
     clock: Callable[[], float],
@@ -164,7 +155,7 @@ def make_publisher(
     return EvictionPublisher(
         client,
         keys,
-        retention(settings),
+        settings.events.retention,
         durability=Durability(
             wait_replicas=redis_settings.wait_replicas,
             wait_timeout_s=redis_settings.wait_timeout_s,

@@ -215,7 +215,7 @@ async def running(
         stack.push_async_callback(verifier.held.save)
         ack_watch = AckWatch(
             client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s,
-            retention=parts.retention(settings),
+            retention=settings.events.retention,
         )  # fmt: skip
         stack.push_async_callback(jobs.aclose)
         if source is not None:

@@ -64,6 +64,11 @@ class EventSettings(Section):
         description="Seconds a logout is remembered; a repeat of its token within it is a success, published once.",
     )
 
+    @property
+    def retention(self) -> Retention:
+        """How long what is kept."""
+        return Retention(**self.model_dump())
+
 
 class OutboundSettings(Section):
     """Fetching discovery documents and keys from OPs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.shared_keys import SharedKeySets, StoredKeys
@@ -25,25 +25,13 @@ if TYPE_CHECKING:
 
     from receiver.core.tenants import Tenant
     from receiver.ops.metrics import Metrics
+    from receiver.ops.sections import KeySettings
     from receiver.outbound.fetch import Fetcher
 
 log = logging.getLogger("receiver.keys")
 
 MAX_REASONS = 8
 """Unusable keys that one log line gives the reasons for."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """How long keys are trusted (settings `keys`).
-
-    Attributes:
-        fresh_s: Seconds before they are fetched again.
-        max_stale_s: Seconds they are kept while the OP cannot be reached.
-    """
-
-    fresh_s: float
-    max_stale_s: float
 
 
 class TenantKeys:
@@ -60,14 +48,14 @@ class TenantKeys:
         *,
         fetcher: Fetcher,
         shared: SharedKeySets,
-        policy: KeyPolicy,
+        settings: KeySettings,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self.tenant = tenant
         self._fetcher = fetcher
         self._shared = shared
-        self._policy = policy
+        self._settings = settings
         self._metrics = metrics
         self._clock = clock
         self._age = KeyAge()
@@ -93,7 +81,7 @@ class TenantKeys:
             return key_set
         now_s = self._clock()
         may_try = not for_held and self._age.may_try_for_a_token(now_s)
-        if self._fetch is not None or may_try or self._age.is_due(now_s, fresh_s=self._policy.fresh_s):
+        if self._fetch is not None or may_try or self._age.is_due(now_s, fresh_s=self._settings.fresh_s):
             await self._refresh("start", is_urgent=True)
         if self._key_set is None or not self._is_usable(self._age):
             raise JWKSUnavailableError(f"no keys for tenant {self.tenant.name}: {self.last_error}")
@@ -142,7 +130,7 @@ class TenantKeys:
         Args:
             share: Of the time keys are fresh, after which they are due.
         """
-        return self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s * share)
+        return self._age.is_due(self._clock(), fresh_s=self._settings.fresh_s * share)
 
     async def refresh_if_due(self, share: float = 1.0) -> None:
         """The periodic refresh; `share` as in `is_due`."""
@@ -194,7 +182,7 @@ class TenantKeys:
             self.take_shared(await self._shared.load(self.shared_name))
         if (
             self._is_usable(self._age)
-            and not self._age.is_due(self._clock(), fresh_s=self._policy.fresh_s)
+            and not self._age.is_due(self._clock(), fresh_s=self._settings.fresh_s)
             and trigger == "start"
         ):
             return
@@ -233,7 +221,7 @@ class TenantKeys:
         )  # fmt: skip
 
     def _is_usable(self, age: KeyAge) -> bool:
-        return age.is_usable(self._clock(), max_stale_s=self._policy.max_stale_s)
+        return age.is_usable(self._clock(), max_stale_s=self._settings.max_stale_s)
 
     def _adopt(self, key_set: KeySet, fetched_at: float) -> None:
         self._key_set = key_set
