@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from receiver.bus.events import acks, groups
 from receiver.errors import RedisUnavailableError
 from receiver.ingress.group_watch import GroupWatch
-from receiver.ops.labels import Labels
 from receiver.ops.logs import emit
+from receiver.ops.metrics import Labels, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from receiver.bus.events.publish import Retention
     from receiver.bus.keys import KeyNames
-    from receiver.ops.metrics import Metrics
 
 log = logging.getLogger("receiver.acks")
 

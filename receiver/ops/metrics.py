@@ -1,4 +1,7 @@
-"""Every metric, once. Labels hold configured names and error codes, never anything from a token."""
+"""Every metric, once. Labels hold configured names and error codes, never anything from a token.
+
+Not every name has series of its own: thousands of them would be more than a scrape can carry.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from prometheus_client import Counter
 from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import Code
 from receiver.ops.histogram import Histogram
-from receiver.ops.labels import OTHER, Labels
 from receiver.ops.process_metrics import ProcessMetrics, at_zero
 from receiver.ops.sections import DEFAULT_TENANT_SERIES
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 UNKNOWN_TENANT = "unknown"
 """Label for requests that name no configured tenant."""
+
+OTHER = "other"
+"""Label of all names without series of their own."""
 
 _ERRORS = (Code.PUBLISH, Code.JWKS_UNAVAILABLE, Code.INTERNAL)
 """Codes of logouts that are not taken in for a fault that is not theirs."""
@@ -41,6 +46,28 @@ class Children(dict[tuple[str, ...], Metric], Generic[Metric]):
 
     def __missing__(self, labels: tuple[str, ...]) -> Metric:
         return self.setdefault(labels, self._metric.labels(*labels))  # type: ignore[arg-type]  # a child is of its type
+
+
+class Labels:
+    """Gives names, of tenants or apps, their label. One that once had its own keeps it, so that no series jumps.
+
+    Args:
+        limit: Names with series of their own.
+        own: Names that have theirs from the start; they count.
+    """
+
+    def __init__(self, limit: int, own: Iterable[str] = ()) -> None:
+        self._limit = limit
+        self._own = set(own)
+
+    def of(self, name: str) -> str:
+        """The label of this name."""
+        if name in self._own:
+            return name
+        if len(self._own) >= self._limit:
+            return OTHER
+        self._own.add(name)
+        return name
 
 
 class Metrics(ProcessMetrics):
