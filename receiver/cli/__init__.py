@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from receiver import __version__
 from receiver.cli import audit, diagnosis, order, ssf
-from receiver.cli.base import CHECK_FAILED, GOOD, STATE_LOST, USAGE, complain, load_settings, own_internal
+from receiver.cli.base import (
+    CHECK_FAILED,
+    GOOD,
+    STATE_LOST,
+    USAGE,
+    add_command,
+    add_group,
+    complain,
+    load_settings,
+    own_internal,
+)
 from receiver.errors import ConfigurationError, ReceiverError, StateLostError
 
 if TYPE_CHECKING:
@@ -67,30 +77,20 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", metavar="KEY=VALUE", help="one setting, for instance public.port=8081"
     )
 
-    serve = commands.add_parser("serve", parents=[configured], help="take in logout tokens")
-    serve.set_defaults(run=_serve)
-    canary = commands.add_parser("canary", parents=[configured], help="test the whole route by a logout each minute")
-    canary.set_defaults(run=_canary)
-    watch = commands.add_parser("watch-graph", parents=[configured], help="watch Microsoft Graph; run any number")
-    watch.set_defaults(run=_watch_graph)
-    evict = commands.add_parser("evict", parents=[configured], help="clear the shared caches; run any number")
-    evict.set_defaults(run=_evict)
-    config = commands.add_parser("config", help="check, print the settings").add_subparsers(
-        required=True, metavar="what"
-    )
-    for name, run, text in (
-        ("check", _config_check, "validate; exit 0 or 2"),
-        ("show", _config_show, "print the settings in force, secrets hidden"),
-    ):
-        config.add_parser(name, parents=[configured], help=text).set_defaults(run=run)
-    config.add_parser("schema", help="print the JSON Schema of the file").set_defaults(run=_config_schema)
+    add_command(commands, "serve", "take in logout tokens", _serve, configured)
+    add_command(commands, "canary", "test the whole route by a logout each minute", _canary, configured)
+    add_command(commands, "watch-graph", "watch Microsoft Graph; run any number", _watch_graph, configured)
+    add_command(commands, "evict", "clear the shared caches; run any number", _evict, configured)
+    config = add_group(commands, "config", "check, print the settings")
+    add_command(config, "check", "validate; exit 0 or 2", _config_check, configured)
+    add_command(config, "show", "print the settings in force, secrets hidden", _config_show, configured)
+    add_command(config, "schema", "print the JSON Schema of the file", _config_schema)
     diagnosis.add(commands, configured)
     order.add(commands, configured)
     audit.add(commands, configured)
     ssf.add(commands, configured)
-    health = commands.add_parser("healthcheck", parents=[configured], help="exit 0 if the receiver here is ready")
+    health = add_command(commands, "healthcheck", "exit 0 if the receiver here is ready", _healthcheck, configured)
     health.add_argument("--url", help="readiness address; default: this configuration's own")
-    health.set_defaults(run=_healthcheck)
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from receiver.cli.base import CHECK_FAILED, GOOD, complain, load_settings, show
+from receiver.cli.base import CHECK_FAILED, GOOD, add_command, add_group, complain, load_settings, show
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,22 +15,17 @@ if TYPE_CHECKING:
 
 def add(commands: Any, configured: argparse.ArgumentParser) -> None:
     """Add the commands."""
-    audit = commands.add_parser("audit", help="check the audit log, search it").add_subparsers(
-        required=True, metavar="what"
-    )
-    verify = audit.add_parser(
-        "verify", parents=[configured], help="are the records complete and unchanged; exit 0 or 1",
+    audit = add_group(commands, "audit", "check the audit log, search it")
+    verify = add_command(
+        audit, "verify", "are the records complete and unchanged; exit 0 or 1", _verify, configured,
         description="Checks every chain of records in these files: none changed, none missing, the last one signed.",
     )  # fmt: skip
-    verify.set_defaults(run=_verify)
     verify.add_argument("--json", action="store_true", help="print JSON")
-    find = audit.add_parser(
-        "find", parents=[configured], help="print the records about a user or a session; exit 1 if there are none"
-    )
+    text = "print the records about a user or a session; exit 1 if there are none"
+    find = add_command(audit, "find", text, _find, configured)
     find.add_argument("--sub", metavar="SUB", help="the user, as the OP calls them")
     find.add_argument("--sid", metavar="SID", help="the session")
     find.add_argument("--tenant", metavar="NAME", help="of this tenant only")
-    find.set_defaults(run=_find)
     for command in (verify, find):
         command.add_argument("files", nargs="+", metavar="FILE", help="in the order they were written; - is stdin")
 

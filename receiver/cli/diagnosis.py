@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from receiver.cli.base import CHECK_FAILED, GOOD, complain, load_settings, show
+from receiver.cli.base import CHECK_FAILED, GOOD, add_command, add_group, complain, load_settings, show
 
 if TYPE_CHECKING:
     import argparse
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def add(commands: Any, configured: argparse.ArgumentParser) -> None:
     """Add the commands."""
-    explain = commands.add_parser(
-        "explain", parents=[configured], help="judge one token, rule by rule",
+    explain = add_command(
+        commands, "explain", "judge one token, rule by rule", _explain, configured,
         description="Judges one token rule by rule, as `receiver serve` would. Nothing is published.",
     )  # fmt: skip
     explain.add_argument("token", nargs="?", default="-", help="the token; - or none reads it from stdin")
@@ -28,29 +28,19 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
         help="which endpoint judges it: of logout tokens, security events, commands, or Global Token Revocation; "
         "default: by the token's typ",
     )  # fmt: skip
-    explain.set_defaults(run=_explain)
-    doctor = commands.add_parser("doctor", parents=[configured], help="check OPs and Redis, live; exit 0 or 1")
-    doctor.set_defaults(run=_doctor)
-    tail = commands.add_parser("tail", parents=[configured], help="print evictions as they are published")
-    tail.set_defaults(run=_tail)
-    trace = commands.add_parser(
-        "trace", parents=[configured], help="who has dropped this user, and who has not answered",
+    doctor = add_command(commands, "doctor", "check OPs and Redis, live; exit 0 or 1", _doctor, configured)
+    tail = add_command(commands, "tail", "print evictions as they are published", _tail, configured)
+    trace = add_command(
+        commands, "trace", "who has dropped this user, and who has not answered", _trace, configured,
         description="Exit 0 only if every app that should answer has dropped the user of this eviction.",
     )  # fmt: skip
     trace.add_argument("event", metavar="ID-OR-JTI", help="the event's id, or the logout token's jti")
-    trace.set_defaults(run=_trace)
-    apps = commands.add_parser("apps", help="which apps listen; forget one that is gone").add_subparsers(
-        required=True, metavar="what"
-    )
-    apps_list = apps.add_parser("list", parents=[configured], help="every app that was heard of, and when last")
-    apps_list.set_defaults(run=_apps_list)
-    forget = apps.add_parser("forget", parents=[configured], help="trace no longer waits for this app; exit 0 or 1")
+    apps = add_group(commands, "apps", "which apps listen; forget one that is gone")
+    apps_list = add_command(apps, "list", "every app that was heard of, and when last", _apps_list, configured)
+    forget = add_command(apps, "forget", "trace no longer waits for this app; exit 0 or 1", _apps_forget, configured)
     forget.add_argument("name", metavar="NAME", help="the app's name, as apps list prints it")
-    forget.set_defaults(run=_apps_forget)
-    caches = commands.add_parser(
-        "caches", parents=[configured], help="how far the evictor is, and what it knows of each cache"
-    )
-    caches.set_defaults(run=_caches)
+    text = "how far the evictor is, and what it knows of each cache"
+    caches = add_command(commands, "caches", text, _caches, configured)
     for command in (explain, doctor, tail, trace, apps_list, caches):
         command.add_argument("--json", action="store_true", help="print JSON")
     for command in (explain, tail):

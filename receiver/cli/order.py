@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from receiver.cli.base import CHECK_FAILED, GOOD, complain, load_settings, own_internal, show
+from receiver.cli.base import CHECK_FAILED, GOOD, add_command, add_group, complain, load_settings, own_internal, show
 from receiver.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
         "--token-file", type=Path, metavar="FILE", help="its API token; default: one of this configuration's own"
     )
     called.add_argument("--tenant", required=True, metavar="NAME", help="the user's tenant")
-    order = commands.add_parser(
-        "order", parents=[called], help="end the sessions of a user, or of many",
+    order = add_command(
+        commands, "order", "end the sessions of a user, or of many", _order, called,
         description="Orders evictions through the API of a running receiver, which audits them. Exit 0 only if all "
         "were taken and, with --wait, every app has answered.",
     )  # fmt: skip
@@ -40,15 +40,11 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
     order.add_argument("--reason", required=True, help="why; stands in the event and in the audit log")
     order.add_argument("--wait", type=_seconds, metavar="SECONDS", help="wait until every app has dropped them")
     order.add_argument("--json", action="store_true", help="print JSON, one object for each order")
-    order.set_defaults(run=_order)
-    names = commands.add_parser("names", help="erase a name that apps have registered").add_subparsers(
-        required=True, metavar="what"
-    )
-    erase = names.add_parser("erase", parents=[called], help="forget a name; exit 1 if it is not known")
+    names = add_group(commands, "names", "erase a name that apps have registered")
+    erase = add_command(names, "erase", "forget a name; exit 1 if it is not known", _erase, called)
     which = erase.add_mutually_exclusive_group(required=True)
     which.add_argument("--email")
     which.add_argument("--username")
-    erase.set_defaults(run=_erase)
 
 
 def _order(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from receiver.cli.base import CHECK_FAILED, GOOD, complain, load_settings, show
+from receiver.cli.base import CHECK_FAILED, GOOD, add_command, add_group, complain, load_settings, show
 
 if TYPE_CHECKING:
     import argparse
@@ -24,13 +24,11 @@ def add(commands: Any, configured: argparse.ArgumentParser) -> None:
         commands: Where to.
         configured: The options every command has that reads settings.
     """
-    ssf = commands.add_parser("ssf", help="manage our stream of security events at a transmitter")
-    what = ssf.add_subparsers(required=True, metavar="what")
+    what = add_group(commands, "ssf", "manage our stream of security events at a transmitter")
 
     def one(name: str, text: str, run: Callable[[Any, argparse.Namespace], int]) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = what.add_parser(name, parents=[configured], help=text)
+        parser = add_command(what, name, text, lambda options: run(load_settings(options), options), configured)
         parser.add_argument("tenant", metavar="TENANT", help="a tenant with a section ssf")
-        parser.set_defaults(run=lambda options: run(load_settings(options), options))
         return parser
 
     create = one("create", "make the stream, or bring it up to date", _create)
