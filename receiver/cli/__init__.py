@@ -94,41 +94,45 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _source(options: argparse.Namespace) -> SettingsSource:
+def _settings_of(options: argparse.Namespace) -> tuple[Settings, SettingsSource]:
+    """What a command that goes on running works by, and where that can be read again."""
     from receiver.ops.settings_source import SettingsSource
 
-    return SettingsSource(options.config, tuple(options.set or ()))
+    # It asks that they are read again, and waits until there is what does so (`runtime.process`).
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    source = SettingsSource(options.config, tuple(options.set or ()))
+    return source.read(), source
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return _take_in(load_settings(options), options, "serve")
+    return _take_in(*_settings_of(options), "serve")
 
 
 def _watch_graph(options: argparse.Namespace) -> int:
-    settings = load_settings(options)
+    settings, source = _settings_of(options)
     if not any(tenant.graph for tenant in settings.all_tenants):
         raise ConfigurationError("no tenant has a section graph; see docs/entra.md")
-    return _take_in(settings, options, "watch-graph")
+    return _take_in(settings, source, "watch-graph")
 
 
-def _take_in(settings: Settings, options: argparse.Namespace, command: Command) -> int:
+def _take_in(settings: Settings, source: SettingsSource, command: Command) -> int:
     from receiver.ingress.server import serve
 
-    return _run(functools.partial(serve, settings, _source(options), command), settings, traced_as="logout-receiver")
+    return _run(functools.partial(serve, settings, source, command), settings, traced_as="logout-receiver")
 
 
 def _canary(options: argparse.Namespace) -> int:
     from receiver.canary import canary
 
-    settings = load_settings(options)
+    settings, _ = _settings_of(options)
     return _run(functools.partial(canary, settings), settings, traced_as=None)
 
 
 def _evict(options: argparse.Namespace) -> int:
     from receiver.evictor.worker import evict
 
-    settings = load_settings(options)
-    return _run(functools.partial(evict, settings, _source(options)), settings, traced_as="logout-evictor")
+    settings, source = _settings_of(options)
+    return _run(functools.partial(evict, settings, source), settings, traced_as="logout-evictor")
 
 
 def _run(process: Callable[[], Coroutine[Any, Any, None]], settings: Settings, *, traced_as: str | None) -> int:

@@ -212,7 +212,7 @@ async def working(
         worker.jobs.start("revoker", revoker.run, needed=False)
         if source is not None:
             worker.state.reload = Reload(settings, source, [worker.prepare], metrics=metrics)
-            worker.jobs.start("reload", worker.state.reload.watch, needed=False)
+            worker.jobs.start(process.RELOAD, worker.state.reload.watch, needed=False)
         yield worker
 
 

@@ -226,7 +226,7 @@ async def running(
                 after=verifier.reread,
                 metrics=metrics,
             )
-            jobs.start("reload", state.reload.watch, needed=False)
+            jobs.start(process.RELOAD, state.reload.watch, needed=False)
         jobs.start("redis_watch", watch.watch, needed=True)
         for name, run in (
             ("loop_lag", LoopLag(metrics).run), ("epoch_watch", epoch.watch), ("key_refresh", key_store.keep_fresh),

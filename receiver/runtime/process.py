@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("receiver.process")
 
+RELOAD = "reload"
+"""Name of the job that follows changes of the settings' files."""
+
 COLLECT_AFTER = 20_000
 """New objects that could be part of a cycle (dicts, tuples, tasks and the like) after which Python looks for cycles
 that nothing uses. Its own 700 has it look several times for each batch of requests, an eighth of a logout's CPU, and
@@ -50,6 +53,11 @@ class Composition:
         if self.state.reload is not None:
             self.state.reload.ask()
 
+    def stop_reading(self) -> None:
+        """Take no further change over: it is for the composition that comes next."""
+        if self.state.reload is not None:
+            self.jobs.stop(RELOAD)
+
     async def drain(self) -> None:
         """Turn readiness off; subclasses take no more work, and finish what was begun."""
         self.state.draining = True
@@ -78,13 +86,22 @@ async def run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    hung_up = asyncio.Event()
     following: Settings | None = settings
     while following is not None:
+        # Unhandled it would end the process. What it asks for is done by what is opened next.
+        loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         async with compose(following) as running:
             loop.add_signal_handler(signal.SIGHUP, running.reread)
+            if hung_up.is_set():
+                hung_up.clear()
+                running.reread()
             _collect_seldom()
             started(running)
             lost, following = await _told_to_stop(stop, running)
+            loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+            running.stop_reading()
             _say_why(lost, following)
             await running.drain()
     emit(log, logging.INFO, "stopped")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from receiver.errors import ConfigurationError
 from receiver.ops.logs import emit
 from receiver.ops.settings import TENANT_SETTINGS, Settings
+from receiver.ops.settings_source import states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from receiver.ops.process_metrics import ProcessMetrics
-    from receiver.ops.settings_source import SettingsSource
+    from receiver.ops.settings_source import SettingsSource, State
 
 log = logging.getLogger("receiver.reload")
 
@@ -25,10 +26,6 @@ MAX_NAMES = 20
 
 RETRY_LOOKS = 15
 """Looks between two readings of files that were refused: what was missing may be a file that only they name."""
-
-State = tuple[int, int, int]
-"""Inode, time of the last change and size of a file: a file written anew, replaced, or behind another symbolic link
-differs in one of them."""
 
 
 class Reload:
@@ -63,8 +60,8 @@ class Reload:
         self._metrics = metrics
         self._after = after
         self._asked = asyncio.Event()
-        self._files = source.files(settings)
-        self._read = self._seen = states_of(self._files)
+        # Not as they are now: one may have changed while the process started.
+        self._read = self._seen = source.states_when_read(settings)
         self._looks_since_refused = 0
         self.problem = ""
 
@@ -90,7 +87,7 @@ class Reload:
 
         One that is still being written could be half a file, with half of the tenants.
         """
-        seen = await asyncio.to_thread(states_of, self._files)
+        seen = await asyncio.to_thread(states_of, self._read)
         is_settled, self._seen = seen == self._seen, seen
         self._looks_since_refused += 1
         again = bool(self.problem) and self._looks_since_refused >= RETRY_LOOKS
@@ -99,18 +96,16 @@ class Reload:
 
     async def read(self) -> None:
         """Read the files, and take over what they say; what cannot be used is refused, and said."""
-        states = self._read = await asyncio.to_thread(states_of, self._files)
+        self._read = await asyncio.to_thread(states_of, self._read)
         try:
-            settings, files, take_over = await asyncio.to_thread(self._prepared)
+            settings, states, take_over = await asyncio.to_thread(self._prepared)
         except ConfigurationError as error:
             self._refuse(error.message)
             return
         for part in take_over:
             part()
         before, self._settings = self._settings, settings
-        now = await asyncio.to_thread(states_of, files)
-        self._files = files
-        self._read = self._seen = {file: states.get(file, state) for file, state in now.items()}
+        self._read = self._seen = states
         self.problem = ""
         self._metrics.config_ok.set(1)
         self._metrics.config_reloads.labels("ok").inc()
@@ -129,7 +124,7 @@ class Reload:
             )  # fmt: skip
         self.problem = reason
 
-    def _prepared(self) -> tuple[Settings, frozenset[Path], list[Callable[[], None]]]:
+    def _prepared(self) -> tuple[Settings, Mapping[Path, State | None], list[Callable[[], None]]]:
         new = self._source.read()
         if self._settings.all_tenants and not new.all_tenants:
             raise ConfigurationError("no tenant is left: a file that was cut short? To serve none, restart")
@@ -139,20 +134,7 @@ class Reload:
                 log, logging.WARNING, "config.needs_restart", settings=waiting,
                 action="restart the process: these settings have changed, and take effect at the next start",
             )  # fmt: skip
-        return settings, self._source.files(settings), [prepare(settings) for prepare in self._parts]
-
-
-def states_of(files: Iterable[Path]) -> Mapping[Path, State | None]:
-    """Each file's state; None for one that cannot be looked at."""
-    return {file: _state_of(file) for file in files}
-
-
-def _state_of(file: Path) -> State | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        return settings, self._source.states_when_read(settings), [prepare(settings) for prepare in self._parts]
 
 
 def _changes(before: Settings, after: Settings) -> dict[str, object]:

@@ -7,7 +7,11 @@ import contextlib
 import functools
 import json
 import logging
+import os
+import re
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,10 +25,10 @@ from receiver.runtime import process
 from tests.support.keys import rsa_pair
 from tests.support.op import OP
 from tests.support.receiver import Receiver, t1
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     import redis.asyncio
 
@@ -118,6 +122,30 @@ async def test_tenants_are_added_changed_and_removed(
         told = fields(caplog, "config.reloaded")
         assert [(1, 0, 0, 1)] == [tuple(line[n] for n in ("tenants", "added", "changed", "removed")) for line in told]
         assert 2.0 == site.metric("logout_config_reloads_total", result="ok")
+
+
+@pytest.mark.parametrize("where", ["config", "tenants_file"])
+async def test_file_that_changes_while_it_starts(site: Site, op: OP, second: OP, where: str, tmp_path: Path) -> None:
+    """What a file says by the time the receiver runs is in force, though it was read before."""
+    tenants = tmp_path / "tenants.yaml"
+
+    def write(*these: dict[str, Any]) -> None:
+        if where == "config":
+            site.write(*these)
+        else:
+            tenants.write_text(yaml.safe_dump(list(these)))
+
+    if where == "tenants_file":
+        site.write(tenants_file=str(tenants))
+    write(t1(op))
+    source = SettingsSource(site.path)
+    settings = source.read()
+    write(t1(op), {**t1(second), "name": "t2"})
+    async with running(settings, source, clock=site.clock) as server:
+        assert server.state.reload is not None
+        for _ in range(2):
+            await server.state.reload.look()
+        assert ["t1", "t2"] == [tenant.name for tenant in server.tenants]
 
 
 async def test_file_that_is_still_being_written(site: Site, op: OP, second: OP) -> None:
@@ -281,6 +309,80 @@ async def test_evictor_goes_on_with_the_new_tenants(site: Site, op: OP, second: 
             await asyncio.sleep(0.01)
         assert (True, False) == tuple(worker.state.draining for worker in opened)
     assert [{"t1"}, {"t1", "t2"}] == served
+
+
+async def test_change_while_a_worker_is_drained(site: Site, op: OP, second: OP) -> None:
+    """It is not lost between the old worker and the new one."""
+    caches = {"caches": [{"name": "node", "layout": "msal-node", "prefix": "node:"}]}
+    site.write(t1(op), **caches)
+    source = SettingsSource(site.path)
+    served: list[set[str]] = []
+
+    @contextlib.asynccontextmanager
+    async def compose(settings: Settings) -> AsyncIterator[Any]:
+        served.append({tenant.name for tenant in settings.all_tenants})
+        async with working(settings, source) as worker:
+            yield worker
+            if len(served) == 1:
+                site.write(
+                    t1(op), {**t1(second), "name": "t2"}, {**t1(second), "name": "t3", "client_ids": ["c3"]}, **caches
+                )
+
+    async with hung_up(compose, source) as opened:
+        site.write(t1(op), {**t1(second), "name": "t2"}, **caches)
+        signal.raise_signal(signal.SIGHUP)
+        while len(opened) == 1:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            await opened[1].state.reload.look()
+        while len(opened) == 2:
+            await asyncio.sleep(0.01)
+    assert [{"t1"}, {"t1", "t2"}, {"t1", "t2", "t3"}] == served
+
+
+async def test_hangup_while_it_starts(site: Site, op: OP, second: OP) -> None:
+    """It does not end the process, and has the files read once there is what reads them."""
+    site.write(t1(op))
+    source = SettingsSource(site.path)
+
+    @contextlib.asynccontextmanager
+    async def compose(settings: Settings) -> AsyncIterator[Any]:
+        site.write(t1(op), {**t1(second), "name": "t2"})
+        signal.raise_signal(signal.SIGHUP)
+        async with running(settings, source, clock=site.clock) as server:
+            yield server
+
+    async with hung_up(compose, source) as opened:
+        while len(opened[0].tenants) == 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_hangup_before_the_event_loop() -> None:
+    """A command that goes on running has it wait from before its settings are read."""
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "receiver", "serve", "--config", f"/dev/fd/{reading}",
+        pass_fds=[reading], stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        await until(lambda: process.returncode is not None or blocks(process.pid, signal.SIGHUP))
+        process.send_signal(signal.SIGHUP)
+        os.write(writing, b"- not settings\n")
+        os.close(writing)
+        async with asyncio.timeout(60):
+            assert b"must hold settings by name" in (await process.communicate())[1]
+        assert 2 == process.returncode
+    finally:
+        os.close(reading)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Whether the process has the signal wait (proc(5), `SigBlk`)."""
+    blocked = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    return blocked is not None and bool(int(blocked[1], 16) >> (number - 1) & 1)
 
 
 @contextlib.asynccontextmanager
