@@ -15,7 +15,7 @@ from receiver.core.index_names import IndexNames
 from receiver.core.tenants import TenantDirectory
 from receiver.ingress import parts
 from receiver.ingress.ack_watch import AckWatch
-from receiver.ingress.api import ApiDependencies, BearerTokens, compose
+from receiver.ingress.api import BearerTokens, compose
 from receiver.ingress.epoch_watch import EpochWatch
 from receiver.ingress.http.dispatcher import Dispatcher
 from receiver.ingress.inputs import Resources, input_jobs, input_table
@@ -205,11 +205,7 @@ async def running(
             tenants=tenants,
         )  # fmt: skip
         access = BearerTokens(settings.internal.tokens)
-        backing = ApiDependencies(
-            tenants=tenants, access=access, dispatcher=dispatcher, client=client, keys=keys, feed=feed,
-            names=resources.names,
-        )  # fmt: skip
-        internal = internal_listener(state, metrics, compose(settings, backing, metrics, clock=clock))
+        internal = internal_listener(state, metrics, compose(resources, access, dispatcher, feed))
         server.internal_port = await open_internal(internal, settings.internal, stack)
         await verifier.restore()
         stack.push_async_callback(verifier.held.save)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from receiver.core.tenants import TenantDirectory
-from receiver.ingress.api import ApiDependencies, BearerTokens, compose
+from receiver.ingress.api import BearerTokens, compose
 from receiver.ingress.api.names import Erasure
 from receiver.ingress.api.sessions import Registration, SessionIdentity
 from receiver.ingress.http.dispatcher import Dispatcher
@@ -83,15 +83,12 @@ async def test_routes_are_those_of_the_document(api: Api) -> None:
     nothing: Any = None  # routes are only added, not called
     settings = Settings(internal={"token": TOKEN})
     parts = dict.fromkeys(field.name for field in dataclasses.fields(Resources))
-    resources = Resources(**(parts | {"settings": settings}))  # type: ignore[arg-type]
+    given = {"settings": settings, "metrics": Metrics(), "tenants": TenantDirectory(())}
+    resources = Resources(**(parts | given))  # type: ignore[arg-type]
     dispatcher = Dispatcher(
         input_table(resources), nothing, nothing, settings.public, clock=time.time, metrics=Metrics()
     )
-    backing = ApiDependencies(
-        tenants=TenantDirectory(()), access=BearerTokens(settings.internal.tokens), dispatcher=dispatcher,
-        client=nothing, keys=nothing, feed=nothing, names=nothing,
-    )  # fmt: skip
-    calls = compose(settings, backing, nothing, clock=time.time)
+    calls = compose(resources, BearerTokens(settings.internal.tokens), dispatcher, nothing)
     there = {
         (route.method.lower(), route.resource.canonical)
         for route in internal_listener(nothing, Metrics(), calls).router.routes()

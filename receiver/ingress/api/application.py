@@ -23,16 +23,10 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    import redis.asyncio
-
-    from receiver.bus.keys import KeyNames
-    from receiver.bus.sign_ins.names import Names
-    from receiver.core.tenants import TenantDirectory
     from receiver.ingress.api.feed import EventFeed
     from receiver.ingress.http.dispatcher import Dispatcher
-    from receiver.ingress.inputs import Row
+    from receiver.ingress.inputs import Resources, Row
     from receiver.ops.metrics import Metrics
-    from receiver.ops.settings import Settings
 
 log = logging.getLogger("receiver.api")
 
@@ -154,52 +148,31 @@ class Api:
         self._metrics.api_requests.labels(_route(request), str(status)).inc()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiDependencies:
-    """What the calls of the API work on.
+def compose(resources: Resources, access: BearerTokens, dispatcher: Dispatcher, feed: EventFeed) -> web.Application:
+    """The API as it is configured.
 
-    Attributes:
-        tenants: The configured ones.
+    Args:
+        resources: What the calls work on, as inputs do.
         access: Who may call.
         dispatcher: Serves the inputs that are reached under the API.
-        client: Redis; owned by the caller.
-        keys: Key names.
         feed: The event feeds of this process.
-        names: Who goes by which name.
     """
-
-    tenants: TenantDirectory
-    access: BearerTokens
-    dispatcher: Dispatcher
-    client: redis.asyncio.Redis
-    keys: KeyNames
-    feed: EventFeed
-    names: Names
-
-
-def compose(
-    settings: Settings, backing: ApiDependencies, metrics: Metrics, *, clock: Callable[[], float]
-) -> web.Application:
-    """The API as it is configured."""
-    tenants, client, keys = backing.tenants, backing.client, backing.keys
-    traces = EvictionTraces(
-        client, keys, declared=settings.apps, seen_within_s=settings.apps_seen_s, tenants=tenants, clock=clock
-    )
-    events = EventCalls(backing.feed, tenants, metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
-    sign_ins = SignIns(lambda: client, keys, clock=clock, loads_scripts=True)
+    settings, tenants, names = resources.settings, resources.tenants, resources.names
+    events = EventCalls(feed, tenants, resources.metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
+    sign_ins = SignIns(lambda: resources.redis, resources.keys, clock=resources.clock, loads_scripts=True)
     parts = [
-        Part("orders", partial(add_inputs, backing.dispatcher)),
-        Part("read", traces.add_routes),
-        Part("orders", NameCalls(tenants, backing.names).add_routes),
-        Part("sessions", SessionCalls(tenants, sign_ins, backing.names).add_routes),
+        Part("orders", partial(add_inputs, dispatcher)),
+        Part("read", EvictionTraces(resources).add_routes),
+        Part("orders", NameCalls(tenants, names).add_routes),
+        Part("sessions", SessionCalls(tenants, sign_ins, names).add_routes),
         Part("events", events.add_routes),
     ]
-    if unscoped := backing.access.unscoped:
+    if unscoped := access.unscoped:
         emit(
             log, logging.WARNING, "api.unscoped_tokens", tokens=unscoped,
             action="each of these may do everything; give it a name and scopes in internal.token_file, see docs/api.md",
         )  # fmt: skip
-    return Api(backing.access, parts, retry_after_s=settings.public.retry_after_s, metrics=metrics).build()
+    return Api(access, parts, retry_after_s=settings.public.retry_after_s, metrics=resources.metrics).build()
 
 
 def _route(request: web.Request) -> str:

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from receiver.bus.events.event_search import FoundEvent, NotFound, look_up, search
-from receiver.bus.events.trace import trace
 from receiver.errors import Code, RequestError
 from receiver.ingress.http.responses import NO_STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Sequence
 
-    import redis.asyncio
-
-    from receiver.bus.keys import KeyNames
-    from receiver.core.tenants import TenantDirectory
+    from receiver.ingress.inputs import Resources
 
 
 SEARCHED = 10_000
@@ -30,33 +26,10 @@ MAX_WAITING = 8
 
 
 class EvictionTraces:
-    """Answers what became of an eviction.
+    """Answers what became of an eviction."""
 
-    Args:
-        client: Owned by the caller.
-        keys: Key names.
-        declared: Apps that should answer even if they were never heard of.
-        seen_within_s: Seconds within which other apps were heard of that should answer.
-        tenants: Those a token may be from.
-        clock: NumericDate seconds.
-    """
-
-    def __init__(
-        self,
-        client: redis.asyncio.Redis,
-        keys: KeyNames,
-        *,
-        declared: Collection[str],
-        seen_within_s: float,
-        tenants: TenantDirectory,
-        clock: Callable[[], float],
-    ) -> None:
-        self._client = client
-        self._keys = keys
-        self._declared = declared
-        self._seen_within_s = seen_within_s
-        self._tenants = tenants
-        self._clock = clock
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
         self._searching = asyncio.Lock()
         self._waiting = 0
 
@@ -72,7 +45,7 @@ class EvictionTraces:
         jti = request.query.get("jti", "")
         if not jti:
             raise RequestError(Code.MALFORMED, "name an eviction: /v1/evictions/{id} or ?jti=")
-        return await self._trace(jti, self._tenants.issuers)
+        return await self._trace(jti, self._resources.tenants.issuers)
 
     async def _trace(self, text: str, issuers: Sequence[str]) -> web.Response:
         found = await self._find(text, issuers)
@@ -83,20 +56,17 @@ class EvictionTraces:
                 Code.SEARCH_LIMIT,
                 f"not among the newest {found.searched} events; the stream holds more, and `receiver trace` reads all",
             )
-        traced = await trace(
-            self._client, self._keys, found, now_s=self._clock(), declared=self._declared,
-            seen_within_s=self._seen_within_s,
-        )  # fmt: skip
+        traced = await self._resources.trace(found)
         return web.json_response(traced.to_json(), headers=NO_STORE)
 
     async def _find(self, text: str, issuers: Sequence[str]) -> list[FoundEvent] | NotFound:
-        if found := await look_up(self._client, self._keys, text, issuers):
+        if found := await look_up(self._resources.redis, self._resources.keys, text, issuers):
             return found
         if self._waiting >= MAX_WAITING:
             raise RequestError(Code.BUSY, "too many searches through the stream wait already")
         self._waiting += 1
         try:
             async with self._searching:
-                return await search(self._client, self._keys, text, most=SEARCHED)
+                return await search(self._resources.redis, self._resources.keys, text, most=SEARCHED)
         finally:
             self._waiting -= 1

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from receiver.bus.callbacks import Callback, Callbacks
+from receiver.bus.events.event_search import FoundEvent
 from receiver.core.tokens.command_token import may_be_called
 from receiver.ingress.inputs.poller import Poller
 from receiver.ops.logs import emit
@@ -88,7 +89,7 @@ class CallbackCalls(Poller):
             await self._judge(callback, now)
 
     async def _judge(self, callback: Callback, now: float) -> None:
-        traced = await self._resources.trace(callback.entry_id, callback.eviction)
+        traced = await self._resources.trace([FoundEvent(callback.entry_id, callback.eviction)])
         if not traced.complete and now < callback.deadline:
             return
         eviction = callback.eviction

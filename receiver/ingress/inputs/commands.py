@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from receiver.bus.callbacks import Callback, Callbacks
+from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.link.connection import answering
 from receiver.core.eviction import Eviction, eviction_id
 from receiver.core.tokens import command_token
@@ -139,11 +140,12 @@ class Commands(HttpInput):
             raise DependencyError(Code.NOT_DONE, "the order waits in the outbox until Redis is back")
         if self._waiting >= MAX_WAITING:
             raise RequestError(Code.BUSY, f"{MAX_WAITING} commands are waited for already")
+        ordered = [FoundEvent(order.entry_id, order.eviction)]
         self._waiting += 1
         try:
             # Apps answer into Redis.
             async with asyncio.timeout(wait_s):
-                while not (await self._resources.trace(order.entry_id, order.eviction)).complete:  # noqa: ASYNC110
+                while not (await self._resources.trace(ordered)).complete:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_S)
         except TimeoutError as error:
             raise DependencyError(

@@ -1,22 +1,21 @@
-"""What inputs are built from: filled in once by the server, and handed to both tables."""
+"""What inputs and the API are built from: filled in once by the server, and handed to both tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from receiver.bus.events.event_search import FoundEvent
 from receiver.bus.events.trace import Trace, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import redis.asyncio
 
+    from receiver.bus.events.event_search import FoundEvent
     from receiver.bus.events.known_sessions import KnownSessions
     from receiver.bus.keys import KeyNames
     from receiver.bus.sign_ins.names import Names
-    from receiver.core.eviction import Eviction
     from receiver.core.tenants import TenantDirectory
     from receiver.ingress.inputs.security_events import SecurityEvents
     from receiver.ingress.inputs.signed_tokens import SignedTokens
@@ -33,7 +32,7 @@ Command = Literal["serve", "watch-graph"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """The parts of a running receiver that an input may use.
+    """The parts of a running receiver that an input, or the API, may use.
 
     Attributes:
         settings: All of them; an input has a section of its own.
@@ -69,13 +68,13 @@ class Resources:
     metrics: Metrics
     clock: Callable[[], float]
 
-    async def trace(self, entry_id: str, eviction: Eviction) -> Trace:
-        """Which of the apps that should answer have dropped this eviction's user by now.
+    async def trace(self, found: Sequence[FoundEvent]) -> Trace:
+        """Which of the apps that should answer have dropped the first event's user by now, and the others'.
 
         Raises:
             RedisUnavailableError: Redis cannot be read.
         """
         return await trace(
-            self.redis, self.keys, [FoundEvent(entry_id, eviction)], now_s=self.clock(), declared=self.settings.apps,
+            self.redis, self.keys, found, now_s=self.clock(), declared=self.settings.apps,
             seen_within_s=self.settings.apps_seen_s,
         )  # fmt: skip
