@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -119,17 +119,7 @@ class RedisSettings(Section):
     @property
     def options(self) -> RedisOptions:
         """What `bus.link.connection.connect` takes beside the URL; files are read when they are used."""
-        secret = self.sentinel_password
-        return {
-            "username": self.username,
-            "password": self.password.get_secret_value() if self.password else None,
-            "password_file": self.password_file,
-            "credentials": self.credentials,
-            "ca_file": self.ca_file,
-            "cert_file": self.cert_file,
-            "key_file": self.key_file,
-            "strict_tls": self.strict_tls,
-            "sentinel_username": self.sentinel_username,
-            "sentinel_password": secret.get_secret_value() if secret else None,
-            "sentinel_password_file": self.sentinel_password_file,
-        }
+        # An option that can be set has the name of the setting.
+        given = {name: getattr(self, name) for name in RedisOptions.__annotations__ if name in type(self).model_fields}
+        secrets = {name: one.get_secret_value() for name, one in given.items() if isinstance(one, SecretStr)}
+        return cast("RedisOptions", given | secrets)
