@@ -12,7 +12,6 @@ from receiver.bus.events import stream
 from receiver.bus.link import exchange
 from receiver.bus.link.connection import failing_as, pipelined
 from receiver.bus.lua import Script
-from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -260,7 +259,7 @@ async def expire_all(client: redis.asyncio.Redis, keys: KeyNames) -> None:
     with failing_as("cannot read the stream"):
         while True:
             entries: Any = await client.xrange(keys.events, after, "+", count=PAGE)
-            await _expire(client, keys, {event_id for pair in entries if (event_id := _event_id(pair))})
+            await _expire(client, keys, {found.id for pair in entries if (found := stream.eviction_of(*pair))})
             if len(entries) < PAGE:
                 return
             after = f"({entries[-1][0].decode()}"
@@ -269,13 +268,6 @@ async def expire_all(client: redis.asyncio.Redis, keys: KeyNames) -> None:
 async def _expire(client: redis.asyncio.Redis, keys: KeyNames, event_ids: set[str]) -> None:
     if event_ids:
         await exchange.ask(client, [("EXPIRE", keys.acks_of(event_id), KEEP_S) for event_id in event_ids])
-
-
-def _event_id(pair: tuple[bytes, dict[bytes, bytes]]) -> str:
-    try:
-        return stream.to_entry(*pair).eviction().id
-    except BadEventError:
-        return ""
 
 
 def _observed(line: bytes) -> tuple[str, Observed] | None:

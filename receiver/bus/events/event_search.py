@@ -9,7 +9,6 @@ from receiver.bus.events import stream
 from receiver.bus.link.connection import failing_as
 from receiver.core.cursor import order
 from receiver.core.eviction import Eviction, eviction_id
-from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -79,7 +78,7 @@ async def look_up(client: redis.asyncio.Redis, keys: KeyNames, text: str, issuer
         for place, event_id in await _places(client, keys, await _ids(client, keys, text, issuers)):
             entries: Any = await client.xrange(keys.events, place, place)
             for entry_id, fields in entries:
-                eviction = _read(entry_id, fields)
+                eviction = stream.eviction_of(entry_id, fields)
                 if eviction is not None and eviction.id == event_id:
                     found.append(FoundEvent(entry_id.decode(), eviction))
     return found
@@ -113,7 +112,7 @@ async def search(
             event = fields.get(b"event", b"")
             # To read every event as JSON would take ten times as long. Text that JSON escapes is not found as bytes.
             if wanted in event or b"\\" in event:
-                eviction = _read(entry_id, fields)
+                eviction = stream.eviction_of(entry_id, fields)
                 if eviction is not None and text in {eviction.id, eviction.jti}:
                     found.append(FoundEvent(entry_id.decode(), eviction))
                     if eviction.id == text:
@@ -147,10 +146,3 @@ async def _newest_first(client: redis.asyncio.Redis, keys: KeyNames) -> AsyncIte
         if len(entries) < CHUNK:
             return
         before = f"({entries[-1][0].decode()}"
-
-
-def _read(entry_id: bytes, fields: dict[bytes, bytes]) -> Eviction | None:
-    try:
-        return stream.to_entry(entry_id, fields).eviction()
-    except BadEventError:
-        return None

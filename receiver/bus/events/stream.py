@@ -205,6 +205,14 @@ def to_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     return Entry(entry_id.decode(), read_number(fields.get(b"n")), fields.get(b"event", b""))
 
 
+def eviction_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Eviction | None:
+    """What an entry orders; None where it is no event that this version reads."""
+    try:
+        return to_entry(entry_id, fields).eviction()
+    except BadEventError:
+        return None
+
+
 def is_entry_id(text: bytes) -> bool:
     """Whether this is an id as Redis gives them to entries."""
     return _ENTRY_ID.fullmatch(text) is not None

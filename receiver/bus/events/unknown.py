@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from receiver.bus.events import acks, stream
 from receiver.bus.link.connection import pipelined
-from receiver.errors import BadEventError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     import redis.asyncio
 
@@ -41,16 +40,8 @@ async def unknown(client: redis.asyncio.Redis, keys: KeyNames, *, app: str, last
         last: Evictions looked at, at most.
     """
     entries: Any = await client.xrevrange(keys.events, count=last)
-    ids = list(_ids(entries))
+    ids = [found.id for entry in entries if (found := stream.eviction_of(*entry))]
     replies = await pipelined(client, [("HGET", keys.acks_of(event_id), f"{app}/@{app}") for event_id in ids])
     said = [reply.decode("utf-8", "replace") for reply in replies if reply is not None]
     in_part = [text.removeprefix(acks.UNKNOWN) for text in said if text.startswith(acks.UNKNOWN)]
     return Unknown(len(ids), Counter(name for names in in_part for name in names.split(",")))
-
-
-def _ids(entries: Sequence[Any]) -> Iterator[str]:
-    for entry in entries:
-        try:
-            yield stream.to_entry(*entry).eviction().id
-        except BadEventError:
-            continue
