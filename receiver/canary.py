@@ -30,8 +30,7 @@ from receiver.ops.logs import emit
 from receiver.ops.process_metrics import ProcessMetrics
 from receiver.runtime import process
 from receiver.runtime.listener import open_internal
-from receiver.runtime.probes import add_probes
-from receiver.runtime.readiness import Readiness
+from receiver.runtime.readiness import Readiness, add_probes
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.supervisor import BACKOFF, Supervisor
 

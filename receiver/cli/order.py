@@ -116,7 +116,7 @@ def _erase(options: argparse.Namespace) -> int:
 
 def _client(options: argparse.Namespace) -> ApiClient:
     from receiver.diagnosis.orders import ApiClient
-    from receiver.ops.secrets import read_secret
+    from receiver.ops.sections import read_secret
 
     settings = load_settings(options)
     if options.token_file is not None:

@@ -43,8 +43,7 @@ from receiver.outbound.revocation import Revoker, revocations_of
 from receiver.runtime import process
 from receiver.runtime.event_loop import LoopLag
 from receiver.runtime.listener import open_internal
-from receiver.runtime.probes import add_probes
-from receiver.runtime.readiness import Readiness
+from receiver.runtime.readiness import Readiness, add_probes
 from receiver.runtime.redis_watch import RedisWatch
 from receiver.runtime.reload import Reload
 from receiver.runtime.supervisor import BACKOFF, Supervisor

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from receiver.ingress.api import PREFIX
-from receiver.runtime.probes import add_probes
-from receiver.runtime.readiness import Readiness
+from receiver.runtime.readiness import Readiness, add_probes
 
 if TYPE_CHECKING:
     from receiver.ingress.keys.key_store import KeyStore

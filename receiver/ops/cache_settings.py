@@ -12,8 +12,13 @@ from pydantic import Field, SecretStr, model_validator
 from receiver.core.layouts import LAYOUTS, TEMPLATE_FIELDS, Layout, LayoutName, Per
 from receiver.errors import ConfigurationError
 from receiver.ops.redis_settings import EMBEDDED, RedisSettings
-from receiver.ops.secrets import parse_index_secrets
 from receiver.ops.sections import Section
+
+MAX_INDEX_SECRETS = 2
+"""Secrets of the index at once: one to write with, and the one before. Each is a further look-up for every logout."""
+
+MIN_INDEX_SECRET_CHARS = 32
+"""Shortest of these secrets, in characters: a shorter one can be found by trying."""
 
 CacheName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
@@ -167,3 +172,21 @@ def _check_template(template: str | None) -> None:
         raise ValueError(f"key: {{{strange[0]}}} is not one of {known}; a brace of the key itself is written twice")
     if not {"account", "sid", "sub"} & set(names):
         raise ValueError("the layout keyed needs a key that names {account}, {sub} or {sid}")
+
+
+def parse_index_secrets(text: str) -> list[str]:
+    """The secrets of the evictor's index, one a line: the one to write with, and below it the one before.
+
+    Raises:
+        ValueError: none, more than two, a short one, or the same twice. None is quoted.
+    """
+    secrets = [line.strip() for line in text.splitlines() if line.strip()]
+    if not 1 <= len(secrets) <= MAX_INDEX_SECRETS:
+        raise ValueError(f"index_secret: {len(secrets)} lines; one secret, or the new one and below it the one before")
+    if len(set(secrets)) != len(secrets):
+        raise ValueError("index_secret: the same secret stands twice")
+    if min(map(len, secrets)) < MIN_INDEX_SECRET_CHARS:
+        raise ValueError(
+            f"index_secret: a secret is at least {MIN_INDEX_SECRET_CHARS} characters; `openssl rand -hex 32` makes one"
+        )
+    return secrets

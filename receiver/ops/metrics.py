@@ -11,8 +11,7 @@ from prometheus_client import Counter
 
 from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import Code
-from receiver.ops.histogram import Histogram
-from receiver.ops.process_metrics import ProcessMetrics, at_zero
+from receiver.ops.process_metrics import Histogram, ProcessMetrics, at_zero
 from receiver.ops.sections import DEFAULT_TENANT_SERIES
 
 if TYPE_CHECKING:

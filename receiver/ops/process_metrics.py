@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+import prometheus_client
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -15,12 +17,47 @@ from prometheus_client import (
 )
 
 from receiver import __version__
-from receiver.ops.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from prometheus_client.samples import Sample
+
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+AT_ONCE = 1000
+"""Observations sorted together at the most, else when it is asked what it shows."""
+
+
+class Histogram(prometheus_client.Histogram):
+    """As the library's, but what it is told is sorted into its buckets in bulk. For one thread.
+
+    The library looks through its buckets and locks two values for each observation.
+    """
+
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        self._told: list[float] = []
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Note it; there are no exemplars."""
+        del exemplar
+        self._told.append(amount)
+        if len(self._told) >= AT_ONCE:
+            self._sort()
+
+    def _child_samples(self) -> Iterable[Sample]:
+        self._sort()
+        return super()._child_samples()
+
+    def _sort(self) -> None:
+        told, self._told = sorted(self._told), []
+        self._sum.inc(sum(told))
+        below = 0
+        for bucket, bound in zip(self._buckets, self._upper_bounds, strict=True):
+            up_to = bisect_right(told, bound)
+            bucket.inc(up_to - below)
+            below = up_to
 
 
 def at_zero(counter: Counter, *values: Iterable[str]) -> None:

@@ -8,7 +8,22 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from receiver.bus.events.publish import Retention
-from receiver.ops.secrets import read_secret
+from receiver.errors import ConfigurationError
+
+
+def read_secret(path: Path) -> str:
+    """The text of a mounted secret, without the line end editors add.
+
+    Raises:
+        ConfigurationError: it cannot be read or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the secret file {path}: {type(error).__name__}") from error
+    if not text:
+        raise ConfigurationError(f"the secret file {path} is empty")
+    return text
 
 
 class Section(BaseModel):

@@ -8,8 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from receiver.core.tenants import GUID
-from receiver.ops.secrets import read_secret
-from receiver.ops.sections import Section
+from receiver.ops.sections import Section, read_secret
 from receiver.ops.ssf_settings import AccessSettings
 
 REALMS = "/realms/"

@@ -26,8 +26,7 @@ from receiver.core.tokens.jwk import FAMILIES
 from receiver.errors import without_passwords
 from receiver.ops.input_settings import CommandSettings, FrontChannelSettings, GlobalRevocationSettings, origin_of
 from receiver.ops.revocation_settings import RevocationSettings
-from receiver.ops.secrets import read_secret
-from receiver.ops.sections import Section, TenantOutboundSettings
+from receiver.ops.sections import Section, TenantOutboundSettings, read_secret
 from receiver.ops.source_settings import GraphSettings, KeycloakSettings
 from receiver.ops.ssf_settings import SSFSettings
 

@@ -6,7 +6,7 @@ import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from receiver.ops.histogram import AT_ONCE, Histogram
+from receiver.ops.process_metrics import AT_ONCE, Histogram
 
 BUCKETS = (0.5, 1.0, 2.5)
 
