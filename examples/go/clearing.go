@@ -13,6 +13,8 @@ const (
 	clearLimit = 30 * time.Second
 	atOnce     = 16
 	maxWaiting = 10_000
+	// In one call: more would hold Redis, and so a logout, for longer.
+	maxBatch = 50
 	// After some were acknowledged further ones wait for each other for so long.
 	gather = 250 * time.Millisecond
 )
@@ -78,14 +80,14 @@ func (l *Listener) acknowledge(ctx context.Context) {
 			for len(l.done) > 0 {
 				waiting = append(waiting, <-l.done)
 			}
-			l.send(final, waiting)
+			l.sendAll(final, waiting)
 			for _, key := range []string{":instances", ":instances:since"} {
 				l.asking.Load().Do(final, "ZREM", l.prefix+key, l.app+"/"+l.worker)
 			}
 			return
 		case item := <-l.done:
 			waiting = append(waiting, item)
-			if len(waiting) < 500 && len(l.done) > 0 {
+			if len(waiting) < maxWaiting && len(l.done) > 0 {
 				continue
 			}
 		case <-ticks.C:
@@ -93,14 +95,28 @@ func (l *Listener) acknowledge(ctx context.Context) {
 				continue
 			}
 		}
-		if waiting = waiting[max(0, len(waiting)-maxWaiting):]; l.send(ctx, waiting) {
-			if len(waiting) > 0 {
+		hadSome, sent := len(waiting) > 0, false
+		if waiting, sent = l.sendAll(ctx, waiting[max(0, len(waiting)-maxWaiting):]); sent {
+			if hadSome {
 				select {
 				case <-ctx.Done():
 				case <-time.After(gather):
 				}
 			}
-			waiting, sentAt = nil, time.Now()
+			sentAt = time.Now()
+		}
+	}
+}
+
+// sendAll gives what is left, and whether all was sent; nothing is a sign of life.
+func (l *Listener) sendAll(ctx context.Context, waiting []handled) ([]handled, bool) {
+	for {
+		batch := waiting[:min(len(waiting), maxBatch)]
+		if !l.send(ctx, batch) {
+			return waiting, false
+		}
+		if waiting = waiting[len(batch):]; len(waiting) == 0 {
+			return nil, true
 		}
 	}
 }

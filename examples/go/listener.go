@@ -48,6 +48,7 @@ type Listener struct {
 	asking                atomic.Pointer[redis.Client]
 	questions             chan question
 	cleared, done         chan handled
+	ended                 <-chan struct{}
 	stop                  context.CancelFunc
 	running, acknowledger sync.WaitGroup
 }
@@ -77,7 +78,7 @@ func NewListener(o Options) (*Listener, error) {
 // Start begins to listen; it waits for nothing.
 func (l *Listener) Start() {
 	ctx, stop := context.WithCancel(context.Background())
-	l.stop, l.beganAt = stop, time.Now()
+	l.stop, l.ended, l.beganAt = stop, ctx.Done(), time.Now()
 	l.open()
 	choice := "served"
 	if l.refuseUnknown {
@@ -97,7 +98,7 @@ func (l *Listener) Start() {
 	go func() { defer l.acknowledger.Done(); l.acknowledge(ctx) }()
 }
 
-// Stop says goodbye; it takes a few seconds at most.
+// Stop says goodbye; it takes a few seconds at most. What only Redis could tell is unknown from then on.
 func (l *Listener) Stop() {
 	l.stop()
 	l.acknowledger.Wait()

@@ -34,6 +34,8 @@ func (l *Listener) redisSays(keys []any) []any {
 	answer := make(chan []any, 1)
 	select {
 	case l.questions <- question{keys, answer}:
+	case <-l.ended:
+		return nil
 	case <-limit:
 		return nil
 	}

@@ -165,6 +165,10 @@ def _say_no_choice() -> None:
     guard.Guard._say_choice = lambda _: None  # type: ignore[method-assign]
 
 
+def _acknowledge_all_at_once() -> None:
+    acks.MAX_BATCH = acks.MAX_WAITING
+
+
 def _acknowledge_nothing() -> None:
     acks.Acknowledger.add = lambda *_: None  # type: ignore[method-assign]
 
@@ -270,6 +274,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "no-rights": _say_nothing_of_rights,
     "log": _say_no_choice,
     "proof": _acknowledge_nothing,
+    "burst": _acknowledge_all_at_once,
     "deaf": _heartbeats_beside,
     "unheard": _believe_while_deaf,
     "account": _never_ask_again,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from receiver.bus.keys import KeyNames
 from tests.listeners.kit import APP, LATE_S, SOON_S, WAIT_S, Kit
@@ -10,6 +11,12 @@ from tests.listeners.world import check
 from tests.support.bad_entries import ALL, TOLERATED
 
 KEYS = KeyNames()
+
+BURST = 300
+"""Logouts at once: all but the first of their acknowledgements wait for each other."""
+
+MAX_BATCH = 50
+"""Acknowledgements in one call."""
 
 LISTENER = (
     "~{logout}:events ~{logout}:sequence ~{logout}:acks ~{logout}:acks:* ~{logout}:instances "
@@ -81,6 +88,32 @@ async def proof(kit: Kit) -> None:
     await kit.until(again, "no further sign of life within four waits", within_s=4 * WAIT_S + SOON_S)
     await kit.listener.call("stop")
     check(not await kit.world.instances(), "after `stop` it still counts as listening")
+
+
+async def burst(kit: Kit) -> None:
+    """Many logouts at once are acknowledged in several calls: Redis does nothing else while it runs one."""
+    await kit.start()
+    await kit.listens()
+    for setting, value in (("slowlog-max-len", 100 * BURST), ("slowlog-log-slower-than", 0)):
+        await kit.world.redis.config_set(setting, value)
+    evictions = [kit.world.eviction(f"burst-{number}", sub=f"user-{number}") for number in range(BURST)]
+    await kit.world.publish(evictions)
+
+    async def acknowledged() -> bool:
+        return bool(await kit.world.redis.exists(*(KEYS.acks_of(eviction.id) for eviction in evictions)) == BURST)
+
+    await kit.until(acknowledged, f"of {BURST} logouts at once not all are acknowledged", within_s=LATE_S)
+    largest = max(map(acknowledgements_in, await kit.world.redis.slowlog_get(100 * BURST)))
+    check(largest <= MAX_BATCH, f"{largest} acknowledgements in one call, expected {MAX_BATCH} at most")
+
+
+def acknowledgements_in(call: dict[str, bytes]) -> int:
+    """Of an entry of Redis's slow log, which leaves out what is behind the 31st argument of a call."""
+    left_out = re.search(rb"\.\.\. \((\d+) more arguments\)$", call["command"])
+    if left_out is None or not call["command"].startswith(b"EVAL"):
+        return 0
+    # Before them are the command, the script, the number of keys, the keys and five arguments.
+    return (31 + int(left_out[1]) - 11) // 4
 
 
 async def deaf(kit: Kit) -> None:

@@ -54,6 +54,7 @@ SITUATIONS = (
     Situation("no-rights", "A1 A2", signs.no_rights),
     Situation("log", "U2 H1", signs.log),
     Situation("proof", "P1 P2 P4", signs.proof),
+    Situation("burst", "P1", signs.burst),
     Situation("deaf", "P3", signs.deaf),
     Situation("unheard", "Q3 U2", questions.unheard),
     Situation("account", "Q3", questions.account),

@@ -3,8 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 
-/** Acknowledgements sent in one round trip. */
-const MAX_BATCH = 500;
+/** Acknowledgements sent in one round trip: P1. More would hold Redis, and so a logout, for longer. */
+const MAX_BATCH = 50;
 /** Acknowledgements kept while Redis is away; the oldest give way, and `receiver trace` shows them missing. */
 const MAX_WAITING = 10_000;
 /** Milliseconds after some were sent in which further ones wait for each other. The first after a pause goes at once. */

@@ -8,6 +8,7 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.Globalization;
+using System.Linq;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
 using StackExchange.Redis;
@@ -22,6 +23,9 @@ namespace LogoutReceiver
 
         /// <summary>Acknowledgements kept while they cannot be sent; then the oldest are dropped.</summary>
         public const int MaxWaiting = 10000;
+
+        /// <summary>Acknowledgements in one call: more would hold Redis, and so a sign-out, for longer.</summary>
+        public const int MaxBatch = 50;
 
         // The receiver's own receiver/bus/lua/acknowledge.lua, without its comments.
         private const string Script = @"
@@ -112,28 +116,14 @@ return #first
                 return;
             }
 
-            Handled[] batch = _waiting.ToArray();
-            List<RedisValue> arguments = new List<RedisValue> { _app, _worker, _worker, (long)ElapsedMs, MaxWaiting };
-            foreach (Handled one in batch)
-            {
-                arguments.Add(one.EventId);
-                arguments.Add((long)(ElapsedMs - one.AtMs));
-                arguments.Add(one.ReceivedMs);
-                arguments.Add(one.PublishedMs);
-            }
-
-            _sentAt = ElapsedMs;
             try
             {
-                // EVAL each time: the rights that docs/events.md gives an app do not include SCRIPT LOAD.
-                await database
-                    .ScriptEvaluateAsync(Script, _keys, arguments.ToArray(), CommandFlags.NoScriptCache)
-                    .ConfigureAwait(false);
-                _failing = false;
-                for (int sent = 0; sent < batch.Length; sent++)
+                do
                 {
-                    _waiting.Dequeue();
+                    await SendBatchAsync(database).ConfigureAwait(false);
                 }
+                while (_waiting.Count > 0);
+                _failing = false;
             }
             catch (Exception error) when (error is RedisException || error is TimeoutException)
             {
@@ -159,6 +149,30 @@ return #first
             catch (Exception error) when (error is RedisException || error is TimeoutException)
             {
                 // It is forgotten by itself after seven days.
+            }
+        }
+
+        private async Task SendBatchAsync(IDatabase database)
+        {
+            Handled[] batch = _waiting.Take(MaxBatch).ToArray();
+            List<RedisValue> arguments = new List<RedisValue> { _app, _worker, _worker, (long)ElapsedMs, MaxWaiting };
+            foreach (Handled one in batch)
+            {
+                arguments.Add(one.EventId);
+                arguments.Add((long)(ElapsedMs - one.AtMs));
+                arguments.Add(one.ReceivedMs);
+                arguments.Add(one.PublishedMs);
+            }
+
+            _sentAt = ElapsedMs;
+
+            // EVAL each time: the rights that docs/events.md gives an app do not include SCRIPT LOAD.
+            await database
+                .ScriptEvaluateAsync(Script, _keys, arguments.ToArray(), CommandFlags.NoScriptCache)
+                .ConfigureAwait(false);
+            for (int sent = 0; sent < batch.Length; sent++)
+            {
+                _waiting.Dequeue();
             }
         }
 

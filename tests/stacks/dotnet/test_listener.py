@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import subprocess
 import threading
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from tests.listeners.signs import MAX_BATCH, acknowledgements_in
 from tests.stacks.dotnet.mono_build import build
 from tests.support.receiver import Receiver, start_receiver, t1
 
@@ -180,3 +182,22 @@ async def test_the_trace_shows_it(
         assert not (await apps(receiver, refused))["dotnet-app"]["done"]
         listener.leave()
     assert await redis_client.zcard("{logout}:instances") == 0
+
+
+async def test_many_acknowledgements_go_in_several_calls(
+    receiver: Receiver, redis_client: redis.asyncio.Redis, program: Path, end_point: str
+) -> None:
+    """Redis does nothing else while it runs one."""
+    await order(receiver, "alice")
+    entries: Any = await redis_client.xrange("{logout}:events")
+    event = json.loads(entries[0][1][b"event"])
+    names = [f"e{number}" for number in range(2, 2 * MAX_BATCH)]
+    for number, name in enumerate(names, start=2):
+        await redis_client.xadd("{logout}:events", {"event": json.dumps({**event, "id": name}), "n": number})
+    await redis_client.config_set("slowlog-max-len", 1_000)
+    await redis_client.config_set("slowlog-log-slower-than", 0)
+    with Listener(program, end_point):
+        deadline = time.monotonic() + DEADLINE_S
+        while await redis_client.exists(*(f"{{logout}}:acks:{name}" for name in names)) < len(names):
+            assert time.monotonic() < deadline
+    assert MAX_BATCH == max(map(acknowledgements_in, await redis_client.slowlog_get(1_000)))

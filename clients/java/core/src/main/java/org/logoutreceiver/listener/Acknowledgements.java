@@ -21,8 +21,8 @@ import org.logoutreceiver.listener.StreamReader.Heard;
 
 /** Says what was done, and that this process listens: P1 to P4 of docs/listener.md. It sends from a thread of its own. */
 final class Acknowledgements {
-    /** Acknowledgements sent in one round trip. */
-    private static final int MAX_BATCH = 500;
+    /** Acknowledgements sent in one round trip: P1. More would hold Redis, and so a logout, for longer. */
+    private static final int MAX_BATCH = 50;
 
     /** Acknowledgements kept while Redis is away; the oldest give way, and {@code receiver trace} shows them missing. */
     private static final int MAX_WAITING = 10_000;
