@@ -279,6 +279,29 @@ async def test_api_tokens(site: Site, op: OP, tmp_path: Path) -> None:
         assert [401, 404] == [await status("old"), await status("new")]
 
 
+async def test_api_token_that_is_taken_back_ends_its_feeds(site: Site, op: OP, tmp_path: Path) -> None:
+    """An open feed gives nothing more to a token that is out of the file, or without the scope; others go on."""
+    tokens = tmp_path / "tokens"
+    stays, goes, narrowed = (f"{name} events 0123456789abcdef-{name}\n" for name in ("stays", "goes", "narrowed"))
+    tokens.write_text(stays + goes + narrowed)
+    site.write(t1(op), internal={"port": 0, "token_file": str(tokens)})
+    async with site.served() as receiver, contextlib.AsyncExitStack() as stack:
+
+        async def opened(name: str) -> aiohttp.StreamReader:
+            headers = {"Authorization": f"Bearer 0123456789abcdef-{name}"}
+            feed = await stack.enter_async_context(receiver.http.get(receiver.internal + "/v1/events", headers=headers))
+            await feed.content.readuntil(b"\n\n")
+            return feed.content
+
+        feeds = [await opened(name) for name in ("stays", "goes", "narrowed")]
+        tokens.write_text(stays + narrowed.replace("events", "read"))
+        await site.looked()
+        assert 200 == (await receiver.post(op.token(sub="secret"))).status
+        async with asyncio.timeout(20):
+            assert b"secret" in await feeds[0].readuntil(b"}\n\n")
+            assert [b"", b""] == [await feed.read() for feed in feeds[1:]]
+
+
 async def test_hangup_reads_at_once(site: Site, op: OP, second: OP) -> None:
     """SIGHUP has the files read, also where no one looks whether they have changed."""
     site.write(t1(op))

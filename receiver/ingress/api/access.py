@@ -52,6 +52,14 @@ class BearerTokens:
             raise RequestError(Code.UNAUTHORIZED, "no bearer token, or not one of internal.token")
         return matches[0]
 
+    def allows(self, authorization: str | None, scope: Scope) -> bool:
+        """Whether the header holds a token with the scope, now."""
+        try:
+            check_scope(self.caller(authorization), scope)
+        except RequestError:
+            return False
+        return True
+
 
 def check_scope(token: ApiToken, scope: Scope) -> None:
     """The token has the scope.

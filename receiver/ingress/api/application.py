@@ -158,7 +158,7 @@ def compose(resources: Resources, access: BearerTokens, dispatcher: Dispatcher, 
         feed: The event feeds of this process.
     """
     settings, tenants, names = resources.settings, resources.tenants, resources.names
-    events = EventCalls(feed, tenants, resources.metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
+    events = EventCalls(feed, tenants, access, resources.metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
     sign_ins = SignIns(lambda: resources.redis, resources.keys, clock=resources.clock, loads_scripts=True)
     parts = [
         Part("orders", partial(add_inputs, dispatcher)),

@@ -18,6 +18,7 @@ from receiver.ops.logs import emit
 if TYPE_CHECKING:
     from receiver.core.eviction import Eviction
     from receiver.core.tenants import TenantDirectory
+    from receiver.ingress.api.access import BearerTokens
     from receiver.ingress.api.feed import Delivery, EventFeed, FeedReader
     from receiver.ops.metrics import Metrics
 
@@ -79,12 +80,16 @@ class EventCalls:
     Args:
         feed: Where entries come from.
         tenants: Known names for the filter.
+        access: Who may go on reading: a token can be taken back while its feed is open.
         heartbeat_s: Seconds of silence after which a comment is sent.
     """
 
-    def __init__(self, feed: EventFeed, tenants: TenantDirectory, metrics: Metrics, *, heartbeat_s: float) -> None:
+    def __init__(
+        self, feed: EventFeed, tenants: TenantDirectory, access: BearerTokens, metrics: Metrics, *, heartbeat_s: float
+    ) -> None:
         self._feed = feed
         self._tenants = tenants
+        self._access = access
         self._metrics = metrics
         self._heartbeat_s = heartbeat_s
 
@@ -125,12 +130,14 @@ class EventCalls:
         request: web.Request,
         response: web.StreamResponse,
     ) -> None:
-        """Send until the client is gone or the receiver stops."""
+        """Send until the client is gone, its token is no longer accepted, or the receiver stops."""
         passed = after if after and reader.position == BEGINNING else reader.position
         await _write(response, f"retry: {RETRY_MS}\nid: {passed}\n\n".encode() + self._reset(needed=reader.missed))
         last_write = time.monotonic()
         while not (self._feed.closing or reader.dropped or request.transport is None):
             deliveries = await self._feed.next(reader, min(TICK_S, self._heartbeat_s))
+            if not self._access.allows(request.headers.get("Authorization"), "events"):
+                return
             frames = b"".join(self._frame(delivery, wanted) for delivery in deliveries)
             passed = next((d.entry.entry_id for d in reversed(deliveries) if d.entry), passed)
             if not frames and time.monotonic() - last_write >= self._heartbeat_s:
