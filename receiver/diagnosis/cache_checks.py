@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.link.connection import Failure, describe
@@ -82,6 +82,7 @@ class CacheFacts:
 async def sample(cache: Cache, caches: Caches) -> CacheFacts:
     """Look at some of a cache's keys and values; changes nothing, and never raises for Redis."""
     seen, keys = 0, []
+    facts = CacheFacts(name=cache.name, head=cache.head, is_read=cache.is_read, takes_all_keys=cache.takes_all_keys)
     try:
         notifies = await cache.store.notifies()
         if cache.is_read:
@@ -93,17 +94,14 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
         values = {key: value async for group in read(cache, keys[:MAX_VALUES]) for key, value in group.items()}
         elsewhere = await _elsewhere(cache) if cache.is_read and not keys else ()
     except Failure as error:
-        return CacheFacts(name=cache.name, head=cache.head, is_read=cache.is_read, problem=describe(error))
-    return CacheFacts(
-        name=cache.name,
-        head=cache.head,
-        is_read=cache.is_read,
+        return replace(facts, problem=describe(error))
+    return replace(
+        facts,
         keys=len(keys),
         values=len(values),
         readable=sum(value.readable for value in values.values()),
         unread=Counter((pattern_of(cache, key), _reason(value)) for key, value in values.items() if not value.readable),
         notifies=notifies,
-        takes_all_keys=cache.takes_all_keys,
         elsewhere=elsewhere,
     )
 

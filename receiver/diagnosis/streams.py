@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from receiver.bus.link.connection import failing_as
@@ -88,14 +88,7 @@ async def status(settings: Settings, tenant: str, change_to: str | None) -> Repo
             **_shown(there),
             "status": told.get("status"),
             "reason": told.get("reason"),
-            "last_heard": {
-                "status": heard.status or None,
-                "reason": heard.reason or None,
-                "status_at": heard.status_at,
-                "verified_at": heard.verified_at,
-                "refused_at": heard.refused_at,
-                "refused_for": heard.refused_for or None,
-            },
+            "last_heard": {name: None if value == "" else value for name, value in asdict(heard).items()},
             "hints": hints(there, stream.transmitter, stream.settings),
         }
 

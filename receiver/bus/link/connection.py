@@ -121,11 +121,11 @@ def connect(
     """
     check_url(url, **options)
     parsed = RedisURL.parse(url)
-    provider = _provider(parsed, options)
+    access = access_of(parsed, options)
     # One immediate retry on a fresh connection: every command of ours is safe to repeat.
     retry = AsyncRetry(NoBackoff(), 1)
     limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
-    settings = {**limits, **tls_of(parsed, options), **_access(parsed, options, provider)}
+    settings = {**limits, **tls_of(parsed, options), **access}
     if parsed.names_several:
         asking = {
             **settings, **_asking_access(parsed, options),
@@ -139,12 +139,14 @@ def connect(
             settings.update(at_address(tls=parsed.tls))
     pool = redis.asyncio.ConnectionPool(**settings)
     # The provider twice: to open connections, and to renew what is open.
-    client = redis.asyncio.Redis(connection_pool=pool, credential_provider=provider)
+    client = redis.asyncio.Redis(connection_pool=pool, credential_provider=access.get("credential_provider"))
     client.auto_close_connection_pool = True
     return client
 
 
-def _access(parsed: RedisURL, options: RedisOptions, provider: CredentialProvider | None) -> dict[str, Any]:
+def access_of(parsed: RedisURL, options: RedisOptions) -> dict[str, Any]:
+    """User and password, or what provides them, as redis-py takes them."""
+    provider = _provider(parsed, options)
     if provider is not None:
         # Beside a provider redis-py takes no name.
         return {"username": None, "password": None, "credential_provider": provider}
@@ -163,11 +165,6 @@ def _provider(parsed: RedisURL, options: RedisOptions) -> CredentialProvider | N
     from receiver.bus.link.entra import entra_credentials
 
     return entra_credentials()
-
-
-def access_of(parsed: RedisURL, options: RedisOptions) -> dict[str, Any]:
-    """User and password, or what provides them, as redis-py takes them."""
-    return _access(parsed, options, _provider(parsed, options))
 
 
 def _asking_access(parsed: RedisURL, options: RedisOptions) -> dict[str, Any]:
