@@ -126,9 +126,7 @@ async def _examine_sources(settings: Settings) -> list[Check]:
 async def _examine_endpoints(fetcher: DatingFetcher, settings: TenantSettings, public_url: str | None) -> list[Check]:
     tenant, checks = settings.to_tenant(), []
     for endpoint in endpoints(settings, tenant, public_url):
-        answer = await fetcher.call(
-            "POST", endpoint.url, b"", endpoint.media_type, tenant=tenant.name, allow_http=tenant.allow_http
-        )
+        answer = await fetcher.call("POST", endpoint.url, tenant, b"", endpoint.media_type)
         answered = answer.reason if isinstance(answer, NoAnswer) else answer.status
         checks.append(check_endpoint(tenant.name, endpoint, answered))
     return checks

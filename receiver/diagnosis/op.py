@@ -9,7 +9,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.errors import FetchError, JWKSUnavailableError
 from receiver.outbound.egress import ways_of
@@ -87,7 +86,7 @@ class OpDocument:
 async def fetch(fetcher: Fetcher, url: str, tenant: Tenant) -> OpDocument:
     """The document at `url`, or the reason in words; never raises for what the network does."""
     try:
-        return OpDocument(url, await _get(fetcher, url, tenant))
+        return OpDocument(url, await fetcher.get_json(url, tenant))
     except FetchError as error:
         return OpDocument(url, None, error.message, is_elsewhere=bool(NOT_HERE.search(error.message)))
 
@@ -125,10 +124,6 @@ def other_prefixes(url: str) -> list[str]:
     return [parts._replace(path=f"/{path}").geturl() for path in (*kept, *longer)]
 
 
-async def _get(fetcher: Fetcher, url: str, tenant: Tenant) -> Document:
-    return await fetcher.get_json(url, tenant=tenant.name, allow_http=tenant.allow_http)
-
-
 async def fetch_key_set(fetcher: Fetcher, tenant: Tenant) -> tuple[str, KeySet]:
     """The tenant's keys as the service would have them right after a fetch, and where they came from.
 
@@ -137,10 +132,8 @@ async def fetch_key_set(fetcher: Fetcher, tenant: Tenant) -> tuple[str, KeySet]:
     """
     try:
         jwks_uri = tenant.jwks_uri
-        if jwks_uri is None:
-            url = address_of(tenant)
-            jwks_uri = endpoint_in(await _get(fetcher, url, tenant), "jwks_uri", issuer=tenant.issuer, url=url)
-        return jwks_uri, parse_key_set(await _get(fetcher, jwks_uri, tenant))
+        jwks_uri = jwks_uri or await fetcher.discovered("jwks_uri", tenant)
+        return jwks_uri, parse_key_set(await fetcher.get_json(jwks_uri, tenant))
     except FetchError as error:
         raise JWKSUnavailableError(error.message) from error
     except ValueError as error:

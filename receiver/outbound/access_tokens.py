@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.errors import SourceError
 from receiver.outbound.fetch import FORM, Fetcher, NoAnswer, basic_authorization
 
@@ -78,11 +77,11 @@ class AccessTokens:
         self._held = None
 
     async def _fetch(self) -> _Held:
-        settings, tenant = self._settings, self._tenant
-        endpoint = settings.token_endpoint or await self._discover()
+        settings = self._settings
+        endpoint = settings.token_endpoint or await self._fetcher.discovered("token_endpoint", self._tenant)
         form = {"grant_type": "client_credentials", **({"scope": settings.scope} if settings.scope else {})}
         answer = await self._fetcher.call(
-            "POST", endpoint, urlencode(form).encode(), FORM, tenant=tenant.name, allow_http=tenant.allow_http,
+            "POST", endpoint, self._tenant, urlencode(form).encode(), FORM,
             authorization=basic_authorization(settings.client_id or "", settings.load_secret()),
         )  # fmt: skip
         if isinstance(answer, NoAnswer):
@@ -98,8 +97,3 @@ class AccessTokens:
         # Compared before it is reckoned with: JSON has numbers that no float holds.
         lasts_s = max(0.0, min(lasts_s, LONGEST_S + EARLY_S)) if isinstance(lasts_s, int | float) else SHORT_S
         return _Held(f"Bearer {token}", self._monotonic() + max(0.0, lasts_s - EARLY_S))
-
-    async def _discover(self) -> str:
-        url = address_of(self._tenant)
-        document = await self._fetcher.get_json(url, tenant=self._tenant.name, allow_http=self._tenant.allow_http)
-        return endpoint_in(document, "token_endpoint", issuer=self._tenant.issuer, url=url)

@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from receiver import __version__
+from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.errors import FetchError, without_passwords
 from receiver.outbound.turns import HostTurns, PauseError, Urgency, retry_after_s
 from receiver.outbound.unreachable import LOOK_AT, explain_unreachable
@@ -21,6 +22,7 @@ from receiver.outbound.unreachable import LOOK_AT, explain_unreachable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from receiver.core.tenants import Tenant
     from receiver.ops.sections import OutboundSettings
     from receiver.outbound.egress import Egress, Way, Ways
 
@@ -121,15 +123,12 @@ class Fetcher:
         """How that tenant's requests leave."""
         return self._ways.of(tenant).egress
 
-    async def get_json(
-        self, url: str, *, tenant: str, allow_http: bool, urgency: Urgency | None = None
-    ) -> dict[str, object]:
+    async def get_json(self, url: str, tenant: Tenant, *, urgency: Urgency | None = None) -> dict[str, object]:
         """The JSON object at `url`. The time limit counts from the moment of sending, not while others have their turn.
 
         Args:
             url: From the configuration or from a discovery document, never from a token.
-            tenant: The OP's tenant.
-            allow_http: Whether plain http outside loopback is acceptable.
+            tenant: The OP's; it says how requests leave, and whether plain http outside loopback is acceptable.
             urgency: Whether a logout waits for it; yes when left out. Then it goes first, and fails at once while the
                 host wants a pause. Others wait the pause out and are sent again.
 
@@ -140,16 +139,25 @@ class Fetcher:
         tries = 1
         while True:
             try:
-                return await self._get_json(url, self._ways.of(tenant), urgency, allow_http=allow_http)
+                return await self._get_json(url, tenant, urgency)
             except PausedError:
                 if urgency.is_urgent or tries >= TRIES:
                     raise
                 tries += 1
 
-    async def _get_json(self, url: str, way: Way, urgency: Urgency, *, allow_http: bool) -> dict[str, object]:
+    async def discovered(self, name: str, tenant: Tenant, *, urgency: Urgency | None = None) -> str:
+        """One of the addresses in the tenant's discovery document; `urgency` as of `get_json`.
+
+        Raises:
+            FetchError: as `get_json`, or the document is another issuer's, or has no such member.
+        """
+        url = address_of(tenant)
+        return endpoint_in(await self.get_json(url, tenant, urgency=urgency), name, issuer=tenant.issuer, url=url)
+
+    async def _get_json(self, url: str, tenant: Tenant, urgency: Urgency) -> dict[str, object]:
         try:
             async with self._turns_at(url).one(urgency), asyncio.timeout(self._timeout_s):
-                body = await self._get(url, way, allow_http=allow_http)
+                body = await self._get(url, self._ways.of(tenant.name), allow_http=tenant.allow_http)
         except PauseError as error:
             raise PausedError(f"{url}: the OP wants no request for another {error.seconds:.0f} s") from error
         except TimeoutError as error:
@@ -167,32 +175,31 @@ class Fetcher:
         return document
 
     async def call(
-        self, method: str, url: str, body: bytes | None = None, media_type: str = "application/json", *, tenant: str,
-        allow_http: bool, authorization: str | None = None, reads_success: bool = True,
-        timeout_s: float | None = None,
+        self, method: str, url: str, tenant: Tenant, body: bytes | None = None, media_type: str = "application/json",
+        *, authorization: str | None = None, reads_success: bool = True, timeout_s: float | None = None,
     ) -> Answer | NoAnswer:  # fmt: skip
         """Send one request once; redirects are not followed, and nothing is raised for what the other side does.
 
         Args:
             method: Of HTTP.
             url: From the configuration or from a discovery document, never from a token.
+            tenant: As of `get_json`.
             body: Of the request; None for none.
             media_type: Of the body.
-            tenant: The OP's tenant.
-            allow_http: Whether plain http outside loopback is acceptable.
             authorization: Value of the `Authorization` header.
             reads_success: Whether the body of a 2xx is wanted.
             timeout_s: Seconds it may take; None takes `outbound.timeout_s`.
         """
         timeout_s, place = timeout_s or self._timeout_s, without_passwords(url)
-        if not is_acceptable(url, allow_http=allow_http):
+        if not is_acceptable(url, allow_http=tenant.allow_http):
             return NoAnswer(f"{place}: is not https")
         headers = {} if body is None else {"Content-Type": media_type}
         if authorization is not None:
             headers["Authorization"] = authorization
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._call(method, url, body, headers, self._ways.of(tenant), reads_success=reads_success)
+                way = self._ways.of(tenant.name)
+                return await self._call(method, url, body, headers, way, reads_success=reads_success)
         except TimeoutError:
             return NoAnswer(f"{place}: no answer within {timeout_s:g} s; {LOOK_AT}")
         except aiohttp.ClientConnectorError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from receiver.outbound.fetch import FORM, Fetcher, NoAnswer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from receiver.core.tenants import Tenant
     from receiver.ops.source_settings import GraphSettings
 
 
@@ -31,13 +32,16 @@ class MsalTokens:
         ConfigurationError: MSAL is not installed.
     """
 
-    def __init__(self, settings: GraphSettings, *, authority: str, scope: str, tenant: str, fetcher: Fetcher) -> None:
+    def __init__(
+        self, settings: GraphSettings, *, authority: str, scope: str, tenant: Tenant, fetcher: Fetcher
+    ) -> None:
         if importlib.util.find_spec("msal") is None:
             raise ConfigurationError("graph needs the extra msal: pip install '.[server,msal]' in a checkout")
         self._settings = settings
         self._authority = authority
         self._scope = scope
-        self._tenant = tenant
+        # Of the tenant's OP plain http may be acceptable, of Entra it is not.
+        self._tenant = replace(tenant, allow_http=False)
         self._fetcher = fetcher
         self._cache: Any = None
 
@@ -94,7 +98,7 @@ class _Answer:
 class _Way:
     """MSAL's requests, sent like all our others: the same CAs, proxy and limits."""
 
-    def __init__(self, fetcher: Fetcher, loop: asyncio.AbstractEventLoop, tenant: str) -> None:
+    def __init__(self, fetcher: Fetcher, loop: asyncio.AbstractEventLoop, tenant: Tenant) -> None:
         self._fetcher = fetcher
         self._loop = loop
         self._tenant = tenant
@@ -117,7 +121,7 @@ class _Way:
         """Nothing: the connections are the fetcher's."""
 
     def _send(self, method: str, url: str, body: bytes | None) -> _Answer:
-        call = self._fetcher.call(method, url, body, FORM, tenant=self._tenant, allow_http=False)
+        call = self._fetcher.call(method, url, self._tenant, body, FORM)
         answer = asyncio.run_coroutine_threadsafe(call, self._loop).result()
         if isinstance(answer, NoAnswer):
             raise SourceError(answer.reason)

@@ -247,8 +247,8 @@ class Revoker:
                 continue
             self._forget("no_endpoint", name)
             answer = await self._fetcher.call(
-                "POST", found.url, urlencode(request.form).encode(), FORM, tenant=name,
-                allow_http=lane.tenant.allow_http, authorization=request.authorization, reads_success=False,
+                "POST", found.url, lane.tenant, urlencode(request.form).encode(), FORM,
+                authorization=request.authorization, reads_success=False,
             )  # fmt: skip
             if isinstance(answer, NoAnswer):
                 reason = answer.reason

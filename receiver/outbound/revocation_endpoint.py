@@ -78,7 +78,7 @@ class RevocationEndpoint:
     async def _discover(self) -> EndpointFound:
         url = self._tenant.metadata_url
         try:
-            metadata = await self._fetcher.get_json(url, tenant=self._tenant.name, allow_http=self._tenant.allow_http)
+            metadata = await self._fetcher.get_json(url, self._tenant)
         except FetchError as error:
             if self._found is None or self._found.url is None:
                 return EndpointFound(None, error.message, is_final=False)

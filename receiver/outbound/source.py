@@ -77,8 +77,8 @@ class AuthorizedSource:
 
     async def _try(self, method: str, url: str, body: bytes | None) -> Answer:
         answer = await self._fetcher.call(
-            method, url, body, tenant=self._tenant.name, allow_http=self._tenant.allow_http,
-            authorization=await self._tokens.authorization(), timeout_s=self._timeout_s,
+            method, url, self._tenant, body, authorization=await self._tokens.authorization(),
+            timeout_s=self._timeout_s,
         )  # fmt: skip
         self._on_answer("none" if isinstance(answer, NoAnswer) else str(answer.status))
         if isinstance(answer, NoAnswer):

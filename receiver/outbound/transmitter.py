@@ -48,7 +48,7 @@ class TransmitterClient:
     async def configuration(self) -> dict[str, object]:
         """The transmitter's configuration; another issuer's is refused (SSF §7.2.3)."""
         url = self._issuer.metadata_url
-        document = await self._fetcher.get_json(url, tenant=self._issuer.name, allow_http=self._issuer.allow_http)
+        document = await self._fetcher.get_json(url, self._issuer)
         endpoint_in(document, "jwks_uri", issuer=self._issuer.issuer, url=url)
         return document
 

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from receiver.bus.link.embedded import free_port
+from receiver.core.tenants import Tenant
 from receiver.errors import ConfigurationError, FetchError
 from receiver.ops.sections import OutboundSettings
 from receiver.outbound.egress import Egress, Ways
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 MAX_BYTES = 2048
 TIMEOUT_S = 0.3
 """Seconds for a server that never answers; what does answer has as long as it likes."""
+
+
+def tenant(name: str = "t1", *, allow_http: bool = False) -> Tenant:
+    """A tenant whose OP is asked."""
+    return Tenant(name=name, issuer="https://op.example", client_ids=frozenset({"portal"}), allow_http=allow_http)
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +58,7 @@ async def refusal(
     """Why this address gives no document."""
     async with fetching(ca_file, timeout_s) as fetcher:
         with pytest.raises(FetchError) as caught:
-            await fetcher.get_json(url, tenant="t1", allow_http=allow_http)
+            await fetcher.get_json(url, tenant(allow_http=allow_http))
     return caught.value.message
 
 
@@ -68,7 +74,7 @@ async def test_a_json_object_is_returned() -> None:
         return web.Response(text='{"keys": []}')
 
     async with serving(plain) as site, fetching() as fetcher:
-        document = await fetcher.get_json(site.origin + "/jwks", tenant="t1", allow_http=False)
+        document = await fetcher.get_json(site.origin + "/jwks", tenant())
 
     assert {"keys": []} == document
 
@@ -85,7 +91,7 @@ async def test_password_in_an_address_is_told_to_no_one() -> None:
         url = site.origin.replace("://", "://me:hun:ter2@") + "/jwks"
         shown = url.replace("hun:ter2", "***")
         assert f"{shown}: HTTP 500" == await refusal(url)
-        no_answer = await fetcher.call("GET", url.replace("http", "gopher"), tenant="t1", allow_http=False)
+        no_answer = await fetcher.call("GET", url.replace("http", "gopher"), tenant())
         assert NoAnswer(f"{shown.replace('http', 'gopher')}: is not https") == no_answer
     assert [f"Basic {base64.b64encode(b'me:hun:ter2').decode()}"] == sent
 
@@ -103,7 +109,7 @@ async def test_largest_document(chunked: bool) -> None:
         return response
 
     async with serving(sized) as site, fetching() as fetcher:
-        await fetcher.get_json(f"{site.origin}/?size={MAX_BYTES}", tenant="t1", allow_http=False)
+        await fetcher.get_json(f"{site.origin}/?size={MAX_BYTES}", tenant())
         reason = await refusal(f"{site.origin}/?size={MAX_BYTES + 1}")
 
     assert reason.endswith(f"larger than {MAX_BYTES} bytes")
@@ -224,7 +230,7 @@ async def test_redirect_within_the_origin_is_followed() -> None:
         return await good(request)
 
     async with serving(moved) as site, fetching() as fetcher:
-        document = await fetcher.get_json(site.origin + "/old", tenant="t1", allow_http=False)
+        document = await fetcher.get_json(site.origin + "/old", tenant())
 
     assert {"keys": []} == document
     assert ["/old", "/new?v=2", "/newest"] == site.asked
@@ -311,7 +317,7 @@ async def test_ca_file_is_trusted(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     async with serving(good, authority.server_tls) as site:
         async with fetching(authority.ca_file) as fetcher:
-            document = await fetcher.get_json(site.origin, tenant="t1", allow_http=False)
+            document = await fetcher.get_json(site.origin, tenant())
         reason = await refusal(f"https://localhost:{site.port}", ca_file=authority.ca_file)
 
     assert {"keys": []} == document

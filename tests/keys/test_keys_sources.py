@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from receiver.bus.link.embedded import EmbeddedRedis
+    from receiver.core.tenants import Tenant
     from tests.support.clock import Clock
 
 KEEP_FRESH = KeyStore.keep_fresh
@@ -67,10 +68,10 @@ async def test_fault_over_one_op_ends_no_other_refresh(
     """A fault over one OP's answer is logged and counts as a failed fetch; the others' keys come, the job runs on."""
     get_json = Fetcher.get_json
 
-    async def fail_for_t2(fetcher: Fetcher, url: str, *, tenant: str, **how: Any) -> dict[str, object]:
-        if tenant == "t2":
+    async def fail_for_t2(fetcher: Fetcher, url: str, tenant: Tenant, **how: Any) -> dict[str, object]:
+        if tenant.name == "t2":
             raise ArithmeticError
-        return await get_json(fetcher, url, tenant=tenant, **how)
+        return await get_json(fetcher, url, tenant, **how)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Fetcher, "get_json", fail_for_t2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from receiver.core.tenants import Tenant
 from receiver.errors import ConfigurationError, FetchError
 from receiver.ops.sections import OutboundSettings
 from receiver.ops.settings import Settings
@@ -22,6 +23,11 @@ from tests.keys.web import Authority, serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+
+def tenant(name: str = "t1", *, allow_http: bool = False) -> Tenant:
+    """A tenant whose OP is asked."""
+    return Tenant(name=name, issuer="https://op.example", client_ids=frozenset({"portal"}), allow_http=allow_http)
 
 
 @contextlib.asynccontextmanager
@@ -45,10 +51,10 @@ async def test_ca_of_one_tenant(tmp_path: Path) -> None:
     ours = Authority(tmp_path)
     ways = Ways(Egress(), {"private": Egress(ca_file=ours.ca_file)})
     async with serving(good, ours.server_tls) as site, fetching(ways) as fetcher:
-        assert {"keys": []} == await fetcher.get_json(site.origin, tenant="private", allow_http=False)
+        assert {"keys": []} == await fetcher.get_json(site.origin, tenant("private"))
 
         with pytest.raises(FetchError, match="certificate"):
-            await fetcher.get_json(site.origin, tenant="other", allow_http=False)
+            await fetcher.get_json(site.origin, tenant("other"))
 
 
 def test_system_cas_are_kept(tmp_path: Path) -> None:
@@ -75,13 +81,13 @@ async def test_certificate_that_only_newer_pythons_refuse(tmp_path: Path) -> Non
     lax = Authority(tmp_path, key_identifiers=False)
     ways = Ways(Egress(ca_file=lax.ca_file), {"lax": Egress(ca_file=lax.ca_file, strict_tls=False)})
     async with serving(good, lax.server_tls) as site, fetching(ways) as fetcher:
-        assert {"keys": []} == await fetcher.get_json(site.origin, tenant="lax", allow_http=False)
+        assert {"keys": []} == await fetcher.get_json(site.origin, tenant("lax"))
 
         if sys.version_info < (3, 13):
-            assert {"keys": []} == await fetcher.get_json(site.origin, tenant="strict", allow_http=False)
+            assert {"keys": []} == await fetcher.get_json(site.origin, tenant("strict"))
         else:
             with pytest.raises(FetchError, match="Authority Key Identifier"):
-                await fetcher.get_json(site.origin, tenant="strict", allow_http=False)
+                await fetcher.get_json(site.origin, tenant("strict"))
 
 
 @pytest.mark.parametrize(
@@ -142,9 +148,7 @@ async def test_so_many_fetches_at_one_host() -> None:
 
     # Twenty in turns of two take far longer together than one may.
     async with serving(slow) as site, fetching(Ways(Egress(), {}), per_host=2, timeout_s=0.45) as fetcher:
-        await asyncio.gather(
-            *(fetcher.get_json(site.origin, tenant=f"t{number}", allow_http=False) for number in range(20))
-        )
+        await asyncio.gather(*(fetcher.get_json(site.origin, tenant(f"t{number}")) for number in range(20)))
 
     assert 2 == most
 
@@ -157,14 +161,12 @@ async def test_retry_after_is_obeyed() -> None:
         return next(answers)
 
     async with serving(limited) as site, fetching(Ways(Egress(), {})) as fetcher:
-        background = asyncio.create_task(
-            fetcher.get_json(site.origin, tenant="t1", allow_http=False, urgency=Urgency(is_urgent=False))
-        )
+        background = asyncio.create_task(fetcher.get_json(site.origin, tenant(), urgency=Urgency(is_urgent=False)))
         while not site.asked:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         with pytest.raises(FetchError, match="wants no request for another"):
-            await fetcher.get_json(site.origin, tenant="t2", allow_http=False)
+            await fetcher.get_json(site.origin, tenant("t2"))
 
         assert {"keys": []} == await background
     assert 2 == len(site.asked)

@@ -108,8 +108,8 @@ class CallbackCalls(Poller):
 
     async def _call(self, endpoint: str, tenant: Tenant, callback: Callback, traced: Trace) -> Answer | NoAnswer:
         return await self._resources.fetcher.call(
-            "POST", endpoint, json.dumps(result_of(traced)).encode(), tenant=tenant.name,
-            allow_http=tenant.allow_http, authorization=f"Bearer {callback.token}",
+            "POST", endpoint, tenant, json.dumps(result_of(traced)).encode(),
+            authorization=f"Bearer {callback.token}",
         )  # fmt: skip
 
     async def _again(self, callback: Callback, answer: Answer | NoAnswer, now: float) -> None:

@@ -70,7 +70,7 @@ def _graph(resources: Resources, settings: TenantSettings, tenant: Tenant) -> Gr
     host = urlsplit(watched.endpoint)
     tokens = MsalTokens(
         watched, authority=watched.authority or f"{AUTHORITY}/{directory}",
-        scope=f"{host.scheme}://{host.netloc}/.default", tenant=tenant.name, fetcher=resources.fetcher,
+        scope=f"{host.scheme}://{host.netloc}/.default", tenant=tenant, fetcher=resources.fetcher,
     )  # fmt: skip
     counted = _counted(resources, tenant, graph.ORIGIN)
     source = AuthorizedSource(tokens, resources.fetcher, tenant, timeout_s=TIMEOUT_S, on_answer=counted)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from receiver.bus.shared_keys import SharedKeySets, StoredKeys
-from receiver.core.tokens.discovery import address_of, endpoint_in
 from receiver.core.tokens.jwks import KeySet, parse_key_set
 from receiver.core.tokens.key_freshness import Evidence, KeyAge
 from receiver.errors import FetchError, JWKSUnavailableError
@@ -228,19 +227,9 @@ class TenantKeys:
         self._age = replace(self._age, fetched_at=fetched_at)
 
     async def _fetch_document(self) -> dict[str, object]:
-        tenant = self.tenant
-        jwks_uri = tenant.jwks_uri or await self._discover_jwks_uri()
-        return await self._get_json(jwks_uri)
-
-    async def _discover_jwks_uri(self) -> str:
-        url = address_of(self.tenant)
-        return endpoint_in(await self._get_json(url), "jwks_uri", issuer=self.tenant.issuer, url=url)
-
-    async def _get_json(self, url: str) -> dict[str, object]:
-        tenant = self.tenant
-        return await self._fetcher.get_json(
-            url, tenant=tenant.name, allow_http=tenant.allow_http, urgency=self._urgency
-        )
+        fetcher, tenant, urgency = self._fetcher, self.tenant, self._urgency
+        jwks_uri = tenant.jwks_uri or await fetcher.discovered("jwks_uri", tenant, urgency=urgency)
+        return await fetcher.get_json(jwks_uri, tenant, urgency=urgency)
 
     def _count(self, result: str, trigger: str) -> None:
         self._metrics.jwks_refreshes.labels(self._metrics.tenant.of(self.tenant.name), result, trigger).inc()
