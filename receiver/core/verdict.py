@@ -116,7 +116,7 @@ def means(
     same_issuer = sign_in.iss in {None, eviction.iss}
     same_session = same_issuer and eviction.sid is not None and sign_in.sid == eviction.sid
     same_user = (
-        sign_in.account in set(accounts)
+        (sign_in.account in set(accounts) and (same_issuer or not sign_in.is_named_by_subject))
         or (same_issuer and eviction.sub is not None and sign_in.sub == eviction.sub)
         or (bool(subjects) and sub_digest(sign_in) in subjects)
     )

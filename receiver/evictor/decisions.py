@@ -213,7 +213,7 @@ class ByMarks:
 
 def user_digest(sign_in: CachedSignIn) -> str | None:
     """The digest under which its removal is remembered, in any place; None where it does not name its user."""
-    if sign_in.account is not None:
+    if sign_in.account is not None and not sign_in.is_named_by_subject:
         return account_digest(sign_in.account)
     return digest("sub", sign_in.iss, sign_in.sub) if sign_in.iss and sign_in.sub else None
 

@@ -123,3 +123,15 @@ def test_what_names_something(value: object, name: str | None) -> None:
 def test_dates(value: object, date: float | None) -> None:
     """NumericDate, also as the text that MSAL writes; milliseconds of today are none."""
     assert date == seconds(value)
+
+
+@pytest.mark.parametrize(
+    ("iss", "sub", "account", "is_named"),
+    [
+        (OP, "u1", "u1", True), (OP, "u1", "home.u1", False), (OP, "u1", None, False), (None, "u1", "u1", False),
+        (OP, None, None, False), (None, None, "u1", False),
+    ],
+)  # fmt: skip
+def test_an_account_that_is_the_subject(iss: Any, sub: Any, account: Any, *, is_named: bool) -> None:
+    """It names the user at that issuer only."""
+    assert is_named is CachedSignIn(iss=iss, sub=sub, account=account).is_named_by_subject

@@ -73,13 +73,6 @@ def test_who_is_in_it() -> None:
     assert set() == msal_cache.accounts(app_token())
 
 
-@pytest.mark.parametrize("section", ["AccessToken", "RefreshToken", "IdToken", "Account"])
-def test_whether_anything_of_value_is_left(section: str) -> None:
-    """In one section is enough; what describes an app is nothing."""
-    assert msal_cache.holds_tokens({section: {"k": GOOD}})
-    assert not msal_cache.holds_tokens({section: {}, "AppMetadata": {"k": GOOD}})
-
-
 def test_age_is_that_of_access_tokens() -> None:
     """The oldest; others have dates that say nothing, and one without a date counts for nothing."""
     blob = tokens(OP, cached_at=900)

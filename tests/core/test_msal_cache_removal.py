@@ -10,7 +10,7 @@ import pytest
 from receiver.core.layouts import msal_cache
 from receiver.core.layouts.cached_sign_in import from_claims
 from receiver.core.layouts.msal_cache import Holder
-from tests.evictor.written import app_token, id_token, merged, tokens
+from tests.evictor.written import accounts_of, app_token, id_token, merged, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def test_every_client_and_every_alias() -> None:
         for client in ("c1", "c2")
         for environment in ("login.windows.net", "login.microsoftonline.com")
     ]
-    assert not msal_cache.holds_tokens(without(merged(*aliases), all_of("u1")))
+    assert set() == accounts_of(without(merged(*aliases), all_of("u1")))
 
 
 def test_others_stay_to_the_letter() -> None:
@@ -61,10 +61,31 @@ def test_one_clients_entries() -> None:
     assert 1 == len(left["Account"])
 
 
+def test_users_of_two_ops_who_are_called_alike() -> None:
+    """Each has an account, at the host of the OP: that of the one who is gone goes, and no other."""
+    blob = merged(
+        tokens(OP, client="c1", environment="op.example", cached_at=5),
+        tokens("https://other.example", client="d1", environment="other.example", cached_at=5),
+    )
+    left = without(blob, lambda holder: holder.client_id == "c1")
+    assert ["other.example"] * 4 == [entry["environment"] for section in left.values() for entry in section.values()]
+
+
+@pytest.mark.parametrize("host", [None, 5, ["op.example"]])
+def test_accounts_without_a_host(host: object) -> None:
+    """They stay with the other client's tokens, and go with the last."""
+    blob = merged(tokens(OP, client="c1", cached_at=5), tokens(OP, client="c2", cached_at=5))
+    for section in blob.values():
+        for entry in section.values():
+            entry["environment"] = host
+    assert 1 == len(without(blob, lambda holder: holder.client_id == "c1")["Account"])
+    assert set() == accounts_of(without(blob, all_of("u1")))
+
+
 def test_an_account_without_tokens_is_found() -> None:
     """An account whose tokens have all gone is somebody's still: an app that only asks for accounts shows a user."""
     blob = {"Account": tokens(OP, cached_at=5)["Account"]}
-    assert not msal_cache.holds_tokens(without(blob, all_of("u1")))
+    assert set() == accounts_of(without(blob, all_of("u1")))
 
 
 def test_no_account_at_all() -> None:

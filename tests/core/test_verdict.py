@@ -125,6 +125,12 @@ SESSION = {"scope": "session", "sid": "s1"}
         ({}, {"sub": "u", "account": None}, False, True),
         ({}, {"iss": None, "sub": None, "account": "home.u"}, False, True),
         ({}, {"iss": "https://other.example", "sub": "u", "account": "elsewhere"}, False, False),
+        # An account that is the subject is its own issuer's name for the user only.
+        ({}, {"sub": "home.u"}, False, True),
+        ({}, {"iss": "https://other.example", "sub": "home.u"}, False, False),
+        ({}, {"iss": "https://other.example", "sub": "home.u"}, True, False),
+        ({}, {"iss": "https://other.example", "sub": "x"}, False, True),
+        ({}, {"iss": None, "sub": "home.u"}, False, True),
         ({}, {"sid": "any"}, False, True),
         # Not who authenticated after it.
         ({}, {"auth_time": AT + 1}, False, False),

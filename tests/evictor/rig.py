@@ -18,7 +18,7 @@ from receiver.core.marks import digest
 from receiver.core.sign_in import SignIn
 from receiver.evictor.worker import Worker, working
 from receiver.ops.settings import Settings
-from tests.evictor.written import dumped, tokens
+from tests.evictor.written import clients_in, dumped, tokens
 from tests.support.evictor import start_evictor
 from tests.support.op import ABSENT, OP
 from tests.support.published import entries
@@ -105,6 +105,10 @@ class World:
         names: list[Any] = await self.redis.keys(pattern)
         found = {key.decode() for key in names}
         return {key for key in found if not key.startswith("{logout}")}
+
+    async def clients_at(self, key: str, *clients: str) -> bool:
+        """Whether just these apps have tokens in the value there."""
+        return set(clients) == clients_in(await self.read(key))
 
     async def gone(self, *keys: str) -> bool:
         """Whether none of them is there."""

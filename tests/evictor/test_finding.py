@@ -158,6 +158,27 @@ async def test_several_issuers_of_one_account(work: Work, redis_client: redis.as
         assert {"session:abc"} == await world.keys()
 
 
+async def test_accounts_that_are_subjects(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """Two OPs that send no `client_info` may call a user alike: only the one's goes, and the other's may come back."""
+    issuer = "https://other.example"
+    other = {"name": "t2", "issuer": issuer, "client_ids": ["d1"]}
+    shared = {"name": "shared", "layout": "msal-python", "key": "msal:all"}
+    own = {"name": "own", "layout": "msal-python", "prefix": "msal:of:"}
+    async with work(shared, own, others=[other]) as world:
+        stays = tokens(issuer, client="d1", environment="other.example", cached_at=world.now)
+        both = dumped(tokens(op.issuer, cached_at=world.now), stays)
+        for key in ("msal:all", "msal:of:u1", "msal:of:any"):
+            await redis_client.set(key, both)
+        await world.watched("msal:of:")
+        await world.log_out_user("u1")
+        for key in ("msal:all", "msal:of:u1", "msal:of:any"):
+            assert stays == json.loads(await world.read(key) or b"{}")
+        # As a refresh does, while what is written back is looked for.
+        await redis_client.set("msal:of:any", both)
+        await until(lambda: world.clients_at("msal:of:any", "d1"))
+        assert stays == json.loads(await world.read("msal:of:any") or b"{}")
+
+
 async def test_unresolved(work: Work, op: OP, caplog: pytest.LogCaptureFixture) -> None:
     """A logout of whom nothing is known counts once and says so; what is known of others changes nothing."""
     async with work(WEB, of=ENTRA) as world:

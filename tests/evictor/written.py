@@ -83,14 +83,15 @@ def dumped(*blobs: dict[str, Any]) -> bytes:
     return json.dumps(merged(*blobs)).encode()
 
 
+def accounts_of(blob: dict[str, Any]) -> set[str | None]:
+    """Whose credentials are in a cache; None for an application's own."""
+    sections = ("AccessToken", "RefreshToken", "IdToken", "Account")
+    return {entry.get("home_account_id") for section in sections for entry in blob.get(section, {}).values()}
+
+
 def accounts_in(raw: bytes | None) -> set[str | None]:
     """Whose credentials a serialised cache holds."""
-    blob = json.loads(raw or b"{}")
-    return {
-        entry.get("home_account_id")
-        for section in ("AccessToken", "RefreshToken", "IdToken", "Account")
-        for entry in blob.get(section, {}).values()
-    }
+    return accounts_of(json.loads(raw or b"{}"))
 
 
 def clients_in(raw: bytes | None) -> set[str | None]:

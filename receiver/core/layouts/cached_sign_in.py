@@ -48,6 +48,11 @@ class CachedSignIn:
     account: str | None = None
     oldest_token_at: float | None = None
 
+    @property
+    def is_named_by_subject(self) -> bool:
+        """Whether the account is only its issuer's own name for the user: an OP without `client_info`."""
+        return bool(self.iss and self.sub) and self.account == self.sub
+
     def with_oldest_token(self, cached_at: float | None) -> Self:
         """The same, with the age of its tokens."""
         return replace(self, oldest_token_at=cached_at)

@@ -3,7 +3,7 @@
 Rules, each learnt from what the libraries really write:
 
 * The fields of an entry are authoritative, not its dictionary key: key composition differs by library.
-* `environment` is never compared: libraries write different aliases of the same host.
+* `environment` does not say whose an entry is: libraries write different aliases of the same host.
 * Every client's entries go: a refresh token left behind for another client signs the user in again.
 * Removing the `Account` node alone is useless; MSAL still answers from the tokens.
 * Application tokens carry no `home_account_id` and are never touched.
@@ -60,6 +60,8 @@ class RefreshToken(NamedTuple):
 
 
 RefreshTokens = dict[Holder, list[RefreshToken]]
+_At = tuple[str | None, str]
+"""An account, and the host of its OP."""
 
 
 class Left(NamedTuple):
@@ -153,17 +155,8 @@ def emptied(serialised: str | bytes, holders: Collection[Holder]) -> RefreshToke
 
 def accounts(blob: Blob) -> set[str]:
     """Every `home_account_id` that holds anything in this blob."""
-    return {
-        entry["home_account_id"]
-        for section in (*CREDENTIALS, ACCOUNT)
-        for entry in blob.get(section, {}).values()
-        if entry.get("home_account_id")
-    }
-
-
-def holds_tokens(blob: Blob) -> bool:
-    """Whether anything of value is left: a credential or an account, application tokens included."""
-    return any(blob.get(section) for section in (*CREDENTIALS, ACCOUNT))
+    entries = (entry for section in JUDGED for entry in blob.get(section, {}).values())
+    return {entry["home_account_id"] for entry in entries if entry.get("home_account_id")}
 
 
 def sign_ins(blob: Blob, problems: set[str] | None = None) -> dict[Holder, list[CachedSignIn]]:
@@ -249,23 +242,25 @@ def _entries_of(
     entries: Iterable[tuple[str, Key, dict[str, Any]]], holders: Collection[Holder]
 ) -> tuple[list[tuple[str, Key]], RefreshTokens]:
     """Which entries, each with its section and a key, are these holders'."""
-    gone, left, of_accounts = [], set(), []
-    refresh_tokens: RefreshTokens = {}
+    gone, of_accounts, refresh_tokens = [], [], RefreshTokens()
+    hosts_gone, hosts_left = set[_At](), set[_At]()
     for name, key, entry in entries:
         if name == ACCOUNT:
-            of_accounts.append((key, entry.get("home_account_id")))
+            of_accounts.append((key, _at(entry)))
             continue
         holder = _holder(entry)
         if holder not in holders or (holder.account is None and not _is_users(name, entry)):
-            left.add(holder.account)
+            hosts_left.add(_at(entry))
             continue
+        hosts_gone.add(_at(entry))
         if name == "RefreshToken" and isinstance(entry.get("secret"), str) and holder.client_id:
             refresh_tokens.setdefault(holder, []).append(RefreshToken(holder.client_id, entry["secret"]))
         gone.append((name, key))
     # An account without tokens would still be in MSAL's `get_accounts`, and the app would take the user for signed in.
-    # While another client has tokens of it, it is that client's, too.
-    accounts_gone = {holder.account for holder in holders} - left - {None}
-    gone += [(ACCOUNT, key) for key, account in of_accounts if account in accounts_gone]
+    # While another client has tokens of it, it is that client's, too, but for another host's user who is called alike.
+    accounts_gone = {holder.account for holder in holders} - {account for account, _ in hosts_left}
+    hosts_gone -= hosts_left
+    gone += [(ACCOUNT, key) for key, at in of_accounts if at[0] and (at[0] in accounts_gone or at in hosts_gone)]
     return gone, refresh_tokens
 
 
@@ -287,6 +282,10 @@ def _unnamed(holder: Holder) -> CachedSignIn:
 def _holder(entry: dict[str, Any]) -> Holder:
     # Missing, null and empty are one: libraries differ in how they write none.
     return Holder(entry.get("home_account_id") or None, entry.get("client_id"))
+
+
+def _at(entry: dict[str, Any]) -> _At:
+    return entry.get("home_account_id") or None, str(entry.get("environment"))
 
 
 def _is_users(section: str, entry: dict[str, Any]) -> bool:
