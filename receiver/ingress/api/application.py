@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ from receiver.ops.api_tokens import ApiToken, Scope
 from receiver.ops.logs import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Iterable
 
     from receiver.ingress.api.feed import EventFeed
     from receiver.ingress.http.dispatcher import Dispatcher
@@ -37,28 +37,8 @@ CALLER: Final = web.RequestKey("caller", ApiToken)
 """The token a request came with, once it was checked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Calls that need the same scope.
-
-    Attributes:
-        scope: Which one.
-        add_routes: Adds them.
-    """
-
-    scope: Scope
-    add_routes: Callable[[web.UrlDispatcher], None]
-
-
-def add_inputs(dispatcher: Dispatcher, router: web.UrlDispatcher) -> None:
-    """Have the inputs that are reached under the API take part in it."""
-
-    async def serve(row: Row, request: web.Request) -> web.Response:
-        return await dispatcher.serve(row, request, caller=request[CALLER].name)
-
-    for row in dispatcher.api_rows:
-        for method in row.methods:
-            router.add_route(method, row.path, partial(serve, row))
+Call = tuple[Scope, str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
+"""One call: the scope its token needs, method, path below `PREFIX`, and what answers it."""
 
 
 class Api:
@@ -66,20 +46,20 @@ class Api:
 
     Args:
         tokens: Who may call; without any, every path is answered 404.
-        parts: The calls; left out without tokens.
+        calls: Left out without tokens.
         retry_after_s: Seconds, sent with 503.
     """
 
     def __init__(
         self,
         tokens: BearerTokens,
-        parts: Sequence[Part],
+        calls: Iterable[Call],
         *,
         retry_after_s: int,
         metrics: Metrics,
     ) -> None:
         self._tokens = tokens
-        self._parts = parts
+        self._calls = calls
         self._policy = responses.Policy(retry_after_s=retry_after_s, answers=responses.API)
         self._metrics = metrics
         self._scopes: dict[web.AbstractRoute, Scope] = {}
@@ -87,10 +67,8 @@ class Api:
     def build(self) -> web.Application:
         """The aiohttp application to be put under `PREFIX`."""
         app = web.Application(middlewares=[self._answer])
-        if self._tokens:
-            for part in self._parts:
-                part.add_routes(app.router)
-                self._scopes |= {route: part.scope for route in app.router.routes() if route not in self._scopes}
+        for scope, method, path, handler in self._calls if self._tokens else ():
+            self._scopes[app.router.add_route(method, path, handler)] = scope
         return app
 
     @web.middleware
@@ -157,22 +135,31 @@ def compose(resources: Resources, access: BearerTokens, dispatcher: Dispatcher, 
         dispatcher: Serves the inputs that are reached under the API.
         feed: The event feeds of this process.
     """
-    settings, tenants, names = resources.settings, resources.tenants, resources.names
+    settings, tenants = resources.settings, resources.tenants
+    traces, names = EvictionTraces(resources), NameCalls(tenants, resources.names)
     events = EventCalls(feed, tenants, access, resources.metrics, heartbeat_s=settings.internal.feed_heartbeat_s)
     sign_ins = SignIns(lambda: resources.redis, resources.keys, clock=resources.clock, loads_scripts=True)
-    parts = [
-        Part("orders", partial(add_inputs, dispatcher)),
-        Part("read", EvictionTraces(resources).add_routes),
-        Part("orders", NameCalls(tenants, names).add_routes),
-        Part("sessions", SessionCalls(tenants, sign_ins, names).add_routes),
-        Part("events", events.add_routes),
+    sessions = SessionCalls(tenants, sign_ins, resources.names)
+
+    async def serve(row: Row, request: web.Request) -> web.Response:
+        return await dispatcher.serve(row, request, caller=request[CALLER].name)
+
+    orders = [(method, row) for row in dispatcher.api_rows for method in row.methods]
+    calls: list[Call] = [
+        *(("orders", method, row.path, partial(serve, row)) for method, row in orders),
+        ("orders", "POST", "/names/erase", names.erase),
+        ("read", "GET", "/evictions", traces.by_jti),
+        ("read", "GET", "/evictions/{id}", traces.by_id),
+        ("sessions", "PUT", "/sessions", sessions.register),
+        ("sessions", "POST", "/sessions/check", sessions.check),
+        ("events", "GET", "/events", events.events),
     ]
     if unscoped := access.unscoped:
         emit(
             log, logging.WARNING, "api.unscoped_tokens", tokens=unscoped,
             action="each of these may do everything; give it a name and scopes in internal.token_file, see docs/api.md",
         )  # fmt: skip
-    return Api(access, parts, retry_after_s=settings.public.retry_after_s, metrics=resources.metrics).build()
+    return Api(access, calls, retry_after_s=settings.public.retry_after_s, metrics=resources.metrics).build()
 
 
 def _route(request: web.Request) -> str:

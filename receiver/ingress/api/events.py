@@ -93,11 +93,8 @@ class EventCalls:
         self._metrics = metrics
         self._heartbeat_s = heartbeat_s
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Take part in the API."""
-        router.add_get("/events", self._events, allow_head=False)
-
-    async def _events(self, request: web.Request) -> web.StreamResponse:
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Send events until the client is gone or too slow, its token is taken back, or the receiver stops."""
         wanted, after = EventFilter.of(request, self._tenants), resume_point(request)
         transport = request.transport
         if transport is None:

@@ -31,12 +31,8 @@ class NameCalls:
         self._tenants = tenants
         self._names = names
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Take part in the API."""
-        # Not DELETE with the name in the address: addresses are logged on the way.
-        router.add_post("/names/erase", self._erase)
-
-    async def _erase(self, request: web.Request) -> web.Response:
+    async def erase(self, request: web.Request) -> web.Response:
+        """Forget the name in the body: in an address, as with DELETE, it would be logged on the way."""
         call = parse_body(await read_body(request, LIMITS), Erasure)
         tenant = self._tenants.by_name(call.tenant)
         if tenant is None:

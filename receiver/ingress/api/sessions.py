@@ -66,12 +66,8 @@ class SessionCalls:
         self._sign_ins = sign_ins
         self._names = names
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Take part in the API."""
-        router.add_put("/sessions", self._register)
-        router.add_post("/sessions/check", self._check)
-
-    async def _register(self, request: web.Request) -> web.Response:
+    async def register(self, request: web.Request) -> web.Response:
+        """Note a sign-in, unless a logout has ended it already."""
         call = parse_body(await read_body(request, LIMITS), Registration)
         sign_in, tenant = self._sign_in(call)
         with answering():
@@ -93,7 +89,8 @@ class SessionCalls:
         }
         return web.json_response(signed_out, status=409, headers=NO_STORE)
 
-    async def _check(self, request: web.Request) -> web.Response:
+    async def check(self, request: web.Request) -> web.Response:
+        """Say whether a logout has ended a session."""
         sign_in, tenant = self._sign_in(parse_body(await read_body(request, LIMITS), SessionIdentity))
         with answering():
             said = await self._sign_ins.ask(sign_in, skew_s=tenant.clock_skew_s)

@@ -33,15 +33,12 @@ class EvictionTraces:
         self._searching = asyncio.Lock()
         self._waiting = 0
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Take part in the API."""
-        router.add_get("/evictions", self._by_jti, allow_head=False)
-        router.add_get("/evictions/{id}", self._by_id, allow_head=False)
-
-    async def _by_id(self, request: web.Request) -> web.Response:
+    async def by_id(self, request: web.Request) -> web.Response:
+        """Of the event with this id."""
         return await self._trace(request.match_info["id"], ())
 
-    async def _by_jti(self, request: web.Request) -> web.Response:
+    async def by_jti(self, request: web.Request) -> web.Response:
+        """Of the logout token with this `jti`, and of others that had it."""
         jti = request.query.get("jti", "")
         if not jti:
             raise RequestError(Code.MALFORMED, "name an eviction: /v1/evictions/{id} or ?jti=")
