@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from receiver.runtime.aiohttp_insides import IS_KNOWN_AIOHTTP
 from receiver.runtime.connection import Connection, Whole
@@ -183,5 +183,7 @@ class HttpServer(web.Server):
 
 async def answer_expectation(request: web.BaseRequest) -> None:
     """Tell a client that asked first (RFC 9110 §10.1.1) to send its body; any other expectation is ignored."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+    # In HTTP/1.0 it has to be ignored: such a client would take this for the answer.
+    asks = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
+    if asks and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,15 @@ async def test_client_that_asks_first_is_told_to_continue(receiver: Receiver, op
     )
 
     assert answer.status == 200
+
+
+async def test_older_client_that_asks_first_has_one_answer(receiver: Receiver, op: OP) -> None:
+    """HTTP/1.0 knows no interim answers: what comes first is the answer, and says what became of the logout."""
+    body = f"logout_token={op.token()}".encode()
+    head = f"POST /backchannel-logout HTTP/1.0\r\nExpect: 100-continue\r\nContent-Type: {FORM}\r\n"
+    answer = await by_hand(receiver, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    assert [b"200"] == re.findall(rb"HTTP/1\.\d (\d+)", answer)
 
 
 async def test_registered_query_is_kept(receiver: Receiver, op: OP) -> None:

@@ -239,15 +239,22 @@ async def test_held_token_follows_its_tenant(site: Site, op: OP) -> None:
 
 
 async def test_held_token_of_a_tenant_that_is_gone(site: Site, op: OP, second: OP) -> None:
-    """It is dropped, as after a restart."""
+    """It is dropped, as after a restart, counted, and the audit log says so."""
+    audit = site.path.with_name("audit.jsonl")
+    settings = {"audit": {"path": str(audit), "key": "2026 " + "k" * 32}}
     op.status = 500
-    site.write(t1(op), {**t1(second), "name": "t2"})
+    site.write(t1(op), {**t1(second), "name": "t2"}, **settings)
     async with site.served() as receiver:
-        assert 503 == (await receiver.post(op.token())).status
+        assert 503 == (await receiver.post(op.token(jti="waits"))).status
         assert 1 == site.metric("logout_held_tokens")
-        site.write({**t1(second), "name": "t2"})
+        site.write({**t1(second), "name": "t2"}, **settings)
         await site.looked()
         assert 0 == site.metric("logout_held_tokens")
+        assert 1 == site.metric("logout_held_total", tenant="t1", outcome="refused")
+    of_it = [record for line in audit.read_text().splitlines() if (record := json.loads(line)).get("jti") == "waits"]
+    assert [("held", "jwks_unavailable", "t1"), ("refused", "issuer", "t1")] == [
+        (record["decision"], record["code"], record["tenant"]) for record in of_it
+    ]
 
 
 async def test_other_settings_wait_for_a_restart(site: Site, op: OP, caplog: pytest.LogCaptureFixture) -> None:

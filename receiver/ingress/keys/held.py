@@ -137,23 +137,30 @@ class HeldTokens:
         self._saved = {row.number for row in rows}
         self._numbers = itertools.count(max(self._saved, default=-1) + 1)
         for row in rows:
-            found = await _read(read, row.token, row.tenant)
-            if found is not None:
-                # The capacity may be a smaller one than last time.
-                self._put(row.number, _restored(*found, row.token, row.received_at))
+            try:
+                found = await read(row.token)
+            except LogoutTokenError as error:
+                _tell_unreadable(row.tenant, error)
+                continue
+            # The capacity may be a smaller one than last time.
+            self._put(row.number, _restored(*found, row.token, row.received_at))
 
     async def reread(self, read: Callable[[str], Awaitable[tuple[UnverifiedToken, Tenant]]]) -> None:
         """Judge waiting tokens by the tenants there are now, after these have changed; `read` as in `restore`."""
         async with self._retrying:
             for number, held in list(self._held.items()):
                 try:
-                    found = await _read(read, held.compact, held.tenant.name)
+                    found = await read(held.compact)
                 except RequestError:
                     continue  # too many encrypted tokens wait to be opened: this one stays as it was read
-                if self._held.get(number) is not held or (found is not None and found[1] is held.tenant):
+                except LogoutTokenError as error:
+                    if self._held.get(number) is held:
+                        self._remove(number)
+                        self._end(held, "refused", error)
+                        _tell_unreadable(held.tenant.name, error)
                     continue
-                self._remove(number)
-                if found is not None:
+                if self._held.get(number) is held and found[1] is not held.tenant:
+                    self._remove(number)
                     self._put(number, _restored(*found, held.compact, held.received_at))
 
     async def save(self) -> None:
@@ -200,9 +207,7 @@ class HeldTokens:
             await self.save()
 
     def _displace(self, number: int) -> None:
-        held = self._remove(number)
-        self._counted[self._tenant_label.of(held.tenant.name), "displaced"].inc()
-        self._ended(held, "displaced", (), None)
+        self._end(self._remove(number), "displaced")
         self._displaced += 1
 
     def _tell_displaced(self) -> None:
@@ -251,14 +256,19 @@ class HeldTokens:
     def _count(
         self, held: HeldToken, outcome: str, error: ReceiverError | None = None, *, accepted: Sequence[Accepted] = ()
     ) -> None:
-        self._counted[self._tenant_label.of(held.tenant.name), outcome].inc()
-        self._ended(held, outcome, accepted, error)
+        self._end(held, outcome, error, accepted)
         level = logging.INFO if outcome == "accepted" else logging.WARNING
         emit(
             log, level, f"logout.held_{outcome}", tenant=held.tenant.name,
             held_s=round(self._clock() - held.received_at, 3), code=error.code if error else None,
             reason=error.message if error else None,
         )  # fmt: skip
+
+    def _end(
+        self, held: HeldToken, outcome: str, error: ReceiverError | None = None, accepted: Sequence[Accepted] = ()
+    ) -> None:
+        self._counted[self._tenant_label.of(held.tenant.name), outcome].inc()
+        self._ended(held, outcome, accepted, error)
 
 
 def _restored(token: UnverifiedToken, tenant: Tenant, compact: str, received_at: float) -> HeldToken:
@@ -267,16 +277,10 @@ def _restored(token: UnverifiedToken, tenant: Tenant, compact: str, received_at:
     )  # fmt: skip
 
 
-async def _read(
-    read: Callable[[str], Awaitable[tuple[UnverifiedToken, Tenant]]], compact: str, tenant: str
-) -> tuple[UnverifiedToken, Tenant] | None:
-    try:
-        return await read(compact)
-    except LogoutTokenError as error:
-        emit(
-            log, logging.WARNING, "logout.held_unreadable", tenant=tenant, code=error.code, reason=error.message
-        )  # fmt: skip
-        return None
+def _tell_unreadable(tenant: str, error: LogoutTokenError) -> None:
+    emit(
+        log, logging.WARNING, "logout.held_unreadable", tenant=tenant, code=error.code, reason=error.message
+    )  # fmt: skip
 
 
 def _lookup(held: HeldToken) -> tuple[str, int, Evidence]:
