@@ -208,16 +208,11 @@ class TenantSettings(Section):
         Raises:
             ConfigurationError: the decryption key cannot be read.
         """
-        merged: dict[str, Any] = {**PRESETS[self.preset], **self.model_dump(include=_OF_TENANT, exclude_none=True)}
-        for name in (
-            "client_ids",
-            "allowed_tenant_ids",
-            "algorithms",
-            "key_management_algorithms",
-            "content_encryption_algorithms",
-        ):
-            if name in merged:
-                merged[name] = frozenset(merged[name])
+        given = {**PRESETS[self.preset], **self.model_dump(include=_OF_TENANT, exclude_none=True)}
+        # What is a list here or in a preset is a set to the core.
+        merged: dict[str, Any] = {
+            name: frozenset(value) if isinstance(value, list | tuple) else value for name, value in given.items()
+        }
         if "client_algorithms" in merged:
             merged["client_algorithms"] = {k: frozenset(v) for k, v in merged["client_algorithms"].items()}
         if self.decryption_key_file is not None:
