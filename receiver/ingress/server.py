@@ -207,7 +207,7 @@ async def running(
         access = BearerTokens(settings.internal.tokens)
         internal = internal_listener(state, metrics, compose(resources, access, dispatcher, feed))
         server.internal_port = await open_internal(internal, settings.internal, stack)
-        await verifier.restore()
+        await verifier.held.restore(parser.parse)
         stack.push_async_callback(verifier.held.save)
         ack_watch = AckWatch(
             client, keys, metrics, declared=settings.apps, seen_s=settings.apps_seen_s,
@@ -219,7 +219,7 @@ async def running(
                 settings,
                 source,
                 parts.following(tenants, key_store, access, sources),
-                after=verifier.reread,
+                after=functools.partial(verifier.held.reread, parser.parse),
                 metrics=metrics,
             )
             jobs.start(process.RELOAD, state.reload.watch, needed=False)

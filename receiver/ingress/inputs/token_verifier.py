@@ -92,14 +92,6 @@ class TokenVerifier:
             outbox=outbox,
         )
 
-    async def restore(self) -> None:
-        """Take up the held tokens of an earlier run; call it before the first request."""
-        await self.held.restore(self._parser.parse)
-
-    async def reread(self) -> None:
-        """Judge held tokens by the tenants there are now; call it after these have changed."""
-        await self.held.reread(self._parser.parse)
-
     async def verify(self, compact: str, message: Message) -> tuple[Eviction, ...]:
         """What one logout token orders. Where only its key is missing, it is also held and taken in when that comes.
 
