@@ -110,7 +110,7 @@ class Evictor:
         if not (removed or found.accounts or self._finder.names_a_key(found)):
             self._unresolved(eviction)
         unknown = unknown_of(
-            self._concerned(eviction, found), eviction, not_read=not_read,
+            self._concerned(eviction, found), found, eviction, not_read=not_read,
             index_full=await self._finder.may_lack(eviction, found),
         )  # fmt: skip
         report(unknown, eviction, self._with.metrics)
@@ -185,6 +185,8 @@ class Evictor:
         self._with.metrics.cleared(cache.name, cleared.outcome)
         if cleared.outcome == "undone":
             found.undone.add(cache.name)
+        if cleared.outcome == "kept" and _may_hold(cleared.value, is_exact=CacheKey(cache.name, key) in found.exact):
+            found.unreadable.add(cache.name)
         # To no other OP than the one they are from.
         for client_id, secret in cleared.refresh_tokens if cleared.issuers == {eviction.iss} else ():
             self._with.revoke(cache.tenant_of(eviction.iss, client_id) or eviction.tenant, client_id, secret)
@@ -237,6 +239,14 @@ class Evictor:
             "their values are cleared when they are next read. If this is frequent, see Unresolved evictions in "
             "docs/operations.md",
         )  # fmt: skip
+
+
+def _may_hold(left: Value | None, *, is_exact: bool) -> bool:
+    """Whether a value that was left as it is may hold the user: it is theirs or all users', and cannot be read.
+
+    A web session is found by the index also when the user is no longer in it. None is left by a fault of ours.
+    """
+    return left is None or (is_exact and not left.readable)
 
 
 def key_digest(cache: Cache, key: str) -> str:

@@ -36,6 +36,7 @@ class Found:
         index_full: Whether the index had no room for some name, of whichever user.
         failed: Names of the caches with a Redis that did not answer.
         undone: Caches with a value that could not be cleared for now.
+        unreadable: Caches with a value that was left as it is, and may hold the user for all that is known.
         ordering: Done once the checks after the logout are ordered; None where none are.
     """
 
@@ -47,6 +48,7 @@ class Found:
     index_full: bool = False
     failed: dict[str, BaseException] = field(default_factory=dict)
     undone: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
     ordering: asyncio.Future[None] | None = None
 
     async def ordered(self) -> None:

@@ -45,11 +45,11 @@ def test_entry_that_names_no_user(entry: object, problem: str) -> None:
 def test_section_that_is_none() -> None:
     """Said as well; foreign sections are not looked into, and empty ones stay."""
     assert ({"RefreshToken": {}}, {"shape"}) == read({"RefreshToken": {}, "IdToken": [], "Foreign": {"a": 5}})
-    assert ({}, set()) == read({"Foreign": {"a": 5}})
+    assert ({}, set()) == read({"Foreign": {"a": 5}, "AppMetadata": {}})
     assert ({}, set()) == read({})
 
 
-@pytest.mark.parametrize("blob", [{"IdToken": {"k": 5}}, {"IdToken": []}, {"Foreign": 5}, [], 5])
+@pytest.mark.parametrize("blob", [{"IdToken": {"k": 5}}, {"IdToken": []}, {"Foreign": 5}, {"Foreign": {"a": 5}}, [], 5])
 def test_nothing_as_msal_writes_it(blob: object) -> None:
     """Then it is another's value."""
     with pytest.raises(BadValueError) as met:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from receiver.bus.caches import cache_index
 from receiver.bus.keys import KeyNames
+from receiver.core.layouts import msal_cache
 from receiver.core.marks import digest
 from tests.evictor.rig import FLASK, NODE, WEB, Work, World
 from tests.evictor.written import dumped, id_token, tokens
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    import pytest
     import redis.asyncio
 
     from receiver.core.eviction import Eviction
@@ -87,3 +90,56 @@ async def test_more_names_than_one_logout_looks_up(
         assert 1 == world.sample("logout_unknown_total", cache="web")
         reasons = {r.__dict__["fields"]["reason"] for r in caplog.records if r.getMessage() == "evict.unknown"}
         assert {"too_many_names"} == reasons
+
+
+BLOB = dumped(tokens("https://op.example"))
+
+
+@pytest.mark.parametrize(
+    "left",
+    [gzip.compress(BLOB), json.dumps({"cache": BLOB.decode(), "version": 1}), json.dumps({"value": json.loads(BLOB)})],
+)
+async def test_a_value_of_the_user_that_cannot_be_read(
+    work: Work, redis_client: redis.asyncio.Redis, caplog: pytest.LogCaptureFixture, left: bytes | str
+) -> None:
+    """Compressed, or wrapped in a form that is not known: it stays, at the user's key and at that of all users."""
+    shared = {"name": "shared", "layout": "msal-python", "key": "msal:all"}
+    async with work(NODE, shared, FLASK) as world:
+        for key in ("node:u1", "msal:all", "node:u2", "session:u1"):
+            await redis_client.set(key, left)
+        eviction = await world.log_out_user("u1")
+        assert await said_unknown(world, eviction, "node", "shared")
+        assert {"node:u1", "msal:all", "node:u2", "session:u1"} == await world.keys()
+        reasons = {r.__dict__["fields"]["reason"] for r in caplog.records if r.getMessage() == "evict.unknown"}
+        assert {"unreadable"} == reasons
+
+        for key in ("node:u1", "msal:all"):
+            await redis_client.set(
+                key, dumped(tokens(world.op.issuer), tokens(world.op.issuer, account="u3", sub="u3"))
+            )
+        assert (await world.traced(await world.log_out_user("u1", jti="later"))).done
+
+
+async def test_a_fault_of_ours(work: Work, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that an error of ours leaves as it is may hold the user."""
+    async with work(NODE) as world:
+        await redis_client.set(
+            "node:u1", dumped(tokens(world.op.issuer), tokens(world.op.issuer, account="u2", sub="u2"))
+        )
+        await world.watched("node:")
+
+        def faulty(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(msal_cache, "without", faulty)
+        assert await said_unknown(world, await world.log_out_user("u1"), "node")
+
+
+async def test_a_session_that_is_the_users_no_more(work: Work, redis_client: redis.asyncio.Redis) -> None:
+    """An app that has signed the user out itself keeps the session, with nothing of the user in it: that is done."""
+    async with work(FLASK) as world:
+        await redis_client.set("session:a", session(world, "s1"))
+        await until(lambda: world.is_indexed("session:a"))
+        await redis_client.set("session:a", json.dumps({"_permanent": True, "cart": [1]}))
+        assert (await world.traced(await world.log_out_session("s1"))).done
+        assert {"session:a"} == await world.keys()

@@ -113,7 +113,7 @@ def from_json(value: object, problems: set[str] | None = None) -> Blob:
             sound = {key: entry for key, entry in entries.items() if not _problem(entry)} if odd else entries
             if sound or not entries:
                 blob[name] = sound
-    if odd and not blob:
+    if not blob and (odd or (value and not value.keys() & SECTIONS)):
         raise BadValueError("shape")
     if problems is not None:
         problems |= odd
