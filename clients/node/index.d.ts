@@ -111,7 +111,7 @@ export class LogoutListener {
   /**
    * Before a session begins: registers the sign-in where `api` is there, and asks. `ended`: show a page, and begin no session.
    * @param known `keys`: names of what the app keeps of it; `session`: the request's, before it is made anew, which tells whether the
-   *   user was refused before
+   *   user was refused before; where this sign-in is refused, that is noted in it, and the next one asks for a login
    */
   signIn(claims: Claims, known?: { account?: string | null; keys?: string[]; session?: unknown }): Promise<Status>;
   /** How it is, without the network: for a probe. */

@@ -12,7 +12,7 @@ import { WatchedClient } from './msal-memory.js';
 import { START_RULES, check, withDefaults } from './options.js';
 import { Questions } from './questions.js';
 import { Registration } from './registration.js';
-import { authorizationParams } from './requests.js';
+import { authorizationParams, rememberWayBack } from './requests.js';
 import { Stream } from './stream.js';
 
 /** Milliseconds `stop` may take. */
@@ -136,7 +136,7 @@ export class LogoutListener {
    * Before a session begins: registers the sign-in at the receiver's API, where the option `api` is there, and asks.
    * @param {Record<string, unknown>} claims of the ID token
    * @param {{ account?: string | null, keys?: string[], session?: any }} [known] `session`: the request's, before it is made anew; it
-   *   tells whether the user was refused before, so that this sign-in answers `prompt=login`
+   *   tells whether the user was refused before, so that this sign-in answers `prompt=login`, and notes it where this one is refused
    * @returns {Promise<import('./types.js').Status>}
    * @throws {TypeError} the claims have no `iss`, `sub` or `aud`
    */
@@ -144,10 +144,11 @@ export class LogoutListener {
     const session = this.session(claims, account);
     const anew = authorizationParams(ofRequest).prompt === 'login';
     const registered = await this.#registration?.register(session, { anew, keys });
-    if (registered === 'ended') return 'ended';
     // An earlier sign-in of the same second may look the same, and be over.
     if (registered === 'live' && anew) this.#knowledge.forgetOne(session);
-    return this.statusOf(session);
+    const status = registered === 'ended' ? 'ended' : await this.statusOf(session);
+    if (status === 'ended') rememberWayBack(ofRequest);
+    return status;
   }
 
   /** As `status`, with the app's choice for what cannot be told. */

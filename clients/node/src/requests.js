@@ -81,7 +81,7 @@ export function isExempt(/** @type {string} */ path, /** @type {string[]} */ exe
   return exempt.some((entry) => (entry.endsWith('/') ? path.startsWith(entry) : path === entry));
 }
 
-/** Notes in a new, empty session that its user was refused. */
+/** Notes in a session that its user was refused. */
 export function rememberWayBack(/** @type {any} */ session) {
   if (session) session[WAY_BACK] = { prompt: 'login' };
 }

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { ConfidentialClientApplication } from '@azure/msal-node';
 import { Redis } from 'ioredis';
 
-import { createListener } from '../src/index.js';
+import { authorizationParams, createListener } from '../src/index.js';
 import { digest } from '../src/marks.js';
 import { claims, ISS, listening, LOGOUT_AT, redis, signOut, until } from './stage.mjs';
 
@@ -76,6 +76,18 @@ describe('a listener', () => {
     stopping.abort();
     await until(async () => (await redis.zCard('{logout}:instances')) === 0);
     await assert.rejects(createListener({ redis, app: 'a' }).start({ signal: AbortSignal.abort() }), { name: 'AbortError' });
+  });
+
+  it('asks the OP for a login after a sign-in that it refused: the session there goes on, and would be the answer again', async () => {
+    const logout = await listening();
+    await signOut('alice');
+    const session = {};
+    assert.equal(await logout.signIn(claims('alice'), { session }), 'ended');
+    assert.deepEqual(authorizationParams(session), { prompt: 'login' });
+    assert.equal(await logout.signIn(claims('alice')), 'ended');
+    const others = {};
+    assert.equal(await logout.signIn(claims('bob'), { session: others }), 'live');
+    assert.deepEqual(authorizationParams(others), {});
   });
 
   it('that was not started says so, once', async () => {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, urlsplit
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.java, pytest.mark.timeout(450), pytest.mark.usefixtures("modules")]
 
 APP = Path(__file__).parent / "shop"
+AT_ONCE = 10
+"""Requests of one session."""
+
 PAGE = {"Accept": "text/html, */*;q=0.8"}
 
 
@@ -106,6 +111,42 @@ def test_a_logout_ends_the_session_and_the_way_back_asks_for_a_password(
     assert 200 == shop.get(bob, "/me").status_code
     assert ["login"] == shop.sign_in(alice, "alice")["prompt"]
     assert 200 == shop.get(alice, "/me").status_code
+
+
+def test_requests_at_once_of_an_ended_session_are_all_refused(
+    shop: Shop, browsers: tuple[requests.Session, requests.Session]
+) -> None:
+    """A page with many parts: each is sent to sign in, also where another one has just ended the session."""
+    frank, grace = browsers
+    shop.sign_in(frank, "frank")
+    shop.sign_in(grace, "grace")
+    for user in ("frank", "grace"):
+        shop.world.logout(shop.op, user)
+    eventually(lambda: shop.get(grace, "/me").status_code == 302)
+    begin = threading.Barrier(AT_ONCE)
+
+    def get(_: int) -> int:
+        with requests.Session() as connection:
+            connection.trust_env = False
+            connection.cookies.update(frank.cookies)
+            begin.wait()
+            return shop.get(connection, "/me").status_code
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        assert AT_ONCE * [302] == list(threads.map(get, range(AT_ONCE)))
+
+
+def test_an_ended_session_is_refused_in_an_error_page_too(
+    shop: Shop, browsers: tuple[requests.Session, requests.Session]
+) -> None:
+    """The firewall refuses an address before the filters run: the error page is the first they see of that request."""
+    henry, _ = browsers
+    shop.sign_in(henry, "henry")
+    assert 400 == shop.get(henry, "/me//").status_code
+
+    shop.world.logout(shop.op, "henry")
+
+    eventually(lambda: shop.get(henry, "/me//").status_code == 302)
 
 
 def test_a_second_refusal_in_a_row_sends_nowhere(

@@ -14,7 +14,11 @@ import org.springframework.security.core.context.SecurityContextHolder;
 import org.springframework.security.oauth2.core.oidc.user.OidcUser;
 import org.springframework.web.filter.OncePerRequestFilter;
 
-/** Ends the session of a user who has signed out: the request goes on as any other without a session. R1 and R3. */
+/**
+ * Ends the session of a user who has signed out: the request goes on as any other without a session. R1 and R3.
+ *
+ * <p>Another request of the session may end it at any moment. Then all that is asked of it is an {@link IllegalStateException}.
+ */
 final class SignedOutFilter extends OncePerRequestFilter {
     /** Seconds told to a client whose session cannot be told. */
     private static final String RETRY_AFTER_S = "5";
@@ -25,15 +29,19 @@ final class SignedOutFilter extends OncePerRequestFilter {
         this.listener = listener;
     }
 
+    /** An error page may be the first that the filters see of a request: Spring Security's firewall refuses some before. */
+    @Override
+    protected boolean shouldNotFilterErrorDispatch() {
+        return false;
+    }
+
     @Override
     protected void doFilterInternal(HttpServletRequest request, HttpServletResponse response, FilterChain chain)
             throws IOException, ServletException {
-        Map<String, ?> claims = claims(SecurityContextHolder.getContext().getAuthentication());
+        Map<String, ?> claims = claims();
         Status status = claims == null ? Status.LIVE : listener.status(claims);
         if (status == Status.ENDED) {
-            boolean isAgain = WayBack.isAsked(request.getSession(false));
-            end(request.getSession(false));
-            if (isAgain) {
+            if (end(request.getSession(false))) {
                 // Sent to the OP once more it would come back once more.
                 refuse(response, HttpServletResponse.SC_UNAUTHORIZED, "You have been signed out. Sign in again in a minute.");
                 return;
@@ -49,11 +57,18 @@ final class SignedOutFilter extends OncePerRequestFilter {
         chain.doFilter(request, response);
     }
 
-    private static void end(HttpSession session) {
-        if (session != null) {
-            session.invalidate();
+    /** @return whether its user was refused before, and has had no request served since */
+    private static boolean end(HttpSession session) {
+        boolean isAgain = WayBack.isAsked(session);
+        try {
+            if (session != null) {
+                session.invalidate();
+            }
+        } catch (IllegalStateException endedMeanwhile) {
+            // As was wanted.
         }
         SecurityContextHolder.clearContext();
+        return isAgain;
     }
 
     private static void refuse(HttpServletResponse response, int status, String why) throws IOException {
@@ -62,9 +77,16 @@ final class SignedOutFilter extends OncePerRequestFilter {
         response.getWriter().println(why);
     }
 
-    private static Map<String, ?> claims(Authentication authentication) {
-        return authentication != null && authentication.getPrincipal() instanceof OidcUser user
-                ? user.getIdToken().getClaims()
-                : null;
+    private static Map<String, ?> claims() {
+        try {
+            Authentication authentication = SecurityContextHolder.getContext().getAuthentication();
+            return authentication != null && authentication.getPrincipal() instanceof OidcUser user
+                    ? user.getIdToken().getClaims()
+                    : null;
+        } catch (IllegalStateException endedMeanwhile) {
+            // What follows must not find a user that was not looked at.
+            SecurityContextHolder.clearContext();
+            return null;
+        }
     }
 }

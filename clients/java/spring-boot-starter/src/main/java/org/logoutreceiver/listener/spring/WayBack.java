@@ -81,12 +81,20 @@ public final class WayBack implements OAuth2AuthorizationRequestResolver {
     }
 
     static boolean isAsked(HttpSession session) {
-        return session != null && session.getAttribute(REFUSED) != null;
+        try {
+            return session != null && session.getAttribute(REFUSED) != null;
+        } catch (IllegalStateException endedMeanwhile) {
+            return false;
+        }
     }
 
     static void found(HttpSession session) {
-        if (isAsked(session)) {
-            session.removeAttribute(REFUSED);
+        try {
+            if (isAsked(session)) {
+                session.removeAttribute(REFUSED);
+            }
+        } catch (IllegalStateException endedMeanwhile) {
+            // It is gone with the session.
         }
     }
 }
