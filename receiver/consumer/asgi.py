@@ -7,13 +7,13 @@ middleware runs. Needs asyncio.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import warnings
 from typing import TYPE_CHECKING, Any, Unpack
 
 from receiver.consumer import anew
-from receiver.consumer.checkpoint import Checkpoint, Visit
+from receiver.consumer.asgi_socket import POLICY_VIOLATION, OpenSocket
+from receiver.consumer.checkpoint import Checkpoint
 from receiver.consumer.exempt import is_plain
 from receiver.consumer.guard import Guard
 from receiver.consumer.knowledge import ASK_AGAIN_AFTER_S
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-POLICY_VIOLATION = 1008
-"""Close code of a WebSocket after its user has signed out (RFC 6455 §7.4.1)."""
-
 GUARD = "logout_receiver"
 """Where each request's scope has the `Guard`, for a probe: `request.scope["logout_receiver"].health()`."""
 
 DENIAL = "websocket.http.response"
 """ASGI extension for answering a WebSocket handshake with a status; without it servers answer 403."""
+
+LAST = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
+"""After these a server sends an app nothing more."""
 
 
 class SignOut:
@@ -69,7 +69,7 @@ class SignOut:
         self._options["on_eviction"] = self._hear
         self._guard: Guard | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sockets: set[_Socket] = set()
+        self._sockets: set[OpenSocket] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,13 +81,13 @@ class SignOut:
             await self._app(scope, receive, send)
             return
         # First of all, so that the process hears from its first request of any kind on.
-        scope[GUARD] = await self._listening()
+        scope[GUARD] = guard = await self._listening()
         if self._is_exempt(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._http(guard, scope, receive, send)
         else:
-            await self._websocket(scope, receive, send)
+            await self._websocket(guard, scope, receive, send)
 
     async def stop(self) -> None:
         """Stop listening; the next request starts it again."""
@@ -108,15 +108,21 @@ class SignOut:
                 await self._listening()
             return message
 
+        async def stop_and_send(message: Message) -> None:
+            # Before the server is told: it may end the process, or cancel this task, as soon as it is.
+            if message["type"] in LAST:
+                await self.stop()
+            await send(message)
+
         try:
-            await self._app(scope, receive_and_listen, send)
+            await self._app(scope, receive_and_listen, stop_and_send)
         finally:
             await self.stop()
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passage, session = self._passage(scope), scope.get("session")
+    async def _http(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+        passage, session = self._passage(guard, scope), scope.get("session")
         if session is None or not passage.goes_in(session, ()):
-            await self._look(scope, passage)
+            await self._look(guard, scope, passage)
             refusal = passage.refusal()
             if refusal is not None:
                 await _answer(send, "http.response", refusal)
@@ -130,7 +136,7 @@ class SignOut:
                 # Where a session does not note changes, there may be some.
                 changed = getattr(session, "modified", True)
                 if not passage.goes_out(session, changed=changed, status=message["status"]):
-                    refusal = _amend(message, passage, await self._look(scope, passage))
+                    refusal = _amend(message, passage, await self._look(guard, scope, passage))
                     if refusal is not None:
                         replaced = True
                         await _answer(send, "http.response", refusal)
@@ -139,9 +145,9 @@ class SignOut:
 
         await self._app(scope, receive, look_and_send)
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passage = self._passage(scope)
-        await self._look(scope, passage)
+    async def _websocket(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+        passage = self._passage(guard, scope)
+        await self._look(guard, scope, passage)
         refusal = passage.refusal()
         if refusal is not None and DENIAL in scope.get("extensions", {}):
             await _answer(send, DENIAL, refusal)
@@ -150,25 +156,27 @@ class SignOut:
         elif passage.visit is None or passage.status == "ended":
             await self._app(scope, receive, send)
         else:
-            socket = _Socket(passage.visit, send)
+            socket = OpenSocket(passage.visit.sign_in, receive, send)
             self._sockets.add(socket)
             watching = asyncio.create_task(self._watch(socket))
             try:
-                await self._app(scope, receive, socket.send)
+                await self._app(scope, socket.receive, socket.send)
             finally:
+                socket.ended()
                 self._sockets.discard(socket)
                 await cancel(watching)
 
-    async def _watch(self, socket: _Socket) -> None:
+    async def _watch(self, socket: OpenSocket) -> None:
         # For a logout without an event, or after Redis failed to answer when the event was heard.
         while True:
             await asyncio.sleep(ASK_AGAIN_AFTER_S)
             await self._close_if_ended(await self._listening(), socket)
 
-    def _passage(self, scope: Scope) -> Passage:
-        return Passage(self._checkpoint, scope[GUARD].knowledge, lambda: _facts(scope))
+    def _passage(self, guard: Guard, scope: Scope) -> Passage:
+        # Not the one in the scope: another `SignOut` further in may have put its own there.
+        return Passage(self._checkpoint, guard.knowledge, lambda: _facts(scope))
 
-    async def _look(self, scope: Scope, passage: Passage) -> Any:
+    async def _look(self, guard: Guard, scope: Scope, passage: Passage) -> Any:
         """Look at this request's sign-in; the session, where there is one, with a sign-in that is over dropped."""
         session = scope.get("session")
         if callable(self._checkpoint.claims):
@@ -181,7 +189,7 @@ class SignOut:
             claims = self._checkpoint.claims_in_session(session)
         status = passage.look_here(session, claims, ())
         if status == "unknown":
-            status = await passage.ask(scope[GUARD], session, claims)
+            status = await passage.ask(guard, session, claims)
         if status == "ended" and session is not None:
             session.clear()
         return session
@@ -206,8 +214,8 @@ class SignOut:
             await result
 
     @staticmethod
-    async def _close_if_ended(guard: Guard, socket: _Socket) -> None:
-        if await guard.status(socket.visit.sign_in) == "ended":
+    async def _close_if_ended(guard: Guard, socket: OpenSocket) -> None:
+        if await guard.status(socket.sign_in) == "ended":
             await socket.close()
 
 
@@ -217,31 +225,6 @@ class SignOutMiddleware(SignOut):
     def __init__(self, app: App, redis_url: str, **options: Unpack[Options]) -> None:
         warnings.warn(f"{__name__}.SignOutMiddleware is named SignOut now", DeprecationWarning, stacklevel=2)
         super().__init__(app, redis_url, **options)
-
-
-class _Socket:
-    """An open WebSocket of a signed-in user."""
-
-    def __init__(self, visit: Visit, send: Send) -> None:
-        self.visit = visit
-        self._send = send
-        self._closed = False
-
-    def may_be_meant_by(self, eviction: Eviction) -> bool:
-        sign_in = self.visit.sign_in
-        named = sign_in.sub == eviction.sub or (sign_in.sid is not None and sign_in.sid == eviction.sid)
-        return sign_in.iss == eviction.iss and (named or sign_in.home_account_id in eviction.accounts)
-
-    async def send(self, message: Message) -> None:
-        if self._closed:
-            raise ConnectionResetError("closed, because the user signed out")
-        self._closed = message["type"] == "websocket.close"
-        await self._send(message)
-
-    async def close(self) -> None:
-        # A browser that has left meanwhile is what was wanted; ASGI has servers say so by an OSError.
-        with contextlib.suppress(OSError):
-            await self.send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "signed out"})
 
 
 def login_parameters(scope: Scope, *, state: str, nonce: str | None = None) -> dict[str, str]:
