@@ -38,6 +38,9 @@ TENANT_SETTINGS = ("tenants", "tenants_file", "issuer", "client_ids", "preset")
 
 CONFIG_VARIABLE = "RECEIVER_CONFIG"
 
+NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""What reading a text as YAML may raise: a date or number that is none, for instance 2026-02-30, is a ValueError."""
+
 
 class Settings(BaseSettings):
     """Everything that can be set."""
@@ -240,7 +243,7 @@ def _yaml_in(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both are safe
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NOT_YAML as error:
         raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -267,7 +270,7 @@ def _parse_overrides(overrides: list[str]) -> dict[str, Any]:
                 raise ConfigurationError(f"--set {path}: {parent} is a value already, not a section")
         try:
             branch[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except NOT_YAML as error:
             raise ConfigurationError(f"--set {path}: the value is not YAML") from error
     return tree
 

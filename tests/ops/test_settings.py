@@ -104,7 +104,9 @@ def test_mistake_is_named(tmp_path: Path, values: dict[str, Any], text: str) -> 
     assert "\n" not in caught.value.message
 
 
-@pytest.mark.parametrize("overrides", [["public=1", "public.port=2"], ["public=["], ["nothing"], ["=1"]])
+@pytest.mark.parametrize(
+    "overrides", [["public=1", "public.port=2"], ["public=["], ["nothing"], ["=1"], ["public.port=2026-02-30"]]
+)
 def test_bad_override_is_named(overrides: list[str]) -> None:
     """A `--set` that makes no sense is refused in one line."""
     with pytest.raises(ConfigurationError, match="--set"):
@@ -119,7 +121,7 @@ def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
-@pytest.mark.parametrize("text", ["a: [", "- a", "{1: 2}"])
+@pytest.mark.parametrize("text", ["a: [", "- a", "{1: 2}", "public: {port: 2026-02-30}"])
 def test_file_that_is_no_settings_file(tmp_path: Path, text: str) -> None:
     """A file that is not YAML, or not a mapping, is refused by name."""
     file = tmp_path / "c.yaml"

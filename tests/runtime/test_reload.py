@@ -165,6 +165,7 @@ async def test_file_that_is_still_being_written(site: Site, op: OP, second: OP) 
     ("broken", "named"),
     [
         ("tenants: [", "is not YAML"),
+        ("tenants: [{name: t1, issuer: 'https://op', client_ids: [2026-02-30]}]", "is not YAML"),
         ("tenants: []\nreload: {interval_s: 0}\n", "no tenant is left"),
         ("tenants: [{name: t1, issuer: 'http://op.example', client_ids: [c1]}]", "plain http"),
         ("tenants: [{name: t1, issuer: 'https://op', client_ids: [c], decryption_key_file: /no/such}]", "/no/such"),
