@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio
 
-from receiver.bus.events.groups import CLAIM
+from receiver.bus.events.groups import CLAIM, KEEP
 from receiver.bus.keys import KeyNames
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.chaos.children import stepping_clock
@@ -36,10 +36,22 @@ class Stepped:
         with self._offset.open("r+b") as file:
             file.write(struct.pack("l", seconds))
 
-    async def claim(self) -> Any:
+    async def claim(self, *, at_once: int = 200) -> Any:
         """The entry another worker takes over; None when there is none."""
-        found = await CLAIM.run(self.client, (EVENTS, STATE), ("g", "other", IDLE_S * 1000, 86_400_000, 200, b"-"))
+        found: Any = b"-"
+        while isinstance(found, bytes):
+            arguments = ("g", "other", IDLE_S * 1000, 86_400_000, at_once, found)
+            found = await CLAIM.run(self.client, (EVENTS, STATE), arguments)
         return found and (found[0], found[1])
+
+    async def pending(self) -> list[str]:
+        """Entries in the hands of workers."""
+        found: Any = await self.client.xpending_range(EVENTS, "g", "-", "+", 10)
+        return [one["message_id"].decode() for one in found]
+
+    async def resets(self) -> int:
+        """How many became due."""
+        return int(await self.client.hget(STATE, "resets") or 0)
 
 
 @pytest.fixture
@@ -70,15 +82,42 @@ async def test_entries_of_a_dead_worker(stepped: Stepped) -> None:
     assert (b"2-0", 2) == await stepped.claim()
 
 
-async def test_an_entry_that_was_deleted_stays_told_of(stepped: Stepped) -> None:
-    """It is not claimed for its worker, as that would forget it: nothing would tell that it was missed."""
-    await stepped.client.xdel(EVENTS, "2-0")
-    stepped.set_clock(0)
+@pytest.mark.parametrize("gone", ["1-0", "2-0"])
+async def test_an_entry_that_is_gone(stepped: Stepped, gone: str) -> None:
+    """Trimmed or deleted, it cannot be taken over: its worker's death is told of as late after the next look, once."""
+    await stepped.client.xdel(EVENTS, gone)
+    for seconds in (0, IDLE_S - 1):
+        stepped.set_clock(seconds)
+        assert await stepped.claim() is None
+        assert (["1-0", "2-0"], 0) == (await stepped.pending(), await stepped.resets())
 
+    stepped.set_clock(IDLE_S + 1)
+    left = "2-0" if gone == "1-0" else "1-0"
+    assert (left.encode(), 2) == await stepped.claim()
     await stepped.claim()
+    assert ([left], 1) == (await stepped.pending(), await stepped.resets())
 
-    pending: Any = await stepped.client.xpending_range(EVENTS, "g", "-", "+", 10)
-    assert [b"1-0", b"2-0"] == [one["message_id"] for one in pending]
+
+async def test_all_entries_are_gone(stepped: Stepped) -> None:
+    """They are one reset, also where one call does not look at all of them."""
+    await stepped.client.xtrim(EVENTS, maxlen=0, approximate=False)
+    for seconds in (0, IDLE_S + 1):
+        stepped.set_clock(seconds)
+        assert await stepped.claim(at_once=1) is None
+    assert ([], 1) == (await stepped.pending(), await stepped.resets())
+
+
+async def test_a_worker_that_lives(stepped: Stepped) -> None:
+    """It has in memory what was trimmed, and handles it: while it gives signs of life nothing is given up."""
+    await stepped.client.xtrim(EVENTS, minid="2-0", approximate=False)
+    stepped.set_clock(0)
+    await stepped.claim()
+    stepped.set_clock(IDLE_S - 1)
+    await KEEP.run(stepped.client, (EVENTS, STATE), ("g", "dead", "", "1-0", "2-0"))
+
+    stepped.set_clock(IDLE_S + 1)
+    assert await stepped.claim() is None
+    assert (["1-0", "2-0"], 0) == (await stepped.pending(), await stepped.resets())
 
 
 async def test_a_sign_of_life_that_is_still_to_come(stepped: Stepped) -> None:

@@ -7,6 +7,7 @@
 --
 -- An entry that was handed out before Redis's clock was set back has been idle for 0 ms until the clock has caught up. So
 -- what has been idle for 0 ms counts as handed out now, in the same hands; and a sign of life that is still to come, too.
+-- For one that was trimmed, and cannot be claimed, a sign of life of its worker is noted once, and only that counts.
 --
 -- KEYS: 1 events, 2 state of the group
 -- ARGV: 1 group, 2 worker, 3 milliseconds without a sign of life, 4 the same for workers that hold nothing, 5 entries
@@ -32,11 +33,16 @@ local function is_dead(worker)
 end
 
 local given_up = {}
-local at_once = tonumber(ARGV[5])
-local trimmed = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], ARGV[6], first and '(' .. first or '+', at_once)
-for _, pending in ipairs(trimmed) do
-  if is_dead(pending[2]) then given_up[#given_up + 1] = pending[1] end
+local function give_up_if_dead(pending)
+  local id, worker, idle = unpack(pending)
+  if idle == 0 and redis.call('HSETNX', KEYS[2], 'holds:' .. worker, string.format('%.0f', now)) == 1 then
+    dead[worker] = false
+  end
+  if (idle == 0 or idle >= tonumber(ARGV[3])) and is_dead(worker) then given_up[#given_up + 1] = id end
 end
+local at_once = tonumber(ARGV[5])
+local trimmed = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[6], first and '(' .. first or '+', at_once)
+for _, pending in ipairs(trimmed) do give_up_if_dead(pending) end
 if #trimmed == at_once then
   if #given_up > 0 then
     -- Noted first: a worker that dies now leaves it to the next one to tell.
@@ -50,8 +56,12 @@ local taken = false
 if first then
   for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], first, '+', 100)) do
     local id = pending[1]
-    if pending[3] == 0 and #redis.call('XRANGE', KEYS[1], id, id) > 0 then
-      redis.call('XCLAIM', KEYS[1], ARGV[1], pending[2], 0, id, 'JUSTID')
+    if pending[3] == 0 then
+      if #redis.call('XRANGE', KEYS[1], id, id) > 0 then
+        redis.call('XCLAIM', KEYS[1], ARGV[1], pending[2], 0, id, 'JUSTID')
+      else
+        give_up_if_dead(pending)
+      end
     end
   end
   for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], first, '+', 100)) do
@@ -61,7 +71,7 @@ if first then
       taken = {id, pending[4] + 1, entry[2]}
       break
     end
-    if is_dead(pending[2]) then given_up[#given_up + 1] = id end
+    give_up_if_dead(pending)
   end
 end
 if #given_up > 0 then redis.call('XACK', KEYS[1], ARGV[1], unpack(given_up)) end
