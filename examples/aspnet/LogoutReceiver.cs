@@ -101,6 +101,7 @@ namespace LogoutReceiver
                 AuthTime = authTime,
                 BeganAt = authTime ?? Number(Value(identity, "iat"))
                     ?? (issued == null ? (long?)null : issued.Value.ToUnixTimeSeconds()),
+                GivenAt = Number(Value(identity, "iat")),
                 IssuedAt = issued,
             };
             if (Marks.Ends(session))

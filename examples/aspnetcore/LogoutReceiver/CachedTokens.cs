@@ -125,6 +125,12 @@ namespace LogoutReceiver
             {
                 IDictionary<string, object> claims = Claims(Json.Text(entry, "secret"));
                 facts.SessionId = Json.Text(claims, "sid") ?? facts.SessionId;
+                long? givenAt = Json.Number(claims, "iat");
+                if (facts.GivenAt == null || givenAt > facts.GivenAt)
+                {
+                    facts.GivenAt = givenAt;
+                }
+
                 long? authTime = Json.Number(claims, "auth_time");
                 if (facts.AuthTime == null || authTime > facts.AuthTime)
                 {

@@ -125,6 +125,7 @@ namespace LogoutReceiver
                 Account = Account(principal),
                 AuthTime = authTime,
                 BeganAt = authTime ?? Number(Item(properties, BeganItem)) ?? properties.IssuedUtc?.ToUnixTimeSeconds(),
+                GivenAt = Number(Item(properties, BeganItem)),
                 IssuedAt = properties.IssuedUtc,
             };
         }

@@ -29,6 +29,10 @@ namespace LogoutReceiver
 
         public long LogoutAt { get; set; }
 
+        /// <summary>An order with <c>reauthenticate: false</c>: it ends what apps were given until then, and not what the OP
+        /// gives later without asking the user to authenticate.</summary>
+        public bool EndsWhatWasGiven { get; set; }
+
         /// <summary>MSAL home account ids of the user; may be empty.</summary>
         public IList<string> Accounts { get; set; }
 
@@ -64,6 +68,7 @@ namespace LogoutReceiver
                 OnlyClient = Json.Text(data, "applies_to") == "client" ? Json.Text(data, "client_id") : null,
                 WholeUser = Json.Text(data, "scope") == "user",
                 LogoutAt = logoutAt.Value,
+                EndsWhatWasGiven = Json.Text(data, "input") == "admin" && Json.IsFalse(data, "reauthenticate"),
                 Accounts = Json.Texts(data, "accounts"),
                 ReceivedAtMs = received.ToUnixTimeMilliseconds(),
             };
@@ -89,6 +94,9 @@ namespace LogoutReceiver
         /// <summary>When the session began: <c>auth_time</c>, or the <c>iat</c> of the ID token received at sign-in.</summary>
         public long? BeganAt { get; set; }
 
+        /// <summary>The <c>iat</c> of the ID token received at sign-in.</summary>
+        public long? GivenAt { get; set; }
+
         /// <summary>When this app issued the cookie, on the app's clock.</summary>
         public DateTimeOffset? IssuedAt { get; set; }
     }
@@ -101,6 +109,9 @@ namespace LogoutReceiver
         public string SessionId { get; set; }
 
         public long? AuthTime { get; set; }
+
+        /// <summary>The ID token's <c>iat</c>; a refresh makes it later.</summary>
+        public long? GivenAt { get; set; }
 
         /// <summary>When the oldest access token was cached, seconds since 1970 on the app's clock.</summary>
         public long? OldestAccessToken { get; set; }

@@ -52,6 +52,12 @@ namespace LogoutReceiver
             return parent.TryGetValue(name, out value) ? value as IDictionary<string, object> : null;
         }
 
+        public static bool IsFalse(IDictionary<string, object> parent, string name)
+        {
+            object value;
+            return parent.TryGetValue(name, out value) && false.Equals(value);
+        }
+
         public static IList<string> Texts(IDictionary<string, object> parent, string name)
         {
             List<string> texts = new List<string>();

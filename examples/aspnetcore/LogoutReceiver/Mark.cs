@@ -24,6 +24,7 @@ namespace LogoutReceiver
             OnlyClient = eviction.OnlyClient;
             WholeUser = eviction.WholeUser;
             LogoutAt = eviction.LogoutAt;
+            EndsWhatWasGiven = eviction.EndsWhatWasGiven;
             HeardAt = heardAt;
         }
 
@@ -39,13 +40,15 @@ namespace LogoutReceiver
 
         public long LogoutAt { get; }
 
+        public bool EndsWhatWasGiven { get; }
+
         public double HeardAt { get; }
 
         public int Doubts { get; set; }
 
         public bool IsOfTheSame(Mark other)
         {
-            return other.WholeUser == WholeUser && other.SessionId == SessionId && other.OnlyClient == OnlyClient
+            return other.WholeUser == WholeUser && other.EndsWhatWasGiven == EndsWhatWasGiven && other.SessionId == SessionId && other.OnlyClient == OnlyClient
                 && other.Subject == Subject && other.Issuer == Issuer;
         }
 
@@ -54,17 +57,23 @@ namespace LogoutReceiver
             return OnlyClient == null || clientId == null || OnlyClient == clientId;
         }
 
+        /// <summary>Whether it ends a session that it names; one of unknown age, too.</summary>
+        public bool Ends(SessionFacts session, bool ofUser)
+        {
+            long? began = EndsWhatWasGiven ? session.GivenAt ?? session.AuthTime : ofUser ? session.BeganAt : session.AuthTime;
+            return Concerns(session.ClientId) && !(began > LogoutAt);
+        }
+
         public bool Means(TokenFacts tokens)
         {
-            if (tokens.AuthTime == null)
+            if (Began(tokens) == null)
             {
                 return Judge(tokens) != Verdict.Lives;
             }
 
-            return Concerns(tokens.ClientId) && tokens.AuthTime <= LogoutAt;
+            return Concerns(tokens.ClientId) && Began(tokens) <= LogoutAt;
         }
 
-        // Never by iat: a refreshed ID token has a new one.
         public Verdict Judge(TokenFacts tokens)
         {
             if (!Concerns(tokens.ClientId))
@@ -78,9 +87,9 @@ namespace LogoutReceiver
                 return Verdict.Lives;
             }
 
-            if (tokens.AuthTime != null)
+            if (Began(tokens) != null)
             {
-                return tokens.AuthTime > LogoutAt ? Verdict.Lives : Verdict.Ended;
+                return Began(tokens) > LogoutAt ? Verdict.Lives : Verdict.Ended;
             }
 
             if ((bothNameSessions && SessionId == tokens.SessionId) || tokens.OldestAccessToken < LogoutAt)
@@ -89,6 +98,12 @@ namespace LogoutReceiver
             }
 
             return Verdict.Doubtful;
+        }
+
+        // By iat only where the order says so: a refreshed ID token has a new one.
+        private long? Began(TokenFacts tokens)
+        {
+            return EndsWhatWasGiven ? tokens.GivenAt ?? tokens.AuthTime : tokens.AuthTime;
         }
     }
 }

@@ -118,7 +118,7 @@ namespace LogoutReceiver
                 foreach (Mark mark in Marks("sid", session.Issuer, session.SessionId))
                 {
                     bool sameUser = mark.Subject == null || session.Subject == null || mark.Subject == session.Subject;
-                    if (sameUser && mark.Concerns(session.ClientId) && !(session.AuthTime > mark.LogoutAt))
+                    if (sameUser && mark.Ends(session, ofUser: false))
                     {
                         return true;
                     }
@@ -126,7 +126,7 @@ namespace LogoutReceiver
 
                 foreach (Mark mark in Marks("sub", session.Issuer, session.Subject))
                 {
-                    if (mark.Concerns(session.ClientId) && !(session.BeganAt > mark.LogoutAt))
+                    if (mark.Ends(session, ofUser: true))
                     {
                         return true;
                     }
@@ -135,7 +135,7 @@ namespace LogoutReceiver
                 foreach (Mark mark in Marks("account", null, session.Account))
                 {
                     bool user = mark.WholeUser && mark.Issuer == session.Issuer;
-                    if (user && mark.Concerns(session.ClientId) && !(session.BeganAt > mark.LogoutAt))
+                    if (user && mark.Ends(session, ofUser: true))
                     {
                         return true;
                     }

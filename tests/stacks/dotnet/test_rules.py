@@ -23,5 +23,5 @@ def test_the_guarded_cache_and_the_cookie_rules(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.startswith("ok ")] == [], done.stderr
     assert done.returncode == 0, done.stderr
-    assert sum(line.startswith("ok cookie:") for line in lines) == 10
-    assert sum(line.endswith("(encrypted)") for line in lines) * 2 == len(lines) - 10
+    assert sum(line.startswith("ok cookie:") for line in lines) == 13
+    assert sum(line.endswith("(encrypted)") for line in lines) * 2 == len(lines) - 15

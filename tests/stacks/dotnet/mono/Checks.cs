@@ -162,8 +162,24 @@ public static class Checks
         Check("cookie: the user by account", signedOut.Ends(Cookie("s9", "u9", "a2", null, 99)));
         Check("cookie: the user signed in later lives", !signedOut.Ends(Cookie("s9", "u2", "a2", null, 101)));
         Check("cookie: the user, of unknown age", signedOut.Ends(Cookie(null, "u2", null, null, null)));
+        Orders(signedOut);
         signedOut.Reset(DateTimeOffset.UtcNow.AddSeconds(5));
         Check("cookie: issued before sign-outs were missed", signedOut.Ends(Cookie("s7", "u7", "a7", 999, 999)));
+    }
+
+    /// <summary>The OP's own session goes on, and gives a new one with the old <c>auth_time</c>.</summary>
+    private static void Orders(SignedOut signedOut)
+    {
+        signedOut.Note(Event(null, "u3", true, 100, "a3", reauthenticate: false));
+        SessionFacts session = Cookie("s3", "u3", "a3", 50, 50);
+        session.GivenAt = 99;
+        Check("cookie: given before an order that does not ask to authenticate", signedOut.Ends(session));
+        session.GivenAt = 101;
+        Check("cookie: given after it lives", !signedOut.Ends(session));
+        Check("tokens: given before it", signedOut.Means("a3", new TokenFacts { AuthTime = 50, GivenAt = 99 }));
+        Check("tokens: given after it live", signedOut.Judge("a3", new TokenFacts { AuthTime = 50, GivenAt = 101 }) == Verdict.Lives);
+        signedOut.Note(Event(null, "u3", true, 90, "a3"));
+        Check("cookie: an order that does ask ends it", signedOut.Ends(session));
     }
 
     private static SessionFacts Cookie(string sid, string subject, string account, long? authTime, long? beganAt)
@@ -181,7 +197,8 @@ public static class Checks
         };
     }
 
-    private static Eviction Event(string sid, string subject, bool wholeUser, long logoutAt, string account)
+    private static Eviction Event(
+        string sid, string subject, bool wholeUser, long logoutAt, string account, bool reauthenticate = true)
     {
         Dictionary<string, object> data = new Dictionary<string, object>
         {
@@ -191,6 +208,8 @@ public static class Checks
             { "scope", wholeUser ? "user" : "session" },
             { "logout_at", logoutAt },
             { "accounts", new[] { account } },
+            { "input", "admin" },
+            { "reauthenticate", reauthenticate },
         };
         Dictionary<string, object> envelope = new Dictionary<string, object>
         {
