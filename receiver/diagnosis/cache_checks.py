@@ -87,7 +87,7 @@ async def sample(cache: Cache, caches: Caches) -> CacheFacts:
         notifies = await cache.store.notifies()
         if cache.is_read:
             async for batch in cache.store.scan(cache.pattern):
-                keys += [key for key in batch if caches.owner(key, cache.store) is cache]
+                keys += [key for key in batch if cache in caches.owners(key, cache.store)]
                 seen += len(batch)
                 if seen >= MAX_KEYS or len(keys) >= MAX_VALUES:
                     break

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from receiver.bus.caches.cache_index import CacheKey
 from receiver.bus.caches.cache_store import CacheStore, glob
+from receiver.core.layouts.layout import STRING
 from receiver.evictor.examined import Examined
 from receiver.evictor.room import Room
 from receiver.evictor.turns import Turns
@@ -149,24 +150,24 @@ class Caches:
         """The cache of that name; None when it is configured no more."""
         return self._by_name.get(name)
 
-    def owner(self, key: str, store: CacheStore | None = None) -> Cache | None:
-        """The cache a key belongs to: the one with the longest prefix; None for none's.
+    def owners(self, key: str, store: CacheStore) -> list[Cache]:
+        """The caches on this Redis that a key belongs to: of those with the longest prefix the first for each type.
 
-        Args:
-            key: Its name.
-            store: Where it was seen; None for anywhere.
+        Two apps may use one prefix, as the empty one: then the type tells a string from a hash.
         """
         candidates = [
             cache
             for cache in self
-            if (store is None or cache.store is store)
+            if cache.store is store
             and cache.layout.is_read
             and (key == cache.key if cache.key is not None else key.startswith(cache.head))
         ]
         if not candidates or key.startswith(self._own):
-            return None
-        best = max(candidates, key=lambda cache: (cache.key is not None, len(cache.head)))
-        return None if best.layout.is_beside(best.name_of(key)) else best
+            return []
+        longest = max(map(_precedence, candidates))
+        nearest = [cache for cache in candidates if _precedence(cache) == longest]
+        of_type = {cache.layout.fields == (STRING,): cache for cache in reversed(nearest)}
+        return [cache for cache in of_type.values() if not cache.layout.is_beside(cache.name_of(key))]
 
     def derived(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
         """Every key that follows from the accounts of a logout, and the one key of all users."""
@@ -176,7 +177,8 @@ class Caches:
             for cache in self
             if cache.may_hold(eviction) and cache.layout.is_read
             for key in ([cache.key] if cache.key is not None else filter(None, map(cache.key_of, known)))
-            if not key.startswith(self._own)
+            # An account may be called like another cache's key, an application's own tokens, or one of ours.
+            if any(owner.head == cache.head for owner in self.owners(key, cache.store))
         }
 
     def filled(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:
@@ -193,9 +195,19 @@ class Caches:
 
     def registered(self, eviction: Eviction) -> set[CacheKey]:
         """The keys that apps registered for the sessions that end, as far as they are a configured cache's."""
-        keys = {key for session in eviction.sessions for key in session.keys}
-        owned = ((self.owner(key), key) for key in keys)
-        return {CacheKey(cache.name, key) for cache, key in owned if cache is not None and cache.may_hold(eviction)}
+        return {
+            CacheKey(cache.name, key)
+            for session in eviction.sessions
+            for key in session.keys
+            # An app does not say on which Redis.
+            for store in self.stores
+            for cache in self.owners(key, store)
+            if cache.may_hold(eviction)
+        }
+
+
+def _precedence(cache: Cache) -> tuple[bool, int]:
+    return cache.key is not None, len(cache.head)
 
 
 def _filled(template: str, eviction: Eviction, accounts: Sequence[str]) -> Iterator[str]:

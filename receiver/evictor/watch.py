@@ -277,9 +277,9 @@ class CacheWatcher:
     def _by_cache(self, store: CacheStore, keys: Iterable[str]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for key in sorted(keys):
-            cache = self._caches.owner(key, store)
-            if cache is not None and cache.is_read:
-                found.setdefault(cache.name, []).append(key)
+            for cache in self._caches.owners(key, store):
+                if cache.is_read:
+                    found.setdefault(cache.name, []).append(key)
         return found
 
     async def _examine(self, cache: Cache, keys: list[str], *, flush: bool = False, new_only: bool = False) -> Counts:

@@ -7,15 +7,15 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis.asyncio
 
 from receiver.evictor.caches import Cache, Caches
-from tests.evictor.rig import FLASK, NODE, WEB, Work, World
+from tests.evictor.rig import FLASK, NODE, WEB, Work, World, register
 from tests.evictor.written import accounts_in, app_token, dumped, id_token, merged, tokens
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    import redis.asyncio
-
+    from receiver.bus.link.embedded import EmbeddedRedis
     from tests.support.op import OP
 
 SPRING = "spring:session:"
@@ -53,6 +53,7 @@ def owners(*settings: tuple[str, str, str]) -> Caches:
         ("{logout}:events", None),
         ("{logout}:mark:x", None),
         ("{logout}", "node"),
+        ("web:c1_t1_AppTokenCache", None),
         ("spring:session:sessions:1", "spring"),
         ("spring:session:sessions:expires:1", None),
         ("spring:session:index:x", "node"),
@@ -64,8 +65,60 @@ def test_whose_key(key: str, owner: str | None) -> None:
         ("node", "msal-node", ""), ("web", "microsoft-identity-web", "web:"), ("orders", "msal-node", "web:orders:"),
         ("express", "express-session", "sess:"), ("spring", "spring-session", SPRING),
     )  # fmt: skip
-    found = caches.owner(key)
-    assert owner == (found.name if found else None)
+    [store] = caches.stores
+    found = caches.owners(key, store)
+    assert ([owner] if owner else []) == [cache.name for cache in found]
+
+
+def test_keys_of_one_prefix() -> None:
+    """The first for strings and the first for hashes, where none is longer, as the type of a key tells them apart."""
+    caches = owners(
+        ("node", "msal-node", ""), ("web", "microsoft-identity-web", ""), ("express", "express-session", ""),
+        ("spring", "spring-session", ""), ("longer", "msal-node", "longer:"),
+    )  # fmt: skip
+    [store] = caches.stores
+    for key, owned in (("u1", {"node", "web"}), ("c1_t1_AppTokenCache", {"node"}), ("longer:u1", {"longer"})):
+        assert owned == {cache.name for cache in caches.owners(key, store)}
+
+
+async def test_two_apps_without_a_prefix(work: Work, redis_client: redis.asyncio.Redis, op: OP) -> None:
+    """Of both what no account leads to is found: the first one's strings, and the second one's hashes."""
+    async with work({**NODE, "prefix": ""}, {**WEB, "prefix": ""}, of={"account_from_sub": False}) as world:
+        blob = dumped(tokens(op.issuer, sub="pairwise", account="home.u1", cached_at=world.now))
+        await redis_client.set("of a session", blob)
+        await world.put_data("on-behalf-of", blob)
+        await world.put_data("of-u2", dumped(tokens(op.issuer, sub="u2", account="home.u2", cached_at=world.now)))
+        await world.watched("")
+        eviction = await world.log_out_user("pairwise")
+        assert {"of-u2"} == await world.keys()
+        assert (await world.traced(eviction)).done
+
+
+async def test_an_account_called_as_another_key(work: Work) -> None:
+    """A user called as an application's own tokens, or as what is behind a longer prefix, ends neither."""
+    sealed = b"\x09\xf0\xc9\xf0" + b"x" * 60
+    longer = {"name": "longer", "layout": "microsoft-identity-web", "prefix": "web:longer:"}
+    async with work(WEB, longer) as world:
+        for key in ("web:c1_t1_AppTokenCache", "web:longer:u1", "web:plain"):
+            await world.put_data(key, sealed)
+        for sub in ("c1_t1_AppTokenCache", "longer:u1", "plain"):
+            await world.log_out_user(sub)
+        assert {"web:c1_t1_AppTokenCache", "web:longer:u1"} == await world.keys()
+
+
+async def test_a_registered_key_on_each_redis(work: Work, redis_server: EmbeddedRedis) -> None:
+    """An app does not say on which Redis its session is: it goes from every one with a cache of that prefix."""
+    second = {**FLASK, "name": "second", "index": False, "redis": {"url": redis_server.url.removesuffix("/0") + "/1"}}
+    other = redis.asyncio.Redis.from_url(redis_server.url.removesuffix("/0") + "/1")
+    try:
+        async with work(FLASK, second) as world:
+            await other.set("session:a", "encrypted")
+            await register(world, "session:a", sid="s1")
+            await world.log_out_session("s1")
+            assert not await other.exists("session:a")
+    finally:
+        await other.flushdb()
+        await other.aclose()
 
 
 @pytest.mark.parametrize(
