@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { get } from 'node:http';
+import { get, ServerResponse } from 'node:http';
 import { after, describe, it } from 'node:test';
 
 import fastifyCookie from '@fastify/cookie';
@@ -137,6 +137,39 @@ describe('put in the wrong way', () => {
     const base = await expressApp((_request, _response, next) => next(), logout, {});
     for (let times = 0; times < 2; times++) await browser(base)('/open/x');
     assert.deepEqual(said.filter((line) => line.includes('after the session middleware')).length, 1);
+  });
+});
+
+describe("a WebSocket's handshake, which passes no middleware of Express", () => {
+  it('is refused as the page says', async () => {
+    const logout = await listening();
+    const sessions = session({ secret: SECRET, resave: false, saveUninitialized: false });
+    const app = express().use(sessions, logout.express());
+    app.get('/sign-in', (request, response) => ((request.session.claims = users.alice), response.end()));
+    const server = app.listen(0);
+    await once(server, 'listening');
+    closing.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
+    server.on('upgrade', (request, socket) => {
+      sessions(request, new ServerResponse(request), async () => {
+        const { claims } = request.session;
+        const isOver = !claims || (await logout.isSignedOut(claims));
+        socket.end(`HTTP/1.1 ${isOver ? '401 Unauthorized' : '101 Switching Protocols'}\r\nConnection: ${isOver ? 'close' : 'upgrade'}\r\nUpgrade: websocket\r\n\r\n`);
+      });
+    });
+    const { port } = server.address();
+    const [signedIn] = await once(get({ port, path: '/sign-in' }), 'response');
+    signedIn.resume();
+    const cookie = signedIn.headers['set-cookie'][0].split(';')[0];
+    const handshake = async () => {
+      const request = get({ port, path: '/chat', headers: { cookie, connection: 'upgrade', upgrade: 'websocket' } });
+      const [answer, socket] = await Promise.race([once(request, 'upgrade'), once(request, 'response')]);
+      socket?.destroy();
+      answer.resume();
+      return answer.statusCode;
+    };
+    assert.equal(await handshake(), 101);
+    await signOut('alice');
+    await until(async () => (await handshake()) === 401);
   });
 });
 
