@@ -81,8 +81,6 @@ class Connection(FlowControlled):
         self._timer: asyncio.TimerHandle | None = None
         self._head_has_begun = False
         self._taken: tuple[RawRequestMessage, StreamReader] | None = None
-        # The request that is worked on and was not parsed, for its head was known.
-        self._unparsed = b""
         # Whether what comes next begins a request, for aiohttp's parser as for us.
         self._is_between = True
         self._remote: str | None = None
@@ -154,6 +152,7 @@ class Connection(FlowControlled):
 
     def request_answered(self) -> None:
         """The next request may come."""
+        self._body = EMPTY_PAYLOAD
         if self.transport is not None:
             self._close_by(self._server.limits.keepalive_s)
         self._server.idle(self)
@@ -198,7 +197,7 @@ class Connection(FlowControlled):
             return
         if was_parsed and self._parser is not None:
             self._parser.message_consumed()
-        if self._server.stopping:
+        if self._server.stopping or (self.is_half_closed and not self.behind):
             self.transport.write(same.last())
             self.force_close()
             return

@@ -176,7 +176,7 @@ class HttpServer(web.Server):
             response = await self._handler(request)
         finally:
             connection.request_answered()
-        if self.stopping:
+        if self.stopping or connection.is_half_closed:
             response.force_close()
         return response
 

@@ -148,3 +148,64 @@ async def test_an_answer_that_is_never_read_keeps_no_connection() -> None:
         await until(lambda: served.connections)
         [connection] = served.connections
         await until(lambda: connection.among is None)
+
+
+@short_way
+@pytest.mark.parametrize("times", [1, 2], ids=["head parsed", "head known"])
+async def test_client_that_closes_its_side_gets_the_answer_of_the_short_way(times: int) -> None:
+    """It is sent, says that it is the last, and ends the connection."""
+    async with serving(b"done") as served:
+        for _ in range(times):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(POST)
+            writer.write_eof()
+            await until(lambda: served.whole)
+            await until(lambda: served.connections[-1].is_half_closed)
+            served.whole.pop().answer(Same(200, {}, b"done"))
+            async with asyncio.timeout(DEADLINE_S):
+                answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close" in answer.lower()
+            assert answer.endswith(b"done")
+            writer.close()
+
+
+@short_way
+async def test_client_that_closes_its_side_behind_two_requests() -> None:
+    """Both are answered."""
+    async with serving(b"done") as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(POST)
+        await until(lambda: served.whole)
+        writer.write(POST)
+        writer.write_eof()
+        for _ in range(2):
+            await until(lambda: served.whole)
+            served.whole.pop().answer(Same(200, {}, b"done"))
+        async with asyncio.timeout(DEADLINE_S):
+            assert 2 == (await reader.read()).count(b"done")
+        writer.close()
+
+
+async def test_client_that_closes_its_side_gets_the_answer_of_the_handler() -> None:
+    """The same by aiohttp's task, however soon it closed."""
+    async with serving(b"done", leaves=True) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(POST)
+        writer.write_eof()
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await reader.read()).endswith(b"done")
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [POST[:-1], POST[:20], b""], ids=["in the body", "in the head", "at once"])
+async def test_client_that_closes_in_the_middle_keeps_no_connection(sent: bytes) -> None:
+    """What never comes is not waited for."""
+    async with serving(b"done") as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(sent)
+        writer.write_eof()
+        async with asyncio.timeout(DEADLINE_S):
+            assert b"" == await reader.read()
+        await until(lambda: served.connections[-1].among is None)
+        writer.close()
