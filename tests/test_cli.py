@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
+
+import pytest
 
 from receiver import __version__
 from receiver.cli import main
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.support.receiver import Receiver
 
 ONLY_THE_CLIENT_LIBRARY = """
@@ -96,3 +98,40 @@ def test_version() -> None:
     )
 
     assert f"logout-receiver {__version__}" == result.stdout.strip()
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://no host"])
+def test_healthcheck_of_no_address(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped `--url` is one line and exit code 2."""
+    assert 2 == main(["healthcheck", "--url", url])
+    assert capsys.readouterr().err.startswith("receiver: --url: expected an http address")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["healthcheck"], 1),
+        (["order", "--tenant", "main", "--sub", "x", "--reason", "y"], 2),
+    ],
+)  # fmt: skip
+def test_what_answers_does_not_speak_http(
+    command: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The port of something else, such as a mail server, is one line and no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_greet, args=(server,))
+        thread.start()
+        monkeypatch.setenv("RECEIVER_INTERNAL__PORT", str(server.getsockname()[1]))
+        monkeypatch.setenv("RECEIVER_INTERNAL__TOKEN", "operator orders " + "s" * 40)
+
+        assert code == main(command)
+        thread.join()
+
+    assert "220 mail.example" in capsys.readouterr().err
+
+
+def _greet(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        _ = connection.recv(65536)
+        connection.sendall(b"220 mail.example ready\r\n")

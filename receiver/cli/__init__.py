@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import functools
+import http.client
 import json
 import os
 import signal
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,6 +187,8 @@ def _healthcheck(options: argparse.Namespace) -> int:
     try:
         with urllib.request.urlopen(url, timeout=HEALTHCHECK_TIMEOUT_S):  # noqa: S310  # scheme checked above
             return GOOD
-    except (urllib.error.URLError, OSError) as error:
+    except (ValueError, http.client.InvalidURL) as error:
+        raise ConfigurationError(f"--url: expected an http address: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
         complain(f"not ready: {error}")
         return CHECK_FAILED

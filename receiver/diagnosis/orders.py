@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
 import time
@@ -97,7 +98,7 @@ class ApiClient:
         except urllib.error.HTTPError as refusal:
             with refusal:
                 return refusal.code, _body_of(refusal)
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ConfigurationError(f"no receiver's API answers at {self._url}: {error}") from error
 
     def call_until_taken(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from receiver.bus.events.publish import Retention
 from receiver.errors import ConfigurationError
@@ -26,10 +26,21 @@ def read_secret(path: Path) -> str:
     return text
 
 
+LARGEST = 2**40
+"""Largest number of any setting: a TiB, or 34,000 years. Redis, SQLite and the event loop fail on much larger ones."""
+
+
 class Section(BaseModel):
     """What all sections share: an unknown key, or a secret beside its file, is an error; nothing changes once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _not_too_large(cls, value: object) -> object:
+        if isinstance(value, int | float) and value > LARGEST:
+            raise ValueError(f"expected at most {LARGEST}")
+        return value
 
     @model_validator(mode="after")
     def _secret_or_file(self) -> Self:

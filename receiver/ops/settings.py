@@ -31,15 +31,13 @@ from receiver.ops.sections import (
     TracingSettings,
 )
 from receiver.ops.tenant_settings import TenantSettings
+from receiver.ops.yaml_file import NOT_YAML, read_yaml
 
 ENV_PREFIX = "RECEIVER_"
 TENANT_SETTINGS = ("tenants", "tenants_file", "issuer", "client_ids", "preset")
 """Settings that say who the tenants are; they can change while a receiver runs."""
 
 CONFIG_VARIABLE = "RECEIVER_CONFIG"
-
-NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
-"""What reading a text as YAML may raise: a date or number that is none, for instance 2026-02-30, is a ValueError."""
 
 
 class Settings(BaseSettings):
@@ -208,8 +206,11 @@ def load(config: Path | None = None, overrides: list[str] | None = None) -> Sett
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     ours = [name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name != CONFIG_VARIABLE]
     if unknown := [name for name in ours if name.upper().split("__")[0] not in known]:
-        raise ConfigurationError(f"environment variable {unknown[0]} is not a setting; see docs/configuration.md")
-    values = _read_yaml(config) if config else {}
+        raise ConfigurationError(
+            f"environment variable {unknown[0]} is not a setting; two underscores follow a section, as in "
+            "RECEIVER_REDIS__URL; see docs/configuration.md"
+        )
+    values = _settings_in(config) if config else {}
     given = _parse_overrides(overrides or [])
     if not config and not ours and not given:
         # A first run on a bare machine: nothing is configured, so nothing of anybody's is touched.
@@ -220,7 +221,9 @@ def load(config: Path | None = None, overrides: list[str] | None = None) -> Sett
     except ValidationError as error:
         raise ConfigurationError("; ".join(_explain(problem) for problem in error.errors()[:5])) from error
     except ValueError as error:  # a JSON value in the environment that does not parse
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(
+            f"{error}: expected JSON, as in RECEIVER_OUTBOUND__NO_PROXY='[\"a.example\"]'"
+        ) from error
     finally:
         _FileSource.values = {}
     return settings
@@ -228,7 +231,7 @@ def load(config: Path | None = None, overrides: list[str] | None = None) -> Sett
 
 def _tenants_in(path: Path) -> list[Any]:
     try:
-        values = _yaml_in(path)
+        values = read_yaml(path)
     except ConfigurationError as error:
         raise ValueError(f"tenants_file: {error.message}") from error
     if not isinstance(values, list):
@@ -236,19 +239,8 @@ def _tenants_in(path: Path) -> list[Any]:
     return values
 
 
-def _yaml_in(path: Path) -> Any:
-    try:
-        # The loader in C takes a tenth of the time, which is seconds where there are thousands of tenants.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both are safe
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except NOT_YAML as error:
-        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    values = _yaml_in(path)
+def _settings_in(path: Path) -> dict[str, Any]:
+    values = read_yaml(path)
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -279,5 +271,7 @@ def _explain(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"{place} is not a setting; see docs/configuration.md"
+    if problem["type"] == "model_type":
+        return f"{place}: expected a section, with its settings by name; leave it out where it has none"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{place}: {message}" if place else message

@@ -89,6 +89,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"events": {"dedupe_s": 300}, "tenants": [TENANT]},
         "events.dedupe_s (300) is shorter",
     ),
+    "text for a section": ({"redis": "redis://x"}, "redis: expected a section"),
+    "nothing in a section": ({"public": None}, "public: expected a section"),
+    "text for a tenant": ({"tenants": ["main"]}, "tenants.0: expected a section"),
+    "endless time": ({"redis": {"timeout_s": float("inf")}}, "redis.timeout_s: Input should be a finite number"),
+    "time beyond what Redis knows": ({"events": {"mark_s": 10**20}}, "events.mark_s: expected at most"),
+    "time beyond what the event loop knows": ({"redis": {"timeout_s": 1e300}}, "redis.timeout_s: expected at most"),
     "issuer alone": ({"issuer": "https://op.example"}, "go together"),
 }
 
@@ -121,7 +127,55 @@ def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
-@pytest.mark.parametrize("text", ["a: [", "- a", "{1: 2}", "public: {port: 2026-02-30}"])
+REPEATED = {
+    "section": "redis: {url: 'redis://a'}\nredis: {url: 'redis://b'}\n",
+    "within a section": "redis:\n  url: redis://a\n  url: redis://b\n",
+    "within a list": "tenants:\n  - name: a\n    name: b\n",
+}
+
+
+@pytest.mark.parametrize("text", REPEATED.values(), ids=REPEATED.keys())
+def test_key_written_twice_is_refused(tmp_path: Path, text: str) -> None:
+    """YAML keeps the last of two equal keys, so the first section would be dropped without a word."""
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+
+    with pytest.raises(ConfigurationError, match=r"c\.yaml is not YAML: the key \w+ is there twice .*line [23]"):
+        load(file)
+
+
+def test_merged_key_may_be_written_again(tmp_path: Path) -> None:
+    """A key that comes by `<<`, at any depth, gives way to one that is written out."""
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "tenants:\n"
+        "  - &a {name: a, issuer: 'https://op.example/a', client_ids: [portal]}\n"
+        "  - &b {<<: *a, name: b, issuer: 'https://op.example/b'}\n"
+        "  - {<<: *b, name: c, issuer: 'https://op.example/c'}\n"
+    )
+
+    assert ["a", "b", "c"] == [tenant.name for tenant in load(file).all_tenants]
+
+
+def test_value_in_the_environment_that_is_no_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list in the environment is JSON, and the message says so."""
+    monkeypatch.setenv("RECEIVER_TENANTS", "main")
+
+    with pytest.raises(ConfigurationError, match=r'"tenants".*expected JSON'):
+        load()
+
+
+def test_variable_with_one_underscore_is_told_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual slip is named in the message."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", "redis://a")
+
+    with pytest.raises(ConfigurationError, match=r"RECEIVER_REDIS_URL is not a setting.*RECEIVER_REDIS__URL"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "- a", "{1: 2}", "public: {port: 2026-02-30}", "a: " + "9" * 5000, "a: &a [*a]\nb"]
+)
 def test_file_that_is_no_settings_file(tmp_path: Path, text: str) -> None:
     """A file that is not YAML, or not a mapping, is refused by name."""
     file = tmp_path / "c.yaml"
