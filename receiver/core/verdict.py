@@ -1,4 +1,4 @@
-"""Whether a cached sign-in is over: told apart by what proves it, in this order, and never by `iat`.
+"""Whether a cached sign-in is over: told apart by what proves it, in this order, and never as new by its `iat`.
 
 A refresh that was in flight during a logout writes the old sign-in back with a new ID token. Its `iat` is new; its
 `sid` and `auth_time` are the old ones. So marks and `auth_time` prove, then `sid` tells, then the age of the tokens.
@@ -155,9 +155,14 @@ def _is_proved_ended(sign_in: CachedSignIn, marks: Marks, skew_s: float) -> bool
         return any(at is not None and sign_in.auth_time <= at for at in (marks.user_at, marks.session_at))
     if marks.session_at is not None:
         return True
+    if marks.user_at is None:
+        return False
+    # Core §2: `iat` is of the same clock. A refresh renews it, so a later one proves nothing.
+    if sign_in.issued_at is not None and sign_in.issued_at < marks.user_at:
+        return True
     # A token from before the user's logout was written back. It is dated by the app, the logout by the OP.
     oldest = sign_in.oldest_token_at
-    return marks.user_at is not None and oldest is not None and oldest < marks.user_at - skew_s
+    return oldest is not None and oldest < marks.user_at - skew_s
 
 
 def _was_there(sign_in: CachedSignIn, order_at: float | None, skew_s: float) -> bool:

@@ -44,6 +44,13 @@ def sign_in(**changes: Any) -> CachedSignIn:
         ({"oldest_token_at": AT}, Marks(user_at=AT), None, Verdict.UNSURE),
         ({"oldest_token_at": AT + 1}, Marks(user_at=AT), None, Verdict.UNSURE),
         ({}, Marks(user_at=AT), None, Verdict.UNSURE),
+        # An ID token from before it is none of a later sign-in; a later one may be a refreshed one.
+        ({"issued_at": AT - 1}, Marks(user_at=AT), None, Verdict.ENDED),
+        ({"issued_at": AT - 1, "sid": "new"}, Marks(user_at=AT), REMOVED_OLD, Verdict.ENDED),
+        ({"issued_at": AT}, Marks(user_at=AT), None, Verdict.UNSURE),
+        ({"issued_at": AT + 1, "oldest_token_at": AT}, Marks(user_at=AT), None, Verdict.UNSURE),
+        ({"issued_at": AT - 1, "auth_time": AT + 1}, Marks(user_at=AT), None, Verdict.LIVES),
+        ({"issued_at": AT - 1}, Marks(), None, Verdict.LIVES),
         # The session was signed out: a session id is not used twice.
         ({"sid": "old"}, Marks(session_at=AT), None, Verdict.ENDED),
         ({"sid": "old", "oldest_token_at": AT + 9}, Marks(session_at=AT), None, Verdict.ENDED),

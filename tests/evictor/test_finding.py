@@ -213,6 +213,20 @@ async def test_resolved_later(work: Work, clock: Clock, op: OP) -> None:
         assert {f"web:{HOME}"} == await world.keys()
 
 
+@pytest.mark.parametrize(("ahead_s", "stays"), [(-1, False), (0, True), (1, True)])
+async def test_session_found_later(
+    work: Work, redis_client: redis.asyncio.Redis, clock: Clock, op: OP, *, ahead_s: int, stays: bool
+) -> None:
+    """One from before its user's logout that is read after it goes by its ID token's date, without an `auth_time`."""
+    async with work(FLASK) as world:
+        logout = await world.log_out_user("u1")
+        clock.advance(600)
+        token = id_token(op.issuer, "u1", "c1", sid="s1", iat=logout.logout_at + ahead_s)
+        await redis_client.set("session:a", json.dumps({"idToken": token}))
+        await world.watched("session:")
+        assert ({"session:a"} if stays else set()) == await world.keys()
+
+
 @pytest.mark.parametrize("proof", [{"auth_time": 1}, {"cached_at": 1}, {"sid": "new", "cached_at": 1}])
 async def test_not_resolved_wrongly(work: Work, clock: Clock, op: OP, *, proof: dict[str, Any]) -> None:
     """A sign-in after the logout stays, by its `auth_time` or the age of its tokens."""

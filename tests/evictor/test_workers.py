@@ -152,7 +152,7 @@ async def test_refresh_tokens_to_their_own_op_only(work: Work, op: OP) -> None:
     async with work(WEB) as world:
         world.worker.evictor._with = replace(world.worker.evictor._with, revoke=revoke)
         await world.put_data("web:u1", dumped(tokens(op.issuer, client="c1"), tokens(op.issuer, client="c2")))
-        await world.put_data("web:u2", dumped(tokens("https://other.example", sub="u2", account="u2")))
+        await world.put_data("web:u2", dumped(tokens("https://other.example", sub="theirs", account="u2")))
         await world.log_out_user("u1")
         await world.log_out(sub="u2", sid=ABSENT)
         assert await world.gone("web:u1", "web:u2")

@@ -12,7 +12,7 @@ ENVIRONMENT = "login.example.com"
 
 def id_token(iss: str, sub: str, client: str, **claims: Any) -> str:
     """An ID token as it is cached; nobody looks at its signature again."""
-    payload = {"iss": iss, "sub": sub, "aud": client, "iat": 1, **claims}
+    payload = {"iss": iss, "sub": sub, "aud": client, **claims}
     header = b64(json.dumps({"alg": "RS256", "typ": "JWT"}))
     return f"{header}.{b64(json.dumps({n: v for n, v in payload.items() if v is not None}))}.c2lnbmF0dXJl"
 
