@@ -254,7 +254,7 @@ class Connection(FlowControlled):
     ) -> web.StreamResponse:
         """What aiohttp found wrong with the request line, the headers or the framing."""
         self.request_arrived()
-        if self._server.refuse_malformed is None:
+        if status != 400:  # noqa: PLR2004  # HTTP; a fault of the handler
             return super().handle_error(request, status, exc, message)
         response = self._server.refuse_malformed(header_too_large=isinstance(exc, LineTooLong))
         response.force_close()

@@ -2,7 +2,7 @@
 
 A client has so long to send a request's head; beyond the limit on connections those that have sent no request give way;
 a request that is answered before its body was read ends the connection, and nothing more of it is parsed. What aiohttp
-refuses by itself, in plain text that echoes the offending bytes, can be answered as everything else is.
+refuses by itself is answered without the offending bytes, and these are not logged.
 Which way a request goes behind the parser is `connection`'s.
 """
 
@@ -52,6 +52,11 @@ class RefuseMalformed(Protocol):
         """The answer."""
 
 
+def refuse_barely(*, header_too_large: bool) -> web.Response:
+    """Says no more than that: aiohttp would log and send back the line at fault, with the token or user in it."""
+    return web.Response(status=431 if header_too_large else 400)
+
+
 class HttpServer(web.Server):
     """Serves one handler.
 
@@ -59,7 +64,7 @@ class HttpServer(web.Server):
         handler: Answers every well-formed request.
         limits: See `Limits`.
         request_factory: Makes the requests, where the handler is an aiohttp application's.
-        refuse_malformed: Answers what is no HTTP request; None leaves that to aiohttp.
+        refuse_malformed: Answers what is no HTTP request.
         at_once: Is given whole POSTs, those of one turn of the event loop together; None leaves all to the handler.
 
     Attributes:
@@ -73,7 +78,7 @@ class HttpServer(web.Server):
         *,
         limits: Limits,
         request_factory: Any = None,
-        refuse_malformed: RefuseMalformed | None = None,
+        refuse_malformed: RefuseMalformed = refuse_barely,
         at_once: Callable[[Sequence[Whole]], None] | None = None,
     ) -> None:
         super().__init__(self._serve, request_factory=request_factory)

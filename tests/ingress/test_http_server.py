@@ -27,9 +27,9 @@ BAD = {
 }
 
 
-async def by_hand(receiver: Receiver, request: bytes) -> bytes:
-    """Send bytes, and read until the receiver closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", receiver.server.public_port)
+async def by_hand(receiver: Receiver, request: bytes, port: int = 0) -> bytes:
+    """Send bytes to the public port or another one, and read until the receiver closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port or receiver.server.public_port)
     try:
         async with asyncio.timeout(DEADLINE_S):
             writer.write(request)
@@ -51,6 +51,22 @@ async def test_bad_framing_is_an_ordinary_refusal(receiver: Receiver, request_by
     assert b"secret" not in answer
     assert b"aiohttp" not in answer
     assert 1 == receiver.count(tenant="unknown", input="unknown", outcome="rejected", code="malformed")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"GET /v1/evictions?sub=secret\xc3\xa9 HTTP/1.1", b"GET /metrics HTTP/1.1\r\nAuthorization: Bearer secret\0"],
+)
+async def test_malformed_request_to_the_internal_listener(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, line: bytes
+) -> None:
+    """It is refused without an echo: neither the answer nor the log has what stands in the line at fault."""
+    caplog.set_level("DEBUG")
+    answer = await by_hand(receiver, line + b"\r\nHost: a\r\n\r\n", receiver.server.internal_port)
+
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert b"secret" not in answer
+    assert "secret" not in caplog.text
 
 
 async def test_silent_client_is_not_waited_for(
