@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
-from receiver.bus.link.connection import connect, ping
+from receiver.bus.link.connection import connect, describe, ping
 from receiver.bus.link.embedded import EmbeddedRedis
 from tests.support.raw_server import raw_server
 
@@ -76,3 +77,34 @@ async def test_something_else_than_redis(answer: bytes, sentence: str) -> None:
 
         assert sentence in await ping(client)
         await client.aclose()
+
+
+BEFORE_7 = (
+    "Error running script (call to f_ff967d0ae0e68b4f9e360fa91c54598bc25ad9b6): @user_script:9: @user_script: 9: "
+)
+"""As Redis 6.2 writes it, where the command failed in line 9."""
+
+
+@pytest.mark.parametrize(
+    ("reply", "described"),
+    [
+        ("-OOM command not allowed when used memory > 'maxmemory'.", "OutOfMemoryError: command not allowed"),
+        ("-READONLY You can't write against a read only replica.", "ReadOnlyError: You can't write"),
+        ("The user executing the script can't run this command", "ResponseError: The user executing"),
+    ],
+)
+def test_command_in_a_script_before_redis_7(reply: str, described: str) -> None:
+    """What stops a write in a script has the name it has since, and not the script's."""
+    assert describe(redis.ResponseError(BEFORE_7 + reply)).startswith(described)
+
+
+async def test_command_in_a_script() -> None:
+    """A full memory has its own name, by whichever version runs here."""
+    with EmbeddedRedis() as server:
+        client = connect(server.url, timeout_s=2)
+        await client.execute_command("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(redis.ResponseError) as caught:
+            await client.eval("return redis.call('set', KEYS[1], 'v')", 1, "k")
+        await client.aclose()
+
+    assert describe(caught.value).startswith("OutOfMemoryError: ")

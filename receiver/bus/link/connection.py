@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from receiver.bus.keys import DEFAULT_PREFIX
 from receiver.bus.link.file_password import FilePassword
 from receiver.bus.link.primary import Primary
-from receiver.bus.link.servers import Failure, at_address, at_primary, is_passing
+from receiver.bus.link.servers import Failure, at_address, at_primary, is_passing, kind_and_text
 from receiver.bus.link.tls_files import TLSConnection, TLSFiles
 from receiver.bus.link.urls import SENTINEL, UNIX, RedisURL
 from receiver.errors import Code, ConfigurationError, DependencyError, RedisUnavailableError
@@ -254,7 +254,7 @@ async def pipelined(client: redis.asyncio.Redis, commands: Iterable[Sequence[Arg
 def describe(error: BaseException) -> str:
     """What went wrong with Redis, in one line, without addresses or credentials."""
     if isinstance(error, redis.ResponseError):
-        return f"{type(error).__name__}: {str(error)[:160]}"
+        return kind_and_text(error)
     if isinstance(error.__cause__, redis.RedisError):
         return describe(error.__cause__)
     # redis-py raises its own error while it handles this one.

@@ -10,6 +10,7 @@ Replies to reads do not show it. So where one reply does, every connection of th
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
@@ -20,6 +21,7 @@ from redis.exceptions import (
     AuthenticationError,
     ClusterDownError,
     MovedError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -35,6 +37,19 @@ if TYPE_CHECKING:
 
 Failure = (RedisError, OSError, TimeoutError)
 """What a Redis command may raise."""
+
+_OF_A_SCRIPT = re.compile(r"Error running script \(call to f_\w+\): (?:@user_script: ?\d+: )+(?:-(\w+) )?")
+"""What Redis before 7 writes before the reply to a command in a script, and the code that reply has."""
+
+_KINDS = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
+
+
+def kind_and_text(error: ResponseError) -> str:
+    """What Redis replied, in a line that is the same before Redis 7 and since where a command in a script failed."""
+    text = str(error)
+    script = _OF_A_SCRIPT.match(text)
+    kind = _KINDS.get(script[1], type(error)) if script else type(error)
+    return f"{kind.__name__}: {text[script.end() if script else 0 :][:160]}"
 
 
 def is_demotion(error: ResponseError) -> bool:
