@@ -15,6 +15,8 @@ from receiver import __version__
 from receiver.cli import main
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.receiver import Receiver
 
 ONLY_THE_CLIENT_LIBRARY = """
@@ -105,6 +107,33 @@ def test_healthcheck_of_no_address(url: str, capsys: pytest.CaptureFixture[str])
     """A mistyped `--url` is one line and exit code 2."""
     assert 2 == main(["healthcheck", "--url", url])
     assert capsys.readouterr().err.startswith("receiver: --url: expected an http address")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [(("--url", "http://[::1"), "no receiver's API answers"), (("--wait", "soon"), "not a number of seconds")],
+)
+def test_order_with_a_slip(option: tuple[str, str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped option of `receiver order` is named, exit code 2."""
+    monkeypatch.setenv("RECEIVER_INTERNAL__TOKEN", "operator orders " + "s" * 40)
+    command = [sys.executable, "-m", "receiver", "order", "--tenant", "main", "--sub", "x", "--reason", "y", *option]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert 2 == result.returncode
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_audit_find_says_that_it_found_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1 comes with a line that says why."""
+    monkeypatch.setenv("RECEIVER_AUDIT__KEY", "a " + "0" * 64)
+    file = tmp_path / "audit.jsonl"
+    file.touch()
+
+    assert 1 == main(["audit", "find", "--sub", "x", str(file)])
+    assert capsys.readouterr().err == "receiver: no record of this user or session in these files\n"
 
 
 @pytest.mark.parametrize(

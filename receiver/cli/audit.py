@@ -49,6 +49,8 @@ def _find(options: argparse.Namespace) -> int:
     for line in audit.find(options.files, _keys(options), wanted, options.tenant, warn=complain):
         show(line)
         found += 1
+    if not found:
+        complain("no record of this user or session in these files")
     return GOOD if found else CHECK_FAILED
 
 

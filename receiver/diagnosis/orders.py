@@ -86,13 +86,13 @@ class ApiClient:
         Raises:
             ConfigurationError: no receiver answers there.
         """
-        request = urllib.request.Request(  # noqa: S310  # the scheme was checked
-            self._url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-        )
         try:
+            request = urllib.request.Request(  # noqa: S310  # the scheme was checked
+                self._url + path,
+                method=method,
+                data=None if body is None else json.dumps(body).encode(),
+                headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            )
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310  # as above
                 return response.status, json.load(response)
         except urllib.error.HTTPError as refusal:
