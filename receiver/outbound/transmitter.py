@@ -163,9 +163,10 @@ class TransmitterClient:
         asked |= {"setErrs": {jti: dict(error) for jti, error in errors.items()}} if errors else {}
         answer = await self._source.send("POST", endpoint, asked)
         sets = answer.get("sets") if isinstance(answer, dict) else None
-        if not isinstance(sets, dict) or not all(isinstance(compact, str) for compact in sets.values()):
+        if not isinstance(sets, dict):
             raise SourceError(f"{endpoint}: the answer has no sets")
-        return sets
+        # What is no text is no SET, and is refused as one: it must not hold up those beside and behind it.
+        return {jti: compact if isinstance(compact, str) else "" for jti, compact in sets.items()}
 
     def _wanted(self) -> list[str]:
         return [uri for uri, one in EVENT_TYPES.items() if one.ends and one.name in self._evict_on]

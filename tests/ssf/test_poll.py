@@ -124,6 +124,7 @@ async def test_bad_ones_are_reported(
     forged = transmitter.queue(transmitter.a_set(key=rsa_pair("forger")))
     foreign = transmitter.queue(transmitter.a_set(aud="other"))
     junk = transmitter.queue("junk")
+    transmitter.waiting["no text"] = 5  # type: ignore[assignment]  # a transmitter that errs
     good = transmitter.queue_set()
 
     await poller.turns(2)
@@ -132,6 +133,7 @@ async def test_bad_ones_are_reported(
         forged: {"err": "invalid_key", "description": "signature"},
         foreign: {"err": "invalid_audience", "description": "audience"},
         junk: {"err": "invalid_request", "description": "malformed"},
+        "no text": {"err": "invalid_request", "description": "malformed"},
     } == transmitter.errors
     loud = [line.fields for line in caplog.records if line.message == "ssf.refused"]  # type: ignore[attr-defined]
     assert {"signature", "audience", "malformed"} == {fields["code"] for fields in loud}
