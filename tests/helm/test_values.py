@@ -104,6 +104,10 @@ def test_contradictions_are_refused(render: Render, values: Object, sentence: st
         ({"shutdown": {"preStopSeconds": 0}}, "at '/shutdown/preStopSeconds': minimum: got 0, want 1"),
         ({"podLabels": {"a": True}}, "at '/podLabels/a': got boolean, want string"),
         ({"image": {"digest": "abc"}}, "at '/image/digest': 'abc' does not match pattern '^(sha256:[0-9a-f]{64})?$'"),
+        (
+            {"fullnameOverride": "sso.logout"},
+            "at '/fullnameOverride': 'sso.logout' does not match pattern '^([a-z]([-a-z0-9]*[a-z0-9])?)?$'",
+        ),
         ({"ingress": {"enabled": True}}, "at '/ingress/hosts': minItems: got 0, want 1"),
         ({"httpRoute": {"enabled": True}}, "at '/httpRoute/parentRefs': minItems: got 0, want 1"),
         (
