@@ -12,7 +12,7 @@ from receiver.runtime.readiness import Readiness, add_probes
 
 if TYPE_CHECKING:
     from receiver.ingress.keys.key_store import KeyStore
-    from receiver.ingress.outbox import Outbox
+    from receiver.ingress.outbox.store import Outbox
     from receiver.ops.metrics import Metrics
 
 NEVER_ANSWERED = (

@@ -22,7 +22,6 @@ from receiver.ingress.inputs.security_events import SecurityEvents
 from receiver.ingress.inputs.token_parser import TokenParser
 from receiver.ingress.keys.key_store import KeyStore
 from receiver.ingress.keys.tenant_keys import TenantKeys
-from receiver.ingress.outbox import Outbox
 from receiver.ingress.publish_notes import PublishNotes
 from receiver.ops.audit_settings import STDOUT, AuditSettings
 from receiver.ops.process_metrics import at_zero
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from receiver.bus.keys import KeyNames
     from receiver.ingress.api.access import BearerTokens
     from receiver.ingress.inputs.sources import Sources
+    from receiver.ingress.outbox.store import Outbox
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import OutboxSettings
     from receiver.ops.settings import Settings
@@ -192,6 +192,8 @@ async def open_outbox(
     """
     if settings.path is None:
         return None
+    from receiver.ingress.outbox.store import Outbox
+
     at_zero(metrics.outbox, ("stored", "duplicate", "published", "set_aside", "full", "failed", "left"))
     outbox = await Outbox.open(settings, metrics=metrics, clock=clock)
     stack.push_async_callback(outbox.aclose)

@@ -107,3 +107,13 @@ def test_compose_runs_what_starts() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
     assert (True, ["ALL"]) == (receiver["read_only"], receiver["cap_drop"])
     assert {"--appendonly", "--appendfsync", "always"} < set(services["redis"]["command"])
+
+
+def test_bytecode_is_compiled_as_it_runs() -> None:
+    """Every installation into the image compiles at the level the image runs at; else each start compiles all again."""
+    _, build, runtime = re.split(r"^FROM .*$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    [runs_at] = re.findall(r"\bPYTHONOPTIMIZE=(\d)", runtime)
+
+    installs = re.findall(r"(\S+) /opt/build/bin/pip --python /opt/app/bin/python install", build)
+
+    assert [f"PYTHONOPTIMIZE={runs_at}"] * 2 == installs

@@ -15,7 +15,8 @@ from receiver.bus.keys import KeyNames
 from receiver.core.eviction import Eviction
 from receiver.errors import Code, PublishError, PublishFaultError
 from receiver.ingress.http.responses import BACKCHANNEL
-from receiver.ingress.outbox import IN_OUTBOX, Outbox, OutboxPublisher
+from receiver.ingress.outbox import IN_OUTBOX, OutboxPublisher
+from receiver.ingress.outbox.store import Outbox
 from receiver.ops.metrics import Metrics
 from receiver.ops.sections import OutboxSettings
 from receiver.runtime.redis_watch import RedisWatch

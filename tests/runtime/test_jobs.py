@@ -30,7 +30,7 @@ from receiver.ingress.inputs.message import InputJob
 from receiver.ingress.inputs.ssf_poll import PolledEvents
 from receiver.ingress.keys.held import HeldTokens
 from receiver.ingress.keys.tenant_keys import TenantKeys
-from receiver.ingress.outbox import Outbox
+from receiver.ingress.outbox.store import Outbox
 from receiver.ingress.server import running
 from receiver.ops.settings import Settings
 from receiver.ops.settings_source import SettingsSource

@@ -3,6 +3,8 @@
 Encryption proves nothing about the sender: what comes out must still be a signed token. Key management
 and content algorithms are the tenant's own short list; compression is refused unopened. The key is chosen by
 what the header says. Where that names none, a few are tried: see `MAX_TRIES`.
+
+joserfc is imported where there is a key to decrypt with: most tenants have none, and it takes a MiB of memory.
 """
 
 from __future__ import annotations
@@ -12,10 +14,6 @@ import functools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from receiver.core.tokens.jws import (
     JWE_SEGMENTS,
@@ -32,7 +30,12 @@ from receiver.errors import Code, ConfigurationError, LogoutTokenError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
+
     from receiver.core.tenants import Tenant, TenantDirectory
+
+    DecryptionKey = RSAKey | ECKey | OKPKey | OctKey
+    """As joserfc has it. A shared key in a file fits no `alg` of `KEY_MANAGEMENT`."""
 
 KEY_MANAGEMENT = frozenset(
     {"RSA-OAEP-256", "RSA-OAEP", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW"}
@@ -46,9 +49,6 @@ MAX_TRIES = 4
 """Private-key operations for one token. Enough for an old and a new key of two tenants without `kid`s; with
 more, a forged token would cost us many times what it costs to send. Further keys need a `kid` or their own path."""
 
-DecryptionKey = RSAKey | ECKey | OKPKey | OctKey
-"""As joserfc has it. A shared key in a file fits no `alg` of `KEY_MANAGEMENT`."""
-
 
 @functools.lru_cache(maxsize=16_384)  # more than there are tenants; loading a PEM costs as much as opening a token
 def decryption_keys(serialised: str) -> KeySet:
@@ -57,6 +57,9 @@ def decryption_keys(serialised: str) -> KeySet:
     Raises:
         ConfigurationError: none of these, or a key without its private part.
     """
+    from joserfc.errors import JoseError
+    from joserfc.jwk import KeySet
+
     try:
         if serialised.lstrip().startswith("{"):
             document = json.loads(serialised)
@@ -169,6 +172,9 @@ def decrypt(compact: str, openings: Sequence[Opening]) -> tuple[str, Tenant]:
     Raises:
         LogoutTokenError: `decryption`.
     """
+    from joserfc import jwe
+    from joserfc.errors import JoseError
+
     for opening in openings:
         tenant = opening.tenant
         algorithms = [*tenant.key_management_algorithms, *tenant.content_encryption_algorithms]
@@ -215,6 +221,9 @@ def open_token(
 
 
 def _import_pem(pem: str) -> DecryptionKey:
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
     for key_type in (RSAKey, ECKey, OKPKey):
         with contextlib.suppress(JoseError, ValueError, TypeError):
             return key_type.import_key(pem)

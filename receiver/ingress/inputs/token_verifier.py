@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from receiver.ingress.inputs.token_parser import TokenParser
     from receiver.ingress.intake import Intake
     from receiver.ingress.keys.key_store import KeyStore
-    from receiver.ingress.outbox import Outbox
+    from receiver.ingress.outbox.store import Outbox
     from receiver.ops.metrics import Metrics
     from receiver.ops.sections import KeySettings
 

@@ -21,7 +21,7 @@ from receiver.core.tokens.key_freshness import Evidence
 from receiver.errors import DependencyError, LogoutTokenError, ReceiverError, RequestError
 from receiver.ingress.keys.held_token import HeldToken, opened
 from receiver.ingress.keys.verification import EVIDENCE
-from receiver.ingress.outbox import HeldRow, Outbox
+from receiver.ingress.outbox import HeldRow
 from receiver.ops.logs import emit
 from receiver.ops.metrics import Children, Metrics
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from receiver.core.tokens.jws import UnverifiedToken
     from receiver.ingress.accepted import Accepted
     from receiver.ingress.keys.key_store import KeyStore
+    from receiver.ingress.outbox.store import Outbox
 
     Ended = Callable[[HeldToken, str, Sequence[Accepted], ReceiverError | None], None]
 
