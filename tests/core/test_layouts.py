@@ -19,7 +19,7 @@ from receiver.errors import BadValueError
 from tests.evictor.written import id_token, tokens
 
 OP = "https://op.example"
-TOKEN = id_token(OP, "u1", "c1", sid="s1")
+TOKEN = id_token(OP, "u1", "c1", sid="s1", iat=1)
 DEFAULTS = {
     "prefix": None, "below": "", "apps_own": "", "key_is_account": False, "per": "user", "account_links": True,
     "fields": (STRING,), "swaps": True, "is_read": True, "shares_keys": False, "signs_text": False, "keep_empty": False,
