@@ -65,7 +65,8 @@ async def serving(body: bytes, limits: Limits = LIMITS, *, leaves: bool = False)
     same = Same(200, {}, body)
     connections: list[Connection] = []
 
-    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
         return SameResponse(same)
 
     def at_once(requests: Sequence[Whole]) -> None:
