@@ -36,6 +36,25 @@ def test_what_claims_say() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "issued_at"),
+    [
+        ({"ver": "2.0"}, 309.0),
+        ({"ver": "1.0"}, 309.0),
+        # Okta's.
+        ({"ver": 1}, 9.0),
+        ({"ver": ["2.0"]}, 9.0),
+        ({"ver": "2.0", "iat": None}, None),
+    ],
+)
+def test_tokens_that_are_dated_back(changes: dict[str, Any], issued_at: float | None) -> None:
+    """Entra's, told by their version: they were issued five minutes after their `iat`."""
+    found = from_claims({**CLAIMS, **changes})
+
+    assert found is not None
+    assert issued_at == found.issued_at
+
+
+@pytest.mark.parametrize(
     ("changes", "problems", "known"),
     [
         ({}, set(), True),

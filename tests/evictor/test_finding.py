@@ -227,6 +227,21 @@ async def test_session_found_later(
         assert ({"session:a"} if stays else set()) == await world.keys()
 
 
+async def test_tokens_that_are_dated_back(work: Work, redis_client: redis.asyncio.Redis, clock: Clock, op: OP) -> None:
+    """Entra's are, by five minutes: who signs in again a little after a logout stays, also without an `auth_time`."""
+    async with work(FLASK, NODE, in_flight_s=60) as world:
+        logout = await world.log_out_user("u1")
+        clock.advance(61)
+        for name, issued_at in (("old", logout.logout_at - 1), ("new", world.now)):
+            token = id_token(op.issuer, "u1", "c1", sid=name, ver="2.0", iat=issued_at - 300)
+            await redis_client.set(f"session:{name}", json.dumps({"idToken": token}))
+        again = tokens(op.issuer, cached_at=world.now, ver="2.0", iat=world.now - 300)
+        await redis_client.set("node:u1", dumped(again))
+        await world.watched("session:")
+        await world.watched("node:")
+        assert {"session:new", "node:u1"} == await world.keys()
+
+
 @pytest.mark.parametrize("proof", [{"auth_time": 1}, {"cached_at": 1}, {"sid": "new", "cached_at": 1}])
 async def test_not_resolved_wrongly(work: Work, clock: Clock, op: OP, *, proof: dict[str, Any]) -> None:
     """A sign-in after the logout stays, by its `auth_time` or the age of its tokens."""

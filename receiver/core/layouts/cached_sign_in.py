@@ -23,6 +23,12 @@ counts as unknown."""
 MAX_TOKEN = 65_536
 """Characters of the longest ID token that is read."""
 
+DATED_BACK_S = 300.0
+"""Seconds by which Microsoft Entra dates an ID token before it is issued."""
+
+_ENTRA_VERSIONS = ("1.0", "2.0")
+"""What `ver` is in every ID token of Entra, with any scope and in any cloud."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedSignIn:
@@ -34,7 +40,7 @@ class CachedSignIn:
         sub: Subject at the issuer.
         sid: Session at the issuer.
         auth_time: NumericDate seconds when the user authenticated, on the OP's clock.
-        issued_at: NumericDate seconds, the `iat` of the ID token; a refreshed one has a new one.
+        issued_at: NumericDate seconds when the ID token was issued, by its `iat`; a refreshed one has a new one.
         account: MSAL's `home_account_id`.
         oldest_token_at: Seconds when the oldest access token was cached, on the app's clock.
     """
@@ -88,9 +94,17 @@ def from_claims(
         sub=sub,
         sid=sid,
         auth_time=seconds(claims.get("auth_time")),
-        issued_at=seconds(claims.get("iat")),
+        issued_at=_issued_at(claims),
         account=account,
     )
+
+
+def _issued_at(claims: Mapping[str, Any]) -> float | None:
+    issued_at = seconds(claims.get("iat"))
+    # Else who signs in again within these seconds after a logout would be taken for who signed in before it.
+    if issued_at is not None and claims.get("ver") in _ENTRA_VERSIONS:
+        return issued_at + DATED_BACK_S
+    return issued_at
 
 
 def id_token_claims(token: object) -> dict[str, Any] | None:
