@@ -88,6 +88,15 @@ def test_other_texts(value: str) -> None:
         read(value.encode())
 
 
+@pytest.mark.parametrize("text", ["{}", "", '{"AppMetadata":{"a":{}}}'])
+@pytest.mark.parametrize("how", WRAPPINGS)
+def test_empty_cache(how: str, text: str) -> None:
+    """It is read, and no user's, as it is without a wrapping."""
+    found = LAYOUT.open({STRING: WRAPPINGS[how][0](text)})
+
+    assert (True, {}) == (found.readable, found.holders)
+
+
 def test_wrapped_twice() -> None:
     """A wrapping in a wrapping is not taken off: no library does so."""
     found = unwrap(json.dumps(json.dumps(BOTH)).encode())
@@ -132,6 +141,8 @@ def test_bytes_of_msgpack_stay_bytes() -> None:
         (b'{"expires":' + b"1" * 45 + b',"value":"{}"}', "{}"),
         (b'{"expires":' + b"1" * 46 + b',"value":"{}"}', None),
         (b"", None),
+        (b'""', ""),
+        (b'{"value":""}', ""),
         (b'["{}"]', None),
         (b'"{}', None),
         (b'"x{}"', None),

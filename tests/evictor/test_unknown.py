@@ -143,3 +143,12 @@ async def test_a_session_that_is_the_users_no_more(work: Work, redis_client: red
         await redis_client.set("session:a", json.dumps({"_permanent": True, "cart": [1]}))
         assert (await world.traced(await world.log_out_session("s1"))).done
         assert {"session:a"} == await world.keys()
+
+
+@pytest.mark.parametrize("empty", ["{}", ""])
+async def test_an_empty_cache_in_a_wrapping(work: Work, redis_client: redis.asyncio.Redis, empty: str) -> None:
+    """A framework's text of a cache in which no user is."""
+    async with work(NODE, {"name": "shared", "layout": "msal-python", "key": "msal:all"}) as world:
+        for key in ("node:u1", "msal:all"):
+            await redis_client.set(key, json.dumps(empty))
+        assert (await world.traced(await world.log_out_user("u1"))).done

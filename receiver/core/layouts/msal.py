@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar
 from receiver.core.layouts import msal_cache
 from receiver.core.layouts.layout import STRING, WHOLE, Change, Cut, Layout, Raw, Value
 from receiver.core.layouts.wrapped import unwrap
-from receiver.errors import BadValueError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -51,9 +50,6 @@ class Msal(Layout):
         problems: set[str] = set()
         wrapped = unwrap(self._text(raw))
         blob = msal_cache.parse(self._text(raw) if wrapped is None else wrapped.text, problems)
-        if wrapped is not None and not blob:
-            # Any program may keep a text so.
-            raise BadValueError("shape")
         return Value(raw, msal_cache.sign_ins(blob, problems), readable=True, problems=frozenset(problems))
 
     def without(self, value: Value, ended: Collection[Holder]) -> Change:

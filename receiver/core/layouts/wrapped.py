@@ -46,7 +46,8 @@ def unwrap(value: bytes) -> Wrapped | None:
     if isinstance(plain, dict) and isinstance(plain.get("value"), str) and plain.keys() <= {"value", "expires"}:
         return Wrapped(plain["value"], _keyv(plain))
     text = plain.decode("utf-8", "replace") if isinstance(plain, bytes) else plain
-    if not isinstance(text, str) or not text.startswith("{"):
+    # An empty text is an empty cache, as it is unwrapped.
+    if not isinstance(text, str) or text[:1] not in {"{", ""}:
         return None
     return Wrapped(text, _like(value, is_bytes=isinstance(plain, bytes)))
 
