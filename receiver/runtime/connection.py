@@ -226,11 +226,11 @@ class Connection(FlowControlled):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer; a body that was not read to its end is not parsed on.
+        """Write the answer, the last one if need be; a body that was not read to its end is not parsed on.
 
         The next request waits while the client does not read.
         """
-        if not request.content.is_eof():
+        if not request.content.is_eof() or self._server.stopping or (self.is_half_closed and not self._messages):
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         if not request.content.is_eof():

@@ -178,12 +178,9 @@ class HttpServer(web.Server):
         connection = cast("Connection", request.protocol)
         connection.request_arrived()
         try:
-            response = await self._handler(request)
+            return await self._handler(request)
         finally:
             connection.request_answered()
-        if self.stopping or connection.is_half_closed:
-            response.force_close()
-        return response
 
 
 async def answer_expectation(request: web.BaseRequest) -> None:

@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 from receiver.runtime.http_server import HttpServer, Limits
 from receiver.runtime.same_response import Same, SameResponse
@@ -16,8 +17,6 @@ from tests.support.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    from aiohttp import web
 
     from receiver.runtime.connection import Connection, Whole
 
@@ -60,18 +59,22 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(body: bytes, limits: Limits = LIMITS, *, leaves: bool = False) -> AsyncIterator[Served]:
-    """A server that answers with this body, by both ways; whole requests are kept, or left at once."""
+async def serving(
+    body: bytes, limits: Limits = LIMITS, *, leaves: bool = False, refuses: bool = False
+) -> AsyncIterator[Served]:
+    """A server that answers with this body, by both ways; whole requests are kept, or left at once, or refused."""
     same = Same(200, {}, body)
     connections: list[Connection] = []
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
+        if refuses:
+            raise web.HTTPNotFound(text=body.decode())
         return SameResponse(same)
 
     def at_once(requests: Sequence[Whole]) -> None:
         for request in requests:
-            request.leave() if leaves else served.whole.append(request)
+            request.leave() if leaves or refuses else served.whole.append(request)
 
     server = HttpServer(handler, limits=limits, at_once=at_once)
 
@@ -188,14 +191,18 @@ async def test_client_that_closes_its_side_behind_two_requests() -> None:
         writer.close()
 
 
-async def test_client_that_closes_its_side_gets_the_answer_of_the_handler() -> None:
-    """The same by aiohttp's task, however soon it closed."""
-    async with serving(b"done", leaves=True) as served:
+@pytest.mark.parametrize("refuses", [False, True], ids=["answered", "refused by an exception"])
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_client_that_closes_its_side_gets_the_answer_of_the_handler(requests: int, refuses: bool) -> None:
+    """The same by aiohttp's task, however soon it closed: each request is answered, and the last answer ends it."""
+    async with serving(b"done", leaves=True, refuses=refuses) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        writer.write(POST)
+        writer.write(POST * requests)
         writer.write_eof()
         async with asyncio.timeout(DEADLINE_S):
-            assert (await reader.read()).endswith(b"done")
+            answer = await reader.read()
+        assert requests == answer.count(b"done")
+        assert 1 == answer.lower().count(b"connection: close")
         writer.close()
 
 
