@@ -30,17 +30,24 @@ LARGEST = 2**40
 """Largest number of any setting: a TiB, or 34,000 years. Redis, SQLite and the event loop fail on much larger ones."""
 
 
+def not_too_large(value: object) -> object:
+    """The value of a setting, one number or several in a list.
+
+    Raises:
+        ValueError: a number is over `LARGEST`.
+    """
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, int | float) and one > LARGEST:
+            raise ValueError(f"expected at most {LARGEST}")
+    return value
+
+
 class Section(BaseModel):
     """What all sections share: an unknown key, or a secret beside its file, is an error; nothing changes once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    @field_validator("*")
-    @classmethod
-    def _not_too_large(cls, value: object) -> object:
-        if isinstance(value, int | float) and value > LARGEST:
-            raise ValueError(f"expected at most {LARGEST}")
-        return value
+    _numbers = field_validator("*")(not_too_large)
 
     @model_validator(mode="after")
     def _secret_or_file(self) -> Self:

@@ -29,6 +29,7 @@ from receiver.ops.sections import (
     ReloadSettings,
     ShutdownSettings,
     TracingSettings,
+    not_too_large,
 )
 from receiver.ops.tenant_settings import TenantSettings
 from receiver.ops.yaml_file import NOT_YAML, read_yaml
@@ -90,6 +91,8 @@ class Settings(BaseSettings):
         ge=60,
         description="Seconds after its last sign of life that an app not named in apps is still expected to answer.",
     )
+
+    _numbers = field_validator("apps_seen_s")(not_too_large)
 
     @field_validator("client_ids", "apps", mode="before")
     @classmethod

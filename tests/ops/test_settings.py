@@ -95,6 +95,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "endless time": ({"redis": {"timeout_s": float("inf")}}, "redis.timeout_s: Input should be a finite number"),
     "time beyond what Redis knows": ({"events": {"mark_s": 10**20}}, "events.mark_s: expected at most"),
     "time beyond what the event loop knows": ({"redis": {"timeout_s": 1e300}}, "redis.timeout_s: expected at most"),
+    "time in a list": ({"evictor": {"recheck_s": [1, 1e300]}}, "evictor.recheck_s: expected at most"),
+    "time outside sections": ({"apps_seen_s": 10**20}, "apps_seen_s: expected at most"),
     "issuer alone": ({"issuer": "https://op.example"}, "go together"),
 }
 
