@@ -121,6 +121,10 @@ redis:
 
 {{- define "logout-receiver.validate" -}}
 {{- $config := .Values.config }}
+{{- $name := include "logout-receiver.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+{{- fail (printf "Services cannot be named %s: set fullnameOverride, to small letters, digits and - only." $name) }}
+{{- end }}
 {{- if .Values.existingConfigMap }}
 {{- if $config.tenants }}
 {{- fail "Set either config.tenants or existingConfigMap, not both: the tenants would be ignored." }}

@@ -2,6 +2,7 @@ import re
 
 import kubernetes_validate
 import pytest
+from helm_python.errors import HelmRenderError
 from kubernetes_validate.utils import latest_version
 from pod_security import restricted_violations
 from rendered import (
@@ -245,3 +246,12 @@ def test_longest_release_name_still_fits(render: Render) -> None:
     names = [(found["kind"], found["metadata"]["name"]) for found in objects]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", name) for _, name in names)
+
+
+@pytest.mark.parametrize(("name", "values"), [("my.app", {}), ("1st", {}), ("rel", {"nameOverride": "Logout"})])
+def test_name_that_services_cannot_have_is_refused(render: Render, name: str, values: Object) -> None:
+    """However the chart came by it: the API server would take some of the objects. With another name it renders."""
+    with pytest.raises(HelmRenderError, match="Services cannot be named"):
+        render(with_values(**values), name=name)
+
+    assert render(with_values(**values, fullnameOverride="logout"), name=name)
