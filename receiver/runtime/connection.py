@@ -152,7 +152,7 @@ class Connection(FlowControlled):
 
     def request_answered(self) -> None:
         """The next request may come."""
-        self._body = EMPTY_PAYLOAD
+        self._body = self._body if self._messages else EMPTY_PAYLOAD
         if self.transport is not None:
             self._close_by(self._server.limits.keepalive_s)
         self._server.idle(self)

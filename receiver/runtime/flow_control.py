@@ -22,7 +22,7 @@ class FlowControlled(web.RequestHandler):
     behind = b""
     is_unread = False
     is_half_closed = False
-    # Of the last request that was parsed, until its answer.
+    # Of the last request that was parsed, until its answer; others may wait before it.
     _body: StreamReader = EMPTY_PAYLOAD
     # A whole request that was not parsed, for its head was known, until its answer.
     _unparsed = b""

@@ -34,6 +34,7 @@ class Served:
         self.client.setblocking(False)
         self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.whole: list[Whole] = []
+        self.late = asyncio.Event()
         self.connections = connections
 
     async def send(self, data: bytes) -> None:
@@ -68,6 +69,8 @@ async def serving(
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
+        if request.path == "/late":
+            await served.late.wait()
         if refuses:
             raise web.HTTPNotFound(text=body.decode())
         return SameResponse(same)
@@ -203,6 +206,20 @@ async def test_client_that_closes_its_side_gets_the_answer_of_the_handler(reques
             answer = await reader.read()
         assert requests == answer.count(b"done")
         assert 1 == answer.lower().count(b"connection: close")
+        writer.close()
+
+
+async def test_client_that_closes_its_side_between_two_answers() -> None:
+    """The second request, which came with the first, is answered as well."""
+    async with serving(b"done") as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(POST + POST.replace(b"/p", b"/late"))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.readuntil(b"done")
+            writer.write_eof()
+            await until(lambda: served.connections[-1].is_half_closed or served.connections[-1].transport is None)
+            served.late.set()
+            assert (await reader.read()).endswith(b"done")
         writer.close()
 
 
