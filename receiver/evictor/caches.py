@@ -179,6 +179,7 @@ class Caches:
             for key in ([cache.key] if cache.key is not None else filter(None, map(cache.key_of, known)))
             # An account may be called like another cache's key, an application's own tokens, or one of ours.
             if any(owner.head == cache.head for owner in self.owners(key, cache.store))
+            and not cache.layout.is_beside(cache.name_of(key))
         }
 
     def filled(self, eviction: Eviction, accounts: Iterable[str]) -> set[CacheKey]:

@@ -98,7 +98,7 @@ async def test_an_account_called_as_another_key(work: Work) -> None:
     """A user called as an application's own tokens, or as what is behind a longer prefix, ends neither."""
     sealed = b"\x09\xf0\xc9\xf0" + b"x" * 60
     longer = {"name": "longer", "layout": "microsoft-identity-web", "prefix": "web:longer:"}
-    async with work(WEB, longer) as world:
+    async with work({**NODE, "prefix": "web:"}, WEB, longer) as world:
         for key in ("web:c1_t1_AppTokenCache", "web:longer:u1", "web:plain"):
             await world.put_data(key, sealed)
         for sub in ("c1_t1_AppTokenCache", "longer:u1", "plain"):
