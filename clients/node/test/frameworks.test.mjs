@@ -1,7 +1,8 @@
 // Requests in Express, with sessions in a store and in a cookie, and in Fastify.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { get, ServerResponse } from 'node:http';
 import { after, describe, it } from 'node:test';
 
@@ -140,36 +141,91 @@ describe('put in the wrong way', () => {
   });
 });
 
-describe("a WebSocket's handshake, which passes no middleware of Express", () => {
-  it('is refused as the page says', async () => {
-    const logout = await listening();
-    const sessions = session({ secret: SECRET, resave: false, saveUninitialized: false });
-    const app = express().use(sessions, logout.express());
-    app.get('/sign-in', (request, response) => ((request.session.claims = users.alice), response.end()));
-    const server = app.listen(0);
-    await once(server, 'listening');
-    closing.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
-    server.on('upgrade', (request, socket) => {
-      sessions(request, new ServerResponse(request), async () => {
-        const { claims } = request.session;
-        const isOver = !claims || (await logout.isSignedOut(claims));
-        socket.end(`HTTP/1.1 ${isOver ? '401 Unauthorized' : '101 Switching Protocols'}\r\nConnection: ${isOver ? 'close' : 'upgrade'}\r\nUpgrade: websocket\r\n\r\n`);
-      });
-    });
-    const { port } = server.address();
-    const [signedIn] = await once(get({ port, path: '/sign-in' }), 'response');
-    signedIn.resume();
-    const cookie = signedIn.headers['set-cookie'][0].split(';')[0];
-    const handshake = async () => {
-      const request = get({ port, path: '/chat', headers: { cookie, connection: 'upgrade', upgrade: 'websocket' } });
-      const [answer, socket] = await Promise.race([once(request, 'upgrade'), once(request, 'response')]);
-      socket?.destroy();
-      answer.resume();
-      return answer.statusCode;
-    };
-    assert.equal(await handshake(), 101);
+/** An app with the lines of the page for WebSockets, and a browser that is signed in. `store`: where its sessions are. */
+async function withWebSockets(logout, store) {
+  const page = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+  const [, lines] = page.match(/```js\n(const sessions = [^`]+)```/);
+  const sessions = session({ secret: SECRET, resave: false, saveUninitialized: false, store });
+  const app = express().use(sessions, logout.express());
+  app.get('/sign-in', (request, response) => ((request.session.claims = users.alice), response.end()));
+  const server = app.listen(0);
+  await once(server, 'listening');
+  closing.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
+  const websockets = new EventEmitter();
+  const closed = [];
+  websockets.handleUpgrade = (request, socket, head, then) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+    const opened = new EventEmitter();
+    opened.close = (code) => (closed.push(code), socket.destroy());
+    socket.on('end', () => socket.destroy()).on('close', () => opened.emit('close')).resume();
+    closing.push(() => socket.destroy());
+    then(opened);
+  };
+  const found = {};
+  const createListener = (handlers) => Object.assign(found, handlers);
+  const given = { server, websockets, logout, ServerResponse, createListener, session: () => sessions };
+  const sockets = new Function(...Object.keys(given), `${lines.replace(/…,?/g, '')}; return sockets;`)(...Object.values(given));
+  const { port } = server.address();
+  const [signedIn] = await once(get({ port, path: '/sign-in' }), 'response');
+  signedIn.resume();
+  const cookie = signedIn.headers['set-cookie'][0].split(';')[0];
+  const ask = () => get({ port, path: '/chat', headers: { cookie, connection: 'upgrade', upgrade: 'websocket' } });
+  /** @returns its status, and what closes it */
+  const handshake = async () => {
+    const request = ask();
+    const [answer, socket] = await Promise.race([once(request, 'upgrade'), once(request, 'response')]);
+    answer.resume();
+    return { status: answer.statusCode, leave: () => socket?.destroy() };
+  };
+  return { ...found, sockets, server, websockets, closed, ask, handshake };
+}
+
+describe("a WebSocket's handshake, which passes no middleware of Express, with the lines of the page", () => {
+  it('is refused after a logout, and what is open is closed; what was closed before is forgotten', async () => {
+    let evicted;
+    const logout = await listening({ onEviction: () => evicted() });
+    const { sockets, onEviction, websockets, closed, handshake } = await withWebSockets(logout);
+    evicted = onEviction;
+    let connections = 0;
+    websockets.on('connection', () => (connections += 1));
+    const first = await handshake();
+    first.leave();
+    await until(() => sockets.size === 0);
+    assert.deepEqual([first.status, (await handshake()).status, connections], [101, 101, 2]);
     await signOut('alice');
-    await until(async () => (await handshake()) === 401);
+    await until(() => closed.length > 0 && sockets.size === 0);
+    assert.deepEqual(closed, [1008]);
+    assert.equal((await handshake()).status, 401);
+  });
+
+  it('closes nothing of a live user while Redis is away, where requests are refused meanwhile', async () => {
+    const logout = await listening({ whenUnknown: 'refuse' });
+    const { onEviction, onReset, closed, handshake } = await withWebSockets(logout);
+    assert.equal((await handshake()).status, 101);
+    await logout.stop();
+    await until(() => logout.isSignedOut(users.alice));
+    await onEviction();
+    await onReset();
+    assert.deepEqual(closed, []);
+  });
+
+  it('is refused where the store of sessions is away', async () => {
+    const store = new session.MemoryStore();
+    const { handshake } = await withWebSockets(await listening(), store);
+    store.get = (id, then) => then(new Error('the store is away'));
+    assert.equal((await handshake()).status, 401);
+  });
+
+  it('is no error where the client leaves before it is answered', async () => {
+    const store = new session.MemoryStore();
+    const { server, ask } = await withWebSockets(await listening(), store);
+    const looked = new Promise((resolve) => (store.get = resolve));
+    const request = ask().on('error', () => {});
+    const [, socket] = await once(server, 'upgrade');
+    await looked;
+    const gone = new Promise((resolve) => socket.on('close', resolve));
+    request.socket.resetAndDestroy();
+    await gone;
   });
 });
 
