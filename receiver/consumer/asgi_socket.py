@@ -23,6 +23,9 @@ POLICY_VIOLATION = 1008
 UNAUTHORIZED = 3000
 """The same, where a server lets apps send no other codes than 1000 and those from 3000 on, as Daphne does."""
 
+LAST = frozenset({"websocket.close", "websocket.http.response.start"})
+"""Once an app has sent one of these there is nothing to close. The second begins its own answer to the handshake."""
+
 
 class OpenSocket:
     """One WebSocket. The app gets and sends its messages through this, so that nothing passes after a sign-out.
@@ -58,7 +61,7 @@ class OpenSocket:
         """Send a message; ConnectionResetError after a sign-out."""
         if self._signed_out:
             raise ConnectionResetError("closed, because the user signed out")
-        self._is_over = self._is_over or message["type"] == "websocket.close"
+        self._is_over = self._is_over or message["type"] in LAST
         await self._send(message)
 
     async def close(self) -> None:

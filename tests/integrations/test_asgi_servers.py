@@ -165,6 +165,34 @@ def test_browser_that_left_before_the_sign_out(world: World) -> None:
     assert [] == asyncio.run(run())
 
 
+def test_handshake_that_the_app_refuses(world: World) -> None:
+    """Its answer goes out whole: a server would call a close within it an error."""
+    signed_out = asyncio.Event()
+    answer = [{"type": "websocket.http.response.start", "status": 404, "headers": []}]
+    answer.append({"type": "websocket.http.response.body", "body": b"no such chat"})
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await send(answer[0])
+        await receive()
+        await signed_out.wait()
+        await send(answer[1])
+
+    async def run() -> list[Any]:
+        guarded = guard(world, app)
+        server = Server(guarded)
+        await server.until_asked()
+        server.client.put_nowait({"type": "websocket.connect"})
+        await world.publish("alice")
+        assert guarded._guard is not None
+        await guarded._close_if_ended(guarded._guard, next(iter(guarded._sockets)))
+        signed_out.set()
+        await server.serving
+        await guarded.stop()
+        return server.sent
+
+    assert answer == asyncio.run(run())
+
+
 async def test_end_of_the_lifespan(world: World) -> None:
     """It has stopped listening when the server is told of the end: Hypercorn cancels the app's task then."""
     messages: asyncio.Queue[Any] = asyncio.Queue()
