@@ -1,8 +1,11 @@
 package org.logoutreceiver.listener.spring;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
+import jakarta.servlet.DispatcherType;
+import jakarta.servlet.RequestDispatcher;
 import jakarta.servlet.http.HttpSession;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -67,6 +70,25 @@ class EndedMeanwhileTest {
         if (look == 1 || status.equals("ended")) {
             assertNull(SecurityContextHolder.getContext().getAuthentication());
         }
+    }
+
+    /** An error page is looked at too, for it may be the first that the filters see of a request. */
+    @ParameterizedTest
+    @CsvSource({"ended", "live"})
+    void anErrorPageIsLookedAt(String status) throws Exception {
+        MockHttpServletRequest request = new MockHttpServletRequest("GET", "/error");
+        request.setDispatcherType(DispatcherType.ERROR);
+        request.setAttribute(RequestDispatcher.ERROR_REQUEST_URI, "/me");
+        MockHttpSession session = session();
+        request.setSession(session);
+        SecurityContextHolder.getContextHolderStrategy().setDeferredContext(SESSIONS.loadDeferredContext(request));
+        MockFilterChain page = new MockFilterChain();
+        try (LogoutListener listener = new LogoutListener(() -> new Redis(status.equals("ended"), new ArrayList<>()), ListenerOptions.of("shop"))) {
+            new SignedOutFilter(listener).doFilter(request, new MockHttpServletResponse(), page);
+        }
+        assertNotNull(page.getRequest());
+        assertEquals(status.equals("ended"), session.isInvalid());
+        assertEquals(status.equals("ended"), SecurityContextHolder.getContext().getAuthentication() == null);
     }
 
     private static MockHttpSession session() {
