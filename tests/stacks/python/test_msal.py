@@ -110,7 +110,7 @@ def test_new_sign_in_while_a_refresh_is_in_flight(
         assert refresh.join()
 
     # The old refresh may have overwritten the new sign-in, which is the app's own race: then once more.
-    stays(lambda: True, seconds=0.5)
+    stays(lambda: True, seconds=PAST_ALL_LOOKS_S)
     if not portal.has_token(alice):
         portal.sign_in(alice)
     stays(lambda: portal.has_token(alice), seconds=PAST_ALL_LOOKS_S)
