@@ -107,6 +107,21 @@ async def test_all_entries_are_gone(stepped: Stepped) -> None:
     assert ([], 1) == (await stepped.pending(), await stepped.resets())
 
 
+async def test_one_that_was_silent_and_one_just_handed_out(stepped: Stepped) -> None:
+    """Each counts by itself: the one is given up, and the other waits for a sign of life from this look on."""
+    idle_ms = (AHEAD_S + IDLE_S) * 1000
+    await stepped.client.xclaim(EVENTS, "g", "dead", 0, ["1-0"], idle=idle_ms, justid=True)
+    await stepped.client.xtrim(EVENTS, maxlen=0, approximate=False)
+    for seconds in (0, IDLE_S - 1):
+        stepped.set_clock(seconds)
+        assert await stepped.claim() is None
+        assert (["2-0"], 1) == (await stepped.pending(), await stepped.resets())
+
+    stepped.set_clock(IDLE_S + 1)
+    assert await stepped.claim() is None
+    assert ([], 2) == (await stepped.pending(), await stepped.resets())
+
+
 async def test_a_worker_that_lives(stepped: Stepped) -> None:
     """It has in memory what was trimmed, and handles it: while it gives signs of life nothing is given up."""
     await stepped.client.xtrim(EVENTS, minid="2-0", approximate=False)

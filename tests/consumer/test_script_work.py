@@ -80,13 +80,15 @@ async def test_no_more_than_asked_for(redis_client: redis.asyncio.Redis) -> None
 
 
 async def trimmed_in_hand(client: redis.asyncio.Redis, worker: GroupMember, count: int) -> None:
-    """The worker holds so many entries that are trimmed now."""
+    """The worker holds so many entries that are trimmed now, and was given them a second ago."""
     await worker.read(1)
     await write(client, [10] * count)
-    taken = 0
+    taken: list[Any] = []
     while batch := (await worker.read(100)).entries:
-        taken += len(batch)
-    assert count == taken
+        taken += [entry.entry_id for entry in batch]
+    assert count == len(taken)
+    # In the same millisecond they would count as handed out just now.
+    await client.xclaim(KEYS.events, GROUP, worker._worker, 0, taken, idle=1000, justid=True)
     await client.xtrim(KEYS.events, maxlen=0, approximate=False)
 
 

@@ -10,7 +10,7 @@ import pytest
 from receiver.core.layouts import msal_cache
 from receiver.core.layouts.cached_sign_in import from_claims
 from receiver.core.layouts.msal_cache import Holder
-from tests.evictor.written import accounts_of, app_token, id_token, merged, tokens
+from tests.evictor.written import ENVIRONMENT, accounts_of, app_token, id_token, merged, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,16 @@ def test_no_account_at_all() -> None:
     assert {"c2"} == {entry["client_id"] for entry in left["RefreshToken"].values()}
     assert {"c1", "c2"} == {entry["client_id"] for entry in left["AccessToken"].values()}
     assert 2 == len(left["AccessToken"])
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_an_account_that_names_none(name: str | None) -> None:
+    """It is of no user that can be told, so it stays when the tokens go that name none either."""
+    blob = merged(
+        tokens(OP, account=None, cached_at=5),
+        {"Account": {"odd": {"home_account_id": name, "environment": ENVIRONMENT}}},
+    )
+    assert ["odd"] == list(without(blob, all_of(None))["Account"])
 
 
 def test_application_tokens_are_nobodys() -> None:

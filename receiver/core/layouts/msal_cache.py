@@ -285,7 +285,7 @@ def _holder(entry: dict[str, Any]) -> Holder:
 
 
 def _at(entry: dict[str, Any]) -> _At:
-    return entry.get("home_account_id") or None, str(entry.get("environment"))
+    return entry.get("home_account_id"), str(entry.get("environment"))
 
 
 def _is_users(section: str, entry: dict[str, Any]) -> bool:
