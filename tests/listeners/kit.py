@@ -123,7 +123,11 @@ class Kit:
             await asyncio.sleep(0.01)
 
     async def signed_in(self, *names: str, **changes: Any) -> list[Claims]:
-        """Sessions of these users, begun and known to be live."""
+        """Sessions of these users, begun and known to be live, by a listener that hears.
+
+        Before its first read it asks Redis about each, and what it does wrong with what it knew does not show.
+        """
+        await self.listens()
         sessions = [self.world.session(name, **changes) for name in names]
         for session in sessions:
             check(await self.sign_in(session) == "live", "a new session does not begin: `sign_in` is not `live`")
