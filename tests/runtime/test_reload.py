@@ -4,97 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import logging
-import os
-import re
-import signal
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 import yaml
 
-from receiver.evictor.worker import working
 from receiver.ingress.server import running
 from receiver.ops.settings_source import SettingsSource
-from receiver.runtime import process
-from tests.support.keys import rsa_pair
-from tests.support.op import OP
-from tests.support.receiver import Receiver, t1
-from tests.support.waiting import until
+from tests.support.receiver import t1
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
-    import redis.asyncio
+    import aiohttp
 
-    from receiver.bus.link.embedded import EmbeddedRedis
-    from receiver.ops.settings import Settings
-    from receiver.runtime.reload import Reload
-    from tests.support.clock import Clock
-
-
-class Site:
-    """A receiver that has its tenants from a file, and the file."""
-
-    def __init__(self, path: Path, redis_url: str, client: redis.asyncio.Redis, clock: Clock) -> None:
-        self.path = path
-        self.clock = clock
-        self._client = client
-        self._base = {
-            "public": {"host": "127.0.0.1", "port": 0},
-            "internal": {"port": 0},
-            "redis": {"url": redis_url},
-            "reload": {"interval_s": 0},
-        }
-        self.receiver: Receiver
-        self.reload: Reload
-
-    def write(self, *tenants: dict[str, Any], **sections: Any) -> None:
-        """Replace the file, as an editor does."""
-        fresh = self.path.with_suffix(".new")
-        fresh.write_text(yaml.safe_dump({**self._base, "tenants": list(tenants), **sections}))
-        fresh.replace(self.path)
-
-    async def looked(self) -> None:
-        """The watching job has looked twice."""
-        await self.reload.look()
-        await self.reload.look()
-
-    @contextlib.asynccontextmanager
-    async def served(self) -> AsyncIterator[Receiver]:
-        """Serve what the file says."""
-        source = SettingsSource(self.path)
-        async with running(source.read(), source, clock=self.clock) as server, aiohttp.ClientSession() as http:
-            assert server.state.reload is not None
-            self.reload, self.receiver = server.state.reload, Receiver(server, http, self._client)
-            yield self.receiver
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        """A sample of the receiver."""
-        return self.receiver.server.metrics.registry.get_sample_value(name, labels)
-
-    async def readiness(self) -> dict[str, Any]:
-        """What `/readyz` says."""
-        async with self.receiver.http.get(self.receiver.internal + "/readyz") as response:
-            return dict(json.loads(await response.text()))
-
-
-@pytest.fixture
-def site(tmp_path: Path, redis_server: EmbeddedRedis, redis_client: redis.asyncio.Redis, clock: Clock) -> Site:
-    """A receiver's file; nothing is written yet."""
-    return Site(tmp_path / "receiver.yaml", redis_server.url, redis_client, clock)
-
-
-@pytest.fixture
-async def second(clock: Clock) -> AsyncIterator[OP]:
-    """Another OP."""
-    async with OP(clock, path="/t2", signing_key=rsa_pair("k2")) as op:
-        yield op
+    from tests.runtime.site import Site
+    from tests.support.op import OP
 
 
 async def test_tenants_are_added_changed_and_removed(
@@ -308,125 +235,6 @@ async def test_api_token_that_is_taken_back_ends_its_feeds(site: Site, op: OP, t
         async with asyncio.timeout(20):
             assert b"secret" in await feeds[0].readuntil(b"}\n\n")
             assert [b"", b""] == [await feed.read() for feed in feeds[1:]]
-
-
-async def test_hangup_reads_at_once(site: Site, op: OP, second: OP) -> None:
-    """SIGHUP has the files read, also where no one looks whether they have changed."""
-    site.write(t1(op))
-    source = SettingsSource(site.path)
-    async with hung_up(functools.partial(running, source=source), source) as opened:
-        site.write(t1(op), {**t1(second), "name": "t2"})
-        signal.raise_signal(signal.SIGHUP)
-        while len(opened[0].tenants) == 1:
-            await asyncio.sleep(0.01)
-    assert 1 == len(opened)
-
-
-async def test_evictor_goes_on_with_the_new_tenants(site: Site, op: OP, second: OP) -> None:
-    """A worker whose tenants change is drained, and another one takes its place in the same process."""
-    caches = {"caches": [{"name": "node", "layout": "msal-node", "prefix": "node:"}]}
-    site.write(t1(op), **caches)
-    source = SettingsSource(site.path)
-    served: list[set[str]] = []
-
-    def compose(settings: Settings) -> Any:
-        served.append({tenant.name for tenant in settings.all_tenants})
-        return working(settings, source)
-
-    async with hung_up(compose, source) as opened:
-        site.write(t1(op), {**t1(second), "name": "t2"}, **caches)
-        signal.raise_signal(signal.SIGHUP)
-        while len(opened) == 1:
-            await asyncio.sleep(0.01)
-        assert (True, False) == tuple(worker.state.draining for worker in opened)
-    assert [{"t1"}, {"t1", "t2"}] == served
-
-
-async def test_change_while_a_worker_is_drained(site: Site, op: OP, second: OP) -> None:
-    """It is not lost between the old worker and the new one."""
-    caches = {"caches": [{"name": "node", "layout": "msal-node", "prefix": "node:"}]}
-    site.write(t1(op), **caches)
-    source = SettingsSource(site.path)
-    served: list[set[str]] = []
-
-    @contextlib.asynccontextmanager
-    async def compose(settings: Settings) -> AsyncIterator[Any]:
-        served.append({tenant.name for tenant in settings.all_tenants})
-        async with working(settings, source) as worker:
-            yield worker
-            if len(served) == 1:
-                site.write(
-                    t1(op), {**t1(second), "name": "t2"}, {**t1(second), "name": "t3", "client_ids": ["c3"]}, **caches
-                )
-
-    async with hung_up(compose, source) as opened:
-        site.write(t1(op), {**t1(second), "name": "t2"}, **caches)
-        signal.raise_signal(signal.SIGHUP)
-        while len(opened) == 1:
-            await asyncio.sleep(0.01)
-        for _ in range(2):
-            await opened[1].state.reload.look()
-        while len(opened) == 2:
-            await asyncio.sleep(0.01)
-    assert [{"t1"}, {"t1", "t2"}, {"t1", "t2", "t3"}] == served
-
-
-async def test_hangup_while_it_starts(site: Site, op: OP, second: OP) -> None:
-    """It does not end the process, and has the files read once there is what reads them."""
-    site.write(t1(op))
-    source = SettingsSource(site.path)
-
-    @contextlib.asynccontextmanager
-    async def compose(settings: Settings) -> AsyncIterator[Any]:
-        site.write(t1(op), {**t1(second), "name": "t2"})
-        signal.raise_signal(signal.SIGHUP)
-        async with running(settings, source, clock=site.clock) as server:
-            yield server
-
-    async with hung_up(compose, source) as opened:
-        while len(opened[0].tenants) == 1:
-            await asyncio.sleep(0.01)
-
-
-async def test_hangup_before_the_event_loop() -> None:
-    """A command that goes on running has it wait from before its settings are read."""
-    reading, writing = os.pipe()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "receiver", "serve", "--config", f"/dev/fd/{reading}",
-        pass_fds=[reading], stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        await until(lambda: process.returncode is not None or blocks(process.pid, signal.SIGHUP))
-        process.send_signal(signal.SIGHUP)
-        os.write(writing, b"- not settings\n")
-        os.close(writing)
-        async with asyncio.timeout(60):
-            assert b"must hold settings by name" in (await process.communicate())[1]
-        assert 2 == process.returncode
-    finally:
-        os.close(reading)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-def blocks(pid: int, number: int) -> bool:
-    """Whether the process has the signal wait (proc(5), `SigBlk`)."""
-    blocked = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
-    return blocked is not None and bool(int(blocked[1], 16) >> (number - 1) & 1)
-
-
-@contextlib.asynccontextmanager
-async def hung_up(compose: Callable[[Settings], Any], source: SettingsSource) -> AsyncIterator[list[Any]]:
-    """A command run as from the command line, ended by a signal; what it has opened so far."""
-    opened: list[Any] = []
-    async with asyncio.timeout(30):
-        main = asyncio.create_task(process.run(compose, source.read(), started=opened.append))
-        while not opened:
-            await asyncio.sleep(0.01)
-        yield opened
-        signal.raise_signal(signal.SIGTERM)
-        await main
 
 
 def fields(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.runtime.test_reload import Site
+from tests.runtime.site import Site
 from tests.support.receiver import Receiver, t1
 from tests.support.transmitter import CLIENT, POLL, SECRET, Transmitter
 from tests.support.waiting import until
